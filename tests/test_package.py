@@ -1,0 +1,83 @@
+"""What is installed: the extension keeps the GIL off, the stub describes it, the version is one number."""
+
+import ast
+import importlib.metadata
+import importlib.resources
+import inspect
+import pkgutil
+import subprocess
+import sys
+
+import threadproof
+from threadproof import _core
+
+# What the interpreter adds to every module and class, and a stub leaves out.
+IMPLIED_IN_MODULES = {"__doc__", "__file__", "__loader__", "__name__", "__package__", "__spec__"}
+IMPLIED_IN_CLASSES = {"__doc__", "__module__", "__weakref__", "__getattribute__", "__dict__", "__new__", "__init__"}
+
+
+def run_python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_importing_every_module_leaves_the_gil_as_it_was() -> None:
+    modules = [found.name for found in pkgutil.walk_packages(threadproof.__path__, "threadproof.")]
+    before, after = run_python(f"""
+import importlib, sys
+gil = getattr(sys, "_is_gil_enabled", lambda: True)
+print(gil())
+for module in {[module for module in modules if not module.endswith("__main__")]}:
+    importlib.import_module(module)
+print(gil())
+""").split()
+    assert after == before
+
+
+def test_the_types_are_shipped() -> None:
+    assert importlib.resources.files("threadproof").joinpath("py.typed").is_file()
+
+
+def test_the_version_is_the_one_in_the_metadata() -> None:
+    assert threadproof.__version__ == importlib.metadata.version("threadproof")
+
+
+def stub() -> ast.Module:
+    return ast.parse(importlib.resources.files("threadproof").joinpath("_core.pyi").read_text())
+
+
+def names_in(body: list[ast.stmt]) -> set[str]:
+    """What a stub defines; what it imports, and what is private in it such as a type variable, is its own."""
+    found = set[str]()
+    for node in body:
+        match node:
+            case ast.ClassDef(name=name) | ast.FunctionDef(name=name):
+                found.add(name)
+            case ast.AnnAssign(target=ast.Name(id=name)) | ast.Assign(targets=[ast.Name(id=name)]):
+                found.add(name)
+    return {name for name in found if not name.startswith("_") or name.startswith("__")}
+
+
+def test_the_stub_names_what_the_extension_exports() -> None:
+    assert names_in(stub().body) == set(vars(_core)) - IMPLIED_IN_MODULES
+
+
+def test_the_stub_names_every_public_method() -> None:
+    for node in stub().body:
+        if isinstance(node, ast.ClassDef):
+            exported = {name for name in vars(getattr(_core, node.name)) if not name.startswith("_")}
+            described = {name for name in names_in(node.body) if not name.startswith("_")}
+            assert described == exported, node.name
+
+
+def test_every_native_method_shows_its_signature_and_a_docstring() -> None:
+    silent = [
+        f"{kind.__name__}.{name}"
+        for kind in vars(_core).values()
+        if inspect.isclass(kind)
+        for name, member in vars(kind).items()
+        if inspect.ismethoddescriptor(member) and not name.startswith("_")
+        if not (member.__doc__ and getattr(member, "__text_signature__", None))
+    ]
+    assert not silent
