@@ -1,28 +1,57 @@
-# Each target does all its set-up: it needs python3 >= 3.11, make and a C++20 compiler.
-#
-#   make test PYTHON=python3.15t ARGS="tests/maps -k snapshot"
+# Every target does its own set-up: it takes python3 >= 3.11, make and a C++20 compiler.
 
 export PYTHON
-export CI
+export THREADPROOF_STRESS
 
 .DEFAULT_GOAL := help
-.PHONY: help test demo lint clean
+.PHONY: help test demo lint native clean
 
 help:  ## what can be made
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
-	@echo 'PYTHON=... chooses the interpreter, ARGS="..." goes to the command.'
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@echo
+	@echo 'PYTHON=python3.15t chooses the interpreter; else a free-threaded one is found, or fetched.'
+	@echo 'ARGS="..." goes to the command, as in: make test ARGS="tests/maps -k snapshot"'
+	@echo 'THREADPROOF_STRESS=1 shrinks every constant of the native code, so that rare paths become common.'
 
 test:  ## the tests; ARGS goes to pytest
-	@venv=$$(tools/make-venv test) && exec $$venv/bin/python -m pytest $(ARGS)
+	@venv=$$(tools/make-venv test) && $$venv/bin/python -m pytest $(ARGS)
 
-demo:  ## index the standard library with many threads; ARGS goes to threadproof demo
-	@venv=$$(tools/make-venv) && exec $$venv/bin/threadproof demo $(ARGS)
+demo:  ## index the standard library with many threads; ARGS goes to `threadproof demo`
+	@venv=$$(tools/make-venv) && $$venv/bin/threadproof demo $(ARGS)
 
-lint:  ## style and types
-	@venv=$$(tools/make-venv lint) && bin=$$venv/bin && set -x && \
-	$$bin/ruff check . && $$bin/ruff format --check . && \
-	$$bin/mypy && $$bin/pyright --pythonpath $$bin/python && \
+lint:  ## style, types, and the stub against the binary
+	@venv=$$(tools/make-venv lint) && bin=$${venv#$$PWD/}/bin && set -x && \
+	$$bin/ruff check . && \
+	$$bin/ruff format --check . && \
+	$$bin/mypy && \
+	$$bin/mypy --scripts-are-modules tools/get-python && \
+	$$bin/pyright --pythonpath $$bin/python && \
 	MYPYPATH=src $$bin/python -m mypy.stubtest threadproof._core
 
 clean:  ## forget everything built
-	rm -rf build
+	rm -rf build .mypy_cache .pytest_cache .ruff_cache
+
+# --- the core without Python: every tests/native/*_test.cpp by itself, as it is and under the sanitizers ---
+
+NATIVE_TESTS := $(basename $(notdir $(wildcard tests/native/*_test.cpp)))
+NATIVE_BUILD := build/native$(if $(filter 1,$(THREADPROOF_STRESS)),-stress)
+NATIVE_FLAGS := -std=c++20 -g -O1 -pthread -Isrc -Itests/native -Wall -Wextra -Werror \
+	$(if $(filter 1,$(THREADPROOF_STRESS)),-DTHREADPROOF_STRESS=1)
+NATIVE_HEADERS := $(wildcard src/core/*.hpp tests/native/*.hpp)
+COMPILE = mkdir -p $(@D) && $(CXX) $(NATIVE_FLAGS) $< -o $@
+
+native: $(foreach kind,plain thread address,$(NATIVE_TESTS:%=run/$(kind)/%))  ## the core under TSan, ASan and UBSan
+
+run/%: $(NATIVE_BUILD)/%
+	$< $(ARGS)
+
+$(NATIVE_BUILD)/plain/%: tests/native/%.cpp $(NATIVE_HEADERS)
+	$(COMPILE)
+
+$(NATIVE_BUILD)/thread/%: tests/native/%.cpp $(NATIVE_HEADERS)
+	$(COMPILE) -fsanitize=thread
+
+$(NATIVE_BUILD)/address/%: tests/native/%.cpp $(NATIVE_HEADERS)
+	$(COMPILE) -fsanitize=address,undefined -fno-sanitize-recover=all
+
+.SECONDARY:  # executables stay, to be run by hand
