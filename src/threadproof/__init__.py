@@ -1,6 +1,9 @@
 """Concurrent maps for threaded Python, and the tools that prove a threaded program right."""
 
-from threadproof._core import REMOVE, DeadlockError
+from importlib.metadata import version
 
-__all__ = ["REMOVE", "DeadlockError"]
-__version__ = "0.1.0"
+from threadproof._core import REMOVE, DeadlockError
+from threadproof.maps import ConcurrentMap, LockedMap
+
+__all__ = ["REMOVE", "ConcurrentMap", "DeadlockError", "LockedMap"]
+__version__ = version("threadproof")

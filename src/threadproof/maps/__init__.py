@@ -1,0 +1,6 @@
+"""Maps that any number of threads may share. All keep one contract: see threadproof.maps.contract."""
+
+from threadproof.maps.contract import ConcurrentMap
+from threadproof.maps.locked import LockedMap
+
+__all__ = ["ConcurrentMap", "LockedMap"]
