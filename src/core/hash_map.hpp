@@ -1,0 +1,1212 @@
+/// A concurrent hash map: reads take no lock, writes lock one bucket, resizes are shared out among the writers, and a step
+/// on the whole map (clear, drain, snapshot) happens at one instant.
+///
+/// How it works. A key's position (position.hpp) names its home bucket in every table. A reader pins itself, scans the
+/// chain, takes a reference to the value and then looks at the chain's version again: unchanged, so the value was the
+/// key's at that moment. A writer locks the home bucket and changes one word last. When the table is too full or too
+/// empty a second one is made, and each writer moves a few buckets into it; whoever meets a moved bucket goes on in the
+/// next table. A step on the whole map closes a gate, waits for the writers inside (microseconds), acts, and opens it.
+///
+/// Invariants
+///  1. A key is in at most one slot of the map; its home is Table::home(hash) of the first table of the chain
+///     root -> next whose bucket for that hash is not moved.
+///  2. key == 0 if and only if value == 0, except inside the lock; such a slot is free.
+///  3. Only the holder of a home's lock changes its chain. A moved home never changes again (except when emptied by
+///     whoever detached the table).
+///  4. Between two equal reads of a home's meta word no key came to the chain, went from it or moved on.
+///  5. A bucket with entries has the map's parity, except while a snapshot is open and has not copied the bucket.
+///  6. At most one resize is under way: root.next is set once, and root is replaced only when all its buckets have moved.
+///  7. No policy code that can run a user's code (equal, drop) runs with a lock held, inside a Pin or inside a Section.
+///
+/// Field         | written                       | read                        | guard
+/// --------------|-------------------------------|-----------------------------|-------------------------------
+/// root_         | release, by the last mover,   | acquire                     | none; the gate, for detach
+///               | or with the gate closed       |                             |
+/// gate_         | seq_cst + heavy barrier       | acquire, by Section         | whole-map step that closed it
+/// parity_       | relaxed, with the gate closed | relaxed, inside a Section   | the gate
+/// shot_         | release, gate closed          | acquire, inside a Section   | the gate
+/// count_        | see count.hpp                 |                             |
+/// lock order    | whole_ -> closing_ -> one bucket -> (shrinking: its target, tried only) -> Snapshot::lock
+///
+/// Ancestors: CLHT and xsync (cache-line buckets, lock-free reads), F14 (stored hashes), papaya and
+/// java.util.concurrent.ConcurrentHashMap (incremental moves), seize (pins).
+#pragma once
+
+#include <atomic>
+#include <bit>
+#include <cassert>
+#include <cstdint>
+#include <mutex>
+#include <stdexcept>
+#include <vector>
+
+#include "core/count.hpp"
+#include "core/position.hpp"
+#include "core/reclaim.hpp"
+#include "core/stress.hpp"
+#include "core/table.hpp"
+
+#define TP_LIKELY(x) __builtin_expect(!!(x), 1)
+#define TP_UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+namespace threadproof {
+
+/// Whether a stored key is the one looked for. kAsk: only a user's code can tell.
+enum class Match : std::uint8_t { kNo, kYes, kAsk, kError };
+
+/// What became of a call on one key.
+enum class Outcome : std::uint8_t {
+    kAbsent,    ///< there was no such key
+    kPresent,   ///< there was
+    kBusy,      ///< a computation has its turn at the key; nothing was changed
+    kError,     ///< the policy's equal() failed; nothing was changed
+    kNoMemory,  ///< nothing was changed
+};
+
+/// What a map needs to know about its keys and values, which are words (0 is none; a value's lowest bit marks a turn).
+///
+///     kThreads                     false where a global lock serialises all calls: locks, pins and the gate vanish
+///     Mutex                        one byte: lock(), try_lock(), unlock(); zero is unlocked
+///     Probe                        the key looked for; has .hash
+///     match(word, probe)           native comparison, may look into the stored key without holding it
+///     equal(word, probe)           the user's comparison, of a held key: kNo, kYes or kError
+///     stored(probe)                the word to store for the key, with a reference of its own
+///     hold(word)                   one more reference, to something that cannot go away meanwhile
+///     try_hold(word)               one more reference to something that may be dying; false: only under its lock
+///     open(word)                   makes try_hold succeed from now on; called under its lock
+///     drop(word)                   one reference less; may run any code
+///     deferred(word)               whether match() looks into such keys, so that they must outlive the pinned readers
+///     behind(turn)                 the value that readers see while a computation has its turn, or 0
+template <class P>
+class HashMap {
+    using Table = threadproof::Table<typename P::Mutex>;
+    using Bucket = typename Table::Bucket;
+
+ public:
+    using Probe = typename P::Probe;
+
+    struct Entry {
+        Word key, value;
+    };
+
+    static constexpr unsigned kLoad = 4;     // keys a bucket on average before growing: 3.5 read 3 % faster and took 14 % more memory
+    static constexpr unsigned kSparse = 8;   // shrink below 1/8 of that: no resize back and forth around one size
+    static constexpr unsigned kHelp = stress::shrunk(8u, 1u);       // buckets a writer moves: at least 4 x as fast as inserts can fill the next table
+    static constexpr unsigned kFirstBits = stress::shrunk(1u, 0u);  // 2 buckets hold 8 keys, as an empty dict does
+    static constexpr unsigned kQuadruple = 10;                      // below 2^10 buckets grow by 4: copying small tables again costs more than their room
+    static constexpr unsigned kLookEvery = stress::shrunk(16u, 1u); // a stripe's changes between two looks at the load: sums cost 8 cache lines
+
+    static constexpr Word kTurn = 1;
+    static bool is_turn(Word value) { return value & kTurn; }
+
+    explicit HashMap(std::uint64_t secret) : placement_(secret) {
+        Table* first = Table::make(kFirstBits, placement_.multiplier(), next_id());
+        if (!first) throw std::bad_alloc();
+        root_.store(first, std::memory_order_relaxed);  // nobody else has the map yet
+    }
+
+    /// Nobody may be using the map, and take_all(detached or root) has emptied it.
+    ~HashMap() { free_chain(root_.load(std::memory_order_relaxed)); }
+
+    HashMap(const HashMap&) = delete;
+    HashMap& operator=(const HashMap&) = delete;
+
+    // ------------------------------------------------------------------------------------------------ one key
+
+    /// Takes out a copy of the value: on kPresent *value is held for the caller. Lock-free; kAbsent, kPresent, kError, kNoMemory.
+    Outcome get(const Probe& probe, Word* value) {
+        Step step;
+        {
+            Guard guard;
+            Spot at;
+            arrive(at, probe.hash);
+            step = read<true>(at, probe, nullptr, value);
+        }
+        if (TP_LIKELY(step == Step::kHit)) return TP_LIKELY(!is_turn(*value)) ? Outcome::kPresent : look_behind(value);
+        if (TP_LIKELY(step == Step::kMiss)) return Outcome::kAbsent;
+        return read_slow<true>(step, probe, value);
+    }
+
+    Outcome contains(const Probe& probe) {
+        Step step;
+        Word value;
+        {
+            Guard guard;
+            Spot at;
+            arrive(at, probe.hash);
+            step = read<false>(at, probe, nullptr, &value);
+        }
+        if (TP_LIKELY(step <= Step::kMiss)) return step == Step::kHit ? Outcome::kPresent : Outcome::kAbsent;
+        return read_slow<false>(step, probe, &value);
+    }
+
+    /// get() for up to kGroup keys at once: the memory of all is asked for before the first is read.
+    static constexpr unsigned kGroup = 16;  // outstanding cache misses a core can keep
+    template <class Each>
+    void get_group(const Probe* probes, unsigned count, Each each) {
+        Word values[kGroup];
+        Step steps[kGroup];
+        {
+            Guard guard;
+            Table* table = root_.load(std::memory_order_acquire);  // acquire: pairs with the last mover's and detach's release
+            for (unsigned i = 0; i < count; ++i) prefetch(table->home(probes[i].hash));
+            for (unsigned i = 0; i < count; ++i) prefetch_value(table->home(probes[i].hash), probes[i].hash);
+            for (unsigned i = 0; i < count; ++i) {
+                Spot at;
+                arrive(at, probes[i].hash);
+                steps[i] = read<true>(at, probes[i], nullptr, &values[i]);
+            }
+        }
+        for (unsigned i = 0; i < count; ++i) {
+            Outcome outcome = steps[i] == Step::kMiss  ? Outcome::kAbsent
+                              : steps[i] != Step::kHit ? read_slow<true>(steps[i], probes[i], &values[i])
+                              : is_turn(values[i])     ? look_behind(&values[i])
+                                                       : Outcome::kPresent;
+            each(i, outcome, values[i]);
+        }
+    }
+
+    /// Asks for the memory of keys that are about to be changed.
+    void prefetch_group(const Probe* probes, unsigned count) {
+        Guard guard;
+        Table* table = root_.load(std::memory_order_acquire);  // acquire: as in arrive()
+        for (unsigned i = 0; i < count; ++i) prefetch(table->home(probes[i].hash));
+    }
+
+    /// The one way to change a key. `decide(current)` gets the value, or 0, under the bucket's lock, and returns the value to
+    /// have: `current` to leave it, 0 to remove the key. It runs no user code. References: the one in the slot goes to the
+    /// caller when the value is replaced or removed; the one to the new value goes to the slot.
+    /// kBusy puts a held turn into *turn. With kThrough, decide() is shown turns as well.
+    template <bool kThrough = false, class Decide>
+    Outcome change(const Probe& probe, Decide&& decide, Word* turn = nullptr) {
+        Leftovers left;
+        Attempt attempt;
+        {
+            Section section(*this);
+            Spot at;
+            attempt = try_change<kThrough>(at, probe, nullptr, decide, turn, left);
+        }
+        dispose(left);
+        if (TP_LIKELY(attempt != Attempt::kAsk)) return static_cast<Outcome>(attempt);
+        return change_slow<kThrough>(probe, decide, turn);
+    }
+
+    /// Puts `next` in the place of exactly this value (and key, unless 0): an identity, compared with nothing else. False when
+    /// it is no longer there; references as in change(); kNoMemory cannot happen.
+    bool replace_exact(std::uint64_t hash, Word key, Word value, Word next) {
+        Leftovers left;
+        bool found = false;
+        {
+            Section section(*this);
+            Spot at;
+            Locked home(*this, at, hash, left);
+            found = seek_exact(at, key, value);
+            if (found) overwrite_or_remove(at, value, next, left);
+        }
+        dispose(left);
+        return found;
+    }
+
+    // ------------------------------------------------------------------------------------------------ the whole map
+
+    /// The number of keys at one instant within this call.
+    std::int64_t size() {
+        std::int64_t count;
+        for (int tries = 0; tries < 64; ++tries)  // one try fails only when a change overlaps its few nanoseconds
+            if (count_.try_read(&count)) return count;
+        Closed closed(*this);
+        count_.try_read(&count);
+        return count;
+    }
+
+    /// Detaches all entries in one atomic step and leaves an empty map; the caller owns what it returns and passes it to
+    /// take_all() and then retire_chain(). `allowed(count)` has the last word, with the map stopped: false, and null is
+    /// returned and nothing has changed. Throws bad_alloc, with nothing changed.
+    template <class Allowed>
+    Table* detach(Allowed allowed) {
+        std::lock_guard whole(whole_);
+        Table* fresh = Table::make(kFirstBits, placement_.multiplier(), next_id());
+        if (!fresh) throw std::bad_alloc();
+        Closed closed(*this);
+        std::int64_t count = 0;
+        count_.try_read(&count);
+        if (!allowed(count)) {
+            fresh->free_now();
+            return nullptr;
+        }
+        stress::reach(stress::Window::kGateClosed);
+        CountChange gone(count_.stripe(0), -count);
+        reserved_bits_.store(0, std::memory_order_relaxed);  // a floor for shrinking: a hint
+        return root_.exchange(fresh, std::memory_order_acq_rel);  // release: publishes the new table; acquire: the old one's content
+    }
+
+    /// Takes every entry out of a detached chain and hands it, with its references, to sink(entry), outside all locks.
+    template <class Sink>
+    void take_all(Table* chain, Sink sink) {
+        Some batch;
+        for (Table* table = chain; table; table = table->next.load(std::memory_order_acquire)) {
+            for (std::size_t i = 0; i < table->size(); ++i) {
+                while (take_some(*table, table->at(i), batch)) {
+                    for (const Entry& entry : batch) sink(entry);
+                }
+            }
+        }
+    }
+
+    void retire_chain(Table* chain) {
+        while (chain) {
+            Table* next = chain->next.load(std::memory_order_acquire);
+            chain->retire();
+            chain = next;
+        }
+    }
+
+    /// Removes everything. One atomic step; the old entries are dropped afterwards, by this thread.
+    void clear() {
+        Table* chain = detach([](std::int64_t) { return true; });
+        take_all(chain, [](Entry entry) {
+            drop_key(entry.key);
+            P::drop(entry.value);
+        });
+        retire_chain(chain);
+    }
+
+    /// All entries as they were at one instant, each held for the caller. Writers go on meanwhile: whoever changes a
+    /// bucket that is not copied yet copies it first. Throws bad_alloc, holding nothing.
+    std::vector<Entry> snapshot() {
+        Snapshot shot;
+        {
+            std::lock_guard whole(whole_);
+            {
+                Closed closed(*this);
+                parity_.fetch_xor(kParity, std::memory_order_relaxed);  // published by opening the gate
+                shot_.store(&shot, std::memory_order_release);
+            }
+            stress::reach(stress::Window::kSnapshotOpen);
+            for (Walk walk; !walk.done;) {
+                Guard guard;
+                LockedAt home(*this, walk);
+                save(*home.table, *home.bucket);
+            }
+            Closed closed(*this);
+            shot_.store(nullptr, std::memory_order_release);
+        }
+        if (!shot.failed) return std::move(shot.entries);
+        drop_all(shot.entries);
+        throw std::bad_alloc();
+    }
+
+    /// How far an iteration has come. Everything before `position` has been seen.
+    struct Walk {
+        std::uint64_t position = 0;
+        bool done = false;
+    };
+
+    /// Copies the next bucket with entries into `batch`, each held for the caller; false at the end. A key that is there
+    /// throughout an iteration is seen exactly once, and none is seen twice. Throws bad_alloc, holding nothing.
+    bool next_batch(Walk& walk, std::vector<Entry>& batch) {
+        batch.clear();
+        while (batch.empty() && !walk.done) {
+            Guard guard;
+            Walk next = walk;
+            LockedAt home(*this, next);
+            copy_chain(*home.table, *home.bucket, batch, [&](std::uint64_t hash) {
+                std::uint64_t position = placement_.position(hash);
+                return position >= walk.position && (next.done || position < next.position);
+            });
+            stress::reach(stress::Window::kIterateBatch);
+            walk = next;
+        }
+        return !batch.empty();
+    }
+
+    static void drop_all(std::vector<Entry>& entries) {
+        for (const Entry& entry : entries) {
+            P::drop(entry.key);
+            P::drop(entry.value);
+        }
+        entries.clear();
+    }
+
+    /// Makes room for `count` keys now, so that no insert up to there starts a resize. Throws bad_alloc.
+    void reserve(std::uint64_t count) {
+        unsigned bits = bits_for(count);
+        reserved_bits_.store(bits, std::memory_order_relaxed);  // a floor for shrinking: a hint
+        for (;;) {
+            Leftovers left;
+            {
+                Section section(*this);
+                Table* root = root_.load(std::memory_order_acquire);
+                if (!root->next.load(std::memory_order_acquire)) {
+                    if (root->bits() >= bits) return;
+                    if (!resize(root, bits)) throw std::bad_alloc();
+                }
+                left.table = help(root, 0);
+            }
+            dispose(left);
+        }
+    }
+
+    /// Calls visit(key, value) for every entry, turns included, with no lock. Nobody may be changing the map: for a garbage
+    /// collector that has stopped the world.
+    template <class Visit>
+    int visit_stopped(Visit visit) {
+        for (Table* table = root_.load(std::memory_order_acquire); table; table = table->next.load(std::memory_order_acquire)) {
+            for (std::size_t i = 0; i < table->size(); ++i) {
+                if (table->at(i).meta.load(std::memory_order_relaxed) & kMoved) continue;
+                for (Bucket* b = &table->at(i); b; b = table->after(*b)) {
+                    for (int slot = 0; slot < Bucket::kSlots; ++slot) {
+                        Word key = b->key[slot].load(std::memory_order_relaxed);  // relaxed, both: the world is stopped
+                        if (!key) continue;
+                        if (int stop = visit(key, b->value[slot].load(std::memory_order_relaxed))) return stop;
+                    }
+                }
+            }
+        }
+        return 0;
+    }
+
+    /// Empties a map that nobody else can reach; for a collector breaking cycles, and before destruction.
+    void empty() {
+        for (Table* table = root_.load(std::memory_order_relaxed); table; table = table->next.load(std::memory_order_relaxed)) {
+            Some batch;
+            for (std::size_t i = 0; i < table->size(); ++i) {
+                while (take_some(*table, table->at(i), batch)) {
+                    CountChange gone(count_.stripe(0), -visible_in(batch));
+                    for (const Entry& entry : batch) {
+                        drop_key(entry.key);
+                        P::drop(entry.value);
+                    }
+                }
+            }
+        }
+    }
+
+    struct Stats {
+        std::int64_t size;
+        std::uint64_t buckets, overflow_buckets, longest_chain, resizes, moved_buckets, bytes, retired_bytes, lock_waits;
+        bool resizing;
+    };
+
+    /// Cheap but for the longest chain, which is looked for in at most 1,024 buckets.
+    Stats stats() {
+        Stats s{};
+        s.size = size();
+        Guard guard;
+        Table* root = root_.load(std::memory_order_acquire);
+        Table* next = root->next.load(std::memory_order_acquire);
+        s.buckets = root->size();
+        s.overflow_buckets = root->spare_used();
+        s.bytes = sizeof(*this) + root->bytes();
+        s.resizing = next != nullptr;
+        if (next) {
+            s.moved_buckets = root->moved.load(std::memory_order_relaxed);  // relaxed from here: figures
+            s.overflow_buckets += next->spare_used();
+            s.bytes += next->bytes();
+        }
+        s.resizes = resizes_.load(std::memory_order_relaxed);
+        s.lock_waits = lock_waits_.load(std::memory_order_relaxed);
+        s.retired_bytes = Reclaimer::bytes();
+        s.longest_chain = longest_chain(*root);
+        return s;
+    }
+
+    /// Asserts the invariants; nobody may be changing the map. Throws logic_error naming the one that does not hold.
+    void check() {
+        std::int64_t seen = 0;
+        for (Table* table = root_.load(std::memory_order_acquire); table; table = table->next.load(std::memory_order_acquire)) {
+            std::uint64_t moved = 0;
+            for (std::size_t i = 0; i < table->size(); ++i) {
+                if (table->at(i).meta.load(std::memory_order_relaxed) & kMoved) ++moved;
+                else seen += check_chain(*table, table->at(i));
+            }
+            require(moved == table->moved.load(std::memory_order_relaxed), "moved buckets are counted");
+            require(moved == 0 || table->next.load(std::memory_order_relaxed), "a moved bucket has a next table");
+            require(moved < table->size(), "a table whose buckets have all moved is unlinked");
+        }
+        std::int64_t count = -1;
+        require(count_.try_read(&count), "no change is under way");
+        require(count == seen, "len() is the number of keys");
+        require(gate_.load(std::memory_order_relaxed) == 0 && !shot_.load(std::memory_order_relaxed), "no whole-map step is under way");
+    }
+
+ private:
+    // ------------------------------------------------------------------------------------------------ scopes
+
+    struct NoGuard {
+        NoGuard() {}
+        ~NoGuard() {}
+    };
+    using Guard = std::conditional_t<P::kThreads, Pin, NoGuard>;
+
+    /// A writer is inside: pinned, and waited for by whoever closes the gate.
+    class Section {
+     public:
+        explicit Section(HashMap& map) {
+            if constexpr (P::kThreads) {
+                slot_ = &Threads::mine();
+                for (unsigned round = 0;; ++round) {
+                    Threads::announce(slot_->writing, &map);  // pairs with the heavy barrier in Closed
+                    if (TP_LIKELY(!map.closed())) break;
+                    slot_->writing.store(nullptr, std::memory_order_release);
+                    pause_round(round);
+                }
+                pins_ = slot_->pins.load(std::memory_order_relaxed) + 1;
+                Threads::announce(slot_->pins, pins_);
+            }
+        }
+        ~Section() {
+            if constexpr (P::kThreads) {
+                slot_->pins.store(pins_ + 1, std::memory_order_release);   // release: pairs with Reclaimer's acquire
+                slot_->writing.store(nullptr, std::memory_order_release);  // release: pairs with Closed's acquire
+            }
+        }
+        Section(const Section&) = delete;
+        Section& operator=(const Section&) = delete;
+
+     private:
+        ThreadSlot* slot_;
+        std::uint64_t pins_;
+    };
+
+    /// While this lives no writer is inside a Section of this map.
+    class Closed {
+     public:
+        explicit Closed(HashMap& map) : map_(map) {
+            if constexpr (P::kThreads) {
+                map.closing_.lock();
+                map.gate_.store(process_generation.load(std::memory_order_relaxed), std::memory_order_seq_cst);
+                Threads::heavy_barrier();  // pairs with announce() in Section: it sees the gate, or we see it inside
+                Threads::each([&](ThreadSlot& s) {
+                    for (unsigned round = 0; s.writing.load(std::memory_order_acquire) == &map; ++round) pause_round(round);
+                });
+            }
+        }
+        ~Closed() {
+            if constexpr (P::kThreads) {
+                map_.gate_.store(0, std::memory_order_release);  // release: pairs with closed(); publishes what was done inside
+                map_.closing_.unlock();
+            }
+        }
+        Closed(const Closed&) = delete;
+        Closed& operator=(const Closed&) = delete;
+
+     private:
+        HashMap& map_;
+    };
+
+    /// A gate that a thread of the parent process closed before a fork counts as open.
+    bool closed() const {
+        std::uint32_t gate = gate_.load(std::memory_order_acquire);  // acquire: pairs with ~Closed
+        return TP_UNLIKELY(gate != 0) && gate == process_generation.load(std::memory_order_relaxed);
+    }
+
+    /// Where a search stands in a chain, and enough to know the chain again.
+    struct Spot {
+        Table* table = nullptr;
+        std::uint64_t id = 0;  ///< the table's, kept because the table may be gone when we come back
+        Bucket* home = nullptr;
+        std::uint32_t meta = 0;  ///< home's, as it was when we came
+        Bucket* bucket = nullptr;
+        int slot = 0;
+        Word key = 0;
+    };
+
+    /// What a change leaves to be thrown away once it is outside its Section.
+    struct Leftovers {
+        Table* table = nullptr;
+        Word key = 0;
+    };
+
+    /// A home bucket's lock, and the table it lives in now.
+    class Locked {
+     public:
+        Locked(HashMap& map, Spot& at, std::uint64_t hash, Leftovers& left) : at_(at) {
+            Table* table = map.root_.load(std::memory_order_acquire);  // acquire: as in arrive()
+            if (TP_UNLIKELY(table->next.load(std::memory_order_acquire) != nullptr)) {
+                left.table = map.help(table, hash);
+                table = map.root_.load(std::memory_order_acquire);
+            }
+            for (;;) {
+                at.home = &table->home(hash);
+                map.lock(at.home->lock);
+                at.meta = at.home->meta.load(std::memory_order_relaxed);  // ours: we hold the lock
+                if (TP_LIKELY(!(at.meta & kMoved))) break;
+                at.home->lock.unlock();
+                table = table->next.load(std::memory_order_acquire);
+            }
+            at.table = table;
+            at.bucket = at.home;
+            at.slot = 0;
+        }
+        ~Locked() { at_.home->lock.unlock(); }
+        Locked(const Locked&) = delete;
+        Locked& operator=(const Locked&) = delete;
+
+     private:
+        Spot& at_;
+    };
+
+    /// The lock of the bucket that owns a position, and the walk moved on behind what that bucket answers for.
+    class LockedAt {
+     public:
+        LockedAt(HashMap& map, Walk& walk) {
+            table = map.root_.load(std::memory_order_acquire);  // acquire: as in arrive()
+            unsigned bits = table->bits();
+            for (;;) {
+                bucket = &table->at_position(walk.position);
+                map.lock(bucket->lock);
+                if (TP_LIKELY(!(bucket->meta.load(std::memory_order_relaxed) & kMoved))) break;  // ours: we hold the lock
+                bucket->lock.unlock();
+                table = table->next.load(std::memory_order_acquire);
+                bits = table->bits() > bits ? table->bits() : bits;
+            }
+            std::uint64_t rest = bits == 0 ? ~std::uint64_t{0} : (~std::uint64_t{0} >> bits);
+            walk.position = (walk.position | rest) + 1;  // the first position behind the finest bucket on the way
+            walk.done = walk.position == 0;
+            if (!walk.done) prefetch(table->at_position(walk.position));
+        }
+        ~LockedAt() { bucket->lock.unlock(); }
+        LockedAt(const LockedAt&) = delete;
+        LockedAt& operator=(const LockedAt&) = delete;
+
+        Table* table;
+        Bucket* bucket;
+    };
+
+    void dispose(Leftovers& left) {
+        if (TP_UNLIKELY(left.table != nullptr)) left.table->retire();
+        if (left.key) drop_key(left.key);
+        if constexpr (P::kThreads) Reclaimer::poll();
+    }
+
+    /// A key that a pinned reader may still be comparing waits for it.
+    static void drop_key(Word key) {
+        if (P::kThreads && P::deferred(key)) Reclaimer::retire(Retired{key, P::drop});
+        else P::drop(key);
+    }
+
+    void lock(typename P::Mutex& mutex) {
+        if (TP_LIKELY(mutex.try_lock())) return;
+        lock_waits_.fetch_add(1, std::memory_order_relaxed);  // a figure for stats()
+        mutex.lock();
+    }
+
+    // ------------------------------------------------------------------------------------------------ searching
+
+    enum class Found : std::uint8_t { kNo, kYes, kAsk };
+
+    /// What a user's comparison said of the keys it was asked about, so that a search that must begin again need not ask again.
+    class Answers {
+     public:
+        Answers() = default;
+        Answers(const Answers&) = delete;
+        Answers& operator=(const Answers&) = delete;
+        ~Answers() {
+            for (const Answer& a : answers_) P::drop(a.key);
+        }
+
+        /// Takes over the reference to the key. False when there is no memory; the reference is dropped.
+        bool add(Word key, bool same) {
+            try {
+                answers_.push_back({key, same});
+                return true;
+            } catch (const std::bad_alloc&) {
+                P::drop(key);
+                return false;
+            }
+        }
+
+        Match recall(Word key) const {
+            if (answers_.empty()) return Match::kAsk;
+            if (answers_.back().key == key) return verdict(answers_.back());
+            if (!restarted_) return Match::kAsk;  // a search that goes on meets only new keys
+            for (const Answer& a : answers_)
+                if (a.key == key) return verdict(a);
+            return Match::kAsk;
+        }
+
+        void restart() { restarted_ = true; }
+
+     private:
+        struct Answer {
+            Word key;
+            bool same;
+        };
+        static Match verdict(const Answer& a) { return a.same ? Match::kYes : Match::kNo; }
+
+        std::vector<Answer> answers_;
+        bool restarted_ = false;
+    };
+
+    /// Finds the bucket that holds a hash now; pinned.
+    void arrive(Spot& at, std::uint64_t hash) const {
+        at.table = root_.load(std::memory_order_acquire);  // acquire: pairs with the last mover's and detach's release
+        for (;;) {
+            at.home = &at.table->home(hash);
+            at.meta = at.home->meta.load(std::memory_order_acquire);  // acquire: pairs with publish(): a new version shows its hash
+            if (TP_LIKELY(!(at.meta & kMoved))) break;
+            at.table = at.table->next.load(std::memory_order_acquire);  // acquire: pairs with resize()
+        }
+        at.bucket = at.home;
+        at.slot = 0;
+    }
+
+    /// Goes on where a search stood, if nothing in the chain has changed; else begins again.
+    static void resume(Spot& at, const Spot& before, Answers& answers) {
+        if (before.id == at.table->id() && before.home == at.home && before.meta == at.meta) {
+            at.bucket = before.bucket;
+            at.slot = before.slot;
+        } else {
+            answers.restart();
+        }
+    }
+
+    /// Looks on through the chain, from the spot, for a slot that holds the key.
+    Found seek(Spot& at, const Probe& probe, const Answers* answers) const {
+        for (;;) {
+            for (unsigned hits = at.bucket->matches(probe.hash) >> at.slot << at.slot; TP_LIKELY(hits != 0); hits &= hits - 1) {
+                int slot = std::countr_zero(hits);
+                Word key = at.bucket->key[slot].load(std::memory_order_acquire);  // acquire: pairs with publish(); later looks at value and version stay later
+                if (!key) continue;
+                Match match = P::match(key, probe);
+                if (TP_UNLIKELY(match == Match::kAsk) && answers) match = answers->recall(key);
+                if (match == Match::kNo) continue;
+                at.slot = slot;
+                at.key = key;
+                return TP_LIKELY(match == Match::kYes) ? Found::kYes : Found::kAsk;
+            }
+            std::uint32_t meta = at.bucket == at.home ? at.meta : at.bucket->meta.load(std::memory_order_acquire);  // acquire: pairs with extend()
+            Bucket* next = at.table->after(*at.bucket, meta);
+            if (TP_LIKELY(!next)) return Found::kNo;
+            at.bucket = next;
+            at.slot = 0;
+        }
+    }
+
+    /// Looks through a locked chain for a slot with exactly this value (and key, unless 0).
+    static bool seek_exact(Spot& at, Word key, Word value) {
+        for (; at.bucket; at.bucket = at.table->after(*at.bucket)) {
+            for (at.slot = 0; at.slot < Bucket::kSlots; ++at.slot) {
+                at.key = at.bucket->key[at.slot].load(std::memory_order_relaxed);  // ours, both: we hold the lock
+                if (at.bucket->value[at.slot].load(std::memory_order_relaxed) == value && (!key || at.key == key)) return true;
+            }
+        }
+        return false;
+    }
+
+    // ------------------------------------------------------------------------------------------------ reading
+
+    /// What one look came to. kDrop: look again, but first drop the value held in vain. kLock: only under the lock.
+    enum class Step : std::uint8_t { kHit, kMiss, kRetry, kDrop, kLock, kAsk };
+
+    /// One look, pinned. kTake: the value is wanted, and held on kHit.
+    template <bool kTake>
+    Step read(Spot& at, const Probe& probe, const Answers* answers, Word* value) const {
+        stress::reach(stress::Window::kReadArrived);
+        Found found = seek(at, probe, answers);
+        if (TP_UNLIKELY(found == Found::kAsk)) return Step::kAsk;
+        if (found == Found::kNo) {
+            stress::reach(stress::Window::kReadMissed);
+            std::atomic_thread_fence(std::memory_order_acquire);  // the hashes were read before the version below
+            return TP_LIKELY(unchanged(at)) ? Step::kMiss : Step::kRetry;
+        }
+        stress::reach(stress::Window::kReadMatched);
+        const std::atomic<Word>& slot = at.bucket->value[at.slot];
+        Word word = slot.load(std::memory_order_acquire);  // acquire: pairs with the release of whoever stored it
+        if (TP_UNLIKELY(!word)) return Step::kRetry;       // removed since
+        if constexpr (!kTake) {
+            if (TP_UNLIKELY(is_turn(word))) return Step::kLock;  // what lies behind a turn can only be seen by holding it
+            return TP_LIKELY(unchanged(at)) ? Step::kHit : Step::kRetry;
+        }
+        if (TP_UNLIKELY(!P::try_hold(word))) return Step::kLock;
+        *value = word;
+        stress::reach(stress::Window::kReadHeld);
+        // The reference is good for something; it was this key's value if neither the slot nor the version has changed.
+        return TP_LIKELY(slot.load(std::memory_order_acquire) == word && unchanged(at)) ? Step::kHit : Step::kDrop;
+    }
+
+    /// Whether no key came, went or moved on since we arrived. Relaxed: every caller's acquire comes before.
+    static bool unchanged(const Spot& at) { return at.home->meta.load(std::memory_order_relaxed) == at.meta; }
+
+    template <bool kTake>
+    __attribute__((noinline)) Outcome read_slow(Step step, const Probe& probe, Word* value) {
+        Answers answers;
+        Spot before;
+        for (;;) {
+            if (step == Step::kDrop) P::drop(*value);
+            if (step == Step::kLock) return read_locked<kTake>(probe, value);
+            Word vain = 0;
+            Spot at;
+            {
+                Guard guard;
+                arrive(at, probe.hash);
+                at.id = at.table->id();
+                resume(at, before, answers);
+                step = read<kTake>(at, probe, &answers, value);
+                if (step == Step::kAsk) step = hold_key(at, &vain);
+            }
+            if (vain) P::drop(vain);
+            if (step == Step::kMiss) return Outcome::kAbsent;
+            if (step == Step::kHit) return kTake && is_turn(*value) ? look_behind(value) : Outcome::kPresent;
+            if (step == Step::kAsk) {
+                if (Outcome failed = ask(at.key, probe, answers); failed != Outcome::kPresent) return failed;
+            }
+            before = at;
+        }
+    }
+
+    /// Holds the key under comparison, so that it can be compared with no pin. Something may have taken its place: then it is
+    /// held in vain and to be dropped.
+    Step hold_key(const Spot& at, Word* vain) const {
+        if (!P::try_hold(at.key)) return Step::kLock;
+        if (at.bucket->key[at.slot].load(std::memory_order_acquire) == at.key && unchanged(at)) return Step::kAsk;
+        *vain = at.key;
+        return Step::kRetry;
+    }
+
+    /// Asks the user's comparison about a held key; kPresent when the answer is known now.
+    Outcome ask(Word key, const Probe& probe, Answers& answers) {
+        Match match = P::equal(key, probe);
+        if (match == Match::kError) {
+            P::drop(key);
+            return Outcome::kError;
+        }
+        return answers.add(key, match == Match::kYes) ? Outcome::kPresent : Outcome::kNoMemory;
+    }
+
+    /// The first look by a thread other than its maker at an object that nobody shared before: it takes the lock once, so
+    /// that later ones need not.
+    template <bool kTake>
+    Outcome read_locked(const Probe& probe, Word* value) {
+        *value = 0;
+        Outcome outcome = change<true>(probe, [&](Word current) {
+            if (current && (kTake || is_turn(current))) {
+                P::open(current);
+                P::hold(current);
+                *value = current;
+            }
+            return current;
+        });
+        if (outcome != Outcome::kPresent || !is_turn(*value)) return outcome;
+        outcome = look_behind(value);
+        if (!kTake && outcome == Outcome::kPresent) P::drop(*value);
+        return outcome;
+    }
+
+    /// Replaces a held turn by the held value that readers see behind it.
+    static Outcome look_behind(Word* value) {
+        Word turn = *value, seen = P::behind(turn);
+        if (seen) P::hold(seen);
+        P::drop(turn);
+        *value = seen;
+        return seen ? Outcome::kPresent : Outcome::kAbsent;
+    }
+
+    // ------------------------------------------------------------------------------------------------ writing
+
+    /// An Outcome, or: only a user's comparison can tell.
+    enum class Attempt : std::uint8_t { kAbsent, kPresent, kBusy, kError, kNoMemory, kAsk };
+
+    /// One attempt at a change, inside a Section. On kAsk with answers given, at.key is held.
+    template <bool kThrough, class Decide>
+    Attempt try_change(Spot& at, const Probe& probe, Answers* answers, Decide&& decide, Word* turn, Leftovers& left) {
+        int grown = 0;
+        Attempt attempt;
+        {
+            Spot before = at;
+            Locked home(*this, at, probe.hash, left);
+            if (answers) {
+                at.id = at.table->id();
+                resume(at, before, *answers);
+            }
+            Found found = seek(at, probe, answers);
+            if (TP_UNLIKELY(found == Found::kAsk)) {
+                if (answers) P::hold(at.key);
+                return Attempt::kAsk;
+            }
+            Word current = found == Found::kYes ? at.bucket->value[at.slot].load(std::memory_order_relaxed) : 0;  // ours: we hold the lock
+            if (!kThrough && TP_UNLIKELY(is_turn(current))) {
+                P::hold(current);
+                *turn = current;
+                return Attempt::kBusy;
+            }
+            attempt = current ? Attempt::kPresent : Attempt::kAbsent;
+            Word next = decide(current);
+            if (next == current) return attempt;
+            grown = visible(next) - visible(current);
+            if (current) overwrite_or_remove(at, current, next, left);
+            else if (!insert(at, probe, next)) return Attempt::kNoMemory;
+        }
+        if (grown) consider_resize(at.table, grown);
+        return attempt;
+    }
+
+    template <bool kThrough, class Decide>
+    __attribute__((noinline)) Outcome change_slow(const Probe& probe, Decide&& decide, Word* turn) {
+        Answers answers;
+        Spot at;
+        for (;;) {
+            Leftovers left;
+            Attempt attempt;
+            {
+                Section section(*this);
+                attempt = try_change<kThrough>(at, probe, &answers, decide, turn, left);
+            }
+            dispose(left);
+            if (attempt != Attempt::kAsk) return static_cast<Outcome>(attempt);
+            stress::reach(stress::Window::kWriteAsked);
+            if (Outcome failed = ask(at.key, probe, answers); failed != Outcome::kPresent) return failed;
+        }
+    }
+
+    static int visible(Word value) { return value && (!is_turn(value) || P::behind(value)) ? 1 : 0; }
+
+    template <class Batch>
+    static std::int64_t visible_in(const Batch& batch) {
+        std::int64_t count = 0;
+        for (const Entry& entry : batch) count += visible(entry.value);
+        return count;
+    }
+
+    StripedCount::Stripe& stripe() {
+        if constexpr (P::kThreads) return count_.stripe(Threads::mine().index);
+        else return count_.stripe(0);
+    }
+
+    void overwrite_or_remove(Spot& at, Word current, Word next, Leftovers& left) {
+        save(*at.table, *at.home);
+        int by = visible(next) - visible(current);
+        if (TP_LIKELY(next && by == 0)) {
+            at.bucket->value[at.slot].store(next, std::memory_order_release);  // release: publishes the value to read()
+            return;
+        }
+        CountChange counted(stripe(), by);
+        if (next) {
+            at.bucket->value[at.slot].store(next, std::memory_order_release);  // as above
+        } else {
+            left.key = at.key;
+            vacate(*at.home, *at.bucket, at.slot);
+        }
+    }
+
+    bool insert(Spot& at, const Probe& probe, Word value) {
+        save(*at.table, *at.home);
+        int slot;
+        Bucket* bucket = free_slot(*at.table, *at.home, &slot);
+        if (!bucket) return false;
+        CountChange counted(stripe(), visible(value));
+        publish(*at.home, *bucket, slot, probe.hash, P::stored(probe), value);
+        return true;
+    }
+
+    /// A free slot of the chain, made if there is none; null when there is no memory.
+    static Bucket* free_slot(Table& table, Bucket& home, int* slot) {
+        for (Bucket* bucket = &home;;) {
+            for (int i = 0; i < Bucket::kSlots; ++i) {
+                if (bucket->key[i].load(std::memory_order_relaxed)) continue;  // ours: we hold the lock
+                *slot = i;
+                return bucket;
+            }
+            Bucket* next = table.after(*bucket);
+            if (!next) {
+                next = table.extend(*bucket);
+                if (!next) return nullptr;
+                stress::reach(stress::Window::kOverflowLinked);
+            }
+            bucket = next;
+        }
+    }
+
+    /// Fills a free slot. The order is what readers rely on: hash and value, then the version, then the key. A reader that came
+    /// before the version and sees the new key sees the version change too; one that came after it sees the new hash.
+    void publish(Bucket& home, Bucket& bucket, int slot, std::uint64_t hash, Word key, Word value) {
+        bucket.hash[slot].store(hash, std::memory_order_relaxed);    // published by the version
+        bucket.value[slot].store(value, std::memory_order_release);  // release: a reader of the slot's last key that sees it sees that key's going
+        home.meta.store(next_version(home), std::memory_order_release);  // release: pairs with arrive(); publishes the hash
+        bucket.key[slot].store(key, std::memory_order_release);          // release: pairs with seek(); publishes the version and the value
+    }
+
+    /// Frees a slot: the version first, so that whoever sees an empty word sees that the version has changed.
+    void vacate(Bucket& home, Bucket& bucket, int slot) {
+        home.meta.store(next_version(home), std::memory_order_relaxed);  // published by the key
+        bucket.key[slot].store(0, std::memory_order_release);            // release: pairs with seek()
+        bucket.value[slot].store(0, std::memory_order_release);          // release: pairs with read()
+    }
+
+    std::uint32_t next_version(const Bucket& home) const {
+        std::uint32_t meta = home.meta.load(std::memory_order_relaxed);  // ours: we hold the lock
+        return ((meta + kVersion) & ~kParity) | parity_.load(std::memory_order_relaxed);
+    }
+
+    // ------------------------------------------------------------------------------------------------ resizing
+
+    std::uint64_t next_id() { return ids_.fetch_add(1, std::memory_order_relaxed) + 1; }  // only has to be new
+
+    static unsigned bits_for(std::uint64_t count) {
+        unsigned bits = kFirstBits;
+        while ((std::uint64_t{kLoad} << bits) < count && bits < 40) ++bits;
+        return bits;
+    }
+
+    /// After a key has come (+1) or gone (-1): is the table too full or too empty? A look in every few changes is enough,
+    /// because what is missed is found by the next.
+    void consider_resize(Table* table, int by) {
+        StripedCount::Stripe& mine = stripe();
+        std::uint64_t changes = (by > 0 ? mine.added : mine.removed).load(std::memory_order_relaxed);  // no order: a hint
+        if (table->bits() >= 6 && changes % kLookEvery) return;  // below 2^6 buckets 16 keys more are a quarter more
+        std::uint64_t size = table->size(), count = static_cast<std::uint64_t>(std::max<std::int64_t>(count_.estimate(), 0));
+        if (by > 0 && count > size * kLoad) resize(table, table->bits() + (table->bits() < kQuadruple ? 2 : 1));
+        if (by < 0 && count < size * kLoad / kSparse) {
+            unsigned least = std::max(kFirstBits, reserved_bits_.load(std::memory_order_relaxed));
+            if (table->bits() > least) resize(table, table->bits() - 1);
+        }
+    }
+
+    /// Starts moving to a table of 2^bits buckets, unless a resize is under way. False when there is no memory: the map then
+    /// works on with longer chains, and tries again later.
+    bool resize(Table* table, unsigned bits) {
+        if (root_.load(std::memory_order_acquire) != table || table->resizing.exchange(true, std::memory_order_acquire)) return true;
+        Table* next = Table::make(bits, placement_.multiplier(), next_id());
+        if (!next) {
+            table->resizing.store(false, std::memory_order_release);
+            return false;
+        }
+        resizes_.fetch_add(1, std::memory_order_relaxed);
+        table->next.store(next, std::memory_order_release);  // release: pairs with arrive(); publishes the new table
+        return true;
+    }
+
+    /// Moves the hash's bucket and kHelp more. Returns the table if that was the last of it: it is unlinked, retire it.
+    Table* help(Table* table, std::uint64_t hash) {
+        Table& next = *table->next.load(std::memory_order_acquire);
+        std::uint64_t moved = move(*table, next, table->index(table->home(hash)));
+        // Relaxed: it only shares out the work. It goes round again, so that a bucket a thread took and left is moved too.
+        std::uint64_t first = table->cursor.fetch_add(kHelp, std::memory_order_relaxed);
+        for (unsigned i = 0; i < kHelp; ++i) prefetch(table->at((first + i) & (table->size() - 1)));
+        for (unsigned i = 0; i < kHelp; ++i) moved += move(*table, next, (first + i) & (table->size() - 1));
+        if (!moved) return nullptr;
+        // acq_rel: the last mover has seen all the others' moves, and root_ publishes them
+        if (table->moved.fetch_add(moved, std::memory_order_acq_rel) + moved != table->size()) return nullptr;
+        root_.store(&next, std::memory_order_release);  // release: pairs with arrive()
+        return table;
+    }
+
+    /// Moves one bucket's entries to the next table. 1 if this call did it; 0 if it was done, or there is no memory for it.
+    std::uint64_t move(Table& from, Table& to, std::size_t index) {
+        Bucket& home = from.at(index);
+        if (home.meta.load(std::memory_order_relaxed) & kMoved) return 0;  // relaxed: looked at again under the lock
+        // Growing, the children can be reached only through this bucket and need no lock. Shrinking, the other parent's
+        // keys may be in use in the target already.
+        Bucket* target = to.bits() < from.bits() ? &to.at(coarser_index(index, from.bits(), to.bits())) : nullptr;
+        lock_both(home, target);
+        std::uint64_t moved = 0;
+        if (!(home.meta.load(std::memory_order_relaxed) & kMoved)) {  // ours: we hold the lock
+            save(from, home);
+            if (target) save(to, *target);
+            if (copy_entries(from, to, home)) {
+                stress::reach(stress::Window::kMigrateCopied);
+                home.meta.fetch_or(kMoved, std::memory_order_release);  // release: pairs with arrive(); publishes the copies
+                moved = 1;
+            }
+        }
+        home.lock.unlock();
+        if (target) target->lock.unlock();
+        return moved;
+    }
+
+    /// Locks both without ever waiting for one while holding the other: a thread that waits can be stopped there for long,
+    /// by a collector or a fork, and must then hold nothing.
+    void lock_both(Bucket& home, Bucket* target) {
+        lock(home.lock);
+        if (!target) return;
+        for (Bucket *held = &home, *wanted = target; !wanted->lock.try_lock(); std::swap(held, wanted)) {
+            held->lock.unlock();
+            lock(wanted->lock);
+        }
+    }
+
+    bool copy_entries(Table& from, Table& to, Bucket& home) {
+        for (Bucket* bucket = &home; bucket; bucket = from.after(*bucket)) {
+            for (int i = 0; i < Bucket::kSlots; ++i) {
+                Word key = bucket->key[i].load(std::memory_order_relaxed);  // ours, all of it: we hold the lock
+                if (!key) continue;
+                std::uint64_t hash = bucket->hash[i].load(std::memory_order_relaxed);
+                Bucket& child = to.home(hash);
+                int slot;
+                Bucket* place = free_slot(to, child, &slot);
+                if (!place) {
+                    take_back(from, to, home, bucket, i);
+                    return false;
+                }
+                publish(child, *place, slot, hash, key, bucket->value[i].load(std::memory_order_relaxed));
+            }
+        }
+        return true;
+    }
+
+    /// Undoes copy_entries() up to a slot. Nobody has seen the copies: their keys are still looked for in `from`.
+    void take_back(Table& from, Table& to, Bucket& home, const Bucket* end, int end_slot) {
+        for (Bucket* bucket = &home;; bucket = from.after(*bucket)) {
+            for (int i = 0; i < Bucket::kSlots; ++i) {
+                if (bucket == end && i == end_slot) return;
+                Word key = bucket->key[i].load(std::memory_order_relaxed);  // ours: we hold the lock
+                if (!key) continue;
+                Bucket& child = to.home(bucket->hash[i].load(std::memory_order_relaxed));
+                for (Bucket* b = &child; b; b = to.after(*b)) {
+                    for (int slot = 0; slot < Bucket::kSlots; ++slot)
+                        if (b->key[slot].load(std::memory_order_relaxed) == key) vacate(child, *b, slot);
+                }
+            }
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------------ many entries
+
+    /// What a snapshot has copied so far, by its own thread and by writers that were about to change a bucket.
+    struct Snapshot {
+        PatientLock lock;
+        std::vector<Entry> entries;
+        bool failed = false;
+    };
+
+    /// Copies a bucket for the open snapshot, if there is one that has not got it; under the bucket's lock, before any change.
+    void save(Table& table, Bucket& home) {
+        Snapshot* shot = shot_.load(std::memory_order_acquire);  // acquire: pairs with snapshot(); the Section or walk keeps it alive
+        if (TP_LIKELY(!shot)) return;
+        std::uint32_t meta = home.meta.load(std::memory_order_relaxed), parity = parity_.load(std::memory_order_relaxed);
+        if ((meta & kParity) == parity) return;
+        std::lock_guard hold(shot->lock);
+        try {
+            copy_chain(table, home, shot->entries, [](std::uint64_t) { return true; });
+        } catch (const std::bad_alloc&) {
+            shot->failed = true;  // the snapshot fails, the writer does not
+        }
+        home.meta.store((meta & ~kParity) | parity, std::memory_order_relaxed);  // ours; readers only see a change where there is none
+    }
+
+    /// Appends the entries of a locked chain whose hashes are wanted, as readers see them, each held. Throws bad_alloc, and
+    /// then has appended none.
+    template <class Wanted>
+    void copy_chain(Table& table, Bucket& home, std::vector<Entry>& out, Wanted wanted) {
+        std::size_t room = out.size();
+        for (Bucket* b = &home; b; b = table.after(*b)) room += Bucket::kSlots;
+        if (room > out.capacity()) out.reserve(std::max(room, 2 * out.capacity()));
+        for (Bucket* b = &home; b; b = table.after(*b)) {
+            for (int i = 0; i < Bucket::kSlots; ++i) {
+                Word key = b->key[i].load(std::memory_order_relaxed);  // ours, all of it: we hold the lock
+                if (!key || !wanted(b->hash[i].load(std::memory_order_relaxed))) continue;
+                Word value = b->value[i].load(std::memory_order_relaxed);
+                if (is_turn(value)) value = P::behind(value);
+                if (!value) continue;
+                P::hold(key);
+                P::hold(value);
+                out.push_back({key, value});
+            }
+        }
+    }
+
+    /// Up to kSome entries, taken out of a chain.
+    struct Some {
+        static constexpr int kSome = 32;  // bounds the stack and the time under the lock
+        Entry entries[kSome];
+        int count = 0;
+        const Entry* begin() const { return entries; }
+        const Entry* end() const { return entries + count; }
+    };
+
+    /// Takes entries out of a chain of a detached table; false when it has none left.
+    bool take_some(Table& table, Bucket& home, Some& some) {
+        some.count = 0;
+        lock(home.lock);
+        bool moved = home.meta.load(std::memory_order_relaxed) & kMoved;  // then they are in the next table
+        for (Bucket* b = moved ? nullptr : &home; b; b = table.after(*b)) {
+            for (int i = 0; i < Bucket::kSlots && some.count < Some::kSome; ++i) {
+                Word key = b->key[i].load(std::memory_order_relaxed);  // ours: we hold the lock
+                if (!key) continue;
+                some.entries[some.count++] = {key, b->value[i].load(std::memory_order_relaxed)};
+                vacate(home, *b, i);
+            }
+        }
+        home.lock.unlock();
+        return some.count > 0;
+    }
+
+    static void free_chain(Table* chain) {
+        while (chain) {
+            Table* next = chain->next.load(std::memory_order_relaxed);
+            chain->free_now();
+            chain = next;
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------------ small things
+
+    static void prefetch(const Bucket& bucket) {
+        __builtin_prefetch(&bucket);
+        __builtin_prefetch(reinterpret_cast<const char*>(&bucket) + kCacheLine);
+    }
+
+    /// Asks for the object a look-up of this hash would take a reference to. Only the address is used.
+    static void prefetch_value(const Bucket& bucket, std::uint64_t hash) {
+        unsigned hits = bucket.matches(hash);
+        if (!hits) return;
+        int slot = std::countr_zero(hits);
+        P::prefetch(bucket.key[slot].load(std::memory_order_relaxed), bucket.value[slot].load(std::memory_order_relaxed));
+    }
+
+    std::uint64_t longest_chain(Table& table) {
+        std::uint64_t longest = 0, step = std::max<std::uint64_t>(1, table.size() / 1024);
+        for (std::uint64_t i = 0; i < table.size(); i += step) {
+            std::uint64_t length = 0;
+            for (Bucket* b = &table.at(i); b; b = table.after(*b)) ++length;
+            longest = std::max(longest, length);
+        }
+        return longest;
+    }
+
+    std::int64_t check_chain(Table& table, Bucket& home) {
+        std::int64_t seen = 0;
+        for (Bucket* b = &home; b; b = table.after(*b)) {
+            for (int i = 0; i < Bucket::kSlots; ++i) {
+                Word key = b->key[i].load(std::memory_order_relaxed), value = b->value[i].load(std::memory_order_relaxed);
+                require((key == 0) == (value == 0), "a key without a value, or the reverse");
+                if (!key) continue;
+                std::uint64_t hash = b->hash[i].load(std::memory_order_relaxed);
+                require(&table.home(hash) == &home, "a key lies in its home chain");
+                require(&table.at_position(placement_.position(hash)) == &home, "a home owns its keys' positions");
+                require(((home.meta.load(std::memory_order_relaxed) ^ parity_.load(std::memory_order_relaxed)) & kParity) == 0,
+                        "a bucket with entries has the map's parity");
+                require(times_in_chain(table, home, key) == 1, "a key is in one slot only");
+                seen += visible(value);
+            }
+        }
+        return seen;
+    }
+
+    static int times_in_chain(Table& table, Bucket& home, Word key) {
+        int times = 0;
+        for (Bucket* b = &home; b; b = table.after(*b))
+            for (int i = 0; i < Bucket::kSlots; ++i) times += b->key[i].load(std::memory_order_relaxed) == key;
+        return times;
+    }
+
+    static void require(bool holds, const char* invariant) {
+        if (!holds) throw std::logic_error(invariant);
+    }
+
+    // Read by every call, written by hardly any: together, and apart from what is written.
+    alignas(kNoSharing) std::atomic<Table*> root_{nullptr};
+    std::atomic<std::uint32_t> gate_{0};  ///< 0: open; else the generation of the process that closed it
+    std::atomic<std::uint32_t> parity_{0};
+    std::atomic<Snapshot*> shot_{nullptr};
+    const Placement placement_;
+
+    alignas(kNoSharing) StripedCount count_;
+    PatientLock whole_;    ///< one clear, drain or snapshot at a time
+    PatientLock closing_;  ///< one closed gate at a time
+    std::atomic<std::uint64_t> ids_{0}, resizes_{0}, lock_waits_{0};
+    std::atomic<unsigned> reserved_bits_{0};
+};
+
+}  // namespace threadproof

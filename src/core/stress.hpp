@@ -1,0 +1,64 @@
+/// What the stress build changes, and nothing else: constants shrink, so that rare paths are common; named windows
+/// in the algorithms call a hook, so that a test can hold a thread there; and any allocation can be made to fail.
+///
+/// In an ordinary build every function here is empty and every constant is the one it is given.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace threadproof::stress {
+
+#ifdef THREADPROOF_STRESS
+inline constexpr bool kOn = true;
+#else
+inline constexpr bool kOn = false;
+#endif
+
+/// `normal`, or the smallest value that still works in the stress build.
+template <class T>
+constexpr T shrunk(T normal, T smallest) { return kOn ? smallest : normal; }
+
+/// The windows between two atomic steps where another thread's step matters most.
+enum class Window : std::uint8_t {
+    kReadMatched,     ///< a reader has matched a key and has not yet read the value
+    kReadHeld,        ///< a reader holds the value and has not yet looked at the version again
+    kReadMissed,      ///< a reader has scanned a chain in vain and has not yet looked at the version again
+    kReadArrived,     ///< a reader has found the bucket and scanned nothing yet
+    kMigrateCopied,   ///< a bucket's entries are in the next table and the bucket is not yet marked moved
+    kOverflowLinked,  ///< a chain has a new, empty bucket and the entry is not in it yet
+    kWriteAsked,      ///< a writer let go of the bucket to ask for equality
+    kGateClosed,      ///< a whole-map step has the map to itself
+    kSnapshotOpen,    ///< a snapshot has its instant and has copied nothing yet
+    kIterateBatch,    ///< an iteration has copied a bucket and not yet moved its cursor
+    kSettle,          ///< a computation has its result and has not yet stored it
+    kCount,
+};
+
+using Hook = void (*)(Window);
+
+/// Relaxed on both sides: a test installs its hook before it starts the threads that reach it.
+inline std::atomic<Hook> hook{nullptr};
+
+inline void reach(Window window) {
+    if constexpr (kOn) {
+        if (Hook call = hook.load(std::memory_order_relaxed)) call(window);
+    }
+}
+
+/// How many more allocations succeed; negative: all of them. Relaxed: a plain counter.
+inline std::atomic<std::int64_t> allocations_left{-1};
+
+/// Whether this allocation is to fail.
+inline bool starve() {
+    if constexpr (kOn) {
+        std::int64_t left = allocations_left.load(std::memory_order_relaxed);
+        while (left >= 0) {
+            if (left == 0) return true;
+            if (allocations_left.compare_exchange_weak(left, left - 1, std::memory_order_relaxed)) return false;
+        }
+    }
+    return false;
+}
+
+}  // namespace threadproof::stress
