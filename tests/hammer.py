@@ -1,0 +1,93 @@
+"""Run a piece of code in several threads that start together, and lose nothing of what they say.
+
+What a thread raises is raised again by the caller, with the thread's name. A thread that is not back by the
+deadline fails the test, and every thread's stack is printed, so that a hang explains itself.
+"""
+
+import faulthandler
+import os
+import random
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+LAST_RESORT = 30.0  # seconds to print the stacks in; then the process is ended from outside Python
+
+
+def hammer(work: Callable[[int], T], threads: int, *, deadline: float = 60.0) -> list[T]:
+    """What `work(0)`, `work(1)`, ... return, each in a thread of its own. Raises the first exception."""
+    start = threading.Barrier(threads)
+    results: dict[int, T] = {}
+    errors: list[BaseException] = []
+
+    def run(index: int) -> None:
+        try:
+            start.wait()
+            results[index] = work(index)
+        except BaseException as error:
+            error.add_note(f"in thread {threading.current_thread().name}")
+            errors.append(error)
+
+    hands = [threading.Thread(target=run, args=[n], name=f"hammer-{n}", daemon=True) for n in range(threads)]
+    for hand in hands:
+        hand.start()
+    late = _still_running(hands, deadline)
+    if errors:
+        raise errors[0]
+    if late:
+        dump_stacks()
+        raise AssertionError(f"not done after {deadline} s: {late}; every thread's stack is on stderr")
+    return [results[index] for index in range(threads)]
+
+
+def _still_running(hands: list[threading.Thread], deadline: float) -> list[str]:
+    give_up = time.monotonic() + deadline
+    for hand in hands:
+        hand.join(max(0.0, give_up - time.monotonic()))
+    return [hand.name for hand in hands if hand.is_alive()]
+
+
+def dump_stacks() -> None:
+    """Print every thread's stack. If Python cannot even look at them, the process ends."""
+    faulthandler.dump_traceback_later(LAST_RESORT, exit=True)
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    for ident, frame in sys._current_frames().items():
+        print(f"\nThread {names.get(ident, ident)}:", file=sys.stderr)
+        traceback.print_stack(frame, file=sys.stderr)
+    faulthandler.cancel_dump_traceback_later()
+
+
+class Gate:
+    """A barrier that a fixed set of threads can pass ten thousand times a second.
+
+    Each thread counts its own arrivals, and none goes on before all have arrived as often.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._arrivals = [0] * threads
+
+    def meet(self, index: int) -> None:
+        mine = self._arrivals[index] + 1
+        self._arrivals[index] = mine
+        while min(self._arrivals) < mine:
+            pause()
+
+
+def pause() -> None:
+    """Let another thread run."""
+    os.sched_yield()
+
+
+def seeded(seed: int | None) -> random.Random:
+    """A source of random choices, from this seed or a new one, which is printed: for commands.
+
+    Tests use the fixture `seed`.
+    """
+    seed = random.SystemRandom().randrange(2**32) if seed is None else seed
+    print(f"seed {seed}")
+    return random.Random(seed)

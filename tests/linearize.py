@@ -1,0 +1,284 @@
+"""Was a concurrent run correct? Record what each thread saw; look for an order that explains all of it.
+
+A *history* is a list of operations, each with the instant it was invoked and the instant it returned. It is
+linearizable when its operations can be put in one line such that an operation that returned before another
+was invoked stands before it, and a sequential model, going down the line, gives every result that was seen.
+
+The search (Wing and Gong, 1993): only an operation that no other one must precede can be the next in line.
+Try each of those, let the model take the step, go on; where the model refuses, back up. Lowe's pruning
+(2017): two beginnings made of the same operations that leave the model in the same state have the same
+future, so one of them is enough. Partition (Herlihy and Wing, 1990): a history over objects that do not
+touch each other, such as the keys of a map, is linearizable when the history of each object is.
+
+What counts as "before". Stamps come from one clock that never runs backwards, whichever thread reads it, so
+a return stamp smaller than an invocation stamp is an order. Equal stamps are not: those operations overlap.
+Operations of one thread are in program order, whatever their stamps. A clock is not a fence: where a write
+may end in a plain store, the store can become visible just after its return stamp. Such a structure wants
+`clock=itertools.count().__next__`: each tick is one atomic step, so a smaller tick is proof; the price is a
+cache line that all threads write.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from math import inf
+from time import perf_counter_ns
+from typing import Any, Final, NamedTuple
+
+REFUSED: Final = object()
+"""What a model's step returns when no structure in that state could have given that result."""
+
+
+class Call(NamedTuple):
+    """Something to do to a target, with the name and arguments the model knows it by."""
+
+    name: str
+    args: tuple[Any, ...]
+    do: Callable[[Any], object]
+
+
+class Operation(NamedTuple):
+    """A call that was made: by whom, when, and what came back (the type of what it raised)."""
+
+    thread: int
+    number: int  # of the thread's calls: its program order
+    name: str
+    args: tuple[Any, ...]
+    invoked: int
+    returned: float  # math.inf: not yet
+    result: Any
+
+    def precedes(self, other: "Operation") -> bool:
+        """Whether this was over before the other began. Pieces of one call precede nothing of that call."""
+        return self.returned < other.invoked or (self.thread == other.thread and self.number < other.number)
+
+    def __str__(self) -> str:
+        result = self.result.__name__ if isinstance(self.result, type) else repr(self.result)
+        return f"{self.name}({', '.join(map(repr, self.args))}) -> {result}"
+
+
+History = Sequence[Operation]
+"""Operations in any order, except that those of one thread stand in the order it made them."""
+
+
+class Recorder:
+    """Notes what threads do to a target. Threads share nothing here but the clock; each has its own log."""
+
+    def __init__(self, threads: int, clock: Callable[[], int] = perf_counter_ns) -> None:
+        self._logs: list[list[tuple[Call, int, int, object]]] = [[] for _ in range(threads)]
+        self._clock = clock
+
+    def perform(self, thread: int, calls: Iterable[Call], target: object) -> None:
+        """Make the calls one after the other, as this thread."""
+        note, clock = self._logs[thread].append, self._clock
+        for call in calls:
+            invoked = clock()
+            try:
+                result = call.do(target)
+            except Exception as error:
+                result = type(error)
+            note((call, invoked, clock(), result))
+
+    def history(self) -> History:
+        """What was done so far. To be asked when no thread performs."""
+        return [
+            Operation(thread, number, call.name, call.args, invoked, returned, result)
+            for thread, log in enumerate(self._logs)
+            for number, (call, invoked, returned, result) in enumerate(log)
+        ]
+
+
+def _one_part(operation: Operation) -> Iterable[tuple[Hashable, Operation]]:
+    return [("everything", operation)]
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a structure is allowed to do, one operation at a time.
+
+    step: (state, operation) -> the next state, or REFUSED. States are hashable values.
+    parts: cuts an operation into (part, operation) pairs. Parts share no state and are checked apart;
+        pieces of one call may take effect at different instants of it.
+    reads: names of operations that never change the state. They may be left out of a counter-example.
+    """
+
+    initial: Hashable
+    step: Callable[[Any, Operation], Any]
+    parts: Callable[[Operation], Iterable[tuple[Hashable, Operation]]] = _one_part
+    reads: frozenset[str] = frozenset()
+
+
+class Verdict(Enum):
+    OK = "ok"
+    ILLEGAL = "illegal"
+    UNKNOWN = "unknown"  # the budget ran out first; never to be taken for OK
+
+
+class Report(NamedTuple):
+    """A verdict, and what it is about: where ILLEGAL, a small piece of one part that nothing explains."""
+
+    verdict: Verdict
+    part: Hashable = None
+    history: History = ()
+    starts: frozenset[Hashable] = frozenset()  # every state the part can have been in before that piece
+    whole: History = ()  # of the part
+
+    def __str__(self) -> str:
+        if self.verdict is Verdict.OK:
+            return "ok"
+        starts = " or ".join(map(repr, self.starts))
+        head = f"{self.verdict.value}: no order found for {self.part!r}, starting from {starts}:"
+        return f"{head}\n{timeline(self.history)}\nin all of this:\n{timeline(self.whole)}"
+
+
+def check(history: History, model: Model, budget: int = 1_000_000) -> Report:
+    """Whether the history is linearizable. Budget: how many (operations done, state) a search may visit."""
+    unknown = None
+    for part, operations in _partition(history, model).items():
+        if _is_obvious(operations, model):
+            continue
+        verdict = _search(operations, model, budget)
+        if verdict is Verdict.ILLEGAL:
+            return _smallest(part, operations, model, budget)
+        if verdict is Verdict.UNKNOWN:
+            unknown = Report(verdict, part, operations, frozenset([model.initial]), operations)
+    return unknown or Report(Verdict.OK)
+
+
+def assert_linearizable(history: History, model: Model, budget: int = 1_000_000) -> None:
+    """Fail with a timeline unless the history is linearizable. Not knowing is failing too."""
+    report = check(history, model, budget)
+    assert report.verdict is Verdict.OK, str(report)
+
+
+def _partition(history: History, model: Model) -> dict[Hashable, list[Operation]]:
+    parts: dict[Hashable, list[Operation]] = defaultdict(list)
+    for operation in history:
+        for part, piece in model.parts(operation):
+            parts[part].append(piece)
+    return parts
+
+
+def _middle(operation: Operation) -> float:
+    return operation.invoked + operation.returned
+
+
+def _is_obvious(operations: History, model: Model) -> bool:
+    """Whether the likeliest line, by the middle of each operation, is an explanation. Most often it is."""
+    state, step = model.initial, model.step
+    for operation in sorted(operations, key=_middle):
+        state = step(state, operation)
+        if state is REFUSED:
+            return False
+    return True
+
+
+def _search(operations: History, model: Model, budget: int) -> Verdict:
+    try:
+        found = next(_explanations(operations, model, budget), REFUSED)
+    except _BudgetError:
+        return Verdict.UNKNOWN
+    return Verdict.ILLEGAL if found is REFUSED else Verdict.OK
+
+
+class _BudgetError(Exception):
+    """There was more to search than allowed."""
+
+
+def _explanations(operations: History, model: Model, budget: int) -> Iterator[Hashable]:
+    """The state after each line that explains the operations, likely lines first.
+
+    An operation that has not returned may be in the line or not. Sets of operations are bit masks.
+    """
+    line = sorted(operations, key=_middle, reverse=True)
+    before = [_mask(first.precedes(second) for first in line) for second in line]
+    needed = _mask(operation.returned < inf for operation in line)
+    begin = (0, model.initial)
+    seen, todo = {begin}, [begin]
+    while todo:
+        done, state = todo.pop()
+        if done & needed == needed:
+            yield state
+        for index, operation in enumerate(line):
+            if done >> index & 1 or before[index] & ~done:
+                continue
+            config = (done | 1 << index, model.step(state, operation))
+            if config[1] is not REFUSED and config not in seen:
+                seen.add(config)
+                todo.append(config)
+        if len(seen) > budget:
+            raise _BudgetError
+
+
+def _mask(bits: Iterable[bool]) -> int:
+    return sum(bit << index for index, bit in enumerate(bits))
+
+
+def _smallest(part: Hashable, operations: History, model: Model, budget: int) -> Report:
+    """A small piece of an illegal history that proves as much.
+
+    It ends where the first operation returns that nothing explains. It begins at the last quiet instant
+    that does, from each state possible then, lead to the contradiction. Reads that do not matter are left
+    out.
+    """
+
+    def is_illegal(piece: History) -> bool:
+        models = [replace(model, initial=start) for start in starts]
+        return all(_search(piece, each, budget) is Verdict.ILLEGAL for each in models)
+
+    starts = frozenset([model.initial])
+    piece = next(piece for piece in _beginnings(operations) if is_illegal(piece))
+    for past, rest in _quiet_cuts(piece):
+        starts = frozenset(_explanations(past, model, budget))
+        if is_illegal(rest):
+            piece = rest
+            break
+    for operation in piece:
+        without = [other for other in piece if other is not operation]
+        if operation.name in model.reads and is_illegal(without):
+            piece = without
+    return Report(Verdict.ILLEGAL, part, piece, starts, operations)
+
+
+def _beginnings(operations: History) -> Iterator[History]:
+    """The history as it stood at each return, shortest first: what returned later had then not returned."""
+    for now in sorted(operation.returned for operation in operations):
+        begun = [operation for operation in operations if operation.invoked <= now]
+        yield [each if each.returned <= now else each._replace(returned=inf) for each in begun]
+
+
+def _quiet_cuts(operations: History) -> Iterator[tuple[History, History]]:
+    """The history cut at every instant when nothing was going on, latest first, the beginning last."""
+    line = sorted(operations, key=lambda operation: operation.invoked)
+    for index in range(len(line) - 1, -1, -1):
+        past, rest = line[:index], line[index:]
+        if all(operation.returned < rest[0].invoked for operation in past):
+            yield past, rest
+
+
+def timeline(history: History) -> str:
+    """The history as text: a row for each thread, a box for each call, columns in the order of the stamps."""
+    calls: dict[tuple[int, int], list[Operation]] = defaultdict(list)
+    for operation in sorted(history, key=lambda operation: operation.invoked):
+        calls[operation.thread, operation.number].append(operation)
+    boxes = [(pieces[0], " & ".join(map(str, pieces))) for pieces in calls.values()]
+    column = _columns(boxes)
+    rows: dict[int, str] = {}
+    for call, label in boxes:
+        width = column[call.returned] - column[call.invoked] - 1
+        end = "]" if call.returned < inf else "..."
+        row = rows.get(call.thread, f"thread {call.thread}: ").ljust(column[call.invoked])
+        rows[call.thread] = row + f"[{label:<{width}}{end}"
+    return "\n".join(rows[thread] for thread in sorted(rows))
+
+
+def _columns(boxes: list[tuple[Operation, str]]) -> dict[float, int]:
+    """Where in a row each stamp is, such that every label has room between its two."""
+    column: dict[float, int] = {}
+    place = len("thread 0: ") - 1
+    for stamp in sorted({stamp for call, _ in boxes for stamp in (call.invoked, call.returned)}):
+        ending = [(call, label) for call, label in boxes if call.invoked < stamp == call.returned]
+        place = max([place + 1, *(column[call.invoked] + len(label) + 1 for call, label in ending)])
+        column[stamp] = place
+    return column

@@ -1,0 +1,95 @@
+"""Run random mixes on a map and check that every round of every run is linearizable.
+
+    python -m tests.maps.linearize --map HashMap --ops 1e8 --seed 42
+
+The tests run a short one; by hand, it may go on for as long as you like. The seed gives the same calls
+again, but not the same interleaving: what proves a failure is the timeline it prints.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import chain
+from random import Random
+from typing import Any
+
+from tests.hammer import Gate, hammer, seeded
+from tests.linearize import History, Recorder, assert_linearizable
+from tests.maps.conftest import MAPS
+from tests.maps.mixes import MIXES, Mix, Programs, make_plan
+
+ROUNDS = 200  # in a plan: enough to make starting the threads cheap
+REPEATS = 5  # of a plan: making it costs more than running it
+SWITCH = 1e-5  # seconds a thread keeps the GIL, where there is one; Python's own 5 ms is longer than a round
+
+MakeMap = Callable[[], Any]
+
+
+def verify(make_map: MakeMap, mix: Mix, random: Random, operations: int) -> Iterator[int]:
+    """Check so many operations, and yield how many at a time. Fails with the timeline of a violation."""
+    checked, runs = 0, 0
+    while checked < operations:
+        if runs % REPEATS == 0:
+            plan = make_plan(mix, random, ROUNDS)
+        histories = run(make_map, plan, mix.shared)
+        for history in histories:
+            assert_linearizable(history, mix.model)
+        runs += 1
+        checked += sum(map(len, histories))
+        yield sum(map(len, histories))
+
+
+def run(make_map: MakeMap, plan: list[Programs], shared: int) -> list[History]:
+    """What happened in each round. All threads begin a round together; so many rounds share a map."""
+    threads = len(plan[0])
+    maps = [target for _ in plan[::shared] for target in [make_map()] * shared][: len(plan)]
+    recorders = [Recorder(threads) for _ in plan]
+    gate = Gate(threads)
+
+    def work(thread: int) -> None:
+        for target, recorder, programs in zip(maps, recorders, plan, strict=True):
+            gate.meet(thread)
+            recorder.perform(thread, programs[thread], target)
+
+    with _short_switches():
+        hammer(work, threads)
+    return [recorder.history() for recorder in recorders]
+
+
+@contextmanager
+def _short_switches() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+def main() -> None:
+    """The command in this module's heading."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.maps.linearize", description=__doc__.splitlines()[0]
+    )
+    maps = {each.__name__: each for each in MAPS}
+    parser.add_argument("--map", choices=maps, default="HashMap")
+    parser.add_argument("--ops", type=float, default=1e6, help="operations to check, in all (%(default)s)")
+    parser.add_argument("--seed", type=int)
+    options = parser.parse_args()
+    random, start, checked = seeded(options.seed), time.monotonic(), 0
+    runs = [verify(maps[options.map], mix, random, int(options.ops / len(MIXES))) for mix in MIXES]
+    for done in chain.from_iterable(runs):
+        checked += done
+        rate = checked / (time.monotonic() - start)
+        print(
+            f"\r{options.map}: {checked:,} operations, {rate:,.0f} a second: all linearizable",
+            end="",
+            flush=True,
+        )
+    print()
+
+
+if __name__ == "__main__":
+    main()
