@@ -1,0 +1,7 @@
+"""`python -m threadproof` is the `threadproof` command."""
+
+import sys
+
+from threadproof.cli import main
+
+sys.exit(main())
