@@ -1,12 +1,13 @@
 /// threadproof._core: the list of what the native extension exports.
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "ext/hash_map.hpp"
+#include "ext/py.hpp"
+#include "ext/turn.hpp"
+
+using namespace threadproof;
+using ext::Ref;
 
 namespace {
-
-constexpr const char* kDeadlockDoc =
-    "Waiting would never end: the thread would wait for itself, directly or through other threads.";
 
 constexpr const char* kRemoveDoc =
     "The type of REMOVE, which a function given to compute() or merge() returns to delete the key.";
@@ -54,9 +55,34 @@ bool add_remove(PyObject* module) {
     return add(module, "RemoveType", type) && add(module, "REMOVE", remove);
 }
 
+/// A key that a reader was comparing when it went is dropped a little later; a collection drops it now.
+PyObject* after_collection(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
+    if (count > 0 && PyUnicode_Check(arguments[0]) && PyUnicode_CompareWithASCIIString(arguments[0], "stop") == 0) Reclaimer::collect();
+    Py_RETURN_NONE;
+}
+
+PyMethodDef after_collection_definition = {"_after_collection", ext::method<after_collection>(), METH_FASTCALL,
+                                           "_after_collection(phase, info, /)\n--\n\nWhat gc.callbacks holds of threadproof."};
+
+bool follow_collections() {
+    if (!ext::kThreads) return true;  // with a GIL nothing has to wait
+    Ref gc = Ref::steal(PyImport_ImportModule("gc"));
+    Ref callbacks = Ref::steal(gc ? PyObject_GetAttrString(gc.get(), "callbacks") : nullptr);
+    Ref callback = Ref::steal(callbacks ? PyCFunction_New(&after_collection_definition, nullptr) : nullptr);
+    return callback && PyList_Append(callbacks.get(), callback.get()) == 0;
+}
+
+/// One interpreter: words of several would meet in one list of retired keys, and each belongs to its own.
+bool in_main_interpreter() {
+    if (PyInterpreterState_Get() == PyInterpreterState_Main()) return true;
+    PyErr_SetString(PyExc_ImportError, "threadproof works in the main interpreter only; use threads, or processes, instead");
+    return false;
+}
+
 int execute(PyObject* module) {
-    PyObject* deadlock = PyErr_NewExceptionWithDoc("threadproof.DeadlockError", kDeadlockDoc, PyExc_RuntimeError, nullptr);
-    return add(module, "DeadlockError", deadlock) && add_remove(module) ? 0 : -1;
+    wait_a_little.store(ext::wait_detached, std::memory_order_relaxed);
+    return in_main_interpreter() && ext::add_turn(module) && add_remove(module) && ext::add_hash_map(module) && follow_collections() ? 0
+                                                                                                                                     : -1;
 }
 
 PyModuleDef_Slot slots[] = {

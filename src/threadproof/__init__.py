@@ -3,7 +3,7 @@
 from importlib.metadata import version
 
 from threadproof._core import REMOVE, DeadlockError
-from threadproof.maps import ConcurrentMap, LockedMap
+from threadproof.maps import ConcurrentMap, HashMap, LockedMap
 
-__all__ = ["REMOVE", "ConcurrentMap", "DeadlockError", "LockedMap"]
+__all__ = ["REMOVE", "ConcurrentMap", "DeadlockError", "HashMap", "LockedMap"]
 __version__ = version("threadproof")

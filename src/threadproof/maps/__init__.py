@@ -1,6 +1,7 @@
 """Maps that any number of threads may share. All keep one contract: see threadproof.maps.contract."""
 
 from threadproof.maps.contract import ConcurrentMap
+from threadproof.maps.hash_map import HashMap
 from threadproof.maps.locked import LockedMap
 
-__all__ = ["ConcurrentMap", "LockedMap"]
+__all__ = ["ConcurrentMap", "HashMap", "LockedMap"]

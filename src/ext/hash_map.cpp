@@ -1,0 +1,883 @@
+/// The core's HashMap as a Python type. Each method does three things: it makes words of its arguments, makes one call on the
+/// core (again, after waiting, while another thread computes the key's value), and gives up references outside all locks.
+#include "ext/hash_map.hpp"
+
+#include <atomic>
+#include <random>
+#include <vector>
+
+#include "core/hash_map.hpp"
+#include "ext/python_policy.hpp"
+#include "ext/turn.hpp"
+
+namespace threadproof::ext {
+namespace {
+
+using Policy = PythonPolicy;
+using Map = threadproof::HashMap<Policy>;
+using Probe = Policy::Probe;
+
+PyTypeObject* map_type;
+PyTypeObject* iterator_type;
+PyObject* remove_sentinel;
+
+struct MapObject {
+    PyObject_HEAD
+    bool counted;                ///< references to the map are counted one by one, whoever shares it
+    std::atomic<bool> deferred;  ///< the interpreter has been told not to
+    std::atomic<int> turns;      ///< computations running
+    std::atomic<std::uint64_t> pop_from;  ///< the position where popitem() last found something
+    bool built;                  ///< the core below has been constructed
+    // Room for the core, which wants an alignment that Python's allocator does not give.
+    alignas(16) unsigned char room[sizeof(Map) + alignof(Map)];
+};
+
+MapObject* as_map(PyObject* self) { return reinterpret_cast<MapObject*>(self); }
+
+Map& core(PyObject* self) {
+    auto address = reinterpret_cast<std::uintptr_t>(as_map(self)->room);
+    return *reinterpret_cast<Map*>((address + alignof(Map) - 1) & ~(std::uintptr_t{alignof(Map)} - 1));
+}
+
+/// Every thread that names the map counts a reference to it, and those counts are then the bottleneck of ordinary loops (0.65
+/// of one thread's throughput with two). So the first access by another thread than the map's maker asks the interpreter to
+/// defer them; from then on the collector, not the last reference, frees the map.
+void share(PyObject* self) {
+#ifdef Py_GIL_DISABLED
+    MapObject* map = as_map(self);
+    if (TP_LIKELY(map->deferred.load(std::memory_order_relaxed)) || _Py_IsOwnedByCurrentThread(self)) return;  // relaxed: a hint
+    map->deferred.store(true, std::memory_order_relaxed);
+    if (!map->counted) PyUnstable_Object_EnableDeferredRefcount(self);
+#else
+    (void)self;
+#endif
+}
+
+// ------------------------------------------------------------------------------------------------ words and references
+
+/// A value on its way into the map: counted once for the slot, given back if it does not get there.
+class Incoming {
+ public:
+    explicit Incoming(PyObject* value) : object_(Py_NewRef(value)) {}
+    ~Incoming() { Py_XDECREF(object_); }
+    Incoming(const Incoming&) = delete;
+    Incoming& operator=(const Incoming&) = delete;
+
+    Word word() const { return Policy::value(object_); }
+    Word give() { return Policy::value(std::exchange(object_, nullptr)); }
+
+ private:
+    PyObject* object_;
+};
+
+Ref taken(Word value) { return Ref::steal(value ? Policy::object(value) : nullptr); }
+
+/// Turns what cannot be answered into an exception.
+Outcome answered(Outcome outcome) {
+    if (TP_LIKELY(outcome <= Outcome::kPresent)) return outcome;
+    if (outcome == Outcome::kNoMemory) throw std::bad_alloc();
+    throw PythonError{};
+}
+
+void wait_and_drop(PyObject* self, const Probe& probe, Word turn_word, const Deadline& deadline);
+
+/// change(), again and again until no computation is in the way. `decide` may be called once for each try.
+template <class Decide>
+Outcome change(PyObject* self, const Probe& probe, const Deadline& deadline, Decide decide) {
+    for (;;) {
+        Word turn = 0;
+        Outcome outcome = core(self).change(probe, decide, &turn);
+        if (TP_LIKELY(outcome != Outcome::kBusy)) return answered(outcome);
+        wait_and_drop(self, probe, turn, deadline);
+    }
+}
+
+template <class Decide>
+Outcome change(PyObject* self, const Probe& probe, Decide decide) {
+    return change(self, probe, Deadline(), decide);
+}
+
+/// The value of a key, or null.
+Ref look_up(PyObject* self, const Probe& probe) {
+    Word value;
+    return answered(core(self).get(probe, &value)) == Outcome::kPresent ? taken(value) : Ref();
+}
+
+/// Stores a value, or removes the key for null; returns what was there, or null.
+Ref exchange(PyObject* self, const Probe& probe, PyObject* value) {
+    Word old = 0;
+    if (!value) {
+        change(self, probe, [&](Word current) { return old = current, Word{0}; });
+        return taken(old);
+    }
+    Incoming fresh(value);
+    change(self, probe, [&](Word current) { return old = current, fresh.word(); });
+    fresh.give();
+    return taken(old);
+}
+
+[[noreturn]] void raise_key_error(PyObject* key) {
+    // A tuple would be taken for the exception's arguments.
+    Ref arguments = Ref::steal(checked(PyTuple_Pack(1, key)));
+    PyErr_SetObject(PyExc_KeyError, arguments.get());
+    throw PythonError{};
+}
+
+// ------------------------------------------------------------------------------------------------ one key
+
+PyObject* map_subscript(PyObject* self, PyObject* key) {
+    share(self);
+    Word value;
+    if (TP_LIKELY(answered(core(self).get(Probe(key), &value)) == Outcome::kPresent)) return Policy::object(value);
+    raise_key_error(key);
+}
+
+int map_ass_subscript(PyObject* self, PyObject* key, PyObject* value) {
+    share(self);
+    Ref old = exchange(self, Probe(key), value);
+    if (!value && !old) raise_key_error(key);
+    return 0;
+}
+
+int map_contains(PyObject* self, PyObject* key) {
+    share(self);
+    return answered(core(self).contains(Probe(key))) == Outcome::kPresent;
+}
+
+PyObject* map_get(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
+    share(self);
+    if (TP_LIKELY(!names && (count == 1 || count == 2))) {
+        Word value;
+        if (answered(core(self).get(Probe(given[0]), &value)) == Outcome::kPresent) return Policy::object(value);
+        return Py_NewRef(count == 2 ? given[1] : Py_None);
+    }
+    Arguments<2> arguments("get", given, count, names, 1, 2, {"key", "default"});
+    Ref found = look_up(self, Probe(arguments[0]));
+    return found ? found.release() : Py_NewRef(arguments.get(1, Py_None));
+}
+
+PyObject* map_swap(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
+    share(self);
+    Arguments<3> arguments("swap", given, count, names, 2, 3, {"key", "value", "default"});
+    Ref old = exchange(self, Probe(arguments[0]), arguments[1]);
+    return old ? old.release() : Py_NewRef(arguments.get(2, Py_None));
+}
+
+PyObject* map_pop(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
+    share(self);
+    Arguments<2> arguments("pop", given, count, names, 1, 2, {"key", "default"});
+    Ref old = exchange(self, Probe(arguments[0]), nullptr);
+    if (old) return old.release();
+    if (!arguments[1]) raise_key_error(arguments[0]);
+    return Py_NewRef(arguments[1]);
+}
+
+PyObject* map_setdefault(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
+    share(self);
+    Arguments<2> arguments("setdefault", given, count, names, 1, 2, {"key", "default"});
+    Probe probe(arguments[0]);
+    if (Ref present = look_up(self, probe)) return present.release();
+    Incoming fresh(arguments.get(1, Py_None));
+    Word there = 0;
+    Outcome outcome = change(self, probe, [&](Word current) {
+        there = current ? current : fresh.word();
+        Policy::hold(there);  // for our caller
+        return there;
+    });
+    if (outcome == Outcome::kAbsent) fresh.give();
+    return Policy::object(there);
+}
+
+/// Puts `next` (null: nothing) in the place of exactly `seen`; false when something else is there by now.
+bool replace_seen(PyObject* self, const Probe& probe, PyObject* seen, PyObject* next) {
+    Word old = 0, wanted = Policy::value(seen);
+    auto put = [&](Word fresh) {
+        return change(self, probe, [&](Word current) { return current == wanted ? (old = current, fresh) : current; });
+    };
+    if (!next) put(0);
+    else {
+        Incoming fresh(next);
+        put(fresh.word());
+        if (old) fresh.give();
+    }
+    return static_cast<bool>(taken(old));
+}
+
+/// Identity and then ==, or what the user's function says.
+bool values_equal(PyObject* current, PyObject* expected, PyObject* equal) {
+    int same;
+    if (equal == Py_None) {
+        same = PyObject_RichCompareBool(current, expected, Py_EQ);
+    } else {
+        PyObject* arguments[] = {current, expected};
+        Ref verdict = Ref::steal(checked(PyObject_Vectorcall(equal, arguments, 2, nullptr)));
+        same = PyObject_IsTrue(verdict.get());
+    }
+    if (same < 0) throw PythonError{};
+    return same;
+}
+
+PyObject* compare_and(PyObject* self, const char* method, PyObject* key, PyObject* expected, PyObject* next, PyObject* equal) {
+    if (equal != Py_None && !PyCallable_Check(equal)) refuse("check_function", self, method, equal);
+    for (Probe probe(key);;) {
+        Ref seen = look_up(self, probe);
+        if (!seen || !values_equal(seen.get(), expected, equal)) Py_RETURN_FALSE;
+        if (replace_seen(self, probe, seen.get(), next)) Py_RETURN_TRUE;
+    }
+}
+
+PyObject* map_compare_and_swap(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
+    share(self);
+    Arguments<4> arguments("compare_and_swap", given, count, names, 3, 3, {"key", "expected", "new", "equal"});
+    return compare_and(self, "compare_and_swap", arguments[0], arguments[1], arguments[2], arguments.get(3, Py_None));
+}
+
+PyObject* map_compare_and_delete(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
+    share(self);
+    Arguments<3> arguments("compare_and_delete", given, count, names, 2, 2, {"key", "expected", "equal"});
+    return compare_and(self, "compare_and_delete", arguments[0], arguments[1], nullptr, arguments.get(2, Py_None));
+}
+
+// ------------------------------------------------------------------------------------------------ computing
+
+/// Which keys a computation takes a turn at; at the others it leaves what is there, or is not.
+enum class When { kAlways, kAbsent, kPresent };
+
+/// A turn that is in the map, until it is settled by what it came to.
+class Computation {
+ public:
+    Computation(PyObject* self, const Probe& probe, PyObject* key) : self_(self), probe_(probe), turn_(begin_turn(key)) {
+        as_map(self)->turns.fetch_add(1, std::memory_order_relaxed);  // read with the map stopped, which orders it
+    }
+    /// Without settle(), the old value stays.
+    ~Computation() {
+        if (placed_) settle(Ref::borrow(turn_->old));
+        end_turn(turn_);
+        as_map(self_)->turns.fetch_sub(1, std::memory_order_relaxed);  // as above
+        Py_DECREF(turn_);
+    }
+    Computation(const Computation&) = delete;
+    Computation& operator=(const Computation&) = delete;
+
+    /// Waits for the turn. False when the key is not one `when` asks for; `*present` is then what is there, or null.
+    bool place(When when, const Deadline& deadline, Ref* present) {
+        Word left = 0;
+        change(self_, probe_, deadline, [&](Word current) {
+            if ((when == When::kAbsent && current) || (when == When::kPresent && !current)) {
+                if (current) Policy::hold(current);
+                left = current;
+                return current;
+            }
+            turn_->old = current ? Policy::object(current) : nullptr;  // the slot's reference is the turn's now
+            Py_INCREF(turn_);                                          // and the slot has one to the turn
+            placed_ = true;
+            return Policy::turn(turn_);
+        });
+        *present = taken(left);
+        return placed_;
+    }
+
+    PyObject* old() const { return turn_->old; }
+
+    /// Puts the result in the turn's place. After clear() or drain() the turn has no place any more; drain() reads the result.
+    void settle(Ref result) {
+        stress::reach(stress::Window::kSettle);
+        placed_ = false;
+        turn_->result = result.release();
+        Word next = Policy::value(Py_XNewRef(turn_->result));
+        bool in_place = core(self_).replace_exact(probe_.hash, 0, Policy::turn(turn_), next);
+        if (in_place) Py_DECREF(turn_);
+        else if (next) Policy::drop(next);
+    }
+
+ private:
+    PyObject* self_;
+    const Probe& probe_;
+    TurnObject* turn_;
+    bool placed_ = false;
+};
+
+/// One computation: step(old), with old possibly null, is called once, in a turn, and its result is stored; REMOVE removes.
+/// Returns what is there afterwards, or null.
+template <class Step>
+Ref compute(PyObject* self, const Probe& probe, PyObject* key, When when, const Deadline& deadline, Step step) {
+    Computation computation(self, probe, key);
+    Ref present;
+    if (!computation.place(when, deadline, &present)) return present;
+    Ref old = Ref::borrow(computation.old());
+    Ref result = Ref::steal(checked(step(old.get())));
+    if (result.get() == remove_sentinel) result = Ref();
+    computation.settle(Ref::borrow(result.get()));
+    return result;
+}
+
+/// Waits for another thread's turn. In a child process, the parent's other threads are gone, and their turns are ended here.
+void wait_and_drop(PyObject* self, const Probe& probe, Word turn_word, const Deadline& deadline) {
+    TurnObject* turn = reinterpret_cast<TurnObject*>(Policy::object(turn_word));
+    Ref held = Ref::steal(reinterpret_cast<PyObject*>(turn));
+    if (turn->generation == process_generation.load(std::memory_order_relaxed)) return wait_for_turn(turn, deadline);
+    Word old = Policy::value(Py_XNewRef(turn->old));
+    if (core(self).replace_exact(probe.hash, 0, turn_word, old)) Py_DECREF(turn);
+    else if (old) Policy::drop(old);
+}
+
+PyObject* or_none(Ref value) { return value ? value.release() : Py_NewRef(Py_None); }
+
+PyObject* call(PyObject* fn, PyObject* first, PyObject* second = nullptr) {
+    PyObject* arguments[] = {first, second};
+    return PyObject_Vectorcall(fn, arguments, second ? 2 : 1, nullptr);
+}
+
+Deadline checked_call(PyObject* self, const char* method, PyObject* fn, PyObject* timeout) {
+    if (!PyCallable_Check(fn)) refuse("check_function", self, method, fn);
+    return Deadline::after(self, method, timeout);
+}
+
+PyObject* map_compute(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
+    share(self);
+    Arguments<4> arguments("compute", given, count, names, 2, 3, {"key", "fn", "default", "timeout"});
+    PyObject *key = arguments[0], *fn = arguments[1], *otherwise = arguments.get(2, Py_None);
+    Deadline deadline = checked_call(self, "compute", fn, arguments.get(3, Py_None));
+    Ref value = compute(self, Probe(key), key, When::kAlways, deadline, [&](PyObject* old) { return call(fn, old ? old : otherwise); });
+    return value ? value.release() : Py_NewRef(otherwise);
+}
+
+PyObject* map_compute_if_absent(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
+    share(self);
+    Arguments<3> arguments("compute_if_absent", given, count, names, 2, 2, {"key", "fn", "timeout"});
+    PyObject *key = arguments[0], *fn = arguments[1];
+    Deadline deadline = checked_call(self, "compute_if_absent", fn, arguments.get(2, Py_None));
+    Probe probe(key);
+    if (Ref present = look_up(self, probe)) return present.release();
+    return or_none(compute(self, probe, key, When::kAbsent, deadline, [&](PyObject*) { return call(fn, key); }));
+}
+
+PyObject* map_compute_if_present(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
+    share(self);
+    Arguments<3> arguments("compute_if_present", given, count, names, 2, 2, {"key", "fn", "timeout"});
+    PyObject *key = arguments[0], *fn = arguments[1];
+    Deadline deadline = checked_call(self, "compute_if_present", fn, arguments.get(2, Py_None));
+    Probe probe(key);
+    if (answered(core(self).contains(probe)) == Outcome::kAbsent) Py_RETURN_NONE;
+    return or_none(compute(self, probe, key, When::kPresent, deadline, [&](PyObject* old) { return call(fn, old); }));
+}
+
+PyObject* map_merge(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
+    share(self);
+    Arguments<4> arguments("merge", given, count, names, 3, 3, {"key", "value", "fn", "timeout"});
+    PyObject *key = arguments[0], *value = arguments[1], *fn = arguments[2];
+    Deadline deadline = checked_call(self, "merge", fn, arguments.get(3, Py_None));
+    return or_none(compute(self, Probe(key), key, When::kAlways, deadline,
+                           [&](PyObject* old) { return old ? call(fn, old, value) : Py_NewRef(value); }));
+}
+
+/// Whether adding it to its like calls nothing but CPython.
+bool is_number(PyObject* object) { return PyLong_CheckExact(object) || PyFloat_CheckExact(object); }
+
+/// Adds to a key's value and returns the sum. Plain numbers are added outside the lock, and the sum is stored if the value is
+/// still the one added to; other values are added once, in a turn.
+Ref add(PyObject* self, const Probe& probe, PyObject* key, PyObject* delta, PyObject* initial) {
+    for (;;) {
+        Ref old = look_up(self, probe);
+        PyObject* base = old ? old.get() : initial;
+        if (!is_number(base) || !is_number(delta)) break;
+        Ref sum = Ref::steal(checked(PyNumber_Add(base, delta)));
+        Incoming fresh(sum.get());
+        Word seen = Policy::value(old.get()), replaced = 0;
+        bool stored = false;
+        change(self, probe, [&](Word current) {
+            stored = current == seen;
+            return stored ? (replaced = current, fresh.word()) : current;
+        });
+        if (!stored) continue;
+        fresh.give();
+        taken(replaced);
+        return sum;
+    }
+    return compute(self, probe, key, When::kAlways, Deadline(),
+                   [&](PyObject* old) { return PyNumber_Add(old ? old : initial, delta); });
+}
+
+PyObject* one() {
+    static PyObject* number = PyLong_FromLong(1);
+    return number;
+}
+PyObject* zero() {
+    static PyObject* number = PyLong_FromLong(0);
+    return number;
+}
+
+PyObject* map_add(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
+    share(self);
+    Arguments<3> arguments("add", given, count, names, 1, 3, {"key", "delta", "initial"});
+    PyObject* key = arguments[0];
+    return or_none(add(self, Probe(key), key, arguments.get(1, one()), arguments.get(2, zero())));
+}
+
+// ------------------------------------------------------------------------------------------------ many keys
+
+/// The elements of an iterable, read to its end: a tuple, so that nobody can change them meanwhile.
+class Sequence {
+ public:
+    explicit Sequence(PyObject* iterable) : tuple_(Ref::steal(checked(PySequence_Tuple(iterable)))) {}
+    Py_ssize_t size() const { return PyTuple_GET_SIZE(tuple_.get()); }
+    PyObject* operator[](Py_ssize_t i) const { return PyTuple_GET_ITEM(tuple_.get(), i); }
+
+ private:
+    Ref tuple_;
+};
+
+constexpr Py_ssize_t kGroup = Map::kGroup;
+
+/// Calls each(i, probe) for every key, in groups whose buckets are asked for together.
+template <class Each>
+void each_key(PyObject* self, const Sequence& keys, Each each) {
+    Probe probes[kGroup];
+    for (Py_ssize_t first = 0; first < keys.size(); first += kGroup) {
+        int count = static_cast<int>(std::min(kGroup, keys.size() - first));
+        for (int i = 0; i < count; ++i) probes[i].look_at(keys[first + i]);
+        core(self).prefetch_group(probes, static_cast<unsigned>(count));
+        for (int i = 0; i < count; ++i) each(first + i, probes[i]);
+    }
+}
+
+PyObject* map_get_many(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
+    share(self);
+    Arguments<2> arguments("get_many", given, count, names, 1, 2, {"keys", "default"});
+    Sequence keys(arguments[0]);
+    PyObject* otherwise = arguments.get(1, Py_None);
+    Ref list = Ref::steal(checked(PyList_New(keys.size())));
+    Probe probes[kGroup];
+    for (Py_ssize_t first = 0; first < keys.size(); first += kGroup) {
+        unsigned group = static_cast<unsigned>(std::min(kGroup, keys.size() - first));
+        for (unsigned i = 0; i < group; ++i) {
+            if (first + kGroup + i < keys.size()) __builtin_prefetch(keys[first + kGroup + i]);
+            probes[i].look_at(keys[first + i]);
+        }
+        Outcome worst = Outcome::kPresent;
+        core(self).get_group(probes, group, [&](unsigned i, Outcome outcome, Word value) {
+            PyObject* item = outcome == Outcome::kPresent ? Policy::object(value) : Py_NewRef(otherwise);
+            PyList_SET_ITEM(list.get(), first + i, item);
+            worst = std::max(worst, outcome);
+        });
+        answered(worst);
+    }
+    return list.release();
+}
+
+PyObject* map_set_many(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
+    share(self);
+    Arguments<2> arguments("set_many", given, count, names, 2, 2, {"keys", "values"});
+    Sequence keys(arguments[0]), values(arguments[1]);
+    if (keys.size() != values.size()) {
+        Ref contract = Ref::steal(checked(PyImport_ImportModule("threadproof.maps.contract")));
+        checked(PyObject_CallMethod(contract.get(), "check_lengths", "Onn", self, keys.size(), values.size()));
+    }
+    each_key(self, keys, [&](Py_ssize_t i, const Probe& probe) { exchange(self, probe, values[i]); });
+    Py_RETURN_NONE;
+}
+
+PyObject* map_delete_many(PyObject* self, PyObject* iterable) {
+    share(self);
+    Sequence keys(iterable);
+    Py_ssize_t deleted = 0;
+    each_key(self, keys, [&](Py_ssize_t, const Probe& probe) { deleted += static_cast<bool>(exchange(self, probe, nullptr)); });
+    return PyLong_FromSsize_t(deleted);
+}
+
+PyObject* map_count_many(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
+    share(self);
+    Arguments<2> arguments("count_many", given, count, names, 1, 2, {"keys", "delta"});
+    Sequence keys(arguments[0]);
+    PyObject* delta = arguments.get(1, one());
+    each_key(self, keys, [&](Py_ssize_t i, const Probe& probe) { add(self, probe, keys[i], delta, zero()); });
+    Py_RETURN_NONE;
+}
+
+// ------------------------------------------------------------------------------------------------ the whole map
+
+Py_ssize_t map_length(PyObject* self) {
+    share(self);
+    return static_cast<Py_ssize_t>(core(self).size());
+}
+
+PyObject* map_clear(PyObject* self, PyObject*) {
+    share(self);
+    core(self).clear();
+    Py_RETURN_NONE;
+}
+
+PyObject* map_reserve(PyObject* self, PyObject* argument) {
+    share(self);
+    Py_ssize_t count = PyNumber_AsSsize_t(argument, PyExc_OverflowError);
+    if (count == -1 && PyErr_Occurred()) return nullptr;
+    if (count < 0) {
+        PyErr_Format(PyExc_ValueError, "%s.reserve() wants how many keys to make room for, got %zd", Py_TYPE(self)->tp_name, count);
+        return nullptr;
+    }
+    core(self).reserve(static_cast<std::uint64_t>(count));
+    Py_RETURN_NONE;
+}
+
+/// Entries that this owner holds, key and value each.
+class Held {
+ public:
+    Held() = default;
+    explicit Held(std::vector<Map::Entry> entries) : entries_(std::move(entries)) {}
+    ~Held() { Map::drop_all(entries_); }
+    Held(const Held&) = delete;
+    Held& operator=(const Held&) = delete;
+    std::vector<Map::Entry>& entries() { return entries_; }
+
+ private:
+    std::vector<Map::Entry> entries_;
+};
+
+Ref dict_of(const std::vector<Map::Entry>& entries) {
+    Ref dict = Ref::steal(checked(PyDict_New()));
+    for (const Map::Entry& entry : entries) {
+        if (PyDict_SetItem(dict.get(), Policy::object(entry.key), Policy::object(entry.value)) < 0) throw PythonError{};
+    }
+    return dict;
+}
+
+PyObject* map_snapshot(PyObject* self, PyObject*) {
+    share(self);
+    Held held(core(self).snapshot());
+    return PyDictProxy_New(dict_of(held.entries()).get());
+}
+
+/// Puts entries back where their keys are absent, after what was to be made of them has failed.
+void put_back(PyObject* self, const std::vector<Map::Entry>& entries) {
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    for (const Map::Entry& entry : entries) {
+        try {
+            Incoming fresh(Policy::object(entry.value));
+            Probe probe(Policy::object(entry.key));
+            if (change(self, probe, [&](Word current) { return current ? current : fresh.word(); }) == Outcome::kAbsent) fresh.give();
+        } catch (const PythonError&) {
+            PyErr_WriteUnraisable(Policy::object(entry.key));  // a key that cannot even be hashed or compared any more
+        } catch (const std::bad_alloc&) {
+            PyErr_NoMemory();
+            PyErr_WriteUnraisable(Policy::object(entry.key));
+        }
+    }
+    PyErr_Restore(type, value, traceback);
+}
+
+/// What a drained turn came to: waits for it. The turn's reference is given up.
+Word settled(Word turn_word) {
+    Ref turn = taken(turn_word);
+    TurnObject* object = reinterpret_cast<TurnObject*>(turn.get());
+    wait_for_turn(object, Deadline());
+    bool ended = object->ended.load(std::memory_order_acquire);  // acquire: pairs with end_turn(); false: its process is gone
+    return Policy::value(Py_XNewRef(ended ? object->result : object->old));
+}
+
+PyObject* map_drain(PyObject* self, PyObject*) {
+    share(self);
+    Held held;
+    std::vector<Map::Entry>& entries = held.entries();
+    bool refused = false;
+    Map::Chain chain = nullptr;
+    for (std::int64_t room = core(self).size() + 64; !chain && !refused;) {  // 64: what may come meanwhile
+        entries.reserve(static_cast<std::size_t>(room));
+        chain = core(self).detach([&](std::int64_t count) {
+            std::int64_t turns = as_map(self)->turns.load(std::memory_order_relaxed);
+            refused = turns > 0 && holds_turn();
+            room = 2 * (count + turns);
+            return !refused && count + turns <= static_cast<std::int64_t>(entries.capacity());
+        });
+    }
+    if (refused) {
+        PyErr_Format(deadlock_error(),
+                     "%s.drain() inside a computation could wait for itself, as this map has computations running; drain after fn has "
+                     "returned",
+                     Py_TYPE(self)->tp_name);
+        return nullptr;
+    }
+    core(self).take_all(chain, [&](Map::Entry entry) { entries.push_back(entry); });
+    core(self).retire_chain(chain);
+    for (Map::Entry& entry : entries) {
+        if (Map::is_turn(entry.value)) entry.value = settled(std::exchange(entry.value, 0));
+    }
+    std::erase_if(entries, [](const Map::Entry& entry) { return entry.value ? false : (Policy::drop(entry.key), true); });
+    try {
+        return dict_of(entries).release();
+    } catch (const PythonError&) {
+        put_back(self, entries);
+        throw;
+    }
+}
+
+PyObject* pair(Word key, Word value) { return checked(PyTuple_Pack(2, Policy::object(key), Policy::object(value))); }
+
+/// Removes one entry that no computation is at, beginning at a position; null if there is none from there on. `*busy` is then
+/// some key that was there and could not be removed, if there was one.
+PyObject* pop_some(PyObject* self, std::uint64_t position, Ref* busy) {
+    Held batch;
+    Map::Walk walk{position}, next = walk;
+    for (; core(self).next_batch(next, batch.entries()); walk = next, Map::drop_all(batch.entries())) {
+        for (const Map::Entry& entry : batch.entries()) {
+            Probe probe(Policy::object(entry.key));
+            if (core(self).replace_exact(probe.hash, entry.key, entry.value, 0)) {
+                as_map(self)->pop_from.store(walk.position, std::memory_order_relaxed);  // a hint
+                Policy::drop(entry.value);                                               // the slot's reference; the batch has its own
+                return pair(entry.key, entry.value);
+            }
+            *busy = Ref::borrow(Policy::object(entry.key));
+        }
+    }
+    return nullptr;
+}
+
+/// Goes on where the last one found something: popping a map empty from its beginning each time would be quadratic.
+PyObject* map_popitem(PyObject* self, PyObject*) {
+    share(self);
+    for (;;) {
+        Ref busy;
+        std::uint64_t from = as_map(self)->pop_from.exchange(0, std::memory_order_relaxed);  // a hint
+        if (PyObject* popped = pop_some(self, from, &busy)) return popped;
+        if (from) continue;
+        if (!busy) break;
+        Ref old = exchange(self, Probe(busy.get()), nullptr);  // waits for the computation, or learns that it would never end
+        if (old) return checked(PyTuple_Pack(2, busy.get(), old.get()));
+    }
+    PyErr_Format(PyExc_KeyError, "%s.popitem(): the map is empty", Py_TYPE(self)->tp_name);
+    return nullptr;
+}
+
+PyObject* map_stats(PyObject* self, PyObject*) {
+    share(self);
+    Map::Stats s = core(self).stats();
+    return Py_BuildValue("(LKKKKKOKKK)", static_cast<long long>(s.size), s.buckets, s.overflow_buckets, s.longest_chain, s.resizes,
+                         s.moved_buckets, s.resizing ? Py_True : Py_False, s.bytes, s.retired_bytes, s.lock_waits);
+}
+
+PyObject* map_check(PyObject* self, PyObject*) {
+    core(self).check();
+    Py_RETURN_NONE;
+}
+
+// ------------------------------------------------------------------------------------------------ iterating
+
+enum class Yield { kKeys, kItems };
+
+/// An iteration: copies one bucket at a time, and hands its entries out. Threads may share it; each gets other entries.
+struct IteratorObject {
+    PyObject_HEAD
+    PyObject* map;  ///< null once it is exhausted
+    Yield yield;
+    Mutex lock;     ///< for what follows
+    Map::Walk walk;
+    std::size_t next;  ///< the entries before this one have been handed out
+    std::vector<Map::Entry> batch;
+};
+
+IteratorObject* as_iterator(PyObject* self) { return reinterpret_cast<IteratorObject*>(self); }
+
+PyObject* iterate(PyObject* self, Yield yield) {
+    share(self);
+    auto* iterator = as_iterator(checked(iterator_type->tp_alloc(iterator_type, 0)));
+    new (&iterator->batch) std::vector<Map::Entry>();  // the rest is right as zeroes
+    iterator->map = Py_NewRef(self);
+    iterator->yield = yield;
+    return reinterpret_cast<PyObject*>(iterator);
+}
+
+PyObject* map_iter(PyObject* self) { return iterate(self, Yield::kKeys); }
+PyObject* map_entries(PyObject* self, PyObject*) { return iterate(self, Yield::kItems); }
+
+/// The next entry, held for the caller; false at the end. The map's reference goes to *done then.
+bool advance(IteratorObject* it, Map::Entry* entry, Ref* done) {
+    std::lock_guard hold(it->lock);
+    if (!it->map) return false;
+    if (it->next >= it->batch.size()) {
+        it->batch.clear();
+        it->next = 0;
+        if (!core(it->map).next_batch(it->walk, it->batch)) {
+            *done = Ref::steal(std::exchange(it->map, nullptr));
+            return false;
+        }
+    }
+    *entry = it->batch[it->next++];
+    return true;
+}
+
+PyObject* iterator_next(PyObject* self) {
+    IteratorObject* it = as_iterator(self);
+    Map::Entry entry;
+    Ref done;
+    if (!advance(it, &entry, &done)) return nullptr;
+    Ref key = Ref::steal(Policy::object(entry.key)), value = Ref::steal(Policy::object(entry.value));
+    return it->yield == Yield::kKeys ? key.release() : checked(PyTuple_Pack(2, key.get(), value.get()));
+}
+
+int iterator_traverse(PyObject* self, visitproc visit, void* arg) {
+    IteratorObject* it = as_iterator(self);
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(it->map);
+    for (std::size_t i = it->next; i < it->batch.size(); ++i) {
+        Py_VISIT(Policy::object(it->batch[i].key));
+        Py_VISIT(Policy::object(it->batch[i].value));
+    }
+    return 0;
+}
+
+int iterator_clear(PyObject* self) {
+    IteratorObject* it = as_iterator(self);
+    std::vector<Map::Entry> rest;
+    rest.swap(it->batch);
+    rest.erase(rest.begin(), rest.begin() + static_cast<std::ptrdiff_t>(std::min(it->next, rest.size())));
+    it->next = 0;
+    Map::drop_all(rest);
+    Py_CLEAR(it->map);
+    return 0;
+}
+
+void iterator_dealloc(PyObject* self) {
+    PyObject_GC_UnTrack(self);
+    PyTypeObject* type = Py_TYPE(self);
+    iterator_clear(self);
+    as_iterator(self)->batch.~vector();
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+// ------------------------------------------------------------------------------------------------ life and death
+
+/// A secret for each map, so that nobody can aim keys at one bucket. Source of the mixer: Steele and others, splitmix64.
+std::uint64_t fresh_secret() {
+    if constexpr (stress::kOn) return 0x5eed;  // the stress build repeats itself
+    static const std::uint64_t process = std::uint64_t{std::random_device()()} << 32 | std::random_device()();
+    static std::atomic<std::uint64_t> count{0};
+    std::uint64_t x = process + 0x9e3779b97f4a7c15 * count.fetch_add(1, std::memory_order_relaxed);  // only has to be new
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9;
+    x = (x ^ x >> 27) * 0x94d049bb133111eb;
+    return x ^ x >> 31;
+}
+
+PyObject* map_new(PyTypeObject* type, PyObject*, PyObject*) {
+    Ref self = Ref::steal(checked(type->tp_alloc(type, 0)));
+    new (&core(self.get())) Map(fresh_secret());
+    as_map(self.get())->built = true;
+    return self.release();
+}
+
+/// Keys of the fast kinds hold nothing a collector could follow.
+int map_traverse(PyObject* self, visitproc visit, void* arg) {
+    Py_VISIT(Py_TYPE(self));
+    if (!as_map(self)->built) return 0;
+    return core(self).visit_stopped([&](Word key, Word value) {
+        if (Policy::kind(key) == Policy::kObject) Py_VISIT(Policy::object(key));
+        Py_VISIT(Policy::object(value));
+        return 0;
+    });
+}
+
+int map_tp_clear(PyObject* self) {
+    if (as_map(self)->built) core(self).empty();
+    return 0;
+}
+
+void map_dealloc(PyObject* self) {
+    PyObject_GC_UnTrack(self);
+    PyTypeObject* type = Py_TYPE(self);
+    if (as_map(self)->built) {
+        core(self).empty();
+        core(self).~Map();
+    }
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+PyObject* map_count_references(PyObject* self, PyObject*) {
+    as_map(self)->counted = true;
+    Py_RETURN_NONE;
+}
+
+constexpr int kNamed = METH_FASTCALL | METH_KEYWORDS;
+
+PyMethodDef map_methods[] = {
+    {"get", method<map_get>(), kNamed, "get($self, key, /, default=None)\n--\n\n"},
+    {"swap", method<map_swap>(), kNamed, "swap($self, key, value, /, default=None)\n--\n\n"},
+    {"pop", method<map_pop>(), kNamed, nullptr},  // its default has no value that a signature could show
+    {"popitem", method<map_popitem>(), METH_NOARGS, "popitem($self, /)\n--\n\n"},
+    {"setdefault", method<map_setdefault>(), kNamed, "setdefault($self, key, /, default=None)\n--\n\n"},
+    {"compare_and_swap", method<map_compare_and_swap>(), kNamed, "compare_and_swap($self, key, expected, new, /, *, equal=None)\n--\n\n"},
+    {"compare_and_delete", method<map_compare_and_delete>(), kNamed, "compare_and_delete($self, key, expected, /, *, equal=None)\n--\n\n"},
+    {"compute", method<map_compute>(), kNamed, "compute($self, key, fn, /, default=None, *, timeout=None)\n--\n\n"},
+    {"compute_if_absent", method<map_compute_if_absent>(), kNamed, "compute_if_absent($self, key, fn, /, *, timeout=None)\n--\n\n"},
+    {"compute_if_present", method<map_compute_if_present>(), kNamed, "compute_if_present($self, key, fn, /, *, timeout=None)\n--\n\n"},
+    {"merge", method<map_merge>(), kNamed, "merge($self, key, value, fn, /, *, timeout=None)\n--\n\n"},
+    {"add", method<map_add>(), kNamed, "add($self, key, /, delta=1, initial=0)\n--\n\n"},
+    {"get_many", method<map_get_many>(), kNamed, "get_many($self, keys, /, default=None)\n--\n\n"},
+    {"set_many", method<map_set_many>(), kNamed, "set_many($self, keys, values, /)\n--\n\n"},
+    {"delete_many", method<map_delete_many>(), METH_O, "delete_many($self, keys, /)\n--\n\n"},
+    {"count_many", method<map_count_many>(), kNamed, "count_many($self, keys, /, delta=1)\n--\n\n"},
+    {"clear", method<map_clear>(), METH_NOARGS, "clear($self, /)\n--\n\n"},
+    {"drain", method<map_drain>(), METH_NOARGS, "drain($self, /)\n--\n\n"},
+    {"snapshot", method<map_snapshot>(), METH_NOARGS, "snapshot($self, /)\n--\n\n"},
+    {"reserve", method<map_reserve>(), METH_O, "reserve($self, count, /)\n--\n\n"},
+    {"check", method<map_check>(), METH_NOARGS, "check($self, /)\n--\n\n"},
+    {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, "__class_getitem__($type, item, /)\n--\n\n"},
+    {"_entries", method<map_entries>(), METH_NOARGS, "_entries($self, /)\n--\n\nThe entries, as iteration sees them."},
+    {"_stats", method<map_stats>(), METH_NOARGS, "_stats($self, /)\n--\n\nThe fields of HashMapStats, in order."},
+    {"_count_references", method<map_count_references>(), METH_NOARGS,
+     "_count_references($self, /)\n--\n\nNever defer reference counting; see HashMap.counted()."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyType_Slot map_slots[] = {
+    {Py_tp_doc, const_cast<char*>("The native base of threadproof.maps.HashMap, where the methods are explained.")},
+    {Py_tp_new, slot<map_new>()},
+    {Py_tp_dealloc, reinterpret_cast<void*>(map_dealloc)},
+    {Py_tp_traverse, reinterpret_cast<void*>(map_traverse)},
+    {Py_tp_clear, reinterpret_cast<void*>(map_tp_clear)},
+    {Py_tp_iter, slot<map_iter>()},
+    {Py_tp_hash, reinterpret_cast<void*>(PyObject_HashNotImplemented)},
+    {Py_mp_subscript, slot<map_subscript>()},
+    {Py_mp_ass_subscript, slot<map_ass_subscript>()},
+    {Py_mp_length, slot<map_length>()},
+    {Py_sq_contains, slot<map_contains>()},
+    {Py_tp_methods, map_methods},
+    {0, nullptr},
+};
+
+PyType_Spec map_spec = {
+    .name = "threadproof._core.HashMap",
+    .basicsize = sizeof(MapObject),
+    .itemsize = 0,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = map_slots,
+};
+
+PyType_Slot iterator_slots[] = {
+    {Py_tp_dealloc, reinterpret_cast<void*>(iterator_dealloc)},
+    {Py_tp_traverse, reinterpret_cast<void*>(iterator_traverse)},
+    {Py_tp_clear, reinterpret_cast<void*>(iterator_clear)},
+    {Py_tp_iter, reinterpret_cast<void*>(PyObject_SelfIter)},
+    {Py_tp_iternext, slot<iterator_next>()},
+    {0, nullptr},
+};
+
+PyType_Spec iterator_spec = {
+    .name = "threadproof._core.HashMapIterator",
+    .basicsize = sizeof(IteratorObject),
+    .itemsize = 0,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = iterator_slots,
+};
+
+}  // namespace
+
+bool add_hash_map(PyObject* module) {
+    remove_sentinel = PyObject_GetAttrString(module, "REMOVE");
+    iterator_type = reinterpret_cast<PyTypeObject*>(PyType_FromModuleAndSpec(module, &iterator_spec, nullptr));
+    map_type = reinterpret_cast<PyTypeObject*>(PyType_FromModuleAndSpec(module, &map_spec, nullptr));
+    return remove_sentinel && iterator_type && map_type && one() && zero()
+        && PyModule_AddObjectRef(module, "HashMap", reinterpret_cast<PyObject*>(map_type)) == 0;
+}
+
+}  // namespace threadproof::ext

@@ -1,0 +1,213 @@
+/// What every file of the binding needs of CPython: scopes, argument checks, and the differences between versions.
+#pragma once
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <cstdint>
+#include <new>
+#include <stdexcept>
+#include <utility>
+
+#include "core/reclaim.hpp"
+
+namespace threadproof::ext {
+
+/// One strong reference.
+class Ref {
+ public:
+    Ref() = default;
+    static Ref steal(PyObject* object) { return Ref(object); }
+    static Ref borrow(PyObject* object) { return Ref(Py_XNewRef(object)); }
+    Ref(Ref&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
+    Ref& operator=(Ref&& other) noexcept {
+        Ref old(std::exchange(object_, std::exchange(other.object_, nullptr)));
+        return *this;
+    }
+    ~Ref() { Py_XDECREF(object_); }
+
+    PyObject* get() const { return object_; }
+    PyObject* release() { return std::exchange(object_, nullptr); }
+    explicit operator bool() const { return object_ != nullptr; }
+
+ private:
+    explicit Ref(PyObject* object) : object_(object) {}
+    PyObject* object_ = nullptr;
+};
+
+/// A Python exception is set: unwinds to the nearest entry<> below.
+struct PythonError {};
+
+/// What a slot of a Python type returns to say that an exception is set.
+template <class R>
+inline constexpr R kFailed = static_cast<R>(-1);
+template <class T>
+inline constexpr T* kFailed<T*> = nullptr;
+
+/// The C function for a C++ function that may throw: the one place where C++ exceptions stop.
+template <auto Function>
+struct Entry;
+template <class R, class... A, R (*Function)(A...)>
+struct Entry<Function> {
+    static R call(A... arguments) noexcept {
+        try {
+            return Function(arguments...);
+        } catch (const PythonError&) {
+        } catch (const std::bad_alloc&) {
+            PyErr_NoMemory();
+        } catch (const std::logic_error& broken) {
+            PyErr_SetString(PyExc_AssertionError, broken.what());
+        }
+        return kFailed<R>;
+    }
+};
+
+template <auto Function>
+PyCFunction method() {
+    return reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(&Entry<Function>::call));
+}
+template <auto Function>
+void* slot() {
+    return reinterpret_cast<void*>(&Entry<Function>::call);
+}
+
+/// Throws if `object` is null, because then an exception is set.
+inline PyObject* checked(PyObject* object) {
+    if (!object) throw PythonError{};
+    return object;
+}
+
+/// The arguments of a METH_FASTCALL | METH_KEYWORDS call, put in order: `required` first, then optional ones by place or name.
+template <int kMost>
+class Arguments {
+ public:
+    Arguments(const char* function, PyObject* const* given, Py_ssize_t count, PyObject* names, int required, int positional,
+              const char* const (&parameters)[kMost]) {
+        if (count > positional) fail(function, "takes at most %d positional arguments, got %zd", positional, count);
+        for (Py_ssize_t i = 0; i < count; ++i) values_[i] = given[i];
+        Py_ssize_t named = names ? PyTuple_GET_SIZE(names) : 0;
+        for (Py_ssize_t i = 0; i < named; ++i) by_name(function, PyTuple_GET_ITEM(names, i), given[count + i], required, parameters);
+        for (int i = 0; i < required; ++i)
+            if (!values_[i]) fail(function, "misses its argument %d, '%s'", i + 1, parameters[i]);
+    }
+
+    PyObject* operator[](int i) const { return values_[i]; }
+    PyObject* get(int i, PyObject* otherwise) const { return values_[i] ? values_[i] : otherwise; }
+
+ private:
+    void by_name(const char* function, PyObject* name, PyObject* value, int required, const char* const (&parameters)[kMost]) {
+        for (int i = required; i < kMost; ++i) {
+            if (PyUnicode_CompareWithASCIIString(name, parameters[i]) != 0) continue;
+            if (values_[i]) fail(function, "got its argument '%s' twice%s", parameters[i], "");
+            values_[i] = value;
+            return;
+        }
+        PyErr_Format(PyExc_TypeError, "%s() has no argument named '%U'", function, name);
+        throw PythonError{};
+    }
+
+    template <class A, class B>
+    [[noreturn]] static void fail(const char* function, const char* format, A a, B b) {
+        Ref what = Ref::steal(PyUnicode_FromFormat(format, a, b));
+        if (what) PyErr_Format(PyExc_TypeError, "%s() %U", function, what.get());
+        throw PythonError{};
+    }
+
+    PyObject* values_[kMost] = {};
+};
+
+// ---------------------------------------------------------------------------------------------------- versions
+
+#ifdef Py_GIL_DISABLED
+inline constexpr bool kThreads = true;
+
+/// PyMutex with try_lock(). It lets go of the interpreter while it waits, so that nobody who stops the world waits for us.
+struct Mutex {
+    PyMutex mutex;
+    bool try_lock() {
+        std::uint8_t unlocked = 0;  // as CPython's own inline PyMutex_Lock
+        return __atomic_compare_exchange_n(&mutex._bits, &unlocked, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+    }
+    void lock() { PyMutex_Lock(&mutex); }
+    void unlock() { PyMutex_Unlock(&mutex); }
+};
+#else
+inline constexpr bool kThreads = false;
+
+/// The GIL is the lock.
+struct Mutex {
+    char unused;
+    bool try_lock() { return true; }
+    void lock() {}
+    void unlock() {}
+};
+#endif
+
+#ifdef Py_GIL_DISABLED
+/// A reference to an object that another thread may be dropping; false if only its lock can tell. The object may even be dead:
+/// CPython keeps its memory typed and mapped until every thread that might be looking has moved on, which dict and list
+/// rely on as well (_Py_TryIncrefCompare in pycore_object.h, QSBR in InternalDocs).
+inline bool try_incref(PyObject* object) {
+    std::uint32_t local = __atomic_load_n(&object->ob_ref_local, __ATOMIC_RELAXED);  // relaxed, all: as CPython counts
+    if (local == _Py_IMMORTAL_REFCNT_LOCAL) return true;
+    if (_Py_IsOwnedByCurrentThread(object)) {
+        __atomic_store_n(&object->ob_ref_local, local + 1, __ATOMIC_RELAXED);
+        return true;
+    }
+    Py_ssize_t shared = __atomic_load_n(&object->ob_ref_shared, __ATOMIC_RELAXED);
+    do {
+        if (shared == 0 || shared == _Py_REF_MERGED) return false;  // no other thread may count here yet, or nobody any more
+    } while (!__atomic_compare_exchange_n(&object->ob_ref_shared, &shared, shared + (1 << _Py_REF_SHARED_SHIFT), true,
+                                          __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+    return true;
+}
+inline void allow_try_incref(PyObject* object) { PyUnstable_EnableTryIncRef(object); }
+#else
+inline bool try_incref(PyObject* object) {
+    Py_INCREF(object);
+    return true;
+}
+inline void allow_try_incref(PyObject*) {}
+#endif
+
+inline PyThreadState* attached_thread() {
+#if PY_VERSION_HEX >= 0x030D0000
+    return PyThreadState_GetUnchecked();
+#else
+    return _PyThreadState_UncheckedGet();
+#endif
+}
+
+/// How a thread of Python waits a little: without the interpreter, for whoever it waits for may need it.
+inline void wait_detached(unsigned round) {
+    PyThreadState* thread = attached_thread();
+    if (thread) PyEval_SaveThread();
+    yield_or_nap(round);
+    if (thread) PyEval_RestoreThread(thread);
+}
+
+/// The value of an exact int of at most two digits (|v| < 2^60); false if it has more.
+inline bool small_int(PyObject* object, std::int64_t* value) {
+    static_assert(PYLONG_BITS_IN_DIGIT == 30);
+    const auto* number = reinterpret_cast<const PyLongObject*>(object);
+#if PY_VERSION_HEX >= 0x030C0000
+    std::uintptr_t tag = number->long_value.lv_tag;
+    const digit* digits = number->long_value.ob_digit;
+    std::int64_t sign = 1 - static_cast<std::int64_t>(tag & 3);
+    std::uintptr_t count = tag >> 3;
+#else
+    Py_ssize_t size = Py_SIZE(object);
+    const digit* digits = number->ob_digit;
+    std::int64_t sign = size < 0 ? -1 : size > 0;
+    std::uintptr_t count = static_cast<std::uintptr_t>(size < 0 ? -size : size);
+#endif
+    if (count <= 1) {
+        *value = sign * static_cast<std::int64_t>(digits[0]);
+        return true;
+    }
+    if (count > 2) return false;
+    *value = sign * static_cast<std::int64_t>(digits[0] | static_cast<std::uint64_t>(digits[1]) << PyLong_SHIFT);
+    return true;
+}
+
+}  // namespace threadproof::ext
