@@ -29,16 +29,20 @@ MakeMap = Callable[[], Any]
 
 def verify(make_map: MakeMap, mix: Mix, random: Random, operations: int) -> Iterator[int]:
     """Check so many operations, and yield how many at a time. Fails with the timeline of a violation."""
-    checked, runs = 0, 0
-    while checked < operations:
-        if runs % REPEATS == 0:
-            plan = make_plan(mix, random, ROUNDS)
+    checked = 0
+    for plan in _plans(mix, random):
         histories = run(make_map, plan, mix.shared)
         for history in histories:
             assert_linearizable(history, mix.model)
-        runs += 1
         checked += sum(map(len, histories))
         yield sum(map(len, histories))
+        if checked >= operations:
+            return
+
+
+def _plans(mix: Mix, random: Random) -> Iterator[list[Programs]]:
+    while True:
+        yield from [make_plan(mix, random, ROUNDS)] * REPEATS
 
 
 def run(make_map: MakeMap, plan: list[Programs], shared: int) -> list[History]:

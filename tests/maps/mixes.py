@@ -12,8 +12,9 @@ from random import Random
 from typing import Any, Final
 
 from tests.hammer import pause
+from tests.hostile import Boom
 from tests.linearize import Call, Model
-from tests.maps.model import Boom, per_key, whole_map
+from tests.maps.model import per_key, whole_map
 from threadproof import REMOVE
 
 

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Any, Final
 from unittest.mock import ANY
 
+from tests.hostile import Boom
 from tests.linearize import REFUSED, Model, Operation
 from threadproof import REMOVE
 
@@ -28,10 +29,6 @@ class Absent(Enum):
 ABSENT: Final = Absent.ABSENT
 
 Outcome = tuple[Any, Any]  # the result, or the type of the exception; and what is stored afterwards
-
-
-class Boom(Exception):
-    """What a failing user function raises in these tests."""
 
 
 def _or(old: Any, default: Any) -> Any:
