@@ -11,14 +11,13 @@ import re
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from threadproof.cli.progress import INTERVAL, Progress
-from threadproof.maps import LockedMap as HashMap
+from threadproof.maps import HashMap
 
 WORD = re.compile(r"\b[^\W\d]\w*")  # a word or an identifier, in any script
 NOT_SOURCE = {"__pycache__", "node_modules", "site-packages"}  # directories; those that start with a dot, too
@@ -141,25 +140,34 @@ def build_in_threads(concordance: Concordance, files: list[File], threads: int, 
     todo: SimpleQueue[File] = SimpleQueue()
     for file in files:
         todo.put(file)
+    errors: list[BaseException] = []
     stop = threading.Event()
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            workers = [pool.submit(enter_files, concordance, todo, stop) for _ in range(threads)]
-            while wait(workers, timeout=INTERVAL).not_done:
+    arguments = (concordance, todo, errors, stop)
+    workers = [threading.Thread(target=enter_files, args=arguments) for _ in range(threads)]
+    try:
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            while worker.is_alive():
+                worker.join(INTERVAL)
                 progress.show(len(files) - todo.qsize())
-            for worker in workers:
-                worker.result()  # raises here what the worker raised
-        finally:
-            stop.set()  # after Ctrl-C the workers end with the file they have in hand
+    finally:
+        stop.set()  # after Ctrl-C the workers end by themselves, with the file they have in hand
+    if errors:
+        raise errors[0]
 
 
-def enter_files(concordance: Concordance, todo: SimpleQueue[File], stop: threading.Event) -> None:
-    while not stop.is_set():
-        try:
-            file = todo.get_nowait()
-        except Empty:
-            return
-        concordance.add(file)
+def enter_files(
+    concordance: Concordance, todo: SimpleQueue[File], errors: list[BaseException], stop: threading.Event
+) -> None:
+    try:
+        while not stop.is_set():
+            concordance.add(todo.get_nowait())
+    except Empty:
+        return
+    except BaseException as error:
+        errors.append(error)
+        stop.set()
 
 
 def difference(built: Concordance, expected: Concordance) -> str | None:
