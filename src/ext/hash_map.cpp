@@ -429,15 +429,22 @@ class Sequence {
 
 constexpr Py_ssize_t kGroup = Map::kGroup;
 
-/// Calls each(i, probe) for every key, in groups whose buckets are asked for together.
+/// Calls each(i, probe) for every key, in groups whose buckets are asked for together. A key that cannot be hashed raises when
+/// those before it are done.
 template <class Each>
 void each_key(PyObject* self, const Sequence& keys, Each each) {
     Probe probes[kGroup];
     for (Py_ssize_t first = 0; first < keys.size(); first += kGroup) {
-        int count = static_cast<int>(std::min(kGroup, keys.size() - first));
-        for (int i = 0; i < count; ++i) probes[i].look_at(keys[first + i]);
-        core(self).prefetch_group(probes, static_cast<unsigned>(count));
-        for (int i = 0; i < count; ++i) each(first + i, probes[i]);
+        unsigned wanted = static_cast<unsigned>(std::min(kGroup, keys.size() - first)), count = 0;
+        Raised unhashable;
+        try {
+            for (; count < wanted; ++count) probes[count].look_at(keys[first + count]);
+        } catch (const PythonError&) {
+            unhashable.fetch();
+        }
+        core(self).prefetch_group(probes, count);
+        for (unsigned i = 0; i < count; ++i) each(first + i, probes[i]);
+        unhashable.rethrow();
     }
 }
 
@@ -547,10 +554,10 @@ PyObject* map_snapshot(PyObject* self, PyObject*) {
     return PyDictProxy_New(dict_of(held.entries()).get());
 }
 
-/// Puts entries back where their keys are absent, after what was to be made of them has failed.
-void put_back(PyObject* self, const std::vector<Map::Entry>& entries) {
-    PyObject *type, *value, *traceback;
-    PyErr_Fetch(&type, &value, &traceback);
+/// Puts entries back where their keys are absent, after what was to be made of them has failed, and lets that error go on.
+[[noreturn]] void put_back(PyObject* self, const std::vector<Map::Entry>& entries) {
+    Raised raised;
+    raised.fetch();
     for (const Map::Entry& entry : entries) {
         try {
             Incoming fresh(Policy::object(entry.value));
@@ -563,7 +570,8 @@ void put_back(PyObject* self, const std::vector<Map::Entry>& entries) {
             PyErr_WriteUnraisable(Policy::object(entry.key));
         }
     }
-    PyErr_Restore(type, value, traceback);
+    raised.rethrow();
+    throw PythonError{};  // never: there was an error
 }
 
 /// What a drained turn came to: waits for it. The turn's reference is given up.
@@ -607,7 +615,6 @@ PyObject* map_drain(PyObject* self, PyObject*) {
         return dict_of(entries).release();
     } catch (const PythonError&) {
         put_back(self, entries);
-        throw;
     }
 }
 

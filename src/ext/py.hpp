@@ -38,6 +38,39 @@ class Ref {
 /// A Python exception is set: unwinds to the nearest entry<> below.
 struct PythonError {};
 
+/// A Python exception put aside while something else is done.
+class Raised {
+ public:
+    void fetch() {
+#if PY_VERSION_HEX >= 0x030C0000
+        error_ = Ref::steal(PyErr_GetRaisedException());
+#else
+        PyObject *type, *value, *traceback;
+        PyErr_Fetch(&type, &value, &traceback);
+        PyErr_NormalizeException(&type, &value, &traceback);
+        if (traceback) PyException_SetTraceback(value, traceback);
+        Py_XDECREF(traceback);
+        Py_XDECREF(type);
+        error_ = Ref::steal(value);
+#endif
+    }
+
+    /// Goes on with the exception; does nothing if there is none.
+    void rethrow() {
+        if (!error_) return;
+#if PY_VERSION_HEX >= 0x030C0000
+        PyErr_SetRaisedException(error_.release());
+#else
+        PyObject* value = error_.release();
+        PyErr_Restore(Py_NewRef(Py_TYPE(value)), value, PyException_GetTraceback(value));
+#endif
+        throw PythonError{};
+    }
+
+ private:
+    Ref error_;
+};
+
 /// What a slot of a Python type returns to say that an exception is set.
 template <class R>
 inline constexpr R kFailed = static_cast<R>(-1);
