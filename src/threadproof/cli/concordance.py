@@ -121,9 +121,11 @@ class SharedConcordance:
 
     def add(self, file: File) -> None:
         self.counts.count_many(file.words)
-        for word in set(file.words):
-            # Both steps are atomic: one list wins the key for good, and append() is one step on any build.
-            self.files.setdefault(word, []).append(file.name)
+        words = list(set(file.words))
+        for word, names in zip(words, self.files.get_many(words), strict=True):
+            if names is None:
+                names = self.files.setdefault(word, [])  # of two threads here, both get the same list
+            names.append(file.name)  # one atomic step of a list
 
 
 def build(concordance: Concordance, files: list[File], threads: int, progress: Progress) -> None:

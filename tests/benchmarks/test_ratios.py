@@ -1,0 +1,67 @@
+"""benchmarks/ratios.py runs and says what it should; how fast anything is, no test asserts."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+ROWS = [
+    "read: int, fresh, n=1,000",
+    "delete: str, n=1,000",
+    "count_many: str, fresh, n=1,000",
+    "two threads, 50 % read, 50 % overwrite: str, fresh, n=1,000",
+]
+
+
+def ratios(*arguments: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the script; modules for --rival are in `path`."""
+    command = [sys.executable, "benchmarks/ratios.py", *arguments]
+    environment = os.environ | ({"PYTHONPATH": str(path)} if path else {})
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100, check=False
+    )
+
+
+def quick_rows(out: Path, *rivals: str) -> dict[str, Any]:
+    only = [argument for row in ROWS for argument in ("--only", row)]
+    done = ratios("--quick", "--json", str(out), *only, *rivals)
+    assert done.returncode == 0, done.stderr
+    rows = [row for table in json.loads(out.read_text())["tables"] for row in table["rows"]]
+    assert all(row["name"] in done.stdout for row in rows)
+    return {row["name"]: row for row in rows}
+
+
+def test_each_kind_of_workload_is_measured_for_every_rival(tmp_path: Path) -> None:
+    rows = quick_rows(tmp_path / "out.json")
+    assert set(rows) >= set(ROWS)
+    for row in rows.values():
+        assert list(row["cells"]) == ["dict", "dict + Lock", "HashMap"]
+        assert row["cells"]["dict"]["ratio"] == 1.0
+        assert all(cell["nanoseconds"] > 0 and cell["samples"] for cell in row["cells"].values())
+
+
+def test_another_map_can_be_a_rival(tmp_path: Path) -> None:
+    rows = quick_rows(tmp_path / "out.json", "--rival", "threadproof.maps:LockedMap")
+    assert all("threadproof.maps:LockedMap" in row["cells"] for row in rows.values())
+
+
+def test_a_map_that_does_not_hold_what_was_put_in_voids_the_run(tmp_path: Path) -> None:
+    (tmp_path / "wrong.py").write_text(
+        "class Map(dict):\n"
+        "    def __setitem__(self, key, value):\n"
+        "        super().__setitem__(key, 'wrong' if key in self else value)\n"
+    )
+    done = ratios("--quick", "--only", "overwrite: int, fresh", "--rival", "wrong:Map", path=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == "WRONG ANSWER: wrong:Map does not hold what was put in, keys int\n"
+
+
+def test_a_rival_that_cannot_be_loaded_is_bad_usage() -> None:
+    done = ratios("--rival", "nowhere:Map")
+    assert done.returncode == 2
+    assert "cannot load 'nowhere:Map': No module named 'nowhere'" in done.stderr
