@@ -10,9 +10,8 @@ from time import monotonic
 from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
-from threadproof._core import DeadlockError, RemoveType
+from threadproof._core import DeadlockError, RemoveType, Turn
 from threadproof.maps.contract import MISSING, ConcurrentMap, Missing
-from threadproof.maps.turns import Turn
 from threadproof.stats import Stats
 
 K = TypeVar("K")

@@ -1,0 +1,48 @@
+"""Keys for contract tests: with chosen hashes, and with `__eq__` and `__hash__` that raise when told to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+HASHES: dict[str, Callable[[int], int]] = {
+    "good hash": hash,
+    "truncated hash": lambda number: number & 7,
+    "same hash": lambda number: 0,
+}
+
+
+class Key:
+    """Equal to keys of the same number; its hash is chosen."""
+
+    def __init__(self, number: int, code: int = 0) -> None:
+        self.number = number
+        self.code = code
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Key) and self.number == other.number
+
+    def __hash__(self) -> int:
+        return self.code
+
+    def __repr__(self) -> str:
+        return f"Key({self.number})"
+
+
+class Broken(Exception):
+    """What a RaisingKey raises."""
+
+
+class RaisingKey(Key):
+    """A key that raises Broken from the methods named in `raises`; it starts out whole."""
+
+    raises = ""
+
+    def __eq__(self, other: object) -> bool:
+        if "eq" in self.raises:
+            raise Broken("eq")
+        return super().__eq__(other)
+
+    def __hash__(self) -> int:
+        if "hash" in self.raises:
+            raise Broken("hash")
+        return super().__hash__()

@@ -1,0 +1,205 @@
+"""The contract, by what may be a key: equal keys of different types, equal hashes, and keys that raise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from tests.maps.conftest import MapMaker
+from tests.maps.keys import Broken, Key, RaisingKey
+from tests.maps.operations import EVERY, STORES, Map
+
+
+class Text(str):
+    """A str that is its own kind of key: equal to no str."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    __hash__ = str.__hash__
+
+
+class Number(int):
+    """An int that is its own kind of key: equal to no int."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    __hash__ = int.__hash__
+
+
+ONES = [1, 1.0, True, 1 + 0j, Decimal(1), Fraction(1)]
+ODD = [
+    None,
+    "",
+    "key",
+    "k\0y",
+    "ключ",
+    "🗝" * 100,
+    b"",
+    b"key",
+    0,
+    -1,
+    -2,
+    2**60 - 1,
+    2**60,
+    -(2**60),
+    2**61 - 1,
+    2**61,
+    2**63,
+    -(2**63),
+    2**64,
+    10**100,
+    0.5,
+    math.inf,
+    math.nan,
+    False,
+    ...,
+    (),
+    ("a", ("b", 1)),
+    frozenset({1, 2}),
+    int,
+    len,
+    Text("key"),
+    Number(7),
+    7,
+    range(3),
+    1j,
+]
+
+
+def test_odd_keys_live_side_by_side(make_map: MapMaker) -> None:
+    keys = [key for key in ODD if key is not False]  # equal to 0
+    m = make_map((key, [key]) for key in keys)
+    assert len(m) == len(keys)
+    for key in keys:
+        assert m[key] == [key]
+        assert m.compute(key, lambda old: (old, "computed")) == ([key], "computed")
+    assert {id(key) for key in m} == {id(key) for key in keys}
+    assert m.delete_many(keys) == len(keys)
+    assert len(m) == 0
+
+
+@pytest.mark.parametrize("key", ODD, ids=ascii)
+def test_every_operation_finds_an_odd_key(make_map: MapMaker, key: Any) -> None:
+    for operation in EVERY.values():
+        m = make_map({key: 0, "another": 0})
+        operation(m, key)
+        assert m["another"] == 0
+        assert len(m) in (1, 2)
+
+
+@pytest.mark.parametrize("first", ONES, ids=repr)
+def test_equal_keys_of_different_types_are_one_key_and_the_first_stays(
+    make_map: MapMaker, first: Any
+) -> None:
+    for store in STORES.values():
+        m = make_map({first: "first"})
+        for key in ONES:
+            store(m, key, "next")
+            m[key] = type(key)
+            assert m.compare_and_swap(key, type(key), 1)
+            m.count_many([key])
+            assert m.get_many([key]) == [2]
+            assert len(m) == 1
+        assert next(iter(m)) is first
+        assert next(iter(m.snapshot())) is first
+
+
+def test_a_key_that_was_removed_is_not_kept(make_map: MapMaker) -> None:
+    m = make_map({1: "one"})
+    del m[1]
+    m[1.0] = "new"
+    assert repr(list(m)) == "[1.0]"
+
+
+def test_zeros_are_one_key_and_nans_are_many(make_map: MapMaker) -> None:
+    m = make_map()
+    nan, other = float("nan"), float("nan")
+    m[0.0], m[-0.0], m[nan], m[other] = 1, 2, 3, 4
+    assert m[0] == 2
+    assert [m[nan], m[other]] == [3, 4]
+    assert float("nan") not in m
+    assert len(m) == 3
+
+
+def test_hash_minus_one_is_a_hash_like_any_other(make_map: MapMaker) -> None:
+    keys = [Key(number, code) for number, code in enumerate([-1, -2, 0, 2**63 - 1, -(2**63), 2**63, -1])]
+    m = make_map.type.fromkeys(keys)
+    assert all(key in m for key in keys)
+    assert m.delete_many(keys) == len(keys)
+
+
+def test_equal_hashes_are_not_equal_keys(make_map: MapMaker, make_key: Callable[[int], Key]) -> None:
+    m = make_map()
+    for number in range(64):
+        m[make_key(number)] = number
+    for number in range(0, 64, 2):
+        assert m.pop(make_key(number)) == number
+    assert m == {make_key(number): number for number in range(1, 64, 2)}
+    assert all(make_key(number) not in m for number in range(0, 64, 2))
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("key", [[], {}, set(), ([],)], ids=repr)
+def test_an_unhashable_key_is_a_type_error(make_map: MapMaker, name: str, key: Any) -> None:
+    m = make_map(a=1)
+    with pytest.raises(TypeError, match="unhashable"):
+        EVERY[name](m, key)
+    assert m == {"a": 1}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_hash_that_raises_is_heard_and_nothing_changes(make_map: MapMaker, name: str) -> None:
+    key = RaisingKey(1)
+    m = make_map({key: 0})
+    key.raises = "hash"
+    with pytest.raises(Broken, match="hash"):
+        EVERY[name](m, key)
+    key.raises = ""
+    assert m == {key: 0}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_an_eq_that_raises_is_heard_and_nothing_changes(make_map: MapMaker, name: str) -> None:
+    stored, wanted = RaisingKey(1), RaisingKey(2)
+    m = make_map({stored: 0})
+    stored.raises = wanted.raises = "eq"
+    with pytest.raises(Broken, match="eq"):
+        EVERY[name](m, wanted)
+    assert m == {stored: 0}
+    assert len(m) == 1
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_an_eq_may_write_to_the_map(make_map: MapMaker, name: str) -> None:
+    class Writing(Key):
+        def __eq__(self, other: object) -> bool:
+            m["written"] = m.get("written", 0) + 1
+            return super().__eq__(other)
+
+        __hash__ = Key.__hash__
+
+    m = make_map({"here": 0})
+    m[Writing(1)] = 1
+    perform(name, m, Writing(2))
+    assert m["written"] >= 1
+    assert m["here"] == 0
+    assert len(m) in (3, 4)
+
+
+def perform(name: str, m: Map, key: Any) -> None:
+    """The operation on a key that is absent, for which some raise."""
+    try:
+        EVERY[name](m, key)
+    except KeyError:
+        assert name in ("[]", "del")
