@@ -142,6 +142,16 @@ def test_the_command_runs_in_a_process_of_its_own(tree: Tree) -> None:
     assert json.loads(done.stdout)["words"] == 8
 
 
+def test_a_reader_that_goes_away_is_no_error_to_talk_about(tree: Tree) -> None:
+    command = [sys.executable, "-m", "threadproof", "demo", str(tree)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(timeout=60) == 141
+
+
 class ForgetfulMap(HashMap[str, int]):
     """Loses one update, as an unlocked dict could."""
 

@@ -7,6 +7,7 @@ A command is one module in this package and one row in COMMANDS. The module has 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -19,6 +20,7 @@ COMMANDS = {
 
 USAGE_ERROR = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells say it
+OUTPUT_CLOSED = 141  # 128 + SIGPIPE: whoever read our output has gone, as `head` does
 
 
 class UsageError(Exception):
@@ -40,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = import_module(f"threadproof.cli.{chosen.command}")
         command.add_arguments(parser)
         code: int = command.run(parser.parse_args(chosen.arguments))
+        sys.stdout.flush()
         return code
     except UsageError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
@@ -47,6 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"\n{parser.prog}: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at exit
+        return OUTPUT_CLOSED
 
 
 def command_parser() -> Parser:
