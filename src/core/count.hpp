@@ -18,6 +18,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "core/hints.hpp"
 #include "core/memory.hpp"
 
 namespace threadproof {
@@ -65,11 +66,11 @@ class StripedCount {
 /// One change of the count, from before its publication to after it. At an instant it counts as one.
 class CountChange {
  public:
-    CountChange(StripedCount::Stripe& stripe, std::int64_t by) : stripe_(stripe), by_(by) {
+    TP_HOT CountChange(StripedCount::Stripe& stripe, std::int64_t by) : stripe_(stripe), by_(by) {
         if (by_ > 0) stripe_.begun_add.fetch_add(static_cast<std::uint64_t>(by_));
         if (by_ < 0) stripe_.begun_remove.fetch_add(static_cast<std::uint64_t>(-by_));
     }
-    ~CountChange() {
+    TP_HOT ~CountChange() {
         if (by_ > 0) stripe_.added.fetch_add(static_cast<std::uint64_t>(by_));
         if (by_ < 0) stripe_.removed.fetch_add(static_cast<std::uint64_t>(-by_));
     }

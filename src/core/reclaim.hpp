@@ -39,6 +39,7 @@
 #include <unistd.h>
 #endif
 
+#include "core/hints.hpp"
 #include "core/memory.hpp"
 
 namespace threadproof {
@@ -104,9 +105,9 @@ struct alignas(kNoSharing) ThreadSlot {
 class Threads {
  public:
     /// The calling thread's slot, made on its first use.
-    static ThreadSlot& mine() {
+    TP_HOT static ThreadSlot& mine() {
         ThreadSlot* slot = mine_;
-        return slot ? *slot : enroll();
+        return TP_LIKELY(slot != nullptr) ? *slot : enroll();
     }
 
     /// Orders everything this thread did before with everything any pinned thread does after its pin, and conversely.
@@ -118,20 +119,20 @@ class Threads {
     }
 
     /// The other half of heavy_barrier(): free where membarrier does the work.
-    static void light_barrier() {
-        if (asymmetric_) {
+    TP_HOT static void light_barrier() {
+        if (TP_LIKELY(asymmetric_)) {
             std::atomic_signal_fence(std::memory_order_seq_cst);
         } else {
             std::atomic_thread_fence(std::memory_order_seq_cst);
         }
     }
 
-    static void announce(std::atomic<std::uint64_t>& field, std::uint64_t value) { announce_in(field, value); }
-    static void announce(std::atomic<const void*>& field, const void* value) { announce_in(field, value); }
+    TP_HOT static void announce(std::atomic<std::uint64_t>& field, std::uint64_t value) { announce_in(field, value); }
+    TP_HOT static void announce(std::atomic<const void*>& field, const void* value) { announce_in(field, value); }
 
     /// Whether no other thread has ever to be waited for. A thread that enrolls runs a heavy barrier before it reads
     /// anything, so either it is counted here, or it sees what this thread unlinked before asking.
-    static bool alone() {
+    TP_HOT static bool alone() {
         light_barrier();
         return enrolled_.load(std::memory_order_relaxed) <= 1;
     }
@@ -145,8 +146,8 @@ class Threads {
 
  private:
     template <class T>
-    static void announce_in(std::atomic<T>& field, T value) {
-        if (asymmetric_) {
+    TP_HOT static void announce_in(std::atomic<T>& field, T value) {
+        if (TP_LIKELY(asymmetric_)) {
             field.store(value, std::memory_order_relaxed);  // ordered by the light barrier below with heavy_barrier()
             std::atomic_signal_fence(std::memory_order_seq_cst);
         } else {
@@ -155,7 +156,7 @@ class Threads {
         }
     }
 
-    __attribute__((noinline)) static ThreadSlot& enroll() {
+    TP_COLD static ThreadSlot& enroll() {
         std::call_once(started_, start);
         ThreadSlot* slot = nullptr;
         {
@@ -225,8 +226,8 @@ class Threads {
 /// The calling thread may look at shared memory while this lives.
 class Pin {
  public:
-    Pin() : slot_(Threads::mine()), pins_(slot_.pins.load(std::memory_order_relaxed) + 1) { Threads::announce(slot_.pins, pins_); }
-    ~Pin() { slot_.pins.store(pins_ + 1, std::memory_order_release); }  // release: pairs with the acquire in Wait::over()
+    TP_HOT Pin() : slot_(Threads::mine()), pins_(slot_.pins.load(std::memory_order_relaxed) + 1) { Threads::announce(slot_.pins, pins_); }
+    TP_HOT ~Pin() { slot_.pins.store(pins_ + 1, std::memory_order_release); }  // release: pairs with the acquire in Wait::over()
     Pin(const Pin&) = delete;
     Pin& operator=(const Pin&) = delete;
 
@@ -261,8 +262,8 @@ class Reclaimer {
     }
 
     /// A cheap look, after every change, at whether anything can be freed; then a bounded piece of it.
-    static void poll() {
-        if (waiting_.load(std::memory_order_relaxed)) poll_queue();  // a hint: a later poll sees what this one missed
+    TP_HOT static void poll() {
+        if (TP_UNLIKELY(waiting_.load(std::memory_order_relaxed) != 0)) poll_queue();  // a hint: a later poll sees what this one missed
     }
 
     /// Drops everything that can be dropped now, whichever thread retired it.
@@ -366,7 +367,7 @@ class Reclaimer {
     }
 
     /// Frees the words of one batch, or one step of one array, whose readers have left; false when there is none.
-    static bool poll_queue() {
+    TP_COLD static bool poll_queue() {
         Batch* ready = nullptr;
         {
             std::unique_lock hold(queue_lock_, std::try_to_lock);

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <new>
 
+#include "core/hints.hpp"
 #include "core/memory.hpp"
 #include "core/position.hpp"
 #include "core/reclaim.hpp"
@@ -43,8 +44,9 @@ struct alignas(kNoSharing) Bucket {
     std::atomic<Word> value[kSlots];
 
     /// Which slots hold this hash, as bits. Free slots may match: their key tells.
-    unsigned matches(std::uint64_t h) const {
+    TP_HOT unsigned matches(std::uint64_t h) const {
         unsigned found = 0;
+#pragma GCC unroll 5
         for (int i = 0; i < kSlots; ++i) found |= static_cast<unsigned>(hash[i].load(std::memory_order_relaxed) == h) << i;
         return found;
     }
@@ -74,7 +76,7 @@ class Table {
     unsigned bits() const { return bits_; }
     std::uint64_t id() const { return id_; }
 
-    Bucket& home(std::uint64_t hash) {
+    TP_HOT Bucket& home(std::uint64_t hash) {
         std::uint64_t page = (hash >> kLineBits) * multiplier_;
         return buckets()[((page >> page_shift_) << kLineBits | Placement::line(hash, page)) & mask_];
     }
@@ -87,7 +89,7 @@ class Table {
     }
 
     /// The next bucket of the chain, or null; `meta` is this bucket's, as the caller read it.
-    Bucket* after(const Bucket& bucket, std::uint32_t meta) {
+    TP_HOT Bucket* after(const Bucket& bucket, std::uint32_t meta) {
         return meta & kChained ? &spare(bucket.link() - 1) : nullptr;
     }
     Bucket* after(const Bucket& bucket) { return after(bucket, bucket.meta.load(std::memory_order_acquire)); }  // acquire: pairs with extend()

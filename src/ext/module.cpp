@@ -96,12 +96,19 @@ PyModuleDef_Slot slots[] = {
     {0, nullptr},
 };
 
+PyMethodDef functions[] = {
+    {"adopt_methods", ext::method<ext::adopt_methods>(), METH_FASTCALL | METH_KEYWORDS,
+     "adopt_methods($module, cls, contract, /)\n--\n\nPut HashMap's native methods into a subclass, with the contract's words as their "
+     "documentation."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
 PyModuleDef definition = {
     .m_base = PyModuleDef_HEAD_INIT,
     .m_name = "threadproof._core",
     .m_doc = "The native part of threadproof.",
     .m_size = 0,
-    .m_methods = nullptr,
+    .m_methods = functions,
     .m_slots = slots,
     .m_traverse = nullptr,
     .m_clear = nullptr,

@@ -180,7 +180,7 @@ struct Mutex {
 /// A reference to an object that another thread may be dropping; false if only its lock can tell. The object may even be dead:
 /// CPython keeps its memory typed and mapped until every thread that might be looking has moved on, which dict and list
 /// rely on as well (_Py_TryIncrefCompare in pycore_object.h, QSBR in InternalDocs).
-inline bool try_incref(PyObject* object) {
+TP_HOT bool try_incref(PyObject* object) {
     std::uint32_t local = __atomic_load_n(&object->ob_ref_local, __ATOMIC_RELAXED);  // relaxed, all: as CPython counts
     if (local == _Py_IMMORTAL_REFCNT_LOCAL) return true;
     if (_Py_IsOwnedByCurrentThread(object)) {
@@ -196,7 +196,7 @@ inline bool try_incref(PyObject* object) {
 }
 inline void allow_try_incref(PyObject* object) { PyUnstable_EnableTryIncRef(object); }
 #else
-inline bool try_incref(PyObject* object) {
+TP_HOT bool try_incref(PyObject* object) {
     Py_INCREF(object);
     return true;
 }
@@ -220,7 +220,7 @@ inline void wait_detached(unsigned round) {
 }
 
 /// The value of an exact int of at most two digits (|v| < 2^60); false if it has more.
-inline bool small_int(PyObject* object, std::int64_t* value) {
+TP_HOT bool small_int(PyObject* object, std::int64_t* value) {
     static_assert(PYLONG_BITS_IN_DIGIT == 30);
     const auto* number = reinterpret_cast<const PyLongObject*>(object);
 #if PY_VERSION_HEX >= 0x030C0000

@@ -38,9 +38,9 @@ struct PythonPolicy {
         Word word;
 
         Probe() = default;
-        explicit Probe(PyObject* key) { look_at(key); }
+        TP_HOT explicit Probe(PyObject* key) { look_at(key); }
 
-        __attribute__((always_inline)) void look_at(PyObject* key) {
+        TP_HOT void look_at(PyObject* key) {
             PyTypeObject* type = Py_TYPE(key);
             if (type == &PyUnicode_Type) {
                 Py_hash_t known = __atomic_load_n(&reinterpret_cast<PyASCIIObject*>(key)->hash, __ATOMIC_RELAXED);  // relaxed: as CPython
@@ -56,18 +56,18 @@ struct PythonPolicy {
         }
 
      private:
-        void set(Py_hash_t h, PyObject* key, Kind kind) {
+        TP_HOT void set(Py_hash_t h, PyObject* key, Kind kind) {
             hash = static_cast<std::uint64_t>(h);
             word = reinterpret_cast<Word>(key) | kind;
         }
-        static Py_hash_t hash_of(PyObject* key) {
+        TP_COLD static Py_hash_t hash_of(PyObject* key) {
             Py_hash_t hash = PyObject_Hash(key);
             if (hash == -1) throw PythonError{};
             return hash;
         }
     };
 
-    static Match match(Word stored, const Probe& probe) {
+    TP_HOT static Match match(Word stored, const Probe& probe) {
         if (stored == probe.word) return Match::kYes;
         Kind theirs = kind(stored), ours = kind(probe.word);
         if (theirs == ours) {
@@ -90,10 +90,10 @@ struct PythonPolicy {
         Py_INCREF(object(probe.word));
         return probe.word;
     }
-    static void hold(Word word) { Py_INCREF(object(word)); }
-    static bool try_hold(Word word) { return try_incref(object(word)); }
+    TP_HOT static void hold(Word word) { Py_INCREF(object(word)); }
+    TP_HOT static bool try_hold(Word word) { return try_incref(object(word)); }
     static void open(Word word) { allow_try_incref(object(word)); }
-    static void drop(Word word) { Py_DECREF(object(word)); }
+    TP_HOT static void drop(Word word) { Py_DECREF(object(word)); }
     static bool deferred(Word key) { return kind(key) >= kString; }
     static Word behind(Word turn) { return value(reinterpret_cast<TurnObject*>(object(turn))->old); }
     static void prefetch(Word key, Word value) {
@@ -102,7 +102,7 @@ struct PythonPolicy {
     }
 
  private:
-    static bool same_string(PyObject* a, PyObject* b) {
+    TP_HOT static bool same_string(PyObject* a, PyObject* b) {
         Py_ssize_t length = PyUnicode_GET_LENGTH(a);
         unsigned kind = PyUnicode_KIND(a);
         return length == PyUnicode_GET_LENGTH(b) && kind == PyUnicode_KIND(b)
@@ -110,7 +110,7 @@ struct PythonPolicy {
     }
 
     /// Two keys with equal hashes, each an exact int, bool, float or bytes.
-    static Match match_plain(PyObject* a, PyObject* b) {
+    TP_COLD static Match match_plain(PyObject* a, PyObject* b) {
         if (PyBytes_CheckExact(a) || PyBytes_CheckExact(b)) {
             bool same = PyBytes_CheckExact(a) && PyBytes_CheckExact(b) && PyBytes_GET_SIZE(a) == PyBytes_GET_SIZE(b)
                      && std::memcmp(PyBytes_AS_STRING(a), PyBytes_AS_STRING(b), static_cast<std::size_t>(PyBytes_GET_SIZE(a))) == 0;

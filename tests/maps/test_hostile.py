@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import count
+from math import inf
 from random import Random
 from typing import Any
 from unittest.mock import ANY
@@ -33,6 +34,7 @@ from tests.linearize import Call, Operation, Recorder, assert_linearizable
 from tests.maps.conftest import MapMaker
 from tests.maps.mixes import MAKERS, Becomes, Round, call
 from tests.maps.model import whole_map
+from tests.maps.soak import soak
 from threadproof import DeadlockError
 
 PLACES = ("key hash", "key eq", "key del", "value eq", "value del", "value dies", "function", "equal")
@@ -161,11 +163,13 @@ MAY_WAIT = ("__setitem__", "pop", "drain")
 def effects(operation: Operation) -> list[Operation]:
     """The operation, or nothing: one that raises has done nothing.
 
-    Except that `drain` empties the map before it makes a dict of what it took, which compares keys again.
+    Except that `drain` takes everything before it makes a dict of it, which hashes and compares keys again:
+    when that raises, any of the keys may be lost.
     """
     result = operation.result[0] if isinstance(operation.result, tuple) else operation.result
     if operation.name == "drain" and result is Boom:
-        return [operation._replace(result=ANY)]
+        lost = operation._replace(thread=2, name="delete", result=ANY, returned=inf)
+        return [lost._replace(args=(key,)) for key in contents(range(SIZE))]
     return [] if result in (Boom, DeadlockError) or operation.name == "unmodelled" else [operation]
 
 
@@ -230,6 +234,10 @@ def test_hostile_code_is_reached(make_map: MapMaker, place: str) -> None:
     assert sum(
         scene.play(make, ACTS["yields"]) for make in OPERATIONS.values() for scene in scenes(make_map, place)
     )
+
+
+def test_threads_with_hostile_keys_find_every_value_at_its_key(make_map: MapMaker, seed: int) -> None:
+    print(soak(make_map(), minutes=0.02, threads=4, random=Random(seed)), "operations")
 
 
 def test_a_thousand_keys_of_one_hash_are_kept_apart(make_map: MapMaker) -> None:

@@ -78,18 +78,9 @@ class HashMap(_core.HashMap[K, V], ConcurrentMap[K, V]):
         else:
             super().update(other, **kwargs)
 
-    def reserve(self, count: int, /) -> None:
-        """Make room for `count` keys, so that adding up to there does not grow the table.
-
-        Takes time proportional to `count`; other threads go on. The room stays until `clear`. MemoryError,
-        and nothing has changed, when there is no memory for it.
-        """
-        super().reserve(count)
-
     def stats(self) -> HashMapStats:
         """The state of the table; takes about a microsecond, and ten more when the table is large."""
         return HashMapStats(*self._stats())
 
-    def check(self) -> None:
-        """Assert the invariants of the table; no other thread may write meanwhile."""
-        super().check()
+
+_core.adopt_methods(HashMap, ConcurrentMap)
