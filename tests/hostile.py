@@ -33,13 +33,14 @@ class Trap:
         self._left = times
 
     def spring(self) -> None:
-        if self._act is None or self._running or self._left == 0:
+        act = self._act  # another thread may disarm meanwhile
+        if act is None or self._running or self._left == 0:
             return
         self._left -= 1
         self.sprung += 1
         self._running = True
         try:
-            self._act()
+            act()
         finally:
             self._running = False
 
@@ -129,6 +130,11 @@ class Boom(Exception):
 
 def fail() -> None:
     raise Boom
+
+
+def tolerant(hook: Callable[[Any], object]) -> Callable[[Any], object]:
+    """The hook for exceptions that have no other way out, such as a finalizer's, but for `Boom`."""
+    return lambda unraisable: unraisable.exc_type is Boom or hook(unraisable)
 
 
 def collect() -> None:
