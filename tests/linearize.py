@@ -23,6 +23,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from math import inf
+from operator import attrgetter
 from time import perf_counter_ns
 from typing import Any, Final, NamedTuple
 
@@ -160,14 +161,13 @@ def _partition(history: History, model: Model) -> dict[Hashable, list[Operation]
     return parts
 
 
-def _middle(operation: Operation) -> float:
-    return operation.invoked + operation.returned
+_returned = attrgetter("returned")
 
 
 def _is_obvious(operations: History, model: Model) -> bool:
-    """Whether the likeliest line, by the middle of each operation, is an explanation. Most often it is."""
+    """Whether the likeliest line, in the order of the returns, is an explanation. Most often it is."""
     state, step = model.initial, model.step
-    for operation in sorted(operations, key=_middle):
+    for operation in sorted(operations, key=_returned):
         state = step(state, operation)
         if state is REFUSED:
             return False
@@ -191,9 +191,9 @@ def _explanations(operations: History, model: Model, budget: int) -> Iterator[Ha
 
     An operation that has not returned may be in the line or not. Sets of operations are bit masks.
     """
-    line = sorted(operations, key=_middle, reverse=True)
-    before = [_mask(first.precedes(second) for first in line) for second in line]
-    needed = _mask(operation.returned < inf for operation in line)
+    line = sorted(operations, key=_returned, reverse=True)
+    before = [sum(1 << a for a, first in enumerate(line) if first.precedes(second)) for second in line]
+    needed = sum(1 << index for index, operation in enumerate(line) if operation.returned < inf)
     begin = (0, model.initial)
     seen, todo = {begin}, [begin]
     while todo:
@@ -209,10 +209,6 @@ def _explanations(operations: History, model: Model, budget: int) -> Iterator[Ha
                 todo.append(config)
         if len(seen) > budget:
             raise _BudgetError
-
-
-def _mask(bits: Iterable[bool]) -> int:
-    return sum(bit << index for index, bit in enumerate(bits))
 
 
 def _smallest(part: Hashable, operations: History, model: Model, budget: int) -> Report:
