@@ -11,7 +11,7 @@
 /// Field       | written                                    | read                            | guard
 /// ------------|--------------------------------------------|---------------------------------|---------------------
 /// slot.pins   | relaxed + barrier on entry, release on exit | acquire, by retire() and poll() | its own thread
-/// slot.writing| like pins                                  | acquire, by HashMap's gate      | its own thread
+/// slot.writing| relaxed, before a pin                      | relaxed, after pins             | its own thread
 /// slot.limbo  | plain                                      | plain                           | its own thread, or the
 ///             |                                            |                                 | registry for a free slot
 /// slot.taken  | release                                    | acquire                         | registry
@@ -91,7 +91,7 @@ class PatientLock {
 /// What one thread shows the others.
 struct alignas(kNoSharing) ThreadSlot {
     std::atomic<std::uint64_t> pins{0};
-    std::atomic<const void*> writing{nullptr};  ///< the map this thread is changing, if any
+    std::atomic<const void*> writing{nullptr};  ///< the map this thread changes in this pin, or changed in an earlier one
     unsigned index = 0;
     std::atomic<bool> taken{false};
     ThreadSlot* next = nullptr;  ///< constant once the slot is in the list
@@ -127,8 +127,16 @@ class Threads {
         }
     }
 
-    TP_HOT static void announce(std::atomic<std::uint64_t>& field, std::uint64_t value) { announce_in(field, value); }
-    TP_HOT static void announce(std::atomic<const void*>& field, const void* value) { announce_in(field, value); }
+    /// Shows a pin, and what was stored before it, to whoever runs a heavy barrier.
+    TP_HOT static void announce(std::atomic<std::uint64_t>& pins, std::uint64_t value) {
+        if (TP_LIKELY(asymmetric_)) {
+            pins.store(value, std::memory_order_relaxed);  // ordered with heavy_barrier(), which fences this thread too
+            std::atomic_signal_fence(std::memory_order_seq_cst);
+        } else {
+            pins.exchange(value, std::memory_order_seq_cst);  // pairs with the fence in heavy_barrier()
+            std::atomic_thread_fence(std::memory_order_seq_cst);
+        }
+    }
 
     /// Whether no other thread has ever to be waited for. A thread that enrolls runs a heavy barrier before it reads
     /// anything, so either it is counted here, or it sees what this thread unlinked before asking.
@@ -145,17 +153,6 @@ class Threads {
     static PatientLock& registry() { return registry_; }
 
  private:
-    template <class T>
-    TP_HOT static void announce_in(std::atomic<T>& field, T value) {
-        if (TP_LIKELY(asymmetric_)) {
-            field.store(value, std::memory_order_relaxed);  // ordered by the light barrier below with heavy_barrier()
-            std::atomic_signal_fence(std::memory_order_seq_cst);
-        } else {
-            field.exchange(value, std::memory_order_seq_cst);  // pairs with the fence in heavy_barrier()
-            std::atomic_thread_fence(std::memory_order_seq_cst);
-        }
-    }
-
     TP_COLD static ThreadSlot& enroll() {
         std::call_once(started_, start);
         ThreadSlot* slot = nullptr;
@@ -209,7 +206,6 @@ class Threads {
             if (&s == mine_) return;
             std::uint64_t pins = s.pins.load(std::memory_order_relaxed);
             s.pins.store(pins + (pins & 1), std::memory_order_relaxed);  // relaxed here and below: one thread runs
-            s.writing.store(nullptr, std::memory_order_relaxed);
             s.taken.store(false, std::memory_order_relaxed);
         });
     }
@@ -234,6 +230,22 @@ class Pin {
  private:
     ThreadSlot& slot_;
     const std::uint64_t pins_;
+};
+
+/// A thread's pin, if it had one when this was made.
+class Wait {
+ public:
+    explicit Wait(ThreadSlot& slot) : slot_(&slot), pins_(slot.pins.load(std::memory_order_acquire)) {}  // acquire: pairs with ~Pin
+
+    bool over() const { return !(pins_ & 1) || slot_->pins.load(std::memory_order_acquire) != pins_; }  // acquire: as above
+
+    void until_over() const {
+        for (unsigned round = 0; !over(); ++round) pause_round(round);
+    }
+
+ private:
+    ThreadSlot* slot_;
+    std::uint64_t pins_;
 };
 
 /// What has been unlinked and waits for the readers that were pinned then.
@@ -277,13 +289,6 @@ class Reclaimer {
     static std::uint64_t bytes() { return bytes_.load(std::memory_order_relaxed); }
 
  private:
-    /// A thread that was pinned when something was retired.
-    struct Wait {
-        ThreadSlot* slot;
-        std::uint64_t pins;
-        bool over() const { return slot->pins.load(std::memory_order_acquire) != pins; }  // acquire: pairs with ~Pin
-    };
-
     struct Batch {
         std::array<Retired, ThreadSlot::kLimbo> words;
         unsigned count = 0;
@@ -296,8 +301,7 @@ class Reclaimer {
             Threads::heavy_barrier();
             try {
                 Threads::each([&](ThreadSlot& s) {
-                    std::uint64_t pins = s.pins.load(std::memory_order_acquire);  // acquire: pairs with ~Pin
-                    if (pins & 1) waits.push_back({&s, pins});
+                    if (Wait wait(s); !wait.over()) waits.push_back(wait);
                 });
                 return true;
             } catch (const std::bad_alloc&) {
@@ -353,10 +357,7 @@ class Reclaimer {
 
     static void wait_for_pinned() {
         Threads::heavy_barrier();
-        Threads::each([](ThreadSlot& s) {
-            Wait wait{&s, s.pins.load(std::memory_order_acquire)};  // acquire: pairs with ~Pin
-            for (unsigned round = 0; (wait.pins & 1) && !wait.over(); ++round) pause_round(round);
-        });
+        Threads::each([](ThreadSlot& s) { Wait(s).until_over(); });
     }
 
     static void enqueue(Batch* batch) {
@@ -367,7 +368,7 @@ class Reclaimer {
     }
 
     /// Frees the words of one batch, or one step of one array, whose readers have left; false when there is none.
-    TP_COLD static bool poll_queue() {
+    TP_APART static bool poll_queue() {
         Batch* ready = nullptr;
         {
             std::unique_lock hold(queue_lock_, std::try_to_lock);

@@ -104,17 +104,28 @@ Ref look_up(PyObject* self, const Probe& probe) {
     return answered(core(self).get(probe, &value)) == Outcome::kPresent ? taken(value) : Ref();
 }
 
-/// Stores a value, or removes the key for null; returns what was there, or null.
-TP_HOT Ref exchange(PyObject* self, const Probe& probe, PyObject* value) {
+/// Removes a key; returns its value, or null.
+TP_APART Ref remove(PyObject* self, Probe probe) {
     Word old = 0;
-    if (!value) {
-        change(self, probe, [&](Word current) { return old = current, Word{0}; });
-        return taken(old);
-    }
+    change(self, probe, [&](Word current) { return old = current, Word{0}; });
+    return taken(old);
+}
+
+TP_APART Ref store_any(PyObject* self, Probe probe, PyObject* value) {
     Incoming fresh(value);
+    Word old = 0;
     change(self, probe, [&](Word current) { return old = current, fresh.word(); });
     fresh.give();
     return taken(old);
+}
+
+/// Stores a value; returns the one it replaced, or null.
+TP_HOT Ref store(PyObject* self, const Probe& probe, PyObject* value) {
+    Word old;
+    Policy::hold(Policy::value(value));
+    if (TP_LIKELY(core(self).overwrite(probe, Policy::value(value), &old))) return taken(old);
+    Py_DECREF(value);  // the caller has another reference
+    return store_any(self, probe, value);
 }
 
 [[noreturn]] void raise_key_error(PyObject* key) {
@@ -135,8 +146,9 @@ PyObject* map_subscript(PyObject* self, PyObject* key) {
 
 int map_ass_subscript(PyObject* self, PyObject* key, PyObject* value) {
     share(self);
-    Ref old = exchange(self, Probe(key), value);
-    if (!value && !old) raise_key_error(key);
+    Probe probe(key);
+    if (TP_LIKELY(value != nullptr)) store(self, probe, value);
+    else if (!remove(self, probe)) raise_key_error(key);
     return 0;
 }
 
@@ -160,14 +172,14 @@ PyObject* map_get(PyObject* self, PyObject* const* given, Py_ssize_t count, PyOb
 PyObject* map_swap(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
     share(self);
     Arguments<3> arguments("swap", given, count, names, 2, 3, {"key", "value", "default"});
-    Ref old = exchange(self, Probe(arguments[0]), arguments[1]);
+    Ref old = store(self, Probe(arguments[0]), arguments[1]);
     return old ? old.release() : Py_NewRef(arguments.get(2, Py_None));
 }
 
 PyObject* map_pop(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
     share(self);
     Arguments<2> arguments("pop", given, count, names, 1, 2, {"key", "default"});
-    Ref old = exchange(self, Probe(arguments[0]), nullptr);
+    Ref old = remove(self, Probe(arguments[0]));
     if (old) return old.release();
     if (!arguments[1]) raise_key_error(arguments[0]);
     return Py_NewRef(arguments[1]);
@@ -481,7 +493,7 @@ PyObject* map_set_many(PyObject* self, PyObject* const* given, Py_ssize_t count,
         Ref contract = Ref::steal(checked(PyImport_ImportModule("threadproof.maps.contract")));
         checked(PyObject_CallMethod(contract.get(), "check_lengths", "Onn", self, keys.size(), values.size()));
     }
-    each_key(self, keys, [&](Py_ssize_t i, const Probe& probe) { exchange(self, probe, values[i]); });
+    each_key(self, keys, [&](Py_ssize_t i, const Probe& probe) { store(self, probe, values[i]); });
     Py_RETURN_NONE;
 }
 
@@ -489,7 +501,7 @@ PyObject* map_delete_many(PyObject* self, PyObject* iterable) {
     share(self);
     Sequence keys(iterable);
     Py_ssize_t deleted = 0;
-    each_key(self, keys, [&](Py_ssize_t, const Probe& probe) { deleted += static_cast<bool>(exchange(self, probe, nullptr)); });
+    each_key(self, keys, [&](Py_ssize_t, const Probe& probe) { deleted += static_cast<bool>(remove(self, probe)); });
     return PyLong_FromSsize_t(deleted);
 }
 
@@ -649,7 +661,7 @@ PyObject* map_popitem(PyObject* self, PyObject*) {
         if (PyObject* popped = pop_some(self, from, &busy)) return popped;
         if (from) continue;
         if (!busy) break;
-        Ref old = exchange(self, Probe(busy.get()), nullptr);  // waits for the computation, or learns that it would never end
+        Ref old = remove(self, Probe(busy.get()));  // waits for the computation, or learns that it would never end
         if (old) return checked(PyTuple_Pack(2, busy.get(), old.get()));
     }
     PyErr_Format(PyExc_KeyError, "%s.popitem(): the map is empty", Py_TYPE(self)->tp_name);

@@ -60,7 +60,7 @@ struct PythonPolicy {
             hash = static_cast<std::uint64_t>(h);
             word = reinterpret_cast<Word>(key) | kind;
         }
-        TP_COLD static Py_hash_t hash_of(PyObject* key) {
+        TP_APART static Py_hash_t hash_of(PyObject* key) {
             Py_hash_t hash = PyObject_Hash(key);
             if (hash == -1) throw PythonError{};
             return hash;
@@ -110,7 +110,7 @@ struct PythonPolicy {
     }
 
     /// Two keys with equal hashes, each an exact int, bool, float or bytes.
-    TP_COLD static Match match_plain(PyObject* a, PyObject* b) {
+    TP_APART static Match match_plain(PyObject* a, PyObject* b) {
         if (PyBytes_CheckExact(a) || PyBytes_CheckExact(b)) {
             bool same = PyBytes_CheckExact(a) && PyBytes_CheckExact(b) && PyBytes_GET_SIZE(a) == PyBytes_GET_SIZE(b)
                      && std::memcmp(PyBytes_AS_STRING(a), PyBytes_AS_STRING(b), static_cast<std::size_t>(PyBytes_GET_SIZE(a))) == 0;
