@@ -10,7 +10,7 @@ from typing import Any
 from tests.hammer import pause
 from tests.maps.operations import Map
 
-PATIENCE = 60.0  # seconds, after which a test has hung
+PATIENCE = 30.0  # seconds, after which a test has hung
 
 
 class Failed(Exception):

@@ -10,6 +10,7 @@ import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -145,6 +146,20 @@ def test_a_timeout_limits_neither_fn_nor_a_wait_that_is_over(make_map: MapMaker,
         return "new"
 
     assert COMPUTING[name](m, "k", slow, timeout=0) == "new"
+
+
+def test_who_waited_for_a_key_that_was_removed_finds_it_absent(make_map: MapMaker) -> None:
+    m = make_map(k="old")
+    with ThreadPoolExecutor() as pool:
+        with computing(m, "k", REMOVE):
+            present = pool.submit(m.compute_if_present, "k", lambda old: pytest.fail(f"called with {old}"))
+            popped = pool.submit(m.pop, "k", "default")
+            swapped = pool.submit(m.compare_and_swap, "k", "old", "new")
+            let_others_run()
+        assert present.result(PATIENCE) is None
+        assert popped.result(PATIENCE) == "default"
+        assert swapped.result(PATIENCE) is False
+    assert m == {}
 
 
 @pytest.mark.parametrize("name", ["compute", "compute_if_present", "merge"])
@@ -382,6 +397,16 @@ def test_what_is_stored_after_clear_stays_though_a_computation_ends_later(make_m
     assert m == {"k": "kept!"}
 
 
+def test_a_computation_that_was_cleared_leaves_a_later_one_alone(make_map: MapMaker) -> None:
+    m = make_map()
+    with ExitStack() as later:
+        with computing(m, "k", "first"):
+            m.clear()
+            later.enter_context(computing(m, "k", "second"))
+        assert "k" not in m
+    assert m == {"k": "second"}
+
+
 def test_fn_may_clear_its_own_map_and_its_outcome_is_returned_but_dropped(make_map: MapMaker) -> None:
     m = make_map(k="old", other=1)
 
@@ -432,12 +457,11 @@ def test_popitem_leaves_keys_alone_that_are_being_computed(
     make_map: MapMaker, make_key: Callable[[int], Key]
 ) -> None:
     m = make_map((make_key(number), number) for number in range(20))
-    with (
-        computing(m, make_key(0), "first"),
-        computing(m, make_key(19), "last"),
-        computing(m, make_key(20), "new"),
-    ):
-        assert sorted(m.popitem()[1] for _ in range(18)) == list(range(1, 19))
+    with computing(m, make_key(0), "first"), computing(m, make_key(19), "last"):
+        taken = [m.popitem()[1] for _ in range(9)]
+        with computing(m, make_key(20), "new"):
+            taken += [m.popitem()[1] for _ in range(9)]
+    assert sorted(taken) == list(range(1, 19))
     assert sorted(m.values()) == ["first", "last", "new"]
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.maps.conftest import MapMaker
 from tests.maps.keys import Broken, Key, RaisingKey
-from tests.maps.operations import EVERY, STORES, Map
+from tests.maps.operations import EVERY, REMOVALS, REPLACEMENTS, STORES, Map
 
 
 class Text(str):
@@ -147,6 +147,41 @@ def test_equal_hashes_are_not_equal_keys(make_map: MapMaker, make_key: Callable[
         assert m.pop(make_key(number)) == number
     assert m == {make_key(number): number for number in range(1, 64, 2)}
     assert all(make_key(number) not in m for number in range(0, 64, 2))
+
+
+SOME = {"one": slice(7, 8), "several": slice(3, 60, 7), "all": slice(None)}
+
+
+@pytest.mark.parametrize("remove", REMOVALS.values(), ids=REMOVALS)
+@pytest.mark.parametrize("some", SOME.values(), ids=SOME)
+def test_removing_some_keys_leaves_the_others(
+    make_map: MapMaker, make_key: Callable[[int], Key], remove: Callable[[Map, Any, Any], bool], some: slice
+) -> None:
+    model = {number: [number] for number in range(64)}
+    m = make_map((make_key(number), value) for number, value in model.items())
+    for number in range(64)[some]:
+        value = model.pop(number)
+        assert remove(m, make_key(number), value)
+        assert not remove(m, make_key(number), value)
+        assert make_key(number) not in m
+    assert {key.number: value for key, value in m.items()} == model
+
+
+@pytest.mark.parametrize("replace", REPLACEMENTS.values(), ids=REPLACEMENTS)
+@pytest.mark.parametrize("some", SOME.values(), ids=SOME)
+def test_replacing_some_values_leaves_the_others(
+    make_map: MapMaker,
+    make_key: Callable[[int], Key],
+    replace: Callable[[Map, Any, Any, Any], bool],
+    some: slice,
+) -> None:
+    model = {number: [number] for number in range(64)}
+    m = make_map((make_key(number), value) for number, value in model.items())
+    for number in range(64)[some]:
+        old, model[number] = model[number], [-number]
+        assert replace(m, make_key(number), old, model[number])
+        assert m[make_key(number)] is model[number]
+    assert {key.number: value for key, value in m.items()} == model
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -375,6 +375,22 @@ def test_a_snapshot_is_one_instant(make_map: MapMaker) -> None:
     with_writers(write_b_after_a, look)
 
 
+def test_comparing_and_showing_see_one_instant(make_map: MapMaker) -> None:
+    m = make_map(a=0, b=0)
+    torn = [{"a": 0, "b": 1}, {"a": 1, "b": 2}, {"a": 2, "b": 0}]  # b follows a, so it is never a step ahead
+
+    def step(thread: int, count: int) -> None:
+        if thread == 0:
+            m["a"] = (count + 1) % 3
+            m["b"] = (count + 1) % 3
+
+    def look() -> None:
+        assert m not in torn
+        assert repr(m) not in [f"{make_map.type.__name__}({entries})" for entries in torn]
+
+    with_writers(step, look, rounds=1500)
+
+
 def test_a_key_that_moves_is_in_every_snapshot_and_counted_by_len(make_map: MapMaker, make_key: Keys) -> None:
     m = make_map((make_key(1000 * thread), thread) for thread in range(THREADS - 1))
 
