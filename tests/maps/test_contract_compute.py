@@ -173,10 +173,11 @@ def test_a_wait_that_ends_in_time_is_followed_by_fn(make_map: MapMaker, name: st
 
 
 def test_waiting_can_be_interrupted(make_map: MapMaker) -> None:
-    m, begun, interrupted = make_map(), threading.Event(), threading.Event()
+    m, begun, about_to_wait, interrupted = make_map(), threading.Event(), threading.Event(), threading.Event()
 
     def interrupt_who_waits(old: Any) -> str:
         begun.set()
+        assert about_to_wait.wait(PATIENCE)
         let_others_run()
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
         assert interrupted.wait(PATIENCE), "the waiting thread was not interrupted"
@@ -184,8 +185,9 @@ def test_waiting_can_be_interrupted(make_map: MapMaker) -> None:
 
     with ThreadPoolExecutor() as pool:
         computed = pool.submit(m.compute, "k", interrupt_who_waits)
-        with pytest.raises(KeyboardInterrupt):  # noqa: PT012  # it may come as soon as the computation has begun
-            assert begun.wait(PATIENCE)
+        assert begun.wait(PATIENCE)
+        with pytest.raises(KeyboardInterrupt):  # noqa: PT012  # it may come from the first line on
+            about_to_wait.set()
             m["k"] = "overwritten"
         interrupted.set()
         computed.result(PATIENCE)
