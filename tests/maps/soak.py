@@ -33,6 +33,7 @@ WHOLE = 500  # operations on one key for each on the whole map
 HOSTILE = 30  # operations for each in which a hostile key acts
 REPORT = 5.0  # seconds from line to line
 STUCK = 60.0  # seconds without an operation after which a thread is said to hang
+FAULTS = (KeyError, Boom, DeadlockError)  # what an operation may raise here
 LEAK = 100 * MEGABYTE  # more growth than that, once the threads are warm, is a leak
 
 
@@ -143,18 +144,19 @@ class Worker:
         while time.monotonic() < until:
             if self.random.randrange(HOSTILE) == 0:
                 self.trap.arm(self.random.choice(self.acts))
-            with suppress(KeyError, Boom, DeadlockError):
-                self.on_the_map() if self.random.randrange(WHOLE) == 0 else self.on_a_key()
+            self.on_the_map() if self.random.randrange(WHOLE) == 0 else self.on_a_key()
             self.done += 1
 
     def on_a_key(self) -> None:
         number = self.random.randrange(KEYS)
-        key = key_of(number, self.trap)
-        prove(key, self.random.choice(ON_A_KEY)(self.target, key, number + SPAN * self.random.randrange(9)))
+        key, value = key_of(number, self.trap), number + SPAN * self.random.randrange(9)
+        with suppress(*FAULTS):
+            prove(key, self.random.choice(ON_A_KEY)(self.target, key, value))
 
     def on_the_map(self) -> None:
-        for key, value in self.random.choice(ON_THE_MAP)(self.target) or ():
-            prove(key, value)
+        with suppress(*FAULTS):
+            for key, value in self.random.choice(ON_THE_MAP)(self.target) or ():
+                prove(key, value)
 
 
 def watch(workers: list[Worker], until: float) -> None:
