@@ -54,7 +54,7 @@ def _still_running(hands: list[threading.Thread], deadline: float) -> list[str]:
 
 def dump_stacks() -> None:
     """Print every thread's stack. If Python cannot even look at them, the process ends."""
-    faulthandler.dump_traceback_later(LAST_RESORT, exit=True)
+    faulthandler.dump_traceback_later(LAST_RESORT, exit=True, file=sys.__stderr__)
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     for ident, frame in sys._current_frames().items():
         print(f"\nThread {names.get(ident, ident)}:", file=sys.stderr)

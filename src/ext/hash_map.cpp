@@ -3,6 +3,7 @@
 #include "ext/hash_map.hpp"
 
 #include <atomic>
+#include <cstdlib>
 #include <random>
 #include <string>
 #include <vector>
@@ -384,16 +385,37 @@ PyObject* map_merge(PyObject* self, PyObject* const* given, Py_ssize_t count, Py
                            [&](PyObject* old) { return old ? call(fn, old, value) : Py_NewRef(value); }));
 }
 
+/// Adds a small int to a key's value where that is a small int too, or absent and `initial` is: in one step, for making an int
+/// calls nobody. Returns the sum, or null where the numbers are others.
+Ref add_small(PyObject* self, const Probe& probe, std::int64_t delta, PyObject* initial) {
+    Word old = 0;
+    PyObject* sum = nullptr;
+    bool small = true;
+    change(self, probe, [&](Word current) {
+        PyObject* base = current ? Policy::object(current) : initial;
+        std::int64_t number;
+        small = PyLong_CheckExact(base) && small_int(base, &number);
+        if (!small) return current;
+        sum = PyLong_FromLongLong(number + delta);  // below 2^61: no overflow
+        if (!sum) return current;
+        Py_INCREF(sum);  // one reference for the slot, one for our caller
+        old = current;
+        return Policy::value(sum);
+    });
+    if (small && !sum) throw PythonError{};
+    taken(old);
+    return Ref::steal(sum);
+}
+
 /// Whether adding it to its like calls nothing but CPython.
 bool is_number(PyObject* object) { return PyLong_CheckExact(object) || PyFloat_CheckExact(object); }
 
-/// Adds to a key's value and returns the sum. Plain numbers are added outside the lock, and the sum is stored if the value is
-/// still the one added to; other values are added once, in a turn.
-Ref add(PyObject* self, const Probe& probe, PyObject* key, PyObject* delta, PyObject* initial) {
+/// Adds plain numbers outside the lock, and stores the sum if the value is still the one added to. Null for other values.
+Ref add_numbers(PyObject* self, const Probe& probe, PyObject* delta, PyObject* initial) {
     for (;;) {
         Ref old = look_up(self, probe);
         PyObject* base = old ? old.get() : initial;
-        if (!is_number(base) || !is_number(delta)) break;
+        if (!is_number(base) || !is_number(delta)) return Ref();
         Ref sum = Ref::steal(checked(PyNumber_Add(base, delta)));
         Incoming fresh(sum.get());
         Word seen = Policy::value(old.get()), replaced = 0;
@@ -407,6 +429,15 @@ Ref add(PyObject* self, const Probe& probe, PyObject* key, PyObject* delta, PyOb
         taken(replaced);
         return sum;
     }
+}
+
+/// Adds to a key's value and returns the sum: plain numbers at once, other values by their own +, once, in a turn.
+Ref add(PyObject* self, const Probe& probe, PyObject* key, PyObject* delta, PyObject* initial) {
+    std::int64_t number;
+    if (PyLong_CheckExact(delta) && small_int(delta, &number)) {
+        if (Ref sum = add_small(self, probe, number, initial)) return sum;
+    }
+    if (Ref sum = add_numbers(self, probe, delta, initial)) return sum;
     return compute(self, probe, key, When::kAlways, Deadline(),
                    [&](PyObject* old) { return PyNumber_Add(old ? old : initial, delta); });
 }
@@ -467,6 +498,7 @@ PyObject* map_get_many(PyObject* self, PyObject* const* given, Py_ssize_t count,
     Sequence keys(arguments[0]);
     PyObject* otherwise = arguments.get(1, Py_None);
     Ref list = Ref::steal(checked(PyList_New(keys.size())));
+    PyObject_GC_UnTrack(list.get());  // nobody finds it while it has holes
     Probe probes[kGroup];
     for (Py_ssize_t first = 0; first < keys.size(); first += kGroup) {
         unsigned group = static_cast<unsigned>(std::min(kGroup, keys.size() - first));
@@ -482,6 +514,7 @@ PyObject* map_get_many(PyObject* self, PyObject* const* given, Py_ssize_t count,
         });
         answered(worst);
     }
+    PyObject_GC_Track(list.get());
     return list.release();
 }
 
@@ -505,12 +538,75 @@ PyObject* map_delete_many(PyObject* self, PyObject* iterable) {
     return PyLong_FromSsize_t(deleted);
 }
 
+/// Counts of the last keys seen, so that a key that comes often reaches the map seldom: threads that count the same words would
+/// otherwise wait for each other's cache lines all the time.
+class Tally {
+ public:
+    static constexpr std::size_t kEntries = 1024;  // 24 KiB, half of a first-level cache
+
+    Tally(PyObject* self, PyObject* delta) : self_(self), delta_(delta), entries_(kEntries) {}
+
+    void count(const Probe& probe) {
+        Counted& entry = entries_[probe.hash % kEntries];
+        if (entry.times && entry.probe.hash == probe.hash && Policy::match(entry.probe.word, probe) == Match::kYes) {
+            ++entry.times;
+            return;
+        }
+        Counted before = std::exchange(entry, {probe, 1});
+        put(before);
+    }
+
+    /// Brings what is left into the map, all of it, and then goes on with the first error: `error`, or one met here.
+    void finish(Raised& error) {
+        for (Counted& entry : entries_) {
+            try {
+                put(std::exchange(entry, {}));
+            } catch (const PythonError&) {
+                Raised another;
+                another.fetch();
+                if (!error) error = std::move(another);
+            }
+        }
+        error.rethrow();
+    }
+
+ private:
+    struct Counted {
+        Probe probe;
+        std::int64_t times = 0;
+    };
+
+    /// Many small ints are added as one; other numbers, which could round, and other objects, one by one.
+    void put(const Counted& counted) {
+        if (!counted.times) return;
+        PyObject* key = Policy::object(counted.probe.word);
+        std::int64_t number;
+        if (PyLong_CheckExact(delta_) && small_int(delta_, &number) && std::abs(number) <= kSmallDelta) {
+            if (add_small(self_, counted.probe, number * counted.times, zero())) return;
+        }
+        for (std::int64_t i = 0; i < counted.times; ++i) add(self_, counted.probe, key, delta_, zero());
+    }
+
+    static constexpr std::int64_t kSmallDelta = 1 << 20;  // times 2^39 keys still fits a small int
+
+    PyObject* self_;
+    PyObject* delta_;
+    std::vector<Counted> entries_;
+};
+
 PyObject* map_count_many(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
     share(self);
     Arguments<2> arguments("count_many", given, count, names, 1, 2, {"keys", "delta"});
     Sequence keys(arguments[0]);
     PyObject* delta = arguments.get(1, one());
-    each_key(self, keys, [&](Py_ssize_t i, const Probe& probe) { add(self, probe, keys[i], delta, zero()); });
+    Tally tally(self, delta);
+    Raised error;
+    try {
+        each_key(self, keys, [&](Py_ssize_t, const Probe& probe) { tally.count(probe); });
+    } catch (const PythonError&) {
+        error.fetch();
+    }
+    tally.finish(error);
     Py_RETURN_NONE;
 }
 

@@ -55,6 +55,8 @@ class Raised {
 #endif
     }
 
+    explicit operator bool() const { return static_cast<bool>(error_); }
+
     /// Goes on with the exception; does nothing if there is none.
     void rethrow() {
         if (!error_) return;

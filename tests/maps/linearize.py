@@ -75,7 +75,7 @@ def _short_switches() -> Iterator[None]:
 def main() -> None:
     """The command in this module's heading."""
     parser = argparse.ArgumentParser(
-        prog="python -m tests.maps.linearize", description=__doc__.splitlines()[0]
+        "python -m tests.maps.linearize", description="See the module's heading."
     )
     maps = {each.__name__: each for each in MAPS}
     parser.add_argument("--map", choices=maps, default="HashMap")

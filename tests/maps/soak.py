@@ -193,7 +193,7 @@ def soak(target: Map, minutes: float, threads: int, random: Random) -> int:
 def main() -> None:
     """The command in this module's heading."""
     maps = {each.__name__: each for each in MAPS}
-    parser = argparse.ArgumentParser("python -m tests.maps.soak", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser("python -m tests.maps.soak", description="See the module's heading.")
     parser.add_argument("--map", choices=maps, default="HashMap")
     parser.add_argument("--minutes", type=float, default=1)
     parser.add_argument("--threads", type=int, default=4)
