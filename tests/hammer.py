@@ -16,6 +16,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+STDERR = 2  # the file descriptor, whatever sys.stderr is just now
 LAST_RESORT = 30.0  # seconds to print the stacks in; then the process is ended from outside Python
 
 
@@ -54,7 +55,7 @@ def _still_running(hands: list[threading.Thread], deadline: float) -> list[str]:
 
 def dump_stacks() -> None:
     """Print every thread's stack. If Python cannot even look at them, the process ends."""
-    faulthandler.dump_traceback_later(LAST_RESORT, exit=True, file=sys.__stderr__)
+    faulthandler.dump_traceback_later(LAST_RESORT, exit=True, file=STDERR)
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     for ident, frame in sys._current_frames().items():
         print(f"\nThread {names.get(ident, ident)}:", file=sys.stderr)

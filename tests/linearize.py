@@ -194,8 +194,8 @@ def _explanations(operations: History, model: Model, budget: int) -> Iterator[Ha
     line = sorted(operations, key=_returned, reverse=True)
     before = [sum(1 << a for a, first in enumerate(line) if first.precedes(second)) for second in line]
     needed = sum(1 << index for index, operation in enumerate(line) if operation.returned < inf)
-    begin: tuple[int, Any] = (0, model.initial)
-    seen, todo = {begin}, [begin]
+    todo: list[tuple[int, Any]] = [(0, model.initial)]
+    seen = set(todo)
     while todo:
         done, state = todo.pop()
         if done & needed == needed:
