@@ -371,7 +371,7 @@ FAULTS: list[tuple[type[Broken], Model, list[Call], list[Call]]] = [
 
 
 @pytest.mark.parametrize(
-    ("broken", "model", "one", "other"), FAULTS, ids=lambda each: getattr(each, "__name__", "")
+    ("broken", "model", "one", "other"), FAULTS, ids=[each[0].__name__ for each in FAULTS]
 )
 def test_a_broken_map_is_caught(
     broken: type[Broken], model: Model, one: list[Call], other: list[Call]

@@ -59,6 +59,8 @@ def run(make_map: MakeMap, plan: list[Programs], shared: int) -> list[History]:
 
     with _short_switches():
         hammer(work, threads)
+    for target in maps[::shared]:
+        target.check()
     return [recorder.history() for recorder in recorders]
 
 

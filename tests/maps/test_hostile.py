@@ -146,8 +146,11 @@ class Scene:
     def check(self) -> None:
         """What was recorded has an explanation, and the map is what it must be then."""
         self.recorder.perform(0, [call("__len__"), call("snapshot")], self.target)
+        self.target.check()
         history = self.recorder.history()
-        assert all(refused.name in MAY_WAIT for refused in history if refused.result is DeadlockError)
+        for operation in history:
+            assert operation.result is not DeadlockError or operation.name in MAY_WAIT, operation
+            assert operation.result in (True, False, Boom) or operation.name != "unmodelled", operation
         effective = [effect for operation in history for effect in effects(operation)]
         assert_linearizable(effective, replace(whole_map, initial=frozenset(contents(self.numbers).items())))
 
