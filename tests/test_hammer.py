@@ -34,7 +34,7 @@ def test_a_hang_fails_and_shows_where_every_thread_is(capsys: pytest.CaptureFixt
         if index == 1:
             never.wait()
 
-    with pytest.raises(AssertionError, match="not done after 0.2 s: .*hammer-1"):
+    with pytest.raises(AssertionError, match=r"not done after 0\.2 s: .*hammer-1"):
         hammer(stuck_here, 2, deadline=0.2)
     stacks = capsys.readouterr().err
     never.set()

@@ -918,7 +918,7 @@ constexpr int kNamed = METH_FASTCALL | METH_KEYWORDS;
 PyMethodDef map_methods[] = {
     {"get", method<map_get>(), kNamed, "get($self, key, /, default=None)\n--\n\n"},
     {"swap", method<map_swap>(), kNamed, "swap($self, key, value, /, default=None)\n--\n\n"},
-    {"pop", method<map_pop>(), kNamed, nullptr},  // its default has no value that a signature could show
+    {"pop", method<map_pop>(), kNamed, "pop($self, key, /, default=...)\n--\n\n"},  // ...: none
     {"popitem", method<map_popitem>(), METH_NOARGS, "popitem($self, /)\n--\n\n"},
     {"setdefault", method<map_setdefault>(), kNamed, "setdefault($self, key, /, default=None)\n--\n\n"},
     {"compare_and_swap", method<map_compare_and_swap>(), kNamed, "compare_and_swap($self, key, expected, new, /, *, equal=None)\n--\n\n"},

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Self, TypeVar
+from types import MappingProxyType
+from typing import Self, TypeVar, cast
 
 from threadproof import _core
 from threadproof.maps.contract import ConcurrentMap
@@ -16,18 +17,30 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, slots=True)
 class HashMapStats(Stats):
-    """The state of a HashMap's table. Counts are of buckets, of five entries each, unless they say otherwise."""
+    """The state of a HashMap's table.
 
-    size: int  # keys
+    size             keys
+    buckets          of five entries each, chosen by the hash
+    overflow_buckets behind full ones, for further keys that belong there
+    longest_chain    a bucket and those behind it, among 1,024; beyond 3, many keys have equal hashes
+    resizes          begun since the map was made
+    moved_buckets    already emptied by the resize that is under way
+    resizing         whether one is
+    bytes            of the table, without keys and values
+    retired_bytes    of tables, of all maps, that wait for their last reader
+    lock_waits       times that a writer found its bucket locked
+    """
+
+    size: int
     buckets: int
-    overflow_buckets: int  # behind a full bucket, for keys that share it
-    longest_chain: int  # of a bucket and those behind it, in a sample of 1,024; beyond 3: keys with equal hashes
-    resizes: int  # begun, since the map was made
-    moved_buckets: int  # of the table that a running resize empties
+    overflow_buckets: int
+    longest_chain: int
+    resizes: int
+    moved_buckets: int
     resizing: bool
-    bytes: int  # of the table, without keys and values
-    retired_bytes: int  # of tables of all maps that wait for their last reader
-    lock_waits: int  # times a writer found its bucket locked
+    bytes: int
+    retired_bytes: int
+    lock_waits: int
 
     @property
     def capacity(self) -> int:
@@ -36,15 +49,15 @@ class HashMapStats(Stats):
 
 
 class HashMap(_core.HashMap[K, V], ConcurrentMap[K, V]):
-    """A concurrent hash map: reads take no lock, writes lock one bucket, and growing or shrinking stops nobody.
+    """A concurrent hash map: reads take no lock, writes lock one bucket, and no resize stops anybody.
 
     It keeps the contract of `ConcurrentMap`, whose methods explain it. Beyond that:
 
     Reads wait for nobody, with one exception: the first read of a value by another thread than the one that
     made it may wait for a writer of the same bucket, some nanoseconds, once.
 
-    Two keys may share a bucket, and their writers wait for each other for some nanoseconds. What user code can
-    prolong (`__eq__`, `fn`, `__del__`) runs with no lock held.
+    Two keys may share a bucket, and their writers then wait for each other, for some nanoseconds. User code
+    (`__eq__`, `fn`, `__del__`), which could make that long, runs with no lock held.
 
     `snapshot` copies, in time proportional to the size, while writers go on. `len`, `clear`, `drain` and
     `snapshot` may hold all writers back for some microseconds. `clear` and `drain` wait for a running
@@ -71,12 +84,11 @@ class HashMap(_core.HashMap[K, V], ConcurrentMap[K, V]):
     ) -> None:
         if isinstance(other, ConcurrentMap):
             other = other.snapshot()
-        if isinstance(other, Mapping) and type(other).items is dict.items:
-            pairs = list(other.items())
+        if isinstance(other, dict | MappingProxyType):  # what needs no asking goes in one call
+            pairs = list(cast(Mapping[K, V], other).items())
             self.set_many([key for key, _ in pairs], [value for _, value in pairs])
-            super().update(**kwargs)
-        else:
-            super().update(other, **kwargs)
+            other = ()
+        super().update(other, **kwargs)
 
     def stats(self) -> HashMapStats:
         """The state of the table; takes about a microsecond, and ten more when the table is large."""
