@@ -704,6 +704,7 @@ class HashMap {
         for (;;) {
             for (unsigned hits = at.bucket->matches(probe.hash) >> at.slot << at.slot; TP_LIKELY(hits != 0); hits &= hits - 1) {
                 int slot = std::countr_zero(hits);
+                stress::reach(stress::Window::kReadHashed);
                 Word key = at.bucket->key[slot].load(std::memory_order_acquire);  // acquire: pairs with publish(); later looks at value and version stay later
                 if (!key) continue;
                 Match match = P::match(key, probe);
@@ -757,6 +758,7 @@ class HashMap {
             if (TP_UNLIKELY(is_turn(word))) return Step::kLock;  // what lies behind a turn can only be seen by holding it
             return TP_LIKELY(unchanged(at)) ? Step::kHit : Step::kRetry;
         }
+        stress::reach(stress::Window::kReadLoaded);
         if (TP_UNLIKELY(!P::try_hold(word))) return Step::kLock;
         *value = word;
         stress::reach(stress::Window::kReadHeld);
@@ -931,6 +933,7 @@ class HashMap {
             left.key = at.key;
             vacate(*at.home, *at.bucket, at.slot);
         }
+        stress::reach(stress::Window::kChanged);
     }
 
     bool insert(Table& table, Bucket& home, Probe probe, Word value) {
@@ -940,6 +943,7 @@ class HashMap {
         if (!bucket) return false;
         CountChange counted(stripe(), visible(value));
         publish(home, *bucket, slot, probe.hash, P::stored(probe), value);
+        stress::reach(stress::Window::kChanged);
         return true;
     }
 
@@ -966,6 +970,7 @@ class HashMap {
     void publish(Bucket& home, Bucket& bucket, int slot, std::uint64_t hash, Word key, Word value) {
         bucket.hash[slot].store(hash, std::memory_order_relaxed);    // published by the version
         bucket.value[slot].store(value, std::memory_order_release);  // release: a reader of the slot's last key that sees it sees that key's going
+        stress::reach(stress::Window::kPublishing);
         home.meta.store(next_version(home), std::memory_order_release);  // release: pairs with arrive(); publishes the hash
         bucket.key[slot].store(key, std::memory_order_release);          // release: pairs with seek(); publishes the version and the value
     }
@@ -973,6 +978,7 @@ class HashMap {
     /// Frees a slot: the version first, so that whoever sees an empty word sees that the version has changed.
     void vacate(Bucket& home, Bucket& bucket, int slot) {
         home.meta.store(next_version(home), std::memory_order_relaxed);  // published by the key
+        stress::reach(stress::Window::kVacating);
         bucket.key[slot].store(0, std::memory_order_release);            // release: pairs with seek()
         bucket.value[slot].store(0, std::memory_order_release);          // release: pairs with read()
     }
@@ -1085,6 +1091,7 @@ class HashMap {
                     take_back(from, to, home, bucket, i);
                     return false;
                 }
+                stress::reach(stress::Window::kMigrateCopying);
                 publish(child, *place, slot, hash, key, bucket->value[i].load(std::memory_order_relaxed));
             }
         }

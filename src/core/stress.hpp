@@ -21,13 +21,19 @@ constexpr T shrunk(T normal, T smallest) { return kOn ? smallest : normal; }
 
 /// The windows between two atomic steps where another thread's step matters most.
 enum class Window : std::uint8_t {
+    kReadArrived,     ///< a reader has found the bucket and scanned nothing yet
+    kReadHashed,      ///< a reader has found a slot with the hash and not yet looked at its key
     kReadMatched,     ///< a reader has matched a key and has not yet read the value
+    kReadLoaded,      ///< a reader has read the value's word and does not hold it yet
     kReadHeld,        ///< a reader holds the value and has not yet looked at the version again
     kReadMissed,      ///< a reader has scanned a chain in vain and has not yet looked at the version again
-    kReadArrived,     ///< a reader has found the bucket and scanned nothing yet
-    kMigrateCopied,   ///< a bucket's entries are in the next table and the bucket is not yet marked moved
+    kPublishing,      ///< a slot has its hash and its value, and no key that readers could find
+    kVacating,        ///< a home has its new version, and the key that is going is still there
+    kChanged,         ///< a key has come or gone, and the count has not been told that it is over
     kOverflowLinked,  ///< a chain has a new, empty bucket and the entry is not in it yet
     kWriteAsked,      ///< a writer let go of the bucket to ask for equality
+    kMigrateCopying,  ///< the next of a bucket's entries is about to be copied to the next table
+    kMigrateCopied,   ///< a bucket's entries are in the next table and the bucket is not yet marked moved
     kGateClosed,      ///< a whole-map step has the map to itself
     kSnapshotOpen,    ///< a snapshot has its instant and has copied nothing yet
     kIterateBatch,    ///< an iteration has copied a bucket and not yet moved its cursor
