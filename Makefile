@@ -34,6 +34,11 @@ clean:  ## forget everything built
 # --- the core without Python: every tests/native/*_test.cpp by itself, as it is and under the sanitizers ---
 
 NATIVE_TESTS := $(basename $(notdir $(wildcard tests/native/*_test.cpp)))
+# These need what only the stress build has: windows to hold a thread in, and allocations that fail.
+STRESS_TESTS := windows_test
+ifneq ($(THREADPROOF_STRESS),1)
+NATIVE_TESTS := $(filter-out $(STRESS_TESTS),$(NATIVE_TESTS))
+endif
 NATIVE_BUILD := build/native$(if $(filter 1,$(THREADPROOF_STRESS)),-stress)
 NATIVE_FLAGS := -std=c++20 -g -O1 -pthread -Isrc -Itests/native -Wall -Wextra -Werror \
 	$(if $(filter 1,$(THREADPROOF_STRESS)),-DTHREADPROOF_STRESS=1)
