@@ -36,6 +36,8 @@
 #include <bit>
 #include <cassert>
 #include <cstdint>
+#include <deque>
+#include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <utility>
@@ -65,7 +67,6 @@ enum class Outcome : std::uint8_t {
 /// What a map needs to know about its keys and values, which are words (0 is none; a value's lowest bit marks a turn).
 ///
 ///     kThreads                     false where a global lock serialises all calls: locks, pins and the gate vanish
-///     Mutex                        one byte: lock(), try_lock(), unlock(); zero is unlocked
 ///     Probe                        the key looked for; has .hash
 ///     match(word, probe)           native comparison, may look into the stored key without holding it
 ///     equal(word, probe)           the user's comparison, of a held key: kNo, kYes or kError
@@ -75,10 +76,12 @@ enum class Outcome : std::uint8_t {
 ///     open(word)                   makes try_hold succeed from now on; called under its lock
 ///     drop(word)                   one reference less; may run any code
 ///     deferred(word)               whether match() looks into such keys, so that they must outlive the pinned readers
+///     weight(word)                 about how many bytes such a key keeps alive
 ///     behind(turn)                 the value that readers see while a computation has its turn, or 0
 template <class P>
 class HashMap {
-    using Table = threadproof::Table<typename P::Mutex>;
+    using Lock = std::conditional_t<P::kThreads, ByteLock, NoLock>;
+    using Table = threadproof::Table<Lock>;
     using Bucket = typename Table::Bucket;
 
  public:
@@ -272,7 +275,8 @@ class HashMap {
         return root_.exchange(fresh, std::memory_order_acq_rel);  // release: publishes the new table; acquire: the old one's content
     }
 
-    /// Takes every entry out of a detached chain and hands it, with its references, to sink(entry), outside all locks.
+    /// Takes every entry out of a detached chain and hands it, with its references, to sink(entry), outside all locks. The key's
+    /// is to be given up with drop_key().
     template <class Sink>
     void take_all(Chain chain, Sink sink) {
         Some batch;
@@ -303,28 +307,27 @@ class HashMap {
         retire_chain(chain);
     }
 
+    using Entries = std::deque<Entry>;  ///< grows without moving what it holds: writers wait for that, too
+
     /// All entries as they were at one instant, each held for the caller. Writers go on meanwhile: whoever changes a
     /// bucket that is not copied yet copies it first. Throws bad_alloc, holding nothing.
-    std::vector<Entry> snapshot() {
-        Snapshot shot;
+    Entries snapshot() {
+        auto shot = std::make_unique<Snapshot>();  // not on the stack: a forked child keeps the map, but not this thread's stack
         {
             std::lock_guard whole(whole_);
+            forget_stale_snapshot();
             {
                 Closed closed(*this);
                 parity_.fetch_xor(kParity, std::memory_order_relaxed);  // published by opening the gate
-                shot_.store(&shot, std::memory_order_release);
+                shot_.store(shot.get(), std::memory_order_release);
             }
             stress::reach(stress::Window::kSnapshotOpen);
-            for (Walk walk; !walk.done;) {
-                Guard guard;
-                LockedAt home(*this, walk);
-                save(*home.table, *home.bucket);
-            }
+            each_home([&](Table& table, Bucket& home) { save(table, home); });
             Closed closed(*this);
             shot_.store(nullptr, std::memory_order_release);
         }
-        if (!shot.failed) return std::move(shot.entries);
-        drop_all(shot.entries);
+        if (!shot->failed) return std::move(shot->entries);
+        drop_all(shot->entries);
         throw std::bad_alloc();
     }
 
@@ -352,7 +355,15 @@ class HashMap {
         return !batch.empty();
     }
 
-    static void drop_all(std::vector<Entry>& entries) {
+    /// A key that a pinned reader may still be comparing waits for it. For the reference that a slot had.
+    static void drop_key(Word key) {
+        if (P::kThreads && P::deferred(key)) Reclaimer::retire(Retired{key, P::drop}, P::weight(key));
+        else P::drop(key);
+    }
+
+    /// For references of the caller's own.
+    template <class Container>
+    static void drop_all(Container& entries) {
         for (const Entry& entry : entries) {
             P::drop(entry.key);
             if (entry.value) P::drop(entry.value);
@@ -445,6 +456,7 @@ class HashMap {
 
     /// Asserts the invariants; nobody may be changing the map. Throws logic_error naming the one that does not hold.
     void check() {
+        forget_stale_snapshot();
         std::int64_t seen = 0;
         for (Table* table = root_.load(std::memory_order_acquire); table; table = table->next.load(std::memory_order_acquire)) {
             std::uint64_t moved = 0;
@@ -612,16 +624,10 @@ class HashMap {
     TP_HOT void dispose(Leftovers& left) {
         if (TP_UNLIKELY(left.table != nullptr)) left.table->retire();
         if (left.key) drop_key(left.key);
-        if constexpr (P::kThreads) Reclaimer::poll();
+        Reclaimer::poll();
     }
 
-    /// A key that a pinned reader may still be comparing waits for it.
-    static void drop_key(Word key) {
-        if (P::kThreads && P::deferred(key)) Reclaimer::retire(Retired{key, P::drop});
-        else P::drop(key);
-    }
-
-    TP_HOT void lock(typename P::Mutex& mutex) {
+    TP_HOT void lock(Lock& mutex) {
         if (TP_LIKELY(mutex.try_lock())) return;
         lock_waits_.fetch_add(1, std::memory_order_relaxed);  // a figure for stats()
         mutex.lock();
@@ -1064,8 +1070,8 @@ class HashMap {
         return moved;
     }
 
-    /// Locks both without ever waiting for one while holding the other: a thread that waits can be stopped there for long,
-    /// by a collector or a fork, and must then hold nothing.
+    /// Locks both without ever waiting for one while holding the other: a thread that waits can be stopped there, by a
+    /// collector or a fork, and must then hold nothing.
     void lock_both(Bucket& home, Bucket* target) {
         lock(home.lock);
         if (!target) return;
@@ -1118,10 +1124,37 @@ class HashMap {
 
     /// What a snapshot has copied so far, by its own thread and by writers that were about to change a bucket.
     struct Snapshot {
-        PatientLock lock;
-        std::vector<Entry> entries;
+        const std::uint32_t generation = process_generation.load(std::memory_order_relaxed);
+        ByteLock lock{};
+        Entries entries;
         bool failed = false;
+
+        /// Whether it was begun before a fork, in the parent: nobody waits for it here.
+        bool stale() const { return generation != process_generation.load(std::memory_order_relaxed); }
     };
+
+    /// Calls visit(table, home) for every home bucket in turn, under its lock. Every key of the map is in one of them meanwhile.
+    template <class Visit>
+    void each_home(Visit visit) {
+        for (Walk walk; !walk.done;) {
+            Guard guard;
+            LockedAt home(*this, walk);
+            visit(*home.table, *home.bucket);
+        }
+    }
+
+    /// In a child process: a snapshot that the parent had open at the fork is over. Brings all buckets to the map's parity.
+    void forget_stale_snapshot() {
+        Snapshot* shot = shot_.load(std::memory_order_acquire);  // acquire: as in save()
+        if (TP_LIKELY(!shot || !shot->stale())) return;
+        shot_.store(nullptr, std::memory_order_release);  // its memory stays: there is nobody left who knows what else points there
+        each_home([&](Table&, Bucket& home) { set_parity(home); });
+    }
+
+    void set_parity(Bucket& home) {  // relaxed, all: ours, under its lock; readers only see a change where there is none
+        std::uint32_t meta = home.meta.load(std::memory_order_relaxed);
+        home.meta.store((meta & ~kParity) | parity_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    }
 
     /// Copies a bucket for the open snapshot, if there is one that has not got it; under the bucket's lock, before any change.
     TP_HOT void save(Table& table, Bucket& home) {
@@ -1130,35 +1163,41 @@ class HashMap {
     }
 
     TP_COLD void save_in(Snapshot& shot, Table& table, Bucket& home) {
-        std::uint32_t meta = home.meta.load(std::memory_order_relaxed), parity = parity_.load(std::memory_order_relaxed);
-        if ((meta & kParity) == parity) return;
-        std::lock_guard hold(shot.lock);
+        if (shot.stale() || ((home.meta.load(std::memory_order_relaxed) ^ parity_.load(std::memory_order_relaxed)) & kParity) == 0) return;
+        while (!shot.lock.try_lock()) sched_yield();  // not pause_round(): who holds a bucket must not let go of the interpreter
         try {
             copy_chain(table, home, shot.entries, [](std::uint64_t) { return true; });
         } catch (const std::bad_alloc&) {
             shot.failed = true;  // the snapshot fails, the writer does not
         }
-        home.meta.store((meta & ~kParity) | parity, std::memory_order_relaxed);  // ours; readers only see a change where there is none
+        shot.lock.unlock();
+        set_parity(home);
     }
 
     /// Appends the entries of a locked chain whose hashes are wanted, as readers see them, each held. Throws bad_alloc, and
     /// then has appended none.
-    template <class Wanted>
-    void copy_chain(Table& table, Bucket& home, std::vector<Entry>& out, Wanted wanted) {
-        std::size_t room = out.size();
-        for (Bucket* b = &home; b; b = table.after(*b)) room += Bucket::kSlots;
-        if (room > out.capacity()) out.reserve(std::max(room, 2 * out.capacity()));
-        for (Bucket* b = &home; b; b = table.after(*b)) {
-            for (int i = 0; i < Bucket::kSlots; ++i) {
-                Word key = b->key[i].load(std::memory_order_relaxed);  // ours, all of it: we hold the lock
-                if (!key || !wanted(b->hash[i].load(std::memory_order_relaxed))) continue;
-                Word value = b->value[i].load(std::memory_order_relaxed);
-                if (is_turn(value)) value = P::behind(value);
-                if (!value) continue;
-                P::hold(key);
-                P::hold(value);
-                out.push_back({key, value});
+    template <class Container, class Wanted>
+    void copy_chain(Table& table, Bucket& home, Container& out, Wanted wanted) {
+        const std::size_t before = out.size();
+        try {
+            for (Bucket* b = &home; b; b = table.after(*b)) {
+                for (int i = 0; i < Bucket::kSlots; ++i) {
+                    Word key = b->key[i].load(std::memory_order_relaxed);  // ours, all of it: we hold the lock
+                    if (!key || !wanted(b->hash[i].load(std::memory_order_relaxed))) continue;
+                    Word value = b->value[i].load(std::memory_order_relaxed);
+                    if (is_turn(value)) value = P::behind(value);
+                    if (!value) continue;
+                    out.push_back({key, value});
+                    P::hold(key);
+                    P::hold(value);
+                }
             }
+        } catch (const std::bad_alloc&) {
+            for (; out.size() > before; out.pop_back()) {  // not their last references: the slots have one each
+                P::drop(out.back().key);
+                P::drop(out.back().value);
+            }
+            throw;
         }
     }
 

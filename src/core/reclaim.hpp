@@ -66,6 +66,43 @@ inline void yield_or_nap(unsigned round) {
 inline std::atomic<void (*)(unsigned)> wait_a_little{yield_or_nap};
 inline void pause_round(unsigned round) { wait_a_little.load(std::memory_order_relaxed)(round); }
 
+/// A lock of one byte, held for some dozen instructions and never while its holder waits for anything. Zeroed memory is an
+/// unlocked one. Nobody queues, so nobody is handed the lock while asleep: a process that forks while its other threads are
+/// stopped finds every such lock free, or held by a thread in the middle of those instructions, which cannot be stopped there.
+class ByteLock {
+ public:
+    TP_HOT bool try_lock() {
+        return locked_.load(std::memory_order_relaxed) == 0 && locked_.exchange(1, std::memory_order_acquire) == 0;  // acquire: pairs with unlock()
+    }
+    void lock() {
+        for (unsigned round = 0; !try_lock(); ++round) {
+            // 100 looks take about as long as the longest section; after that the holder has lost its core
+            for (int look = 0; look < 100 && locked_.load(std::memory_order_relaxed); ++look) relax();
+            if (locked_.load(std::memory_order_relaxed)) pause_round(round);
+        }
+    }
+    TP_HOT void unlock() { locked_.store(0, std::memory_order_release); }  // release: pairs with try_lock()
+
+ private:
+    static void relax() {
+#if defined(__x86_64__) || defined(__i386__)
+        __builtin_ia32_pause();
+#elif defined(__aarch64__)
+        asm volatile("yield");
+#endif
+    }
+
+    std::atomic<std::uint8_t> locked_;
+};
+
+/// The lock where a global lock serialises all calls anyway.
+struct NoLock {
+    std::uint8_t unused;
+    bool try_lock() { return true; }
+    void lock() {}
+    void unlock() {}
+};
+
 /// Which fork of the process this is; never 0. What threads of an earlier one held has no owner any more.
 /// Relaxed everywhere: it changes only right after a fork, while one thread runs.
 inline std::atomic<std::uint32_t> process_generation{1};
@@ -97,9 +134,14 @@ struct alignas(kNoSharing) ThreadSlot {
     ThreadSlot* next = nullptr;  ///< constant once the slot is in the list
 
     /// Retired words wait here until there are enough of them to be worth a barrier.
-    static constexpr unsigned kLimbo = stress::shrunk(128u, 1u);  // a barrier costs up to 12 us: 0.1 us a key
+    static constexpr unsigned kLimbo = stress::shrunk(512u, 1u);  // a barrier costs up to 12 us: 25 ns a key
+    static constexpr std::size_t kHeavy = 256 * 1024;             // and bytes, so that few large keys do not wait for many
     std::array<Retired, kLimbo> limbo;
     unsigned limbo_size = 0;
+    std::size_t limbo_weight = 0;
+
+    /// Counts this thread's changes, to look for what can be freed once in a while. Only its own thread uses it.
+    unsigned polls = 0;
 };
 
 class Threads {
@@ -252,11 +294,12 @@ class Wait {
 class Reclaimer {
  public:
     /// Drops a word when no reader can hold it. Call it unpinned and unlocked: dropping can run any code.
-    static void retire(Retired retired) {
+    static void retire(Retired retired, std::size_t weight) {
         if (Threads::alone()) return retired.drop(retired.word);
         ThreadSlot& slot = Threads::mine();
         slot.limbo[slot.limbo_size++] = retired;
-        if (slot.limbo_size == ThreadSlot::kLimbo) flush(slot);
+        slot.limbo_weight += weight;
+        if (slot.limbo_size == ThreadSlot::kLimbo || slot.limbo_weight >= ThreadSlot::kHeavy) flush(slot);
     }
 
     /// Gives memory back when no reader can hold it. Call it unpinned.
@@ -275,7 +318,8 @@ class Reclaimer {
 
     /// A cheap look, after every change, at whether anything can be freed; then a bounded piece of it.
     TP_HOT static void poll() {
-        if (TP_UNLIKELY(waiting_.load(std::memory_order_relaxed) != 0)) poll_queue();  // a hint: a later poll sees what this one missed
+        if (TP_LIKELY(waiting_.load(std::memory_order_relaxed) == 0)) return;  // a hint: a later poll sees what this one missed
+        if (++Threads::mine().polls % kPollEvery == 0) poll_queue();
     }
 
     /// Drops everything that can be dropped now, whichever thread retired it.
@@ -334,6 +378,7 @@ class Reclaimer {
         batch->words = slot.limbo;
         batch->count = slot.limbo_size;
         slot.limbo_size = 0;
+        slot.limbo_weight = 0;
         if (noted && !batch->over()) return enqueue(batch);
         batch->drop_words();
         if (noted) delete batch;
@@ -351,7 +396,7 @@ class Reclaimer {
                 } catch (const std::bad_alloc&) {}  // they stay where they are
             });
         }
-        for (const Retired& retired : found) retire(retired);
+        for (const Retired& retired : found) retire(retired, 0);
         flush(Threads::mine());
     }
 
@@ -400,6 +445,9 @@ class Reclaimer {
         bytes_.fetch_sub(more ? before - memory.bytes : before, std::memory_order_relaxed);
         return more;
     }
+
+    /// Changes between two looks: the queue's lock is shared by all threads, and looking each time halved their throughput.
+    static constexpr unsigned kPollEvery = stress::shrunk(64u, 1u);
 
     static inline PatientLock queue_lock_;
     static inline Batch* queue_ = nullptr;

@@ -24,7 +24,7 @@ inline constexpr std::uint32_t kParity = 4;   ///< home: differs from the map's 
 inline constexpr std::uint32_t kVersion = 8;  ///< home: 29 bits from here up, one more whenever a key comes or goes. To be fooled, a
                                               ///< reader would have to sleep for exactly 2^29 changes of one chain (about 10 s of them)
 
-template <class Mutex>
+template <class Lock>
 struct alignas(kNoSharing) Bucket {
     static constexpr int kSlots = 5;  // 5 x 24 bytes and the header make two cache lines
 
@@ -35,7 +35,7 @@ struct alignas(kNoSharing) Bucket {
     /// hash[i]    | relaxed, before the version and the key     | relaxed, then acquire fence     | home's lock
     /// key[i]     | release                                     | acquire                         | home's lock
     /// value[i]   | release                                     | acquire                         | home's lock
-    Mutex lock;
+    Lock lock;
     std::atomic<std::uint8_t> link_high;
     std::atomic<std::uint16_t> link_low;
     std::atomic<std::uint32_t> meta;
@@ -57,10 +57,10 @@ struct alignas(kNoSharing) Bucket {
 };
 
 /// A power of two of buckets. Made zeroed, never resized: a map moves its entries to the next table instead.
-template <class Mutex>
+template <class Lock>
 class Table {
  public:
-    using Bucket = threadproof::Bucket<Mutex>;
+    using Bucket = threadproof::Bucket<Lock>;
     static_assert(sizeof(Bucket) == kNoSharing, "a bucket is two cache lines");
 
     /// A table of 2^bits buckets, or null when there is no memory for it.

@@ -636,20 +636,38 @@ PyObject* map_reserve(PyObject* self, PyObject* argument) {
 }
 
 /// Entries that this owner holds, key and value each.
+template <class Container = std::vector<Map::Entry>>
 class Held {
  public:
     Held() = default;
-    explicit Held(std::vector<Map::Entry> entries) : entries_(std::move(entries)) {}
+    explicit Held(Container entries) : entries_(std::move(entries)) {}
     ~Held() { Map::drop_all(entries_); }
     Held(const Held&) = delete;
     Held& operator=(const Held&) = delete;
-    std::vector<Map::Entry>& entries() { return entries_; }
+    Container& entries() { return entries_; }
 
  private:
-    std::vector<Map::Entry> entries_;
+    Container entries_;
 };
 
-Ref dict_of(const std::vector<Map::Entry>& entries) {
+/// Entries taken out of a detached table, with the references that their slots had.
+struct Taken {
+    std::vector<Map::Entry> entries;
+
+    Taken() = default;
+    Taken(const Taken&) = delete;
+    Taken& operator=(const Taken&) = delete;
+    ~Taken() {
+        for (const Map::Entry& entry : entries) drop(entry);
+    }
+    static void drop(const Map::Entry& entry) {
+        Map::drop_key(entry.key);
+        if (entry.value) Policy::drop(entry.value);
+    }
+};
+
+template <class Container>
+Ref dict_of(const Container& entries) {
     Ref dict = Ref::steal(checked(PyDict_New()));
     for (const Map::Entry& entry : entries) {
         if (PyDict_SetItem(dict.get(), Policy::object(entry.key), Policy::object(entry.value)) < 0) throw PythonError{};
@@ -659,7 +677,7 @@ Ref dict_of(const std::vector<Map::Entry>& entries) {
 
 PyObject* map_snapshot(PyObject* self, PyObject*) {
     share(self);
-    Held held(core(self).snapshot());
+    Held<Map::Entries> held(core(self).snapshot());
     return PyDictProxy_New(dict_of(held.entries()).get());
 }
 
@@ -694,8 +712,8 @@ Word settled(Word turn_word) {
 
 PyObject* map_drain(PyObject* self, PyObject*) {
     share(self);
-    Held held;
-    std::vector<Map::Entry>& entries = held.entries();
+    Taken taken_out;
+    std::vector<Map::Entry>& entries = taken_out.entries;
     bool refused = false;
     Map::Chain chain = nullptr;
     for (std::int64_t room = core(self).size() + 64; !chain && !refused;) {  // 64: what may come meanwhile
@@ -719,7 +737,7 @@ PyObject* map_drain(PyObject* self, PyObject*) {
     for (Map::Entry& entry : entries) {
         if (Map::is_turn(entry.value)) entry.value = settled(std::exchange(entry.value, 0));
     }
-    std::erase_if(entries, [](const Map::Entry& entry) { return entry.value ? false : (Policy::drop(entry.key), true); });
+    std::erase_if(entries, [](const Map::Entry& entry) { return entry.value ? false : (Taken::drop(entry), true); });
     try {
         return dict_of(entries).release();
     } catch (const PythonError&) {
@@ -732,7 +750,7 @@ PyObject* pair(Word key, Word value) { return checked(PyTuple_Pack(2, Policy::ob
 /// Removes one entry that no computation is at, beginning at a position; null if there is none from there on. `*busy` is then
 /// some key that was there and could not be removed, if there was one.
 PyObject* pop_some(PyObject* self, std::uint64_t position, Ref* busy) {
-    Held batch;
+    Held<> batch;
     Map::Walk walk{position}, next = walk;
     for (; core(self).next_batch(next, batch.entries()); walk = next, Map::drop_all(batch.entries())) {
         for (const Map::Entry& entry : batch.entries()) {
@@ -785,7 +803,7 @@ struct IteratorObject {
     PyObject_HEAD
     PyObject* map;  ///< null once it is exhausted
     Yield yield;
-    Mutex lock;     ///< for what follows
+    Lock lock;      ///< for what follows
     Map::Walk walk;
     std::size_t next;  ///< the entries before this one have been handed out
     std::vector<Map::Entry> batch;

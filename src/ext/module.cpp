@@ -81,6 +81,7 @@ bool in_main_interpreter() {
 
 int execute(PyObject* module) {
     wait_a_little.store(ext::wait_detached, std::memory_order_relaxed);
+    Threads::mine();  // from now on forks are noticed, also where nothing else needs the threads' slots
     return in_main_interpreter() && ext::add_turn(module) && add_remove(module) && ext::add_hash_map(module) && follow_collections() ? 0
                                                                                                                                      : -1;
 }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <new>
 #include <stdexcept>
+#include <type_traits>
 #include <utility>
 
 #include "core/reclaim.hpp"
@@ -155,28 +156,12 @@ class Arguments {
 
 #ifdef Py_GIL_DISABLED
 inline constexpr bool kThreads = true;
-
-/// PyMutex with try_lock(). It lets go of the interpreter while it waits, so that nobody who stops the world waits for us.
-struct Mutex {
-    PyMutex mutex;
-    bool try_lock() {
-        std::uint8_t unlocked = 0;  // as CPython's own inline PyMutex_Lock
-        return __atomic_compare_exchange_n(&mutex._bits, &unlocked, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
-    }
-    void lock() { PyMutex_Lock(&mutex); }
-    void unlock() { PyMutex_Unlock(&mutex); }
-};
 #else
 inline constexpr bool kThreads = false;
-
-/// The GIL is the lock.
-struct Mutex {
-    char unused;
-    bool try_lock() { return true; }
-    void lock() {}
-    void unlock() {}
-};
 #endif
+
+/// A short lock of the binding's own.
+using Lock = std::conditional_t<kThreads, ByteLock, NoLock>;
 
 #ifdef Py_GIL_DISABLED
 /// A reference to an object that another thread may be dropping; false if only its lock can tell. The object may even be dead:

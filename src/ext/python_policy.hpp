@@ -22,7 +22,6 @@ namespace threadproof::ext {
 
 struct PythonPolicy {
     static constexpr bool kThreads = ext::kThreads;
-    using Mutex = ext::Mutex;
 
     enum Kind : Word { kObject = 0, kSmall = 1, kString = 2, kPlain = 3 };
     static constexpr Word kKindBits = 3;
@@ -95,6 +94,10 @@ struct PythonPolicy {
     static void open(Word word) { allow_try_incref(object(word)); }
     TP_HOT static void drop(Word word) { Py_DECREF(object(word)); }
     static bool deferred(Word key) { return kind(key) >= kString; }
+    static std::size_t weight(Word key) {
+        if (kind(key) == kString) return static_cast<std::size_t>(PyUnicode_GET_LENGTH(object(key))) * PyUnicode_KIND(object(key));
+        return PyBytes_CheckExact(object(key)) ? static_cast<std::size_t>(PyBytes_GET_SIZE(object(key))) : 0;  // floats, big ints: small
+    }
     static Word behind(Word turn) { return value(reinterpret_cast<TurnObject*>(object(turn))->old); }
     static void prefetch(Word key, Word value) {
         if (kind(key) == kString) __builtin_prefetch(object(key));

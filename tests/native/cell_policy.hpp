@@ -152,6 +152,7 @@ struct Policy {
         }
         Pool::release(cell(w));
     }
+    static std::size_t weight(Word) { return 1; }
     static bool deferred(Word key) { return kind(key) == kLookedInto; }
     static Word behind(Word turn) { return cell(turn)->behind.load(); }
     static void prefetch(Word, Word) {}

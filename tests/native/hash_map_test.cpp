@@ -17,7 +17,7 @@ void compare(Map& map, const std::map<std::uint64_t, std::uint64_t>& model) {
     CHECK(map.size() == static_cast<std::int64_t>(model.size()));
     CHECK(iterate(map).size() == model.size());
     for (auto [key, low] : model) CHECK(look(map, key) == static_cast<std::int64_t>(low));
-    std::vector<Map::Entry> all = map.snapshot();
+    Map::Entries all = map.snapshot();
     CHECK(all.size() == model.size());
     for (const Map::Entry& e : all) CHECK(model.at(Policy::number(e.key)) == static_cast<std::uint64_t>(low_of(e.value)));
     Map::drop_all(all);

@@ -117,7 +117,8 @@ class Computation {
 };
 
 /// The keys of entries that are given up; none may come twice, and each value must be its key's.
-inline std::set<std::uint64_t> keys_of(std::vector<Map::Entry>& entries) {
+template <class Entries>
+std::set<std::uint64_t> keys_of(Entries& entries) {
     std::set<std::uint64_t> keys;
     for (const Map::Entry& e : entries) {
         CHECK(key_of(e.value) == Policy::number(e.key));
@@ -137,7 +138,7 @@ inline std::set<std::uint64_t> iterate(Map& map) {
 }
 
 inline std::set<std::uint64_t> snapshot(Map& map) {
-    std::vector<Map::Entry> all = map.snapshot();
+    Map::Entries all = map.snapshot();
     return keys_of(all);
 }
 
@@ -147,7 +148,7 @@ inline std::set<std::uint64_t> drain(Map& map) {
     Map::Chain chain = map.detach([](std::int64_t) { return true; });
     map.take_all(chain, [&](Map::Entry entry) {
         Policy::hold(entry.key);  // ours; a reader may still be looking into the slot's
-        threadproof::Reclaimer::retire({entry.key, Policy::drop});
+        Map::drop_key(entry.key);
         all.push_back(entry);
     });
     map.retire_chain(chain);

@@ -448,7 +448,7 @@ template <class Change>
 void changed_while_copied(Change change) {
     FourBuckets map;
     for (std::uint64_t key = 0; key < 10; ++key) put(map, key, key);
-    std::vector<Map::Entry> copied;
+    Map::Entries copied;
     Actor copier([&] { copied = map.snapshot(); }, Window::kSnapshotOpen);
     copier.must_be_held();
     change(map);
@@ -494,7 +494,7 @@ void a_snapshot_has_its_instant_though_the_table_shrinks() {
     for (int before = 0; before < 12; ++before) {
         AboutToShrink map;
         for (int i = 0; i < before; ++i) map.one_move();
-        std::vector<Map::Entry> copied;
+        Map::Entries copied;
         Actor copier([&] { copied = map.snapshot(); }, Window::kSnapshotOpen);
         copier.must_be_held();
         for (std::uint64_t key = 0; key < AboutToShrink::kKeys; key += 3) put(map, key, 50);

@@ -1,0 +1,309 @@
+"""What HashMap promises beyond the contract: room, health, lifetime, secrets, and a place in a process's life."""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import weakref
+from typing import Any
+
+import pytest
+
+from tests.hammer import hammer
+from threadproof.maps import ConcurrentMap, HashMap
+
+FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
+
+
+def in_a_process(code: str, *, timeout: float = 60) -> str:
+    """Run code in an interpreter of its own, which has to end well; return what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=timeout, check=False
+    )
+    assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}{done.stderr}"
+    assert not done.stderr, done.stderr
+    return done.stdout
+
+
+class Plain:
+    """Something a weak reference can watch."""
+
+
+# Room and health
+
+
+def test_reserve_makes_room_so_that_filling_does_not_resize() -> None:
+    m = HashMap[int, int]()
+    m.reserve(10_000)
+    before = m.stats()
+    m.update((i, i) for i in range(10_000))
+    assert (m.stats().resizes, m.stats().buckets) == (before.resizes, before.buckets)
+    assert m.stats().capacity >= 10_000
+    m.check()
+
+
+def test_room_that_was_reserved_survives_deletions_but_not_clear() -> None:
+    m = HashMap[int, int]()
+    m.reserve(10_000)
+    m.update((i, i) for i in range(10_000))
+    buckets = m.stats().buckets
+    m.delete_many(range(10_000))
+    assert m.stats().buckets == buckets
+    m.clear()
+    assert m.stats().buckets < buckets
+
+
+@pytest.mark.parametrize("count", ["many", 1.5, None])
+def test_reserve_wants_a_whole_number(count: Any) -> None:
+    with pytest.raises(TypeError, match="integer"):
+        HashMap[int, int]().reserve(count)
+
+
+def test_reserve_refuses_less_than_nothing_and_more_than_there_is() -> None:
+    m = HashMap[int, int]({1: 1})
+    with pytest.raises(ValueError, match="-1"):
+        m.reserve(-1)
+    with pytest.raises(MemoryError):
+        m.reserve(1 << 50)
+    assert m == {1: 1}
+    m.check()
+
+
+def test_a_table_grows_with_its_keys_and_gives_the_memory_back() -> None:
+    m = HashMap[int, int]()
+    empty = m.stats()
+    m.update((i, i) for i in range(100_000))
+    full = m.stats()
+    assert full.size == 100_000
+    assert full.buckets * 5 >= 100_000 > full.buckets
+    assert full.bytes > 100_000 * 24
+    for i in range(100_000):
+        del m[i]
+    m.check()
+    assert m.stats().bytes < full.bytes / 100
+    assert empty.resizes == 0 < full.resizes < m.stats().resizes
+
+
+def test_stats_are_a_record_ready_for_json() -> None:
+    stats = HashMap(a=1).stats()
+    assert stats.as_dict()["size"] == 1
+    assert "capacity" not in stats.as_dict()
+    with pytest.raises(AttributeError):
+        stats.size = 2  # type: ignore[misc]
+
+
+def test_keys_of_equal_hash_show_in_the_longest_chain() -> None:
+    m = HashMap[int, int]()
+    same = [i * sys.hash_info.modulus for i in range(1, 101)]  # all hash to 0
+    m.update((key, key) for key in same)
+    assert m.stats().longest_chain >= 20
+    assert all(m[key] == key for key in same)
+    m.check()
+
+
+def test_crafted_ints_do_not_pile_up() -> None:
+    m = HashMap[int, int]()
+    m.update((i << 20, i) for i in range(10_000))  # alike in every low bit that a plain mask would look at
+    assert m.stats().longest_chain <= 4
+
+
+def test_dense_ints_need_no_overflow_bucket() -> None:
+    m = HashMap[int, int]()
+    m.update((i, i) for i in range(100_000))
+    assert m.stats().overflow_buckets == 0
+
+
+# Its face
+
+
+def test_the_native_methods_carry_the_contracts_words() -> None:
+    for name in ("get", "compute", "drain", "set_many"):
+        assert inspect.getdoc(getattr(HashMap, name)) == inspect.getdoc(getattr(ConcurrentMap, name))
+
+
+# The life of a map
+
+
+def test_a_map_that_one_thread_uses_dies_with_its_last_reference() -> None:
+    value = Plain()
+    watch = weakref.ref(value)
+    m: HashMap[int, Plain] = HashMap({1: value})
+    del value, m
+    assert watch() is None
+
+
+def used_by_another_thread(m: HashMap[int, Plain]) -> None:
+    hammer(lambda _: m.get(1), 1)
+
+
+def test_a_shared_map_dies_at_a_collection() -> None:
+    value = Plain()
+    watch = weakref.ref(value)
+    m: HashMap[int, Plain] = HashMap({1: value})
+    used_by_another_thread(m)
+    del value, m
+    gc.collect()
+    assert watch() is None
+
+
+def test_a_counted_map_dies_with_its_last_reference_though_it_is_shared() -> None:
+    value = Plain()
+    watch = weakref.ref(value)
+    m: HashMap[int, Plain] = HashMap.counted({1: value})
+    used_by_another_thread(m)
+    del value, m
+    assert watch() is None
+
+
+def test_maps_nested_by_the_hundred_thousand_die_without_deep_recursion() -> None:
+    m = HashMap[int, Any]()
+    for _ in range(100_000):
+        m = HashMap({0: m})
+    del m
+    gc.collect()
+
+
+def test_a_removed_key_is_released_by_a_collection_at_the_latest() -> None:
+    m: HashMap[bytes, int] = HashMap()
+    key = b"%d bytes of my own" % id(m)
+    used_by_another_thread(m)  # type: ignore[arg-type]
+    before = sys.getrefcount(key)
+    m[key] = 1
+    del m[key]
+    gc.collect()
+    assert sys.getrefcount(key) == before
+
+
+# The life of a process
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_forked_child_goes_on_with_the_map_while_the_parents_threads_write() -> None:
+    printed = in_a_process(
+        """
+        import os, threading, warnings
+        warnings.simplefilter("ignore")
+        from threadproof import HashMap
+        m = HashMap({i: i for i in range(1000)})
+        stop = threading.Event()
+        def write(n):
+            while not stop.is_set():
+                for i in range(n, 100_000, 7):
+                    m[i] = i
+                    if i % 5 == 0:
+                        m.pop(i + 1, None)
+                m.delete_many(range(1000, 100_000))
+                m.snapshot()
+        threads = [threading.Thread(target=write, args=(n,), daemon=True) for n in range(3)]
+        for t in threads:
+            t.start()
+        for _ in range(20):
+            child = os.fork()
+            if child == 0:
+                for i in range(5000):
+                    m[i] = i
+                    assert m[i] == i
+                    if i % 1000 == 0:
+                        len(m), m.snapshot(), m.add("n")
+                m.clear()
+                assert len(m) == 0 and not list(m)
+                m.update({i: i for i in range(5000)})
+                assert len(m) == 5000
+                m.check()
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+        stop.set()
+        for t in threads:
+            t.join()
+        m.check()
+        print("ok")
+        """
+    )
+    assert printed == "ok\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_does_not_wait_for_a_computation_of_a_thread_it_has_not_got() -> None:
+    printed = in_a_process(
+        """
+        import os, threading, warnings
+        warnings.simplefilter("ignore")
+        from threadproof import HashMap
+        m = HashMap(k="old")
+        inside, go_on = threading.Event(), threading.Event()
+        def fn(old):
+            inside.set()
+            go_on.wait()
+            return "new"
+        thread = threading.Thread(target=m.compute, args=("k", fn))
+        thread.start()
+        inside.wait()
+        child = os.fork()
+        if child == 0:
+            assert m["k"] == "old"
+            m["k"] = "child's"
+            assert m.compute("k", str.upper) == "CHILD'S"
+            m.check()
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        go_on.set()
+        thread.join()
+        print(m["k"])
+        """
+    )
+    assert printed == "new\n"
+
+
+def test_the_interpreter_ends_well_with_live_maps_and_daemon_threads_in_them() -> None:
+    in_a_process(
+        """
+        import threading
+        from threadproof import HashMap
+        m = HashMap()
+        m["myself"] = m
+        iterator = iter(m)
+        started = threading.Barrier(4)
+        def work(n):
+            started.wait()
+            while True:
+                for i in range(1000):
+                    m[n, i] = i
+                m.delete_many([(n, i) for i in range(1000)])
+        for n in range(3):
+            threading.Thread(target=work, args=(n,), daemon=True).start()
+        started.wait()
+        """
+    )
+
+
+def test_threads_come_and_go() -> None:
+    m = HashMap[int, int]()
+    for round in range(200):
+        thread = threading.Thread(target=m.__setitem__, args=(round, round))
+        thread.start()
+        thread.join()
+    assert m == {i: i for i in range(200)}
+
+
+def test_a_subinterpreter_is_refused_with_the_way_out() -> None:
+    interpreters = pytest.importorskip("concurrent.interpreters", reason="this Python has no concurrent.interpreters")
+    other = interpreters.create()
+    try:
+        with pytest.raises(interpreters.ExecutionFailed, match="subinterpreters|main interpreter"):
+            other.exec("import threadproof")
+    finally:
+        other.close()
+
+
+@pytest.mark.skipif(not FREE_THREADED, reason="with a GIL there is nothing to keep off")
+def test_using_every_part_leaves_the_gil_off() -> None:
+    m = HashMap(a=1)
+    m.compute("a", lambda old: old + 1)
+    m.snapshot()
+    assert not sys._is_gil_enabled()  # type: ignore[attr-defined,unused-ignore]
