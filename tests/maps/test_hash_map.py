@@ -1,4 +1,4 @@
-"""What HashMap promises beyond the contract: room, health, lifetime, secrets, and a place in a process's life."""
+"""What HashMap promises beyond the contract: room, health, a life of its own, and in a process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
 def in_a_process(code: str, *, timeout: float = 60) -> str:
     """Run code in an interpreter of its own, which has to end well; return what it prints."""
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=timeout, check=False
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
     )
     assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}{done.stderr}"
     assert not done.stderr, done.stderr
@@ -284,18 +288,20 @@ def test_the_interpreter_ends_well_with_live_maps_and_daemon_threads_in_them() -
 
 def test_threads_come_and_go() -> None:
     m = HashMap[int, int]()
-    for round in range(200):
-        thread = threading.Thread(target=m.__setitem__, args=(round, round))
+    for number in range(200):
+        thread = threading.Thread(target=m.__setitem__, args=(number, number))
         thread.start()
         thread.join()
     assert m == {i: i for i in range(200)}
 
 
 def test_a_subinterpreter_is_refused_with_the_way_out() -> None:
-    interpreters = pytest.importorskip("concurrent.interpreters", reason="this Python has no concurrent.interpreters")
+    interpreters = pytest.importorskip(
+        "concurrent.interpreters", reason="this Python has no concurrent.interpreters"
+    )
     other = interpreters.create()
     try:
-        with pytest.raises(interpreters.ExecutionFailed, match="subinterpreters|main interpreter"):
+        with pytest.raises(interpreters.ExecutionFailed, match=r"subinterpreters|main interpreter"):
             other.exec("import threadproof")
     finally:
         other.close()
@@ -303,7 +309,7 @@ def test_a_subinterpreter_is_refused_with_the_way_out() -> None:
 
 @pytest.mark.skipif(not FREE_THREADED, reason="with a GIL there is nothing to keep off")
 def test_using_every_part_leaves_the_gil_off() -> None:
-    m = HashMap(a=1)
-    m.compute("a", lambda old: old + 1)
+    m: HashMap[str, int] = HashMap(a=1)
+    m.compute("a", lambda old: old + 1, 0)
     m.snapshot()
     assert not sys._is_gil_enabled()  # type: ignore[attr-defined,unused-ignore]
