@@ -22,11 +22,10 @@
 /// --------------|-------------------------------|-----------------------------|-------------------------------
 /// root_         | release, by the last mover,   | acquire                     | none; the gate, for detach
 ///               | or with the gate closed       |                             |
-/// gate_         | seq_cst + heavy barrier       | acquire, by Section         | whole-map step that closed it
 /// parity_       | relaxed, with the gate closed | relaxed, inside a Section   | the gate
 /// shot_         | release, gate closed          | acquire, inside a Section   | the gate
-/// count_        | see count.hpp                 |                             |
-/// lock order    | whole_ -> closing_ -> one bucket -> (shrinking: its target, tried only) -> Snapshot::lock
+/// count_, gate_ | see count.hpp, gate.hpp       |                             |
+/// lock order    | whole_ -> the gate's; whole_ -> one bucket -> (shrinking: its target, only tried) -> Snapshot::lock
 ///
 /// Ancestors: CLHT and xsync (cache-line buckets, lock-free reads), F14 (stored hashes), papaya and
 /// java.util.concurrent.ConcurrentHashMap (incremental moves), seize (pins).
@@ -43,7 +42,9 @@
 #include <utility>
 #include <vector>
 
+#include "core/answers.hpp"
 #include "core/count.hpp"
+#include "core/gate.hpp"
 #include "core/hints.hpp"
 #include "core/position.hpp"
 #include "core/reclaim.hpp"
@@ -51,9 +52,6 @@
 #include "core/table.hpp"
 
 namespace threadproof {
-
-/// Whether a stored key is the one looked for. kAsk: only a user's code can tell.
-enum class Match : std::uint8_t { kNo, kYes, kAsk, kError };
 
 /// What became of a call on one key.
 enum class Outcome : std::uint8_t {
@@ -81,6 +79,7 @@ enum class Outcome : std::uint8_t {
 template <class P>
 class HashMap {
     using Lock = std::conditional_t<P::kThreads, ByteLock, NoLock>;
+    using Gate = std::conditional_t<P::kThreads, threadproof::Gate, NoGate>;
     using Table = threadproof::Table<Lock>;
     using Bucket = typename Table::Bucket;
 
@@ -194,7 +193,7 @@ class HashMap {
         Leftovers left;
         Attempt attempt;
         {
-            Section section(*this);
+            Section section(gate_);
             Spot at;
             attempt = try_change<kThrough>(at, probe, nullptr, decide, turn, left);
         }
@@ -207,7 +206,7 @@ class HashMap {
     /// every other case: then change() it. References as there. It says nothing that change() does not, but in registers: an
     /// overwrite takes 16 ns instead of 20.
     TP_HOT bool overwrite(const Probe& probe, Word next, Word* old) {
-        Section section(*this);
+        Section section(gate_);
         Table* table = root_.load(std::memory_order_acquire);  // acquire: as in arrive()
         if (TP_UNLIKELY(table->next.load(std::memory_order_acquire) || shot_.load(std::memory_order_acquire))) return false;
         Bucket& home = table->home(probe.hash);
@@ -232,7 +231,7 @@ class HashMap {
         Leftovers left;
         bool found = false;
         {
-            Section section(*this);
+            Section section(gate_);
             Spot at;
             Locked home(*this, at, hash, left);
             found = seek_exact(at, key, value);
@@ -249,7 +248,7 @@ class HashMap {
         std::int64_t count = 0;
         for (int tries = 0; tries < 64; ++tries)  // one try fails only when a change overlaps its few nanoseconds
             if (count_.try_read(&count)) return count;
-        Closed closed(*this);
+        Closed closed(gate_);
         count_.try_read(&count);
         return count;
     }
@@ -262,7 +261,7 @@ class HashMap {
         std::lock_guard whole(whole_);
         Table* fresh = Table::make(kFirstBits, placement_.multiplier(), next_id());
         if (!fresh) throw std::bad_alloc();
-        Closed closed(*this);
+        Closed closed(gate_);
         std::int64_t count = 0;
         count_.try_read(&count);
         if (!allowed(count)) {
@@ -317,13 +316,13 @@ class HashMap {
             std::lock_guard whole(whole_);
             forget_stale_snapshot();
             {
-                Closed closed(*this);
+                Closed closed(gate_);
                 parity_.fetch_xor(kParity, std::memory_order_relaxed);  // published by opening the gate
                 shot_.store(shot.get(), std::memory_order_release);
             }
             stress::reach(stress::Window::kSnapshotOpen);
             each_home([&](Table& table, Bucket& home) { save(table, home); });
-            Closed closed(*this);
+            Closed closed(gate_);
             shot_.store(nullptr, std::memory_order_release);
         }
         if (!shot->failed) return std::move(shot->entries);
@@ -378,7 +377,7 @@ class HashMap {
         for (;;) {
             Leftovers left;
             {
-                Section section(*this);
+                Section section(gate_);
                 Table* root = root_.load(std::memory_order_acquire);
                 if (!root->next.load(std::memory_order_acquire)) {
                     if (root->bits() >= bits) return;
@@ -471,7 +470,7 @@ class HashMap {
         std::int64_t count = -1;
         require(count_.try_read(&count), "no change is under way");
         require(count == seen, "len() is the number of keys");
-        require(gate_.load(std::memory_order_relaxed) == 0 && !shot_.load(std::memory_order_relaxed), "no whole-map step is under way");
+        require(!gate_.closed() && !shot_.load(std::memory_order_relaxed), "no whole-map step is under way");
     }
 
  private:
@@ -482,71 +481,8 @@ class HashMap {
         ~NoGuard() {}
     };
     using Guard = std::conditional_t<P::kThreads, Pin, NoGuard>;
-
-    /// A writer is inside: pinned, and waited for by whoever closes the gate.
-    class Section {
-     public:
-        TP_HOT explicit Section(HashMap& map) {
-            if constexpr (P::kThreads) {
-                slot_ = &Threads::mine();
-                pins_ = slot_->pins.load(std::memory_order_relaxed) + 1;  // ours: no other thread writes it
-                slot_->writing.store(&map, std::memory_order_relaxed);    // published with the pin
-                Threads::announce(slot_->pins, pins_);                    // pairs with the heavy barrier in Closed
-                if (TP_UNLIKELY(map.closed())) wait_outside(map);
-            }
-        }
-        TP_HOT ~Section() {
-            if constexpr (P::kThreads) slot_->pins.store(pins_ + 1, std::memory_order_release);  // release: pairs with Wait::over()
-        }
-        Section(const Section&) = delete;
-        Section& operator=(const Section&) = delete;
-
-     private:
-        TP_COLD void wait_outside(HashMap& map) {
-            for (unsigned round = 0; map.closed(); ++round) {
-                slot_->pins.store(pins_ + 1, std::memory_order_release);  // release: as in ~Section
-                pause_round(round);
-                pins_ += 2;
-                Threads::announce(slot_->pins, pins_);
-            }
-        }
-
-        ThreadSlot* slot_;
-        std::uint64_t pins_;
-    };
-
-    /// While this lives no writer is inside a Section of this map.
-    class Closed {
-     public:
-        explicit Closed(HashMap& map) : map_(map) {
-            if constexpr (P::kThreads) {
-                map.closing_.lock();
-                map.gate_.store(process_generation.load(std::memory_order_relaxed), std::memory_order_seq_cst);
-                Threads::heavy_barrier();  // pairs with announce() in Section: it sees the gate, or we see it inside
-                Threads::each([&](ThreadSlot& s) {
-                    Wait inside(s);
-                    if (s.writing.load(std::memory_order_relaxed) == &map) inside.until_over();  // read after pins, by its acquire
-                });
-            }
-        }
-        ~Closed() {
-            if constexpr (P::kThreads) {
-                map_.gate_.store(0, std::memory_order_release);  // release: pairs with closed(); publishes what was done inside
-                map_.closing_.unlock();
-            }
-        }
-        Closed(const Closed&) = delete;
-        Closed& operator=(const Closed&) = delete;
-
-     private:
-        HashMap& map_;
-    };
-
-    /// A gate that a thread of the parent process closed before a fork counts as open.
-    TP_HOT bool closed() const {
-        std::uint32_t gate = gate_.load(std::memory_order_acquire);  // acquire: pairs with ~Closed
-        return TP_UNLIKELY(gate != 0) && gate == process_generation.load(std::memory_order_relaxed);
-    }
+    using Section = Gate::Section;
+    using Closed = Gate::Closed;
 
     /// Where a search stands in a chain, and enough to know the chain again.
     struct Spot {
@@ -637,49 +573,7 @@ class HashMap {
 
     enum class Found : std::uint8_t { kNo, kYes, kAsk };
 
-    /// What a user's comparison said of the keys it was asked about, so that a search that must begin again need not ask again.
-    class Answers {
-     public:
-        Answers() = default;
-        Answers(const Answers&) = delete;
-        Answers& operator=(const Answers&) = delete;
-        ~Answers() {
-            if (last_.key) P::drop(last_.key);
-            for (const Answer& a : earlier_) P::drop(a.key);
-        }
-
-        /// Takes over the reference to the key. False when there is no memory; the reference is dropped.
-        bool add(Word key, bool same) {
-            try {
-                if (last_.key) earlier_.push_back(last_);
-                last_ = {key, same ? Match::kYes : Match::kNo};
-                return true;
-            } catch (const std::bad_alloc&) {
-                P::drop(key);
-                return false;
-            }
-        }
-
-        Match recall(Word key) const {
-            if (last_.key == key) return last_.said;
-            if (!restarted_) return Match::kAsk;  // a search that goes on meets only new keys
-            for (const Answer& a : earlier_)
-                if (a.key == key) return a.said;
-            return Match::kAsk;
-        }
-
-        void restart() { restarted_ = true; }
-
-     private:
-        struct Answer {
-            Word key = 0;
-            Match said = Match::kAsk;
-        };
-
-        Answer last_;  // mostly the only one: no allocation for it
-        std::vector<Answer> earlier_;
-        bool restarted_ = false;
-    };
+    using Answers = threadproof::Answers<P>;
 
     /// Finds the bucket that holds a hash now; pinned.
     TP_HOT void arrive(Spot& at, std::uint64_t hash) const {
@@ -901,7 +795,7 @@ class HashMap {
             Leftovers left;
             Attempt attempt;
             {
-                Section section(*this);
+                Section section(gate_);
                 attempt = try_change<kThrough>(at, probe, &answers, decide, turn, left);
             }
             dispose(left);
@@ -1292,14 +1186,13 @@ class HashMap {
 
     // Read by every call, written by hardly any: together, and apart from what is written.
     alignas(kNoSharing) std::atomic<Table*> root_{nullptr};
-    std::atomic<std::uint32_t> gate_{0};  ///< 0: open; else the generation of the process that closed it
+    Gate gate_;
     std::atomic<std::uint32_t> parity_{0};
     std::atomic<Snapshot*> shot_{nullptr};
     const Placement placement_;
 
     alignas(kNoSharing) StripedCount count_;
-    PatientLock whole_;    ///< one clear, drain or snapshot at a time
-    PatientLock closing_;  ///< one closed gate at a time
+    PatientLock whole_;  ///< one clear, drain or snapshot at a time
     std::atomic<std::uint64_t> ids_{0}, resizes_{0}, lock_waits_{0};
     std::atomic<unsigned> reserved_bits_{0};
 };
