@@ -4,7 +4,7 @@ export PYTHON
 export THREADPROOF_STRESS
 
 .DEFAULT_GOAL := help
-.PHONY: help test demo lint native clean
+.PHONY: help test demo lint native fuzz clean
 
 help:  ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -33,7 +33,7 @@ clean:  ## forget everything built
 
 # --- the core without Python: every tests/native/*_test.cpp by itself, as it is and under the sanitizers ---
 
-NATIVE_TESTS := $(basename $(notdir $(wildcard tests/native/*_test.cpp)))
+NATIVE_TESTS := $(basename $(notdir $(wildcard tests/native/*_test.cpp tests/native/fuzz_*.cpp)))
 # These need what only the stress build has: windows to hold a thread in, and allocations that fail.
 STRESS_TESTS := windows_test out_of_memory_test
 ifneq ($(THREADPROOF_STRESS),1)
@@ -60,5 +60,16 @@ $(NATIVE_BUILD)/thread/%: tests/native/%.cpp $(NATIVE_HEADERS)
 
 $(NATIVE_BUILD)/address/%: tests/native/%.cpp $(NATIVE_HEADERS)
 	$(COMPILE) -fsanitize=address,undefined -fno-sanitize-recover=all
+
+# libFuzzer comes with Clang. The same lists of operations, made up at random, run under `make native` without it.
+CLANG ?= $(firstword $(foreach version,19 18 17 16 15 14,$(shell command -v clang++-$(version))) $(shell command -v clang++))
+
+fuzz: build/fuzz/fuzz_hash_map  ## operations made up by libFuzzer, on the core and on std::map; ARGS=-max_total_time=30
+	mkdir -p build/fuzz/corpus && $< $(ARGS) -artifact_prefix=build/fuzz/ build/fuzz/corpus
+
+build/fuzz/%: tests/native/%.cpp $(NATIVE_HEADERS)
+	@test -n "$(CLANG)" || { echo 'fuzzing takes Clang and its runtime: apt-get install clang-14 libclang-rt-14-dev' >&2; exit 2; }
+	mkdir -p $(@D) && $(CLANG) $(NATIVE_FLAGS) -DTHREADPROOF_STRESS=1 -DTHREADPROOF_LIBFUZZER $< -o $@ \
+		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
 
 .SECONDARY:  # executables stay, to be run by hand
