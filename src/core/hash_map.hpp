@@ -149,7 +149,8 @@ class HashMap {
         return read_slow<false>(step, asked, probe, &value);
     }
 
-    /// get() for up to kGroup keys at once: the memory of all is asked for before the first is read.
+    /// get() for up to kGroup keys at once: the memory of all is asked for before the first is read. After an outcome that is an
+    /// error there are no more.
     static constexpr unsigned kGroup = 16;  // outstanding cache misses a core can keep
     template <class Each>
     void get_group(const Probe* probes, unsigned count, Each each) {
@@ -168,11 +169,17 @@ class HashMap {
             }
         }
         Spot nothing_asked;
+        bool failed = false;
         for (unsigned i = 0; i < count; ++i) {
+            if (failed) {  // an error is on its way to the user: nothing may be asked any more
+                if (steps[i] == Step::kHit || steps[i] == Step::kDrop) P::drop(values[i]);
+                continue;
+            }
             Outcome outcome = steps[i] == Step::kMiss  ? Outcome::kAbsent
                               : steps[i] != Step::kHit ? read_slow<true>(steps[i], nothing_asked, probes[i], &values[i])
-                              : is_turn(values[i])          ? look_behind(&values[i])
-                                                            : Outcome::kPresent;
+                              : is_turn(values[i])     ? look_behind(&values[i])
+                                                       : Outcome::kPresent;
+            failed = outcome > Outcome::kPresent;
             each(i, outcome, values[i]);
         }
     }
@@ -233,9 +240,14 @@ class HashMap {
         {
             Section section(gate_);
             Spot at;
-            Locked home(*this, at, hash, left);
-            found = seek_exact(at, key, value);
-            if (found) overwrite_or_remove(at, value, next, left);
+            int grown = 0;
+            {
+                Locked home(*this, at, hash, left);
+                found = seek_exact(at, key, value);
+                if (found) grown = visible(next) - visible(value);  // before: replacing it gives up what keeps a turn alive
+                if (found) overwrite_or_remove(at, value, next, left);
+            }
+            if (grown) consider_resize(at.table, grown);
         }
         dispose(left);
         return found;
@@ -311,6 +323,7 @@ class HashMap {
     /// All entries as they were at one instant, each held for the caller. Writers go on meanwhile: whoever changes a
     /// bucket that is not copied yet copies it first. Throws bad_alloc, holding nothing.
     Entries snapshot() {
+        Entries entries;                           // made first: making one can throw, swapping two cannot
         auto shot = std::make_unique<Snapshot>();  // not on the stack: a forked child keeps the map, but not this thread's stack
         {
             std::lock_guard whole(whole_);
@@ -325,8 +338,9 @@ class HashMap {
             Closed closed(gate_);
             shot_.store(nullptr, std::memory_order_release);
         }
-        if (!shot->failed) return std::move(shot->entries);
-        drop_all(shot->entries);
+        entries.swap(shot->entries);
+        if (!shot->failed) return entries;
+        drop_all(entries);
         throw std::bad_alloc();
     }
 
@@ -370,23 +384,26 @@ class HashMap {
         entries.clear();
     }
 
-    /// Makes room for `count` keys now, so that no insert up to there starts a resize. Throws bad_alloc.
+    /// Makes room for `count` keys now, so that no insert up to there starts a resize. Throws bad_alloc; nothing has changed.
     void reserve(std::uint64_t count) {
         unsigned bits = bits_for(count);
-        reserved_bits_.store(bits, std::memory_order_relaxed);  // a floor for shrinking: a hint
-        for (;;) {
+        for (unsigned round = 0;; ++round) {
             Leftovers left;
+            bool another_begins = false;
             {
                 Section section(gate_);
-                Table* root = root_.load(std::memory_order_acquire);
+                Table* root = root_.load(std::memory_order_acquire);  // acquire, both: as in arrive()
                 if (!root->next.load(std::memory_order_acquire)) {
-                    if (root->bits() >= bits) return;
+                    if (root->bits() >= bits) break;
                     if (!resize(root, bits)) throw std::bad_alloc();
                 }
-                left.table = help(root, 0);
+                another_begins = !root->next.load(std::memory_order_acquire);
+                if (!another_begins) left.table = help(root, 0);
             }
             dispose(left);
+            if (another_begins) pause_round(round);
         }
+        reserved_bits_.store(bits, std::memory_order_relaxed);  // a floor for shrinking: a hint
     }
 
     /// Calls visit(key, value) for every entry, turns included, with no lock. Nobody may be changing the map: for a garbage
@@ -408,7 +425,7 @@ class HashMap {
         return 0;
     }
 
-    /// Empties a map that nobody else can reach; for a collector breaking cycles, and before destruction.
+    /// Empties a map that nobody uses any more: what is dropped here must not come back to it. For its destruction.
     void empty() {
         for (Table* table = root_.load(std::memory_order_relaxed); table; table = table->next.load(std::memory_order_relaxed)) {
             Some batch;
@@ -481,8 +498,8 @@ class HashMap {
         ~NoGuard() {}
     };
     using Guard = std::conditional_t<P::kThreads, Pin, NoGuard>;
-    using Section = Gate::Section;
-    using Closed = Gate::Closed;
+    using Section = typename Gate::Section;
+    using Closed = typename Gate::Closed;
 
     /// Where a search stands in a chain, and enough to know the chain again.
     struct Spot {
@@ -905,15 +922,16 @@ class HashMap {
         std::uint64_t changes = (by > 0 ? mine.added : mine.removed).load(std::memory_order_relaxed);  // no order: a hint
         if (table->bits() >= 6 && changes % kLookEvery) return;  // below 2^6 buckets 16 keys more are a quarter more
         std::uint64_t size = table->size(), count = static_cast<std::uint64_t>(std::max<std::int64_t>(count_.estimate(), 0));
-        if (by > 0 && count > size * kLoad) resize(table, table->bits() + (table->bits() < kQuadruple ? 2 : 1));
+        bool full = count > size * kLoad || (count > size && table->crowded());
+        if (by > 0 && full) resize(table, table->bits() + (table->bits() < kQuadruple ? 2 : 1));
         if (by < 0 && count < size * kLoad / kSparse) {
             unsigned least = std::max({kFirstBits, kNotWorth, reserved_bits_.load(std::memory_order_relaxed)});
             if (table->bits() > least) resize(table, std::max(least, table->bits() - std::min(kShrinkBits, table->bits())));
         }
     }
 
-    /// Starts moving to a table of 2^bits buckets, unless a resize is under way. False when there is no memory: the map then
-    /// works on with longer chains, and tries again later.
+    /// Starts moving to a table of 2^bits buckets, unless a resize is under way, or another thread is making the table for one.
+    /// False when there is no memory: the map then works on with longer chains, and tries again later.
     bool resize(Table* table, unsigned bits) {
         if (root_.load(std::memory_order_acquire) != table || table->resizing.exchange(true, std::memory_order_acquire)) return true;
         Table* next = Table::make(bits, placement_.multiplier(), next_id());
@@ -928,40 +946,40 @@ class HashMap {
 
     /// Moves the hash's bucket and kHelp more. Returns the table if that was the last of it: it is unlinked, retire it.
     TP_APART Table* help(Table* table, std::uint64_t hash) {
-        Table& next = *table->next.load(std::memory_order_acquire);
-        std::uint64_t moved = move(*table, next, table->index(table->home(hash)));
+        Table& next = *table->next.load(std::memory_order_acquire);  // acquire: pairs with resize()
+        bool last = move(*table, next, table->index(table->home(hash)));
         // Relaxed: it only shares out the work. It goes round again, so that a bucket a thread took and left is moved too.
         std::uint64_t first = table->cursor.fetch_add(kHelp, std::memory_order_relaxed);
         for (unsigned i = 0; i < kHelp; ++i) prefetch(table->at((first + i) & (table->size() - 1)));
-        for (unsigned i = 0; i < kHelp; ++i) moved += move(*table, next, (first + i) & (table->size() - 1));
-        if (!moved) return nullptr;
-        // acq_rel: the last mover has seen all the others' moves, and root_ publishes them
-        if (table->moved.fetch_add(moved, std::memory_order_acq_rel) + moved != table->size()) return nullptr;
-        root_.store(&next, std::memory_order_release);  // release: pairs with arrive()
-        return table;
+        for (unsigned i = 0; i < kHelp; ++i) last |= move(*table, next, (first + i) & (table->size() - 1));
+        return last ? table : nullptr;
     }
 
-    /// Moves one bucket's entries to the next table. 1 if this call did it; 0 if it was done, or there is no memory for it.
-    std::uint64_t move(Table& from, Table& to, std::size_t index) {
+    /// Moves one bucket's entries to the next table, if nobody has and there is memory for it. True if it was the last bucket: the
+    /// next table is the root now.
+    bool move(Table& from, Table& to, std::size_t index) {
         Bucket& home = from.at(index);
-        if (home.meta.load(std::memory_order_relaxed) & kMoved) return 0;  // relaxed: looked at again under the lock
-        // Growing, the children can be reached only through this bucket and need no lock. Shrinking, the other parent's
+        if (home.meta.load(std::memory_order_relaxed) & kMoved) return false;  // relaxed: looked at again under the lock
+        // Growing, the children can be reached only through this bucket and need no lock. Shrinking, the other parents'
         // keys may be in use in the target already.
         Bucket* target = to.bits() < from.bits() ? &to.at(coarser_index(index, from.bits(), to.bits())) : nullptr;
         lock_both(home, target);
-        std::uint64_t moved = 0;
+        bool last = false;
         if (!(home.meta.load(std::memory_order_relaxed) & kMoved)) {  // ours: we hold the lock
             save(from, home);
             if (target) save(to, *target);
             if (copy_entries(from, to, home)) {
                 stress::reach(stress::Window::kMigrateCopied);
                 home.meta.fetch_or(kMoved, std::memory_order_release);  // release: pairs with arrive(); publishes the copies
-                moved = 1;
+                // Counted here and now: nothing can come between a bucket and its count, not even a fork. acq_rel: the last
+                // mover has seen all the others' moves, and root_ publishes them.
+                last = from.moved.fetch_add(1, std::memory_order_acq_rel) + 1 == from.size();
+                if (last) root_.store(&to, std::memory_order_release);  // release: pairs with arrive()
             }
         }
         home.lock.unlock();
         if (target) target->lock.unlock();
-        return moved;
+        return last;
     }
 
     /// Locks both without ever waiting for one while holding the other: a thread that waits can be stopped there, by a
@@ -1003,13 +1021,12 @@ class HashMap {
         for (Bucket* bucket = &home;; bucket = from.after(*bucket)) {
             for (int i = 0; i < Bucket::kSlots; ++i) {
                 if (bucket == end && i == end_slot) return;
-                Word key = bucket->key[i].load(std::memory_order_relaxed);  // ours: we hold the lock
+                Word key = bucket->key[i].load(std::memory_order_relaxed);  // ours, all of it: we hold the locks
                 if (!key) continue;
-                Bucket& child = to.home(bucket->hash[i].load(std::memory_order_relaxed));
-                for (Bucket* b = &child; b; b = to.after(*b)) {
-                    for (int slot = 0; slot < Bucket::kSlots; ++slot)
-                        if (b->key[slot].load(std::memory_order_relaxed) == key) vacate(child, *b, slot);
-                }
+                Spot copy;
+                copy.table = &to;
+                copy.home = copy.bucket = &to.home(bucket->hash[i].load(std::memory_order_relaxed));
+                if (seek_exact(copy, key, bucket->value[i].load(std::memory_order_relaxed))) vacate(*copy.home, *copy.bucket, copy.slot);
             }
         }
     }

@@ -94,7 +94,8 @@ class Threads {
     /// Shows a pin, and what was stored before it, to whoever runs a heavy barrier.
     TP_HOT static void announce(std::atomic<std::uint64_t>& pins, std::uint64_t value) {
         if (TP_LIKELY(asymmetric_)) {
-            pins.store(value, std::memory_order_relaxed);  // ordered with heavy_barrier(), which fences this thread too
+            pins.store(value, std::memory_order_release);  // ordered with heavy_barrier(), which fences this thread too; release:
+                                                           // pairs with Wait::over(), as the ~Pin before this one did
             std::atomic_signal_fence(std::memory_order_seq_cst);
         } else {
             pins.exchange(value, std::memory_order_seq_cst);  // pairs with the fence in heavy_barrier()
@@ -102,12 +103,15 @@ class Threads {
         }
     }
 
-    /// Whether no other thread has ever to be waited for. A thread that enrolls runs a heavy barrier before it reads
-    /// anything, so either it is counted here, or it sees what this thread unlinked before asking.
+    /// Whether no other thread has to be waited for. A thread that enrolls runs a heavy barrier before it reads anything, so
+    /// either it is counted here, or it sees what this thread unlinked before asking. This thread may not be enrolled itself.
     TP_HOT static bool alone() {
         light_barrier();
-        return enrolled_.load(std::memory_order_relaxed) <= 1;
+        return enrolled_.load(std::memory_order_relaxed) <= (mine_ ? 1 : 0);
     }
+
+    /// The thread that made this process by forking, if its generation is not the first: the only one of the parent's here.
+    static pthread_t survivor() { return survivor_; }
 
     template <class Visit>
     static void each(Visit visit) {
@@ -164,6 +168,7 @@ class Threads {
     /// In the child only the forking thread lives on: what the others showed is void.
     static void after_fork() {
         process_generation.fetch_add(1, std::memory_order_relaxed);
+        survivor_ = pthread_self();
         use_membarrier();
         enrolled_.store(mine_ ? 1 : 0);
         each([](ThreadSlot& s) {
@@ -178,6 +183,7 @@ class Threads {
     static inline std::atomic<ThreadSlot*> first_{nullptr};
     static inline std::atomic<int> enrolled_{0};
     static inline bool asymmetric_ = false;  // written once, before any thread has a slot
+    static inline pthread_t survivor_{};  // written while one thread runs
     static inline std::once_flag started_;
     static inline pthread_key_t key_;
     static inline PatientLock registry_;

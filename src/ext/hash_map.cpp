@@ -23,11 +23,35 @@ PyTypeObject* map_type;
 PyTypeObject* iterator_type;
 PyObject* remove_sentinel;
 
+/// How many computations run in a map, in this process: those of a parent's other threads do not count in a forked child.
+/// Relaxed: drain() reads it with the map stopped, and placing a turn in the map, which comes later, orders it.
+class TurnCount {
+ public:
+    void begin() {
+        for (std::uint64_t seen = packed_.load(std::memory_order_relaxed);;) {
+            std::uint64_t next = (seen >> 32 == now() ? seen : now() << 32) + 1;
+            if (packed_.compare_exchange_weak(seen, next, std::memory_order_relaxed)) return;
+        }
+    }
+    void end() {
+        std::uint64_t seen = packed_.load(std::memory_order_relaxed);
+        while (seen >> 32 == now() && (seen & 0xffffffff) && !packed_.compare_exchange_weak(seen, seen - 1, std::memory_order_relaxed)) {}
+    }
+    std::int64_t running() const {
+        std::uint64_t seen = packed_.load(std::memory_order_relaxed);
+        return seen >> 32 == now() ? static_cast<std::int64_t>(seen & 0xffffffff) : 0;
+    }
+
+ private:
+    static std::uint64_t now() { return process_generation.load(std::memory_order_relaxed); }
+    std::atomic<std::uint64_t> packed_;  ///< [generation of the process][count]
+};
+
 struct MapObject {
     PyObject_HEAD
     bool counted;                ///< references to the map are counted one by one, whoever shares it
     std::atomic<bool> deferred;  ///< the interpreter has been told not to
-    std::atomic<int> turns;      ///< computations running
+    TurnCount turns;             ///< computations running
     std::atomic<std::uint64_t> pop_from;  ///< the position where popitem() last found something
     bool built;                  ///< the core below has been constructed
     // Room for the core, which wants an alignment that Python's allocator does not give.
@@ -61,7 +85,7 @@ TP_HOT void share(PyObject* self) {
 class Incoming {
  public:
     explicit Incoming(PyObject* value) : object_(Py_NewRef(value)) {}
-    ~Incoming() { Py_XDECREF(object_); }
+    ~Incoming() { drop_reference(object_); }
     Incoming(const Incoming&) = delete;
     Incoming& operator=(const Incoming&) = delete;
 
@@ -191,15 +215,17 @@ PyObject* map_setdefault(PyObject* self, PyObject* const* given, Py_ssize_t coun
     Arguments<2> arguments("setdefault", given, count, names, 1, 2, {"key", "default"});
     Probe probe(arguments[0]);
     if (Ref present = look_up(self, probe)) return present.release();
-    Incoming fresh(arguments.get(1, Py_None));
-    Word there = 0;
-    Outcome outcome = change(self, probe, [&](Word current) {
-        there = current ? current : fresh.word();
-        Policy::hold(there);  // for our caller
-        return there;
+    PyObject* value = arguments.get(1, Py_None);
+    Incoming fresh(value);
+    Word present = 0;
+    change(self, probe, [&](Word current) {
+        if (!current) return fresh.word();
+        Policy::hold(current);  // for our caller
+        return present = current;
     });
-    if (outcome == Outcome::kAbsent) fresh.give();
-    return Policy::object(there);
+    if (present) return Policy::object(present);
+    fresh.give();
+    return Py_NewRef(value);
 }
 
 /// Puts `next` (null: nothing) in the place of exactly `seen`; false when something else is there by now.
@@ -221,10 +247,10 @@ bool replace_seen(PyObject* self, const Probe& probe, PyObject* seen, PyObject* 
 bool values_equal(PyObject* current, PyObject* expected, PyObject* equal) {
     int same;
     if (equal == Py_None) {
-        same = PyObject_RichCompareBool(current, expected, Py_EQ);
+        same = outliving([&] { return PyObject_RichCompareBool(current, expected, Py_EQ); });
     } else {
         PyObject* arguments[] = {current, expected};
-        Ref verdict = Ref::steal(checked(PyObject_Vectorcall(equal, arguments, 2, nullptr)));
+        Ref verdict = Ref::steal(checked(outliving([&] { return PyObject_Vectorcall(equal, arguments, 2, nullptr); })));
         same = PyObject_IsTrue(verdict.get());
     }
     if (same < 0) throw PythonError{};
@@ -257,18 +283,25 @@ PyObject* map_compare_and_delete(PyObject* self, PyObject* const* given, Py_ssiz
 /// Which keys a computation takes a turn at; at the others it leaves what is there, or is not.
 enum class When { kAlways, kAbsent, kPresent };
 
+/// Puts a value (null: nothing) in the place of a turn, if the turn still has one: clear() and drain() take it away.
+void replace_turn(PyObject* self, const Probe& probe, TurnObject* turn, PyObject* value) {
+    Word next = Policy::value(Py_XNewRef(value));
+    if (core(self).replace_exact(probe.hash, 0, Policy::turn(turn), next)) Policy::drop(Policy::turn(turn));  // the slot's
+    else if (next) Policy::drop(next);
+}
+
 /// A turn that is in the map, until it is settled by what it came to.
 class Computation {
  public:
     Computation(PyObject* self, const Probe& probe, PyObject* key) : self_(self), probe_(probe), turn_(begin_turn(key)) {
-        as_map(self)->turns.fetch_add(1, std::memory_order_relaxed);  // read with the map stopped, which orders it
+        as_map(self)->turns.begin();
     }
     /// Without settle(), the old value stays.
     ~Computation() {
         if (placed_) settle(Ref::borrow(turn_->old));
         end_turn(turn_);
-        as_map(self_)->turns.fetch_sub(1, std::memory_order_relaxed);  // as above
-        Py_DECREF(turn_);
+        as_map(self_)->turns.end();
+        drop_reference(reinterpret_cast<PyObject*>(turn_));
     }
     Computation(const Computation&) = delete;
     Computation& operator=(const Computation&) = delete;
@@ -276,6 +309,8 @@ class Computation {
     /// Waits for the turn. False when the key is not one `when` asks for; `*present` is then what is there, or null.
     bool place(When when, const Deadline& deadline, Ref* present) {
         Word left = 0;
+        bool taking = false;
+        Ref mine = Ref::borrow(reinterpret_cast<PyObject*>(turn_));  // for the slot, if it gets there
         change(self_, probe_, deadline, [&](Word current) {
             if ((when == When::kAbsent && current) || (when == When::kPresent && !current)) {
                 if (current) Policy::hold(current);
@@ -283,10 +318,11 @@ class Computation {
                 return current;
             }
             turn_->old = current ? Policy::object(current) : nullptr;  // the slot's reference is the turn's now
-            Py_INCREF(turn_);                                          // and the slot has one to the turn
-            placed_ = true;
+            taking = true;
             return Policy::turn(turn_);
         });
+        if (taking) mine.release();  // it is the slot's now
+        placed_ = taking;
         *present = taken(left);
         return placed_;
     }
@@ -298,10 +334,7 @@ class Computation {
         stress::reach(stress::Window::kSettle);
         placed_ = false;
         turn_->result = result.release();
-        Word next = Policy::value(Py_XNewRef(turn_->result));
-        bool in_place = core(self_).replace_exact(probe_.hash, 0, Policy::turn(turn_), next);
-        if (in_place) Py_DECREF(turn_);
-        else if (next) Policy::drop(next);
+        replace_turn(self_, probe_, turn_, turn_->result);
     }
 
  private:
@@ -325,21 +358,19 @@ Ref compute(PyObject* self, const Probe& probe, PyObject* key, When when, const 
     return result;
 }
 
-/// Waits for another thread's turn. In a child process, the parent's other threads are gone, and their turns are ended here.
+/// Waits for another thread's turn. In a forked child the parent's other threads are gone, and their turns make way.
 void wait_and_drop(PyObject* self, const Probe& probe, Word turn_word, const Deadline& deadline) {
     TurnObject* turn = reinterpret_cast<TurnObject*>(Policy::object(turn_word));
     Ref held = Ref::steal(reinterpret_cast<PyObject*>(turn));
-    if (turn->generation == process_generation.load(std::memory_order_relaxed)) return wait_for_turn(turn, deadline);
-    Word old = Policy::value(Py_XNewRef(turn->old));
-    if (core(self).replace_exact(probe.hash, 0, turn_word, old)) Py_DECREF(turn);
-    else if (old) Policy::drop(old);
+    if (orphaned(turn)) replace_turn(self, probe, turn, turn->old);
+    else wait_for_turn(turn, deadline);
 }
 
 PyObject* or_none(Ref value) { return value ? value.release() : Py_NewRef(Py_None); }
 
 PyObject* call(PyObject* fn, PyObject* first, PyObject* second = nullptr) {
     PyObject* arguments[] = {first, second};
-    return PyObject_Vectorcall(fn, arguments, second ? 2 : 1, nullptr);
+    return outliving([&] { return PyObject_Vectorcall(fn, arguments, second ? 2 : 1, nullptr); });
 }
 
 Deadline checked_call(PyObject* self, const char* method, PyObject* fn, PyObject* timeout) {
@@ -389,22 +420,22 @@ PyObject* map_merge(PyObject* self, PyObject* const* given, Py_ssize_t count, Py
 /// calls nobody. Returns the sum, or null where the numbers are others.
 Ref add_small(PyObject* self, const Probe& probe, std::int64_t delta, PyObject* initial) {
     Word old = 0;
-    PyObject* sum = nullptr;
+    Ref sum;
     bool small = true;
     change(self, probe, [&](Word current) {
         PyObject* base = current ? Policy::object(current) : initial;
         std::int64_t number;
         small = PyLong_CheckExact(base) && small_int(base, &number);
         if (!small) return current;
-        sum = PyLong_FromLongLong(number + delta);  // below 2^61: no overflow
+        sum = Ref::steal(PyLong_FromLongLong(number + delta));  // below 2^61: no overflow
         if (!sum) return current;
-        Py_INCREF(sum);  // one reference for the slot, one for our caller
         old = current;
-        return Policy::value(sum);
+        return Policy::value(sum.get());
     });
     if (small && !sum) throw PythonError{};
     taken(old);
-    return Ref::steal(sum);
+    if (sum) Py_INCREF(sum.get());  // the slot has one, and our caller gets another
+    return sum;
 }
 
 /// Whether adding it to its like calls nothing but CPython.
@@ -439,7 +470,7 @@ Ref add(PyObject* self, const Probe& probe, PyObject* key, PyObject* delta, PyOb
     }
     if (Ref sum = add_numbers(self, probe, delta, initial)) return sum;
     return compute(self, probe, key, When::kAlways, Deadline(),
-                   [&](PyObject* old) { return PyNumber_Add(old ? old : initial, delta); });
+                   [&](PyObject* old) { return outliving([&] { return PyNumber_Add(old ? old : initial, delta); }); });
 }
 
 PyObject* one() {
@@ -463,7 +494,7 @@ PyObject* map_add(PyObject* self, PyObject* const* given, Py_ssize_t count, PyOb
 /// The elements of an iterable, read to its end: a tuple, so that nobody can change them meanwhile.
 class Sequence {
  public:
-    explicit Sequence(PyObject* iterable) : tuple_(Ref::steal(checked(PySequence_Tuple(iterable)))) {}
+    explicit Sequence(PyObject* iterable) : tuple_(Ref::steal(checked(outliving([&] { return PySequence_Tuple(iterable); })))) {}
     Py_ssize_t size() const { return PyTuple_GET_SIZE(tuple_.get()); }
     PyObject* operator[](Py_ssize_t i) const { return PyTuple_GET_ITEM(tuple_.get(), i); }
 
@@ -562,9 +593,10 @@ class Tally {
             try {
                 put(std::exchange(entry, {}));
             } catch (const PythonError&) {
-                Raised another;
-                another.fetch();
-                if (!error) error = std::move(another);
+                note(error);
+            } catch (const std::bad_alloc&) {
+                PyErr_NoMemory();
+                note(error);
             }
         }
         error.rethrow();
@@ -575,6 +607,12 @@ class Tally {
         Probe probe;
         std::int64_t times = 0;
     };
+
+    static void note(Raised& first) {
+        Raised another;
+        another.fetch();
+        if (!first) first = std::move(another);
+    }
 
     /// Many small ints are added as one; other numbers, which could round, and other objects, one by one.
     void put(const Counted& counted) {
@@ -604,6 +642,9 @@ PyObject* map_count_many(PyObject* self, PyObject* const* given, Py_ssize_t coun
     try {
         each_key(self, keys, [&](Py_ssize_t, const Probe& probe) { tally.count(probe); });
     } catch (const PythonError&) {
+        error.fetch();
+    } catch (const std::bad_alloc&) {
+        PyErr_NoMemory();
         error.fetch();
     }
     tally.finish(error);
@@ -640,7 +681,6 @@ template <class Container = std::vector<Map::Entry>>
 class Held {
  public:
     Held() = default;
-    explicit Held(Container entries) : entries_(std::move(entries)) {}
     ~Held() { Map::drop_all(entries_); }
     Held(const Held&) = delete;
     Held& operator=(const Held&) = delete;
@@ -677,7 +717,8 @@ Ref dict_of(const Container& entries) {
 
 PyObject* map_snapshot(PyObject* self, PyObject*) {
     share(self);
-    Held<Map::Entries> held(core(self).snapshot());
+    Held<Map::Entries> held;
+    core(self).snapshot().swap(held.entries());
     return PyDictProxy_New(dict_of(held.entries()).get());
 }
 
@@ -701,13 +742,36 @@ PyObject* map_snapshot(PyObject* self, PyObject*) {
     throw PythonError{};  // never: there was an error
 }
 
-/// What a drained turn came to: waits for it. The turn's reference is given up.
-Word settled(Word turn_word) {
-    Ref turn = taken(turn_word);
-    TurnObject* object = reinterpret_cast<TurnObject*>(turn.get());
-    wait_for_turn(object, Deadline());
-    bool ended = object->ended.load(std::memory_order_acquire);  // acquire: pairs with end_turn(); false: its process is gone
-    return Policy::value(Py_XNewRef(ended ? object->result : object->old));
+/// What a turn has come to, or, if it has not ended, the value from before it: a value of its own, or 0.
+Word outcome_of(TurnObject* turn) {
+    bool ended = turn->ended.load(std::memory_order_acquire);  // acquire: pairs with end_turn()
+    return Policy::value(Py_XNewRef(ended ? turn->result : turn->old));
+}
+
+/// Replaces the turn in a drained entry by its outcome.
+void settle(Map::Entry& entry) {
+    Ref turn = taken(std::exchange(entry.value, 0));
+    entry.value = outcome_of(reinterpret_cast<TurnObject*>(turn.get()));
+}
+
+/// Waits for the computations whose turns are among drained entries; entries without a value fall out. When a wait is
+/// interrupted, the others count as not begun.
+void settle_all(std::vector<Map::Entry>& entries) {
+    Raised interrupted;
+    for (Map::Entry& entry : entries) {
+        if (!Map::is_turn(entry.value)) continue;
+        try {
+            if (!interrupted) wait_for_turn(reinterpret_cast<TurnObject*>(Policy::object(entry.value)), Deadline());
+        } catch (const PythonError&) {
+            interrupted.fetch();
+        } catch (const std::bad_alloc&) {
+            PyErr_NoMemory();
+            interrupted.fetch();
+        }
+        settle(entry);
+    }
+    std::erase_if(entries, [](const Map::Entry& entry) { return entry.value ? false : (Taken::drop(entry), true); });
+    interrupted.rethrow();
 }
 
 PyObject* map_drain(PyObject* self, PyObject*) {
@@ -719,7 +783,7 @@ PyObject* map_drain(PyObject* self, PyObject*) {
     for (std::int64_t room = core(self).size() + 64; !chain && !refused;) {  // 64: what may come meanwhile
         entries.reserve(static_cast<std::size_t>(room));
         chain = core(self).detach([&](std::int64_t count) {
-            std::int64_t turns = as_map(self)->turns.load(std::memory_order_relaxed);
+            std::int64_t turns = as_map(self)->turns.running();
             refused = turns > 0 && holds_turn();
             room = 2 * (count + turns);
             return !refused && count + turns <= static_cast<std::int64_t>(entries.capacity());
@@ -734,11 +798,8 @@ PyObject* map_drain(PyObject* self, PyObject*) {
     }
     core(self).take_all(chain, [&](Map::Entry entry) { entries.push_back(entry); });
     core(self).retire_chain(chain);
-    for (Map::Entry& entry : entries) {
-        if (Map::is_turn(entry.value)) entry.value = settled(std::exchange(entry.value, 0));
-    }
-    std::erase_if(entries, [](const Map::Entry& entry) { return entry.value ? false : (Taken::drop(entry), true); });
     try {
+        settle_all(entries);
         return dict_of(entries).release();
     } catch (const PythonError&) {
         put_back(self, entries);
@@ -755,10 +816,11 @@ PyObject* pop_some(PyObject* self, std::uint64_t position, Ref* busy) {
     for (; core(self).next_batch(next, batch.entries()); walk = next, Map::drop_all(batch.entries())) {
         for (const Map::Entry& entry : batch.entries()) {
             Probe probe(Policy::object(entry.key));
+            Ref popped = Ref::steal(pair(entry.key, entry.value));  // first: it can fail
             if (core(self).replace_exact(probe.hash, entry.key, entry.value, 0)) {
                 as_map(self)->pop_from.store(walk.position, std::memory_order_relaxed);  // a hint
                 Policy::drop(entry.value);                                               // the slot's reference; the batch has its own
-                return pair(entry.key, entry.value);
+                return popped.release();
             }
             *busy = Ref::borrow(Policy::object(entry.key));
         }
@@ -775,8 +837,13 @@ PyObject* map_popitem(PyObject* self, PyObject*) {
         if (PyObject* popped = pop_some(self, from, &busy)) return popped;
         if (from) continue;
         if (!busy) break;
+        Ref popped = Ref::steal(checked(PyTuple_New(2)));           // first: it can fail
         Ref old = remove(self, Probe(busy.get()));  // waits for the computation, or learns that it would never end
-        if (old) return checked(PyTuple_Pack(2, busy.get(), old.get()));
+        if (old) {
+            PyTuple_SET_ITEM(popped.get(), 0, busy.release());
+            PyTuple_SET_ITEM(popped.get(), 1, old.release());
+            return popped.release();
+        }
     }
     PyErr_Format(PyExc_KeyError, "%s.popitem(): the map is empty", Py_TYPE(self)->tp_name);
     return nullptr;
@@ -803,7 +870,7 @@ struct IteratorObject {
     PyObject_HEAD
     PyObject* map;  ///< null once it is exhausted
     Yield yield;
-    Lock lock;      ///< for what follows
+    PatientLock lock;  ///< for what follows; held while a bucket is waited for
     Map::Walk walk;
     std::size_t next;  ///< the entries before this one have been handed out
     std::vector<Map::Entry> batch;
@@ -893,6 +960,10 @@ std::uint64_t fresh_secret() {
 }
 
 PyObject* map_new(PyTypeObject* type, PyObject*, PyObject*) {
+    if (type == map_type) {  // the subclass also spares deeply nested maps a deep recursion when they die
+        PyErr_SetString(PyExc_TypeError, "threadproof._core.HashMap is a base class; use threadproof.HashMap instead");
+        return nullptr;
+    }
     Ref self = Ref::steal(checked(type->tp_alloc(type, 0)));
     new (&core(self.get())) Map(fresh_secret());
     as_map(self.get())->built = true;
@@ -911,7 +982,12 @@ int map_traverse(PyObject* self, visitproc visit, void* arg) {
 }
 
 int map_tp_clear(PyObject* self) {
-    if (as_map(self)->built) core(self).empty();
+    if (!as_map(self)->built) return 0;
+    try {
+        core(self).clear();
+    } catch (const std::bad_alloc&) {
+        core(self).empty();
+    }
     return 0;
 }
 
@@ -1027,6 +1103,10 @@ PyType_Spec iterator_spec = {
 PyObject* adopt_methods(PyObject*, PyObject* const* given, Py_ssize_t count, PyObject* names) {
     Arguments<2> arguments("adopt_methods", given, count, names, 2, 2, {"cls", "contract"});
     PyObject *cls = arguments[0], *contract = arguments[1];
+    if (!PyType_Check(cls) || !PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(cls), map_type)) {
+        PyErr_Format(PyExc_TypeError, "adopt_methods() wants a subclass of threadproof._core.HashMap, got %R", cls);
+        return nullptr;
+    }
     for (const PyMethodDef* method = map_methods; method->ml_name; ++method) {
         if (method->ml_flags & METH_CLASS) continue;
         auto* text = new std::string(documentation(*method, contract));

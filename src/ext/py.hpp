@@ -4,15 +4,38 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <cxxabi.h>
+#include <unistd.h>
+
 #include <cstdint>
 #include <new>
 #include <stdexcept>
-#include <type_traits>
 #include <utility>
 
 #include "core/reclaim.hpp"
 
 namespace threadproof::ext {
+
+/// Calls something that can let go of the interpreter. Before 3.14, CPython ends a daemon thread that comes back when the
+/// interpreter is finalizing by unwinding its stack, and destructors would then count references with no interpreter held: such
+/// a thread stays here for good instead, as it does from 3.14 on.
+template <class Call>
+TP_HOT auto outliving(Call call) -> decltype(call()) {
+#if PY_VERSION_HEX < 0x030E0000
+    try {
+        return call();
+    } catch (abi::__forced_unwind&) {
+        for (;;) pause();
+    }
+#else
+    return call();
+#endif
+}
+
+/// Drops a reference; that can run any code.
+TP_HOT void drop_reference(PyObject* object) {
+    outliving([&] { Py_XDECREF(object); });
+}
 
 /// One strong reference.
 class Ref {
@@ -25,7 +48,7 @@ class Ref {
         Ref old(std::exchange(object_, std::exchange(other.object_, nullptr)));
         return *this;
     }
-    ~Ref() { Py_XDECREF(object_); }
+    ~Ref() { drop_reference(object_); }
 
     PyObject* get() const { return object_; }
     PyObject* release() { return std::exchange(object_, nullptr); }
@@ -160,9 +183,6 @@ inline constexpr bool kThreads = true;
 inline constexpr bool kThreads = false;
 #endif
 
-/// A short lock of the binding's own.
-using Lock = std::conditional_t<kThreads, ByteLock, NoLock>;
-
 #ifdef Py_GIL_DISABLED
 /// A reference to an object that another thread may be dropping; false if only its lock can tell. The object may even be dead:
 /// CPython keeps its memory typed and mapped until every thread that might be looking has moved on, which dict and list
@@ -190,11 +210,13 @@ TP_HOT bool try_incref(PyObject* object) {
 inline void allow_try_incref(PyObject*) {}
 #endif
 
+/// This thread's state, if it holds the interpreter.
 inline PyThreadState* attached_thread() {
 #if PY_VERSION_HEX >= 0x030D0000
     return PyThreadState_GetUnchecked();
 #else
-    return _PyThreadState_UncheckedGet();
+    PyThreadState* current = _PyThreadState_UncheckedGet();  // in 3.11 the process's, which can be another thread's
+    return current == PyGILState_GetThisThreadState() ? current : nullptr;
 #endif
 }
 
@@ -203,7 +225,7 @@ inline void wait_detached(unsigned round) {
     PyThreadState* thread = attached_thread();
     if (thread) PyEval_SaveThread();
     yield_or_nap(round);
-    if (thread) PyEval_RestoreThread(thread);
+    if (thread) outliving([&] { PyEval_RestoreThread(thread); });
 }
 
 /// The value of an exact int of at most two digits (|v| < 2^60); false if it has more.

@@ -60,7 +60,7 @@ struct PythonPolicy {
             word = reinterpret_cast<Word>(key) | kind;
         }
         TP_APART static Py_hash_t hash_of(PyObject* key) {
-            Py_hash_t hash = PyObject_Hash(key);
+            Py_hash_t hash = outliving([&] { return PyObject_Hash(key); });
             if (hash == -1) throw PythonError{};
             return hash;
         }
@@ -81,7 +81,7 @@ struct PythonPolicy {
     }
 
     static Match equal(Word stored, const Probe& probe) {
-        int same = PyObject_RichCompareBool(object(stored), object(probe.word), Py_EQ);
+        int same = outliving([&] { return PyObject_RichCompareBool(object(stored), object(probe.word), Py_EQ); });
         return same < 0 ? Match::kError : same ? Match::kYes : Match::kNo;
     }
 
@@ -92,7 +92,7 @@ struct PythonPolicy {
     TP_HOT static void hold(Word word) { Py_INCREF(object(word)); }
     TP_HOT static bool try_hold(Word word) { return try_incref(object(word)); }
     static void open(Word word) { allow_try_incref(object(word)); }
-    TP_HOT static void drop(Word word) { Py_DECREF(object(word)); }
+    TP_HOT static void drop(Word word) { drop_reference(object(word)); }
     static bool deferred(Word key) { return kind(key) >= kString; }
     static std::size_t weight(Word key) {
         if (kind(key) == kString) return static_cast<std::size_t>(PyUnicode_GET_LENGTH(object(key))) * PyUnicode_KIND(object(key));

@@ -26,8 +26,7 @@ TurnObject* as_turn(PyObject* object) { return reinterpret_cast<TurnObject*>(obj
 PyObject* as_object(TurnObject* turn) { return reinterpret_cast<PyObject*>(turn); }
 
 bool over(const TurnObject* turn) {
-    return turn->ended.load(std::memory_order_acquire)  // acquire: pairs with end_turn(); shows the result
-        || turn->generation != process_generation.load(std::memory_order_relaxed);
+    return turn->ended.load(std::memory_order_acquire) || orphaned(turn);  // acquire: pairs with end_turn(); shows the result
 }
 
 TurnObject* wanted_by(unsigned long thread) {
@@ -93,10 +92,10 @@ void leave_graph(unsigned long thread) {
 /// Who comes through opens the gate again for the next.
 PyLockStatus pass(PyThread_type_lock gate, long long microseconds) {
     PyLockStatus status;
-    Py_BEGIN_ALLOW_THREADS
+    PyThreadState* thread = PyEval_SaveThread();
     status = PyThread_acquire_lock_timed(gate, microseconds, 1);
     if (status == PY_LOCK_ACQUIRED) PyThread_release_lock(gate);
-    Py_END_ALLOW_THREADS
+    outliving([&] { PyEval_RestoreThread(thread); });
     return status;
 }
 
@@ -146,6 +145,7 @@ int turn_clear(PyObject* self) {
 void turn_dealloc(PyObject* self) {
     PyObject_GC_UnTrack(self);
     PyTypeObject* type = Py_TYPE(self);
+    if (as_turn(self)->owner == PyThread_get_thread_ident()) end_turn(as_turn(self));  // its thread has forgotten it
     turn_clear(self);
     if (as_turn(self)->gate) PyThread_free_lock(as_turn(self)->gate);
     type->tp_free(self);
@@ -211,6 +211,11 @@ TurnObject* begin_turn(PyObject* key) {
     return turn;
 }
 
+bool orphaned(const TurnObject* turn) {
+    return turn->generation != process_generation.load(std::memory_order_relaxed)
+        && turn->owner != reinterpret_cast<unsigned long>(reinterpret_cast<void*>(Threads::survivor()));
+}
+
 void end_turn(TurnObject* turn) {
     std::lock_guard hold(graph_lock);
     if (turn->ended.exchange(true, std::memory_order_release)) return;  // release: pairs with over()
@@ -225,8 +230,11 @@ Deadline Deadline::after(PyObject* owner, const char* method, PyObject* timeout)
     if (timeout == Py_None) return deadline;
     bool number = PyFloat_Check(timeout) || PyLong_Check(timeout);
     double seconds = number ? PyFloat_AsDouble(timeout) : -1;
-    if (seconds == -1 && PyErr_Occurred()) PyErr_Clear();  // an int too big for a float waits for ever
-    else if (!(seconds >= 0)) refuse("check_timeout", owner, method, timeout);
+    if (number && seconds == -1 && PyErr_Occurred()) {  // an int too big for a float: for ever, or nonsense
+        PyErr_Clear();
+        Ref zero = Ref::steal(checked(PyLong_FromLong(0)));
+        if (PyObject_RichCompareBool(timeout, zero.get(), Py_LT) != 0) refuse("check_timeout", owner, method, timeout);
+    } else if (!(seconds >= 0)) refuse("check_timeout", owner, method, timeout);
     else if (seconds < 1e9) {  // beyond 30 years: for ever
         deadline.never_ = false;
         deadline.nanoseconds_ = monotonic_nanoseconds() + static_cast<std::int64_t>(seconds * 1e9);

@@ -35,7 +35,10 @@ PyObject* deadlock_error();
 /// A turn of the calling thread. Throws.
 TurnObject* begin_turn(PyObject* key);
 
-/// Ends it and wakes who waits. The turn may be ended once.
+/// Whether the turn's thread stayed behind in a parent process: nobody will end it here.
+bool orphaned(const TurnObject* turn);
+
+/// Ends it and wakes who waits. Ending it again does nothing.
 void end_turn(TurnObject* turn);
 
 /// Whether the calling thread has a turn now, at any key of any map.
