@@ -2,6 +2,7 @@
 
 #include "ext/hash_map.hpp"
 #include "ext/py.hpp"
+#include "ext/stress.hpp"
 #include "ext/turn.hpp"
 
 using namespace threadproof;
@@ -79,11 +80,21 @@ bool in_main_interpreter() {
     return false;
 }
 
+/// Once: the types and the list of retired keys belong to the process.
+bool first_time() {
+    static bool loaded = false;
+    if (!std::exchange(loaded, true)) return true;
+    PyErr_SetString(PyExc_ImportError, "threadproof._core is loaded in this process already, and cannot be loaded again");
+    return false;
+}
+
 int execute(PyObject* module) {
     wait_a_little.store(ext::wait_detached, std::memory_order_relaxed);
     Threads::mine();  // from now on forks are noticed, also where nothing else needs the threads' slots
-    return in_main_interpreter() && ext::add_turn(module) && add_remove(module) && ext::add_hash_map(module) && follow_collections() ? 0
-                                                                                                                                     : -1;
+    return in_main_interpreter() && first_time() && ext::add_turn(module) && add_remove(module) && ext::add_hash_map(module) && ext::add_stress(module)
+                   && follow_collections()
+               ? 0
+               : -1;
 }
 
 PyModuleDef_Slot slots[] = {

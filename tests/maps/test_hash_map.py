@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import inspect
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.hammer import hammer
+from threadproof import _core
 from threadproof.maps import ConcurrentMap, HashMap
 
 FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
@@ -313,3 +315,110 @@ def test_using_every_part_leaves_the_gil_off() -> None:
     m.compute("a", lambda old: old + 1, 0)
     m.snapshot()
     assert not sys._is_gil_enabled()  # type: ignore[attr-defined,unused-ignore]
+
+
+# What an attack once found
+
+
+def test_threads_that_reserve_at_once_all_get_their_room() -> None:
+    for _ in range(100):
+        m = HashMap[int, int]()
+        hammer(lambda thread, m=m: m.reserve(1000 << thread), 2)  # type: ignore[misc]
+        assert m.stats().capacity >= 2000
+        m.check()
+
+
+def test_keys_that_are_computed_grow_the_table_and_popitem_shrinks_it() -> None:
+    m = HashMap[int, int]()
+    for i in range(10_000):
+        m.compute(i, lambda old: 1, 0)
+    assert m.stats().longest_chain <= 3
+    full = m.stats().buckets
+    assert full * 5 >= 10_000
+    for _ in range(10_000):
+        m.popitem()
+    assert m.stats().buckets < full / 16
+    m.check()
+
+
+def test_after_a_comparison_has_raised_get_many_asks_no_other() -> None:
+    class Angry:
+        asked = 0
+
+        def __hash__(self) -> int:
+            return 1
+
+        def __eq__(self, other: object) -> bool:
+            Angry.asked += 1
+            raise ValueError("not again")
+
+    m: HashMap[Any, int] = HashMap({Angry(): 1})
+    with pytest.raises(ValueError, match="not again"):
+        m.get_many([Angry(), 2, Angry(), Angry()])
+    assert Angry.asked == 1
+
+
+def test_an_interrupted_drain_puts_everything_back() -> None:
+    m: HashMap[int, int] = HashMap({i: i for i in range(10)})
+    inside, go_on, waiting = threading.Event(), threading.Event(), threading.Event()
+
+    def fn(old: int) -> int:
+        inside.set()
+        go_on.wait()
+        return -1
+
+    def interrupt(*_: object) -> None:
+        waiting.set()
+        raise InterruptedError
+
+    computer = threading.Thread(target=m.compute_if_present, args=(5, fn))
+    computer.start()
+    inside.wait()
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)  # again and again, until one finds the drain waiting
+        with pytest.raises(InterruptedError):
+            m.drain()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        go_on.set()
+        computer.join()
+    assert waiting.is_set()
+    assert m == {i: i for i in range(10)}
+
+
+def test_the_native_base_is_not_for_use() -> None:
+    with pytest.raises(TypeError, match=r"use threadproof\.HashMap"):
+        _core.HashMap()  # type: ignore[abstract]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_computation_that_forks_goes_on_in_both_processes() -> None:
+    printed = in_a_process(
+        """
+        import os
+        from threadproof import HashMap
+        m = HashMap(k=1)
+        children = []
+        def fn(old):
+            children.append(os.fork())
+            return old + 1
+        assert m.compute("k", fn) == 2
+        m.check()
+        assert m == {"k": 2}, m
+        assert m.drain() == {"k": 2}
+        if children == [0]:
+            os._exit(0)
+        assert os.waitpid(children[0], 0)[1] == 0
+        print("ok")
+        """
+    )
+    assert printed == "ok\n"
+
+
+def test_a_turn_that_is_forgotten_has_ended() -> None:
+    turn = _core.Turn("key")
+    assert _core.Turn.held()
+    del turn
+    assert not _core.Turn.held()
