@@ -236,6 +236,21 @@ void nobody_is_asked_twice_about_a_key_though_the_search_begins_again() {
     }
 }
 
+/// While one asks about the keys before it, the other puts the key into a slot that the first has passed.
+void a_key_that_two_threads_put_is_there_once_though_both_had_to_ask() {
+    Policy::hash_of = [](std::uint64_t) { return std::uint64_t{7}; };
+    FourBuckets map;
+    for (std::uint64_t key : {0, 3, 6}) put(map, key, 1);
+    remove(map, 0);
+    Actor writer([&] { put(map, 9, 1); }, Window::kWriteAsked);
+    writer.must_be_held();
+    put(map, 9, 2);
+    writer.finish();
+    CHECK(map.size() == 3 && look(map, 9) == 1);
+    CHECK(iterate(map) == (std::set<std::uint64_t>{3, 6, 9}));
+    map.check();
+}
+
 // ---------------------------------------------------------------------------------------------------- moving
 
 void a_key_is_found_all_the_time_it_is_moved_to_a_larger_table() {
@@ -577,6 +592,7 @@ int main(int argc, char** argv) {
         CLAIM(a_key_going_from_a_slot_does_not_lend_its_name_to_the_next),
         CLAIM(readers_find_what_is_there_while_a_chain_gets_longer),
         CLAIM(nobody_is_asked_twice_about_a_key_though_the_search_begins_again),
+        CLAIM(a_key_that_two_threads_put_is_there_once_though_both_had_to_ask),
         CLAIM(a_key_is_found_all_the_time_it_is_moved_to_a_larger_table),
         CLAIM(a_key_is_found_all_the_time_it_is_moved_to_a_smaller_table),
         CLAIM(a_key_removed_while_it_is_moved_stays_away),
