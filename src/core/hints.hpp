@@ -1,5 +1,5 @@
 /// What the compiler cannot know: which branches are common, and which functions lie on the few hot paths, where a call would
-/// cost more than the work (measured: inlining them took 8 ns off a read of 25).
+/// cost more than the work (measured: inlining them took 7 ns off a read of 25).
 #pragma once
 
 #define TP_LIKELY(x) __builtin_expect(!!(x), 1)

@@ -34,7 +34,7 @@ class ByteLock {
     }
     void lock() {
         for (unsigned round = 0; !try_lock(); ++round) {
-            // 100 looks take about as long as the longest section; after that the holder has lost its core
+            // 100 looks take longer than the dozens of instructions the lock is held for: after that its holder has lost its core
             for (int look = 0; look < 100 && locked_.load(std::memory_order_relaxed); ++look) relax();
             if (locked_.load(std::memory_order_relaxed)) pause_round(round);
         }

@@ -180,7 +180,7 @@ class Reclaimer {
         return more;
     }
 
-    /// Changes between two looks: the queue's lock is shared by all threads, and looking each time halved their throughput.
+    /// Changes between two looks: the queue's lock is shared by all threads, so they should come to it seldom.
     static constexpr unsigned kPollEvery = stress::shrunk(64u, 1u);
 
     static inline PatientLock queue_lock_;
