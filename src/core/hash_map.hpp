@@ -394,6 +394,7 @@ class HashMap {
     /// Makes room for `count` keys now, so that no insert up to there starts a resize. Throws bad_alloc; nothing has changed.
     void reserve(std::uint64_t count) {
         unsigned bits = bits_for(count);
+        std::uint64_t in_vain = 0;  // rounds since a bucket was moved: there may be no memory to move one
         for (unsigned round = 0;; ++round) {
             Leftovers left;
             bool another_begins = false;
@@ -405,7 +406,12 @@ class HashMap {
                     if (!resize(root, bits)) throw std::bad_alloc();
                 }
                 another_begins = !root->next.load(std::memory_order_acquire);
-                if (!another_begins) left.table = help(root, 0);
+                if (!another_begins) {
+                    std::uint64_t moved = root->moved.load(std::memory_order_relaxed);  // relaxed, both: only whether it has changed
+                    left.table = help(root, 0);
+                    in_vain = root->moved.load(std::memory_order_relaxed) == moved ? in_vain + 1 : 0;
+                    if (in_vain > root->size()) throw std::bad_alloc();  // every bucket has been tried since
+                }
             }
             dispose(left);
             if (another_begins) pause_round(round);
