@@ -8,6 +8,7 @@ with a GIL.
 from __future__ import annotations
 
 import gc
+import importlib.util
 import sys
 import sysconfig
 from collections.abc import Callable
@@ -21,12 +22,8 @@ from tests.maps.keys import HASHES, Key
 from tests.maps.operations import READS, REMOVALS, REPLACEMENTS, STORES, Map
 from threadproof import HashMap, _core
 
-stress_fail_allocations: Callable[[int], int] | None = getattr(_core, "stress_fail_allocations", None)
-try:
-    from _testcapi import remove_mem_hooks, set_nomemory  # type: ignore[import-not-found, unused-ignore]
-except ImportError:
-    set_nomemory = None
-
+stress_fail_allocations: Any = getattr(_core, "stress_fail_allocations", None)
+testcapi: Any = importlib.import_module("_testcapi") if importlib.util.find_spec("_testcapi") else None
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 SIZE = 30  # keys; in the stress build, one more of their hash needs memory
@@ -94,7 +91,6 @@ GIVEN: dict[str, Call] = {
 IN_PYTHON = ("compute", "merge", "update", "|", "copy")
 DIRECT = {name: call for name, call in EVERY.items() if not name.startswith(IN_PYTHON)} | GIVEN
 
-
 MAY_BE_RAISED = (KeyError, MemoryError)  # made beforehand: naming both where they are caught takes memory
 
 Shortage = Callable[[int, Callable[[], object]], bool]
@@ -102,25 +98,24 @@ Shortage = Callable[[int, Callable[[], object]], bool]
 
 
 def without_native_memory(allocations: int, call: Callable[[], object]) -> bool:
-    assert stress_fail_allocations is not None
     stress_fail_allocations(allocations)
     try:
         call()
     except MAY_BE_RAISED:
         pass
     finally:
-        left = stress_fail_allocations(-1)
+        left: int = stress_fail_allocations(-1)
     return left == 0
 
 
 def without_python_memory(allocations: int, call: Callable[[], object]) -> bool:
-    set_nomemory(allocations)
+    testcapi.set_nomemory(allocations)
     try:
         call()
     except MAY_BE_RAISED:
         pass
     finally:
-        remove_mem_hooks()
+        testcapi.remove_mem_hooks()
     return allocations < 40  # more than any of these calls asks for
 
 
@@ -186,7 +181,7 @@ def test_in_the_stress_build_a_call_without_native_memory_is_whole_or_has_done_n
     check_every_allocation(EVERY[name], make_key, without_native_memory, present)
 
 
-@pytest.mark.skipif(set_nomemory is None, reason="this Python comes without _testcapi")
+@pytest.mark.skipif(testcapi is None, reason="this Python comes without _testcapi")
 @pytest.mark.skipif(FREE_THREADED, reason="without memory for a list, PyList_New of these versions crashes")
 @pytest.mark.parametrize("present", [True, False], ids=["present", "absent"])
 @pytest.mark.parametrize("name", DIRECT)

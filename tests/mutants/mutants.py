@@ -1,0 +1,298 @@
+"""One-line mistakes in the core, each of which breaks a promise, and the tests that are to notice."""
+
+from dataclasses import dataclass
+
+WINDOWS = "windows_test"
+OUT_OF_MEMORY = "out_of_memory_test"
+POSITION = "position_test"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """`old` stands in `file` exactly once; with `new` in its place, `breaks` is broken.
+
+    `tests` is a program of tests/native, or what pytest is to run.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    breaks: str
+    tests: str = WINDOWS
+
+
+MAP = "src/core/hash_map.hpp"
+GATE = "src/core/gate.hpp"
+COUNT = "src/core/count.hpp"
+RECLAIM = "src/core/reclaim.hpp"
+
+MUTANTS = [
+    # --- reading
+    Mutant(
+        "hit-unchecked",
+        MAP,
+        "return TP_LIKELY(slot.load(std::memory_order_acquire) == word && unchanged(at)) ?",
+        "return true ?",
+        "what a reader holds was the key's value: looked at again after holding it",
+    ),
+    Mutant(
+        "hit-without-version",
+        MAP,
+        "TP_LIKELY(slot.load(std::memory_order_acquire) == word && unchanged(at))",
+        "TP_LIKELY(slot.load(std::memory_order_acquire) == word)",
+        "a slot may have been given to another key since",
+    ),
+    Mutant(
+        "hit-without-slot",
+        MAP,
+        "TP_LIKELY(slot.load(std::memory_order_acquire) == word && unchanged(at))",
+        "TP_LIKELY(unchanged(at))",
+        "an overwritten value may have become another key's before it was held",
+    ),
+    Mutant(
+        "come-without-version",
+        MAP,
+        "home.meta.store(next_version(home), std::memory_order_release);",
+        "home.meta.store(next_version(home) - kVersion, std::memory_order_release);",
+        "the version changes whenever a key comes",
+    ),
+    Mutant(
+        "key-before-version",
+        MAP,
+        "bucket.value[slot].store(value, std::memory_order_release);  // release: a reader",
+        "bucket.value[slot].store(value, std::memory_order_release);\n"
+        "        bucket.key[slot].store(key, std::memory_order_release);  //",
+        "whoever sees a new key sees the new version",
+    ),
+    Mutant(
+        "resumed-in-a-changed-chain",
+        MAP,
+        "if (before.id == at.table->id() && before.home == at.home && before.meta == at.meta) {",
+        "if (before.id == at.table->id() && before.home == at.home) {",
+        "a search goes on after asking only where nothing has changed",
+    ),
+    Mutant(
+        "answers-forgotten",
+        "src/core/answers.hpp",
+        "if (a.key == key) return a.said;",
+        "if (a.key == key) return Match::kAsk;",
+        "nobody is asked twice about a key in one call",
+    ),
+    # --- reclaiming
+    Mutant(
+        "table-freed-at-once",
+        RECLAIM,
+        "if (!batch || !batch->note_pinned()) {",
+        "if (batch) {\n            delete batch;\n            return memory.all();\n        }\n        {",
+        "a table is kept as long as a reader may be in it",
+    ),
+    Mutant(
+        "pins-not-noted",
+        RECLAIM,
+        "if (Wait wait(s); !wait.over()) waits.push_back(wait);",
+        "if (Wait wait(s); wait.over()) waits.push_back(wait);",
+        "who is pinned is waited for",
+    ),
+    Mutant(
+        "always-alone",
+        "src/core/threads.hpp",
+        "return enrolled_.load(std::memory_order_relaxed) <= (mine_ ? 1 : 0);",
+        "return true;",
+        "a removed key is dropped at once only where no other thread can be comparing it",
+    ),
+    Mutant(
+        "key-dropped-at-once",
+        MAP,
+        "if (P::kThreads && P::deferred(key)) Reclaimer",
+        "if (false) Reclaimer",
+        "a key that readers look into outlives those pinned",
+    ),
+    # --- steps on the whole map
+    Mutant(
+        "gate-without-waiting",
+        GATE,
+        "if (s.writing.load(std::memory_order_relaxed) == &gate_) inside.until_over();",
+        "(void)inside;",
+        "no writer is inside while the gate is closed",
+    ),
+    Mutant(
+        "gate-unseen",
+        GATE,
+        "if (TP_UNLIKELY(gate.closed())) wait_outside(gate);",
+        "(void)&Section::wait_outside;",
+        "no writer enters while the gate is closed",
+    ),
+    Mutant(
+        "clear-uncounted",
+        MAP,
+        "CountChange gone(count_.stripe(0), -count);",
+        "CountChange gone(count_.stripe(0), 0);",
+        "the keys that a clear takes are counted as gone",
+    ),
+    Mutant(
+        "count-of-coming-unchecked",
+        COUNT,
+        "if (stripes_[i].begun_add.load() != added[i] || stripes_[i].begun_remove",
+        "if (stripes_[i].begun_remove",
+        "a length is taken when no key is coming",
+    ),
+    Mutant(
+        "count-of-going-unchecked",
+        COUNT,
+        " || stripes_[i].begun_remove.load() != removed[i]) return false;",
+        ") return false;",
+        "a length is taken when no key is going",
+    ),
+    Mutant(
+        "coming-not-begun",
+        COUNT,
+        "if (by_ > 0) stripe_.begun_add.fetch_add(static_cast<std::uint64_t>(by_));",
+        "",
+        "changes are begun as often as they are ended",
+    ),
+    Mutant(
+        "snapshot-parity-kept",
+        MAP,
+        "parity_.fetch_xor(kParity, std::memory_order_relaxed);",
+        "parity_.fetch_xor(0, std::memory_order_relaxed);",
+        "at a snapshot's instant no bucket counts as copied",
+    ),
+    Mutant(
+        "overwritten-unsaved",
+        MAP,
+        "        save(*at.table, *at.home);\n        int by",
+        "        int by",
+        "a bucket is copied for the snapshot before a value in it changes",
+    ),
+    Mutant(
+        "inserted-unsaved",
+        MAP,
+        "        save(table, home);\n        int slot;",
+        "        int slot;",
+        "a bucket is copied for the snapshot before a key comes into it",
+    ),
+    Mutant(
+        "moved-unsaved",
+        MAP,
+        "            save(from, home);\n",
+        "",
+        "a bucket is copied for the snapshot before it is moved",
+    ),
+    Mutant(
+        "target-unsaved",
+        MAP,
+        "            if (target) save(to, *target);\n",
+        "",
+        "a bucket is copied for the snapshot before another is moved into it",
+    ),
+    Mutant(
+        "iteration-unfiltered",
+        MAP,
+        "return position >= walk.position && (next.done || position < next.position);",
+        "return position + 1 > 0 || next.done;",
+        "an iteration takes from a bucket only the positions it has come to",
+    ),
+    Mutant(
+        "iteration-too-coarse",
+        MAP,
+        "bits = table->bits() > bits ? table->bits() : bits;",
+        "bits = table->bits();",
+        "an iteration goes on by the finest bucket on its way",
+    ),
+    # --- moving
+    Mutant(
+        "marked-before-copied",
+        MAP,
+        "if (copy_entries(from, to, home)) {",
+        "if (home.meta.fetch_or(kMoved, std::memory_order_release), copy_entries(from, to, home)) {",
+        "a bucket is marked moved when its entries are in the next table",
+    ),
+    Mutant(
+        "target-unlocked",
+        MAP,
+        "lock_both(home, target);",
+        "lock_both(home, nullptr);",
+        "only the holder of a home's lock changes its chain, also when tables shrink",
+    ),
+    Mutant(
+        "moved-bucket-written",
+        MAP,
+        "if (TP_LIKELY(!(at.meta & kMoved))) break;\n                at.home->lock.unlock();",
+        "break;\n                at.home->lock.unlock();",
+        "a moved home never changes again",
+    ),
+    Mutant(
+        "cursor-goes-round-once",
+        MAP,
+        "last |= move(*table, next, (first + i) & (table->size() - 1));",
+        "if (first + i < table->size()) last |= move(*table, next, first + i);",
+        "a bucket that could not be moved is tried again",
+        OUT_OF_MEMORY,
+    ),
+    Mutant(
+        "copies-not-taken-back",
+        MAP,
+        "if (bucket == end && i == end_slot) return;",
+        "if (end_slot >= 0) return;",
+        "a key is in one slot only, also when a move has failed halfway",
+        OUT_OF_MEMORY,
+    ),
+    Mutant(
+        "growth-given-up",
+        MAP,
+        "table->resizing.store(false, std::memory_order_release);",
+        "",
+        "a table that had no memory to grow tries again",
+        OUT_OF_MEMORY,
+    ),
+    Mutant(
+        "half-a-snapshot",
+        MAP,
+        "shot.failed = true;",
+        "",
+        "a snapshot that a writer had no memory to copy for fails",
+        OUT_OF_MEMORY,
+    ),
+    Mutant(
+        "coarser-page-not-shifted",
+        "src/core/position.hpp",
+        "std::size_t page = index >> kLineBits >> (bits - to_bits);",
+        "std::size_t page = index >> kLineBits;",
+        "what is moved into a bucket of a smaller table has its home there",
+        POSITION,
+    ),
+    Mutant(
+        "coarser-line-shifted",
+        "src/core/position.hpp",
+        "return index & ((std::size_t{1} << to_bits) - 1);",
+        "return index >> (bits - to_bits);",
+        "what is moved into a bucket of a smaller table has its home there",
+        POSITION,
+    ),
+    # --- computing
+    Mutant(
+        "wake-up-lost",
+        "src/ext/turn.cpp",
+        "if (turn->gate) PyThread_release_lock(turn->gate);",
+        "",
+        "who waits for a turn goes on when it ends",
+        "tests/maps/test_turns.py",
+    ),
+    Mutant(
+        "turn-never-given-up",
+        "src/ext/turn.cpp",
+        "    --turns_held;\n",
+        "",
+        "a thread holds a turn until it ends",
+        "tests/maps/test_turns.py",
+    ),
+    Mutant(
+        "turn-left-behind",
+        "src/ext/hash_map.cpp",
+        "if (placed_) settle(Ref::borrow(turn_->old));",
+        "",
+        "after an error the old value is back",
+        "tests/maps/test_contract_compute.py",
+    ),
+]
