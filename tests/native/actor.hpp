@@ -24,7 +24,6 @@ class Actor {
     explicit Actor(std::function<void()> step, Window hold_at = kNowhere, int nth = 1) : hold_at_(hold_at), arrivals_left_(nth) {
         threadproof::stress::hook.store(arrive);
         threadproof::wait_a_little.store(wait_a_little);
-        tell_of_waiting = tell;
         thread_ = std::thread([this, step] {
             forget_other_maps();
             mine_ = this;
@@ -65,11 +64,8 @@ class Actor {
     static void arrive(Window window) {
         if (mine_ && window == mine_->hold_at_ && --mine_->arrivals_left_ == 0) mine_->hold();
     }
-    static void tell() {
-        if (mine_) mine_->set(kWaiting);
-    }
     static void wait_a_little(unsigned round) {
-        tell();
+        if (mine_) mine_->set(kWaiting);
         threadproof::yield_or_nap(round);
     }
 

@@ -25,18 +25,12 @@ using threadproof::Word;
 #define TP_STRING(x) TP_STRING2(x)
 #define TP_STRING2(x) #x
 
-/// Told of every thread that waits for another's lock; see actor.hpp.
-inline void (*tell_of_waiting)() = nullptr;
-
 /// One byte, spins then yields: fair enough for tests, and understood by TSan.
 struct SpinMutex {
     std::atomic<std::uint8_t> locked{0};
     bool try_lock() { return locked.exchange(1, std::memory_order_acquire) == 0; }  // acquire: pairs with unlock()
     void lock() {
-        while (!try_lock()) {
-            if (tell_of_waiting) tell_of_waiting();
-            sched_yield();
-        }
+        while (!try_lock()) sched_yield();
     }
     void unlock() { locked.store(0, std::memory_order_release); }  // release: pairs with try_lock()
 };
