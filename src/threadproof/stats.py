@@ -7,6 +7,6 @@ from dataclasses import dataclass, fields
 class Stats:
     """Figures of one structure at about one moment; each kind of structure adds its own fields."""
 
-    def as_dict(self) -> dict[str, int | float | bool | str]:
+    def as_dict(self) -> dict[str, int | float | bool | str | tuple[int, ...]]:
         """The figures by name, ready for JSON."""
         return {field.name: getattr(self, field.name) for field in fields(self)}

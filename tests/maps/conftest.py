@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from tests.maps.keys import HASHES, Key
-from threadproof.maps import ConcurrentMap, HashMap, LockedMap
+from threadproof.maps import ConcurrentMap, HashMap, LockedMap, ShardedMap
 
-MAPS: list[type[LockedMap[Any, Any] | HashMap[Any, Any]]] = [LockedMap, HashMap]
+MAPS: list[type[ConcurrentMap[Any, Any]]] = [LockedMap, ShardedMap, HashMap]
 
 
 class MapMaker:

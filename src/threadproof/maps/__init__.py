@@ -3,5 +3,6 @@
 from threadproof.maps.contract import ConcurrentMap
 from threadproof.maps.hash_map import HashMap
 from threadproof.maps.locked import LockedMap
+from threadproof.maps.sharded import ShardedMap
 
-__all__ = ["ConcurrentMap", "HashMap", "LockedMap"]
+__all__ = ["ConcurrentMap", "HashMap", "LockedMap", "ShardedMap"]
