@@ -3,6 +3,7 @@
 #include "ext/hash_map.hpp"
 #include "ext/py.hpp"
 #include "ext/stress.hpp"
+#include "ext/trie.hpp"
 #include "ext/turn.hpp"
 
 using namespace threadproof;
@@ -91,10 +92,9 @@ bool first_time() {
 int execute(PyObject* module) {
     wait_a_little.store(ext::wait_detached, std::memory_order_relaxed);
     Threads::mine();  // from now on forks are noticed, also where nothing else needs the threads' slots
-    return in_main_interpreter() && first_time() && ext::add_turn(module) && add_remove(module) && ext::add_hash_map(module) && ext::add_stress(module)
-                   && follow_collections()
-               ? 0
-               : -1;
+    bool added = in_main_interpreter() && first_time() && ext::add_turn(module) && add_remove(module) && ext::add_hash_map(module)
+              && ext::add_trie(module) && ext::add_stress(module) && follow_collections();
+    return added ? 0 : -1;
 }
 
 PyModuleDef_Slot slots[] = {

@@ -3,7 +3,7 @@
 from importlib.metadata import version
 
 from threadproof._core import REMOVE, DeadlockError
-from threadproof.maps import ConcurrentMap, HashMap, LockedMap, ShardedMap
+from threadproof.maps import ConcurrentMap, HashMap, LockedMap, ShardedMap, SnapshotMap
 
-__all__ = ["REMOVE", "ConcurrentMap", "DeadlockError", "HashMap", "LockedMap", "ShardedMap"]
+__all__ = ["REMOVE", "ConcurrentMap", "DeadlockError", "HashMap", "LockedMap", "ShardedMap", "SnapshotMap"]
 __version__ = version("threadproof")

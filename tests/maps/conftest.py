@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from tests.maps.keys import HASHES, Key
-from threadproof.maps import ConcurrentMap, HashMap, LockedMap, ShardedMap
+from threadproof.maps import ConcurrentMap, HashMap, LockedMap, ShardedMap, SnapshotMap
 
-MAPS: list[type[ConcurrentMap[Any, Any]]] = [LockedMap, ShardedMap, HashMap]
+MAPS: list[type[ConcurrentMap[Any, Any]]] = [LockedMap, ShardedMap, SnapshotMap, HashMap]
 
 
 class MapMaker:

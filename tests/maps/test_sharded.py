@@ -3,7 +3,7 @@
 import sys
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -19,7 +19,7 @@ class TwoShards(ShardedMap[Any, Any]):
 
 
 def locks_of(m: ShardedMap[Any, Any]) -> Iterator[sharded.ShardLock]:
-    return iter(m._locks)  # pyright: ignore[reportPrivateUsage]
+    return (cast(sharded.ShardLock, lock) for lock in m._locks)  # pyright: ignore[reportPrivateUsage]
 
 
 def test_dense_and_sparse_ints_spread_over_all_shards() -> None:

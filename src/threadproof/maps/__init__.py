@@ -4,5 +4,16 @@ from threadproof.maps.contract import ConcurrentMap
 from threadproof.maps.hash_map import HashMap
 from threadproof.maps.locked import LockedMap
 from threadproof.maps.sharded import ShardedMap
+from threadproof.maps.snapshots import ConflictError, Diff, Snapshot, SnapshotMap, diff
 
-__all__ = ["ConcurrentMap", "HashMap", "LockedMap", "ShardedMap"]
+__all__ = [
+    "ConcurrentMap",
+    "ConflictError",
+    "Diff",
+    "HashMap",
+    "LockedMap",
+    "ShardedMap",
+    "Snapshot",
+    "SnapshotMap",
+    "diff",
+]

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import monotonic
 from types import MappingProxyType
-from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, Self, TypeAlias, TypeVar
 
 from threadproof._core import DeadlockError, RemoveType, Turn
 from threadproof.maps.contract import MISSING, ConcurrentMap, Missing
@@ -20,12 +20,13 @@ PLAIN_NUMBERS = (int, float)  # adding these runs no code but Python's own
 class Computation(Generic[K, V]):
     """A function deciding a key's value: the turn that others wait for, and what it comes to."""
 
-    __slots__ = ("hash", "outcome", "turn")
+    __slots__ = ("hash", "home", "outcome", "turn")
 
     outcome: V | Missing
 
-    def __init__(self, key: K) -> None:
+    def __init__(self, key: K, home: object) -> None:
         self.hash = 0  # that of its entry, once it has one
+        self.home = home  # of its map; elsewhere, in a copy made meanwhile, it means nothing
         self.turn = Turn(key)
 
 
@@ -60,7 +61,15 @@ class ChainedMap(ConcurrentMap[K, V]):
     a value or a computation; 4. the length is the number of entries with a value.
     """
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ("__weakref__", "_home")
+
+    _home: object  # which map this is, for its computations
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """An empty map; `__init__` fills it."""
+        self = super().__new__(cls)
+        self._home = object()
+        return self
 
     @abstractmethod
     def _chain(self, code: int) -> Chain[K, V]:
@@ -87,15 +96,17 @@ class ChainedMap(ConcurrentMap[K, V]):
     def _look(self, key: K) -> Spot[K, V]:
         code = hash(key)
         chain = self._chain(code)
-        for entry in chain:
-            if entry.key is key or entry.key == key:
-                return Spot(chain, entry)
-        return Spot(chain, Entry(code, key, MISSING))
+        return Spot(chain, entry_at(chain, code, key))
 
     def _replace(self, spot: Spot[K, V], new: Entry[K, V]) -> bool:
         """Put `new` where the entry looked at is; False, and nothing is done, if the chain has changed."""
         growth = (new.value is not MISSING) - (spot.entry.value is not MISSING)
         return self._put(new.hash, spot.chain, _chain_with(spot, new), growth)
+
+    def _running(self, entry: Entry[K, V]) -> Computation[K, V] | None:
+        """The computation at this entry that writers wait for."""
+        computation = entry.computation
+        return computation if computation is not None and computation.home is self._home else None
 
     # One key
 
@@ -141,8 +152,8 @@ class ChainedMap(ConcurrentMap[K, V]):
     def _store(self, spot: Spot[K, V], value: V | Missing) -> bool:
         """Store or remove the value; False, perhaps after waiting for a computation there: look again."""
         entry = spot.entry
-        if entry.computation is not None:
-            entry.computation.turn.wait()
+        if (running := self._running(entry)) is not None:
+            running.turn.wait()
             return False
         return self._replace(spot, Entry(entry.hash, entry.key, value))
 
@@ -152,7 +163,7 @@ class ChainedMap(ConcurrentMap[K, V]):
         self, key: K, step: Callable[[V | Missing], V | RemoveType], timeout: float | None
     ) -> V | Missing:
         deadline = None if timeout is None else monotonic() + timeout
-        computation = Computation[K, V](key)
+        computation = Computation[K, V](key, self._home)
         try:
             self._begin(key, computation, deadline)
             new = step(computation.outcome)
@@ -168,8 +179,8 @@ class ChainedMap(ConcurrentMap[K, V]):
             spot = self._look(key)
             entry = spot.entry
             computation.hash, computation.outcome = entry.hash, entry.value
-            if entry.computation is not None:
-                entry.computation.turn.wait(None if deadline is None else max(0, deadline - monotonic()))
+            if (running := self._running(entry)) is not None:
+                running.turn.wait(None if deadline is None else max(0, deadline - monotonic()))
             elif self._replace(spot, entry._replace(computation=computation)):
                 return
 
@@ -193,22 +204,38 @@ class ChainedMap(ConcurrentMap[K, V]):
 
     def popitem(self) -> tuple[K, V]:
         while True:
-            spot = _idle_first([self._some_chain()])
-            if spot is None or spot.entry.computation is not None:
-                spot = _idle_first(self._all_chains())
+            spot = self._idle_first([self._some_chain()])
+            if spot is None or self._running(spot.entry) is not None:
+                spot = self._idle_first(self._all_chains())
             if spot is None:
                 raise KeyError(f"{type(self).__name__}.popitem(): the map is empty")
             if self._store(spot, MISSING):
                 return spot.entry.key, spot.entry.value  # type: ignore[return-value]  # not MISSING, see _idle_first
 
+    def _idle_first(self, chains: Iterable[Chain[K, V]]) -> Spot[K, V] | None:
+        """Some entry with a value; one that is not being computed, if there is one."""
+        spots = [Spot(chain, entry) for chain in chains for entry in chain if entry.value is not MISSING]
+        return min(spots, key=lambda spot: self._running(spot.entry) is not None, default=None)
+
     def clear(self) -> None:
         self._take_all(lambda chains: None)
 
     def drain(self) -> dict[K, V]:
-        return dict(_outcomes(self._take_all(self._refuse_computations)))
+        return dict(self._outcomes(self._take_all(self._refuse_computations)))
+
+    def _outcomes(self, chains: Iterable[Chain[K, V]]) -> Iterator[tuple[K, V]]:
+        """The entries, with the values that running computations come to."""
+        for chain in chains:
+            for entry in chain:
+                value = entry.value
+                if (running := self._running(entry)) is not None:
+                    running.turn.wait()
+                    value = running.outcome
+                if value is not MISSING:
+                    yield entry.key, value
 
     def _refuse_computations(self, chains: Iterable[Chain[K, V]]) -> None:
-        if Turn.held() and any(entry.computation for chain in chains for entry in chain):
+        if Turn.held() and any(self._running(entry) for chain in chains for entry in chain):
             raise DeadlockError(
                 f"{type(self).__name__}.drain() inside a computation could wait for itself, as this map "
                 "has computations running; drain after fn has returned"
@@ -238,19 +265,14 @@ def _chain_with(spot: Spot[K, V], new: Entry[K, V]) -> Chain[K, V]:
     return chain[:place] + kept + chain[place + 1 :]
 
 
-def _idle_first(chains: Iterable[Chain[K, V]]) -> Spot[K, V] | None:
-    """Some entry with a value; one that is not being computed, if there is one."""
-    spots = [Spot(chain, entry) for chain in chains for entry in chain if entry.value is not MISSING]
-    return min(spots, key=lambda spot: spot.entry.computation is not None, default=None)
+def entry_at(chain: Chain[K, V], code: int, key: K) -> Entry[K, V]:
+    """The entry of a key whose hash is that of the chain; one with no value if the chain has none."""
+    for entry in chain:
+        if entry.key is key or entry.key == key:
+            return entry
+    return Entry(code, key, MISSING)
 
 
-def _outcomes(chains: Iterable[Chain[K, V]]) -> Iterator[tuple[K, V]]:
-    """The entries, with the values that running computations come to."""
-    for chain in chains:
-        for entry in chain:
-            value = entry.value
-            if entry.computation is not None:
-                entry.computation.turn.wait()
-                value = entry.computation.outcome
-            if value is not MISSING:
-                yield entry.key, value
+def size_of(chain: Chain[K, V]) -> int:
+    """How many values there are."""
+    return sum(entry.value is not MISSING for entry in chain)

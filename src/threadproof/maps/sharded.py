@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from threading import RLock
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 from threadproof._core import DeadlockError
 from threadproof.maps.tables import TabledMap
@@ -74,7 +74,6 @@ class ShardedMap(TabledMap[K, V]):
 
     __slots__ = ()
 
-    _locks: tuple[ShardLock, ...]
     shards: ClassVar[int] = 64  # far more than threads that run at once, so that two seldom meet
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -92,7 +91,7 @@ class ShardedMap(TabledMap[K, V]):
     def stats(self) -> ShardedMapStats:
         with self._all_locks():
             sizes = tuple(table.size for table in self._tables)
-            contended = sum(lock.contended for lock in self._locks)
+            contended = sum(cast(ShardLock, lock).contended for lock in self._locks)
             taken = sum(map(sys.getsizeof, self._tables))
         size = sum(sizes)
         imbalance = max(sizes) * len(sizes) / size if size else 1.0

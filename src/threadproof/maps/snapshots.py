@@ -1,0 +1,275 @@
+"""SnapshotMap: every version of it can be kept, at the price of a reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, ValuesView
+from contextlib import contextmanager
+from dataclasses import dataclass
+from reprlib import recursive_repr
+from typing import Any, Final, Generic, NoReturn, Self, TypeVar, cast
+
+from threadproof._core import Trie, TrieVersion, Turn
+from threadproof.maps.chains import Chain, ChainedMap, Entry, entries_of, entry_at, size_of
+from threadproof.maps.contract import MISSING, ConcurrentMap, Items, Values, identical_or_equal
+from threadproof.stats import Stats
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class ConflictError(RuntimeError):
+    """A transaction wanted to change what another thread has changed since it began; nothing has changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotMapStats(Stats):
+    """How big a SnapshotMap is, and how often its writers got in each other's way."""
+
+    size: int
+    bytes: int  # of the trie's nodes, also those that snapshots share, without keys and values
+    retries: int  # times a writer was overtaken by another and made its new version again
+
+
+class Snapshot(Mapping[K, V]):
+    """A map as it was at one instant, for good. Taking it copies nothing, and it shares what has not changed.
+
+    It keeps every key and value it has alive. Its hash is that of its entries, if they have hashes; the first
+    call of `hash` takes time proportional to the size, as do comparing and showing it.
+    """
+
+    __slots__ = ("__weakref__", "_hash", "_version")
+
+    _hash: int
+    _version: TrieVersion[Chain[K, V]]
+
+    def __init__(self, other: Mapping[K, V] | Iterable[tuple[K, V]] = (), /, **kwargs: V) -> None:
+        """A snapshot of what a mapping, or pairs, and keyword arguments have now."""
+        self._version = SnapshotMap(other, **kwargs)._trie.version()
+
+    @classmethod
+    def _of(cls, version: TrieVersion[Chain[K, V]]) -> Self:
+        self = cls.__new__(cls)
+        self._version = version
+        return self
+
+    def __getitem__(self, key: K, /) -> V:
+        """The value of `key`; KeyError where there is none."""
+        code = hash(key)
+        value = entry_at(self._version.get(code), code, key).value
+        if value is MISSING:
+            raise KeyError(key)
+        return value
+
+    def __len__(self) -> int:
+        """How many keys there are."""
+        return len(self._version)
+
+    def __iter__(self) -> Iterator[K]:
+        """The keys, in no particular order."""
+        return (key for key, _ in self._entries())
+
+    def items(self) -> ItemsView[K, V]:
+        """The pairs (key, value)."""
+        return Items(cast(ConcurrentMap[K, V], self))
+
+    def values(self) -> ValuesView[V]:
+        """The values."""
+        return Values(cast(ConcurrentMap[K, V], self))
+
+    def _entries(self) -> Iterator[tuple[K, V]]:
+        return entries_of(self._version.chains())
+
+    def __eq__(self, other: object, /) -> bool:
+        """Whether the other mapping has equal entries."""
+        if isinstance(other, Snapshot) and other._version is self._version:
+            return True
+        return Mapping.__eq__(self, other)
+
+    def __hash__(self) -> int:
+        """The hash of the set of pairs; TypeError if a value has none."""
+        if not hasattr(self, "_hash"):
+            self._hash = hash(frozenset(self.items()))
+        return self._hash
+
+    @recursive_repr("{...}")
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({dict(self.items())!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (dict(self.items()),)
+
+
+class SnapshotMap(ChainedMap[K, V]):
+    """A map whose `snapshot`, `clear` and copies by `SnapshotMap(m)` take the same time at any size.
+
+    It keeps the contract as LockedMap does (see ChainedMap), but its chains are in a persistent trie behind
+    an atomic reference. Reads and `len` take no lock. A writer makes a new version, which shares all but a
+    few nodes with the one before, and puts it in its place; if another writer was faster, it makes it again,
+    so some writer always gets on. Nobody waits for anybody but for computations.
+
+    `snapshot` is one atomic read, and keeps what it has alive as long as it lives. Iteration is over a
+    snapshot. What `clear` removed and nobody keeps is freed in the same call, after the step.
+    """
+
+    __slots__ = ("_trie",)
+
+    _trie: Trie[Chain[K, V]]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """An empty map; `__init__` fills it."""
+        self = super().__new__(cls)
+        self._trie = Trie()
+        return self
+
+    def __init__(self, other: Mapping[K, V] | Iterable[tuple[K, V]] = (), /, **kwargs: V) -> None:
+        """Start with the entries of a mapping, or of pairs, and of keyword arguments, as dict does.
+
+        A Snapshot or another SnapshotMap is not copied: both share it from then on, until they change.
+        """
+        if isinstance(other, SnapshotMap):
+            other = other.snapshot()
+        if isinstance(other, Snapshot) and self._adopt(cast(Snapshot[K, V], other)):
+            other = ()
+        super().__init__(other, **kwargs)
+
+    def _adopt(self, snapshot: Snapshot[K, V]) -> bool:
+        """Become what the snapshot is, if nothing is here yet."""
+        base = self._trie.version()
+        return not base.first() and self._trie.publish(base, snapshot._version)
+
+    # Where chains are
+
+    def _chain(self, code: int) -> Chain[K, V]:
+        return self._trie.get(code)
+
+    def _put(self, code: int, seen: Chain[K, V], new: Chain[K, V], growth: int) -> bool:
+        return self._trie.replace(code, seen, new, growth)
+
+    def _all_chains(self) -> Iterable[Chain[K, V]]:
+        return self._trie.version().chains()
+
+    def _some_chain(self) -> Chain[K, V]:
+        return self._trie.version().first()
+
+    def _take_all(self, refuse: Callable[[Iterable[Chain[K, V]]], None]) -> Iterable[Chain[K, V]]:
+        while Turn.held():  # only then something may be refused, and has to be looked for
+            version = self._trie.version()
+            refuse(version.chains())
+            if self._trie.publish(version, EMPTY):
+                return version.chains()
+        return self._trie.clear().chains()
+
+    # The whole map
+
+    def __len__(self) -> int:
+        return len(self._trie)
+
+    def clear(self) -> None:
+        self._trie.clear()
+
+    def snapshot(self) -> Snapshot[K, V]:
+        """The map at this instant, for good: one atomic read at any size. Waits for nobody."""
+        return Snapshot._of(self._trie.version())
+
+    def stats(self) -> SnapshotMapStats:
+        return SnapshotMapStats(len(self), self._trie.bytes(), self._trie.retries())
+
+    def check(self) -> None:
+        self._trie.check()
+        super().check()
+
+    # Transactions
+
+    @contextmanager
+    def transaction(self) -> Iterator[SnapshotMap[K, V]]:
+        """Change many keys in one atomic step, or none: `with m.transaction() as t:`.
+
+        `t` is a SnapshotMap that begins as a snapshot of `m`; the block changes it, and nobody sees that.
+        When the block ends, all its changes become visible at once. If it raises, nothing has changed.
+
+        At the end nothing is waited for. If a key that the block has changed was changed in `m` meanwhile,
+        or a computation is running there, ConflictError is raised and nothing has changed: run the block
+        again. Keys with one hash count as one. What the block only read is not compared, so say `t[k] = t[k]`
+        for what must still be so at the end.
+        """
+        base = self._trie.version()
+        changed: SnapshotMap[K, V] = SnapshotMap(Snapshot._of(base))
+        yield changed
+        self._publish(base, changed._trie.version())
+
+    def _publish(self, base: TrieVersion[Chain[K, V]], wanted: TrieVersion[Chain[K, V]]) -> None:
+        """Bring the changes from `base` to `wanted` into the newest version."""
+        changes = [(seen, new) for seen, new in base.differences(wanted) if not _same_entries(seen, new)]
+        for seen, new in changes:
+            self._refuse_running(seen, new)
+        while True:
+            newest = self._trie.version()
+            merged = wanted if newest is base else self._merged(newest, changes)
+            if self._trie.publish(newest, merged):
+                return
+
+    def _merged(
+        self, version: TrieVersion[Chain[K, V]], changes: list[tuple[Chain[K, V], Chain[K, V]]]
+    ) -> TrieVersion[Chain[K, V]]:
+        for seen, new in changes:
+            code = (seen or new)[0].hash
+            if version.get(code) is not seen:
+                self._refuse(seen or new, "was changed in the map meanwhile")
+            version = version.changed(code, new, size_of(new) - size_of(seen))
+        return version
+
+    def _refuse_running(self, seen: Chain[K, V], new: Chain[K, V]) -> None:
+        kept = {id(entry) for entry in new}
+        for entry in seen:
+            if self._running(entry) is not None and id(entry) not in kept:
+                self._refuse((entry,), "is being computed in the map")
+
+    def _refuse(self, chain: Chain[K, V], what: str) -> NoReturn:
+        keys = ", ".join(repr(entry.key) for entry in chain)
+        raise ConflictError(
+            f"{type(self).__name__}.transaction() changed key {keys}, which {what}; nothing of it is done, "
+            "so run the block again"
+        )
+
+
+EMPTY: Final[TrieVersion[Any]] = Trie[Any]().version()
+
+
+def _same_entries(a: Chain[K, V], b: Chain[K, V]) -> bool:
+    return len(a) == len(b) and all(map(lambda one, other: one is other, a, b))
+
+
+@dataclass(frozen=True, slots=True)
+class Diff(Generic[K, V]):
+    """What leads from one snapshot to another."""
+
+    added: dict[K, V]
+    removed: dict[K, V]
+    changed: dict[K, tuple[V, V]]  # from, to
+
+
+def diff(before: Snapshot[K, V], after: Snapshot[K, V]) -> Diff[K, V]:
+    """What was added, removed and changed between two snapshots of one map, or of maps made from each other.
+
+    Takes time proportional to the number of writes between them, for what they share is not looked at.
+    Values that are equal have not changed.
+    """
+    result: Diff[K, V] = Diff({}, {}, {})
+    for here, there in before._version.differences(after._version):
+        for entry in here:
+            _note(result, entry.key, entry, entry_at(there, entry.hash, entry.key))
+        for entry in there:
+            old = entry_at(here, entry.hash, entry.key)
+            if old not in here:
+                _note(result, entry.key, old, entry)
+    return result
+
+
+def _note(result: Diff[K, V], key: K, old: Entry[K, V], new: Entry[K, V]) -> None:
+    if old.value is MISSING:
+        if new.value is not MISSING:
+            result.added[key] = new.value
+    elif new.value is MISSING:
+        result.removed[key] = old.value
+    elif not identical_or_equal(old.value, new.value):
+        result.changed[key] = old.value, new.value
