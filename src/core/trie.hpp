@@ -224,6 +224,7 @@ class Trie {
             if (!root_.compare_exchange_strong(expected, next.word(), std::memory_order_acq_rel, std::memory_order_relaxed)) return false;
             next.give();
             Policy::drop(expected);  // the cell's share
+            Reclaimer::poll();
             return true;
         }
 

@@ -39,11 +39,8 @@ struct NodePolicy {
 
     /// The slots are for the caller to fill before anything else happens: the collector may come right after.
     static Node* make_node(unsigned slots) {
-        Node* node = PyObject_GC_NewVar(Node, node_type, slots);
-        if (!node) {
-            PyErr_Clear();
-            throw std::bad_alloc();
-        }
+        Node* node = stress::starve() ? nullptr : PyObject_GC_NewVar(Node, node_type, slots);
+        if (!node) throw std::bad_alloc();
         new (static_cast<TrieFields*>(node)) TrieFields{};
         PyObject_GC_Track(node);
         return node;
@@ -145,7 +142,8 @@ void node_dealloc(PyObject* self) {
     for (unsigned i = 0; i < node->count(); ++i) NodePolicy::drop(node->slots()[i].word);
     if constexpr (kThreads) {
         Threads::mine();  // who has never pinned would take another's pins for its own, and think itself alone
-        Reclaimer::retire(Retired{NodePolicy::word(node), free_node});
+        std::size_t bytes = static_cast<std::size_t>(NodePolicy::bytes_of(node->count()));
+        Reclaimer::retire(Retired{NodePolicy::word(node), free_node}, bytes);
     } else {
         free_node(NodePolicy::word(node));
     }

@@ -51,7 +51,7 @@ struct NodePolicy {
         for (unsigned i = 0; i < last->count(); ++i) drop(last->slots()[i].word);
         nodes_living.fetch_sub(1);
         Threads::mine();
-        Reclaimer::retire(Retired{word, [](Word dead) { std::free(node(dead)); }});
+        Reclaimer::retire(Retired{word, [](Word dead) { std::free(node(dead)); }}, static_cast<std::size_t>(bytes_of(last->count())));
     }
 };
 
