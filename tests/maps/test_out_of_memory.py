@@ -20,7 +20,7 @@ import pytest
 
 from tests.maps.keys import HASHES, Key
 from tests.maps.operations import READS, REMOVALS, REPLACEMENTS, STORES, Map
-from threadproof import HashMap, _core
+from threadproof import HashMap, SnapshotMap, _core
 
 stress_fail_allocations: Any = getattr(_core, "stress_fail_allocations", None)
 testcapi: Any = importlib.import_module("_testcapi") if importlib.util.find_spec("_testcapi") else None
@@ -119,16 +119,21 @@ def without_python_memory(allocations: int, call: Callable[[], object]) -> bool:
     return allocations < 40  # more than any of these calls asks for
 
 
-def filled(keys: list[Key], value: object) -> HashMap[Key, Any]:
-    m: HashMap[Key, Any] = HashMap()
+Kind = type[HashMap[Key, Any] | SnapshotMap[Key, Any]]
+
+
+def filled(kind: Kind, keys: list[Key], value: object) -> HashMap[Key, Any] | SnapshotMap[Key, Any]:
+    m = kind()
     for key in keys:
         m[key] = value
     return m
 
 
-def outcomes(call: Call, keys: list[Key], target: Key, old: float, new: float) -> list[dict[Key, Any]]:
+def outcomes(
+    kind: Kind, call: Call, keys: list[Key], target: Key, old: float, new: float
+) -> list[dict[Key, Any]]:
     """What the map may hold after the call: what it held, or what the call makes of it."""
-    m = filled(keys, old)
+    m = filled(kind, keys, old)
     before = dict(m)
     with suppress(KeyError):
         call(m, target, old, new)
@@ -140,17 +145,17 @@ def references(things: list[object]) -> list[int]:
 
 
 def check_every_allocation(
-    call: Call, make_key: Callable[[int], Key], shortage: Shortage, present: bool
+    kind: Kind, call: Call, make_key: Callable[[int], Key], shortage: Shortage, present: bool
 ) -> None:
     keys = [make_key(number) for number in range(SIZE)]
     target = keys[3] if present else make_key(SIZE)
     old, new = float("1.25"), float("2.25")
-    allowed = outcomes(call, keys, target, old, new)
+    allowed = outcomes(kind, call, keys, target, old, new)
     things = [*keys, target, old, new]
     held = references(things)
     allocations, short = 0, True
     while short:
-        m = filled(keys, old)
+        m = filled(kind, keys, old)
         short = shortage(allocations, partial(call, m, target, old, new))
         m.check()
         if call is ON_THE_MAP["popitem"]:
@@ -174,11 +179,14 @@ def make_key(request: pytest.FixtureRequest) -> Callable[[int], Key]:
 
 @pytest.mark.skipif(stress_fail_allocations is None, reason="only the stress build can fail allocations")
 @pytest.mark.parametrize("present", [True, False], ids=["present", "absent"])
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [*((HashMap, name) for name in EVERY), *((SnapshotMap, name) for name in EVERY if name != "reserve")],
+)
 def test_in_the_stress_build_a_call_without_native_memory_is_whole_or_has_done_nothing(
-    name: str, make_key: Callable[[int], Key], present: bool
+    kind: Kind, name: str, make_key: Callable[[int], Key], present: bool
 ) -> None:
-    check_every_allocation(EVERY[name], make_key, without_native_memory, present)
+    check_every_allocation(kind, EVERY[name], make_key, without_native_memory, present)
 
 
 @pytest.mark.skipif(testcapi is None, reason="this Python comes without _testcapi")
@@ -188,4 +196,4 @@ def test_in_the_stress_build_a_call_without_native_memory_is_whole_or_has_done_n
 def test_where_testcapi_and_a_gil_are_a_call_without_python_memory_is_whole_or_has_done_nothing(
     name: str, present: bool
 ) -> None:
-    check_every_allocation(DIRECT[name], Key, without_python_memory, present)
+    check_every_allocation(HashMap, DIRECT[name], Key, without_python_memory, present)

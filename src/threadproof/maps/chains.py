@@ -26,7 +26,7 @@ class Computation(Generic[K, V]):
 
     def __init__(self, key: K, home: object) -> None:
         self.hash = 0  # that of its entry, once it has one
-        self.home = home  # of its map; elsewhere, in a copy made meanwhile, it means nothing
+        self.home: object = home  # its map's; in another, a copy made meanwhile, it means nothing
         self.turn = Turn(key)
 
 
@@ -170,8 +170,7 @@ class ChainedMap(ConcurrentMap[K, V]):
             computation.outcome = MISSING if isinstance(new, RemoveType) else new
             return computation.outcome
         finally:
-            self._finish(computation)
-            computation.turn.end()
+            self._end(computation)
 
     def _begin(self, key: K, computation: Computation[K, V], deadline: float | None) -> None:
         """Put the computation at the key, once no other is there; so far its outcome is the old value."""
@@ -183,6 +182,16 @@ class ChainedMap(ConcurrentMap[K, V]):
                 running.turn.wait(None if deadline is None else max(0, deadline - monotonic()))
             elif self._replace(spot, entry._replace(computation=computation)):
                 return
+
+    def _end(self, computation: Computation[K, V]) -> None:
+        """Store the outcome; where even that fails, for want of memory, the old value stays and is free."""
+        try:
+            self._finish(computation)
+        except BaseException:
+            computation.home = None
+            raise
+        finally:
+            computation.turn.end()
 
     def _finish(self, computation: Computation[K, V]) -> None:
         """Put the outcome into the entry that has the computation. There is none after clear or drain."""
