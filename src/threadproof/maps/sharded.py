@@ -15,7 +15,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 GOLDEN = 0x9E3779B97F4A7C15  # 2**64 / the golden ratio: multiples of it spread evenly (Knuth, TAOCP 3, 6.4)
-PATIENCE = 1.0  # seconds; locks are held for microseconds, so who waits that long waits for himself
+PATIENCE = 10.0  # seconds; locks are held for microseconds, so who waits that long waits for himself
 
 
 @dataclass(frozen=True, slots=True)
