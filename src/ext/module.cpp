@@ -1,7 +1,9 @@
 /// threadproof._core: the list of what the native extension exports.
 
+#include "ext/atomics.hpp"
 #include "ext/hash_map.hpp"
 #include "ext/py.hpp"
+#include "ext/rw_lock.hpp"
 #include "ext/stress.hpp"
 #include "ext/trie.hpp"
 #include "ext/turn.hpp"
@@ -92,9 +94,10 @@ bool first_time() {
 int execute(PyObject* module) {
     wait_a_little.store(ext::wait_detached, std::memory_order_relaxed);
     Threads::mine();  // from now on forks are noticed, also where nothing else needs the threads' slots
-    bool added = in_main_interpreter() && first_time() && ext::add_turn(module) && add_remove(module) && ext::add_hash_map(module)
-              && ext::add_trie(module) && ext::add_stress(module) && follow_collections();
-    return added ? 0 : -1;
+    bool done = in_main_interpreter() && first_time() && ext::add_turn(module) && add_remove(module) && ext::add_hash_map(module)
+             && ext::add_trie(module) && ext::add_atomics(module) && ext::add_rw_lock(module) && ext::add_stress(module)
+             && follow_collections();
+    return done ? 0 : -1;
 }
 
 PyModuleDef_Slot slots[] = {

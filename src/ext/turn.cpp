@@ -246,19 +246,23 @@ std::int64_t Deadline::microseconds_left() const {
     return std::max<std::int64_t>(0, (nanoseconds_ - monotonic_nanoseconds()) / 1000);
 }
 
+GateWait wait_at_gate(PyThread_type_lock gate, const Deadline& deadline) {
+    for (;;) {
+        PyLockStatus status = pass(gate, deadline.never() ? -1 : deadline.microseconds_left());
+        if (status == PY_LOCK_ACQUIRED) return GateWait::kOpen;
+        if (status == PY_LOCK_FAILURE) return GateWait::kTimeout;
+        if (Py_MakePendingCalls() < 0 || PyErr_CheckSignals() < 0) return GateWait::kRaised;
+    }
+}
+
 void wait_for_turn(TurnObject* turn, const Deadline& deadline) {
     unsigned long thread = PyThread_get_thread_ident();
     PyThread_type_lock gate = join_graph(turn, thread);
     if (!gate) return;
-    PyLockStatus status;
-    bool raised = false;
-    do {
-        status = pass(gate, deadline.never() ? -1 : deadline.microseconds_left());
-        if (status == PY_LOCK_INTR) raised = Py_MakePendingCalls() < 0 || PyErr_CheckSignals() < 0;
-    } while (status == PY_LOCK_INTR && !raised);
+    GateWait waited = wait_at_gate(gate, deadline);
     leave_graph(thread);
-    if (raised) throw PythonError{};
-    if (status == PY_LOCK_ACQUIRED) return;
+    if (waited == GateWait::kRaised) throw PythonError{};
+    if (waited == GateWait::kOpen) return;
     PyErr_Format(PyExc_TimeoutError, "the computation running at key %R took longer than the timeout", turn->key);
     throw PythonError{};
 }

@@ -58,6 +58,12 @@ class Deadline {
     std::int64_t nanoseconds_ = 0;
 };
 
+/// How a wait ended: a signal handler may have raised an exception.
+enum class GateWait { kOpen, kTimeout, kRaised };
+
+/// Waits until somebody releases the lock, and leaves it open, letting go of the interpreter meanwhile.
+GateWait wait_at_gate(PyThread_type_lock gate, const Deadline& deadline);
+
 /// Waits until the turn has ended. Throws with TimeoutError, DeadlockError or what a signal handler raised.
 void wait_for_turn(TurnObject* turn, const Deadline& deadline);
 

@@ -6,10 +6,9 @@
 
 #include <atomic>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <mutex>
 
+#include "check.hpp"
 #include "core/hash_map.hpp"
 
 namespace cells {
@@ -17,13 +16,6 @@ namespace cells {
 using threadproof::Match;
 using threadproof::Word;
 
-[[noreturn]] inline void fail(const char* what) {
-    std::fprintf(stderr, "FAILED: %s\n", what);
-    std::abort();
-}
-#define CHECK(condition) ((condition) ? (void)0 : cells::fail(#condition " at " __FILE__ ":" TP_STRING(__LINE__)))
-#define TP_STRING(x) TP_STRING2(x)
-#define TP_STRING2(x) #x
 
 /// One byte, spins then yields: fair enough for tests, and understood by TSan.
 struct SpinMutex {

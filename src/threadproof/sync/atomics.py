@@ -1,0 +1,22 @@
+"""The atomics are native; here is what they say of themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from threadproof._core import AtomicFlag, AtomicFloat, AtomicInt, AtomicIntArray, AtomicReference
+from threadproof.stats import Stats
+
+__all__ = ["AtomicFlag", "AtomicFloat", "AtomicInt", "AtomicIntArray", "AtomicReference", "AtomicStats"]
+
+LoadOrder = Literal["relaxed", "acquire", "seq_cst"]
+StoreOrder = Literal["relaxed", "release", "seq_cst"]
+Order = Literal["relaxed", "acquire", "release", "acq_rel", "seq_cst"]
+
+
+@dataclass(frozen=True, slots=True)
+class AtomicStats(Stats):
+    """How contended an atomic is. Nobody ever waits for an atomic, but a step may have to begin again."""
+
+    contended: int  # times a step began again because another thread's had come in between

@@ -1,0 +1,208 @@
+"""Once, once and Lazy: things that are done exactly once, however many threads ask for them at once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from functools import update_wrapper
+from time import monotonic
+from typing import Final, Generic, TypeVar
+
+from threadproof._core import AtomicInt, AtomicReference, Turn
+from threadproof.stats import Stats
+
+T = TypeVar("T")
+
+
+class Missing(Enum):
+    """The type of MISSING, which stands for a result that is not there, as None may be one."""
+
+    MISSING = "missing"
+
+
+MISSING: Final = Missing.MISSING
+
+
+@dataclass(frozen=True, slots=True)
+class OnceStats(Stats):
+    """Whether it is done, and what it took."""
+
+    done: bool
+    runs: int  # times a function began; all but the last failed
+    waits: int  # times a thread found another one at it
+
+
+class Attempt(Generic[T]):
+    """One run of a function: the turn others wait for, and the outcome: a result, an error, or neither."""
+
+    __slots__ = ("error", "result", "turn")
+
+    result: T | Missing
+    error: Exception | None
+
+    def __init__(self, owner: object) -> None:
+        self.result = MISSING
+        self.error = None
+        self.turn = Turn(owner)
+
+
+class Once(Generic[T]):
+    """A thing that is done exactly once.
+
+    The first `run` to come calls its function; those that come meanwhile wait for it, and all later ones have
+    the result without waiting. `fn` runs holding no lock.
+
+    If `fn` raises an Exception, that reaches its caller and everyone who waits for it then; it is not kept,
+    and the next `run` tries again. What is meant for one thread, such as KeyboardInterrupt, reaches only the
+    caller, and one of those who wait tries instead. DeadlockError for a function that runs its own Once, and
+    for threads whose functions wait for each other.
+
+    In the child of a fork, what was done stays done, and what another thread was doing begins anew.
+    """
+
+    __slots__ = ("__weakref__", "_attempt", "_runs", "_waits", "name")
+
+    def __init__(self, name: str = "") -> None:
+        """Errors show the name."""
+        self.name = name
+        self._attempt = AtomicReference[Attempt[T] | None](None)
+        self._runs = 0  # written by the thread whose attempt is in place, and so by one at a time
+        self._waits = AtomicInt()
+
+    def run(self, fn: Callable[[], T], timeout: float | None = None) -> T:
+        """The result of the one function: of `fn`, if nobody's was done before.
+
+        May wait for another thread's function; TimeoutError if it takes longer than `timeout` seconds.
+        """
+        attempt = self._attempt.load()
+        if attempt is not None and attempt.result is not MISSING:
+            return attempt.result
+        return self._run(fn, None if timeout is None else monotonic() + timeout)
+
+    @property
+    def done(self) -> bool:
+        """Whether there is a result."""
+        attempt = self._attempt.load()
+        return attempt is not None and attempt.result is not MISSING
+
+    def stats(self) -> OnceStats:
+        """Whether it is done, and how often functions were called and waited for."""
+        return OnceStats(self.done, self._runs, self._waits.load())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+    def _run(self, fn: Callable[[], T], deadline: float | None) -> T:
+        while True:
+            seen = self._attempt.load()
+            result = self._begin(fn) if seen is None else self._wait(seen, deadline)
+            if result is not MISSING:
+                return result
+
+    def _begin(self, fn: Callable[[], T]) -> T | Missing:
+        """The result of fn; MISSING, and fn is not called, if another thread has begun."""
+        mine = Attempt[T](self)
+        try:
+            if self._attempt.compare_exchange(None, mine):
+                self._runs += 1
+                mine.result = fn()
+            return mine.result
+        except Exception as error:
+            mine.error = error
+            raise
+        finally:
+            if mine.result is MISSING:
+                self._attempt.compare_exchange(mine, None)
+            mine.turn.end()
+
+    def _wait(self, attempt: Attempt[T], deadline: float | None) -> T | Missing:
+        """What the attempt comes to; MISSING if it was cut short, or died with its thread in a fork."""
+        if attempt.result is MISSING:
+            self._waits.fetch_add()
+            attempt.turn.wait(None if deadline is None else max(0, deadline - monotonic()))
+        if attempt.error is not None:
+            raise attempt.error
+        if attempt.result is MISSING:
+            self._attempt.compare_exchange(attempt, None)
+        return attempt.result
+
+
+class OnceFunction(Generic[T]):
+    """A function without parameters that runs once; see `once`."""
+
+    def __init__(self, fn: Callable[[], T]) -> None:
+        update_wrapper(self, fn)
+        self._fn = fn
+        self._once = Once[T](_name_of(fn))
+
+    def __call__(self) -> T:
+        """The result of the one run; waits for it if another thread is at it. See `Once.run`."""
+        return self._once.run(self._fn)
+
+    @property
+    def done(self) -> bool:
+        """Whether there is a result."""
+        return self._once.done
+
+    def stats(self) -> OnceStats:
+        """Whether it is done, and how often the function was called and waited for."""
+        return self._once.stats()
+
+
+def once(fn: Callable[[], T]) -> OnceFunction[T]:
+    """Let a function run once, at the first call; every other call returns the same result.
+
+    Waiting, exceptions, recursion and forks are as `Once` has them: a call that raises does not count.
+    """
+    if inspect.iscoroutinefunction(fn):
+        raise TypeError(
+            f"once() wants a function, and {_name_of(fn)} is async: a coroutine ends for one awaiter"
+        )
+    needed = [name for name, each in inspect.signature(fn).parameters.items() if _is_needed(each)]
+    if needed:
+        raise TypeError(
+            f"once() wants a function without parameters, and {_name_of(fn)} needs {', '.join(needed)}; "
+            "for one result per argument, use compute_if_absent() of a map"
+        )
+    return OnceFunction(fn)
+
+
+class Lazy(Generic[T]):
+    """A value that is made when it is first asked for, once.
+
+    Waiting, exceptions, recursion and forks are as `Once` has them: a function that raises is tried again.
+    """
+
+    __slots__ = ("__weakref__", "_fn", "_once")
+
+    def __init__(self, fn: Callable[[], T]) -> None:
+        """The value will be `fn()`."""
+        self._fn = fn
+        self._once = Once[T](_name_of(fn))
+
+    def get(self, timeout: float | None = None) -> T:
+        """The value. The first call makes it; those that come meanwhile wait, at most `timeout` seconds."""
+        return self._once.run(self._fn, timeout)
+
+    @property
+    def done(self) -> bool:
+        """Whether there is a value."""
+        return self._once.done
+
+    def stats(self) -> OnceStats:
+        """Whether there is a value, and how often the function was called and waited for."""
+        return self._once.stats()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._once.name})"
+
+
+def _name_of(fn: Callable[..., object]) -> str:
+    return getattr(fn, "__qualname__", None) or repr(fn)
+
+
+def _is_needed(parameter: inspect.Parameter) -> bool:
+    variable = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    return parameter.default is parameter.empty and not variable

@@ -1,0 +1,186 @@
+"""Pool: objects that are used again instead of made again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from threadproof._core import AtomicInt, AtomicReference
+from threadproof.stats import Stats
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStats(Stats):
+    """What a Pool has, and had to do. Objects that a thread takes from its own cache are not counted."""
+
+    shared: int  # idle objects, without those in the threads' own caches
+    made: int
+    dropped: int  # objects there was no room for
+    contended: int  # times a thread met another one at the shared list
+
+
+class Batch(NamedTuple, Generic[T]):
+    """Idle objects that go from thread to thread together, and the batches below them."""
+
+    objects: list[T]
+    below: Batch[T] | None
+    total: int  # of objects, here and below
+
+
+class Cache(threading.local):
+    """A thread's own idle objects."""
+
+    def __init__(self) -> None:
+        self.objects: list[Any] = []
+
+
+class Pool(Generic[T]):
+    """Idle objects, kept for the next who needs one.
+
+    Every thread has a cache of its own, which it uses without meeting others. A full cache goes to a shared
+    list, where a thread with an empty one finds it; that is one atomic step. Nothing here takes a lock, so
+    `put` may be called from `__del__`.
+
+    At most `keep` objects are in the shared list, and `keep_local` in each thread's cache; more are dropped,
+    and so is a cache when its thread ends. How many are in use is not limited.
+
+    After a fork, parent and child both have the idle objects. What is more than memory (a socket, a file)
+    they would then share: make a new pool in the child.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_cache",
+        "_dropped",
+        "_keep",
+        "_keep_local",
+        "_made",
+        "_make",
+        "_reset",
+        "_shared",
+    )
+
+    def __init__(
+        self,
+        make: Callable[[], T],
+        reset: Callable[[T], object] | None = None,
+        *,
+        keep: int = 64,
+        keep_local: int = 8,
+    ) -> None:
+        """Objects come from `make()`, and are made as new by `reset(object)` when they are put back."""
+        if keep < 0 or keep_local < 1:
+            raise ValueError(
+                f"Pool() wants keep of at least 0 and keep_local of at least 1, got {keep} and {keep_local}"
+            )
+        self._make = make
+        self._reset = reset
+        self._keep = keep
+        self._keep_local = keep_local
+        self._cache = Cache()
+        self._shared = AtomicReference[Batch[T] | None](None)
+        self._made = AtomicInt()
+        self._dropped = AtomicInt()
+
+    def get(self) -> T:
+        """An idle object, or a new one. Waits for nobody; may call `make`, holding nothing."""
+        cache: list[T] = self._cache.objects
+        if not cache:
+            cache.extend(self._take_batch())
+        try:
+            return cache.pop()
+        except IndexError:
+            made = self._make()
+            self._made.fetch_add()
+            return made
+
+    def put(self, used: T) -> None:
+        """Give an object back; the caller must not use it any more, nor put it twice.
+
+        Waits for nobody. Calls `reset`, holding nothing; if that raises, the object is dropped.
+        """
+        if self._reset is not None:
+            self._reset(used)
+        cache: list[T] = self._cache.objects
+        if len(cache) >= self._keep_local:
+            full, self._cache.objects = cache, []
+            cache = self._cache.objects
+            self._give_batch(full)
+        cache.append(used)
+
+    def use(self) -> Use[T]:
+        """`with pool.use() as x:` gets an object, and puts it back.
+
+        If the block raises, the object is dropped: nobody knows what state it is in.
+        """
+        return Use(self)
+
+    def stats(self) -> PoolStats:
+        """What is in the shared list, and what was made and dropped."""
+        top = self._shared.load()
+        return PoolStats(
+            0 if top is None else top.total,
+            self._made.load(),
+            self._dropped.load(),
+            self._shared.stats().contended,
+        )
+
+    def _take_batch(self) -> list[T]:
+        while True:
+            top = self._shared.load()
+            if top is None:
+                return []
+            if self._shared.compare_exchange(top, top.below):
+                return top.objects
+
+    def _give_batch(self, objects: list[T]) -> None:
+        while True:
+            top = self._shared.load()
+            total = len(objects) + (0 if top is None else top.total)
+            if total > self._keep:
+                self._drop(len(objects))
+                return
+            if self._shared.compare_exchange(top, Batch(objects, top, total)):
+                return
+
+    def _drop(self, count: int) -> None:
+        self._dropped.fetch_add(count)
+
+
+class Use(Generic[T]):
+    """An object of a pool while a `with` block uses it."""
+
+    __slots__ = ("_object", "_pool")
+
+    def __init__(self, pool: Pool[T]) -> None:
+        self._pool = pool
+
+    def __enter__(self) -> T:
+        """Get an object."""
+        self._object = self._pool.get()
+        return self._object
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Put the object back, or drop it if the block raised."""
+        used = self._object
+        del self._object
+        if kind is None:
+            self._pool.put(used)
+        else:
+            self._pool._drop(1)
+
+
+def dict_pool(*, keep: int = 64, keep_local: int = 8) -> Pool[dict[Any, Any]]:
+    """A pool of empty dicts, cleared when they are put back.
+
+    It saves the making of dicts, not of their tables: `dict.clear` gives the table up, and every other way of
+    emptying a dict costs more than filling a new one. docs/sync.md has the measurements, and what helps.
+    """
+    return Pool[dict[Any, Any]](dict, dict.clear, keep=keep, keep_local=keep_local)
