@@ -107,6 +107,14 @@ def test_waiting_ends_with_its_timeout(timeout: float) -> None:
 # Errors
 
 
+@pytest.mark.parametrize("timeout", [-1, float("nan")])
+def test_a_wrong_timeout_is_refused_before_the_function_runs(timeout: float) -> None:
+    this = Lazy(dict)
+    with pytest.raises(ValueError, match="at least 0"):
+        this.get(timeout)
+    assert not this.done
+
+
 def test_an_error_reaches_all_who_wait_and_the_next_call_tries_again() -> None:
     this, fn = Once[Any](), Slow()
     fn.outcome = error = ArithmeticError("failed")

@@ -79,7 +79,7 @@ class Once(Generic[T]):
         attempt = self._attempt.load()
         if attempt is not None and attempt.result is not MISSING:
             return attempt.result
-        return self._run(fn, None if timeout is None else monotonic() + timeout)
+        return self._run(fn, _deadline(timeout))
 
     @property
     def done(self) -> bool:
@@ -197,6 +197,17 @@ class Lazy(Generic[T]):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._once.name})"
+
+
+def _deadline(timeout: float | None) -> float | None:
+    if timeout is None:
+        return None
+    if not timeout >= 0:
+        raise ValueError(
+            f"the timeout has to be a number of seconds, at least 0, got {timeout!r}; "
+            "to wait as long as it takes, leave it None"
+        )
+    return monotonic() + timeout
 
 
 def _name_of(fn: Callable[..., object]) -> str:
