@@ -109,7 +109,7 @@ def test_waiting_ends_with_its_timeout(timeout: float) -> None:
 
 @pytest.mark.parametrize("timeout", [-1, float("nan")])
 def test_a_wrong_timeout_is_refused_before_the_function_runs(timeout: float) -> None:
-    this = Lazy(dict)
+    this = Lazy[object](object)
     with pytest.raises(ValueError, match="at least 0"):
         this.get(timeout)
     assert not this.done
