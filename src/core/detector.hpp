@@ -1,0 +1,310 @@
+/// Which accesses race: two to one variable, one of them a write, that no synchronisation the program used puts in order.
+///
+/// This is FastTrack. Each thread has a clock. Synchronising hands clocks on: a release adds the thread's clock to the
+/// synchronisation object's, an acquire takes that over. An access races with one remembered in the variable's cell if the
+/// thread's clock does not cover it. What the threads really did, and when, plays no part: a race is found also in a run
+/// in which nothing went wrong.
+///
+/// Invariants: 1. a thread's own count is in its clock, and only its own thread raises it, at each release; so an epoch
+///                names all its steps between two releases, and the second access to a variable in one epoch tells nothing
+///                new: the thread's cache answers it without a lock;
+///             2. a thread that reads what another wrote without order between them is reported once, and then counts
+///                as having seen that write: what follows from one mistake is not reported again;
+///             3. no lock of ours is held while another is taken, but for the depots', which are innermost.
+///
+/// Field             | written | read | guard
+/// ------------------|---------|------|---------------------------------------------------------------
+/// thread.*          | plain   | plain| its own thread; start() fills it before the thread runs, and join()
+///                   |         |      | reads it after finish(), which the caller puts in order
+/// syncs, permits    | plain   | plain| their shard's mutex
+/// threads, races    | plain   | plain| mutex_
+/// running           | relaxed | relaxed| none: a thread that starts another has raised it before
+///
+/// Threads, variables and synchronisation objects are numbers here; call stacks and sets of locks are numbers of a Depot.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "core/clock.hpp"
+#include "core/depot.hpp"
+#include "core/hints.hpp"
+#include "core/shadow.hpp"
+
+namespace threadproof::race {
+
+using Sync = std::uintptr_t;
+
+/// Two accesses with no order between them. `then` is what the later thread wrote there next, if it did.
+struct Race {
+    Object object;
+    Field field;
+    Access earlier, later, then;
+    std::uint64_t times = 1;
+};
+
+/// What the detector knows of one thread of the program.
+class Thread {
+ public:
+    explicit Thread(ThreadId id) : id(id) { clock.learn(now()); }
+
+    Epoch now() const { return Epoch(id, count); }
+
+    const ThreadId id;
+    int quiet = 0;             // > 0: accesses and synchronisation are not the program's
+    std::vector<Sync> held;    // locks, in the order they were taken
+
+ private:
+    friend class Detector;
+
+    std::atomic<bool> joined{false};  // so that a thread several others wait for is counted once
+
+    /// A variable this thread looked at in this epoch, and in which way.
+    struct Look {
+        Object object = 0;
+        Field field = 0;
+        Epoch epoch;
+        std::uint32_t generation = 0;
+        std::uint16_t traits = 0;
+        bool write = false;
+    };
+    /// A read that was reported: if a write follows, the report gets it.
+    struct Doubt {
+        Object object = 0;
+        Field field = 0;
+        std::uint32_t generation = 0;
+        std::size_t race = 0;
+    };
+
+    static constexpr std::size_t kLooks = 4096;  // 200 kB a thread; half as many cost 10 % on object-heavy programs
+    static constexpr std::size_t kDoubts = 16;   // a write follows its read soon, or the two have little to do with each other
+
+    Clock clock;
+    std::uint64_t count = 1;
+    std::vector<Look> looks = std::vector<Look>(kLooks);
+    std::array<Doubt, kDoubts> doubts;
+    std::size_t next_doubt = 0;
+};
+
+class Detector {
+ public:
+    // ------------------------------------------------------------------------------------------ threads
+
+    /// A thread that nobody of ours started.
+    Thread* adopt() {
+        std::lock_guard hold(mutex_);
+        return add_thread();
+    }
+
+    /// A thread that `parent` is about to start; everything the parent did so far comes before all it does. Null when there
+    /// were too many.
+    Thread* start(Thread& parent) {
+        std::unique_lock hold(mutex_);
+        Thread* child = add_thread();
+        hold.unlock();
+        if (!child) return nullptr;
+        child->clock.join(parent.clock);
+        tick(parent);
+        running_.fetch_add(1, std::memory_order_relaxed);
+        return child;
+    }
+
+    /// `child` has finished, and `me` knows; everything it did comes before all that `me` does now.
+    void join(Thread& me, Thread& child) {
+        me.clock.join(child.clock);
+        if (!child.joined.exchange(true)) running_.fetch_sub(1, std::memory_order_relaxed);
+    }
+
+    /// Whether only one thread runs: nothing can race then, for whatever it does comes before the next thread's start.
+    TP_HOT bool alone() const { return running_.load(std::memory_order_relaxed) <= 1; }
+
+    // ------------------------------------------------------------------------------------------ order
+
+    /// All that was done before a release() of this object comes before what `me` does now.
+    void acquire(Thread& me, Sync sync) {
+        if (me.quiet) return;
+        SyncShard& shard = shard_of(sync);
+        std::lock_guard hold(shard.mutex);
+        if (auto place = shard.clocks.find(sync); place != shard.clocks.end()) me.clock.join(place->second);
+    }
+
+    void release(Thread& me, Sync sync) {
+        if (me.quiet) return;
+        {
+            SyncShard& shard = shard_of(sync);
+            std::lock_guard hold(shard.mutex);
+            shard.clocks[sync].join(me.clock);
+        }
+        tick(me);
+    }
+
+    void take_lock(Thread& me, Sync lock) {
+        acquire(me, lock);
+        if (!me.quiet) me.held.push_back(lock);
+    }
+
+    void give_lock(Thread& me, Sync lock) {
+        if (!me.quiet)
+            for (std::size_t i = me.held.size(); i-- > 0;)
+                if (me.held[i] == lock) {
+                    me.held.erase(me.held.begin() + static_cast<std::ptrdiff_t>(i));
+                    break;
+                }
+        release(me, lock);
+    }
+
+    /// A permit comes with the clock of whoever gave it, and the oldest is taken first; `initial` were there from the start.
+    void give_permits(Thread& me, Sync sync, std::size_t initial, std::size_t permits) {
+        {
+            SyncShard& shard = shard_of(sync);
+            std::lock_guard hold(shard.mutex);
+            auto& queue = shard.permits.try_emplace(sync, initial).first->second;
+            queue.insert(queue.end(), permits, me.clock);
+        }
+        tick(me);
+    }
+
+    void take_permit(Thread& me, Sync sync, std::size_t initial) {
+        SyncShard& shard = shard_of(sync);
+        std::lock_guard hold(shard.mutex);
+        auto& queue = shard.permits.try_emplace(sync, initial).first->second;
+        if (queue.empty()) return;
+        me.clock.join(queue.front());
+        queue.pop_front();
+    }
+
+    // ------------------------------------------------------------------------------------------ accesses
+
+    /// True if it found a race not seen before. `capture()` is the number of the call stack; it is asked only for news.
+    template <class Capture>
+    TP_HOT bool access(Thread& me, Object object, Field field, bool write, std::uint16_t traits, Capture&& capture) {
+        if (me.quiet) return false;
+        std::uint32_t generation = shadow_.generation(object);
+        Thread::Look& look = me.looks[mixed(object ^ field << 4) % Thread::kLooks];
+        if (TP_LIKELY(look.object == object && look.field == field && look.epoch == me.now() && look.generation == generation
+                      && look.write >= write && (look.traits & traits) == traits))
+            return false;
+        std::uint16_t seen = look.object == object && look.field == field && look.epoch == me.now() ? look.traits : 0;
+        look = {object, field, me.now(), generation, static_cast<std::uint16_t>(traits | seen), write};
+        Access access{me.now(), capture(), locks_.number_of(me.held), traits, write};
+        if (!me.held.empty()) access.traits |= kLocked;
+        return check(me, object, field, access, generation);
+    }
+
+    /// The object is no more: neither its variables, nor its clock if it was one to synchronise by.
+    void forget(Object object) {
+        shadow_.forget(object);
+        if (!known_syncs_[mixed(object) % kKnownSyncs].load(std::memory_order_relaxed)) return;  // relaxed: as in Shadow
+        SyncShard& shard = shards_[mixed(object) % kSyncShards];
+        std::lock_guard hold(shard.mutex);
+        shard.clocks.erase(object);
+        shard.permits.erase(object);
+    }
+
+    // ------------------------------------------------------------------------------------------ results
+
+    std::vector<Race> races() const {
+        std::lock_guard hold(mutex_);
+        return races_;
+    }
+
+    std::vector<Sync> locks(std::uint32_t number) const { return locks_.get(number); }
+
+ private:
+    static constexpr std::size_t kSyncShards = 64;
+    static constexpr std::size_t kKnownSyncs = 1 << 16;
+    static constexpr std::size_t kAtOnce = 4;  // races of one access that are told apart; more have the same cause
+
+    struct alignas(kCacheLine) SyncShard {
+        std::mutex mutex;
+        std::unordered_map<Sync, Clock> clocks;
+        std::unordered_map<Sync, std::deque<Clock>> permits;
+    };
+
+    Thread* add_thread() {
+        if (threads_.size() + 1 >= Epoch::kMostThreads) return nullptr;
+        return threads_.emplace_back(std::make_unique<Thread>(static_cast<ThreadId>(threads_.size() + 1))).get();
+    }
+
+    void tick(Thread& me) {
+        ++me.count;
+        me.clock.learn(me.now());
+    }
+
+    SyncShard& shard_of(Sync sync) {
+        known_syncs_[mixed(sync) % kKnownSyncs].store(true, std::memory_order_relaxed);
+        return shards_[mixed(sync) % kSyncShards];
+    }
+
+    /// Compares the access with what the cell remembers, and has it remembered in turn.
+    bool check(Thread& me, Object object, Field field, Access access, std::uint32_t generation) {
+        std::array<Access, kAtOnce> unordered;
+        std::size_t found = 0;
+        auto compare = [&](const Access& other) {
+            if (found < kAtOnce && !me.clock.covers(other.epoch)) unordered[found++] = other;
+        };
+        shadow_.with_cell(object, field, [&](Cell& cell) {
+            compare(cell.write);
+            if (access.write) {
+                cell.each_read([&](const Access& read) { follow(access, read), compare(read); });
+                cell.forget_reads();
+                cell.write = access;
+            } else {
+                if (cell.read.epoch == access.epoch) access.traits |= cell.read.traits;
+                cell.remember_read(access, me.clock);
+            }
+        });
+        if (access.write) resolve_doubt(me, object, field, generation, access);
+        bool news = false;
+        for (std::size_t i = 0; i < found; ++i) news |= report(me, {object, field, unordered[i], access, {}}, generation);
+        return news;
+    }
+
+    /// A write that follows the thread's own read of the same variable, in one epoch, depends on it as far as we can tell.
+    static void follow(Access& write, const Access& read) {
+        if (read.epoch != write.epoch) return;
+        write.traits |= read.traits & kCheck;
+        if (!(write.traits & kAtomic)) write.traits |= kUpdate;
+    }
+
+    bool report(Thread& me, const Race& race, std::uint32_t generation) {
+        if (!race.later.write && !(race.later.traits & kUpdate)) me.clock.learn(race.earlier.epoch);  // invariant 2
+        std::lock_guard hold(mutex_);
+        auto [place, fresh] = known_races_.try_emplace({race.earlier.stack, race.later.stack}, races_.size());
+        if (fresh) races_.push_back(race);
+        else ++races_[place->second].times;
+        if (!race.later.write) me.doubts[me.next_doubt++ % Thread::kDoubts] = {race.object, race.field, generation, place->second};
+        return fresh;
+    }
+
+    /// The write after a reported read makes the read part of a check-then-act, or of an update.
+    void resolve_doubt(Thread& me, Object object, Field field, std::uint32_t generation, const Access& write) {
+        for (Thread::Doubt& doubt : me.doubts) {
+            if (doubt.object != object || doubt.field != field || doubt.generation != generation) continue;
+            std::lock_guard hold(mutex_);
+            races_[doubt.race].then = write;
+            doubt.object = 0;
+        }
+    }
+
+    Shadow shadow_;
+    Depot<Sync> locks_;
+    std::array<SyncShard, kSyncShards> shards_;
+    std::vector<std::atomic<bool>> known_syncs_ = std::vector<std::atomic<bool>>(kKnownSyncs);
+    std::atomic<int> running_{1};
+
+    mutable std::mutex mutex_;
+    std::vector<std::unique_ptr<Thread>> threads_;
+    std::vector<Race> races_;
+    std::map<std::pair<std::uint32_t, std::uint32_t>, std::size_t> known_races_;
+};
+
+}  // namespace threadproof::race

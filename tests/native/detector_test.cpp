@@ -1,0 +1,241 @@
+/// The race detector's core without Python: what is ordered and what is not, operation by operation; then threads that hand
+/// a variable on under real locks, whose every step the detector must find ordered.
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "core/detector.hpp"
+
+using namespace threadproof::race;
+
+namespace {
+
+#define CHECK(condition) \
+    ((condition) ? void() : (std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition), std::abort()))
+
+constexpr Object kObject = 0x1000;
+constexpr Field kField = 7;
+constexpr Sync kLock = 0x2000, kOther = 0x3000;
+
+/// A detector with two threads that know nothing of each other's steps.
+struct World {
+    std::unique_ptr<Detector> detector = std::make_unique<Detector>();
+    Thread& parent = *detector->adopt();
+    Thread& a = *detector->start(parent);
+    Thread& b = *detector->start(parent);
+
+    void access(Thread& thread, bool write, std::uint32_t stack, std::uint16_t traits = 0, Object object = kObject, Field field = kField) {
+        detector->access(thread, object, field, write, traits, [&] { return stack; });
+    }
+    void write(Thread& thread, std::uint32_t stack, std::uint16_t traits = 0) { access(thread, true, stack, traits); }
+    void read(Thread& thread, std::uint32_t stack, std::uint16_t traits = 0) { access(thread, false, stack, traits); }
+    std::size_t races() const { return detector->races().size(); }
+    Race only() const {
+        CHECK(races() == 1);
+        return detector->races()[0];
+    }
+};
+
+void a_clock_covers_what_it_has_learned() {
+    Clock clock, other;
+    CHECK(clock.covers(Epoch()));
+    clock.learn(Epoch(3, 5));
+    CHECK(clock.covers(Epoch(3, 5)) && !clock.covers(Epoch(3, 6)) && !clock.covers(Epoch(4, 1)));
+    other.learn(Epoch(9, 2));
+    clock.join(other);
+    CHECK(clock.covers(Epoch(9, 2)) && clock.covers(Epoch(3, 5)) && !other.covers(Epoch(3, 1)));
+}
+
+void a_depot_gives_equal_sequences_one_number() {
+    Depot<int> depot;
+    CHECK(depot.number_of({}) == 0 && depot.get(0).empty());
+    std::uint32_t first = depot.number_of({1, 2}), second = depot.number_of({2, 1});
+    CHECK(first != second && depot.number_of({1, 2}) == first && depot.get(second) == (std::vector{2, 1}));
+}
+
+void two_writes_race() {
+    World w;
+    w.write(w.a, 1), w.write(w.b, 2);
+    Race race = w.only();
+    CHECK(race.earlier.stack == 1 && race.later.stack == 2 && race.earlier.write && race.later.write);
+    CHECK(race.object == kObject && race.field == kField && race.earlier.epoch.thread() == w.a.id);
+}
+
+void a_read_races_with_a_write_either_way() {
+    World first, second;
+    first.write(first.a, 1), first.read(first.b, 2);
+    CHECK(!first.only().later.write);
+    second.read(second.a, 1), second.write(second.b, 2);
+    CHECK(!second.only().earlier.write);
+}
+
+void reads_do_not_race_and_each_is_remembered() {
+    World w;
+    Thread& c = *w.detector->start(w.parent);
+    w.read(w.a, 1), w.read(w.b, 2);
+    CHECK(w.races() == 0);
+    w.write(c, 3);
+    CHECK(w.races() == 2);
+}
+
+void a_lock_orders_and_another_lock_does_not() {
+    for (Sync second : {kLock, kOther}) {
+        World w;
+        w.detector->take_lock(w.a, kLock), w.write(w.a, 1), w.detector->give_lock(w.a, kLock);
+        w.detector->take_lock(w.b, second), w.write(w.b, 2), w.detector->give_lock(w.b, second);
+        CHECK(w.races() == (second == kLock ? 0 : 1));
+        if (second == kLock) continue;
+        CHECK(w.detector->locks(w.only().earlier.locks) == std::vector<Sync>{kLock});
+        CHECK(w.detector->locks(w.only().later.locks) == std::vector<Sync>{kOther} && w.only().later.traits & kLocked);
+    }
+}
+
+void what_is_written_after_a_release_is_not_ordered_by_it() {
+    World w;
+    w.detector->release(w.a, kLock), w.write(w.a, 1);
+    w.detector->acquire(w.b, kLock), w.write(w.b, 2);
+    CHECK(w.races() == 1);
+}
+
+void starting_and_joining_order() {
+    World w;
+    w.write(w.a, 1);
+    w.detector->join(w.parent, w.a);
+    w.write(w.parent, 2);
+    Thread& child = *w.detector->start(w.parent);
+    w.write(child, 3);
+    CHECK(w.races() == 0);
+    w.write(w.parent, 4);
+    CHECK(w.races() == 1);
+}
+
+void permits_order_one_giver_with_one_taker() {
+    World mutex, pair;
+    mutex.detector->take_permit(mutex.a, kLock, 1), mutex.write(mutex.a, 1), mutex.detector->give_permits(mutex.a, kLock, 1, 1);
+    mutex.detector->take_permit(mutex.b, kLock, 1), mutex.write(mutex.b, 2);
+    CHECK(mutex.races() == 0);
+    pair.detector->take_permit(pair.a, kLock, 2), pair.write(pair.a, 1), pair.detector->give_permits(pair.a, kLock, 2, 1);
+    pair.detector->take_permit(pair.b, kLock, 2), pair.write(pair.b, 2);  // the second initial one, from nobody
+    CHECK(pair.races() == 1);
+}
+
+void a_write_after_the_own_read_is_an_update() {
+    World w;
+    w.read(w.a, 1, kCheck), w.write(w.a, 2), w.write(w.b, 3);
+    CHECK(w.only().earlier.traits == (kCheck | kUpdate));
+}
+
+void one_mistake_gives_one_report() {
+    World w;
+    w.write(w.a, 1), w.access(w.a, true, 2, 0, kObject + 16);
+    w.read(w.b, 3), w.access(w.b, false, 4, 0, kObject + 16);
+    CHECK(w.races() == 1);
+    w.write(w.b, 5);
+    CHECK(w.only().then.stack == 5 && w.only().then.write);
+}
+
+void the_same_two_places_are_reported_once_and_counted() {
+    World w;
+    for (int i = 0; i < 3; ++i) w.write(w.a, 1), w.detector->release(w.a, kOther), w.write(w.b, 2), w.detector->release(w.b, kLock);
+    CHECK(w.races() == 2 && w.detector->races()[0].times == 3);  // a before b, and b before a
+}
+
+void an_object_at_a_dead_ones_address_is_another() {
+    World w;
+    w.write(w.a, 1), w.write(w.b, 2);
+    w.detector->forget(kObject);
+    w.write(w.b, 3), w.write(w.b, 4);
+    CHECK(w.races() == 1);
+    w.detector->forget(kObject);
+    w.write(w.a, 5);
+    CHECK(w.races() == 1);
+    w.detector->release(w.a, kLock), w.detector->forget(kLock), w.detector->acquire(w.b, kLock);
+    w.write(w.b, 6);
+    CHECK(w.races() == 2);
+}
+
+void many_fields_of_one_object_are_apart() {
+    World w;
+    for (Field field = 0; field < 100; ++field) w.access(w.a, true, 1, 0, kObject, field);
+    for (Field field = 100; field < 200; ++field) w.access(w.b, true, 2, 0, kObject, field);
+    CHECK(w.races() == 0);
+    w.access(w.b, true, 3, 0, kObject, 50);
+    CHECK(w.only().field == 50);
+}
+
+void a_quiet_thread_leaves_no_trace() {
+    World w;
+    w.a.quiet = 1;
+    w.write(w.a, 1), w.write(w.b, 2);
+    CHECK(w.races() == 0);
+}
+
+/// Real threads, real locks: each guards its own variables, and nobody uses another's.
+void threads_that_lock_are_silent(int threads, int steps) {
+    constexpr int kLocks = 4;
+    auto detector = std::make_unique<Detector>();
+    Thread& parent = *detector->adopt();
+    std::mutex locks[kLocks];
+    std::vector<std::thread> running;
+    std::vector<Thread*> children;
+    for (int i = 0; i < threads; ++i) children.push_back(detector->start(parent));
+    for (int i = 0; i < threads; ++i)
+        running.emplace_back([&, i, me = children[i]] {
+            for (int step = 0; step < steps; ++step) {
+                int which = (step * 7 + i) % kLocks;
+                Object object = kObject + 16 * static_cast<Object>(which);
+                std::lock_guard hold(locks[which]);
+                detector->take_lock(*me, kLock + static_cast<Sync>(which) * 16);
+                detector->access(*me, object, static_cast<Field>(step % 20), step % 3 == 0, 0, [&] { return 1u; });
+                if (step % 50 == 0) detector->forget(object);
+                detector->give_lock(*me, kLock + static_cast<Sync>(which) * 16);
+            }
+        });
+    for (std::thread& thread : running) thread.join();
+    CHECK(detector->races().empty());
+    for (Thread* child : children) detector->join(parent, *child), detector->join(parent, *child);
+    CHECK(detector->alone());
+}
+
+/// Real threads without any order in the detector's eyes: it must neither miss the race nor tear its own memory.
+void threads_that_do_not_lock_are_found(int threads, int steps) {
+    auto detector = std::make_unique<Detector>();
+    Thread& parent = *detector->adopt();
+    std::vector<std::thread> running;
+    for (int i = 0; i < threads; ++i)
+        running.emplace_back([&, i, me = detector->start(parent)] {
+            for (int step = 0; step < steps; ++step) {
+                Object object = kObject + 16 * static_cast<Object>(step % 8);
+                detector->access(*me, object, 1, step % 2 == 0, 0, [&] { return static_cast<std::uint32_t>(i + 1); });
+                detector->release(*me, kOther + 16 * static_cast<Sync>(i));
+                if (step % 64 == 0) detector->forget(object);
+            }
+        });
+    for (std::thread& thread : running) thread.join();
+    CHECK(!detector->races().empty());
+}
+
+}  // namespace
+
+int main() {
+    a_clock_covers_what_it_has_learned();
+    a_depot_gives_equal_sequences_one_number();
+    two_writes_race();
+    a_read_races_with_a_write_either_way();
+    reads_do_not_race_and_each_is_remembered();
+    a_lock_orders_and_another_lock_does_not();
+    what_is_written_after_a_release_is_not_ordered_by_it();
+    starting_and_joining_order();
+    permits_order_one_giver_with_one_taker();
+    a_write_after_the_own_read_is_an_update();
+    one_mistake_gives_one_report();
+    the_same_two_places_are_reported_once_and_counted();
+    an_object_at_a_dead_ones_address_is_another();
+    many_fields_of_one_object_are_apart();
+    a_quiet_thread_leaves_no_trace();
+    threads_that_lock_are_silent(4, 5000);
+    threads_that_do_not_lock_are_found(4, 5000);
+    std::puts("detector: ok");
+}
