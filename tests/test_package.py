@@ -57,6 +57,9 @@ def names_in(body: list[ast.stmt]) -> set[str]:
                 found.add(name)
             case ast.AnnAssign(target=ast.Name(id=name)) | ast.Assign(targets=[ast.Name(id=name)]):
                 found.add(name)
+            case ast.If(test=ast.Compare(comparators=[ast.Tuple(elts=[ast.Constant(major), ast.Constant(minor)])])):
+                if sys.version_info >= (major, minor):  # the only condition that a stub of ours has
+                    found |= names_in(node.body)
     return {name for name in found if not name.startswith("_") or name.startswith("__")}
 
 

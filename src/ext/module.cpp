@@ -3,6 +3,7 @@
 #include "ext/atomics.hpp"
 #include "ext/hash_map.hpp"
 #include "ext/py.hpp"
+#include "ext/race.hpp"
 #include "ext/rw_lock.hpp"
 #include "ext/stress.hpp"
 #include "ext/trie.hpp"
@@ -95,8 +96,8 @@ int execute(PyObject* module) {
     wait_a_little.store(ext::wait_detached, std::memory_order_relaxed);
     Threads::mine();  // from now on forks are noticed, also where nothing else needs the threads' slots
     bool done = in_main_interpreter() && first_time() && ext::add_turn(module) && add_remove(module) && ext::add_hash_map(module)
-             && ext::add_trie(module) && ext::add_atomics(module) && ext::add_rw_lock(module) && ext::add_stress(module)
-             && follow_collections();
+             && ext::add_trie(module) && ext::add_atomics(module) && ext::add_rw_lock(module) && ext::add_race(module)
+             && ext::add_stress(module) && follow_collections();
     return done ? 0 : -1;
 }
 

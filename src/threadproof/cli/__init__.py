@@ -16,6 +16,7 @@ from typing import NoReturn
 
 COMMANDS = {
     "demo": "build a concordance of a source tree with threads that share one map",
+    "race": "run a program and report its data races",
 }
 
 USAGE_ERROR = 2

@@ -1,0 +1,318 @@
+/// What Python calls of the race detector: threads, synchronisation, and the races found.
+
+#include "ext/race.hpp"
+
+#ifndef THREADPROOF_RACE
+
+bool threadproof::ext::add_race(PyObject*) {
+    return true;
+}
+
+#else
+
+#include <map>
+
+namespace threadproof::ext {
+
+RaceState& race_state() {
+    static RaceState& state = *new RaceState;
+    return state;
+}
+
+namespace {
+
+using race::Field;
+using race::Thread;
+
+thread_local Thread* this_thread = nullptr;
+thread_local bool this_thread_is_over = false;
+
+Field field_of(Part part, std::uint64_t rest) {
+    return static_cast<std::uint64_t>(part) << 60 | (rest & ((std::uint64_t{1} << 60) - 1));
+}
+
+std::uint64_t spread(std::uint64_t value) {
+    value *= 0x9E3779B97F4A7C15u;
+    return value ^ value >> 29;
+}
+
+/// Equal keys have equal numbers. Keys whose equality is user code go by identity: that can miss a race, not invent one.
+std::uint64_t number_of_key(PyObject* key) {
+    if (!plain_key(key)) return spread(reinterpret_cast<std::uintptr_t>(key));
+    std::int64_t small;
+    if (PyLong_CheckExact(key) && small_int(key, &small) && small == -1) return spread(~std::uint64_t{0});  // hash(-1) == hash(-2)
+    return spread(static_cast<std::uint64_t>(PyObject_Hash(key)));
+}
+
+/// (owner, part, name) for people, made while the object is surely alive.
+struct Description {
+    Ref owner, name;
+    const char* part;
+};
+std::mutex described_mutex;
+std::map<std::pair<race::Object, Field>, Description>& described = *new std::map<std::pair<race::Object, Field>, Description>;
+
+const char* name_of_part(Part part) {
+    switch (part) {
+        case Part::kAttribute: return "attribute";
+        case Part::kItem: return "item";
+        case Part::kGlobal: return "global";
+        case Part::kIndex: return "index";
+        case Part::kStructure: return "structure";
+        default: return "cell";
+    }
+}
+
+PyObject* owner_of(const Variable& variable) {
+    if (variable.part == Part::kGlobal) {
+        PyObject* module = PyDict_GetItemString(variable.object, "__name__");
+        return module && PyUnicode_CheckExact(module) ? Py_NewRef(module) : PyUnicode_FromString("?");
+    }
+    auto* type = PyType_Check(variable.object) ? reinterpret_cast<PyTypeObject*>(variable.object) : Py_TYPE(variable.object);
+    return PyType_GetQualName(type);
+}
+
+/// A key's repr only where that runs no user code.
+PyObject* text_of(PyObject* name) {
+    if (!name) return Py_NewRef(Py_None);
+    return plain_key(name) ? PyObject_Repr(name) : PyUnicode_FromFormat("<%s>", Py_TYPE(name)->tp_name);
+}
+
+void describe(const Variable& variable) {
+    Raised pending;  // none, as a rule; but a C method may be on its way out with one
+    pending.fetch();
+    bool named = variable.part == Part::kItem || variable.part == Part::kIndex;
+    Description made{Ref::steal(owner_of(variable)), Ref::steal(named ? text_of(variable.name) : Py_XNewRef(variable.name)),
+                     name_of_part(variable.part)};
+    PyErr_Clear();
+    std::lock_guard hold(described_mutex);
+    described.insert_or_assign({reinterpret_cast<race::Object>(variable.object), variable.field}, std::move(made));
+    try {
+        pending.rethrow();
+    } catch (const PythonError&) {  // set again, for whoever had it
+    }
+}
+
+std::uint32_t capture() {
+    return race_state().stacks.number_of(race_stack(), [](const auto& frames) {
+        for (const Frame& frame : frames) Py_INCREF(reinterpret_cast<PyObject*>(frame.code));  // for ever: a report names it
+    });
+}
+
+race::Sync sync_of(PyObject* object) { return reinterpret_cast<race::Sync>(object); }
+
+}  // namespace
+
+Thread* race_thread() {
+    if (!this_thread && !this_thread_is_over) this_thread = race_state().detector.adopt();
+    return this_thread;
+}
+
+bool plain_key(PyObject* key) {
+    if (PyUnicode_CheckExact(key) || PyLong_CheckExact(key) || PyFloat_CheckExact(key) || PyBytes_CheckExact(key)) return true;
+    if (PyBool_Check(key) || key == Py_None) return true;
+    if (!PyTuple_CheckExact(key)) return false;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(key); ++i)
+        if (!plain_key(PyTuple_GET_ITEM(key, i))) return false;
+    return true;
+}
+
+Variable attribute_of(PyObject* object, PyObject* name) {
+    return {object, field_of(Part::kAttribute, reinterpret_cast<std::uintptr_t>(name) >> 3), Part::kAttribute, name};
+}
+Variable item_of(PyObject* container, PyObject* key) {
+    return {container, field_of(Part::kItem, number_of_key(key)), Part::kItem, key};
+}
+Variable global_of(PyObject* globals, PyObject* name) {
+    return {globals, field_of(Part::kItem, number_of_key(name)), Part::kGlobal, name};
+}
+Variable index_of(PyObject* list, PyObject* index) {
+    std::int64_t place;
+    if (!PyLong_CheckExact(index) || !small_int(index, &place)) return structure_of(list);
+    if (place < 0) place += PyList_GET_SIZE(list);
+    return {list, field_of(Part::kIndex, static_cast<std::uint64_t>(place)), Part::kIndex, index};
+}
+Variable structure_of(PyObject* container) {
+    return {container, field_of(Part::kStructure, 0), Part::kStructure, nullptr};
+}
+Variable cell_of(PyObject* cell, PyObject* name) {
+    return {cell, field_of(Part::kCell, 0), Part::kCell, name};
+}
+
+void touch(const Variable& variable, bool write, unsigned traits) {
+    Thread* me = race_thread();
+    if (!me) return;
+    auto object = reinterpret_cast<race::Object>(variable.object);
+    if (race_state().detector.access(*me, object, variable.field, write, static_cast<std::uint16_t>(traits), capture)) describe(variable);
+}
+
+void touch_store(PyObject* dict, PyObject* key, unsigned traits) {
+    if (plain_key(key)) {
+        int there = PyDict_Contains(dict, key);
+        if (there < 0) PyErr_Clear();
+        if (there == 0) touch(structure_of(dict), true, race::kStructure | race::kAtomic);
+    }
+    touch(item_of(dict, key), true, traits);
+}
+
+namespace {
+
+// ------------------------------------------------------------------------------------------------ for Python
+
+PyObject* race_arm(PyObject*, PyObject* arguments) {
+    PyObject* local;
+    if (!PyArg_ParseTuple(arguments, "O!:race_arm", &PyType_Type, &local)) return nullptr;
+    RaceState& state = race_state();
+    if (state.extra < 0) state.extra = PyUnstable_Eval_RequestCodeExtraIndex(nullptr);
+    state.local_type = reinterpret_cast<PyTypeObject*>(Py_NewRef(local));
+    race_thread();
+    state.armed.store(true, std::memory_order_relaxed);
+    Py_RETURN_NONE;
+}
+
+PyObject* race_disarm(PyObject*, PyObject*) {
+    race_state().armed.store(false, std::memory_order_relaxed);
+    Py_RETURN_NONE;
+}
+
+Thread* thread_at(PyObject* token) { return static_cast<Thread*>(PyLong_AsVoidPtr(token)); }
+
+PyObject* race_fork(PyObject*, PyObject*) {
+    Thread* me = race_thread();
+    Thread* child = me ? race_state().detector.start(*me) : nullptr;
+    return Py_BuildValue("NI", PyLong_FromVoidPtr(child), child ? child->id : 0u);
+}
+
+PyObject* race_begin(PyObject*, PyObject* token) {
+    this_thread = thread_at(token);
+    this_thread_is_over = !this_thread;
+    Py_RETURN_NONE;
+}
+
+PyObject* race_finish(PyObject*, PyObject*) {
+    if (this_thread) race_state().detector.finish(*this_thread);
+    this_thread = nullptr;
+    this_thread_is_over = true;
+    Py_RETURN_NONE;
+}
+
+PyObject* race_join(PyObject*, PyObject* token) {
+    Thread *me = race_thread(), *child = thread_at(token);
+    if (me && child) race_state().detector.join(*me, *child);
+    Py_RETURN_NONE;
+}
+
+PyObject* race_thread_id(PyObject*, PyObject*) {
+    Thread* me = race_thread();
+    return PyLong_FromUnsignedLong(me ? me->id : 0);
+}
+
+PyObject* race_acquire(PyObject*, PyObject* object) {
+    if (Thread* me = race_thread()) race_state().detector.acquire(*me, sync_of(object));
+    Py_RETURN_NONE;
+}
+
+PyObject* race_release(PyObject*, PyObject* object) {
+    if (Thread* me = race_thread()) race_state().detector.release(*me, sync_of(object));
+    Py_RETURN_NONE;
+}
+
+PyObject* race_take_permit(PyObject*, PyObject* arguments) {
+    PyObject* object;
+    Py_ssize_t initial;
+    if (!PyArg_ParseTuple(arguments, "On:race_take_permit", &object, &initial)) return nullptr;
+    if (Thread* me = race_thread()) race_state().detector.take_permit(*me, sync_of(object), static_cast<std::size_t>(initial));
+    Py_RETURN_NONE;
+}
+
+PyObject* race_give_permits(PyObject*, PyObject* arguments) {
+    PyObject* object;
+    Py_ssize_t initial, permits;
+    if (!PyArg_ParseTuple(arguments, "Onn:race_give_permits", &object, &initial, &permits)) return nullptr;
+    Thread* me = race_thread();
+    if (me) race_state().detector.give_permits(*me, sync_of(object), static_cast<std::size_t>(initial), static_cast<std::size_t>(permits));
+    Py_RETURN_NONE;
+}
+
+PyObject* race_quiet(PyObject*, PyObject* change) {
+    long by = PyLong_AsLong(change);
+    if (by == -1 && PyErr_Occurred()) return nullptr;
+    if (Thread* me = race_thread()) me->quiet += static_cast<int>(by);
+    Py_RETURN_NONE;
+}
+
+PyObject* race_alone(PyObject*, PyObject*) { return PyBool_FromLong(race_state().detector.alone()); }
+
+PyObject* race_capture(PyObject*, PyObject*) { return PyLong_FromUnsignedLong(capture()); }
+
+/// [(code, offset of the instruction), ...], the innermost first.
+PyObject* race_frames(PyObject*, PyObject* number) {
+    unsigned long stack = PyLong_AsUnsignedLong(number);
+    if (stack == static_cast<unsigned long>(-1) && PyErr_Occurred()) return nullptr;
+    Ref list = Ref::steal(checked(PyList_New(0)));
+    for (const Frame& frame : race_state().stacks.get(static_cast<std::uint32_t>(stack))) {
+        Ref item = Ref::steal(checked(Py_BuildValue("On", reinterpret_cast<PyObject*>(frame.code), static_cast<Py_ssize_t>(frame.offset))));
+        if (PyList_Append(list.get(), item.get()) < 0) return nullptr;
+    }
+    return list.release();
+}
+
+PyObject* locks_held(std::uint32_t number) {
+    std::vector<race::Sync> locks = race_state().detector.locks(number);
+    Ref list = Ref::steal(checked(PyTuple_New(static_cast<Py_ssize_t>(locks.size()))));
+    for (std::size_t i = 0; i < locks.size(); ++i)
+        PyTuple_SET_ITEM(list.get(), static_cast<Py_ssize_t>(i), checked(PyLong_FromVoidPtr(reinterpret_cast<void*>(locks[i]))));
+    return list.release();
+}
+
+/// (thread, write, traits, stack, locks), or None for an access that did not happen.
+PyObject* as_tuple(const race::Access& access) {
+    if (!access.epoch) return Py_NewRef(Py_None);
+    return Py_BuildValue("INIIN", access.epoch.thread(), PyBool_FromLong(access.write), static_cast<unsigned>(access.traits), access.stack,
+                         checked(locks_held(access.locks)));
+}
+
+PyObject* race_races(PyObject*, PyObject*) {
+    Ref list = Ref::steal(checked(PyList_New(0)));
+    for (const race::Race& race : race_state().detector.races()) {
+        std::lock_guard hold(described_mutex);
+        const Description& about = described[{race.object, race.field}];
+        auto or_none = [](const Ref& ref) { return ref ? ref.get() : Py_None; };
+        Ref item = Ref::steal(checked(Py_BuildValue("nOsONNNK", static_cast<Py_ssize_t>(race.object), or_none(about.owner),
+                                                    about.part ? about.part : "item", or_none(about.name), as_tuple(race.earlier),
+                                                    as_tuple(race.later), as_tuple(race.then), static_cast<unsigned long long>(race.times))));
+        if (PyList_Append(list.get(), item.get()) < 0) return nullptr;
+    }
+    return list.release();
+}
+
+PyMethodDef race_functions[] = {
+    {"race_arm", race_arm, METH_VARARGS, "race_arm($module, local_type, /)\n--\n\n"},
+    {"race_disarm", race_disarm, METH_NOARGS, "race_disarm($module, /)\n--\n\n"},
+    {"race_fork", race_fork, METH_NOARGS, "race_fork($module, /)\n--\n\n"},
+    {"race_begin", race_begin, METH_O, "race_begin($module, token, /)\n--\n\n"},
+    {"race_finish", race_finish, METH_NOARGS, "race_finish($module, /)\n--\n\n"},
+    {"race_join", race_join, METH_O, "race_join($module, token, /)\n--\n\n"},
+    {"race_thread_id", race_thread_id, METH_NOARGS, "race_thread_id($module, /)\n--\n\n"},
+    {"race_acquire", race_acquire, METH_O, "race_acquire($module, object, /)\n--\n\n"},
+    {"race_release", race_release, METH_O, "race_release($module, object, /)\n--\n\n"},
+    {"race_take_permit", race_take_permit, METH_VARARGS, "race_take_permit($module, object, initial, /)\n--\n\n"},
+    {"race_give_permits", race_give_permits, METH_VARARGS, "race_give_permits($module, object, initial, permits, /)\n--\n\n"},
+    {"race_quiet", race_quiet, METH_O, "race_quiet($module, change, /)\n--\n\n"},
+    {"race_alone", race_alone, METH_NOARGS, "race_alone($module, /)\n--\n\n"},
+    {"race_capture", race_capture, METH_NOARGS, "race_capture($module, /)\n--\n\n"},
+    {"race_frames", method<race_frames>(), METH_O, "race_frames($module, stack, /)\n--\n\n"},
+    {"race_races", method<race_races>(), METH_NOARGS, "race_races($module, /)\n--\n\n"},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+}  // namespace
+
+bool add_race(PyObject* module) {
+    return PyModule_AddFunctions(module, race_functions) == 0 && PyModule_AddFunctions(module, race_frame_functions) == 0
+        && PyModule_AddFunctions(module, race_hook_functions) == 0;
+}
+
+}  // namespace threadproof::ext
+
+#endif

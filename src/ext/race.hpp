@@ -1,0 +1,92 @@
+/// What the files of the race detector's front end share: the detector, the calling thread's part in it, and variables.
+///
+/// race.cpp is what Python calls, race_frames.cpp reads the interpreter's frames, race_hooks.cpp goes between C methods
+/// and their callers. Where the interpreter is not one whose frames we know, only add_race() is left, and adds nothing.
+#pragma once
+
+#include "ext/py.hpp"
+
+namespace threadproof::ext {
+
+bool add_race(PyObject* module);
+
+#if PY_VERSION_HEX >= 0x030E0000 && PY_VERSION_HEX < 0x03100000
+#define THREADPROOF_RACE 1
+#endif
+
+}  // namespace threadproof::ext
+
+#ifdef THREADPROOF_RACE
+
+#include <string>
+
+#include "core/detector.hpp"
+
+namespace threadproof::ext {
+
+/// One line of a call stack: a code object and the offset of its current instruction.
+struct Frame {
+    std::uintptr_t code;
+    std::int64_t offset;
+    friend bool operator==(const Frame&, const Frame&) = default;
+};
+
+/// What of an object a variable is. A global is an item of its module's dict that has a name.
+enum class Part : std::uint64_t { kAttribute = 1, kItem, kGlobal, kIndex, kStructure, kCell };
+
+/// `name` is what a report calls it: an attribute's name, a key, or null. Borrowed.
+struct Variable {
+    PyObject* object;
+    race::Field field;
+    Part part;
+    PyObject* name;
+};
+
+struct RaceState {
+    race::Detector detector;
+    race::Depot<Frame> stacks;
+    std::atomic<bool> armed{false};  // relaxed: hooks that stay in place look at it, and being late is harmless
+    Py_ssize_t extra = -1;           // where a code object keeps its CodeSites
+    PyTypeObject* local_type = nullptr;  // threading.local
+    PyTypeObject* deque_type = nullptr;
+};
+
+/// Never destroyed: objects die, and tell us so, until the very end of the process.
+RaceState& race_state();
+
+/// The calling thread; null after its end, while its last Python objects go.
+race::Thread* race_thread();
+
+/// Whether there is anything to watch now.
+inline bool watching() {
+    RaceState& state = race_state();
+    return state.armed.load(std::memory_order_relaxed) && !state.detector.alone();
+}
+
+Variable attribute_of(PyObject* object, PyObject* name);
+Variable item_of(PyObject* container, PyObject* key);
+Variable global_of(PyObject* globals, PyObject* name);
+Variable index_of(PyObject* list, PyObject* index);
+Variable structure_of(PyObject* container);
+Variable cell_of(PyObject* cell, PyObject* name);
+
+/// Whether hashing and comparing the key runs no code of the user's.
+bool plain_key(PyObject* key);
+
+void touch(const Variable& variable, bool write, unsigned traits);
+
+/// d[k] = v, also where it is a method that does it: a new key changes the structure, too.
+void touch_store(PyObject* dict, PyObject* key, unsigned traits);
+
+/// The caller of the C function that is running: in race_frames.cpp.
+enum class Caller { kProgram, kLibrary, kMuted };
+Caller race_caller();
+race::Depot<Frame>::Sequence race_stack();
+extern PyMethodDef race_frame_functions[];
+
+extern PyMethodDef race_hook_functions[];
+bool counts_death(PyTypeObject* type);
+
+}  // namespace threadproof::ext
+
+#endif

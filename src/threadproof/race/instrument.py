@@ -1,0 +1,233 @@
+"""From a code object to the instructions that touch what threads can share.
+
+`sites_of(code, stored)` reads the bytecode and names, for each instruction that counts, what kind it is, what it
+names, and the traits that can be seen from its neighbours: `+=` compiles to a copy, a load, an operation and a store.
+Nothing here runs or changes code.
+"""
+
+from __future__ import annotations
+
+import opcode
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import CodeType
+from typing import NamedTuple
+
+from threadproof.race.traits import Trait
+
+Site = tuple[int, str, int, int, str | None]  # offset, kind, traits, argument, name: what _core.race_register takes
+
+OPTIMIZED = 0x1  # of co_flags: a function's body; a module's or a class's has none of it
+FIRST_INPLACE = 13  # BINARY_OP's argument from += on
+SUBSCRIPT = next((i for i, (name, _) in enumerate(getattr(opcode, "_nb_ops", ())) if name == "NB_SUBSCR"), -1)
+LOOK_BACK = 16  # instructions between the name of a builtin and its call: more than most argument lists
+
+WHOLE = Trait.ITERATE | Trait.ATOMIC  # builtins that look at a container in one step
+READERS: dict[Callable[..., object], Trait] = {
+    len: Trait.CHECK,
+    **dict.fromkeys((list, tuple, set, dict, frozenset, sorted), WHOLE),
+    **dict.fromkeys((sum, min, max, any, all), Trait.ITERATE),
+}
+WATCHED_CALLS = {function.__name__ for function in READERS} | {"getattr", "hasattr", "setattr", "delattr"}
+
+
+class Instruction(NamedTuple):
+    offset: int
+    name: str
+    argument: int
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The names that a source file binds again after they were bound: only those can race as globals or cells."""
+
+    globals: frozenset[str]
+    cells: frozenset[str]
+
+    def __or__(self, other: Stored) -> Stored:
+        return Stored(self.globals | other.globals, self.cells | other.cells)
+
+
+def instructions(code: CodeType) -> Iterator[Instruction]:
+    """The code's instructions as they were compiled, without caches and prefixes."""
+    extended = 0
+    for offset in range(0, len(code.co_code), 2):
+        operation, argument = code.co_code[offset], code.co_code[offset + 1]
+        name = opcode.opname[operation]
+        if name == "CACHE":
+            continue
+        argument |= extended
+        extended = argument << 8 if name == "EXTENDED_ARG" else 0
+        if name != "EXTENDED_ARG":
+            yield Instruction(offset, name, argument)
+
+
+def nested(code: CodeType) -> Iterator[CodeType]:
+    """The code and all that is defined in it."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from nested(constant)
+
+
+def stored_names(code: CodeType) -> Stored:
+    """What the code of one source file stores again: by `global`, by `nonlocal`, or twice at its top."""
+    stored: set[str] = set()
+    cells: set[str] = set()
+    top: list[str] = []
+    for part in nested(code):
+        for _, name, argument in instructions(part):
+            if name in ("STORE_GLOBAL", "DELETE_GLOBAL"):
+                stored.add(part.co_names[argument])
+            elif name == "STORE_DEREF" and variable_name(part, argument) in part.co_freevars:
+                cells.add(variable_name(part, argument))
+            elif name == "STORE_NAME" and part is code:
+                top.append(part.co_names[argument])
+    return Stored(frozenset(stored | {name for name in top if top.count(name) > 1}), frozenset(cells))
+
+
+def variable_name(code: CodeType, index: int) -> str:
+    """The name of a local variable or cell, by its place in the frame."""
+    local = code.co_varnames + tuple(name for name in code.co_cellvars if name not in code.co_varnames)
+    return (local + code.co_freevars)[index]
+
+
+def sites_of(code: CodeType, stored: Stored, main: bool = False) -> list[Site]:
+    """Every instruction of the code (not of what is nested in it) that may touch something shared.
+
+    `main` says that this is the top of the program itself. What another module does at its top it does while it is
+    imported, and that comes before all that its importers do.
+    """
+    listing = list(instructions(code))
+    reader = Reader(code, stored, listing, main)
+    found = (reader.site(place) for place in range(len(listing)))
+    return [site for site in found if site is not None]
+
+
+class Reader:
+    """One pass over the instructions of a code object."""
+
+    def __init__(self, code: CodeType, stored: Stored, listing: list[Instruction], main: bool) -> None:
+        self.code = code
+        self.stored = stored
+        self.listing = listing
+        self.at_top = main and not code.co_flags & OPTIMIZED
+
+    def name_at(self, place: int) -> str:
+        return self.listing[place].name if 0 <= place < len(self.listing) else ""
+
+    def inplace(self, place: int) -> bool:
+        return self.name_at(place) == "BINARY_OP" and self.listing[place].argument >= FIRST_INPLACE
+
+    def load_traits(self, place: int) -> Trait:
+        """The load of `x.n += 1` follows a copy of x; that of `if x.n` is followed by a jump."""
+        traits = Trait.UPDATE if self.name_at(place - 1) == "COPY" else Trait(0)
+        return traits | Trait.CHECK if self.decides(place + 1) else traits
+
+    def decides(self, place: int) -> bool:
+        name = self.name_at(place)
+        if name == "LOAD_CONST":
+            return self.name_at(place + 1) == "IS_OP"
+        return name.startswith("POP_JUMP") or name in ("TO_BOOL", "IS_OP")
+
+    def store_traits(self, place: int, swaps: int) -> Trait:
+        """What `x.n += 1` stores comes from an operation in place, with the copies swapped out of its way."""
+        between = all(self.name_at(place - 1 - i) == "SWAP" for i in range(swaps))
+        return Trait.UPDATE if between and self.inplace(place - 1 - swaps) else Trait(0)
+
+    def site(self, place: int) -> Site | None:
+        offset, name, argument = self.listing[place]
+        make = KINDS.get(name)
+        made = make(self, place, argument) if make else None
+        if made is None:
+            return None
+        kind, traits, number, subject = made
+        return offset, kind, int(traits), number, sys.intern(subject) if subject else None
+
+    # One method for each instruction that is not a plain row of KINDS: (kind, traits, argument, name), or None.
+
+    def load_attribute(self, place: int, argument: int) -> Made:
+        kind = "load_method" if argument & 1 else "load_attribute"
+        return kind, self.load_traits(place), 0, self.code.co_names[argument >> 1]
+
+    def store_attribute(self, place: int, argument: int) -> Made:
+        return "store_attribute", self.store_traits(place, 1), 0, self.code.co_names[argument]
+
+    def operation(self, place: int, argument: int) -> Made | None:
+        return ("load_item", self.load_traits(place), 0, None) if argument == SUBSCRIPT else None
+
+    def store_item(self, place: int, argument: int) -> Made:
+        return "store_item", self.store_traits(place, 2), 0, None
+
+    def load_global(self, place: int, argument: int) -> Made | None:
+        return self.of_global("load_global", place, self.code.co_names[argument >> 1])
+
+    def store_global(self, place: int, argument: int) -> Made | None:
+        return self.of_global("store_global", place, self.code.co_names[argument])
+
+    def load_name(self, place: int, argument: int) -> Made | None:
+        return self.of_global("load_global", place, self.code.co_names[argument]) if self.at_top else None
+
+    def store_name(self, place: int, argument: int) -> Made | None:
+        return self.of_global("store_global", place, self.code.co_names[argument]) if self.at_top else None
+
+    def of_global(self, kind: str, place: int, name: str) -> Made | None:
+        if name not in self.stored.globals:
+            return None
+        traits = self.load_traits(place) if kind == "load_global" else self.store_traits(place, 0)
+        return kind, traits, 0, name
+
+    def load_cell(self, place: int, argument: int) -> Made | None:
+        name = variable_name(self.code, argument)
+        return ("load_cell", self.load_traits(place), argument, name) if name in self.stored.cells else None
+
+    def store_cell(self, place: int, argument: int) -> Made | None:
+        name = variable_name(self.code, argument)
+        return ("store_cell", self.store_traits(place, 0), argument, name) if name in self.stored.cells else None
+
+    def call(self, place: int, argument: int) -> Made | None:
+        """A call of a builtin that reads a container or an attribute; the binding looks at which one it is."""
+        for before in range(place - 1, max(-1, place - LOOK_BACK), -1):
+            if self.name_at(before) == "LOAD_GLOBAL":
+                name = self.code.co_names[self.listing[before].argument >> 1]
+            elif self.name_at(before) == "LOAD_NAME":
+                name = self.code.co_names[self.listing[before].argument]
+            else:
+                continue
+            if name in WATCHED_CALLS and 1 <= argument <= 3:
+                return "call", Trait(0), argument, None
+        return None
+
+
+Made = tuple[str, Trait, int, str | None]
+
+
+def plain(kind: str) -> Callable[[Reader, int, int], Made]:
+    return lambda reader, place, argument: (kind, Trait(0), 0, None)
+
+
+KINDS: dict[str, Callable[[Reader, int, int], Made | None]] = {
+    "LOAD_ATTR": Reader.load_attribute,
+    "STORE_ATTR": Reader.store_attribute,
+    "DELETE_ATTR": Reader.store_attribute,
+    "BINARY_OP": Reader.operation,
+    "STORE_SUBSCR": Reader.store_item,
+    "DELETE_SUBSCR": plain("delete_item"),
+    "CONTAINS_OP": plain("contains"),
+    "LOAD_GLOBAL": Reader.load_global,
+    "STORE_GLOBAL": Reader.store_global,
+    "DELETE_GLOBAL": Reader.store_global,
+    "LOAD_NAME": Reader.load_name,
+    "STORE_NAME": Reader.store_name,
+    "LOAD_DEREF": Reader.load_cell,
+    "STORE_DEREF": Reader.store_cell,
+    "GET_ITER": plain("iterate"),
+    "LIST_EXTEND": plain("unpack"),
+    "SET_UPDATE": plain("unpack"),
+    "DICT_UPDATE": plain("unpack"),
+    "UNPACK_SEQUENCE": plain("unpack"),
+    "CALL": Reader.call,
+    "BINARY_SLICE": plain("load_slice"),
+    "STORE_SLICE": plain("store_slice"),
+}

@@ -1,0 +1,117 @@
+"""Does the native front end read from the interpreter's frames what is really there?
+
+A function whose operands are known runs with every kind of watched instruction in it, while the front end writes down
+what it reads instead of judging it. One difference, and the detector does not start: a wrong guess about a frame would
+give wrong reports at best.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import CellType, CodeType
+from typing import Any
+
+from threadproof import _core
+from threadproof.race.instrument import Stored, sites_of
+
+Read = tuple[str, object, object]
+
+canary_global = 1
+
+
+class SelfTestError(RuntimeError):
+    """The front end does not understand this interpreter."""
+
+
+class Canary:
+    def __init__(self) -> None:
+        self.attribute = 1
+
+    def method(self) -> None: ...
+
+
+def self_test(register: Callable[[CodeType], None]) -> None:
+    """SelfTestError if the operands read are not those of the canary; `register` turns on events for a code object."""
+    canary, items, mapping = Canary(), [1, 2, 3], {"key": 1}
+    run, cell = canary_function()
+    _core.race_register(run.__code__, sites_of(run.__code__, STORED), False)
+    read: list[Read] = []
+    _core.race_watch(read)
+    try:
+        register(run.__code__)
+        run(canary, items, mapping)
+    finally:
+        _core.race_watch(None)
+    compare(read, expected(canary, items, mapping, cell))
+
+
+STORED = Stored(frozenset({"canary_global"}), frozenset({"captured"}))
+
+
+def canary_function() -> tuple[Callable[..., None], CellType]:
+    captured = 1
+
+    def run(canary: Canary, items: list[int], mapping: dict[str, int]) -> None:
+        global canary_global
+        nonlocal captured
+        canary.attribute += 1
+        canary.method()
+        mapping["key"] = items[0]
+        del mapping["key"]
+        _ = "key" in mapping
+        canary_global = canary_global + 1
+        captured = captured + 1
+        for _ in items:
+            break
+        _ = [*items]
+        _ = len(items)
+        low, high = 0, 1  # a slice of constants would be a constant itself, and an item
+        items[low:high] = items[low:high]
+
+    cell = (run.__closure__ or ())[0]
+    return run, cell
+
+
+def expected(canary: Canary, items: list[int], mapping: dict[str, int], cell: CellType) -> list[Read]:
+    return [
+        ("load_attribute", canary, None),
+        ("store_attribute", canary, None),
+        ("load_method", canary, None),
+        ("load_item", items, 0),
+        ("store_item", mapping, "key"),
+        ("delete_item", mapping, "key"),
+        ("contains", mapping, "key"),
+        ("load_global", globals(), None),
+        ("store_global", globals(), None),
+        ("load_cell", cell, None),
+        ("store_cell", cell, None),
+        ("iterate", items, None),
+        ("unpack", items, None),
+        ("call", len, items),
+        ("load_slice", items, None),
+        ("store_slice", items, None),
+    ]
+
+
+def compare(read: list[Read], wanted: list[Read]) -> None:
+    for got, want in zip(read, wanted, strict=False):
+        if not same(got, want):
+            fail(f"before {want[0]} it read {name(got[1])} and {name(got[2])} ({got[0]})")
+    if len(read) != len(wanted):
+        fail(f"it saw {len(read)} instructions of {len(wanted)}")
+
+
+def same(got: Read, want: Read) -> bool:
+    return got[0] == want[0] and got[1] is want[1] and got[2] is want[2]
+
+
+def name(value: Any) -> str:
+    return f"a {type(value).__name__}"
+
+
+def fail(what: str) -> None:
+    raise SelfTestError(
+        f"the race detector does not understand the frames of this interpreter ({sys.version.split()[0]}): {what}; "
+        f"build threadproof for this very version, or use CPython 3.14t"
+    )

@@ -1,0 +1,247 @@
+"""One watch over the program: from the first thread it starts to the findings.
+
+Until a second thread starts nothing can race, so nothing is watched and nothing costs. The first start arms the detector:
+the self-test, the hooks in the standard library, and sys.monitoring, which then calls the front end before each
+instruction of the program's own code that can touch something shared.
+"""
+
+from __future__ import annotations
+
+import _thread
+import collections
+import os
+import site
+import sys
+import sysconfig
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from types import CodeType, FrameType
+from typing import Any
+
+from threadproof import _core
+from threadproof.findings import Finding
+from threadproof.race import patch
+from threadproof.race.explain import Started, explain
+from threadproof.race.instrument import READERS, Stored, sites_of, stored_names
+from threadproof.race.selftest import self_test
+
+TOOL = 4  # of sys.monitoring's six: none that it reserves for a debugger, coverage, profiler or optimizer
+NOWHERE = Stored(frozenset(), frozenset())
+
+
+class UnsupportedError(RuntimeError):
+    """This interpreter, or what else watches it, leaves no room for the race detector."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Whose code is watched: that under the roots and what is included, but for libraries and what is excluded."""
+
+    roots: Sequence[str]
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    libraries: Sequence[str] = field(default_factory=lambda: library_folders())
+
+    def __contains__(self, filename: str) -> bool:
+        if any(names(package, filename) for package in self.exclude) or filename.startswith(patch.MUTED[-1]):
+            return False
+        if any(names(package, filename) for package in self.include) or filename == "<string>":
+            return True
+        own = any(filename.startswith(os.path.join(root, "")) for root in self.roots)
+        return own and not any(filename.startswith(folder) for folder in self.libraries)
+
+
+def library_folders() -> list[str]:
+    paths = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    return [os.path.join(path, "") for path in {*paths, *site.getsitepackages(), os.path.dirname(os.__file__)}]
+
+
+def names(package: str, filename: str) -> bool:
+    """Whether the file belongs to the package or module, or is in the folder, that an option names."""
+    path = package.replace(".", os.sep)
+    return f"{os.sep}{path}{os.sep}" in filename or filename.endswith(f"{os.sep}{path}.py") or filename == package
+
+
+class Session:
+    """Watches the program between start() and stop(); findings() then says what it found.
+
+    One session runs at a time. start() may be called while threads run; what they did before is not judged.
+    """
+
+    running: Session | None = None
+    hooked = False  # C methods, for good
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.patches = patch.Patches()
+        self.started: dict[int, Started] = {}
+        self.tokens: dict[Any, int] = {}  # a thread's handle -> the detector's thread
+        self.stored: dict[str, Stored] = {}
+        self.armed = False
+        self.races_before = 0
+
+    def start(self) -> None:
+        check_interpreter()
+        if Session.running:
+            raise UnsupportedError("the race detector is watching already; one session at a time, please")
+        Session.running = self
+        self.races_before = len(_core.race_races())
+        self.patch_threads()
+        if threading.active_count() > 1:
+            self.arm()
+            _core.race_fork()  # for the threads that are there: from now on this one is not alone
+
+    def stop(self) -> None:
+        """What happens from now on is not judged; the standard library is as it was, but for hooks that do nothing."""
+        if self.armed:
+            sys.monitoring.set_events(TOOL, 0)
+            sys.monitoring.free_tool_id(TOOL)
+            _core.race_disarm()
+        self.patches.restore()
+        Session.running = None
+
+    def findings(self, strict: bool = False) -> list[Finding]:
+        """What was found so far, the worst first."""
+        return explain(_core.race_races()[self.races_before :], self.started, strict)
+
+    # --- threads ---
+
+    def patch_threads(self) -> None:
+        self.patches.replace(threading, "_start_joinable_thread", self.starter)
+        self.patches.replace(_thread, "start_new_thread", self.bare_starter)
+        self.patches.replace(threading.Thread, "join", self.joiner)
+        self.patches.replace(threading.Thread, "is_alive", self.looker)
+
+    def fork(self, name: str) -> int:
+        """The detector's thread for one about to be started; the first one arms it."""
+        if not self.armed:
+            self.arm()
+        token, number = _core.race_fork()
+        self.started[number] = Started(name, _core.race_thread_id(), _core.race_capture())
+        return token
+
+    def starter(self, original: Any) -> Any:
+        def start(function: Any, handle: Any = None, daemon: bool = True) -> Any:
+            thread = getattr(function, "__self__", None)
+            token = self.fork(getattr(thread, "name", "a thread"))
+            self.tokens[handle] = token
+            return original(in_thread(token, function), handle=handle, daemon=daemon)
+
+        return start
+
+    def bare_starter(self, original: Any) -> Any:
+        def start(function: Any, args: Any, kwargs: Any = None) -> Any:
+            token = self.fork(getattr(function, "__name__", "a thread"))
+            return original(in_thread(token, function), args, kwargs or {})
+
+        return start
+
+    def joiner(self, original: Any) -> Any:
+        def join(thread: Any, timeout: float | None = None) -> None:
+            original(thread, timeout)
+            self.note_end(thread)
+
+        return join
+
+    def looker(self, original: Any) -> Any:
+        def is_alive(thread: Any) -> bool:
+            alive: bool = original(thread)
+            if not alive:
+                self.note_end(thread)
+            return alive
+
+        return is_alive
+
+    def note_end(self, thread: Any) -> None:
+        handle = thread._os_thread_handle
+        if handle.is_done() and handle in self.tokens:
+            _core.race_join(self.tokens[handle])
+
+    # --- code ---
+
+    def arm(self) -> None:
+        """Begin to watch; UnsupportedError where another tool has our place, SelfTestError on an unknown interpreter."""
+        self.armed = True
+        if sys.monitoring.get_tool(TOOL) is not None:
+            raise UnsupportedError(f"sys.monitoring's tool {TOOL} is taken by {sys.monitoring.get_tool(TOOL)!r}; run without it")
+        sys.monitoring.use_tool_id(TOOL, "threadproof race")
+        self.prepare()
+        patch.patch_library(self.patches)
+        self.started.setdefault(_core.race_thread_id(), Started(threading.current_thread().name, 0, 0))
+        sys.monitoring.register_callback(TOOL, sys.monitoring.events.PY_START, self.on_start)
+        sys.monitoring.set_events(TOOL, sys.monitoring.events.PY_START)
+        for frame in sys._current_frames().values():
+            self.watch_callers(frame)
+
+    def prepare(self) -> None:
+        """Hook what is hooked once for the process, then make sure that we read frames rightly."""
+        plain = type("Plain", (), {})()
+        if not Session.hooked:
+            builtins = {function: int(trait) for function, trait in READERS.items()}
+            _core.race_configure(sys.monitoring.DISABLE, plain, collections.deque, builtins)
+            patch.hook_methods()
+            Session.hooked = True
+        sys.monitoring.register_callback(TOOL, sys.monitoring.events.INSTRUCTION, _core.race_instruction)
+        _core.race_arm(threading.local)
+        self_test(watch_instructions)
+
+    def watch_callers(self, frame: FrameType | None) -> None:
+        """The functions that are running were entered before we could see it."""
+        while frame is not None:
+            self.see(frame.f_code, frame.f_globals.get("__name__") == "__main__")
+            frame = frame.f_back
+
+    def on_start(self, code: CodeType, offset: int) -> object:
+        """Called once for each code object, before it runs first."""
+        main = code.co_name == "<module>" and sys._getframe(1).f_globals.get("__name__") == "__main__"
+        with patch.quiet():
+            self.see(code, main)
+        return sys.monitoring.DISABLE
+
+    def see(self, code: CodeType, main: bool = False) -> None:
+        if code.co_filename in self.scope:
+            _core.race_register(code, sites_of(code, self.stored_in(code), main), False)
+            watch_instructions(code)
+        elif code.co_filename.startswith(patch.MUTED):
+            _core.race_register(code, [], True)
+
+    def stored_in(self, code: CodeType) -> Stored:
+        """What the whole source file stores again; where it cannot be read, what this code does."""
+        filename = code.co_filename
+        if filename not in self.stored:
+            try:
+                with open(filename, "rb") as file:
+                    self.stored[filename] = stored_names(compile(file.read(), filename, "exec", dont_inherit=True))
+            except (OSError, SyntaxError, ValueError):
+                self.stored[filename] = NOWHERE
+        return self.stored[filename] | stored_names(code)
+
+    def know(self, code: CodeType) -> None:
+        """The whole of a program that stands in no file."""
+        self.stored[code.co_filename] = stored_names(code)
+
+
+def in_thread(token: int, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as the detector's thread `token` runs it."""
+
+    def run(*arguments: Any, **named: Any) -> Any:
+        _core.race_begin(token)
+        try:
+            return function(*arguments, **named)
+        finally:
+            _core.race_finish()
+
+    return run
+
+
+def watch_instructions(code: CodeType) -> None:
+    sys.monitoring.set_local_events(TOOL, code, sys.monitoring.events.INSTRUCTION)
+
+
+def check_interpreter() -> None:
+    if not hasattr(_core, "race_arm"):
+        version = ".".join(map(str, sys.version_info[:3]))
+        raise UnsupportedError(
+            f"the race detector reads the frames of CPython 3.14 and 3.15, and this is {version}; run it with python3.14t"
+        )

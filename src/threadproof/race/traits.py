@@ -1,0 +1,16 @@
+"""What is known of an access besides reading or writing; the bits of core/shadow.hpp."""
+
+from __future__ import annotations
+
+from enum import IntFlag
+
+
+class Trait(IntFlag):
+    """A front end sets them; the detector adds UPDATE and CHECK to a write that follows a read of the same variable."""
+
+    UPDATE = 1  # part of a read-modify-write
+    CHECK = 2  # a read that a decision hangs on, or the write decided on
+    ATOMIC = 4  # one atomic step of a container
+    ITERATE = 8  # goes over the whole container
+    STRUCTURE = 16  # changes which elements there are
+    LOCKED = 32  # at least one lock was held
