@@ -170,6 +170,7 @@ class Detector {
 
     /// A permit comes with the clock of whoever gave it, and the oldest is taken first; `initial` were there from the start.
     void give_permits(Thread& me, Sync sync, std::size_t initial, std::size_t permits) {
+        if (me.quiet) return;
         {
             SyncShard& shard = shard_of(sync);
             std::lock_guard hold(shard.mutex);
@@ -180,6 +181,7 @@ class Detector {
     }
 
     void take_permit(Thread& me, Sync sync, std::size_t initial) {
+        if (me.quiet) return;
         SyncShard& shard = shard_of(sync);
         std::lock_guard hold(shard.mutex);
         auto& queue = shard.permits.try_emplace(sync, initial).first->second;

@@ -20,8 +20,8 @@ namespace {
 using race::Thread;
 
 /// What a method does, as far as order and races are concerned.
-enum class Action { kAcquire, kRelease, kPut, kGet, kChange, kRead, kReadItem, kStoreItem, kAddItem };
-constexpr const char* kActionNames[] = {"acquire", "release", "put", "get", "change", "read", "read_item", "store_item", "add_item"};
+enum class Action { kAcquire, kRelease, kPut, kGet, kChange, kRead, kReadItem, kStoreItem, kChangeItem };
+constexpr const char* kActionNames[] = {"acquire", "release", "put", "get", "change", "read", "read_item", "store_item", "change_item"};
 
 constexpr std::size_t kMostMethods = 160;
 constexpr std::size_t kMostTypes = 48;
@@ -37,15 +37,15 @@ PyObject* excluded_lock = nullptr;  // threading's own, which every thread takes
 
 bool is_the_programs(PyObject* lock) { return lock != excluded_lock && race_caller() != Caller::kMuted; }
 
-void add_item(PyObject* self, PyObject* key) {
+void change_item(PyObject* self, PyObject* key) {
     if (key) touch(item_of(self, key), true, race::kAtomic);
     touch(structure_of(self), true, race::kStructure | race::kAtomic);
 }
 
-/// d.setdefault(key) and d.pop(key): one atomic step; the structure changes only if the key comes or goes.
+/// d.setdefault(key): the structure changes only if the key is new.
 void store_item(PyObject* self, PyObject* key) {
     if (key && PyDict_Check(self)) touch_store(self, key, race::kAtomic);
-    else add_item(self, key);
+    else change_item(self, key);
 }
 
 void before(Action action, PyObject* self, PyObject* key) {
@@ -63,7 +63,7 @@ void before(Action action, PyObject* self, PyObject* key) {
         case Action::kRead: return touch(structure_of(self), false, race::kAtomic);
         case Action::kReadItem: return key ? touch(item_of(self, key), false, race::kCheck) : void();
         case Action::kStoreItem: return store_item(self, key);
-        default: return add_item(self, key);
+        default: return change_item(self, key);
     }
 }
 

@@ -169,8 +169,10 @@ class Session:
         self.prepare()
         patch.patch_library(self.patches)
         self.started.setdefault(_core.race_thread_id(), Started(threading.current_thread().name, 0, 0))
-        sys.monitoring.register_callback(TOOL, sys.monitoring.events.PY_START, self.on_start)
-        sys.monitoring.set_events(TOOL, sys.monitoring.events.PY_START)
+        events = sys.monitoring.events
+        for event in (events.PY_START, events.PY_RESUME):  # a coroutine may have been started before, and wait
+            sys.monitoring.register_callback(TOOL, event, self.on_start)
+        sys.monitoring.set_events(TOOL, events.PY_START | events.PY_RESUME)
         for frame in sys._current_frames().values():
             self.watch_callers(frame)
 
@@ -193,7 +195,7 @@ class Session:
             frame = frame.f_back
 
     def on_start(self, code: CodeType, offset: int) -> object:
-        """Called once for each code object, before it runs first."""
+        """Called once for each code object, before it first runs or goes on."""
         main = code.co_name == "<module>" and sys._getframe(1).f_globals.get("__name__") == "__main__"
         with patch.quiet():
             self.see(code, main)

@@ -1,0 +1,125 @@
+"""`threadproof race`: what it prints, and with which code it exits."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from threadproof import _core
+
+ROOT = Path(__file__).parents[2]
+COUNTER = "examples/race/counter.py"
+SUPPORTED = hasattr(_core, "race_arm")
+
+RACY = """
+import threading, sys
+class Box: n = 0
+box = Box()
+def bump():
+    box.n += 1
+threads = [threading.Thread(target=bump, name=name) for name in ("one", "two")]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+
+def run(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "threadproof", "race", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60)
+
+
+if SUPPORTED:
+
+    def test_the_example_is_reported_with_both_stacks() -> None:
+        ran = run(COUNTER)
+        assert ran.returncode == 66
+        assert ran.stdout.endswith(" visits\n")
+        assert ran.stderr.count(f"{COUNTER}:11, in Page.visit") == 2
+        assert f"{COUNTER}:11: error: lost-update: Page.visits" in ran.stderr
+        assert "south gate was started by MainThread" in ran.stderr
+        assert ran.stderr.endswith("threadproof race: 1 error\n")
+
+    def test_the_readme_shows_what_the_example_prints() -> None:
+        report = run(COUNTER).stderr
+        assert report.split("\n\n")[0] in (ROOT / "README.md").read_text(encoding="utf-8")
+
+    def test_code_is_watched_and_sees_its_own_arguments() -> None:
+        ran = run("-c", f"{RACY}\nprint(sys.argv)", "--severity", "x")
+        assert ran.returncode == 66
+        assert ran.stdout == "['-c', '--severity', 'x']\n"
+
+    def test_a_module_is_watched(tmp_path: Path) -> None:
+        (tmp_path / "bank.py").write_text(RACY)
+        ran = run("-m", "bank", cwd=tmp_path)
+        assert ran.returncode == 66
+        assert "bank.py:6: error: lost-update: Box.n" in ran.stderr
+
+    def test_a_program_without_a_race_exits_as_it_likes(tmp_path: Path) -> None:
+        (tmp_path / "clean.py").write_text("import sys, threading\nthreading.Thread(target=print).start()\nsys.exit(7)\n")
+        ran = run(tmp_path / "clean.py")
+        assert (ran.returncode, ran.stdout, ran.stderr) == (7, "\n", "")
+
+    def test_a_race_below_the_chosen_severity_leaves_the_exit_code_alone(tmp_path: Path) -> None:
+        flag = tmp_path / "flag.py"
+        flag.write_text(RACY.replace("box.n += 1", "box.n = 1"))
+        assert run(flag).returncode == 66
+        assert run("--severity", "error", flag).returncode == 0
+
+    def test_an_exception_is_shown_as_without_us(tmp_path: Path) -> None:
+        (tmp_path / "raises.py").write_text("def f():\n    1 / 0\nf()\n")
+        with_us = run(tmp_path / "raises.py")
+        without = subprocess.run([sys.executable, tmp_path / "raises.py"], capture_output=True, text=True, timeout=60)
+        assert (with_us.returncode, with_us.stderr) == (without.returncode, without.stderr)
+
+    def test_libraries_are_watched_only_when_included(tmp_path: Path) -> None:
+        program = tmp_path / "program.py"
+        program.write_text(
+            "import random, threading\n"
+            "threads = [threading.Thread(target=random.gauss) for _ in range(2)]\n"
+            "for thread in threads: thread.start()\n"
+            "for thread in threads: thread.join()\n"
+        )
+        assert run(program).returncode == 0
+        assert "Random.gauss_next" in run("--include", "random", program).stderr
+
+    def test_json_and_sarif_say_the_same(tmp_path: Path) -> None:
+        ran = run("--json", tmp_path / "races.json", "--sarif", tmp_path / "races.sarif", COUNTER)
+        assert ran.returncode == 66
+        (finding,) = json.loads((tmp_path / "races.json").read_text())
+        (result,) = json.loads((tmp_path / "races.sarif").read_text())["runs"][0]["results"]
+        assert finding["rule"] == result["ruleId"] == "lost-update"
+        assert result["locations"][0]["physicalLocation"]["region"] == {"startLine": 11, "startColumn": 9, "endColumn": 20}
+        assert result["partialFingerprints"] == {"threadproof/v1": finding["fingerprint"]}
+        assert len(result["codeFlows"][0]["threadFlows"]) == 4
+
+    def test_a_taken_place_in_sys_monitoring_is_a_clear_error() -> None:
+        ran = run("-c", f"import sys\nsys.monitoring.use_tool_id(4, 'rival')\n{RACY}")
+        assert ran.returncode == 2
+        assert "taken by 'rival'" in ran.stderr
+
+    def test_frames_that_are_read_wrongly_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+        from threadproof.race import selftest
+
+        wanted = selftest.expected(selftest.Canary(), [], {}, selftest.canary_function()[1])
+        selftest.compare(wanted, wanted)
+        with pytest.raises(selftest.SelfTestError, match="does not understand the frames"):
+            selftest.compare([("load_attribute", object(), None), *wanted[1:]], wanted)
+        with pytest.raises(selftest.SelfTestError, match="it saw 15 instructions of 16"):
+            selftest.compare(wanted[:-1], wanted)
+
+else:
+
+    def test_an_older_interpreter_is_refused_with_the_way_out() -> None:
+        ran = run(COUNTER)
+        assert ran.returncode == 2
+        assert "run it with python3.14t" in ran.stderr
+
+
+def test_a_script_that_is_not_there_is_one_line() -> None:
+    ran = run("nowhere.py")
+    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
+    assert "nowhere.py" in ran.stderr
