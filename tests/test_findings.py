@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import linecache
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,8 +17,19 @@ def finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Finding:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "app.py").write_text("def pay(account):\n    account.balance += 1\n")
     place = Place(str(tmp_path / "app.py"), 2, "pay", 4, 19)
-    steps = [Step("write by one", [place, Place(str(tmp_path / "app.py"), 1, "<module>")]), Step("nothing more is known")]
-    return Finding("lost-update", Severity.ERROR, "Account.balance is updated twice", place, steps, "nothing orders them", "lock it")
+    steps = [
+        Step("write by one", [place, Place(str(tmp_path / "app.py"), 1, "<module>")]),
+        Step("nothing more is known"),
+    ]
+    return Finding(
+        "lost-update",
+        Severity.ERROR,
+        "Account.balance is updated twice",
+        place,
+        steps,
+        "nothing orders them",
+        "lock it",
+    )
 
 
 def test_text_has_source_with_carets_and_the_callers(finding: Finding) -> None:
@@ -49,9 +62,9 @@ def test_sarif_has_the_stacks_outermost_first(finding: Finding) -> None:
     assert run["tool"]["driver"]["rules"] == [{"id": "lost-update"}]
 
 
-def test_a_fingerprint_survives_lines_that_move_and_not_code_that_changes(finding: Finding, tmp_path: Path) -> None:
-    import linecache
-    from dataclasses import replace
+def test_a_fingerprint_survives_lines_that_move_and_not_code_that_changes(
+    finding: Finding, tmp_path: Path
+) -> None:
 
     before = finding.fingerprint()
     (tmp_path / "app.py").write_text("# a comment\ndef pay(account):\n    account.balance += 1\n")

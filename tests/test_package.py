@@ -57,14 +57,14 @@ def names_in(body: list[ast.stmt]) -> set[str]:
                 found.add(name)
             case ast.AnnAssign(target=ast.Name(id=name)) | ast.Assign(targets=[ast.Name(id=name)]):
                 found.add(name)
-            case ast.If(test=ast.Compare(comparators=[ast.Tuple(elts=[ast.Constant(major), ast.Constant(minor)])])):
-                if sys.version_info >= (major, minor):  # the only condition that a stub of ours has
-                    found |= names_in(node.body)
     return {name for name in found if not name.startswith("_") or name.startswith("__")}
 
 
 def test_the_stub_names_what_the_extension_exports() -> None:
-    assert names_in(stub().body) == set(vars(_core)) - IMPLIED
+    described = names_in(stub().body)
+    if not hasattr(_core, "race_arm"):  # where the race detector does not know the interpreter
+        described = {name for name in described if not name.startswith("race_")}
+    assert described == set(vars(_core)) - IMPLIED
 
 
 def test_the_stub_names_every_public_method() -> None:

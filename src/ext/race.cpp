@@ -14,11 +14,6 @@ bool threadproof::ext::add_race(PyObject*) {
 
 namespace threadproof::ext {
 
-RaceState& race_state() {
-    static RaceState& state = *new RaceState;
-    return state;
-}
-
 namespace {
 
 using race::Field;
@@ -294,10 +289,10 @@ PyMethodDef race_functions[] = {
     {"race_finish", race_finish, METH_NOARGS, "race_finish($module, /)\n--\n\n"},
     {"race_join", race_join, METH_O, "race_join($module, token, /)\n--\n\n"},
     {"race_thread_id", race_thread_id, METH_NOARGS, "race_thread_id($module, /)\n--\n\n"},
-    {"race_acquire", race_acquire, METH_O, "race_acquire($module, object, /)\n--\n\n"},
-    {"race_release", race_release, METH_O, "race_release($module, object, /)\n--\n\n"},
-    {"race_take_permit", race_take_permit, METH_VARARGS, "race_take_permit($module, object, initial, /)\n--\n\n"},
-    {"race_give_permits", race_give_permits, METH_VARARGS, "race_give_permits($module, object, initial, permits, /)\n--\n\n"},
+    {"race_acquire", race_acquire, METH_O, "race_acquire($module, sync, /)\n--\n\n"},
+    {"race_release", race_release, METH_O, "race_release($module, sync, /)\n--\n\n"},
+    {"race_take_permit", race_take_permit, METH_VARARGS, "race_take_permit($module, sync, initial, /)\n--\n\n"},
+    {"race_give_permits", race_give_permits, METH_VARARGS, "race_give_permits($module, sync, initial, permits, /)\n--\n\n"},
     {"race_quiet", race_quiet, METH_O, "race_quiet($module, change, /)\n--\n\n"},
     {"race_alone", race_alone, METH_NOARGS, "race_alone($module, /)\n--\n\n"},
     {"race_capture", race_capture, METH_NOARGS, "race_capture($module, /)\n--\n\n"},

@@ -51,8 +51,13 @@ struct RaceState {
     PyTypeObject* deque_type = nullptr;
 };
 
-/// Never destroyed: objects die, and tell us so, until the very end of the process.
-RaceState& race_state();
+/// Made when first asked for, under the import lock or by the thread that arms the detector, and never destroyed: objects
+/// die, and tell us so, until the very end of the process.
+inline RaceState* the_race_state = nullptr;
+inline RaceState& race_state() {
+    if (TP_UNLIKELY(!the_race_state)) the_race_state = new RaceState;
+    return *the_race_state;
+}
 
 /// The calling thread; null after its end, while its last Python objects go.
 race::Thread* race_thread();

@@ -53,7 +53,7 @@ constexpr const char* kKindNames[] = {"none",      "load_attribute", "load_metho
                                       "iterate",   "unpack",         "call",         "load_slice",      "store_slice"};
 
 /// Where an attribute of a type's instances lives, as far as it can race.
-enum class Home : std::uint8_t { kNowhere, kObject, kModule, kClass };
+enum class Home : std::uint8_t { kNowhere, kSlot, kDict, kModule, kClass };
 
 /// One instruction. `seen` is the type version last met here and its Home, in one word so that threads cannot tear it.
 struct Site {
@@ -122,10 +122,10 @@ Home home_of(PyTypeObject* type, PyObject* name, bool store) {
     if (PyType_FastSubclass(type, Py_TPFLAGS_TYPE_SUBCLASS)) return Home::kClass;
     if (!death_is_known(type)) return Home::kNowhere;
     PyObject* found = _PyType_Lookup(type, name);
-    if (!found) return type->tp_flags & Py_TPFLAGS_HEAPTYPE || type->tp_dictoffset ? Home::kObject : Home::kNowhere;
-    if (Py_IS_TYPE(found, &PyMemberDescr_Type)) return Home::kObject;  // a slot
-    if (Py_TYPE(found)->tp_descr_set) return Home::kNowhere;           // a property: its own code is watched
-    return !store && Py_TYPE(found)->tp_descr_get ? Home::kNowhere : Home::kObject;
+    if (!found) return type->tp_flags & Py_TPFLAGS_HEAPTYPE || type->tp_dictoffset ? Home::kDict : Home::kNowhere;
+    if (Py_IS_TYPE(found, &PyMemberDescr_Type)) return Home::kSlot;
+    if (Py_TYPE(found)->tp_descr_set) return Home::kNowhere;  // a property: its own code is watched
+    return !store && Py_TYPE(found)->tp_descr_get ? Home::kNowhere : Home::kDict;
 }
 
 Home home_at(Site& site, PyTypeObject* type, bool store) {
@@ -138,11 +138,8 @@ Home home_at(Site& site, PyTypeObject* type, bool store) {
 }
 
 /// The dict that holds the object's attributes, if it has been asked for; until then nobody can touch them through it.
-PyObject* attribute_dict(PyObject* object, PyObject* name) {
-    PyTypeObject* type = Py_TYPE(object);
-    if (!(type->tp_flags & Py_TPFLAGS_MANAGED_DICT)) return nullptr;
-    PyObject* found = _PyType_Lookup(type, name);
-    if (found && Py_IS_TYPE(found, &PyMemberDescr_Type)) return nullptr;
+PyObject* attribute_dict(PyObject* object) {
+    if (!(Py_TYPE(object)->tp_flags & Py_TPFLAGS_MANAGED_DICT)) return nullptr;
     auto* managed = reinterpret_cast<PyDictObject**>(reinterpret_cast<char*>(object) + MANAGED_DICT_OFFSET);
     return reinterpret_cast<PyObject*>(__atomic_load_n(managed, __ATOMIC_ACQUIRE));  // acquire: as _PyObject_GetManagedDict
 }
@@ -151,8 +148,8 @@ void touch_attribute(PyObject* object, PyObject* name, Home home, bool write, un
     if (home == Home::kNowhere || (home == Home::kClass && method && !write)) return;
     if (home == Home::kModule) return touch(global_of(PyModule_GetDict(object), name), write, traits);
     Variable variable = attribute_of(object, name);
-    if (home == Home::kObject)
-        if (PyObject* dict = attribute_dict(object, name)) {  // one variable by either name: o.x and o.__dict__["x"]
+    if (home == Home::kDict)
+        if (PyObject* dict = attribute_dict(object)) {  // one variable by either name: o.x and o.__dict__["x"]
             Variable item = item_of(dict, name);
             return touch({dict, item.field, Part::kItem, name}, write, traits);
         }
@@ -392,7 +389,7 @@ PyMethodDef race_frame_functions[] = {
     {"race_instruction", method<race_instruction>(), METH_FASTCALL, "race_instruction(code, offset, /)\n--\n\n"},
     {"race_register", method<race_register>(), METH_VARARGS, "race_register($module, code, sites, muted, /)\n--\n\n"},
     {"race_configure", method<race_configure>(), METH_VARARGS, "race_configure($module, disable, instance, deque, builtins, /)\n--\n\n"},
-    {"race_watch", race_watch, METH_O, "race_watch($module, list, /)\n--\n\n"},
+    {"race_watch", race_watch, METH_O, "race_watch($module, into, /)\n--\n\n"},
     {"race_forget_list_append", race_forget_list_append, METH_NOARGS, "race_forget_list_append($module, /)\n--\n\n"},
     {nullptr, nullptr, 0, nullptr},
 };

@@ -197,9 +197,9 @@ bool counts_death(PyTypeObject* type) {
 }
 
 PyMethodDef race_hook_functions[] = {
-    {"race_hook_method", method<race_hook_method>(), METH_VARARGS, "race_hook_method($module, type, name, action, /)\n--\n\n"},
+    {"race_hook_method", method<race_hook_method>(), METH_VARARGS, "race_hook_method($module, owner, name, action, /)\n--\n\n"},
     {"race_exclude", race_exclude, METH_O, "race_exclude($module, lock, /)\n--\n\n"},
-    {"race_hook_death", race_hook_death, METH_O, "race_hook_death($module, type, /)\n--\n\n"},
+    {"race_hook_death", race_hook_death, METH_O, "race_hook_death($module, owner, /)\n--\n\n"},
     {nullptr, nullptr, 0, nullptr},
 };
 

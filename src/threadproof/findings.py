@@ -67,7 +67,9 @@ class Finding:
 
     def fingerprint(self) -> str:
         """The same for the same mistake in the next run, also when lines above it have moved."""
-        places = sorted(f"{p.file.rpartition('/')[2]}:{p.function}:{p.source().strip()}" for p in self.places())
+        places = sorted(
+            f"{p.file.rpartition('/')[2]}:{p.function}:{p.source().strip()}" for p in self.places()
+        )
         return hashlib.sha256("\n".join([self.rule, *places]).encode()).hexdigest()[:16]
 
     def places(self) -> list[Place]:
@@ -124,7 +126,11 @@ def excerpt(place: Place) -> list[str]:
         return []
     indent = len(source) - len(source.lstrip())
     lines = [f"        {source.strip()}"]
-    if place.column is not None and place.end_column is not None and indent <= place.column < place.end_column:
+    if (
+        place.column is not None
+        and place.end_column is not None
+        and indent <= place.column < place.end_column
+    ):
         lines.append(" " * (8 + place.column - indent) + "^" * (place.end_column - place.column))
     return lines
 
@@ -141,7 +147,12 @@ def json_object(finding: Finding) -> dict[str, Any]:
     return {**asdict(finding), "severity": str(finding.severity), "fingerprint": finding.fingerprint()}
 
 
-SARIF_LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "note", Severity.OFF: "none"}
+SARIF_LEVELS = {
+    Severity.ERROR: "error",
+    Severity.WARNING: "warning",
+    Severity.NOTE: "note",
+    Severity.OFF: "none",
+}
 
 
 def as_sarif(findings: Sequence[Finding], tool: str, version: str) -> str:
@@ -167,7 +178,9 @@ def sarif_result(finding: Finding) -> dict[str, Any]:
         "level": SARIF_LEVELS[finding.severity],
         "message": {"text": text},
         "locations": [sarif_location(finding.place)],
-        "relatedLocations": [sarif_location(step.stack[0], step.what) for step in finding.steps if step.stack],
+        "relatedLocations": [
+            sarif_location(step.stack[0], step.what) for step in finding.steps if step.stack
+        ],
         "codeFlows": [{"threadFlows": flows}] if flows else [],
         "partialFingerprints": {"threadproof/v1": finding.fingerprint()},
     }

@@ -1,4 +1,4 @@
-"""Runs every case of one file under one schedule, and prints what was found as JSON: `python -m tests.race.run_cases`.
+"""Runs every case of one file under one schedule, and prints what was found as JSON.
 
 A process of its own, for the detector hooks C methods for good, and for a case that hangs.
 """

@@ -1,7 +1,7 @@
 """Runs the threads of a case in an order that is chosen, and that the detector does not see.
 
-A pipe is what holds a thread back and lets it go: no edge comes from that. So each case can be run first thread first,
-last thread first, or all at once, and the verdict has to be the same each time.
+A pipe is what holds a thread back and lets it go: no edge comes from that. So each case can be run first
+thread first, last thread first, or all at once, and the verdict has to be the same each time.
 """
 
 from __future__ import annotations
@@ -60,7 +60,10 @@ def choose(name: str) -> None:
 def run(*functions: Callable[[], object]) -> None:
     """Run each in a thread of its own, in the chosen order, and wait for all."""
     gates = [(Gate(), Gate()) for _ in functions]
-    threads = [threading.Thread(target=between, args=(function, *gate)) for function, gate in zip(functions, gates, strict=True)]
+    threads = [
+        threading.Thread(target=between, args=(function, *gate))
+        for function, gate in zip(functions, gates, strict=True)
+    ]
     for thread in threads:
         thread.start()
     for place in order(range(len(functions))) if order else range(len(functions)):

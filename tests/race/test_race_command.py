@@ -59,7 +59,9 @@ if SUPPORTED:
         assert "bank.py:6: error: lost-update: Box.n" in ran.stderr
 
     def test_a_program_without_a_race_exits_as_it_likes(tmp_path: Path) -> None:
-        (tmp_path / "clean.py").write_text("import sys, threading\nthreading.Thread(target=print).start()\nsys.exit(7)\n")
+        (tmp_path / "clean.py").write_text(
+            "import sys, threading\nthreading.Thread(target=print).start()\nsys.exit(7)\n"
+        )
         ran = run(tmp_path / "clean.py")
         assert (ran.returncode, ran.stdout, ran.stderr) == (7, "\n", "")
 
@@ -72,7 +74,9 @@ if SUPPORTED:
     def test_an_exception_is_shown_as_without_us(tmp_path: Path) -> None:
         (tmp_path / "raises.py").write_text("def f():\n    1 / 0\nf()\n")
         with_us = run(tmp_path / "raises.py")
-        without = subprocess.run([sys.executable, tmp_path / "raises.py"], capture_output=True, text=True, timeout=60)
+        without = subprocess.run(
+            [sys.executable, tmp_path / "raises.py"], capture_output=True, text=True, timeout=60
+        )
         assert (with_us.returncode, with_us.stderr) == (without.returncode, without.stderr)
 
     def test_libraries_are_watched_only_when_included(tmp_path: Path) -> None:
@@ -92,7 +96,11 @@ if SUPPORTED:
         (finding,) = json.loads((tmp_path / "races.json").read_text())
         (result,) = json.loads((tmp_path / "races.sarif").read_text())["runs"][0]["results"]
         assert finding["rule"] == result["ruleId"] == "lost-update"
-        assert result["locations"][0]["physicalLocation"]["region"] == {"startLine": 11, "startColumn": 9, "endColumn": 20}
+        assert result["locations"][0]["physicalLocation"]["region"] == {
+            "startLine": 11,
+            "startColumn": 9,
+            "endColumn": 20,
+        }
         assert result["partialFingerprints"] == {"threadproof/v1": finding["fingerprint"]}
         assert len(result["codeFlows"][0]["threadFlows"]) == 4
 

@@ -1,7 +1,8 @@
 """`threadproof race`: run a program unchanged, and report the data races of that run.
 
-The program runs in this very process, as `python` would run it: its arguments, its exit code, its output. Races are
-reported on stderr when it ends. The exit code is 66 if one was found at or above --severity, else the program's own.
+The program runs in this very process, as `python` would run it: its arguments, its exit code, its output.
+Races are reported on stderr when it ends. The exit code is 66 if one was found at or above --severity, else
+the program's own.
 """
 
 from __future__ import annotations
@@ -32,10 +33,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strict", action="store_true", help="report every unordered pair, and as an error")
     package = "also watch this package, module or folder; may be repeated"
     parser.add_argument("--include", action="append", default=[], metavar="NAME", help=package)
-    parser.add_argument("--exclude", action="append", default=[], metavar="NAME", help="do not watch this one")
+    parser.add_argument(
+        "--exclude", action="append", default=[], metavar="NAME", help="do not watch this one"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the findings to FILE as JSON")
-    parser.add_argument("--sarif", type=Path, metavar="FILE", help="write the findings to FILE as SARIF 2.1.0")
-    parser.add_argument("-m", dest="module", action="store_true", help="what follows is a module, as for python -m")
+    parser.add_argument(
+        "--sarif", type=Path, metavar="FILE", help="write the findings to FILE as SARIF 2.1.0"
+    )
+    parser.add_argument(
+        "-m", dest="module", action="store_true", help="what follows is a module, as for python -m"
+    )
     parser.add_argument("-c", dest="code", action="store_true", help="what follows is code, as for python -c")
     parser.add_argument("program", metavar="script.py", help="the program to watch")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="the program's own arguments")
@@ -143,7 +150,9 @@ def report(findings: Sequence[Finding], args: argparse.Namespace) -> None:
     if args.json:
         args.json.write_text(as_json(findings) + "\n", encoding="utf-8")
     if args.sarif:
-        args.sarif.write_text(as_sarif(findings, "threadproof race", version("threadproof")) + "\n", encoding="utf-8")
+        args.sarif.write_text(
+            as_sarif(findings, "threadproof race", version("threadproof")) + "\n", encoding="utf-8"
+        )
 
 
 def summary(findings: Sequence[Finding]) -> str:

@@ -1,11 +1,11 @@
 """The race detector: which accesses of one run nothing puts in order.
 
-`threadproof race script.py` watches a program; `with threadproof.race.detect():` watches a part of one. An access is
-judged by the synchronisation that the program used before it, not by what happened to come first: so a race is found in
-a run in which nothing went wrong, and a program that synchronises is left in peace.
+`threadproof race script.py` watches a program; `with threadproof.race.detect():` watches a part of one. An
+access is judged by the synchronisation that the program used before it, not by what happened to come first:
+so a race is found in a run in which nothing went wrong, and a program that synchronises is left in peace.
 
-For synchronisation that the detector cannot see, say so: `acquire(obj)` after waiting, `release(obj)` before waking.
-All that a thread did before release(obj) then comes before all that another does after acquire(obj).
+For synchronisation that the detector cannot see, say so: `acquire(obj)` after waiting, `release(obj)` before
+waking. All that a thread did before release(obj) then comes before all that another does after acquire(obj).
 """
 
 from __future__ import annotations
@@ -31,11 +31,13 @@ class Detection:
 
 
 @contextmanager
-def detect(*, include: Sequence[str] = (), exclude: Sequence[str] = (), strict: bool = False) -> Iterator[Detection]:
+def detect(
+    *, include: Sequence[str] = (), exclude: Sequence[str] = (), strict: bool = False
+) -> Iterator[Detection]:
     """Watch what the program does in the block; one block at a time, from any thread.
 
-    Code in the folder of the caller and below the current one is watched, and what `include` names (packages or
-    paths); not the standard library and installed packages. UnsupportedError before CPython 3.14.
+    Code in the folder of the caller and below the current one is watched, and what `include` names (packages
+    or paths); not the standard library and installed packages. UnsupportedError before CPython 3.14.
     """
     caller = os.path.dirname(os.path.abspath(sys._getframe(2).f_code.co_filename))
     session = Session(Scope([caller, os.getcwd()], include, exclude))

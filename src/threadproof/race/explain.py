@@ -1,4 +1,4 @@
-"""From a pair of accesses to a finding: what kind of mistake it is, how bad, in which words, and how to put it right."""
+"""From a pair of accesses to a finding: what kind of mistake it is, how bad, and how to put it right."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from threadproof import _core
 from threadproof.findings import Finding, Place, Severity, Step
 from threadproof.race.traits import Trait
 
-OURS = (os.path.dirname(__file__) + os.sep, os.path.dirname(os.path.dirname(__file__)) + os.sep + "cli" + os.sep)
+OURS = (
+    os.path.dirname(__file__) + os.sep,
+    os.path.dirname(os.path.dirname(__file__)) + os.sep + "cli" + os.sep,
+)
 THREADING = os.path.join(os.path.dirname(os.__file__), "threading.py")
 
 
@@ -121,7 +124,7 @@ ATOMIC_STEPS = Kind(
 
 
 def explain(raw: Iterable[RawRace], started: dict[int, Started], strict: bool = False) -> list[Finding]:
-    """One finding for each root cause, the worst first; `strict` leaves nothing out, and calls every one an error."""
+    """One finding for each root cause, the worst first; `strict` leaves none out, and calls all errors."""
     worst: dict[tuple[object, ...], Finding] = {}
     for race in map(as_race, raw):
         finding = finding_of(race, started)
@@ -201,8 +204,12 @@ def finding_of(race: Race, started: dict[int, Started]) -> Finding:
     kind = kind_of(race)
     names = LockNames()
     steps = [
-        access_step(race.later, started, names, "then " if False else ""),
-        *([access_step(race.then, started, names, "next ")] if race.then and innermost(race.then) != innermost(race.later) else []),
+        access_step(race.later, started, names, ""),
+        *(
+            [access_step(race.then, started, names, "next ")]
+            if race.then and innermost(race.then) != innermost(race.later)
+            else []
+        ),
         access_step(race.earlier, started, names, "earlier "),
         *(start_step(thread, started) for thread in dict.fromkeys((race.later.thread, race.earlier.thread))),
     ]
@@ -251,13 +258,18 @@ class LockNames:
         self.letters: dict[int, str] = {}
 
     def of(self, locks: Sequence[int]) -> str:
-        names = [f"lock {self.letters.setdefault(lock, chr(ord('A') + len(self.letters) % 26))}" for lock in locks]
+        names = [
+            f"lock {self.letters.setdefault(lock, chr(ord('A') + len(self.letters) % 26))}" for lock in locks
+        ]
         return " and ".join(dict.fromkeys(names)) or "no lock"
 
 
 def access_step(access: Access, started: dict[int, Started], names: LockNames, when: str) -> Step:
     verb = "write" if access.write else "read"
-    return Step(f"{when}{verb} by {thread_name(access.thread, started)}, holding {names.of(access.locks)}", places(access.stack))
+    return Step(
+        f"{when}{verb} by {thread_name(access.thread, started)}, holding {names.of(access.locks)}",
+        places(access.stack),
+    )
 
 
 def start_step(thread: int, started: dict[int, Started]) -> Step:
@@ -268,7 +280,11 @@ def start_step(thread: int, started: dict[int, Started]) -> Step:
 
 
 def thread_name(thread: int, started: dict[int, Started]) -> str:
-    return started[thread].name if thread in started else f"a thread not started before our eyes (number {thread})"
+    return (
+        started[thread].name
+        if thread in started
+        else f"a thread not started before our eyes (number {thread})"
+    )
 
 
 def innermost(access: Access) -> Place:

@@ -1,26 +1,29 @@
 """From a code object to the instructions that touch what threads can share.
 
-`sites_of(code, stored)` reads the bytecode and names, for each instruction that counts, what kind it is, what it
-names, and the traits that can be seen from its neighbours: `+=` compiles to a copy, a load, an operation and a store.
-Nothing here runs or changes code.
+`sites_of(code, stored)` reads the bytecode and names, for each instruction that counts, what kind it is, what
+it names, and the traits that can be seen from its neighbours: `+=` compiles to a copy, a load, an operation
+and a store. Nothing here runs or changes code.
 """
 
 from __future__ import annotations
 
 import opcode
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import CodeType
 from typing import NamedTuple
 
 from threadproof.race.traits import Trait
 
-Site = tuple[int, str, int, int, str | None]  # offset, kind, traits, argument, name: what _core.race_register takes
+Site = tuple[
+    int, str, int, int, str | None
+]  # offset, kind, traits, argument, name: what _core.race_register takes
 
 OPTIMIZED = 0x1  # of co_flags: a function's body; a module's or a class's has none of it
 FIRST_INPLACE = 13  # BINARY_OP's argument from += on
-SUBSCRIPT = next((i for i, (name, _) in enumerate(getattr(opcode, "_nb_ops", ())) if name == "NB_SUBSCR"), -1)
+OPERATIONS: Sequence[tuple[str, str]] = getattr(opcode, "_nb_ops", ())  # BINARY_OP's, by argument
+SUBSCRIPT = next((i for i, (name, _) in enumerate(OPERATIONS) if name == "NB_SUBSCR"), -1)
 LOOK_BACK = 16  # instructions between the name of a builtin and its call: more than most argument lists
 
 WHOLE = Trait.ITERATE | Trait.ATOMIC  # builtins that look at a container in one step
@@ -40,7 +43,7 @@ class Instruction(NamedTuple):
 
 @dataclass(frozen=True)
 class Stored:
-    """The names that a source file binds again after they were bound: only those can race as globals or cells."""
+    """The names that a source file binds again: only those can race as globals or captured variables."""
 
     globals: frozenset[str]
     cells: frozenset[str]
@@ -96,8 +99,8 @@ def variable_name(code: CodeType, index: int) -> str:
 def sites_of(code: CodeType, stored: Stored, main: bool = False) -> list[Site]:
     """Every instruction of the code (not of what is nested in it) that may touch something shared.
 
-    `main` says that this is the top of the program itself. What another module does at its top it does while it is
-    imported, and that comes before all that its importers do.
+    `main` says that this is the top of the program itself. What another module does at its top it does while
+    it is imported, and that comes before all that its importers do.
     """
     listing = list(instructions(code))
     reader = Reader(code, stored, listing, main)
@@ -145,7 +148,7 @@ class Reader:
         kind, traits, number, subject = made
         return offset, kind, int(traits), number, sys.intern(subject) if subject else None
 
-    # One method for each instruction that is not a plain row of KINDS: (kind, traits, argument, name), or None.
+    # For each instruction that is not a plain row of KINDS: (kind, traits, argument, name), or None.
 
     def load_attribute(self, place: int, argument: int) -> Made:
         kind = "load_method" if argument & 1 else "load_attribute"
@@ -184,10 +187,12 @@ class Reader:
 
     def store_cell(self, place: int, argument: int) -> Made | None:
         name = variable_name(self.code, argument)
-        return ("store_cell", self.store_traits(place, 0), argument, name) if name in self.stored.cells else None
+        return (
+            ("store_cell", self.store_traits(place, 0), argument, name) if name in self.stored.cells else None
+        )
 
     def call(self, place: int, argument: int) -> Made | None:
-        """A call of a builtin that reads a container or an attribute; the binding looks at which one it is."""
+        """A call of what may be a builtin that reads a container or an attribute; the binding looks."""
         for before in range(place - 1, max(-1, place - LOOK_BACK), -1):
             if self.name_at(before) == "LOAD_GLOBAL":
                 name = self.code.co_names[self.listing[before].argument >> 1]

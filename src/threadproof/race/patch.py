@@ -1,9 +1,10 @@
 """Which calls of the standard library order threads: the edges of happens-before.
 
-C methods are watched where they are defined (`_core.race_hook_method`), so that every way to call them counts. Classes
-written in Python get methods of ours, which tell the detector and call the original. What such a class does inside,
-with locks of its own, is not what the program said: it is ignored, and replaced by what the class promises. Otherwise
-a queue's mutex, say, would order everybody who ever used the queue, and hide their races.
+C methods are watched where they are defined (`_core.race_hook_method`), so that every way to call them
+counts. Classes written in Python get methods of ours, which tell the detector and call the original. What
+such a class does inside, with locks of its own, is not what the program said: it is ignored, and replaced by
+what the class promises. Otherwise a queue's mutex, say, would order everybody who ever used the queue, and
+hide their races.
 """
 
 from __future__ import annotations
@@ -25,9 +26,12 @@ from threadproof import _core
 
 LIBRARY = os.path.dirname(os.__file__) + os.sep
 
-# Library code that takes locks for its own ends: two threads that log, or submit, are not put in order by that.
+# Library code that takes locks for its own ends: that two threads log does not order them.
 MUTED = (
-    *(LIBRARY + path for path in ("logging/", "asyncio/", "concurrent/futures/thread.py", "queue.py", "_weakrefset.py")),
+    *(
+        LIBRARY + path
+        for path in ("logging/", "asyncio/", "concurrent/futures/thread.py", "queue.py", "_weakrefset.py")
+    ),
     *(LIBRARY + path for path in ("tempfile.py", "random.py", "importlib/", "weakref.py")),
     "<frozen importlib",
     os.path.dirname(__file__) + os.sep,
@@ -52,7 +56,11 @@ METHODS: list[tuple[type, str, tuple[str, ...]]] = [
     (set, "change_item", ("add", "discard", "remove")),
     (set, "change", ("pop", "clear", "update")),
     (set, "read", ("copy",)),
-    (collections.deque, "change", ("append", "appendleft", "pop", "popleft", "extend", "extendleft", "remove", "clear")),
+    (
+        collections.deque,
+        "change",
+        ("append", "appendleft", "pop", "popleft", "extend", "extendleft", "remove", "clear"),
+    ),
     (collections.deque, "read", ("copy", "index", "count")),
 ]
 
@@ -156,7 +164,7 @@ def called_by_library() -> bool:
 
 
 def patch_semaphores(patches: Patches) -> None:
-    """release() -> the acquire() that takes this permit. A semaphore of two permits is no mutex, and orders nothing more.
+    """release() -> the acquire() that takes this permit; a semaphore of two permits is no mutex.
 
     The permits that are there when a semaphore is first used before our eyes come from nobody.
     """
@@ -244,7 +252,7 @@ def patch_queues(patches: Patches) -> None:
 
 
 def patch_asyncio(patches: Patches) -> None:
-    """Whoever makes a handle (call_soon, call_soon_threadsafe, a callback, a task's step) comes before its run."""
+    """Making a handle (call_soon, call_soon_threadsafe, a callback, a task's step) -> running it."""
 
     def maker(original: Any) -> Any:
         def __init__(self: Any, *arguments: Any, **named: Any) -> None:  # noqa: N807

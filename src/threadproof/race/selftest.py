@@ -1,8 +1,8 @@
-"""Does the native front end read from the interpreter's frames what is really there?
+"""Whether the native front end reads from the interpreter's frames what is really there.
 
-A function whose operands are known runs with every kind of watched instruction in it, while the front end writes down
-what it reads instead of judging it. One difference, and the detector does not start: a wrong guess about a frame would
-give wrong reports at best.
+A function whose operands are known runs with every kind of watched instruction in it, while the front end
+writes down what it reads instead of judging it. One difference, and the detector does not start: a wrong
+guess about a frame would give wrong reports at best.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Canary:
 
 
 def self_test(register: Callable[[CodeType], None]) -> None:
-    """SelfTestError if the operands read are not those of the canary; `register` turns on events for a code object."""
+    """SelfTestError if what is read is not the canary's; `register` turns on events for a code object."""
     canary, items, mapping = Canary(), [1, 2, 3], {"key": 1}
     run, cell = canary_function()
     _core.race_register(run.__code__, sites_of(run.__code__, STORED), False)
@@ -69,7 +69,7 @@ def canary_function() -> tuple[Callable[..., None], CellType]:
         low, high = 0, 1  # a slice of constants would be a constant itself, and an item
         items[low:high] = items[low:high]
 
-    cell = (run.__closure__ or ())[0]
+    (cell,) = run.__closure__ or (CellType(),)
     return run, cell
 
 
@@ -112,6 +112,7 @@ def name(value: Any) -> str:
 
 def fail(what: str) -> None:
     raise SelfTestError(
-        f"the race detector does not understand the frames of this interpreter ({sys.version.split()[0]}): {what}; "
+        "the race detector does not understand the frames of this interpreter "
+        f"({sys.version.split()[0]}): {what}; "
         f"build threadproof for this very version, or use CPython 3.14t"
     )

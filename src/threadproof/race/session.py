@@ -1,8 +1,8 @@
 """One watch over the program: from the first thread it starts to the findings.
 
-Until a second thread starts nothing can race, so nothing is watched and nothing costs. The first start arms the detector:
-the self-test, the hooks in the standard library, and sys.monitoring, which then calls the front end before each
-instruction of the program's own code that can touch something shared.
+Until a second thread starts nothing can race, so nothing is watched and nothing costs. The first start arms
+the detector: the self-test, the hooks in the standard library, and sys.monitoring, which then calls the front
+end before each instruction of the program's own code that can touch something shared.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from threadproof.race.instrument import READERS, Stored, sites_of, stored_names
 from threadproof.race.selftest import self_test
 
 TOOL = 4  # of sys.monitoring's six: none that it reserves for a debugger, coverage, profiler or optimizer
+monitoring: Any = getattr(sys, "monitoring", None)  # new in 3.12
 NOWHERE = Stored(frozenset(), frozenset())
 
 
@@ -36,7 +37,7 @@ class UnsupportedError(RuntimeError):
 
 @dataclass(frozen=True)
 class Scope:
-    """Whose code is watched: that under the roots and what is included, but for libraries and what is excluded."""
+    """Whose code is watched: that under the roots, but for libraries, and what is included."""
 
     roots: Sequence[str]
     include: Sequence[str] = ()
@@ -54,13 +55,19 @@ class Scope:
 
 def library_folders() -> list[str]:
     paths = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    return [os.path.join(path, "") for path in {*paths, *site.getsitepackages(), os.path.dirname(os.__file__)}]
+    return [
+        os.path.join(path, "") for path in {*paths, *site.getsitepackages(), os.path.dirname(os.__file__)}
+    ]
 
 
 def names(package: str, filename: str) -> bool:
     """Whether the file belongs to the package or module, or is in the folder, that an option names."""
     path = package.replace(".", os.sep)
-    return f"{os.sep}{path}{os.sep}" in filename or filename.endswith(f"{os.sep}{path}.py") or filename == package
+    return (
+        f"{os.sep}{path}{os.sep}" in filename
+        or filename.endswith(f"{os.sep}{path}.py")
+        or filename == package
+    )
 
 
 class Session:
@@ -93,10 +100,10 @@ class Session:
             _core.race_fork()  # for the threads that are there: from now on this one is not alone
 
     def stop(self) -> None:
-        """What happens from now on is not judged; the standard library is as it was, but for hooks that do nothing."""
+        """Judge nothing from now on; the standard library is as it was, but for hooks that do nothing."""
         if self.armed:
-            sys.monitoring.set_events(TOOL, 0)
-            sys.monitoring.free_tool_id(TOOL)
+            monitoring.set_events(TOOL, 0)
+            monitoring.free_tool_id(TOOL)
             _core.race_disarm()
         self.patches.restore()
         Session.running = None
@@ -161,18 +168,23 @@ class Session:
     # --- code ---
 
     def arm(self) -> None:
-        """Begin to watch; UnsupportedError where another tool has our place, SelfTestError on an unknown interpreter."""
+        """Begin to watch; UnsupportedError where another tool has our place, SelfTestError as it says."""
         self.armed = True
-        if sys.monitoring.get_tool(TOOL) is not None:
-            raise UnsupportedError(f"sys.monitoring's tool {TOOL} is taken by {sys.monitoring.get_tool(TOOL)!r}; run without it")
-        sys.monitoring.use_tool_id(TOOL, "threadproof race")
+        if monitoring.get_tool(TOOL) is not None:
+            raise UnsupportedError(
+                f"sys.monitoring's tool {TOOL} is taken by {monitoring.get_tool(TOOL)!r}; run without it"
+            )
+        monitoring.use_tool_id(TOOL, "threadproof race")
         self.prepare()
         patch.patch_library(self.patches)
         self.started.setdefault(_core.race_thread_id(), Started(threading.current_thread().name, 0, 0))
-        events = sys.monitoring.events
-        for event in (events.PY_START, events.PY_RESUME):  # a coroutine may have been started before, and wait
-            sys.monitoring.register_callback(TOOL, event, self.on_start)
-        sys.monitoring.set_events(TOOL, events.PY_START | events.PY_RESUME)
+        events = monitoring.events
+        for event in (
+            events.PY_START,
+            events.PY_RESUME,
+        ):  # a coroutine may have been started before, and wait
+            monitoring.register_callback(TOOL, event, self.on_start)
+        monitoring.set_events(TOOL, events.PY_START | events.PY_RESUME)
         for frame in sys._current_frames().values():
             self.watch_callers(frame)
 
@@ -181,10 +193,10 @@ class Session:
         plain = type("Plain", (), {})()
         if not Session.hooked:
             builtins = {function: int(trait) for function, trait in READERS.items()}
-            _core.race_configure(sys.monitoring.DISABLE, plain, collections.deque, builtins)
+            _core.race_configure(monitoring.DISABLE, plain, collections.deque, builtins)
             patch.hook_methods()
             Session.hooked = True
-        sys.monitoring.register_callback(TOOL, sys.monitoring.events.INSTRUCTION, _core.race_instruction)
+        monitoring.register_callback(TOOL, monitoring.events.INSTRUCTION, _core.race_instruction)
         _core.race_arm(threading.local)
         self_test(watch_instructions)
 
@@ -199,7 +211,7 @@ class Session:
         main = code.co_name == "<module>" and sys._getframe(1).f_globals.get("__name__") == "__main__"
         with patch.quiet():
             self.see(code, main)
-        return sys.monitoring.DISABLE
+        return monitoring.DISABLE
 
     def see(self, code: CodeType, main: bool = False) -> None:
         if code.co_filename in self.scope:
@@ -214,7 +226,9 @@ class Session:
         if filename not in self.stored:
             try:
                 with open(filename, "rb") as file:
-                    self.stored[filename] = stored_names(compile(file.read(), filename, "exec", dont_inherit=True))
+                    self.stored[filename] = stored_names(
+                        compile(file.read(), filename, "exec", dont_inherit=True)
+                    )
             except (OSError, SyntaxError, ValueError):
                 self.stored[filename] = NOWHERE
         return self.stored[filename] | stored_names(code)
@@ -238,12 +252,13 @@ def in_thread(token: int, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def watch_instructions(code: CodeType) -> None:
-    sys.monitoring.set_local_events(TOOL, code, sys.monitoring.events.INSTRUCTION)
+    monitoring.set_local_events(TOOL, code, monitoring.events.INSTRUCTION)
 
 
 def check_interpreter() -> None:
     if not hasattr(_core, "race_arm"):
         version = ".".join(map(str, sys.version_info[:3]))
         raise UnsupportedError(
-            f"the race detector reads the frames of CPython 3.14 and 3.15, and this is {version}; run it with python3.14t"
+            "the race detector reads the frames of CPython 3.14 and 3.15, "
+            f"and this is {version}; run it with python3.14t"
         )

@@ -6,7 +6,7 @@ from enum import IntFlag
 
 
 class Trait(IntFlag):
-    """A front end sets them; the detector adds UPDATE and CHECK to a write that follows a read of the same variable."""
+    """The front end sets them; the detector adds UPDATE and CHECK to a write after a read of the same."""
 
     UPDATE = 1  # part of a read-modify-write
     CHECK = 2  # a read that a decision hangs on, or the write decided on

@@ -6,6 +6,7 @@ import functools
 import threading
 import types
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from tests.race.schedule import Box, reports, run
 
@@ -124,8 +125,8 @@ def no_race_captured_counter_per_thread() -> None:
 
 @reports("lost-update")
 def race_module_attribute() -> None:
-    module = types.ModuleType("settings")
-    module.v = 0  # type: ignore[attr-defined]
+    module: Any = types.ModuleType("settings")
+    module.v = 0
 
     def bump() -> None:
         module.v = module.v + 1
@@ -386,7 +387,7 @@ def no_race_thread_local() -> None:
 
 
 def no_race_lru_cache() -> None:
-    @functools.lru_cache(maxsize=None)
+    @functools.cache
     def cached(x: int) -> int:
         return x + 1
 
