@@ -108,7 +108,7 @@ class RWQueue {
     std::size_t waiting() const { return queue_.size(); }
 
     void check() const {
-        for (const Hold& hold : holds_) {
+        for ([[maybe_unused]] const Hold& hold : holds_) {
             assert(hold.reads + hold.writes > 0);                     // invariant 1
             assert(hold.writes == 0 || holds_.size() == 1);           // invariant 2
             assert(std::count_if(holds_.begin(), holds_.end(), [&](const Hold& h) { return h.thread == hold.thread; }) == 1);
