@@ -424,7 +424,7 @@ Ref add_small(PyObject* self, const Probe& probe, std::int64_t delta, PyObject* 
     bool small = true;
     change(self, probe, [&](Word current) {
         PyObject* base = current ? Policy::object(current) : initial;
-        std::int64_t number;
+        std::int64_t number = 0;
         small = PyLong_CheckExact(base) && small_int(base, &number);
         if (!small) return current;
         sum = Ref::steal(PyLong_FromLongLong(number + delta));  // below 2^61: no overflow
