@@ -41,7 +41,7 @@ class Plain:
 
 
 def finish_shrinking(m: HashMap[int, Any]) -> None:
-    """Write until the table is as small as it gets: only writes move buckets, in the stress build one each."""
+    """Write until the table is as small as it gets: only writes move buckets, in the stress build one."""
     for step in range(100_000):
         m[-5] = step
         del m[-5]
