@@ -366,7 +366,7 @@ def test_waiting_for_a_thread_that_waits_for_somebody_else_is_no_deadlock(make_m
     with ThreadPoolExecutor() as pool:
         with computing(m, "a", "A"):
             b = pool.submit(m.compute, "b", lambda old: m.swap("a", "taken by b"))
-            c = pool.submit(m.compute, "c", lambda old: m.add("b", " and c"))
+            c = pool.submit(m.compute, "c", lambda old: m.add("b", " and c", ""))
             let_others_run()
         assert b.result(PATIENCE) == "A"
         c.result(PATIENCE)
