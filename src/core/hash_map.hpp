@@ -33,7 +33,6 @@
 
 #include <atomic>
 #include <bit>
-#include <cassert>
 #include <cstdint>
 #include <deque>
 #include <memory>

@@ -78,7 +78,6 @@ inline Word word(Cell* cell, Word tag = 0) { return reinterpret_cast<Word>(cell)
 
 struct Policy {
     static constexpr bool kThreads = true;
-    using Mutex = SpinMutex;
 
     enum Kind : Word { kAsked = 0, kNumber = 2, kLookedInto = 4 };  // in bits 1 and 2; bit 0 marks turns, of values
     static constexpr threadproof::stress::Window kComparing = threadproof::stress::Window::kCount;  ///< match() looks into a key
