@@ -106,7 +106,7 @@ class Stage:
             immortalise(self.stored)
         makers = {workload.keys for workload in scene.workloads} | {uniform}
         self.keys = {make: self.crew.each(make, scene, self.stored) for make in makers}
-        self.kept: dict[tuple[Rival, int | None], Any] = {}
+        self.kept: dict[tuple[Rival, int | None, Start], Any] = {}
         self.samples = Samples()
 
     def owned(self, make: Callable[..., Any], *arguments: Any) -> Any:
@@ -144,19 +144,20 @@ class Stage:
             return self.owned(make)
         if workload.start is Start.FILLED:
             return self.owned(filled, make, self.stored, workload.value)
-        if (rival, workload.value) not in self.kept:
-            self.kept[rival, workload.value] = self.owned(filled, make, self.stored, workload.value)
-        return self.kept[rival, workload.value]
+        which = rival, workload.value, workload.start
+        if which not in self.kept:
+            self.kept[which] = self.owned(filled, make, self.stored, workload.value)
+        return self.kept[which]
 
     def verify(self) -> None:
         """Compare what the kept maps hold with what was put in; a dict that threads count in may be wrong."""
-        for (rival, value), m in self.kept.items():
+        for (rival, value, start), m in self.kept.items():
             if value == 0 and not self.alone and rival is DICT:
                 continue
             added = sum(
                 len(times) * threads * self.scene.operations
                 for (who, workload, threads), times in self.samples.times.items()
-                if (who, workload.value, workload.start) == (rival, value, Start.KEPT)
+                if (who, workload.value, workload.start) == (rival, value, start)
             )
             held = [m[key] for key in self.stored]
             right = sum(held) == added if value == 0 else held == [None] * self.scene.n

@@ -65,6 +65,7 @@ enum class Outcome : std::uint8_t {
 ///
 ///     kThreads                     false where a global lock serialises all calls: locks, pins and the gate vanish
 ///     Probe                        the key looked for; has .hash
+///     same(word, probe)            whether the words alone, and the equal hashes, tell that the keys are equal
 ///     match(word, probe)           native comparison, may look into the stored key without holding it
 ///     equal(word, probe)           the user's comparison, of a held key: kNo, kYes or kError
 ///     stored(probe)                the word to store for the key, with a reference of its own
@@ -91,8 +92,9 @@ class HashMap {
 
     using Chain = Table*;  ///< tables taken out of a map by detach()
 
-    // Keys a bucket on average before growing: at 3.5 a prototype's reads were less than 10 % faster, for 1/8 fewer keys.
-    static constexpr unsigned kLoad = 4;
+    // Keys a bucket on average before growing: at 3.5 a prototype's reads were less than 10 % faster, for 1/8 fewer keys. Below
+    // 2^kQuadruple buckets fewer, for room is cheap there and two threads meet in a bucket more often.
+    static constexpr unsigned kLoad = 4, kSmallLoad = 3;
     // Shrink below 1/16 of that, to 1/8 of the table, which is then half full: no resize back and forth around one size, and
     // emptying a map visits few more buckets than it has.
     static constexpr unsigned kSparse = 16, kShrinkBits = 3;
@@ -104,8 +106,16 @@ class HashMap {
     static constexpr unsigned kFirstBits = stress::shrunk(1u, 0u);
     // Below 2^10 buckets grow by 4: a small table costs little room, and copying it once more costs time.
     static constexpr unsigned kQuadruple = 10;
+    // Room that writers who keep meeting in buckets get: up to 8 buckets a key, and up to 2^12 buckets, which are half a MiB.
+    static constexpr unsigned kRoom = 8, kRoomiest = 12;
+    // For each time that writers meet, thousands of writes have waited for a cache line to come from the other core (docs/decisions.md),
+    // so that a few meetings pay for moving all of so small a table.
+    static constexpr unsigned kMeetings = stress::shrunk(16u, 1u);
     // A stripe's changes between two looks at the load: a look reads 8 cache lines.
     static constexpr unsigned kLookEvery = stress::shrunk(16u, 1u);
+
+    /// How many keys 2^bits buckets hold before they grow.
+    static std::uint64_t capacity(unsigned bits) { return std::uint64_t{bits < kQuadruple ? kSmallLoad : kLoad} << bits; }
 
     static constexpr Word kTurn = 1;
     static bool is_turn(Word value) { return value & kTurn; }
@@ -126,33 +136,13 @@ class HashMap {
 
     /// Takes out a copy of the value: on kPresent *value is held for the caller. Lock-free; kAbsent, kPresent, kError, kNoMemory.
     TP_HOT Outcome get(const Probe& probe, Word* value) {
-        Step step;
-        Spot asked;
-        {
-            Guard guard;
-            Spot at;
-            arrive(at, probe.hash);
-            step = read<true>(at, probe, nullptr, value);
-            if (TP_UNLIKELY(step == Step::kAsk)) step = hold_key(asked, at.table, at.home, at.meta, at.bucket, at.slot, at.key);
-        }
-        if (TP_LIKELY(step == Step::kHit)) return TP_LIKELY(!is_turn(*value)) ? Outcome::kPresent : look_behind(value);
-        if (TP_LIKELY(step == Step::kMiss)) return Outcome::kAbsent;
-        return read_slow<true>(step, asked, probe, value);
+        if (TP_UNLIKELY(!glance<true>(probe, value))) return look<true>(probe, value);
+        return TP_LIKELY(!is_turn(*value)) ? Outcome::kPresent : look_behind(value);
     }
 
     TP_HOT Outcome contains(const Probe& probe) {
-        Step step;
-        Spot asked;
         Word value;
-        {
-            Guard guard;
-            Spot at;
-            arrive(at, probe.hash);
-            step = read<false>(at, probe, nullptr, &value);
-            if (TP_UNLIKELY(step == Step::kAsk)) step = hold_key(asked, at.table, at.home, at.meta, at.bucket, at.slot, at.key);
-        }
-        if (TP_LIKELY(step <= Step::kMiss)) return step == Step::kHit ? Outcome::kPresent : Outcome::kAbsent;
-        return read_slow<false>(step, asked, probe, &value);
+        return TP_LIKELY(glance<false>(probe, &value)) ? Outcome::kPresent : look<false>(probe, &value);
     }
 
     /// get() for up to kGroup keys at once: the memory of all is asked for before the first is read. After an outcome that is an
@@ -541,11 +531,12 @@ class HashMap {
             }
             for (;;) {
                 at.home = &table->home(hash);
-                map.lock(at.home->lock);
+                if (TP_UNLIKELY(!at.home->lock.try_lock())) map.meet(table, at.home->lock);
                 at.meta = at.home->meta.load(std::memory_order_relaxed);  // ours: we hold the lock
                 if (TP_LIKELY(!(at.meta & kMoved))) break;
                 at.home->lock.unlock();
                 table = table->next.load(std::memory_order_acquire);
+                table->home(hash).touch();
             }
             at.table = table;
             at.bucket = at.home;
@@ -596,6 +587,13 @@ class HashMap {
         if (TP_LIKELY(mutex.try_lock())) return;
         lock_waits_.fetch_add(1, std::memory_order_relaxed);  // a figure for stats()
         mutex.lock();
+    }
+
+    /// lock(), for a writer of a key that finds another writer in its bucket.
+    TP_COLD void meet(Table* table, Lock& mutex) {
+        std::uint64_t met = table->met.fetch_add(1, std::memory_order_relaxed) + 1;  // relaxed: a hint
+        if (met % kMeetings == 0) spread(table);
+        lock(mutex);
     }
 
     // ------------------------------------------------------------------------------------------------ searching
@@ -677,26 +675,77 @@ class HashMap {
         if (found == Found::kNo) {
             stress::reach(stress::Window::kReadMissed);
             std::atomic_thread_fence(std::memory_order_acquire);  // the hashes were read before the version below
-            return TP_LIKELY(unchanged(at)) ? Step::kMiss : Step::kRetry;
+            return TP_LIKELY(unchanged(*at.home, at.meta)) ? Step::kMiss : Step::kRetry;
         }
+        return take<kTake>(*at.home, at.meta, at.bucket->value[at.slot], value);
+    }
+
+    /// Whether no key came, went or moved on since we arrived. Relaxed: every caller's acquire comes before.
+    TP_HOT static bool unchanged(const Bucket& home, std::uint32_t meta) { return home.meta.load(std::memory_order_relaxed) == meta; }
+
+    /// look() in the commonest case: an equal key in its home bucket. False in every other. It says nothing that look() does not, but
+    /// in registers: 128 instructions for a Python int instead of 151 (by Callgrind).
+    template <bool kTake>
+    TP_HOT bool glance(const Probe& probe, Word* value) {
+        Step step;
+        {
+            Guard guard;
+            Bucket& home = root_.load(std::memory_order_acquire)->home(probe.hash);  // acquire, all: as in arrive() and seek()
+            std::uint32_t meta = home.meta.load(std::memory_order_acquire);
+            stress::reach(stress::Window::kReadArrived);
+            unsigned hits = home.matches(probe.hash);
+            if (TP_UNLIKELY(!hits || (meta & kMoved))) return false;
+            int slot = std::countr_zero(hits);
+            stress::reach(stress::Window::kReadHashed);
+            Word key = home.key[slot].load(std::memory_order_acquire);
+            step = TP_LIKELY(P::same(key, probe)) ? take<kTake>(home, meta, home.value[slot], value)
+                                                  : match_and_take<kTake>(home, meta, slot, key, probe, value);
+        }
+        if (TP_LIKELY(step == Step::kHit)) return true;
+        if (step == Step::kDrop) P::drop(*value);
+        return false;
+    }
+
+    template <bool kTake>
+    TP_APART Step match_and_take(Bucket& home, std::uint32_t meta, int slot, Word key, const Probe& probe, Word* value) const {
+        if (!key || P::match(key, probe) != Match::kYes) return Step::kRetry;
+        return take<kTake>(home, meta, home.value[slot], value);
+    }
+
+    /// Holds the value in a slot that has the key, if it is wanted, and makes sure that it is the key's: kHit. `meta` was read before.
+    template <bool kTake>
+    TP_HOT static Step take(const Bucket& home, std::uint32_t meta, const std::atomic<Word>& slot, Word* value) {
         stress::reach(stress::Window::kReadMatched);
-        const std::atomic<Word>& slot = at.bucket->value[at.slot];
         Word word = slot.load(std::memory_order_acquire);  // acquire: pairs with the release of whoever stored it
         if (TP_UNLIKELY(!word)) return Step::kRetry;       // removed since
         if constexpr (!kTake) {
             if (TP_UNLIKELY(is_turn(word))) return Step::kLock;  // what lies behind a turn can only be seen by holding it
-            return TP_LIKELY(unchanged(at)) ? Step::kHit : Step::kRetry;
+            return TP_LIKELY(unchanged(home, meta)) ? Step::kHit : Step::kRetry;
         }
         stress::reach(stress::Window::kReadLoaded);
         if (TP_UNLIKELY(!P::try_hold(word))) return Step::kLock;
         *value = word;
         stress::reach(stress::Window::kReadHeld);
         // The reference is good for something; it was this key's value if neither the slot nor the version has changed.
-        return TP_LIKELY(slot.load(std::memory_order_acquire) == word && unchanged(at)) ? Step::kHit : Step::kDrop;
+        return TP_LIKELY(slot.load(std::memory_order_acquire) == word && unchanged(home, meta)) ? Step::kHit : Step::kDrop;
     }
 
-    /// Whether no key came, went or moved on since we arrived. Relaxed: every caller's acquire comes before.
-    TP_HOT static bool unchanged(const Spot& at) { return at.home->meta.load(std::memory_order_relaxed) == at.meta; }
+    /// The value of a key, held, or whether there is one: a look without help of the user's comparison, and what must follow it.
+    template <bool kTake>
+    TP_APART Outcome look(const Probe& probe, Word* value) {
+        Step step;
+        Spot asked;
+        {
+            Guard guard;
+            Spot at;
+            arrive(at, probe.hash);
+            step = read<kTake>(at, probe, nullptr, value);
+            if (TP_UNLIKELY(step == Step::kAsk)) step = hold_key(asked, at.table, at.home, at.meta, at.bucket, at.slot, at.key);
+        }
+        if (TP_LIKELY(step == Step::kHit)) return kTake && is_turn(*value) ? look_behind(value) : Outcome::kPresent;
+        if (TP_LIKELY(step == Step::kMiss)) return Outcome::kAbsent;
+        return read_slow<kTake>(step, asked, probe, value);
+    }
 
     /// Goes on from a look that has not settled the matter; `asked` is where it stood, on kAsk and kVain.
     template <bool kTake>
@@ -734,7 +783,7 @@ class HashMap {
         asked.slot = slot;
         asked.key = key;
         if (!P::try_hold(key)) return Step::kLock;
-        if (bucket->key[slot].load(std::memory_order_acquire) == key && unchanged(asked)) return Step::kAsk;
+        if (bucket->key[slot].load(std::memory_order_acquire) == key && unchanged(*home, meta)) return Step::kAsk;
         return Step::kVain;  // something may have taken its place before we held it
     }
 
@@ -923,7 +972,7 @@ class HashMap {
 
     static unsigned bits_for(std::uint64_t count) {
         unsigned bits = kFirstBits;
-        while ((std::uint64_t{kLoad} << bits) < count && bits < 40) ++bits;
+        while (capacity(bits) < count && bits < 40) ++bits;
         return bits;
     }
 
@@ -934,12 +983,29 @@ class HashMap {
         std::uint64_t changes = (by > 0 ? mine.added : mine.removed).load(std::memory_order_relaxed);  // no order: a hint
         if (table->bits() >= 6 && changes % kLookEvery) return;  // below 2^6 buckets 16 keys more are a quarter more
         std::uint64_t size = table->size(), count = static_cast<std::uint64_t>(std::max<std::int64_t>(count_.estimate(), 0));
-        bool full = count > size * kLoad || (count > size && table->crowded());
-        if (by > 0 && full) resize(table, table->bits() + (table->bits() < kQuadruple ? 2 : 1));
+        bool full = count > capacity(table->bits()) || (count > size && table->crowded());
+        if (by > 0 && full) resize(table, grown(table->bits()));
         if (by < 0 && count < size * kLoad / kSparse) {
             unsigned least = std::max({kFirstBits, kNotWorth, reserved_bits_.load(std::memory_order_relaxed)});
             if (table->bits() > least) resize(table, std::max(least, table->bits() - std::min(kShrinkBits, table->bits())));
         }
+    }
+
+    static unsigned grown(unsigned bits) { return bits + (bits < kQuadruple ? 2 : 1); }
+
+    /// Gives a small table more buckets than its keys fill, for the sake of its writers. It keeps them until it is cleared.
+    void spread(Table* table) {
+        std::uint64_t count = static_cast<std::uint64_t>(std::max<std::int64_t>(count_.estimate(), 0));
+        unsigned bits = grown(table->bits());
+        if (bits > kRoomiest || std::uint64_t{1} << bits > kRoom * count) return;
+        reserve_bits(bits);
+        resize(table, bits);
+    }
+
+    /// A table of at least that many bits is not shrunk below. Relaxed: a hint.
+    void reserve_bits(unsigned bits) {
+        unsigned least = reserved_bits_.load(std::memory_order_relaxed);
+        while (least < bits && !reserved_bits_.compare_exchange_weak(least, bits, std::memory_order_relaxed)) {}
     }
 
     /// Starts moving to a table of 2^bits buckets, unless a resize is under way, or another thread is making the table for one.
@@ -999,6 +1065,7 @@ class HashMap {
     void lock_both(Bucket& home, Bucket* target) {
         lock(home.lock);
         if (!target) return;
+        target->touch();
         for (Bucket *held = &home, *wanted = target; !wanted->lock.try_lock(); std::swap(held, wanted)) {
             held->lock.unlock();
             lock(wanted->lock);
@@ -1012,9 +1079,7 @@ class HashMap {
                 if (!key) continue;
                 std::uint64_t hash = bucket->hash[i].load(std::memory_order_relaxed);
                 Bucket& child = to.home(hash);
-                // A write first: reading an untouched page maps the kernel's page of zeroes, and the write that follows has to
-                // take it away from every core (measured with two threads: 540 instead of 160 ns an insert).
-                child.meta.fetch_or(0, std::memory_order_relaxed);
+                child.touch();
                 int slot;
                 Bucket* place = free_slot(to, child, &slot);
                 if (!place) {

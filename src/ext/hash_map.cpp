@@ -71,7 +71,7 @@ TP_HOT Map& core(PyObject* self) {
 TP_HOT void share(PyObject* self) {
 #ifdef Py_GIL_DISABLED
     MapObject* map = as_map(self);
-    if (TP_LIKELY(map->deferred.load(std::memory_order_relaxed)) || _Py_IsOwnedByCurrentThread(self)) return;  // relaxed: a hint
+    if (TP_LIKELY(_Py_IsOwnedByCurrentThread(self) || map->deferred.load(std::memory_order_relaxed))) return;  // relaxed: a hint
     map->deferred.store(true, std::memory_order_relaxed);
     if (!map->counted) PyUnstable_Object_EnableDeferredRefcount(self);
 #else

@@ -66,11 +66,14 @@ struct PythonPolicy {
         }
     };
 
+    TP_HOT static bool same(Word stored, const Probe& probe) {
+        return stored == probe.word || (kind(stored) == kSmall && kind(probe.word) == kSmall);  // the hashes are equal, and so are the ints
+    }
+
     TP_HOT static Match match(Word stored, const Probe& probe) {
-        if (stored == probe.word) return Match::kYes;
+        if (same(stored, probe)) return Match::kYes;
         Kind theirs = kind(stored), ours = kind(probe.word);
         if (theirs == ours) {
-            if (theirs == kSmall) return Match::kYes;  // the hashes are equal, and so are the ints
             if (theirs == kString) return same_string(object(stored), object(probe.word)) ? Match::kYes : Match::kNo;
             if (theirs == kPlain) return match_plain(object(stored), object(probe.word));
             return Match::kAsk;

@@ -95,10 +95,13 @@ struct Policy {
     static Kind kind(Word stored) { return static_cast<Kind>(stored & 6); }
     static std::uint64_t number(Word key) { return kind(key) == kNumber ? key >> 4 : cell(key)->number.load(); }
 
+    /// Trusts the hash, as Python's policy does with ints.
+    static bool same(Word stored, const Probe& probe) { return kind(stored) == kNumber && probe.kind() == kNumber && hash_of == itself; }
+
     static Match match(Word stored, const Probe& probe) {
+        if (same(stored, probe)) return Match::kYes;
         if (kind(stored) != probe.kind()) return Match::kNo;
         if (kind(stored) == kAsked) return Match::kAsk;
-        if (kind(stored) == kNumber && hash_of == itself) return Match::kYes;  // trusts the hash, as Python's policy does with ints
         if (kind(stored) == kLookedInto) threadproof::stress::reach(kComparing);
         return number(stored) == probe.key ? Match::kYes : Match::kNo;
     }

@@ -257,7 +257,7 @@ void an_iteration_goes_on_when_there_is_memory_again() {
 void room_is_made_or_there_is_an_error() {
     short_of_memory([](Map& map, Model&, Scarce&) {
         try {
-            map.reserve(32 * Map::kLoad);
+            map.reserve(Map::capacity(5));
             CHECK(map.stats().buckets >= 32 && !map.stats().resizing);
         } catch (const std::bad_alloc&) {}
     });

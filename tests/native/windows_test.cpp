@@ -21,7 +21,7 @@ constexpr Window kReading[] = {Window::kReadArrived, Window::kReadHashed, Window
 /// A map of four buckets, which it keeps when keys go.
 struct FourBuckets : Map {
     FourBuckets() : Map(1) {
-        reserve(Map::kLoad * kHomes);
+        reserve(Map::capacity(2));
         CHECK(stats().buckets == kHomes);
     }
     ~FourBuckets() { empty(); }
@@ -573,6 +573,23 @@ void readers_and_writers_elsewhere_do_not_wait_for_an_iteration() {
     CHECK(seen == (std::set<std::uint64_t>{0, 1, 3, 4, 5, 6, 7}));
 }
 
+void a_small_table_gets_more_buckets_when_its_writers_meet() {
+    for (std::uint64_t keys : {1, 8}) {
+        FourBuckets map;
+        for (std::uint64_t key = 0; key < keys; ++key) put(map, key, 0);
+        std::uint64_t resizes = map.stats().resizes;
+        Actor first([&] { put(map, 17, 1); }, Window::kPublishing);
+        first.must_be_held();
+        Actor second([&] { put(map, 21, 2); });  // of the same bucket
+        second.must_wait();
+        first.finish();
+        second.finish();
+        CHECK(map.stats().resizes - resizes == (keys == 8));  // to 16 buckets: too many for one key
+        CHECK(look(map, 17) == 1 && look(map, 21) == 2);
+        map.check();
+    }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -616,5 +633,6 @@ int main(int argc, char** argv) {
         CLAIM(an_iteration_meets_every_key_once_while_the_table_shrinks),
         CLAIM(an_iteration_meets_every_key_once_while_the_table_grows),
         CLAIM(readers_and_writers_elsewhere_do_not_wait_for_an_iteration),
+        CLAIM(a_small_table_gets_more_buckets_when_its_writers_meet),
     });
 }

@@ -45,7 +45,7 @@ class HashMapStats(Stats):
     @property
     def capacity(self) -> int:
         """How many keys fit before the table grows."""
-        return 4 * self.buckets
+        return (3 if self.buckets < 1024 else 4) * self.buckets
 
 
 class HashMap(_core.HashMap[K, V], ConcurrentMap[K, V]):
@@ -57,7 +57,8 @@ class HashMap(_core.HashMap[K, V], ConcurrentMap[K, V]):
     made it may wait for a writer of the same bucket, some nanoseconds, once.
 
     Two keys may share a bucket, and their writers then wait for each other, for some nanoseconds. User code
-    (`__eq__`, `fn`, `__del__`), which could make that long, runs with no lock held.
+    (`__eq__`, `fn`, `__del__`), which could make that long, runs with no lock held. Where writers keep
+    meeting in a small map, it spreads its keys over more buckets: up to 8 a key, and up to half a MiB.
 
     `snapshot` copies, in time proportional to the size, while writers go on. `len`, `clear`, `drain` and
     `snapshot` may hold all writers back for some microseconds. `clear` and `drain` wait for a running
