@@ -143,6 +143,10 @@ struct Policy {
     static void prefetch(Word, Word) {}
 };
 
+#ifdef CELLS_MAP
+using Map = CELLS_MAP<Policy>;
+#else
 using Map = threadproof::HashMap<Policy>;
+#endif
 
 }  // namespace cells
