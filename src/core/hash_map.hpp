@@ -61,6 +61,7 @@ class HashMap : public MapBase<P> {
     using typename Base::Entry, typename Base::Probe;
     using Base::drop_all, Base::is_turn;
 
+    static constexpr bool kKeepsDeleted = false;
     using Chain = Table*;  ///< tables taken out of a map by detach()
 
     // Keys a bucket on average before growing: at 3.5 a prototype's reads were less than 10 % faster, for 1/8 fewer keys.

@@ -25,7 +25,8 @@
 ///  2. A read table never changes. All else in a part changes only under the mutex, save cells' values and `tombstones`.
 ///  3. A view is amended if and only if its part has a dirty table.
 ///  4. A part of depth d has the cells whose spread hashes begin with its d bits, and 2^(bits - d) slots of the directory.
-///  5. What is unlinked (cells, tables, parts, directories) outlives the readers that were pinned then.
+///  5. What is unlinked (cells, tables, parts, directories) outlives the readers that were pinned then; of keys, those that
+///     match() looks into.
 ///  6. No policy code that can run a user's code (equal, drop) runs with the mutex held, inside a Pin or inside a Section.
 ///  7. While a snapshot is open, nobody changes a value in a part before the part is saved.
 ///
@@ -76,6 +77,7 @@ class SyncMap : public MapBase<P> {
  public:
     using typename Base::Entry, typename Base::Probe;
     using Base::drop_all, Base::is_turn;
+    static constexpr bool kKeepsDeleted = true;
     using Chain = Directory*;             ///< what detach() takes out of a map
     using Entries = std::deque<Entry>;    ///< grows without moving what it holds
 
@@ -408,20 +410,34 @@ class SyncMap : public MapBase<P> {
         return root_.load(std::memory_order_relaxed)->part(position) == at.part && at.part->view_now().word == at.view.word;
     }
 
+    /// Holds a cell's key; false if the cell is expunged. A key that match() does not look into goes at once with its cell, so it may
+    /// be dying, or its address may be another's: then what is held is held for nothing.
+    static bool hold_key(const Cell& cell, Word* held) {
+        if (!P::try_hold(cell.key)) return false;
+        *held = cell.key;
+        return !(cell.value.load(std::memory_order_acquire) & kExpunged);  // acquire: pairs with expunge(), after which the key goes
+    }
+
     /// A search that has to ask a user's comparison. It looks, lets go of everything, asks about what it met, and looks again.
     struct Search {
         const Probe probe;
         Answers answers{};
-        std::vector<Word> unknown{};  ///< held
+        std::vector<Word> unknown{}, vain{};  ///< keys to ask about, and what is held for nothing
 
         explicit Search(const Probe& p) : probe(p) { answers.restart(); }
         ~Search() {
             for (Word key : unknown) P::drop(key);
+            for (Word key : vain) P::drop(key);
         }
 
-        void note(Word key) {
-            unknown.push_back(key);
-            P::hold(key);
+        /// Whether the cell's key is one to ask about.
+        bool note(const Cell& cell) {
+            unknown.reserve(unknown.size() + 1);  // first: it can throw
+            vain.reserve(vain.size() + 1);
+            Word held = 0;
+            bool there = hold_key(cell, &held);
+            if (held) (there ? unknown : vain).push_back(held);
+            return there;
         }
 
         /// Asks about the keys met, in order, until one is the key looked for. kPresent: look again.
@@ -449,7 +465,7 @@ class SyncMap : public MapBase<P> {
             if (TP_UNLIKELY(match == Match::kAsk)) {
                 if (!search) return Found::kAsk;
                 match = search->answers.recall(cell->key);
-                if (match == Match::kAsk) search->note(cell->key), unknown = true;
+                if (match == Match::kAsk) unknown |= search->note(*cell);
             }
             if (match != Match::kYes) continue;
             *found = cell;
@@ -690,6 +706,7 @@ class SyncMap : public MapBase<P> {
         if (!cell) return Attempt::kNoMemory;  // an empty dirty table may stay; it does no harm
         P::open(value);
         cell->key = P::stored(probe);
+        P::open(cell->key);
         cell->value.store(value, std::memory_order_relaxed);  // published by the view, or by the mutex
         CountChange counted(stripe(), visible(value));
         part.dirty->add(spread(probe.hash), probe.hash, cell);
@@ -865,13 +882,19 @@ class SyncMap : public MapBase<P> {
         if constexpr (P::kThreads) Reclaimer::retire(Retired{as_word(unlinked), T::free}, unlinked->bytes());
         else T::free(as_word(unlinked));
     }
+    /// A key that readers look into waits for them with its cell; another goes at once.
     static void retire_cell(Cell* cell) {
-        if constexpr (P::kThreads) Reclaimer::retire(Retired{as_word(cell), free_cell}, kCellBytes + P::weight(cell->key));
-        else free_cell(as_word(cell));
+        const Word key = cell->key;
+        if (!P::kThreads) free_cell(as_word(cell));
+        else if (P::deferred(key)) Reclaimer::retire(Retired{as_word(cell), free_cell}, kCellBytes + P::weight(key));
+        else {
+            Reclaimer::retire(Retired{as_word(cell), Cell::free}, kCellBytes);
+            P::drop(key);
+        }
     }
     static void free_cell(Word word) {
         Word key = as<Cell>(word)->key;
-        delete as<Cell>(word);
+        Cell::free(word);
         P::drop(key);
     }
 
@@ -942,22 +965,17 @@ class SyncMap : public MapBase<P> {
     template <bool kDeletedToo>
     void copy_cell(Cell& cell, std::vector<Entry>& batch) {
         for (;;) {
-            Word value = 0;
-            batch.push_back({0, 0});
+            if (batch.capacity() - batch.size() < 3) batch.reserve(2 * batch.size() + 3);  // first: it can throw
+            Word value = 0, key = 0;
             Step step = look_at<true>(cell, &value);
-            batch.back().value = value;
-            if (step == Step::kDrop || step == Step::kRetry) continue;
-            const bool seen = step == Step::kHit && visible(value);
-            if (seen && is_turn(value)) {
-                batch.push_back({0, 0});
-                batch.back().value = P::behind(value);
-                P::hold(batch.back().value);
-            }
-            if (seen || (kDeletedToo && !value)) {
-                batch.back().key = cell.key;
-                P::hold(cell.key);
-            }
-            return;
+            Word seen = step == Step::kHit && is_turn(value) ? P::behind(value) : value;
+            if (seen && seen != value) P::hold(seen);
+            if (seen != value) batch.push_back({0, value});  // the turn
+            bool again = step == Step::kDrop || step == Step::kRetry;
+            bool wanted = !again && (seen || (kDeletedToo && !value)) && hold_key(cell, &key);
+            if (!wanted && key) batch.push_back({0, key});
+            batch.push_back({wanted ? key : 0, seen});
+            if (!again) return;
         }
     }
 

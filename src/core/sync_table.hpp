@@ -51,6 +51,7 @@ struct SyncCell {
     std::atomic<Word> value;
 
     static SyncCell* make() { return new (std::nothrow) SyncCell{}; }
+    static void free(Word cell) { delete as<SyncCell>(cell); }
 };
 
 /// Finds cells by the hashes of their keys: open addressing, linear probing, nothing is ever taken out. Published, it is never

@@ -122,6 +122,8 @@ struct Policy {
         if (kind(w) == kLookedInto) keys_living.fetch_add(1);
     }
     static bool try_hold(Word w) {
+        if (kind(w) == kNumber) return keys_living.fetch_add(1), true;
+        if (kind(w) == kLookedInto) return hold(w), true;  // whoever may look into it keeps it alive
         std::int64_t seen = cell(w)->references.load();
         while (seen > 0)
             if (cell(w)->references.compare_exchange_weak(seen, seen + 1)) return true;
