@@ -45,12 +45,7 @@
 /// Ancestors: Go's sync.Map (sync/map.go until Go 1.23) and, for the parts, extendible hashing (Fagin and others, 1979).
 #pragma once
 
-#include <time.h>
-
-#include <algorithm>
 #include <atomic>
-#include <bit>
-#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -59,7 +54,7 @@
 #include <vector>
 
 #include "core/map_base.hpp"
-#include "core/sync_table.hpp"
+#include "core/sync_parts.hpp"
 
 namespace threadproof {
 
@@ -67,12 +62,15 @@ namespace threadproof {
 template <class P>
 class SyncMap : public MapBase<P> {
     using Base = MapBase<P>;
-    using typename Base::Answers, typename Base::Closed, typename Base::Gate, typename Base::Guard, typename Base::Lock, typename Base::Section;
+    using typename Base::Answers, typename Base::Closed, typename Base::Gate, typename Base::Guard, typename Base::Section;
     using Base::ask, Base::look_behind, Base::require, Base::visible;
     using Cell = SyncCell;
     using Table = SyncTable;
     using Part = SyncPart;
     using Directory = SyncDirectory;
+    using Parts = SyncParts<P>;
+    using Spot = typename Parts::Spot;
+    using Leftovers = typename Parts::Leftovers;
 
  public:
     using typename Base::Entry, typename Base::Probe;
@@ -81,30 +79,10 @@ class SyncMap : public MapBase<P> {
     using Chain = Directory*;             ///< what detach() takes out of a map
     using Entries = std::deque<Entry>;    ///< grows without moving what it holds
 
-    // A part splits beyond this many cells: to copy them takes some microseconds, and a directory of 5e6 keys is half a megabyte.
-    static constexpr std::uint32_t kPart = stress::shrunk(256u, 4u);
-    // Cells a part that the directory must have before it doubles: many keys of one hash cannot be split, and must not try for ever.
-    static constexpr std::uint64_t kDense = stress::shrunk(32u, 1u);
-    // Fewer tombstones than this are not worth a new table: a key that comes and goes keeps its cell.
-    static constexpr std::int32_t kFew = stress::shrunk(8, 1);
-
-    explicit SyncMap(std::uint64_t secret) : secret_(secret) {
-        Directory* first = Directory::first();
-        if (!first) throw std::bad_alloc();
-        adopt_first(first);
-        root_.store(first, std::memory_order_relaxed);  // nobody else has the map yet
-    }
+    explicit SyncMap(std::uint64_t secret) : parts_(secret) {}
 
     /// Nobody may be using the map.
-    ~SyncMap() {
-        empty();
-        Directory* root = root_.load(std::memory_order_relaxed);  // nobody else is left
-        root->each([](Part& part) {
-            each_cell(part, [](std::uint64_t, Cell& cell) { free_cell(as_word(&cell)); });
-            Part::free_with_tables(part);
-        });
-        Directory::free(as_word(root));
-    }
+    ~SyncMap() { empty(); }
 
     SyncMap(const SyncMap&) = delete;
     SyncMap& operator=(const SyncMap&) = delete;
@@ -147,7 +125,7 @@ class SyncMap : public MapBase<P> {
             Section section(gate_);
             attempt = try_change(probe, nullptr, decide, turn, left);
         }
-        dispose(left, probe.hash);
+        parts_.dispose(left, probe.hash);
         if (TP_LIKELY(attempt < Attempt::kRetry)) return static_cast<Outcome>(attempt);
         return change_slow(probe, decide, turn);
     }
@@ -156,7 +134,7 @@ class SyncMap : public MapBase<P> {
     /// other case: then change() it. References as there.
     TP_HOT bool overwrite(const Probe& probe, Word next, Word* old) {
         Section section(gate_);
-        Spot at = arrive(probe.hash);
+        Spot at = parts_.arrive(probe.hash);
         Cell* cell;
         if (seek(at.view.table(), probe, nullptr, &cell) != Found::kYes || TP_UNLIKELY(!saved(*at.part))) return false;
         P::open(next);
@@ -178,7 +156,7 @@ class SyncMap : public MapBase<P> {
                 Section section(gate_);
                 attempt = try_replace_exact(hash, key, value, next, left);
             }
-            dispose(left, hash);
+            parts_.dispose(left, hash);
             if (attempt != Attempt::kRetry) return attempt == Attempt::kPresent;
         }
     }
@@ -197,7 +175,7 @@ class SyncMap : public MapBase<P> {
         Directory* fresh = Directory::first();
         if (!fresh) throw std::bad_alloc();
         Closed closed(gate_);
-        std::lock_guard hold(mutex_);  // readers, who promote too, do not pass the gate
+        std::lock_guard hold(parts_.mutex);  // readers, who promote too, do not pass the gate
         std::int64_t count = 0;
         count_.try_read(&count);
         if (!allowed(count)) {
@@ -207,8 +185,7 @@ class SyncMap : public MapBase<P> {
         }
         stress::reach(stress::Window::kGateClosed);
         CountChange gone(count_.stripe(0), -count);
-        adopt_first(fresh);
-        return root_.exchange(fresh, std::memory_order_acq_rel);  // release: publishes the new parts; acquire: the old ones' content
+        return parts_.replace_all(fresh);
     }
 
     /// Takes every entry out of a detached chain and hands it, with its references, to sink(entry), outside all locks. The key's
@@ -216,13 +193,13 @@ class SyncMap : public MapBase<P> {
     template <class Sink>
     void take_all(Chain chain, Sink sink) {
         chain->each([&](Part& part) {
-            each_cell(part, [&](std::uint64_t, Cell& cell) {
+            Parts::each_cell(part, [&](std::uint64_t, Cell& cell) {
                 Word value = cell.value.exchange(kExpunged, std::memory_order_acq_rel);  // readers may still be looking at it
                 if (value) {
                     P::hold(cell.key);
                     sink(Entry{cell.key, value});
                 }
-                retire_cell(&cell);
+                Parts::retire_cell(&cell);
             });
         });
     }
@@ -230,11 +207,11 @@ class SyncMap : public MapBase<P> {
     void retire_chain(Chain chain) {
         if (!chain) return;
         chain->each([&](Part& part) {
-            retire(part.view_now().table_now());
-            if (part.dirty) retire(part.dirty);
-            retire(&part);
+            parts_.retire(part.view_now().table_now());
+            if (part.dirty) parts_.retire(part.dirty);
+            parts_.retire(&part);
         });
-        retire(chain);
+        parts_.retire(chain);
     }
 
     /// Removes everything. One atomic step; the old entries are dropped afterwards, by this thread.
@@ -264,8 +241,8 @@ class SyncMap : public MapBase<P> {
             }
             stress::reach(stress::Window::kSnapshotOpen);
             for (Walk walk; !walk.done;) {
-                std::lock_guard hold(mutex_);
-                Part& part = *root_.load(std::memory_order_relaxed)->part(walk.position);  // ours: under the mutex
+                std::lock_guard hold(parts_.mutex);
+                Part& part = *parts_.root_now()->part(walk.position);
                 save(part);
                 walk.pass(part.depth);
             }
@@ -317,8 +294,8 @@ class SyncMap : public MapBase<P> {
     template <class Visit>
     int visit_stopped(Visit visit) {
         int stop = 0;
-        root_.load(std::memory_order_acquire)->each([&](Part& part) {
-            each_cell(part, [&](std::uint64_t, Cell& cell) {
+        parts_.root_now()->each([&](Part& part) {
+            Parts::each_cell(part, [&](std::uint64_t, Cell& cell) {
                 if (!stop) stop = visit(cell.key, cell.value.load(std::memory_order_relaxed));  // relaxed: the world is stopped
             });
         });
@@ -327,8 +304,8 @@ class SyncMap : public MapBase<P> {
 
     /// Drops the values of a map that nobody uses any more: what is dropped here must not come back to it. For its destruction.
     void empty() {
-        root_.load(std::memory_order_relaxed)->each([&](Part& part) {
-            each_cell(part, [&](std::uint64_t, Cell& cell) {
+        parts_.root_now()->each([&](Part& part) {
+            Parts::each_cell(part, [&](std::uint64_t, Cell& cell) {
                 Word value = cell.value.exchange(0, std::memory_order_acq_rel);
                 if (!value) return;
                 { CountChange gone(stripe(), -visible(value)); }
@@ -347,68 +324,31 @@ class SyncMap : public MapBase<P> {
         Stats s{};
         s.size = size();
         for (const Hits& h : hits_) s.hits += h.count.load(std::memory_order_relaxed);  // a figure
-        std::lock_guard hold(mutex_);
-        s.misses = sums_.misses;
-        s.promotions = sums_.promotions;
-        s.splits = sums_.splits;
-        s.read_cells = sums_.cells - sums_.dirty;
-        s.dirty_cells = sums_.dirty;
-        s.amended = sums_.amended;
-        s.parts = sums_.parts;
-        s.expunged = sums_.expunged;
-        s.last_ns = sums_.last_ns;
-        s.worst_ns = sums_.worst_ns;
-        s.bytes = sizeof(*this) + sums_.bytes + sums_.cells * kCellBytes;
+        std::lock_guard hold(parts_.mutex);
+        s.misses = parts_.sums.misses;
+        s.promotions = parts_.sums.promotions;
+        s.splits = parts_.sums.splits;
+        s.read_cells = parts_.sums.cells - parts_.sums.dirty;
+        s.dirty_cells = parts_.sums.dirty;
+        s.amended = parts_.sums.amended;
+        s.parts = parts_.sums.parts;
+        s.expunged = parts_.sums.expunged;
+        s.last_ns = parts_.sums.last_ns;
+        s.worst_ns = parts_.sums.worst_ns;
+        s.bytes = sizeof(*this) + parts_.sums.bytes + parts_.sums.cells * Parts::kCellBytes;
         return s;
     }
 
     /// Asserts the invariants; nobody may be changing the map. Throws logic_error naming the one that does not hold.
     void check() {
-        std::uint64_t cells = 0, dirty = 0, parts = 0, amended = 0, bytes = 0;
-        std::int64_t seen = 0, count = -1;
-        Directory& root = *root_.load(std::memory_order_acquire);
-        root.each([&](Part& part) {
-            seen += check_part(root, part);
-            cells += part.cells.load(std::memory_order_relaxed);
-            dirty += part.dirty ? part.dirty->used() : 0;
-            amended += part.dirty != nullptr;
-            bytes += part.bytes() + part.table_bytes();
-            ++parts;
-        });
-        require(cells == sums_.cells && dirty == sums_.dirty && amended == sums_.amended && parts == sums_.parts, "cells are counted");
-        require(bytes + root.bytes() == sums_.bytes, "memory is counted");
+        std::int64_t seen = parts_.check(), count = -1;
         require(count_.try_read(&count), "no change is under way");
         require(count == seen, "len() is the number of keys");
         require(!gate_.closed() && !open_shot(), "no whole-map step is under way");
     }
 
  private:
-    static constexpr std::size_t kCellBytes = sizeof(Cell) + 2 * sizeof(void*);  // and what an allocator adds
-
     // ------------------------------------------------------------------------------------------------ finding
-
-    /// Where a key belongs, as it was when we came.
-    struct Spot {
-        Part* part;
-        View view;
-    };
-
-    /// Spreads a hash over 64 bits, differently in each map. Source: the folded product of wyhash, by Wang Yi.
-    TP_HOT std::uint64_t spread(std::uint64_t hash) const {
-        unsigned __int128 product = static_cast<unsigned __int128>(hash ^ secret_) * 0x9e3779b97f4a7c15;  // 2^64 / the golden ratio
-        return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
-    }
-
-    TP_HOT Spot arrive(std::uint64_t hash) const { return arrive_at(spread(hash)); }
-    TP_HOT Spot arrive_at(std::uint64_t position) const {
-        Part* part = root_.load(std::memory_order_acquire)->part(position);  // acquire: pairs with split() and detach()
-        return {part, View{part->view.load(std::memory_order_acquire)}};      // acquire: pairs with promote() and insert()
-    }
-
-    /// Whether a spot is still what it was. Under the mutex: then it stays so.
-    bool current(const Spot& at, std::uint64_t position) const {
-        return root_.load(std::memory_order_relaxed)->part(position) == at.part && at.part->view_now().word == at.view.word;
-    }
 
     /// Holds a cell's key; false if the cell is expunged. A key that match() does not look into goes at once with its cell, so it may
     /// be dying, or its address may be another's: then what is held is held for nothing.
@@ -460,7 +400,7 @@ class SyncMap : public MapBase<P> {
     TP_HOT Found seek(const Table& table, const Probe& probe, Search* search, Cell** found) const {
         bool unknown = false;
         stress::reach(stress::Window::kReadArrived);
-        for (std::uint64_t at = spread(probe.hash); Cell* cell = table.next(probe.hash, at);) {
+        for (std::uint64_t at = parts_.spread(probe.hash); Cell* cell = table.next(probe.hash, at);) {
             Match match = P::match(cell->key, probe);
             if (TP_UNLIKELY(match == Match::kAsk)) {
                 if (!search) return Found::kAsk;
@@ -476,16 +416,6 @@ class SyncMap : public MapBase<P> {
 
     // ------------------------------------------------------------------------------------------------ reading
 
-    /// What a step leaves to be given up outside the mutex and the Section.
-    struct Leftovers {
-        Word held = 0;      ///< a value held for nothing any more
-        Word expunged = 0;  ///< the first expunged cell, which leads to the others
-        Table* table = nullptr;
-        Part* part = nullptr;
-        Directory* directory = nullptr;
-        bool crowded = false;  ///< the key's part has too many tombstones
-    };
-
     /// What one look came to. kDrop: look again, but first drop the value, which is held for nothing.
     enum class Step : std::uint8_t { kHit, kMiss, kRetry, kDrop, kDirty, kAsk };
 
@@ -494,7 +424,7 @@ class SyncMap : public MapBase<P> {
         Step step;
         {
             Guard guard;
-            Spot at = arrive(probe.hash);
+            Spot at = parts_.arrive(probe.hash);
             step = look_in_read<kTake>(at, probe, nullptr, value);
         }
         if (TP_UNLIKELY(step > Step::kMiss)) return read_slow<kTake>(step, probe, value);
@@ -539,13 +469,13 @@ class SyncMap : public MapBase<P> {
             Leftovers left;
             {
                 Guard guard;
-                Spot at = arrive(probe.hash);
+                Spot at = parts_.arrive(probe.hash);
                 step = look_in_read<kTake>(at, probe, &search, value);
                 stress::reach(stress::Window::kReadMissed);
                 if (step == Step::kDirty) step = look_in_dirty<kTake>(at, search, value, left);
                 else if (step <= Step::kMiss) count_hit();
             }
-            dispose(left, probe.hash);
+            parts_.dispose(left, probe.hash);
             if (step == Step::kMiss) return Outcome::kAbsent;
             if (step == Step::kHit) return is_turn(*value) ? look_behind(value) : Outcome::kPresent;
         }
@@ -555,13 +485,13 @@ class SyncMap : public MapBase<P> {
 
     template <bool kTake>
     Step look_in_dirty(const Spot& at, Search& search, Word* value, Leftovers& left) {
-        std::lock_guard hold(mutex_);
-        if (!current(at, spread(search.probe.hash))) return Step::kRetry;
+        std::lock_guard hold(parts_.mutex);
+        if (!parts_.current(at, parts_.spread(search.probe.hash))) return Step::kRetry;
         Cell* cell;
         Found found = seek(*at.part->dirty, search.probe, &search, &cell);
         if (found == Found::kAsk) return Step::kAsk;
         Step step = found == Found::kYes ? look_at<kTake>(*cell, value) : Step::kMiss;
-        count_miss(*at.part, left);
+        parts_.count_miss(*at.part, left);
         return step;
     }
 
@@ -575,17 +505,10 @@ class SyncMap : public MapBase<P> {
     /// An Outcome, or: look again; only a user's comparison can tell.
     enum class Attempt : std::uint8_t { kAbsent, kPresent, kBusy, kError, kNoMemory, kRetry, kAsk };
 
-    TP_HOT void dispose(Leftovers& left, std::uint64_t hash) {
-        if (TP_LIKELY(left.held != 0)) P::drop(left.held);
-        if (TP_UNLIKELY(left.crowded)) tidy(hash);
-        if (TP_UNLIKELY(left.table != nullptr)) retire_all(left);
-        Reclaimer::poll();
-    }
-
     /// One attempt at a change, inside a Section.
     template <class Decide>
     TP_HOT Attempt try_change(const Probe& probe, Search* search, Decide& decide, Word* turn, Leftovers& left) {
-        Spot at = arrive(probe.hash);
+        Spot at = parts_.arrive(probe.hash);
         Cell* cell;
         Found found = seek(at.view.table(), probe, search, &cell);
         if (found == Found::kAsk) return Attempt::kAsk;
@@ -602,8 +525,8 @@ class SyncMap : public MapBase<P> {
                                        Leftovers& left) {
         if (left.held) return Attempt::kRetry;  // another writer was faster, and what it replaced is to be dropped first
         stress::reach(stress::Window::kReadMissed);
-        std::lock_guard hold(mutex_);
-        if (!current(at, spread(probe.hash))) return Attempt::kRetry;
+        std::lock_guard hold(parts_.mutex);
+        if (!parts_.current(at, parts_.spread(probe.hash))) return Attempt::kRetry;
         Part& part = *at.part;
         save(part);
         if (cell) return change_value(part, *cell, decide, turn, left);
@@ -612,12 +535,12 @@ class SyncMap : public MapBase<P> {
             if (found == Found::kAsk) return Attempt::kAsk;
             if (found == Found::kYes) {
                 Attempt attempt = change_value(part, *cell, decide, turn, left);
-                count_miss(part, left);
+                parts_.count_miss(part, left);
                 return attempt;
             }
         }
         Word value = decide(Word{0});
-        return value ? insert(part, probe, value, left) : Attempt::kAbsent;
+        return !value || parts_.insert(part, probe, value, stripe(), left) ? Attempt::kAbsent : Attempt::kNoMemory;
     }
 
     template <class Decide>
@@ -630,7 +553,7 @@ class SyncMap : public MapBase<P> {
                 Section section(gate_);
                 attempt = try_change(probe, &search, decide, turn, left);
             }
-            dispose(left, probe.hash);
+            parts_.dispose(left, probe.hash);
             if (attempt < Attempt::kRetry) return static_cast<Outcome>(attempt);
             if (attempt == Attempt::kRetry) continue;
             stress::reach(stress::Window::kWriteAsked);
@@ -673,230 +596,30 @@ class SyncMap : public MapBase<P> {
             }
             stress::reach(stress::Window::kChanged);
         }
-        if (!next || !current) left.crowded = part.bury(next ? -1 : 1, kFew);
+        if (!next || !current) left.crowded = part.bury(next ? -1 : 1, Parts::kFew);
         return true;
     }
 
     Attempt try_replace_exact(std::uint64_t hash, Word key, Word value, Word next, Leftovers& left) {
-        Spot at = arrive(hash);
+        Spot at = parts_.arrive(hash);
         Cell* cell = seek_exact(at.view.table(), hash, key, value);
         if (!cell && !at.view.amended()) return Attempt::kAbsent;
         if (cell && saved(*at.part)) return exchange(*at.part, *cell, value, next, left) ? Attempt::kPresent : Attempt::kAbsent;
-        std::lock_guard hold(mutex_);
-        if (!current(at, spread(hash))) return Attempt::kRetry;
+        std::lock_guard hold(parts_.mutex);
+        if (!parts_.current(at, parts_.spread(hash))) return Attempt::kRetry;
         save(*at.part);
         if (!cell) cell = seek_exact(*at.part->dirty, hash, key, value);
         return cell && exchange(*at.part, *cell, value, next, left) ? Attempt::kPresent : Attempt::kAbsent;
     }
 
     Cell* seek_exact(const Table& table, std::uint64_t hash, Word key, Word value) const {
-        for (std::uint64_t at = spread(hash); Cell* cell = table.next(hash, at);) {
+        for (std::uint64_t at = parts_.spread(hash); Cell* cell = table.next(hash, at);) {
             if ((!key || cell->key == key) && cell->value.load(std::memory_order_acquire) == value) return cell;  // acquire: as in change_value()
         }
         return nullptr;
     }
 
     StripedCount::Stripe& stripe() { return count_.stripe(Base::my_stripe()); }
-
-    // ------------------------------------------------------------------------------------------------ under the mutex
-
-    /// Puts a new cell into the dirty table. From the mark in the view on, readers look for it there.
-    Attempt insert(Part& part, const Probe& probe, Word value, Leftovers& left) {
-        Cell* cell = make_room(part) ? Cell::make() : nullptr;
-        if (!cell) return Attempt::kNoMemory;  // an empty dirty table may stay; it does no harm
-        P::open(value);
-        cell->key = P::stored(probe);
-        P::open(cell->key);
-        cell->value.store(value, std::memory_order_relaxed);  // published by the view, or by the mutex
-        CountChange counted(stripe(), visible(value));
-        part.dirty->add(spread(probe.hash), probe.hash, cell);
-        stress::reach(stress::Window::kAmending);
-        View view = part.view_now();
-        if (!view.amended()) part.view.store(view.word | View::kAmended, std::memory_order_release);  // release: pairs with arrive()
-        part.cells.fetch_add(1, std::memory_order_relaxed);  // a hint to others
-        ++sums_.cells;
-        ++sums_.dirty;
-        if (can_split(part)) rebuild(part, left);
-        return Attempt::kAbsent;
-    }
-
-    /// Sees to it that there is a dirty table with room for one cell more. Nobody looks at it without the mutex.
-    bool make_room(Part& part) {
-        Table* old = part.dirty;
-        if (old && !old->full()) return true;
-        Table* table = Table::make(old ? 2 * old->used() : 3);  // 3: in 4 slots, the fewest that are worth a line
-        if (!table) return false;
-        sums_.bytes += table->bytes();
-        if (old) {
-            old->each([&](std::uint64_t hash, Cell& cell) { table->add(spread(hash), hash, &cell); });
-            sums_.bytes -= old->bytes();
-            Table::free(as_word(old));
-        } else {
-            ++sums_.amended;
-        }
-        part.dirty = table;
-        return true;
-    }
-
-    /// A key was looked for in vain in the read table; when that has happened once for each cell that is not in it, they go there.
-    void count_miss(Part& part, Leftovers& left) {
-        ++sums_.misses;
-        if (++part.misses >= part.dirty->used()) rebuild(part, left);
-    }
-
-    bool can_split(const Part& part) const {
-        unsigned bits = root_.load(std::memory_order_relaxed)->bits();
-        return part.cells.load(std::memory_order_relaxed) > kPart && (part.depth < bits || sums_.cells >> bits >= kDense);
-    }
-
-    /// Brings all cells of a part into a new read table, or those of two parts, and leaves the deleted ones out. Nothing happens when there
-    /// is no memory for it: the part works on, and tries again after as many misses.
-    TP_APART void rebuild(Part& part, Leftovers& left) {
-        timespec begin, end;
-        clock_gettime(CLOCK_MONOTONIC, &begin);
-        part.misses = 0;
-        const bool promoting = part.dirty != nullptr, splitting = can_split(part);
-        if (!(splitting ? split(part, left) : promote(part, left))) return;
-        clock_gettime(CLOCK_MONOTONIC, &end);
-        sums_.promotions += promoting;
-        sums_.splits += splitting;
-        sums_.last_ns = static_cast<std::uint64_t>((end.tv_sec - begin.tv_sec) * 1'000'000'000 + end.tv_nsec - begin.tv_nsec);
-        sums_.worst_ns = std::max(sums_.worst_ns, sums_.last_ns);
-    }
-
-    bool promote(Part& part, Leftovers& left) {
-        Table* tables[1];
-        if (!fill(part, tables, left)) return false;
-        stress::reach(stress::Window::kPromoting);
-        left.table = part.view_now().table_now();
-        part.view.store(as_word(tables[0]), std::memory_order_release);  // release: pairs with arrive(); publishes the table
-        part.tombstones.store(0, std::memory_order_relaxed);             // a hint: what was deleted meanwhile is counted again
-        part.cells.store(tables[0]->used(), std::memory_order_relaxed);  // a hint to others
-        sums_.bytes -= left.table->bytes();
-        forget_dirty(part);
-        return true;
-    }
-
-    /// Puts two parts in the place of one. Who came before finds in the old one's read table what was in it, and its mark.
-    bool split(Part& part, Leftovers& left) {
-        Directory* root = root_.load(std::memory_order_relaxed);  // ours: we hold the mutex
-        Owned<Directory> wider(part.depth < root->bits() ? nullptr : root->doubled());
-        Owned<Part> halves[2] = {Owned<Part>(Part::make(part.depth + 1, part.first)),
-                                 Owned<Part>(Part::make(part.depth + 1, part.first | std::uint64_t{1} << (63 - part.depth)))};
-        Table* tables[2];
-        if ((part.depth == root->bits() && !wider) || !halves[0] || !halves[1] || !fill(part, tables, left)) return false;
-        stress::reach(stress::Window::kPromoting);
-        Directory* directory = wider ? wider.get() : root;
-        for (int i = 0; i < 2; ++i) {
-            halves[i]->view.store(as_word(tables[i]), std::memory_order_relaxed);  // published with the part, as the rest
-            halves[i]->cells.store(tables[i]->used(), std::memory_order_relaxed);
-            halves[i]->saved.store(part.saved.load(std::memory_order_relaxed), std::memory_order_relaxed);
-            directory->put(halves[i].release());
-        }
-        left.table = part.view_now().table_now();
-        left.part = &part;
-        sums_.bytes += part.bytes();  // two for one
-        sums_.bytes -= left.table->bytes();
-        ++sums_.parts;
-        forget_dirty(part);
-        if (!wider) return true;
-        left.directory = root;
-        sums_.bytes += directory->bytes() - root->bytes();
-        root_.store(wider.release(), std::memory_order_release);  // release: pairs with arrive()
-        return true;
-    }
-
-    /// Makes a table for all cells of a part, or for those of each half, and expunges those that are deleted. False, and nothing has
-    /// changed, when there is no memory.
-    template <std::size_t kTables>
-    bool fill(Part& part, Table* (&tables)[kTables], Leftovers& left) {
-        std::size_t cells[kTables] = {};
-        auto half_of = [&](std::uint64_t hash) { return kTables == 1 ? 0 : spread(hash) >> (63 - part.depth) & 1; };
-        each_cell(part, [&](std::uint64_t hash, Cell&) { ++cells[half_of(hash)]; });
-        Owned<Table> made[kTables];
-        for (std::size_t i = 0; i < kTables; ++i) {
-            made[i].reset(Table::make(cells[i]));
-            if (!made[i]) return false;
-        }
-        each_cell(part, [&](std::uint64_t hash, Cell& cell) {
-            if (!expunge(cell, left)) made[half_of(hash)]->add(spread(hash), hash, &cell);
-        });
-        for (std::size_t i = 0; i < kTables; ++i) {
-            sums_.bytes += made[i]->bytes();
-            tables[i] = made[i].release();
-        }
-        return true;
-    }
-
-    /// Makes a deleted cell one that nobody can bring back; false if it is not deleted.
-    bool expunge(Cell& cell, Leftovers& left) {
-        Word value = cell.value.load(std::memory_order_relaxed);  // looked at again by the exchange
-        // release: what comes before in this thread is not seen later; acquire: of the deletion
-        if (value || !cell.value.compare_exchange_strong(value, left.expunged | kExpunged, std::memory_order_acq_rel)) return false;
-        left.expunged = as_word(&cell);
-        ++sums_.expunged;
-        --sums_.cells;
-        return true;
-    }
-
-    void forget_dirty(Part& part) {
-        if (!part.dirty) return;
-        sums_.dirty -= part.dirty->used();
-        sums_.bytes -= part.dirty->bytes();
-        --sums_.amended;
-        Table::free(as_word(std::exchange(part.dirty, nullptr)));
-    }
-
-    void adopt_first(Directory* first) {
-        Part& part = *first->part(0);
-        sums_ = {.misses = sums_.misses, .promotions = sums_.promotions, .splits = sums_.splits, .cells = 0, .dirty = 0, .amended = 0, .parts = 1,
-                 .expunged = sums_.expunged, .last_ns = sums_.last_ns, .worst_ns = sums_.worst_ns, .bytes = first->bytes() + part.bytes() + part.table_bytes()};
-    }
-
-    // ------------------------------------------------------------------------------------------------ outside the mutex
-
-    /// Rebuilds the part of a hash, if it has too many tombstones.
-    TP_COLD void tidy(std::uint64_t hash) {
-        Leftovers left;
-        {
-            std::lock_guard hold(mutex_);
-            Part& part = *root_.load(std::memory_order_relaxed)->part(spread(hash));  // ours: under the mutex
-            if (part.crowded(kFew)) rebuild(part, left);
-        }
-        dispose(left, hash);
-    }
-
-    TP_COLD void retire_all(const Leftovers& left) {
-        for (Word at = left.expunged; at;) {
-            Cell* cell = as<Cell>(at);
-            at = cell->value.load(std::memory_order_relaxed) & ~kExpunged;  // relaxed: it does not change any more
-            retire_cell(cell);
-        }
-        retire(left.table);
-        if (left.part) retire(left.part);
-        if (left.directory) retire(left.directory);
-    }
-
-    template <class T>
-    static void retire(T* unlinked) {
-        if constexpr (P::kThreads) Reclaimer::retire(Retired{as_word(unlinked), T::free}, unlinked->bytes());
-        else T::free(as_word(unlinked));
-    }
-    /// A key that readers look into waits for them with its cell; another goes at once.
-    static void retire_cell(Cell* cell) {
-        const Word key = cell->key;
-        if (!P::kThreads) free_cell(as_word(cell));
-        else if (P::deferred(key)) Reclaimer::retire(Retired{as_word(cell), free_cell}, kCellBytes + P::weight(key));
-        else {
-            Reclaimer::retire(Retired{as_word(cell), Cell::free}, kCellBytes);
-            P::drop(key);
-        }
-    }
-    static void free_cell(Word word) {
-        Word key = as<Cell>(word)->key;
-        Cell::free(word);
-        P::drop(key);
-    }
 
     // ------------------------------------------------------------------------------------------------ many entries
 
@@ -928,7 +651,7 @@ class SyncMap : public MapBase<P> {
         if (TP_LIKELY(saved(part))) return;
         Snapshot& shot = *open_shot();
         try {
-            each_cell(part, [&](std::uint64_t, Cell& cell) {
+            Parts::each_cell(part, [&](std::uint64_t, Cell& cell) {
                 Word value = cell.value.load(std::memory_order_acquire);  // acquire: as in look_at()
                 if (is_turn(value)) value = P::behind(value);
                 if (!value) return;
@@ -947,14 +670,14 @@ class SyncMap : public MapBase<P> {
     void copy_next(Walk& walk, std::vector<Entry>& batch) {
         const std::uint64_t from = walk.position;
         auto copy = [&](std::uint64_t hash, Cell& cell) {
-            if (spread(hash) >= from) copy_cell<kDeletedToo>(cell, batch);
+            if (parts_.spread(hash) >= from) copy_cell<kDeletedToo>(cell, batch);
         };
         for (;;) {
-            Spot at = arrive_at(from);
+            Spot at = parts_.arrive_at(from);
             if (at.view.amended()) {
-                std::lock_guard hold(mutex_);
-                if (!current(at, from)) continue;
-                each_cell(*at.part, copy);
+                std::lock_guard hold(parts_.mutex);
+                if (!parts_.current(at, from)) continue;
+                Parts::each_cell(*at.part, copy);
             } else {
                 at.view.table().each(copy);
             }
@@ -990,58 +713,25 @@ class SyncMap : public MapBase<P> {
         });
     }
 
-    template <class Visit>
-    static void each_cell(Part& part, Visit visit) {
-        part.view_now().table().each(visit);
-        if (part.dirty) part.dirty->each(visit);
-    }
-
-    std::int64_t check_part(Directory& root, Part& part) {
-        std::int64_t seen = 0;
-        std::uint64_t cells = 0;
-        require(part.view_now().amended() == (part.dirty && part.dirty->used()), "a view is amended if its part has a dirty table");
-        each_cell(part, [&](std::uint64_t hash, Cell& cell) {
-            Word value = cell.value.load(std::memory_order_relaxed), key = cell.key;  // relaxed: nobody changes the map
-            require(root.part(spread(hash)) == &part, "a cell lies in its part");
-            require(live(value) || value == 0, "an expunged cell is in no table");
-            int times = 0;
-            for (Table* table : {part.view_now().table_now(), part.dirty}) {
-                for (std::uint64_t at = spread(hash); Cell* other = table ? table->next(hash, at) : nullptr;) times += other->key == key;
-            }
-            require(times == 1, "a key has one cell only");
-            seen += visible(value);
-            ++cells;
-        });
-        require(cells == part.cells.load(std::memory_order_relaxed), "a part knows how many cells it has");
-        return seen;
-    }
-
     // ------------------------------------------------------------------------------------------------ fields
 
     static constexpr unsigned kStripes = 8;  // as StripedCount's
     struct alignas(kApart) Hits {
         std::atomic<std::uint64_t> count{0};
     };
+    static_assert(sizeof(Hits) % kApart == 0, "two stripes share no line");
 
-    /// What stats() tells, kept up under the mutex.
-    struct Sums {
-        std::uint64_t misses, promotions, splits, cells, dirty, amended, parts, expunged, last_ns, worst_ns, bytes;
-    };
+    Parts parts_;
 
     // Read by every call, written by hardly any.
-    alignas(kApart) std::atomic<Directory*> root_{nullptr};
-    const std::uint64_t secret_;
-    Gate gate_;
+    alignas(kApart) Gate gate_;
     std::atomic<Snapshot*> shot_{nullptr};
 
     alignas(kApart) Hits hits_[kStripes];
     alignas(kApart) StripedCount count_;
 
-    // Written by whoever has the mutex.
-    alignas(kApart) Lock mutex_{};
-    Sums sums_{};
-    std::uint64_t shots_ = 0;  ///< under whole_
-    PatientLock whole_;        ///< one clear, drain or snapshot at a time
+    alignas(kApart) std::uint64_t shots_ = 0;  ///< under whole_
+    PatientLock whole_;                        ///< one clear, drain or snapshot at a time
 };
 
 }  // namespace threadproof
