@@ -35,7 +35,7 @@ clean:  ## forget everything built
 
 NATIVE_TESTS := $(basename $(notdir $(wildcard tests/native/*_test.cpp tests/native/fuzz_*.cpp)))
 # These need what only the stress build has: windows to hold a thread in, and allocations that fail.
-STRESS_TESTS := windows_test out_of_memory_test
+STRESS_TESTS := windows_test sync_windows_test out_of_memory_test
 ifneq ($(THREADPROOF_STRESS),1)
 NATIVE_TESTS := $(filter-out $(STRESS_TESTS),$(NATIVE_TESTS))
 endif

@@ -37,14 +37,11 @@
 #include <deque>
 #include <memory>
 #include <mutex>
-#include <stdexcept>
 #include <utility>
 #include <vector>
 
-#include "core/answers.hpp"
-#include "core/count.hpp"
-#include "core/gate.hpp"
 #include "core/hints.hpp"
+#include "core/map_base.hpp"
 #include "core/position.hpp"
 #include "core/reclaim.hpp"
 #include "core/stress.hpp"
@@ -52,44 +49,19 @@
 
 namespace threadproof {
 
-/// What became of a call on one key.
-enum class Outcome : std::uint8_t {
-    kAbsent,    ///< there was no such key
-    kPresent,   ///< there was
-    kBusy,      ///< a computation has its turn at the key; nothing was changed
-    kError,     ///< the policy's equal() failed; nothing was changed
-    kNoMemory,  ///< nothing was changed
-};
-
-/// What a map needs to know about its keys and values, which are words (0 is none; a value's lowest bit marks a turn).
-///
-///     kThreads                     false where a global lock serialises all calls: locks, pins and the gate vanish
-///     Probe                        the key looked for; has .hash
-///     same(word, probe)            whether the words alone, and the equal hashes, tell that the keys are equal
-///     match(word, probe)           native comparison, may look into the stored key without holding it
-///     equal(word, probe)           the user's comparison, of a held key: kNo, kYes or kError
-///     stored(probe)                the word to store for the key, with a reference of its own
-///     hold(word)                   one more reference, to something that cannot go away meanwhile
-///     try_hold(word)               one more reference to something that may be dying; false: only under its lock
-///     open(word)                   makes try_hold succeed from now on; called under its lock
-///     drop(word)                   one reference less; may run any code
-///     deferred(word)               whether match() looks into such keys, so that they must outlive the pinned readers
-///     weight(word)                 about how many bytes such a key keeps alive
-///     behind(turn)                 the value that readers see while a computation has its turn, or 0
 template <class P>
-class HashMap {
-    using Lock = std::conditional_t<P::kThreads, ByteLock, NoLock>;
-    using Gate = std::conditional_t<P::kThreads, threadproof::Gate, NoGate>;
+class HashMap : public MapBase<P> {
+    using Base = MapBase<P>;
+    using typename Base::Answers, typename Base::Closed, typename Base::Gate, typename Base::Guard, typename Base::Lock, typename Base::Section;
+    using Base::ask, Base::look_behind, Base::require, Base::visible;
     using Table = threadproof::Table<Lock>;
     using Bucket = typename Table::Bucket;
 
  public:
-    using Probe = typename P::Probe;
+    using typename Base::Entry, typename Base::Probe;
+    using Base::drop_all, Base::is_turn;
 
-    struct Entry {
-        Word key, value;
-    };
-
+    static constexpr bool kKeepsDeleted = false;
     using Chain = Table*;  ///< tables taken out of a map by detach()
 
     // Keys a bucket on average before growing: at 3.5 a prototype's reads were less than 10 % faster, for 1/8 fewer keys. Below
@@ -116,9 +88,6 @@ class HashMap {
 
     /// How many keys 2^bits buckets hold before they grow.
     static std::uint64_t capacity(unsigned bits) { return std::uint64_t{bits < kQuadruple ? kSmallLoad : kLoad} << bits; }
-
-    static constexpr Word kTurn = 1;
-    static bool is_turn(Word value) { return value & kTurn; }
 
     explicit HashMap(std::uint64_t secret) : placement_(secret) {
         Table* first = Table::make(kFirstBits, placement_.multiplier(), next_id());
@@ -252,14 +221,7 @@ class HashMap {
     // ------------------------------------------------------------------------------------------------ the whole map
 
     /// The number of keys at one instant within this call.
-    std::int64_t size() {
-        std::int64_t count = 0;
-        for (int tries = 0; tries < 64; ++tries)  // one try fails only when a change overlaps its few nanoseconds
-            if (count_.try_read(&count)) return count;
-        Closed closed(gate_);
-        count_.try_read(&count);
-        return count;
-    }
+    std::int64_t size() { return Base::exact(count_, gate_); }
 
     /// Detaches all entries in one atomic step and leaves an empty map; the caller owns what it returns and passes it to
     /// take_all() and then retire_chain(). `allowed(count)` has the last word, with the map stopped: false, and null is
@@ -368,16 +330,6 @@ class HashMap {
     static void drop_key(Word key) {
         if (P::kThreads && P::deferred(key)) Reclaimer::retire(Retired{key, P::drop}, P::weight(key));
         else P::drop(key);
-    }
-
-    /// For references of the caller's own.
-    template <class Container>
-    static void drop_all(Container& entries) {
-        for (const Entry& entry : entries) {
-            P::drop(entry.key);
-            if (entry.value) P::drop(entry.value);
-        }
-        entries.clear();
     }
 
     /// Makes room for `count` keys now, so that no insert up to there starts a resize. Throws bad_alloc; nothing has changed.
@@ -495,14 +447,6 @@ class HashMap {
  private:
     // ------------------------------------------------------------------------------------------------ scopes
 
-    struct NoGuard {
-        NoGuard() {}
-        ~NoGuard() {}
-    };
-    using Guard = std::conditional_t<P::kThreads, Pin, NoGuard>;
-    using Section = typename Gate::Section;
-    using Closed = typename Gate::Closed;
-
     /// Where a search stands in a chain, and enough to know the chain again.
     struct Spot {
         Table* table;
@@ -599,8 +543,6 @@ class HashMap {
     // ------------------------------------------------------------------------------------------------ searching
 
     enum class Found : std::uint8_t { kNo, kYes, kAsk };
-
-    using Answers = threadproof::Answers<P>;
 
     /// Finds the bucket that holds a hash now; pinned.
     TP_HOT void arrive(Spot& at, std::uint64_t hash) const {
@@ -787,16 +729,6 @@ class HashMap {
         return Step::kVain;  // something may have taken its place before we held it
     }
 
-    /// Asks the user's comparison about a held key; kPresent when the answer is known now.
-    TP_HOT Outcome ask(Word key, const Probe& probe, Answers& answers) {
-        Match match = P::equal(key, probe);
-        if (match == Match::kError) {
-            P::drop(key);
-            return Outcome::kError;
-        }
-        return answers.add(key, match == Match::kYes) ? Outcome::kPresent : Outcome::kNoMemory;
-    }
-
     /// The first look by a thread other than its maker at an object that nobody shared before: it takes the lock once, so
     /// that later ones need not.
     template <bool kTake>
@@ -814,15 +746,6 @@ class HashMap {
         outcome = look_behind(value);
         if (!kTake && outcome == Outcome::kPresent) P::drop(*value);
         return outcome;
-    }
-
-    /// Replaces a held turn by the held value that readers see behind it.
-    TP_COLD static Outcome look_behind(Word* value) {
-        Word turn = *value, seen = P::behind(turn);
-        if (seen) P::hold(seen);
-        P::drop(turn);
-        *value = seen;
-        return seen ? Outcome::kPresent : Outcome::kAbsent;
     }
 
     // ------------------------------------------------------------------------------------------------ writing
@@ -883,8 +806,6 @@ class HashMap {
         }
     }
 
-    TP_HOT static int visible(Word value) { return value && (!is_turn(value) || P::behind(value)) ? 1 : 0; }
-
     template <class Batch>
     static std::int64_t visible_in(const Batch& batch) {
         std::int64_t count = 0;
@@ -892,10 +813,7 @@ class HashMap {
         return count;
     }
 
-    StripedCount::Stripe& stripe() {
-        if constexpr (P::kThreads) return count_.stripe(Threads::mine().index);
-        else return count_.stripe(0);
-    }
+    StripedCount::Stripe& stripe() { return count_.stripe(Base::my_stripe()); }
 
     TP_HOT void overwrite_or_remove(Spot& at, Word current, Word next, Leftovers& left) {
         save(*at.table, *at.home);
@@ -1272,10 +1190,6 @@ class HashMap {
         for (Bucket* b = &home; b; b = table.after(*b))
             for (int i = 0; i < Bucket::kSlots; ++i) times += b->key[i].load(std::memory_order_relaxed) == key;
         return times;
-    }
-
-    static void require(bool holds, const char* invariant) {
-        if (!holds) throw std::logic_error(invariant);
     }
 
     // Read by every call, written by hardly any: together, and apart from what is written.

@@ -37,6 +37,9 @@ enum class Window : std::uint8_t {
     kGateClosed,      ///< a whole-map step has the map to itself
     kSnapshotOpen,    ///< a snapshot has its instant and has copied nothing yet
     kIterateBatch,    ///< an iteration has copied a bucket and not yet moved its cursor
+    kAmending,        ///< a new key is in the dirty table, and the view does not say so yet
+    kExchanging,      ///< a writer holds a value and has decided what is to replace it
+    kPromoting,       ///< a part's cells are in its next read table, or tables, which nobody can reach yet
     kSettle,          ///< a computation has its result and has not yet stored it
     kCount,
 };

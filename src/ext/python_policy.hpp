@@ -14,7 +14,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "core/hash_map.hpp"
+#include "core/answers.hpp"
 #include "ext/py.hpp"
 #include "ext/turn.hpp"
 

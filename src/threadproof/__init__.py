@@ -3,7 +3,16 @@
 from importlib.metadata import version
 
 from threadproof._core import REMOVE, DeadlockError
-from threadproof.maps import ConcurrentMap, HashMap, LockedMap, ShardedMap, SnapshotMap
+from threadproof.maps import ConcurrentMap, HashMap, LockedMap, ShardedMap, SnapshotMap, SyncMap
 
-__all__ = ["REMOVE", "ConcurrentMap", "DeadlockError", "HashMap", "LockedMap", "ShardedMap", "SnapshotMap"]
+__all__ = [
+    "REMOVE",
+    "ConcurrentMap",
+    "DeadlockError",
+    "HashMap",
+    "LockedMap",
+    "ShardedMap",
+    "SnapshotMap",
+    "SyncMap",
+]
 __version__ = version("threadproof")

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from tests.maps.keys import HASHES, Key
-from threadproof.maps import ConcurrentMap, HashMap, LockedMap, ShardedMap, SnapshotMap
+from threadproof.maps import ConcurrentMap, HashMap, LockedMap, ShardedMap, SnapshotMap, SyncMap
 
-MAPS: list[type[ConcurrentMap[Any, Any]]] = [LockedMap, ShardedMap, SnapshotMap, HashMap]
+MAPS: list[type[ConcurrentMap[Any, Any]]] = [LockedMap, ShardedMap, SnapshotMap, SyncMap, HashMap]
 
 
 class MapMaker:

@@ -20,7 +20,7 @@ import pytest
 
 from tests.maps.keys import HASHES, Key
 from tests.maps.operations import READS, REMOVALS, REPLACEMENTS, STORES, Map
-from threadproof import HashMap, SnapshotMap, _core
+from threadproof import HashMap, SnapshotMap, SyncMap, _core
 
 stress_fail_allocations: Any = getattr(_core, "stress_fail_allocations", None)
 testcapi: Any = importlib.import_module("_testcapi") if importlib.util.find_spec("_testcapi") else None
@@ -119,10 +119,11 @@ def without_python_memory(allocations: int, call: Callable[[], object]) -> bool:
     return allocations < 40  # more than any of these calls asks for
 
 
-Kind = type[HashMap[Key, Any] | SnapshotMap[Key, Any]]
+Native = HashMap[Key, Any] | SnapshotMap[Key, Any] | SyncMap[Key, Any]
+Kind = type[Native]
 
 
-def filled(kind: Kind, keys: list[Key], value: object) -> HashMap[Key, Any] | SnapshotMap[Key, Any]:
+def filled(kind: Kind, keys: list[Key], value: object) -> Native:
     m = kind()
     for key in keys:
         m[key] = value
@@ -181,7 +182,12 @@ def make_key(request: pytest.FixtureRequest) -> Callable[[int], Key]:
 @pytest.mark.parametrize("present", [True, False], ids=["present", "absent"])
 @pytest.mark.parametrize(
     ("kind", "name"),
-    [*((HashMap, name) for name in EVERY), *((SnapshotMap, name) for name in EVERY if name != "reserve")],
+    [
+        (kind, name)
+        for kind in (HashMap, SnapshotMap, SyncMap)
+        for name in EVERY
+        if kind is HashMap or name != "reserve"
+    ],
 )
 def test_in_the_stress_build_a_call_without_native_memory_is_whole_or_has_done_nothing(
     kind: Kind, name: str, make_key: Callable[[int], Key], present: bool
@@ -193,7 +199,9 @@ def test_in_the_stress_build_a_call_without_native_memory_is_whole_or_has_done_n
 @pytest.mark.skipif(FREE_THREADED, reason="without memory for a list, PyList_New of these versions crashes")
 @pytest.mark.parametrize("present", [True, False], ids=["present", "absent"])
 @pytest.mark.parametrize("name", DIRECT)
+@pytest.mark.parametrize("kind", [HashMap, SyncMap])
 def test_where_testcapi_and_a_gil_are_a_call_without_python_memory_is_whole_or_has_done_nothing(
-    name: str, present: bool
+    kind: Kind, name: str, present: bool
 ) -> None:
-    check_every_allocation(HashMap, DIRECT[name], Key, without_python_memory, present)
+    if kind is HashMap or name != "reserve":
+        check_every_allocation(kind, DIRECT[name], Key, without_python_memory, present)

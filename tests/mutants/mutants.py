@@ -296,7 +296,7 @@ MUTANTS = [
     ),
     Mutant(
         "turn-left-behind",
-        "src/ext/hash_map.cpp",
+        "src/ext/native_map.hpp",
         "if (placed_) settle(Ref::borrow(turn_->old));",
         "",
         "after an error the old value is back",

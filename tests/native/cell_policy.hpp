@@ -125,6 +125,8 @@ struct Policy {
         if (kind(w) == kLookedInto) keys_living.fetch_add(1);
     }
     static bool try_hold(Word w) {
+        if (kind(w) == kNumber) return keys_living.fetch_add(1), true;
+        if (kind(w) == kLookedInto) return hold(w), true;  // whoever may look into it keeps it alive
         std::int64_t seen = cell(w)->references.load();
         while (seen > 0)
             if (cell(w)->references.compare_exchange_weak(seen, seen + 1)) return true;
@@ -146,6 +148,10 @@ struct Policy {
     static void prefetch(Word, Word) {}
 };
 
+#ifdef CELLS_MAP
+using Map = CELLS_MAP<Policy>;
+#else
 using Map = threadproof::HashMap<Policy>;
+#endif
 
 }  // namespace cells

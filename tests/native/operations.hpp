@@ -49,7 +49,7 @@ inline Outcome try_remove(Map& map, std::uint64_t key) {
     Outcome outcome = map.change(Policy::Probe(key), [&](Word current) { return old = current, Word{0}; }, &turn);
     CHECK(outcome != Outcome::kError);
     if (turn) Policy::drop(turn);
-    spend(key, old);
+    if (outcome <= Outcome::kPresent) spend(key, old);
     return outcome;
 }
 

@@ -5,8 +5,10 @@ from threadproof.maps.hash_map import HashMap
 from threadproof.maps.locked import LockedMap
 from threadproof.maps.sharded import ShardedMap
 from threadproof.maps.snapshots import ConflictError, Diff, Snapshot, SnapshotMap, diff
+from threadproof.maps.sync_map import DELETED, SyncMap
 
 __all__ = [
+    "DELETED",
     "ConcurrentMap",
     "ConflictError",
     "Diff",
@@ -15,5 +17,6 @@ __all__ = [
     "ShardedMap",
     "Snapshot",
     "SnapshotMap",
+    "SyncMap",
     "diff",
 ]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Self, TypeVar, cast
+from typing import TypeVar
 
 from threadproof import _core
 from threadproof.maps.contract import ConcurrentMap
+from threadproof.maps.native import NativeMap
 from threadproof.stats import Stats
 
 K = TypeVar("K")
@@ -48,7 +47,7 @@ class HashMapStats(Stats):
         return (3 if self.buckets < 1024 else 4) * self.buckets
 
 
-class HashMap(_core.HashMap[K, V], ConcurrentMap[K, V]):
+class HashMap(_core.HashMap[K, V], NativeMap[K, V]):
     """A concurrent hash map: reads take no lock, writes lock one bucket, and no resize stops anybody.
 
     It keeps the contract of `ConcurrentMap`, whose methods explain it. Beyond that:
@@ -71,25 +70,6 @@ class HashMap(_core.HashMap[K, V], ConcurrentMap[K, V]):
     """
 
     __slots__ = ("__weakref__",)
-
-    @classmethod
-    def counted(cls, other: Mapping[K, V] | Iterable[tuple[K, V]] = (), /, **kwargs: V) -> Self:
-        """A map whose references are counted always, so that it dies with the last; see the class."""
-        new = cls.__new__(cls)
-        new._count_references()
-        new.__init__(other, **kwargs)  # type: ignore[misc]
-        return new
-
-    def update(  # type: ignore[override]
-        self, other: Mapping[K, V] | Iterable[tuple[K, V]] = (), /, **kwargs: V
-    ) -> None:
-        if isinstance(other, ConcurrentMap):
-            other = other.snapshot()
-        if isinstance(other, dict | MappingProxyType):  # what needs no asking goes in one call
-            pairs = list(cast(Mapping[K, V], other).items())
-            self.set_many([key for key, _ in pairs], [value for _, value in pairs])
-            other = ()
-        super().update(other, **kwargs)
 
     def stats(self) -> HashMapStats:
         """The state of the table. Looks at no more than 1,024 of its buckets, however large it is."""

@@ -1,0 +1,115 @@
+/// What the native maps are put together from, besides their cores: words, references and numbers.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <initializer_list>
+#include <utility>
+#include <vector>
+
+#include "core/map_base.hpp"
+#include "ext/python_policy.hpp"
+#include "ext/turn.hpp"
+
+namespace threadproof::ext {
+
+using Policy = PythonPolicy;
+using Probe = Policy::Probe;
+
+/// How many computations run in a map, in this process: those of a parent's other threads do not count in a forked child.
+/// Relaxed: drain() reads it with the map stopped, and placing a turn in the map, which comes later, orders it.
+class TurnCount {
+ public:
+    void begin() {
+        for (std::uint64_t seen = packed_.load(std::memory_order_relaxed);;) {
+            std::uint64_t next = (seen >> 32 == now() ? seen : now() << 32) + 1;
+            if (packed_.compare_exchange_weak(seen, next, std::memory_order_relaxed)) return;
+        }
+    }
+    void end() {
+        std::uint64_t seen = packed_.load(std::memory_order_relaxed);
+        while (seen >> 32 == now() && (seen & 0xffffffff) && !packed_.compare_exchange_weak(seen, seen - 1, std::memory_order_relaxed)) {}
+    }
+    std::int64_t running() const {
+        std::uint64_t seen = packed_.load(std::memory_order_relaxed);
+        return seen >> 32 == now() ? static_cast<std::int64_t>(seen & 0xffffffff) : 0;
+    }
+
+ private:
+    static std::uint64_t now() { return process_generation.load(std::memory_order_relaxed); }
+    std::atomic<std::uint64_t> packed_;  ///< [generation of the process][count]
+};
+
+/// A value on its way into the map: counted once for the slot, given back if it does not get there.
+class Incoming {
+ public:
+    explicit Incoming(PyObject* value) : object_(Py_NewRef(value)) {}
+    ~Incoming() { drop_reference(object_); }
+    Incoming(const Incoming&) = delete;
+    Incoming& operator=(const Incoming&) = delete;
+
+    Word word() const { return Policy::value(object_); }
+    Word give() { return Policy::value(std::exchange(object_, nullptr)); }
+
+ private:
+    PyObject* object_;
+};
+
+inline Ref taken(Word value) { return Ref::steal(value ? Policy::object(value) : nullptr); }
+
+/// Turns what cannot be answered into an exception.
+TP_HOT Outcome answered(Outcome outcome) {
+    if (TP_LIKELY(outcome <= Outcome::kPresent)) return outcome;
+    if (outcome == Outcome::kNoMemory) throw std::bad_alloc();
+    throw PythonError{};
+}
+
+[[noreturn]] void raise_key_error(PyObject* key);
+
+/// Identity and then ==, or what the user's function says.
+bool values_equal(PyObject* current, PyObject* expected, PyObject* equal);
+
+inline PyObject* or_none(Ref value) { return value ? value.release() : Py_NewRef(Py_None); }
+
+inline PyObject* call(PyObject* fn, PyObject* first, PyObject* second = nullptr) {
+    PyObject* arguments[] = {first, second};
+    return outliving([&] { return PyObject_Vectorcall(fn, arguments, second ? 2 : 1, nullptr); });
+}
+
+/// Whether adding it to its like calls nothing but CPython.
+inline bool is_number(PyObject* object) { return PyLong_CheckExact(object) || PyFloat_CheckExact(object); }
+
+inline PyObject* one;   ///< the int 1
+inline PyObject* zero;  ///< the int 0
+
+/// The elements of an iterable, read to its end: a tuple, so that nobody can change them meanwhile.
+class Sequence {
+ public:
+    explicit Sequence(PyObject* iterable) : tuple_(Ref::steal(checked(outliving([&] { return PySequence_Tuple(iterable); })))) {}
+    Py_ssize_t size() const { return PyTuple_GET_SIZE(tuple_.get()); }
+    PyObject* operator[](Py_ssize_t i) const { return PyTuple_GET_ITEM(tuple_.get(), i); }
+
+ private:
+    Ref tuple_;
+};
+
+/// What a turn has come to, or, if it has not ended, the value from before it: a value of its own, or 0.
+inline Word outcome_of(TurnObject* turn) {
+    bool ended = turn->ended.load(std::memory_order_acquire);  // acquire: pairs with end_turn()
+    return Policy::value(Py_XNewRef(ended ? turn->result : turn->old));
+}
+
+/// A secret for each map, so that nobody can aim keys at one bucket. Source of the mixer: Steele and others, splitmix64.
+std::uint64_t fresh_secret();
+
+inline PyObject* remove_sentinel;  ///< threadproof.REMOVE
+
+bool add_map_parts(PyObject* module);
+
+/// The type, added to the module and made known to adopt_methods(); null: an exception is set.
+PyTypeObject* add_native_map(PyObject* module, PyType_Spec* spec, const PyMethodDef* methods);
+
+/// The function adopt_methods(cls, contract) of the module.
+PyObject* adopt_methods(PyObject*, PyObject* const* given, Py_ssize_t count, PyObject* names);
+
+}  // namespace threadproof::ext

@@ -1,0 +1,6 @@
+/// SyncMap's core: random operations; see random_test.hpp.
+#define CELLS_MAP threadproof::SyncMap
+#include "core/sync_map.hpp"
+#include "random_test.hpp"
+
+int main(int argc, char** argv) { return cells::run_random_test("sync_map_test", argc, argv); }
