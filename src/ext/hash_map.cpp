@@ -5,11 +5,12 @@
 #include <atomic>
 #include <cstdlib>
 #include <random>
-#include <string>
 #include <vector>
 
 #include "core/hash_map.hpp"
+#include "ext/adopt.hpp"
 #include "ext/python_policy.hpp"
+#include "ext/sharing.hpp"
 #include "ext/turn.hpp"
 
 namespace threadproof::ext {
@@ -49,11 +50,10 @@ class TurnCount {
 
 struct MapObject {
     PyObject_HEAD
-    bool counted;                ///< references to the map are counted one by one, whoever shares it
-    std::atomic<bool> deferred;  ///< the interpreter has been told not to
-    TurnCount turns;             ///< computations running
+    Sharing sharing;
+    TurnCount turns;                      ///< computations running
     std::atomic<std::uint64_t> pop_from;  ///< the position where popitem() last found something
-    bool built;                  ///< the core below has been constructed
+    bool built;                           ///< the core below has been constructed
     // Room for the core, which wants an alignment that Python's allocator does not give.
     alignas(16) unsigned char room[sizeof(Map) + alignof(Map)];
 };
@@ -65,19 +65,7 @@ TP_HOT Map& core(PyObject* self) {
     return *reinterpret_cast<Map*>((address + alignof(Map) - 1) & ~(std::uintptr_t{alignof(Map)} - 1));
 }
 
-/// Every thread that names the map counts a reference to it, and those counts are then the bottleneck of ordinary loops (0.65
-/// of one thread's throughput with two). So the first access by another thread than the map's maker asks the interpreter to
-/// defer them; from then on the collector, not the last reference, frees the map.
-TP_HOT void share(PyObject* self) {
-#ifdef Py_GIL_DISABLED
-    MapObject* map = as_map(self);
-    if (TP_LIKELY(map->deferred.load(std::memory_order_relaxed)) || _Py_IsOwnedByCurrentThread(self)) return;  // relaxed: a hint
-    map->deferred.store(true, std::memory_order_relaxed);
-    if (!map->counted) PyUnstable_Object_EnableDeferredRefcount(self);
-#else
-    (void)self;
-#endif
-}
+TP_HOT void share(PyObject* self) { as_map(self)->sharing.note(self); }
 
 // ------------------------------------------------------------------------------------------------ words and references
 
@@ -151,13 +139,6 @@ TP_HOT Ref store(PyObject* self, const Probe& probe, PyObject* value) {
     if (TP_LIKELY(core(self).overwrite(probe, Policy::value(value), &old))) return taken(old);
     Py_DECREF(value);  // the caller has another reference
     return store_any(self, probe, value);
-}
-
-[[noreturn]] void raise_key_error(PyObject* key) {
-    // A tuple would be taken for the exception's arguments.
-    Ref arguments = Ref::steal(checked(PyTuple_Pack(1, key)));
-    PyErr_SetObject(PyExc_KeyError, arguments.get());
-    throw PythonError{};
 }
 
 // ------------------------------------------------------------------------------------------------ one key
@@ -1003,7 +984,7 @@ void map_dealloc(PyObject* self) {
 }
 
 PyObject* map_count_references(PyObject* self, PyObject*) {
-    as_map(self)->counted = true;
+    as_map(self)->sharing.count_references();
     Py_RETURN_NONE;
 }
 
@@ -1042,18 +1023,6 @@ PyMethodDef map_methods[] = {
      "_count_references($self, /)\n--\n\nNever defer reference counting; see HashMap.counted()."},
     {nullptr, nullptr, 0, nullptr},
 };
-
-/// The documentation of a method: the signature from here, the words from the contract's class.
-std::string documentation(const PyMethodDef& method, PyObject* contract) {
-    std::string text = method.ml_doc ? method.ml_doc : "";
-    if (!PyObject_HasAttrString(contract, method.ml_name)) return text;
-    Ref function = Ref::steal(checked(PyObject_GetAttrString(contract, method.ml_name)));
-    Ref words = Ref::steal(checked(PyObject_GetAttrString(function.get(), "__doc__")));
-    if (words.get() == Py_None) return text;
-    const char* utf8 = PyUnicode_AsUTF8(words.get());
-    if (!utf8) throw PythonError{};
-    return text + utf8;
-}
 
 PyType_Slot map_slots[] = {
     {Py_tp_doc, const_cast<char*>("The native base of threadproof.maps.HashMap, where the methods are explained.")},
@@ -1098,29 +1067,11 @@ PyType_Spec iterator_spec = {
 
 }  // namespace
 
-/// Puts the native methods into a subclass itself, as its own: CPython's fast calls are for methods of the very class, and are
-/// 10 ns faster than inherited ones. The definitions live as long as the process, as the class does.
-PyObject* adopt_methods(PyObject*, PyObject* const* given, Py_ssize_t count, PyObject* names) {
-    Arguments<2> arguments("adopt_methods", given, count, names, 2, 2, {"cls", "contract"});
-    PyObject *cls = arguments[0], *contract = arguments[1];
-    if (!PyType_Check(cls) || !PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(cls), map_type)) {
-        PyErr_Format(PyExc_TypeError, "adopt_methods() wants a subclass of threadproof._core.HashMap, got %R", cls);
-        return nullptr;
-    }
-    for (const PyMethodDef* method = map_methods; method->ml_name; ++method) {
-        if (method->ml_flags & METH_CLASS) continue;
-        auto* text = new std::string(documentation(*method, contract));
-        auto* definition = new PyMethodDef{method->ml_name, method->ml_meth, method->ml_flags, text->c_str()};
-        Ref descriptor = Ref::steal(checked(PyDescr_NewMethod(reinterpret_cast<PyTypeObject*>(cls), definition)));
-        if (PyObject_SetAttrString(cls, method->ml_name, descriptor.get()) < 0) throw PythonError{};
-    }
-    Py_RETURN_NONE;
-}
-
 bool add_hash_map(PyObject* module) {
     remove_sentinel = PyObject_GetAttrString(module, "REMOVE");
     iterator_type = reinterpret_cast<PyTypeObject*>(PyType_FromModuleAndSpec(module, &iterator_spec, nullptr));
     map_type = reinterpret_cast<PyTypeObject*>(PyType_FromModuleAndSpec(module, &map_spec, nullptr));
+    if (map_type) let_adopt(map_type, map_methods);
     return remove_sentinel && iterator_type && map_type && one() && zero()
         && PyModule_AddObjectRef(module, "HashMap", reinterpret_cast<PyObject*>(map_type)) == 0;
 }

@@ -7,7 +7,4 @@ namespace threadproof::ext {
 
 bool add_hash_map(PyObject* module);
 
-/// The function adopt_methods(cls, contract) of the module.
-PyObject* adopt_methods(PyObject*, PyObject* const* given, Py_ssize_t count, PyObject* names);
-
 }  // namespace threadproof::ext

@@ -5,24 +5,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from functools import update_wrapper
 from time import monotonic
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from threadproof._core import AtomicInt, AtomicReference, Turn
+from threadproof.missing import MISSING, Missing
 from threadproof.stats import Stats
 
 T = TypeVar("T")
-
-
-class Missing(Enum):
-    """The type of MISSING, which stands for a result that is not there, as None may be one."""
-
-    MISSING = "missing"
-
-
-MISSING: Final = Missing.MISSING
 
 
 @dataclass(frozen=True, slots=True)
