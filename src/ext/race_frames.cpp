@@ -375,14 +375,38 @@ Caller race_caller() {
     return code->muted ? Caller::kMuted : Caller::kProgram;
 }
 
-race::Depot<Frame>::Sequence race_stack() {
-    constexpr std::size_t kDeepest = 16;  // frames: enough to tell callers apart, few enough to keep for every access
+namespace {
+
+constexpr std::size_t kDeepest = 16;  // frames: enough to tell callers apart, few enough to keep for every access
+
+/// Calls visit(frame) for the frames of Python code, the innermost first.
+template <class Visit>
+void each_frame(Visit&& visit) {
+    std::size_t depth = 0;
+    for (_PyInterpreterFrame* frame = current_frame(); frame && depth < kDeepest; frame = python_frame(frame->previous), ++depth)
+        visit(frame);
+}
+
+std::uint32_t capture_stack() {
     race::Depot<Frame>::Sequence frames;
-    for (_PyInterpreterFrame* frame = current_frame(); frame && frames.size() < kDeepest; frame = python_frame(frame->previous)) {
+    each_frame([&](_PyInterpreterFrame* frame) {
         auto instruction = static_cast<std::int64_t>(_PyInterpreterFrame_LASTI(frame)) * static_cast<std::int64_t>(sizeof(_Py_CODEUNIT));
         frames.push_back({reinterpret_cast<std::uintptr_t>(code_of(frame)), instruction});
-    }
-    return frames;
+    });
+    return race_state().stacks.number_of(frames, [](const auto& kept) {
+        for (const Frame& frame : kept) Py_INCREF(reinterpret_cast<PyObject*>(frame.code));  // for ever: a report names it
+    });
+}
+
+}  // namespace
+
+std::uint32_t race_capture_stack(race::Thread& me) {
+    std::uint64_t hash = race::kHashSeed;
+    each_frame([&](_PyInterpreterFrame* frame) {
+        hash = race::hash_on(hash, reinterpret_cast<std::uintptr_t>(code_of(frame)));
+        hash = race::hash_on(hash, reinterpret_cast<std::uintptr_t>(frame->instr_ptr));
+    });
+    return me.stacks.number_of(hash, capture_stack);
 }
 
 PyMethodDef race_frame_functions[] = {
