@@ -1,16 +1,18 @@
 """Measure what the race detector costs: CPU time and memory with it, over those without it.
 
-    python benchmarks/race.py                    all programs, some five minutes; prints a markdown table
+    python benchmarks/race.py                    all programs, some minutes; prints a markdown table
     python benchmarks/race.py --quick            one round; a minute
     python benchmarks/race.py --only lists       programs whose name has this in it; --only may be repeated
     python benchmarks/race.py --rivals PYTHON    the interpreter of an environment of its own that has
                                                  pyvft==0.2.0 and threadcheck==0.0.1.2, run beside us
     python benchmarks/race.py --json out.json    all samples, too
 
-The programs are in benchmarks/race_programs; two of them take mistune and sqlglot (dependency group `bench`), and are
-left out where those are not. Each run is a process of its own. Rounds interleave the ways to run a program, and of each the
-least CPU time counts, for neighbours can only slow a run down. `watched` has a second thread alive, which waits: so every
-access is judged. `before` is watched, too, but starts no thread.
+The programs are in benchmarks/race_programs; two of them take mistune and sqlglot (dependency group `bench`),
+and are left out where those are not. Each run is a process of its own, whose first repeat does not count.
+Rounds interleave the ways to run a program, and of each the least CPU time counts, for neighbours can only slow
+a run down. `watched` has a second thread alive, which waits: so every access is judged. `before` is watched,
+too, but starts no thread. `sampled` judges part of the accesses, so some repeats are fast and some are slow:
+there the mean of a process counts, of the best process.
 """
 
 from __future__ import annotations
@@ -48,12 +50,18 @@ class Samples:
     """All that was measured of one way to run one program."""
 
     answers: set[str] = field(default_factory=set)
-    seconds: list[float] = field(default_factory=list)
+    seconds: list[list[float]] = field(default_factory=list)  # of each process, of each repeat
     kilobytes: list[int] = field(default_factory=list)
+
+    def least(self) -> float:
+        return min(second for seconds in self.seconds for second in seconds[-(len(seconds) - 1) :])
+
+    def mean(self) -> float:
+        return min(sum(seconds[1:]) / len(seconds[1:]) for seconds in self.seconds)
 
     def add(self, measured: dict[str, list[str] | list[float] | int]) -> None:
         self.answers |= set(measured["answers"])  # type: ignore[arg-type]
-        self.seconds += measured["seconds"]  # type: ignore[arg-type]
+        self.seconds.append(measured["seconds"])  # type: ignore[arg-type]
         self.kilobytes.append(measured["kilobytes"])  # type: ignore[arg-type]
 
 
@@ -111,9 +119,7 @@ def measure(program: str, rounds: int, repeats: int, rivals: str | None) -> dict
     return samples
 
 
-def run(
-    command: list[str], way: str, program: str, repeats: int
-) -> dict[str, list[str] | list[float] | int]:
+def run(command: list[str], way: str, program: str, repeats: int) -> dict[str, list[str] | list[float] | int]:
     """What race_run.py says of one run; empty lists if a rival breaks the program."""
     environment = os.environ | {"RACE_RUN": f"{way},{program},{repeats}", "PYTHONHASHSEED": "0"}
     done = subprocess.run(
@@ -130,9 +136,11 @@ def run(
 
 def ratio(samples: dict[str, Samples], column: str) -> float | None:
     way, reference = WAYS.get(column, (column, "two threads"))
-    if way not in samples or not samples[way].seconds:
+    if way not in samples or not any(samples[way].seconds):
         return None
-    return min(samples[way].seconds) / min(samples[reference].seconds)
+    if column == "sampled":
+        return samples[way].mean() / samples[reference].mean()
+    return samples[way].least() / samples[reference].least()
 
 
 def memory(samples: dict[str, Samples]) -> float:
@@ -142,7 +150,7 @@ def memory(samples: dict[str, Samples]) -> float:
 def table(measured: Measured, columns: list[str]) -> str:
     lines = [["", "alone, ms", *columns, "memory"], ["---"] * (len(columns) + 3)]
     for program, samples in measured.items():
-        milliseconds = f"{1000 * min(samples['two threads'].seconds):.1f}"
+        milliseconds = f"{1000 * samples['two threads'].least():.1f}"
         cells = [cell(ratio(samples, column)) for column in columns]
         lines.append([program, milliseconds, *cells, cell(memory(samples))])
     timed = [samples for program, samples in measured.items() if program != HEAP]
@@ -167,9 +175,7 @@ def as_data(measured: Measured) -> dict[str, object]:
     return {
         "python": sys.version,
         "programs": {
-            program: {
-                way: asdict(each) | {"answers": sorted(each.answers)} for way, each in samples.items()
-            }
+            program: {way: asdict(each) | {"answers": sorted(each.answers)} for way, each in samples.items()}
             for program, samples in measured.items()
         },
     }

@@ -37,10 +37,10 @@ def second_thread() -> Iterator[None]:
         thread.join()
 
 
-def watched() -> AbstractContextManager[object]:
+def watched(sample: bool = False) -> AbstractContextManager[object]:
     from threadproof.race import detect
 
-    return detect(include=[*LIBRARIES, str(PROGRAMS)])
+    return detect(include=[*LIBRARIES, str(PROGRAMS)], sample=sample)
 
 
 @contextmanager
@@ -55,6 +55,7 @@ WAYS: dict[str, Callable[[], AbstractContextManager[object]]] = {
     "before the first start": watched,
     "two threads": second_thread,
     "watched": lambda: both(watched(), second_thread()),
+    "sampled": lambda: both(watched(sample=True), second_thread()),
 }
 
 

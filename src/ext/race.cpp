@@ -132,6 +132,7 @@ namespace {
 race::Found find(const Variable& variable, bool write, unsigned traits) {
     Thread* me = race_thread();
     if (!me) return race::Found::kRepeated;
+    this_thread.touched = true;
     auto object = reinterpret_cast<race::Object>(variable.object);
     auto found = race_state().detector.access(*me, object, variable.field, write, static_cast<std::uint16_t>(traits),
                                               [me] { return race_capture_stack(*me); });
@@ -236,6 +237,27 @@ PyObject* race_quiet(PyObject*, PyObject* change) {
     Py_RETURN_NONE;
 }
 
+/// How many instructions have been given up while sampling, in all.
+PyObject* race_given_up(PyObject*, PyObject*) {
+    return PyLong_FromUnsignedLongLong(race_state().sampling.given_up());
+}
+
+/// race_sample(accesses of a burst, or 0 for all; seed) begins a round, and returns race_given_up().
+PyObject* race_sample(PyObject*, PyObject* arguments) {
+    unsigned burst, seed;
+    if (!PyArg_ParseTuple(arguments, "II:race_sample", &burst, &seed)) return nullptr;
+    race_state().sampling.begin_round(burst, seed);
+    return race_given_up(nullptr, nullptr);
+}
+
+/// How many variables to remember, about; the same for whatever comes.
+PyObject* race_limit(PyObject*, PyObject* variables) {
+    std::size_t limit = PyLong_AsSize_t(variables);
+    if (limit == static_cast<std::size_t>(-1) && PyErr_Occurred()) return nullptr;
+    race_state().detector.limit(limit);
+    Py_RETURN_NONE;
+}
+
 PyObject* race_alone(PyObject*, PyObject*) { return PyBool_FromLong(race_state().detector.alone()); }
 
 PyObject* race_capture(PyObject*, PyObject*) {
@@ -297,6 +319,9 @@ PyMethodDef race_functions[] = {
     {"race_take_permit", race_take_permit, METH_VARARGS, "race_take_permit($module, sync, initial, /)\n--\n\n"},
     {"race_give_permits", race_give_permits, METH_VARARGS, "race_give_permits($module, sync, initial, permits, /)\n--\n\n"},
     {"race_quiet", race_quiet, METH_O, "race_quiet($module, change, /)\n--\n\n"},
+    {"race_sample", race_sample, METH_VARARGS, "race_sample($module, burst, seed, /)\n--\n\n"},
+    {"race_given_up", race_given_up, METH_NOARGS, "race_given_up($module, /)\n--\n\n"},
+    {"race_limit", race_limit, METH_O, "race_limit($module, variables, /)\n--\n\n"},
     {"race_alone", race_alone, METH_NOARGS, "race_alone($module, /)\n--\n\n"},
     {"race_capture", race_capture, METH_NOARGS, "race_capture($module, /)\n--\n\n"},
     {"race_frames", method<race_frames>(), METH_O, "race_frames($module, stack, /)\n--\n\n"},

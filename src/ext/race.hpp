@@ -21,6 +21,7 @@ bool add_race(PyObject* module);
 #include <string>
 
 #include "core/detector.hpp"
+#include "core/sampling.hpp"
 
 namespace threadproof::ext {
 
@@ -44,6 +45,7 @@ struct Variable {
 
 struct RaceState {
     race::Detector detector;
+    race::Sampling sampling;
     race::Depot<Frame> stacks;
     std::atomic<bool> armed{false};  // relaxed: hooks that stay in place look at it, and being late is harmless
     Py_ssize_t extra = -1;           // where a code object keeps its CodeSites
@@ -63,6 +65,8 @@ inline RaceState& race_state() {
 struct ThisThread {
     race::Thread* thread = nullptr;
     bool over = false;
+    bool touched = false;     // something that threads can share, since this was last put to false
+    std::uint32_t calls = 0;  // of methods, while sampling
 };
 // Two words that every watched instruction looks at: initial-exec spares a call, and takes little of what dlopen() has left.
 extern constinit thread_local ThisThread this_thread __attribute__((tls_model("initial-exec")));

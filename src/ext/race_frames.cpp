@@ -74,6 +74,8 @@ struct Site {
     PyObject* name = nullptr;
     PyObject* constant = nullptr;
     std::atomic<std::uint64_t> seen{0};  // relaxed: a cache of what home_of() would say
+    std::atomic<std::uint32_t> idle{0};  // how often nothing was touched that threads can share
+    race::Bursts bursts;
 };
 
 /// Lives as long as the process: reports name its code.
@@ -308,14 +310,33 @@ void write_down(const Site& site, const Operands& operands) {
     if (!entry || PyList_Append(watched, entry.get()) < 0) PyErr_Clear();
 }
 
+constexpr std::uint32_t kIdle = 1000;  // times: an instruction that met only values and methods until then, meets nothing else
+
+/// Whether there is no more to be learned at this site, now that it has been judged.
+bool done_with(Site& site) {
+    if (!this_thread.touched) return race::counted(site.idle) >= kIdle;
+    race::Sampling& sampling = race_state().sampling;
+    return TP_UNLIKELY(sampling.on()) && sampling.last_look(site.bursts);
+}
+
+PyObject* no_more() {
+    race_state().sampling.give_up();
+    return Py_NewRef(disable);
+}
+
 /// The callback of sys.monitoring: (code, offset of the instruction).
 PyObject* race_instruction(PyObject*, PyObject* const* arguments, Py_ssize_t) {
     CodeSites* code = sites_of(arguments[0]);
     std::size_t offset = static_cast<std::size_t>(PyLong_AsSsize_t(arguments[1]));
     Site* site = code ? code->at(offset / sizeof(_Py_CODEUNIT)) : nullptr;
-    if (TP_UNLIKELY(!site)) return Py_NewRef(disable);
-    if (TP_UNLIKELY(watched != nullptr)) write_down(*site, Operands(*site, PyThreadState_Get()->current_frame));
-    else if (TP_LIKELY(watching())) judge(*site, Operands(*site, PyThreadState_Get()->current_frame));
+    if (TP_UNLIKELY(!site)) return no_more();
+    if (TP_UNLIKELY(watched != nullptr)) {
+        write_down(*site, Operands(*site, PyThreadState_Get()->current_frame));
+    } else if (TP_LIKELY(watching())) {
+        this_thread.touched = false;
+        judge(*site, Operands(*site, PyThreadState_Get()->current_frame));
+        if (TP_UNLIKELY(done_with(*site))) return no_more();
+    }
     Py_RETURN_NONE;
 }
 
@@ -344,6 +365,8 @@ Py_ssize_t fill(Site& site, PyObject* description) {
     PyObject *name, *operands;
     if (!PyArg_ParseTuple(description, "nnsHHOO!", &watched_at, &offset, &kind, &site.traits, &site.argument, &name, &PyTuple_Type, &operands))
         throw PythonError{};
+    static std::atomic<std::uint32_t> sites{0};
+    site.bursts.number = sites.fetch_add(1, std::memory_order_relaxed);  // relaxed: different is enough
     site.kind = kind_named(kind);
     site.instruction = static_cast<std::int32_t>(offset / static_cast<Py_ssize_t>(sizeof(_Py_CODEUNIT)));
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(operands); ++i)
@@ -371,6 +394,8 @@ PyObject* race_register(PyObject*, PyObject* arguments) {
     made.release();
     Py_RETURN_NONE;
 }
+
+PyObject* race_registered(PyObject*, PyObject* code) { return PyBool_FromLong(PyCode_Check(code) && sites_of(code)); }
 
 /// race_configure(DISABLE, instance of a plain class, deque, {builtin: traits}).
 PyObject* race_configure(PyObject*, PyObject* arguments) {
@@ -454,6 +479,7 @@ std::uint32_t race_capture_stack(race::Thread& me) {
 PyMethodDef race_frame_functions[] = {
     {"race_instruction", method<race_instruction>(), METH_FASTCALL, "race_instruction(code, offset, /)\n--\n\n"},
     {"race_register", method<race_register>(), METH_VARARGS, "race_register($module, code, sites, muted, /)\n--\n\n"},
+    {"race_registered", race_registered, METH_O, "race_registered($module, code, /)\n--\n\n"},
     {"race_configure", method<race_configure>(), METH_VARARGS, "race_configure($module, disable, instance, deque, builtins, /)\n--\n\n"},
     {"race_watch", race_watch, METH_O, "race_watch($module, into, /)\n--\n\n"},
     {"race_forget_list_append", race_forget_list_append, METH_NOARGS, "race_forget_list_append($module, /)\n--\n\n"},

@@ -1,5 +1,6 @@
 /// The race detector's core without Python: what is ordered and what is not, operation by operation; then threads that hand
 /// a variable on under real locks, whose every step the detector must find ordered.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "core/detector.hpp"
+#include "core/sampling.hpp"
 
 using namespace threadproof::race;
 
@@ -217,6 +219,29 @@ void a_full_depot_takes_no_more() {
     CHECK(depot.number_of({1}) == 1 && depot.number_of({2}) == 0 && depot.number_of({1}) == 1 && depot.get(0).empty());
 }
 
+/// How often each of 50 places is looked at in each of 3 rounds.
+std::vector<int> bursts_of(std::uint32_t seed) {
+    Sampling sampling;
+    std::vector<Bursts> places(50);
+    std::vector<int> looks;
+    for (int round = 0; round < 3; ++round) {
+        sampling.begin_round(10, seed);
+        for (std::uint32_t number = 0; number < places.size(); ++number) {
+            places[number].number = number;
+            looks.push_back(1);
+            while (!sampling.last_look(places[number])) ++looks.back();
+        }
+    }
+    return looks;
+}
+
+void bursts_are_the_same_for_the_same_seed_and_within_their_bounds() {
+    std::vector<int> looks = bursts_of(1);
+    CHECK(looks == bursts_of(1) && looks != bursts_of(2));
+    for (int each : looks) CHECK(each > 10 && each <= 20);
+    CHECK(!std::equal(looks.begin(), looks.begin() + 50, looks.begin() + 50));
+}
+
 void a_quiet_thread_leaves_no_trace() {
     World w;
     w.a.quiet = 1;
@@ -294,6 +319,7 @@ int main() {
     looks_do_not_outlive_what_they_looked_at();
     a_memo_asks_once_for_each_hash();
     a_full_depot_takes_no_more();
+    bursts_are_the_same_for_the_same_seed_and_within_their_bounds();
     a_quiet_thread_leaves_no_trace();
     threads_that_lock_are_silent(4, 5000);
     threads_that_do_not_lock_are_found(4, 5000);

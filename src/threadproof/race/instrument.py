@@ -64,12 +64,17 @@ def nested(code: CodeType) -> Iterator[CodeType]:
             yield from nested(constant)
 
 
+STORES = {opcode.opmap[name] for name in ("STORE_GLOBAL", "DELETE_GLOBAL", "STORE_DEREF", "STORE_NAME")}
+
+
 def stored_names(code: CodeType) -> Stored:
     """What the code of one source file stores again: by `global`, by `nonlocal`, or twice at its top."""
     stored: set[str] = set()
     cells: set[str] = set()
     top: list[str] = []
     for part in nested(code):
+        if not STORES & {*part.co_code[::2]}:
+            continue
         for _, name, argument in instructions(part):
             if name in ("STORE_GLOBAL", "DELETE_GLOBAL"):
                 stored.add(part.co_names[argument])

@@ -1,0 +1,70 @@
+"""Sampling: what is hot is looked at now and then, and races are still found."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from threadproof import _core
+
+ROOT = Path(__file__).parents[2]
+
+HOT = """
+import sys, threading
+class Box: pass
+box = Box()
+box.n = 0
+def bump():
+    for _ in range(20_000):
+        box.n += 1
+threads = [threading.Thread(target=bump) for _ in range(2)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+BUSY = """
+import threading
+from threadproof import _core
+from threadproof.race import detect
+class Box: pass
+box = Box()
+def work():
+    for i in range(1000):
+        box.a = i
+with detect(sample=True):
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait)
+    thread.start()
+    before = _core.race_given_up()
+    work()
+    print(_core.race_given_up() > before)
+    done.set()
+    thread.join()
+"""
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
+if hasattr(_core, "race_arm"):
+
+    def test_a_hot_race_is_found() -> None:
+        ran = run("-m", "threadproof", "race", "--sample", "-c", HOT)
+        assert ran.returncode == 66
+        assert "lost-update: Box.n" in ran.stderr
+
+    def test_hot_code_is_given_up(tmp_path: Path) -> None:
+        program = tmp_path / "busy.py"
+        program.write_text(BUSY)
+        ran = run(str(program))
+        assert (ran.stdout, ran.stderr) == ("True\n", "")
+
+else:
+
+    def test_sampling_is_skipped_because_the_race_detector_needs_cpython_3_14() -> None:
+        pytest.skip(f"the race detector needs CPython 3.14, and this is {sys.version.split()[0]}")
