@@ -3,8 +3,8 @@
     RACE_RUN="WAY,PROGRAM,REPEATS" python benchmarks/race_run.py
 
 WAY is a key of WAYS; PROGRAM is a module of benchmarks/race_programs. A process of its own for each run,
-because what has been hooked once stays hooked. benchmarks/race.py calls this, also by way of the rivals, one of
-which hands on no arguments: so they come in the environment.
+because what has been hooked once stays hooked. benchmarks/race.py calls this, also by way of the rivals, one
+of which hands on no arguments: so they come in the environment.
 """
 
 from __future__ import annotations

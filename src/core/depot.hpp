@@ -60,6 +60,7 @@ class Depot {
 
 /// What a thread remembers of a depot, so that it need not go there again for what it has just asked: a cache by a hash of 64
 /// bits, which is taken for the sequence itself.
+template <std::size_t kEntries>
 class Memo {
  public:
     /// The number that goes with this hash, or `ask()`'s, which is then remembered.
@@ -71,8 +72,6 @@ class Memo {
     }
 
  private:
-    static constexpr std::size_t kEntries = 512;  // 8 kB a thread; a loop has some dozen places
-
     struct Entry {
         std::uint64_t hash = 0;
         std::uint32_t number = 0;

@@ -104,7 +104,7 @@ class Thread {
     const ThreadId id;
     int quiet = 0;             // > 0: accesses and synchronisation are not the program's
     std::vector<Sync> held;    // locks, in the order they were taken
-    Memo stacks;               // for whoever captures them
+    Memo<2048> stacks;         // for whoever captures them: 32 kB a thread, for recursion makes many of few places
 
  private:
     friend class Detector;
@@ -124,7 +124,7 @@ class Thread {
     Clock clock;
     std::uint64_t count = 1;
     Looks looks;
-    Memo lock_sets;
+    Memo<64> lock_sets;
     std::array<Doubt, kDoubts> doubts;
     std::size_t next_doubt = 0;
 };

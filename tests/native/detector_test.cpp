@@ -208,7 +208,7 @@ void looks_do_not_outlive_what_they_looked_at() {
 }
 
 void a_memo_asks_once_for_each_hash() {
-    Memo memo;
+    Memo<8> memo;
     std::uint32_t asked = 0;
     auto ask = [&] { return ++asked; };
     CHECK(memo.number_of(5, ask) == 1 && memo.number_of(5, ask) == 1 && memo.number_of(6, ask) == 2);
