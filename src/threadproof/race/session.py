@@ -30,7 +30,9 @@ from threadproof.race.selftest import self_test
 
 TOOL = 4  # of sys.monitoring's six: none that it reserves for a debugger, coverage, profiler or optimizer
 monitoring: Any = getattr(sys, "monitoring", None)  # new in 3.12
-VARIABLES = 10_000_000  # remembered at most, unless told otherwise: some 500 MB
+VARIABLES = (
+    10_000_000  # remembered at most, unless told otherwise: few programs have more, and none fills memory
+)
 NOWHERE = Stored(frozenset(), frozenset())
 
 
