@@ -14,13 +14,12 @@ bool threadproof::ext::add_race(PyObject*) {
 
 namespace threadproof::ext {
 
+constinit thread_local ThisThread this_thread;
+
 namespace {
 
 using race::Field;
 using race::Thread;
-
-thread_local Thread* this_thread = nullptr;
-thread_local bool this_thread_is_over = false;
 
 Field field_of(Part part, std::uint64_t rest) {
     return static_cast<std::uint64_t>(part) << 60 | (rest & ((std::uint64_t{1} << 60) - 1));
@@ -88,19 +87,13 @@ void describe(const Variable& variable) {
     }
 }
 
-std::uint32_t capture() {
-    return race_state().stacks.number_of(race_stack(), [](const auto& frames) {
-        for (const Frame& frame : frames) Py_INCREF(reinterpret_cast<PyObject*>(frame.code));  // for ever: a report names it
-    });
-}
-
 race::Sync sync_of(PyObject* object) { return reinterpret_cast<race::Sync>(object); }
 
 }  // namespace
 
-Thread* race_thread() {
-    if (!this_thread && !this_thread_is_over) this_thread = race_state().detector.adopt();
-    return this_thread;
+Thread* adopt_thread() {
+    if (!this_thread.over) this_thread.thread = race_state().detector.adopt();
+    return this_thread.thread;
 }
 
 bool plain_key(PyObject* key) {
@@ -113,7 +106,7 @@ bool plain_key(PyObject* key) {
 }
 
 Variable attribute_of(PyObject* object, PyObject* name) {
-    return {object, field_of(Part::kAttribute, reinterpret_cast<std::uintptr_t>(name) >> 3), Part::kAttribute, name};
+    return {object, field_of(Part::kAttribute, reinterpret_cast<std::uintptr_t>(name) >> 4), Part::kAttribute, name};
 }
 Variable item_of(PyObject* container, PyObject* key) {
     return {container, field_of(Part::kItem, number_of_key(key)), Part::kItem, key};
@@ -134,20 +127,28 @@ Variable cell_of(PyObject* cell, PyObject* name) {
     return {cell, field_of(Part::kCell, 0), Part::kCell, name};
 }
 
-void touch(const Variable& variable, bool write, unsigned traits) {
+namespace {
+
+race::Found find(const Variable& variable, bool write, unsigned traits) {
     Thread* me = race_thread();
-    if (!me) return;
+    if (!me) return race::Found::kRepeated;
+    this_thread.touched = true;
     auto object = reinterpret_cast<race::Object>(variable.object);
-    if (race_state().detector.access(*me, object, variable.field, write, static_cast<std::uint16_t>(traits), capture)) describe(variable);
+    auto found = race_state().detector.access(*me, object, variable.field, write, static_cast<std::uint16_t>(traits),
+                                              [me] { return race_capture_stack(*me); });
+    if (TP_UNLIKELY(found == race::Found::kRace)) describe(variable);
+    return found;
 }
 
+}  // namespace
+
+void touch(const Variable& variable, bool write, unsigned traits) { find(variable, write, traits); }
+
 void touch_store(PyObject* dict, PyObject* key, unsigned traits) {
-    if (plain_key(key)) {
-        int there = PyDict_Contains(dict, key);
-        if (there < 0) PyErr_Clear();
-        if (there == 0) touch(structure_of(dict), true, race::kStructure | race::kAtomic);
-    }
-    touch(item_of(dict, key), true, traits);
+    if (find(item_of(dict, key), true, traits) == race::Found::kRepeated || !plain_key(key)) return;  // stored before, in this epoch: it is there
+    int there = PyDict_Contains(dict, key);
+    if (there < 0) PyErr_Clear();
+    if (there == 0) touch(structure_of(dict), true, race::kStructure | race::kAtomic);
 }
 
 namespace {
@@ -179,15 +180,15 @@ PyObject* race_fork(PyObject*, PyObject*) {
 }
 
 PyObject* race_begin(PyObject*, PyObject* token) {
-    this_thread = thread_at(token);
-    this_thread_is_over = !this_thread;
+    this_thread.thread = thread_at(token);
+    this_thread.over = !this_thread.thread;
     Py_RETURN_NONE;
 }
 
 PyObject* race_finish(PyObject*, PyObject*) {
-    if (this_thread) race_state().detector.finish(*this_thread);
-    this_thread = nullptr;
-    this_thread_is_over = true;
+    if (this_thread.thread) race_state().detector.finish(*this_thread.thread);
+    this_thread.thread = nullptr;
+    this_thread.over = true;
     Py_RETURN_NONE;
 }
 
@@ -236,9 +237,33 @@ PyObject* race_quiet(PyObject*, PyObject* change) {
     Py_RETURN_NONE;
 }
 
+/// How many instructions have been given up while sampling, in all.
+PyObject* race_given_up(PyObject*, PyObject*) {
+    return PyLong_FromUnsignedLongLong(race_state().sampling.given_up());
+}
+
+/// race_sample(accesses of a burst, or 0 for all; seed) begins a round, and returns race_given_up().
+PyObject* race_sample(PyObject*, PyObject* arguments) {
+    unsigned burst, seed;
+    if (!PyArg_ParseTuple(arguments, "II:race_sample", &burst, &seed)) return nullptr;
+    race_state().sampling.begin_round(burst, seed);
+    return race_given_up(nullptr, nullptr);
+}
+
+/// How many variables to remember, about; the same for whatever comes.
+PyObject* race_limit(PyObject*, PyObject* variables) {
+    std::size_t limit = PyLong_AsSize_t(variables);
+    if (limit == static_cast<std::size_t>(-1) && PyErr_Occurred()) return nullptr;
+    race_state().detector.limit(limit);
+    Py_RETURN_NONE;
+}
+
 PyObject* race_alone(PyObject*, PyObject*) { return PyBool_FromLong(race_state().detector.alone()); }
 
-PyObject* race_capture(PyObject*, PyObject*) { return PyLong_FromUnsignedLong(capture()); }
+PyObject* race_capture(PyObject*, PyObject*) {
+    Thread* me = race_thread();
+    return PyLong_FromUnsignedLong(me ? race_capture_stack(*me) : 0);
+}
 
 /// [(code, offset of the instruction), ...], the innermost first.
 PyObject* race_frames(PyObject*, PyObject* number) {
@@ -294,6 +319,9 @@ PyMethodDef race_functions[] = {
     {"race_take_permit", race_take_permit, METH_VARARGS, "race_take_permit($module, sync, initial, /)\n--\n\n"},
     {"race_give_permits", race_give_permits, METH_VARARGS, "race_give_permits($module, sync, initial, permits, /)\n--\n\n"},
     {"race_quiet", race_quiet, METH_O, "race_quiet($module, change, /)\n--\n\n"},
+    {"race_sample", race_sample, METH_VARARGS, "race_sample($module, burst, seed, /)\n--\n\n"},
+    {"race_given_up", race_given_up, METH_NOARGS, "race_given_up($module, /)\n--\n\n"},
+    {"race_limit", race_limit, METH_O, "race_limit($module, variables, /)\n--\n\n"},
     {"race_alone", race_alone, METH_NOARGS, "race_alone($module, /)\n--\n\n"},
     {"race_capture", race_capture, METH_NOARGS, "race_capture($module, /)\n--\n\n"},
     {"race_frames", method<race_frames>(), METH_O, "race_frames($module, stack, /)\n--\n\n"},

@@ -25,6 +25,7 @@ constexpr const char* kActionNames[] = {"acquire", "release", "put", "get", "cha
 
 constexpr std::size_t kMostMethods = 160;
 constexpr std::size_t kMostTypes = 48;
+constexpr std::uint32_t kSampledCalls = 16;  // of so many calls of a container's methods one is judged, while sampling
 
 struct Hook {
     PyCFunction original;
@@ -57,6 +58,7 @@ void before(Action action, PyObject* self, PyObject* key) {
         action == Action::kPut ? race_state().detector.release(*me, sync) : race_state().detector.give_lock(*me, sync);
         return;
     }
+    if (race_state().sampling.on() && ++this_thread.calls % kSampledCalls != 0) return;
     if (race_caller() != Caller::kProgram) return;
     switch (action) {
         case Action::kChange: return touch(structure_of(self), true, race::kStructure | race::kAtomic);

@@ -1,5 +1,6 @@
 /// The race detector's core without Python: what is ordered and what is not, operation by operation; then threads that hand
 /// a variable on under real locks, whose every step the detector must find ordered.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "core/detector.hpp"
+#include "core/sampling.hpp"
 
 using namespace threadproof::race;
 
@@ -26,8 +28,9 @@ struct World {
     Thread& a = *detector->start(parent);
     Thread& b = *detector->start(parent);
 
-    void access(Thread& thread, bool write, std::uint32_t stack, std::uint16_t traits = 0, Object object = kObject, Field field = kField) {
-        detector->access(thread, object, field, write, traits, [&] { return stack; });
+    Found access(Thread& thread, bool write, std::uint32_t stack, std::uint16_t traits = 0, Object object = kObject,
+                 Field field = kField) {
+        return detector->access(thread, object, field, write, traits, [&] { return stack; });
     }
     void write(Thread& thread, std::uint32_t stack, std::uint16_t traits = 0) { access(thread, true, stack, traits); }
     void read(Thread& thread, std::uint32_t stack, std::uint16_t traits = 0) { access(thread, false, stack, traits); }
@@ -165,6 +168,80 @@ void many_fields_of_one_object_are_apart() {
     CHECK(w.only().field == 50);
 }
 
+void positions_are_apart_near_and_far() {
+    World w;
+    for (Field place : {0, 1, 3, 4, 11, 12, 1000, 1'000'000}) w.access(w.a, true, 1, 0, kObject, kPosition | place);
+    w.access(w.b, true, 2, 0, kObject, kPosition | 2), w.access(w.b, true, 2, 0, kObject, kPosition | 999'999);
+    CHECK(w.races() == 0);
+    w.access(w.b, true, 3, 0, kObject, kPosition | 12);
+    CHECK(w.only().field == (kPosition | 12));
+    w.detector->check();
+}
+
+void what_is_forgotten_for_want_of_room_is_no_race() {
+    World w;
+    w.detector->limit(1000);
+    for (Object object = kObject; object < kObject + 16 * 100'000; object += 16) w.access(w.a, true, 1, 0, object);
+    w.detector->check();
+    w.write(w.b, 2);
+    CHECK(w.races() == 0);
+    w.write(w.a, 3);
+    CHECK(w.races() == 1);
+}
+
+void the_first_access_of_an_epoch_is_the_one_that_is_remembered() {
+    World w;
+    CHECK(w.access(w.a, true, 1) == Found::kNothing && w.access(w.a, true, 2) == Found::kRepeated);
+    CHECK(w.access(w.a, false, 3) == Found::kRepeated && w.access(w.a, false, 4, kCheck) == Found::kNothing);
+    CHECK(w.access(w.b, true, 5) == Found::kRace);
+    CHECK(w.detector->races()[0].earlier.stack == 1);
+}
+
+void looks_do_not_outlive_what_they_looked_at() {
+    Looks looks;
+    std::uint64_t tag = 0x1234567800000001;
+    CHECK(!looks.again(tag, 1, kCheck) && looks.again(tag, 1, kCheck) && looks.again(tag, 1, 0));
+    CHECK(!looks.again(tag, 1, Looks::kWrite) && looks.again(tag, 1, Looks::kWrite | kCheck));
+    CHECK(!looks.again(tag, 2, 0) && looks.again(tag, 2, 0));
+    for (std::uint64_t other = 1; other < 10; ++other) looks.again(tag + other, 2, 0);
+    CHECK(!looks.again(tag, 2, 0));
+}
+
+void a_memo_asks_once_for_each_hash() {
+    Memo<8> memo;
+    std::uint32_t asked = 0;
+    auto ask = [&] { return ++asked; };
+    CHECK(memo.number_of(5, ask) == 1 && memo.number_of(5, ask) == 1 && memo.number_of(6, ask) == 2);
+}
+
+void a_full_depot_takes_no_more() {
+    Depot<int> depot(1);
+    CHECK(depot.number_of({1}) == 1 && depot.number_of({2}) == 0 && depot.number_of({1}) == 1 && depot.get(0).empty());
+}
+
+/// How often each of 50 places is looked at in each of 3 rounds.
+std::vector<int> bursts_of(std::uint32_t seed) {
+    Sampling sampling;
+    std::vector<Bursts> places(50);
+    std::vector<int> looks;
+    for (int round = 0; round < 3; ++round) {
+        sampling.begin_round(10, seed);
+        for (std::uint32_t number = 0; number < places.size(); ++number) {
+            places[number].number = number;
+            looks.push_back(1);
+            while (!sampling.last_look(places[number])) ++looks.back();
+        }
+    }
+    return looks;
+}
+
+void bursts_are_the_same_for_the_same_seed_and_within_their_bounds() {
+    std::vector<int> looks = bursts_of(1);
+    CHECK(looks == bursts_of(1) && looks != bursts_of(2));
+    for (int each : looks) CHECK(each > 10 && each <= 20);
+    CHECK(!std::equal(looks.begin(), looks.begin() + 50, looks.begin() + 50));
+}
+
 void a_quiet_thread_leaves_no_trace() {
     World w;
     w.a.quiet = 1;
@@ -194,6 +271,7 @@ void threads_that_lock_are_silent(int threads, int steps) {
             }
         });
     for (std::thread& thread : running) thread.join();
+    detector->check();
     CHECK(detector->races().empty());
     for (Thread* child : children) detector->join(parent, *child), detector->join(parent, *child);
     CHECK(detector->alone());
@@ -214,6 +292,7 @@ void threads_that_do_not_lock_are_found(int threads, int steps) {
             }
         });
     for (std::thread& thread : running) thread.join();
+    detector->check();
     CHECK(!detector->races().empty());
 }
 
@@ -234,6 +313,13 @@ int main() {
     the_same_two_places_are_reported_once_and_counted();
     an_object_at_a_dead_ones_address_is_another();
     many_fields_of_one_object_are_apart();
+    positions_are_apart_near_and_far();
+    what_is_forgotten_for_want_of_room_is_no_race();
+    the_first_access_of_an_epoch_is_the_one_that_is_remembered();
+    looks_do_not_outlive_what_they_looked_at();
+    a_memo_asks_once_for_each_hash();
+    a_full_depot_takes_no_more();
+    bursts_are_the_same_for_the_same_seed_and_within_their_bounds();
     a_quiet_thread_leaves_no_trace();
     threads_that_lock_are_silent(4, 5000);
     threads_that_do_not_lock_are_found(4, 5000);

@@ -32,15 +32,21 @@ class Detection:
 
 @contextmanager
 def detect(
-    *, include: Sequence[str] = (), exclude: Sequence[str] = (), strict: bool = False
+    *,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    strict: bool = False,
+    sample: bool = False,
+    seed: int = 0,
 ) -> Iterator[Detection]:
     """Watch what the program does in the block; one block at a time, from any thread.
 
     Code in the folder of the caller and below the current one is watched, and what `include` names (packages
-    or paths); not the standard library and installed packages. UnsupportedError before CPython 3.14.
+    or paths); not the standard library and installed packages. With `sample`, hot code is looked at only now
+    and then, which costs little and finds less; the seed chooses when. UnsupportedError before CPython 3.14.
     """
     caller = os.path.dirname(os.path.abspath(sys._getframe(2).f_code.co_filename))
-    session = Session(Scope([caller, os.getcwd()], include, exclude))
+    session = Session(Scope([caller, os.getcwd()], include, exclude), sample=sample, seed=seed)
     detection = Detection()
     session.start()
     try:

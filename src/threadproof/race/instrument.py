@@ -12,13 +12,9 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import CodeType
-from typing import NamedTuple
 
+from threadproof.race.placement import Instruction, Placed, Site, place_sites
 from threadproof.race.traits import Trait
-
-Site = tuple[
-    int, str, int, int, str | None
-]  # offset, kind, traits, argument, name: what _core.race_register takes
 
 OPTIMIZED = 0x1  # of co_flags: a function's body; a module's or a class's has none of it
 FIRST_INPLACE = 13  # BINARY_OP's argument from += on
@@ -33,12 +29,6 @@ READERS: dict[Callable[..., object], Trait] = {
     **dict.fromkeys((sum, min, max, any, all), Trait.ITERATE),
 }
 WATCHED_CALLS = {function.__name__ for function in READERS} | {"getattr", "hasattr", "setattr", "delattr"}
-
-
-class Instruction(NamedTuple):
-    offset: int
-    name: str
-    argument: int
 
 
 @dataclass(frozen=True)
@@ -74,12 +64,17 @@ def nested(code: CodeType) -> Iterator[CodeType]:
             yield from nested(constant)
 
 
+STORES = {opcode.opmap[name] for name in ("STORE_GLOBAL", "DELETE_GLOBAL", "STORE_DEREF", "STORE_NAME")}
+
+
 def stored_names(code: CodeType) -> Stored:
     """What the code of one source file stores again: by `global`, by `nonlocal`, or twice at its top."""
     stored: set[str] = set()
     cells: set[str] = set()
     top: list[str] = []
     for part in nested(code):
+        if not STORES & {*part.co_code[::2]}:
+            continue
         for _, name, argument in instructions(part):
             if name in ("STORE_GLOBAL", "DELETE_GLOBAL"):
                 stored.add(part.co_names[argument])
@@ -96,8 +91,8 @@ def variable_name(code: CodeType, index: int) -> str:
     return (local + code.co_freevars)[index]
 
 
-def sites_of(code: CodeType, stored: Stored, main: bool = False) -> list[Site]:
-    """Every instruction of the code (not of what is nested in it) that may touch something shared.
+def sites_of(code: CodeType, stored: Stored, main: bool = False) -> list[Placed]:
+    """What to watch in the code (not in what is nested in it): all that may touch something shared.
 
     `main` says that this is the top of the program itself. What another module does at its top it does while
     it is imported, and that comes before all that its importers do.
@@ -105,7 +100,7 @@ def sites_of(code: CodeType, stored: Stored, main: bool = False) -> list[Site]:
     listing = list(instructions(code))
     reader = Reader(code, stored, listing, main)
     found = (reader.site(place) for place in range(len(listing)))
-    return [site for site in found if site is not None]
+    return place_sites(code, (site for site in found if site is not None), listing)
 
 
 class Reader:

@@ -16,6 +16,7 @@ import sysconfig
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib.machinery import SourceFileLoader
 from types import CodeType, FrameType
 from typing import Any
 
@@ -24,10 +25,14 @@ from threadproof.findings import Finding
 from threadproof.race import patch
 from threadproof.race.explain import Started, explain
 from threadproof.race.instrument import READERS, Stored, sites_of, stored_names
+from threadproof.race.sampling import Sampler
 from threadproof.race.selftest import self_test
 
 TOOL = 4  # of sys.monitoring's six: none that it reserves for a debugger, coverage, profiler or optimizer
 monitoring: Any = getattr(sys, "monitoring", None)  # new in 3.12
+VARIABLES = (
+    10_000_000  # remembered at most, unless told otherwise: few programs have more, and none fills memory
+)
 NOWHERE = Stored(frozenset(), frozenset())
 
 
@@ -70,6 +75,13 @@ def names(package: str, filename: str) -> bool:
     )
 
 
+class Module(SourceFileLoader):
+    """A module's code, from its cache if that is up to date, as an import would have it; writes no cache."""
+
+    def set_data(self, path: object, data: object, *, _mode: int = 0) -> None:
+        pass
+
+
 class Session:
     """Watches the program between start() and stop(); findings() then says what it found.
 
@@ -79,8 +91,13 @@ class Session:
     running: Session | None = None
     hooked = False  # C methods, for good
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(
+        self, scope: Scope, *, sample: bool = False, seed: int = 0, variables: int = VARIABLES
+    ) -> None:
+        """With `sample`, look at some of the accesses only; remember no more than so many variables."""
         self.scope = scope
+        self.variables = variables
+        self.sampler = Sampler(monitoring.restart_events, seed) if sample and monitoring else None
         self.patches = patch.Patches()
         self.started: dict[int, Started] = {}
         self.tokens: dict[Any, int] = {}  # a thread's handle -> the detector's thread
@@ -102,6 +119,8 @@ class Session:
     def stop(self) -> None:
         """Judge nothing from now on; the standard library is as it was, but for hooks that do nothing."""
         if self.armed:
+            if self.sampler:
+                self.sampler.stop()
             monitoring.set_events(TOOL, 0)
             monitoring.free_tool_id(TOOL)
             _core.race_disarm()
@@ -124,6 +143,8 @@ class Session:
         """The detector's thread for one about to be started; the first one arms it."""
         if not self.armed:
             self.arm()
+        if self.sampler:
+            self.sampler.meet()
         token, number = _core.race_fork()
         self.started[number] = Started(name, _core.race_thread_id(), _core.race_capture())
         return token
@@ -187,6 +208,8 @@ class Session:
         monitoring.set_events(TOOL, events.PY_START | events.PY_RESUME)
         for frame in sys._current_frames().values():
             self.watch_callers(frame)
+        if self.sampler:
+            self.sampler.start()
 
     def prepare(self) -> None:
         """Hook what is hooked once for the process, then make sure that we read frames rightly."""
@@ -197,6 +220,7 @@ class Session:
             patch.hook_methods()
             Session.hooked = True
         monitoring.register_callback(TOOL, monitoring.events.INSTRUCTION, _core.race_instruction)
+        _core.race_limit(self.variables)
         _core.race_arm(threading.local)
         self_test(watch_instructions)
 
@@ -215,7 +239,8 @@ class Session:
 
     def see(self, code: CodeType, main: bool = False) -> None:
         if code.co_filename in self.scope:
-            _core.race_register(code, sites_of(code, self.stored_in(code), main), False)
+            if not _core.race_registered(code):
+                _core.race_register(code, sites_of(code, self.stored_in(code), main), False)
             watch_instructions(code)
         elif code.co_filename.startswith(patch.MUTED):
             _core.race_register(code, [], True)
@@ -225,11 +250,9 @@ class Session:
         filename = code.co_filename
         if filename not in self.stored:
             try:
-                with open(filename, "rb") as file:
-                    self.stored[filename] = stored_names(
-                        compile(file.read(), filename, "exec", dont_inherit=True)
-                    )
-            except (OSError, SyntaxError, ValueError):
+                module = Module("", filename).get_code("")
+                self.stored[filename] = stored_names(module) if module else NOWHERE
+            except (OSError, ImportError, SyntaxError, ValueError):
                 self.stored[filename] = NOWHERE
         return self.stored[filename] | stored_names(code)
 
