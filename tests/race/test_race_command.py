@@ -40,12 +40,13 @@ if SUPPORTED:
         assert ran.stdout.endswith(" visits\n")
         assert ran.stderr.count(f"{COUNTER}:11, in Page.visit") == 2
         assert f"{COUNTER}:11: error: lost-update: Page.visits" in ran.stderr
-        assert "south gate was started by MainThread" in ran.stderr
+        assert "south gate and north gate were started by MainThread" in ran.stderr
         assert ran.stderr.endswith("threadproof race: 1 error\n")
 
     def test_the_readme_shows_what_the_example_prints() -> None:
         report = run(COUNTER).stderr
-        assert report.split("\n\n")[0] in (ROOT / "README.md").read_text(encoding="utf-8")
+        for page in ("README.md", "docs/race.md"):
+            assert report.split("\n\n")[0] in (ROOT / page).read_text(encoding="utf-8"), page
 
     def test_code_is_watched_and_sees_its_own_arguments() -> None:
         ran = run("-c", f"{RACY}\nprint(sys.argv)", "--severity", "x")
@@ -96,13 +97,10 @@ if SUPPORTED:
         (finding,) = json.loads((tmp_path / "races.json").read_text())
         (result,) = json.loads((tmp_path / "races.sarif").read_text())["runs"][0]["results"]
         assert finding["rule"] == result["ruleId"] == "lost-update"
-        assert result["locations"][0]["physicalLocation"]["region"] == {
-            "startLine": 11,
-            "startColumn": 9,
-            "endColumn": 20,
-        }
+        region = result["locations"][0]["physicalLocation"]["region"]
+        assert [region[name] for name in ("startLine", "startColumn", "endColumn")] == [11, 9, 20]
         assert result["partialFingerprints"] == {"threadproof/v1": finding["fingerprint"]}
-        assert len(result["codeFlows"][0]["threadFlows"]) == 4
+        assert len(result["codeFlows"][0]["threadFlows"]) == 3
 
     def test_a_taken_place_in_sys_monitoring_is_a_clear_error() -> None:
         ran = run("-c", f"import sys\nsys.monitoring.use_tool_id(4, 'rival')\n{RACY}")

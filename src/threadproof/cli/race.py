@@ -18,7 +18,11 @@ from pathlib import Path
 from types import CodeType, ModuleType
 
 from threadproof.cli import UsageError
-from threadproof.findings import COLOUR, PLAIN, Finding, Severity, as_json, as_sarif, as_text
+from threadproof.findings import Finding, Severity, summary
+from threadproof.findings.html import as_html
+from threadproof.findings.json import as_json
+from threadproof.findings.sarif import as_sarif
+from threadproof.findings.text import as_text, style_for
 from threadproof.race import SelfTestError, UnsupportedError
 from threadproof.race.session import Scope, Session
 
@@ -42,6 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sarif", type=Path, metavar="FILE", help="write the findings to FILE as SARIF 2.1.0"
     )
+    parser.add_argument("--github", action="store_true", help="also print them as annotations for GitHub")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write the findings to FILE as a page")
     parser.add_argument(
         "-m", dest="module", action="store_true", help="what follows is a module, as for python -m"
     )
@@ -144,9 +150,11 @@ def wait_for_threads() -> None:
 
 def report(findings: Sequence[Finding], args: argparse.Namespace) -> None:
     sys.stdout.flush()
-    style = COLOUR if sys.stderr.isatty() and "NO_COLOR" not in os.environ else PLAIN
+    style = style_for(sys.stderr)
     for finding in findings:
         print(as_text(finding, style), end="\n\n", file=sys.stderr)
+    if args.github:
+        print(*map(as_github, findings), sep="\n", file=sys.stderr)
     if findings:
         print(f"threadproof race: {summary(findings)}", file=sys.stderr)
     if args.json:
@@ -155,8 +163,5 @@ def report(findings: Sequence[Finding], args: argparse.Namespace) -> None:
         args.sarif.write_text(
             as_sarif(findings, "threadproof race", version("threadproof")) + "\n", encoding="utf-8"
         )
-
-
-def summary(findings: Sequence[Finding]) -> str:
-    counts = {severity: sum(f.severity is severity for f in findings) for severity in reversed(Severity)}
-    return ", ".join(f"{count} {severity}{'s' * (count > 1)}" for severity, count in counts.items() if count)
+    if args.html:
+        args.html.write_text(as_html(findings, "threadproof race") + "\n", encoding="utf-8")
