@@ -21,6 +21,7 @@ bool add_race(PyObject* module);
 #include <string>
 
 #include "core/detector.hpp"
+#include "core/origins.hpp"
 #include "core/sampling.hpp"
 
 namespace threadproof::ext {
@@ -47,6 +48,9 @@ struct RaceState {
     race::Detector detector;
     race::Sampling sampling;
     race::Depot<Frame> stacks;
+    race::Origins origins;
+    std::size_t deepest = 16;        // frames of a stack: enough to tell callers apart, few enough to keep for every access
+    PyObject* on_race = nullptr;     // called with nothing when there is a race that was not there before, or more to say of one
     std::atomic<bool> armed{false};  // relaxed: hooks that stay in place look at it, and being late is harmless
     Py_ssize_t extra = -1;           // where a code object keeps its CodeSites
     PyTypeObject* local_type = nullptr;  // threading.local
@@ -102,6 +106,7 @@ extern PyMethodDef race_frame_functions[];
 
 extern PyMethodDef race_hook_functions[];
 bool counts_death(PyTypeObject* type);
+bool race_knows_death(PyTypeObject* type);  // also of a class of the program's, by its base
 
 }  // namespace threadproof::ext
 

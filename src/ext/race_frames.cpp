@@ -430,6 +430,8 @@ PyObject* race_forget_list_append(PyObject*, PyObject*) {
 
 }  // namespace
 
+bool race_knows_death(PyTypeObject* type) { return death_is_known(type); }
+
 Caller race_caller() {
     _PyInterpreterFrame* frame = current_frame();
     CodeSites* code = frame ? sites_of(code_of(frame)) : nullptr;
@@ -439,13 +441,11 @@ Caller race_caller() {
 
 namespace {
 
-constexpr std::size_t kDeepest = 16;  // frames: enough to tell callers apart, few enough to keep for every access
-
 /// Calls visit(frame) for the frames of Python code, the innermost first.
 template <class Visit>
 void each_frame(Visit&& visit) {
-    std::size_t depth = 0;
-    for (_PyInterpreterFrame* frame = current_frame(); frame && depth < kDeepest; frame = python_frame(frame->previous), ++depth)
+    std::size_t depth = 0, deepest = race_state().deepest;
+    for (_PyInterpreterFrame* frame = current_frame(); frame && depth < deepest; frame = python_frame(frame->previous), ++depth)
         visit(frame);
 }
 

@@ -168,6 +168,7 @@ std::size_t type_count = 0;
 template <std::size_t kNumber>
 void died(PyObject* object) {
     if (race_state().armed.load(std::memory_order_relaxed)) race_state().detector.forget(reinterpret_cast<race::Object>(object));
+    race_state().origins.forget(reinterpret_cast<race::Object>(object));
     originals[kNumber](object);
 }
 

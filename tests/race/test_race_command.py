@@ -40,6 +40,7 @@ if SUPPORTED:
         assert ran.stdout.endswith(" visits\n")
         assert ran.stderr.count(f"{COUNTER}:11, in Page.visit") == 2
         assert f"{COUNTER}:11: error: lost-update: Page.visits" in ran.stderr
+        assert f"the Page was made by MainThread:\n    {COUNTER}:19, in <module>\n" in ran.stderr
         assert "south gate and north gate were started by MainThread" in ran.stderr
         assert ran.stderr.endswith("threadproof race: 1 error\n")
 
@@ -100,12 +101,15 @@ if SUPPORTED:
         region = result["locations"][0]["physicalLocation"]["region"]
         assert [region[name] for name in ("startLine", "startColumn", "endColumn")] == [11, 9, 20]
         assert result["partialFingerprints"] == {"threadproof/v1": finding["fingerprint"]}
-        assert len(result["codeFlows"][0]["threadFlows"]) == 3
+        assert len(result["codeFlows"][0]["threadFlows"]) == 4
 
     def test_a_taken_place_in_sys_monitoring_is_a_clear_error() -> None:
-        ran = run("-c", f"import sys\nsys.monitoring.use_tool_id(4, 'rival')\n{RACY}")
-        assert ran.returncode == 2
-        assert "taken by 'rival'" in ran.stderr
+        program = (
+            "import sys\nfrom threadproof.race import detect\n"
+            "sys.monitoring.use_tool_id(4, 'rival')\nwith detect(): pass\n"
+        )
+        ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+        assert "UnsupportedError: sys.monitoring's tool 4 is taken by 'rival'; run without it" in ran.stderr
 
     def test_frames_that_are_read_wrongly_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         from threadproof.race import selftest

@@ -19,6 +19,7 @@ from types import CodeType, ModuleType
 
 from threadproof.cli import UsageError
 from threadproof.findings import Finding, Severity, summary
+from threadproof.findings.github import as_github
 from threadproof.findings.html import as_html
 from threadproof.findings.json import as_json
 from threadproof.findings.sarif import as_sarif

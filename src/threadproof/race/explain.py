@@ -138,7 +138,20 @@ def access_steps(race: Race, started: dict[int, Started]) -> list[Step]:
 
 
 def origin_steps(race: Race, started: dict[int, Started]) -> list[Step]:
-    """Where the two threads were started, as far as that was seen; once if it is one place."""
+    """Where the object was made and the two threads were started, as far as that was seen."""
+    return [*made_step(race, started), *start_steps(race, started)]
+
+
+def made_step(race: Race, started: dict[int, Started]) -> list[Step]:
+    """Who called the constructor of the object."""
+    thread, stack = race.made
+    makers = [place for place in places(stack) if place.file][1:]
+    what = f"the {race.owner} was made by {thread_name(thread, started)}"
+    return [Step(what, makers, main=False)] if makers else []
+
+
+def start_steps(race: Race, started: dict[int, Started]) -> list[Step]:
+    """Where the two threads were started; once if it is one place."""
     names: dict[tuple[int, int], list[str]] = {}
     for thread in dict.fromkeys((race.later.thread, race.earlier.thread)):
         origin = started.get(thread)

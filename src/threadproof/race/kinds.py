@@ -33,6 +33,7 @@ class Race(NamedTuple):
     later: Access
     then: Access | None
     times: int
+    made: tuple[int, int]  # by which thread and where; 0 where that was not seen
 
 
 @dataclass(frozen=True)
