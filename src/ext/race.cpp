@@ -88,6 +88,8 @@ void describe(const Variable& variable) {
     }
 }
 
+constexpr std::size_t kOurs = 4;  // frames of race/session.py and threading.py above the program's, where Python asks for a stack
+
 /// Calls it between two instructions of the program, which it must not notice.
 void tell(PyObject* callable) {
     Raised pending;
@@ -288,7 +290,7 @@ PyObject* race_ignore(PyObject*, PyObject* change) {
 PyObject* race_made(PyObject*, PyObject* object) {
     Thread* me = race_thread();
     bool reported = !PyType_Check(object) && race_knows_death(Py_TYPE(object));
-    if (me && reported) race_state().origins.note(reinterpret_cast<race::Object>(object), {me->id, race_capture_stack(*me)});
+    if (me && reported) race_state().origins.note(reinterpret_cast<race::Object>(object), {me->id, race_capture_stack(*me, kOurs)});
     Py_RETURN_NONE;
 }
 
@@ -306,7 +308,7 @@ PyObject* race_alone(PyObject*, PyObject*) { return PyBool_FromLong(race_state()
 
 PyObject* race_capture(PyObject*, PyObject*) {
     Thread* me = race_thread();
-    return PyLong_FromUnsignedLong(me ? race_capture_stack(*me) : 0);
+    return PyLong_FromUnsignedLong(me ? race_capture_stack(*me, kOurs) : 0);
 }
 
 /// [(code, offset of the instruction), ...], the innermost first.

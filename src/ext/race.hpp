@@ -101,7 +101,9 @@ void touch_store(PyObject* dict, PyObject* key, unsigned traits);
 /// The caller of the C function that is running: in race_frames.cpp.
 enum class Caller { kProgram, kLibrary, kMuted };
 Caller race_caller();
-std::uint32_t race_capture_stack(race::Thread& me);
+
+/// The number of the thread's call stack, `more` calls deeper than a report keeps of an access.
+std::uint32_t race_capture_stack(race::Thread& me, std::size_t more = 0);
 extern PyMethodDef race_frame_functions[];
 
 extern PyMethodDef race_hook_functions[];

@@ -29,19 +29,25 @@ class Severity(IntEnum):
 
 @dataclass(frozen=True)
 class Place:
-    """A piece of a line of source; columns count from 0, and are None where only the line is known."""
+    """A piece of a line of source; columns count from 0, and are None where only the line is known.
+
+    `shown` is what the file is called in reports, if that is not what people call it from where they stand.
+    """
 
     file: str
     line: int
     function: str = ""
     column: int | None = None
     end_column: int | None = None
+    shown: str = ""
 
     def __str__(self) -> str:
         return f"{self.path()}:{self.line}"
 
     def path(self) -> str:
         """The file as people name it: from where they stand, unless that is elsewhere altogether."""
+        if self.shown:
+            return self.shown
         if not os.path.isabs(self.file):
             return self.file
         relative = os.path.relpath(self.file)

@@ -75,17 +75,9 @@ def finding_of(race: Race, started: dict[int, Started]) -> Finding:
 
 def subject(race: Race) -> str:
     """The variable, as the program names it; all items of a container are one."""
-    owner = race.owner or "?"
-    match race.part:
-        case "attribute":
-            return f"{owner}.{race.name}"
-        case "global":
-            return f"the global {race.name} of {owner}"
-        case "cell":
-            return f"the variable {race.name}"
-        case _:
-            name = container_name(race)
-            return f"the {owner} {name}" if name else f"a {owner}"
+    if race.part in ("attribute", "global"):
+        return f"{race.owner}.{race.name}"
+    return str(race.name if race.part == "cell" else container_name(race) or race.owner)
 
 
 def container_name(race: Race) -> str | None:
@@ -95,9 +87,17 @@ def container_name(race: Race) -> str | None:
 
 
 def what(race: Race) -> str:
-    """The subject, or the very item of it."""
-    item = race.part in ("item", "index")
-    return f"the item [{race.name}] of {subject(race)}" if item else subject(race)
+    """The variable, in the words of a sentence; of a container, the very item."""
+    match race.part:
+        case "attribute":
+            return subject(race)
+        case "global" | "cell" as part:
+            kind = "variable" if part == "cell" else part
+            return f"the {kind} {subject(race)}"
+        case part:
+            name = container_name(race)
+            container = f"the {race.owner} {name}" if name else f"a {race.owner}"
+            return container if part == "structure" else f"the item [{race.name}] of {container}"
 
 
 def why(race: Race) -> str:

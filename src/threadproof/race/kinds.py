@@ -102,6 +102,12 @@ ATOMIC_STEPS = Kind(
 )
 
 
+KINDS = (
+    *(LOST_UPDATE, CHECK_THEN_ACT, CHANGED_DURING_ITERATION, UNORDERED_WRITES, READ_DURING_UPDATE),
+    *(SIZE_CHECK, UNORDERED_READ, DOUBLE_CHECKED, ATOMIC_STEPS),
+)
+
+
 def kind_of(race: Race) -> Kind:
     """What the traits of the two accesses say; see docs/race.md for the table."""
     one, other = race.earlier, acted(race)

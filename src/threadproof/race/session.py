@@ -1,9 +1,9 @@
 """One watch over the program: from the first thread it starts to the findings.
 
-Until a second thread starts nothing can race, so nothing is watched but where the first objects of each class
-are made, for the reports. The first start arms the detector: the self-test, the hooks in the standard library,
-and sys.monitoring, which then calls the front end before each instruction of the program's own code that can
-touch something shared.
+Until a second thread starts nothing can race, so nothing is watched but where the first objects of a class
+are made, for the reports. The first start arms the detector: the self-test, the hooks in the standard
+library, and sys.monitoring, which then calls the front end before each instruction of the program's own code
+that can touch something shared.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ monitoring: Any = getattr(sys, "monitoring", None)  # new in 3.12
 VARIABLES = (
     10_000_000  # remembered at most, unless told otherwise: few programs have more, and none fills memory
 )
+HISTORY = 16  # calls of a stack: enough to tell callers apart, few enough to keep for every access
 MADE = 1000  # objects whose making is noted, for each constructor: more are seldom in one report, and cost
 NOWHERE = Stored(frozenset(), frozenset())
 
@@ -94,10 +95,21 @@ class Session:
     hooked: set[str] = set()  # noqa: RUF012 - what is hooked for good, by any session
 
     def __init__(
-        self, scope: Scope, *, sample: bool = False, seed: int = 0, variables: int = VARIABLES
+        self,
+        scope: Scope,
+        *,
+        history: int = HISTORY,
+        sample: bool = False,
+        seed: int = 0,
+        variables: int = VARIABLES,
     ) -> None:
-        """With `sample`, look at some of the accesses only; remember no more than so many variables."""
+        """Keep `history` calls of each stack; with `sample`, look at some of the accesses only.
+
+        No more than so many variables are remembered.
+        """
         self.scope = scope
+        self.history = history
+        self.on_race: Callable[[], object] | None = None  # called amid the program when there is news
         self.variables = variables
         self.sampler = Sampler(monitoring.restart_events, seed) if sample and monitoring else None
         self.patches = patch.Patches()
@@ -119,6 +131,7 @@ class Session:
             )
         Session.running = self
         self.races_before = len(_core.race_races())
+        _core.race_configure_reports(self.history, self.on_race)
         monitoring.use_tool_id(TOOL, "threadproof race")
         self.watch_starts()
         self.patch_threads()
@@ -128,11 +141,12 @@ class Session:
 
     def stop(self) -> None:
         """Judge nothing from now on; the standard library is as it was, but for hooks that do nothing."""
+        if self.armed and self.sampler:
+            self.sampler.stop()
         monitoring.set_events(TOOL, 0)
         monitoring.free_tool_id(TOOL)
+        _core.race_configure_reports(HISTORY, None)
         if self.armed:
-            if self.sampler:
-                self.sampler.stop()
             _core.race_disarm()
         self.patches.restore()
         Session.running = None
@@ -140,6 +154,10 @@ class Session:
     def findings(self, strict: bool = False) -> list[Finding]:
         """What was found so far, the worst first."""
         return explain(_core.race_races()[self.races_before :], self.started, strict)
+
+    def watched_files(self) -> list[str]:
+        """The source files whose code has run before our eyes."""
+        return list(self.stored)
 
     # --- threads ---
 
