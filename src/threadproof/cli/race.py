@@ -12,12 +12,11 @@ import os
 import runpy
 import sys
 import threading
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import CodeType, ModuleType
 
-from threadproof.cli import UsageError
+from threadproof.cli import INTERRUPTED, UsageError
 from threadproof.findings.suppress import SuppressionError
 from threadproof.race import SelfTestError, UnsupportedError
 from threadproof.race.options import OPTIONS, OptionError, options_from, truth
@@ -127,7 +126,7 @@ def exit_code(program: Callable[[], None]) -> int:
         raise
     except BaseException as error:
         show(error)
-        code = 1
+        code = INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
     wait_for_threads()
     return code
 
@@ -140,11 +139,11 @@ def code_of(stop: SystemExit) -> int:
 
 
 def show(error: BaseException) -> None:
-    """Print it as the interpreter does, without the frames that are ours."""
+    """Have it shown as the interpreter does, without the frames that are ours."""
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
         trace = trace.tb_next
-    traceback.print_exception(type(error), error, trace)
+    sys.excepthook(type(error), error.with_traceback(trace), trace)
 
 
 def wait_for_threads() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from threadproof.findings import Finding
+from threadproof.findings import Finding, Place, Severity, Step, Suppressed
 
 
 def as_json(findings: Sequence[Finding]) -> str:
@@ -17,3 +17,16 @@ def as_json(findings: Sequence[Finding]) -> str:
 
 def json_object(finding: Finding) -> dict[str, Any]:
     return {**asdict(finding), "severity": str(finding.severity), "fingerprint": finding.fingerprint()}
+
+
+def from_object(made: dict[str, Any]) -> Finding:
+    """The finding of which json_object() made this."""
+    fields = {name: value for name, value in made.items() if name != "fingerprint"}
+    fields["severity"] = Severity[made["severity"].upper()]
+    fields["place"] = Place(**made["place"])
+    fields["suppressed"] = Suppressed(**made["suppressed"]) if made["suppressed"] else None
+    fields["steps"] = [
+        Step(step["what"], [Place(**place) for place in step["stack"]], step["main"])
+        for step in made["steps"]
+    ]
+    return Finding(**fields)

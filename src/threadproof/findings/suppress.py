@@ -152,17 +152,17 @@ class Suppressions:
         self.baseline = read_baseline(baseline) if baseline else {}
         self.used: set[object] = set()
 
-    def apply(self, findings: Iterable[Finding]) -> list[Finding]:
-        """Make the same findings, each with who suppresses it, if anybody does."""
-        return [replace(finding, suppressed=self.suppressor(finding)) for finding in findings]
+    def apply(self, findings: Iterable[Finding], more: Sequence[Rule] = ()) -> list[Finding]:
+        """Make the same findings, each with who suppresses it, if anybody; `more` rules hold this once."""
+        return [replace(finding, suppressed=self.suppressor(finding, more)) for finding in findings]
 
-    def suppressor(self, finding: Finding) -> Suppressed | None:
+    def suppressor(self, finding: Finding, more: Sequence[Rule] = ()) -> Suppressed | None:
         for place in finding.places():
             for comment in comments_in(place.file, self.tool):
                 if comment.covers(finding):
                     self.used.add((comment.file, comment.line))
                     return Suppressed(f"{place.path()}:{comment.line}", comment.reason, in_source=True)
-        for rule in self.rules:
+        for rule in (*self.rules, *more):
             if rule.covers(finding):
                 self.used.add(rule.where)
                 return Suppressed(rule.where, rule.reason)

@@ -15,7 +15,8 @@ from threadproof.race.naming import name_of
 
 PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 RUNNERS = (PACKAGE + "cli/", PACKAGE + "pytest_plugin.py")  # call the program
-BETWEEN = (PACKAGE + "race/", os.path.join(os.path.dirname(os.__file__), "threading.py"))  # are called by it
+LIBRARY = os.path.dirname(os.__file__) + os.sep
+BETWEEN = (PACKAGE + "race/", LIBRARY + "threading.py", "<frozen importlib")  # are called by it
 
 RawRace = tuple[object, ...]
 

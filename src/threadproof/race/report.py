@@ -15,7 +15,7 @@ from threadproof.findings.github import as_github
 from threadproof.findings.html import as_html
 from threadproof.findings.json import as_json
 from threadproof.findings.sarif import as_sarif
-from threadproof.findings.suppress import Suppressions, read_rules, write_baseline
+from threadproof.findings.suppress import Rule, Suppressions, read_rules, write_baseline
 from threadproof.findings.text import PLAIN, as_text, style_for
 from threadproof.race.kinds import KINDS
 from threadproof.race.session import Session
@@ -39,10 +39,10 @@ class Reporter:
         rules = [rule for path in options["suppressions"] for rule in read_rules(path, classes)]
         self.suppressions = Suppressions("race", rules, options["baseline"])
 
-    def findings(self, session: Session) -> list[Finding]:
-        """All that the session found, the worst first; what is suppressed says so."""
+    def findings(self, session: Session, allowed: Sequence[Rule] = (), since: int = 0) -> list[Finding]:
+        """What the session found after `since` races, the worst first; what is suppressed says so."""
         prefix = self.options["strip_path_prefix"]
-        found = self.suppressions.apply(session.findings(self.options["strict"]))
+        found = self.suppressions.apply(session.findings(self.options["strict"], since), allowed)
         return [stripped(finding, prefix) for finding in found] if prefix else found
 
     def is_bad(self, finding: Finding) -> bool:
@@ -58,6 +58,10 @@ class Reporter:
         else:
             sys.stdout.flush()
             sys.stderr.write(self.text(findings, unused, colour=True))
+        self.save(findings)
+
+    def save(self, findings: Sequence[Finding]) -> None:
+        """Write every file that was asked for."""
         for name, make in FORMATS.items():
             if self.options[name]:
                 Path(self.options[name]).write_text(make(findings) + "\n", encoding="utf-8")

@@ -151,9 +151,13 @@ class Session:
         self.patches.restore()
         Session.running = None
 
-    def findings(self, strict: bool = False) -> list[Finding]:
-        """What was found so far, the worst first."""
-        return explain(_core.race_races()[self.races_before :], self.started, strict)
+    def findings(self, strict: bool = False, since: int = 0) -> list[Finding]:
+        """What was found so far but for the first `since` races, the worst first."""
+        return explain(_core.race_races()[self.races_before + since :], self.started, strict)
+
+    def races(self) -> int:
+        """How many races there were; several may have one cause, and so be one finding."""
+        return len(_core.race_races()) - self.races_before
 
     def watched_files(self) -> list[str]:
         """The source files whose code has run before our eyes."""
