@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,3 +59,11 @@ def test_what_cannot_be_read_is_one_line_that_names_it(text: str, error: str) ->
     assert str(raised.value).startswith("THREADPROOF_RACE: ")
     assert error in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_the_documentation_has_a_row_for_every_option() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "race.md").read_text(encoding="utf-8")
+    rows = [line.split("|") for line in page.splitlines() if line.startswith("| `--")]
+    assert {name.strip("` ") for row in rows for name in row[2].split(",")} == set(OPTIONS)
+    flags = {flag.strip("` ").split()[0] for row in rows for flag in row[1].split(",")}
+    assert flags == {f"--{name.replace('_', '-')}" for name in OPTIONS}
