@@ -11,7 +11,7 @@ import hashlib
 import linecache
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 
@@ -55,6 +55,12 @@ class Place:
 
     def source(self) -> str:
         return linecache.getline(self.file, self.line).rstrip()
+
+    def from_byte(self, begin: int, end: int) -> Place:
+        """The same place with its columns, which CPython counts in bytes of UTF-8, and we in characters."""
+        line = linecache.getline(self.file, self.line).encode()
+        begin, end = (len(line[:offset].decode(errors="ignore")) for offset in (begin, end))
+        return replace(self, column=begin, end_column=end)
 
     def marked(self) -> tuple[int, int] | None:
         """The columns to put carets under; None where they are not known or hold no text of the line."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import linecache
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -10,8 +9,9 @@ from types import CodeType
 
 from threadproof import _core
 from threadproof.findings import Finding, Place, Severity, Step
+from threadproof.race.bindings import binding_of
 from threadproof.race.kinds import Access, Race, kind_of
-from threadproof.race.naming import name_of
+from threadproof.race.naming import name_of, source_name
 
 PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 RUNNERS = (PACKAGE + "cli/", PACKAGE + "pytest_plugin.py")  # call the program
@@ -144,7 +144,12 @@ def origin_steps(race: Race, started: dict[int, Started]) -> list[Step]:
 
 
 def made_step(race: Race, started: dict[int, Started]) -> list[Step]:
-    """Who called the constructor of the object."""
+    """Who called the constructor of the object; of a container, the assignment that gave it its name."""
+    if race.part in ("item", "index", "structure"):
+        place = innermost(race.later)
+        name, shown = source_name(place), container_name(race)
+        bound = binding_of(name, place) if name and shown else None
+        return [Step(f"{shown} is assigned only here", [bound], main=False)] if bound else []
     thread, stack = race.made
     makers = [place for place in places(stack) if place.file][1:]
     what = f"the {race.owner} was made by {thread_name(thread, started)}"
@@ -195,11 +200,5 @@ def place_of(code: CodeType, offset: int) -> Place:
     """Where the instruction stands; a piece of source over several lines is known by its first line only."""
     line, end_line, begin, end = list(code.co_positions())[offset // 2]
     place = Place(code.co_filename, line or code.co_firstlineno, code.co_qualname)
-    if line != end_line or begin is None or end is None:
-        return place
-    return replace(place, column=characters(place, begin), end_column=characters(place, end))
-
-
-def characters(place: Place, offset: int) -> int:
-    """CPython counts columns in bytes of UTF-8; people and SARIF count characters."""
-    return len(linecache.getline(place.file, place.line).encode()[:offset].decode(errors="ignore"))
+    whole = line == end_line and begin is not None and end is not None
+    return place.from_byte(begin or 0, end or 0) if whole else place

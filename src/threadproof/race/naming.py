@@ -14,14 +14,17 @@ from threadproof.findings import Place
 
 def name_of(place: Place) -> str | None:
     """The container's name at one access; `self.x` in a method is `Class.x`."""
-    marked = place.marked()
-    if marked is None:
-        return None
-    name = container_in(place.source()[slice(*marked)])
+    name = source_name(place)
     owner = place.function.rpartition(".")[0]
     if name and name.startswith("self.") and owner and not owner.endswith("<locals>"):
         return owner.rpartition(".")[2] + name.removeprefix("self")
     return name
+
+
+def source_name(place: Place) -> str | None:
+    """The container's name as it stands there."""
+    marked = place.marked()
+    return container_in(place.source()[slice(*marked)]) if marked else None
 
 
 @lru_cache(maxsize=1024)  # pieces of source: a run that finds more races than that is not read to its end
