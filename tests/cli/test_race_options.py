@@ -140,6 +140,34 @@ def test_what_is_excluded_is_not_watched_and_an_exclusion_wins_over_an_inclusion
     assert race(THREADPROOF_RACE="exclude=app").returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("named", "watched"),
+    [
+        ("../lib", 2),
+        ("../lib/box.py", 1),
+        ("../lib/bump", 1),
+        ("box", 2),
+        ("bump", 1),
+        ("bump.box", 1),
+        ("b", 0),
+    ],
+)
+def test_a_package_a_module_a_folder_or_a_file_can_be_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str, watched: int
+) -> None:
+    for folder in ("lib/bump", "here"):
+        (tmp_path / folder).mkdir(parents=True)
+    for file in ("lib/box.py", "lib/bump/box.py"):
+        (tmp_path / file).write_text("class Box: n = 0\ndef bump(): Box.n += 1\n")
+    program = PROGRAM.replace(
+        "import threading", "import sys, threading\nsys.path.append('../lib')\nimport box"
+    )
+    program = program.replace("box = Box()", "from bump.box import bump as bump_in_package")
+    (tmp_path / "here" / "app.py").write_text(program.replace("box.n += 1", "box.bump(); bump_in_package()"))
+    monkeypatch.chdir(tmp_path / "here")
+    assert race("--include", named).stderr.count("error: lost-update: Box.n") == watched
+
+
 # --- where the report goes ---
 
 

@@ -53,6 +53,8 @@ class Scope:
     libraries: Sequence[str] = field(default_factory=lambda: library_folders())
 
     def __contains__(self, filename: str) -> bool:
+        if not filename.startswith("<"):
+            filename = os.path.abspath(filename)  # folder/../other/file.py is not in the folder
         if any(names(package, filename) for package in self.exclude) or filename.startswith(patch.MUTED[-1]):
             return False
         if any(names(package, filename) for package in self.include) or filename == "<string>":
@@ -70,12 +72,11 @@ def library_folders() -> list[str]:
 
 def names(package: str, filename: str) -> bool:
     """Whether the file belongs to the package or module, or is in the folder, that an option names."""
+    if os.sep in package or os.path.exists(package):
+        path = os.path.abspath(package)
+        return filename == path or filename.startswith(os.path.join(path, ""))
     path = package.replace(".", os.sep)
-    return (
-        f"{os.sep}{path}{os.sep}" in filename
-        or filename.endswith(f"{os.sep}{path}.py")
-        or filename == package
-    )
+    return f"{os.sep}{path}{os.sep}" in filename or filename.endswith(f"{os.sep}{path}.py")
 
 
 class Module(SourceFileLoader):
