@@ -23,6 +23,7 @@
 /// Threads, variables and synchronisation objects are numbers here; call stacks and sets of locks are numbers of a Depot.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -189,10 +190,17 @@ class Detector {
         tick(me);
     }
 
-    void take_lock(Thread& me, Sync lock) {
+    /// One that is taken again before it was given back, and is not made for that, is no mutex: somebody else gave it back,
+    /// to wake this thread. Conditions wait so.
+    void take_lock(Thread& me, Sync lock, bool reentrant = false) {
         acquire(me, lock);
-        if (!me.quiet) me.held.push_back(lock);
+        if (me.quiet) return;
+        bool again = !reentrant && std::find(me.held.begin(), me.held.end(), lock) != me.held.end();
+        again ? drop_lock(me, lock) : me.held.push_back(lock);
     }
+
+    /// It is held no more, however often it was taken.
+    void drop_lock(Thread& me, Sync lock) { std::erase(me.held, lock); }
 
     void give_lock(Thread& me, Sync lock) {
         if (!me.quiet)
@@ -241,14 +249,15 @@ class Detector {
         return check(me, object, field, access, generation) ? Found::kRace : Found::kNothing;
     }
 
-    /// The object is no more: neither its variables, nor its clock if it was one to synchronise by.
-    void forget(Object object) {
+    /// The object is no more: neither its variables, nor its clock. True if it may have been one to synchronise by.
+    bool forget(Object object) {
         shadow_.forget(object);
-        if (!known_syncs_[mixed(object) % kKnownSyncs].load(std::memory_order_relaxed)) return;  // relaxed: as in Shadow
+        if (!known_syncs_[mixed(object) % kKnownSyncs].load(std::memory_order_relaxed)) return false;  // relaxed: as in Shadow
         SyncShard& shard = shards_[mixed(object) % kSyncShards];
         std::lock_guard hold(shard.mutex);
         shard.clocks.erase(object);
         shard.permits.erase(object);
+        return true;
     }
 
     // ------------------------------------------------------------------------------------------ results

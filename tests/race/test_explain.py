@@ -125,6 +125,23 @@ def test_columns_count_characters(tmp_path: Path) -> None:
     assert (finding["place"]["column"], finding["place"]["end_column"]) == (21, 26)
 
 
+@pytest.mark.parametrize(
+    "wait", ["barrier.wait()", "event.wait(0.001)", "with condition: condition.wait(0.001)", "event.wait(0)"]
+)
+def test_a_thread_that_has_waited_holds_no_lock(tmp_path: Path, wait: str) -> None:
+    (finding,) = findings(
+        tmp_path,
+        "import threading, threads\n"
+        "class Box: n = 0\n"
+        "box, barrier, event = Box(), threading.Barrier(2), threading.Event()\n"
+        "condition = threading.Condition(threading.Lock())\n"
+        f"def work():\n    {wait}\n    box.n += 1\n"
+        "threads.run(work, work)\n",
+    )
+    accesses = [step["what"] for step in finding["steps"] if step["main"]]
+    assert all(what.endswith("holding no lock") for what in accesses), accesses
+
+
 def test_threads_that_were_started_at_two_places_have_a_step_each(tmp_path: Path) -> None:
     (finding,) = findings(
         tmp_path,

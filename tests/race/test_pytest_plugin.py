@@ -163,7 +163,7 @@ def test_the_detector_judges_a_test_called_in_threads(pytester: pytest.Pytester)
     result = run(pytester, tests, "--race-threads", "2")
     result.assert_outcomes(passed=1, failed=1)
     assert result.ret == 66
-    result.stdout.fnmatch_lines(["*read by test_racy in thread *", "*called from test_it.py:3, in test_racy"])
+    result.stdout.fnmatch_lines(["* by test_racy in thread *", "*called from test_it.py:3, in test_racy"])
     result.stdout.no_fnmatch_line("*pytest_plugin*")
 
 
