@@ -49,9 +49,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     for marker, meaning in MARKERS.items():
         config.addinivalue_line("markers", f"{marker}: {meaning}")
-    if config.getoption("race_threads") < 0:
-        raise pytest.UsageError("--race-threads wants a number of threads")
-    if config.getoption("race") or config.getoption("race_threads"):
+    threads = int(config.getoption("race_threads") or 0)
+    if threads < 0:
+        raise pytest.UsageError(f"--race-threads wants a number of threads, got {threads}")
+    if config.getoption("race") or threads:
         config.pluginmanager.register(RacePlugin(config), "threadproof-race")
 
 
@@ -72,7 +73,7 @@ class RacePlugin:
             raise pytest.UsageError(str(error)) from None
         folders = [str(config.rootpath), str(config.invocation_params.dir)]
         self.session = Session(Scope(folders, options["include"], options["exclude"]), options["history"])
-        self.threads = config.getoption("race_threads")
+        self.threads = int(config.getoption("race_threads") or 0)
         self.running = False
         self.seen = 0  # races that have been given to a test
         self.known: dict[str, int] = {}  # fingerprint -> how bad it was where it was reported

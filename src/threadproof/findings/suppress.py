@@ -99,7 +99,10 @@ class Comment:
 def comments_in(file: str, tool: str) -> Iterator[Comment]:
     """The comments of a file that speak to the tool; none where it cannot be read as Python."""
     speaks = re.compile(rf"#\s*{tool}:\s*ignore\b(?:\[([^\]]*)\])?\s*(.*)")
-    lines = iter(linecache.getlines(file))
+    source = linecache.getlines(file)
+    if not any(map(speaks.search, source)):
+        return  # most files; to take them apart would be most of the work
+    lines = iter(source)
     try:
         for token in tokenize.generate_tokens(lambda: next(lines, "")):
             if token.type == tokenize.COMMENT and (match := speaks.search(token.string)):
