@@ -37,6 +37,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("threadproof", "data races, by threadproof")
     group.addoption("--race", action="store_true", help="watch for data races; a test with one fails")
     group.addoption(
+        "--race-sample",
+        action="store_true",
+        help="look at hot code now and then only, which costs little and finds less; means --race",
+    )
+    group.addoption(
         "--race-threads",
         type=int,
         default=0,
@@ -52,7 +57,7 @@ def pytest_configure(config: pytest.Config) -> None:
     threads = int(config.getoption("race_threads") or 0)
     if threads < 0:
         raise pytest.UsageError(f"--race-threads wants a number of threads, got {threads}")
-    if config.getoption("race") or threads:
+    if config.getoption("race") or config.getoption("race_sample") or threads:
         config.pluginmanager.register(RacePlugin(config), "threadproof-race")
 
 
@@ -72,7 +77,9 @@ class RacePlugin:
         except (OptionError, SuppressionError) as error:
             raise pytest.UsageError(str(error)) from None
         folders = [str(config.rootpath), str(config.invocation_params.dir)]
-        self.session = Session(Scope(folders, options["include"], options["exclude"]), options["history"])
+        scope = Scope(folders, options["include"], options["exclude"])
+        sample = bool(options["sample"] or config.getoption("race_sample"))
+        self.session = Session(scope, history=options["history"], sample=sample)
         self.threads = int(config.getoption("race_threads") or 0)
         self.running = False
         self.seen = 0  # races that have been given to a test

@@ -138,6 +138,10 @@ def test_a_comment_allows_and_one_that_allows_nothing_is_reported(pytester: pyte
     )
 
 
+def test_sampling_finds_what_a_program_does_a_few_times(pytester: pytest.Pytester) -> None:
+    assert run(pytester, "def test_racy(): together(bump)\n", "--race-sample").ret == 66
+
+
 # --- in threads ---
 
 
