@@ -23,6 +23,7 @@
 /// Threads, variables and synchronisation objects are numbers here; call stacks and sets of locks are numbers of a Depot.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -103,6 +104,7 @@ class Thread {
 
     const ThreadId id;
     int quiet = 0;             // > 0: accesses and synchronisation are not the program's
+    int ignored = 0;           // > 0: the program says that its accesses need not be looked at; they still synchronise
     std::vector<Sync> held;    // locks, in the order they were taken
     Memo<2048> stacks;         // for whoever captures them: 32 kB a thread, for recursion makes many of few places
 
@@ -188,10 +190,17 @@ class Detector {
         tick(me);
     }
 
-    void take_lock(Thread& me, Sync lock) {
+    /// One that is taken again before it was given back, and is not made for that, is no mutex: somebody else gave it back,
+    /// to wake this thread. Conditions wait so.
+    void take_lock(Thread& me, Sync lock, bool reentrant = false) {
         acquire(me, lock);
-        if (!me.quiet) me.held.push_back(lock);
+        if (me.quiet) return;
+        bool again = !reentrant && std::find(me.held.begin(), me.held.end(), lock) != me.held.end();
+        again ? drop_lock(me, lock) : me.held.push_back(lock);
     }
+
+    /// It is held no more, however often it was taken.
+    void drop_lock(Thread& me, Sync lock) { std::erase(me.held, lock); }
 
     void give_lock(Thread& me, Sync lock) {
         if (!me.quiet)
@@ -227,10 +236,10 @@ class Detector {
 
     // ------------------------------------------------------------------------------------------ accesses
 
-    /// `capture()` is the number of the call stack; it is asked only for news.
+    /// kRace also where there is more to say of one. `capture()` is the number of the call stack; it is asked only for news.
     template <class Capture>
     TP_HOT Found access(Thread& me, Object object, Field field, bool write, std::uint16_t traits, Capture&& capture) {
-        if (TP_UNLIKELY(me.quiet)) return Found::kRepeated;
+        if (TP_UNLIKELY(me.quiet | me.ignored)) return Found::kRepeated;
         std::uint32_t generation = shadow_.generation(mixed(object));
         std::uint64_t tag = object * 0x9E3779B97F4A7C15u ^ field * 0xC2B2AE3D27D4EB4Fu ^ generation * 0x165667B19E3779F9u;  // odd: nothing is lost
         if (TP_LIKELY(me.looks.again(tag, me.count, traits | (write ? Looks::kWrite : 0)))) return Found::kRepeated;
@@ -240,14 +249,15 @@ class Detector {
         return check(me, object, field, access, generation) ? Found::kRace : Found::kNothing;
     }
 
-    /// The object is no more: neither its variables, nor its clock if it was one to synchronise by.
-    void forget(Object object) {
+    /// The object is no more: neither its variables, nor its clock. True if it may have been one to synchronise by.
+    bool forget(Object object) {
         shadow_.forget(object);
-        if (!known_syncs_[mixed(object) % kKnownSyncs].load(std::memory_order_relaxed)) return;  // relaxed: as in Shadow
+        if (!known_syncs_[mixed(object) % kKnownSyncs].load(std::memory_order_relaxed)) return false;  // relaxed: as in Shadow
         SyncShard& shard = shards_[mixed(object) % kSyncShards];
         std::lock_guard hold(shard.mutex);
         shard.clocks.erase(object);
         shard.permits.erase(object);
+        return true;
     }
 
     // ------------------------------------------------------------------------------------------ results
@@ -317,8 +327,7 @@ class Detector {
                 cell.reads.remember(access, me.clock);
             }
         });
-        if (access.write) resolve_doubt(me, object, field, generation, access);
-        bool news = false;
+        bool news = access.write && resolve_doubt(me, object, field, generation, access);
         for (std::size_t i = 0; i < found; ++i) news |= report(me, {object, field, unordered[i], access, {}}, generation);
         return news;
     }
@@ -341,13 +350,16 @@ class Detector {
     }
 
     /// The write after a reported read makes the read part of a check-then-act, or of an update.
-    void resolve_doubt(Thread& me, Object object, Field field, std::uint32_t generation, const Access& write) {
+    bool resolve_doubt(Thread& me, Object object, Field field, std::uint32_t generation, const Access& write) {
+        bool resolved = false;
         for (Thread::Doubt& doubt : me.doubts) {
             if (doubt.object != object || doubt.field != field || doubt.generation != generation) continue;
             std::lock_guard hold(mutex_);
             races_[doubt.race].then = write;
             doubt.object = 0;
+            resolved = true;
         }
+        return resolved;
     }
 
     Shadow shadow_;

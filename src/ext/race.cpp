@@ -42,6 +42,7 @@ std::uint64_t number_of_key(PyObject* key) {
 struct Description {
     Ref owner, name;
     const char* part;
+    race::Origin origin;
 };
 std::mutex described_mutex;
 std::map<std::pair<race::Object, Field>, Description>& described = *new std::map<std::pair<race::Object, Field>, Description>;
@@ -77,10 +78,27 @@ void describe(const Variable& variable) {
     pending.fetch();
     bool named = variable.part == Part::kItem || variable.part == Part::kIndex;
     Description made{Ref::steal(owner_of(variable)), Ref::steal(named ? text_of(variable.name) : Py_XNewRef(variable.name)),
-                     name_of_part(variable.part)};
+                     name_of_part(variable.part), race_state().origins.of(reinterpret_cast<race::Object>(variable.object))};
     PyErr_Clear();
     std::lock_guard hold(described_mutex);
     described.insert_or_assign({reinterpret_cast<race::Object>(variable.object), variable.field}, std::move(made));
+    try {
+        pending.rethrow();
+    } catch (const PythonError&) {  // set again, for whoever had it
+    }
+}
+
+constexpr std::size_t kOurs = 4;  // frames of race/session.py and threading.py above the program's, where Python asks for a stack
+
+/// Calls it between two instructions of the program, which it must not notice.
+void tell(PyObject* callable) {
+    Raised pending;
+    pending.fetch();
+    Thread* me = race_thread();
+    ++me->quiet;
+    if (PyObject* result = PyObject_CallNoArgs(callable)) Py_DECREF(result);
+    else PyErr_WriteUnraisable(callable);
+    --me->quiet;
     try {
         pending.rethrow();
     } catch (const PythonError&) {  // set again, for whoever had it
@@ -136,7 +154,10 @@ race::Found find(const Variable& variable, bool write, unsigned traits) {
     auto object = reinterpret_cast<race::Object>(variable.object);
     auto found = race_state().detector.access(*me, object, variable.field, write, static_cast<std::uint16_t>(traits),
                                               [me] { return race_capture_stack(*me); });
-    if (TP_UNLIKELY(found == race::Found::kRace)) describe(variable);
+    if (TP_UNLIKELY(found == race::Found::kRace)) {
+        describe(variable);
+        if (race_state().on_race) tell(race_state().on_race);
+    }
     return found;
 }
 
@@ -258,11 +279,36 @@ PyObject* race_limit(PyObject*, PyObject* variables) {
     Py_RETURN_NONE;
 }
 
+PyObject* race_ignore(PyObject*, PyObject* change) {
+    long by = PyLong_AsLong(change);
+    if (by == -1 && PyErr_Occurred()) return nullptr;
+    if (Thread* me = race_thread()) me->ignored += static_cast<int>(by);
+    Py_RETURN_NONE;
+}
+
+/// Where an object comes to be, if that was not said before; its type's death is reported.
+PyObject* race_made(PyObject*, PyObject* object) {
+    Thread* me = race_thread();
+    bool reported = !PyType_Check(object) && race_knows_death(Py_TYPE(object));
+    if (me && reported) race_state().origins.note(reinterpret_cast<race::Object>(object), {me->id, race_capture_stack(*me, kOurs)});
+    Py_RETURN_NONE;
+}
+
+/// race_configure_reports(frames of a stack, called at each race or None).
+PyObject* race_configure_reports(PyObject*, PyObject* arguments) {
+    Py_ssize_t deepest;
+    PyObject* on_race;
+    if (!PyArg_ParseTuple(arguments, "nO:race_configure_reports", &deepest, &on_race)) return nullptr;
+    race_state().deepest = static_cast<std::size_t>(deepest);
+    Py_XDECREF(std::exchange(race_state().on_race, on_race == Py_None ? nullptr : Py_NewRef(on_race)));
+    Py_RETURN_NONE;
+}
+
 PyObject* race_alone(PyObject*, PyObject*) { return PyBool_FromLong(race_state().detector.alone()); }
 
 PyObject* race_capture(PyObject*, PyObject*) {
     Thread* me = race_thread();
-    return PyLong_FromUnsignedLong(me ? race_capture_stack(*me) : 0);
+    return PyLong_FromUnsignedLong(me ? race_capture_stack(*me, kOurs) : 0);
 }
 
 /// [(code, offset of the instruction), ...], the innermost first.
@@ -298,9 +344,10 @@ PyObject* race_races(PyObject*, PyObject*) {
         std::lock_guard hold(described_mutex);
         const Description& about = described[{race.object, race.field}];
         auto or_none = [](const Ref& ref) { return ref ? ref.get() : Py_None; };
-        Ref item = Ref::steal(checked(Py_BuildValue("nOsONNNK", static_cast<Py_ssize_t>(race.object), or_none(about.owner),
+        Ref item = Ref::steal(checked(Py_BuildValue("nOsONNNK(II)", static_cast<Py_ssize_t>(race.object), or_none(about.owner),
                                                     about.part ? about.part : "item", or_none(about.name), as_tuple(race.earlier),
-                                                    as_tuple(race.later), as_tuple(race.then), static_cast<unsigned long long>(race.times))));
+                                                    as_tuple(race.later), as_tuple(race.then), static_cast<unsigned long long>(race.times),
+                                                    about.origin.thread, about.origin.stack)));
         if (PyList_Append(list.get(), item.get()) < 0) return nullptr;
     }
     return list.release();
@@ -322,6 +369,9 @@ PyMethodDef race_functions[] = {
     {"race_sample", race_sample, METH_VARARGS, "race_sample($module, burst, seed, /)\n--\n\n"},
     {"race_given_up", race_given_up, METH_NOARGS, "race_given_up($module, /)\n--\n\n"},
     {"race_limit", race_limit, METH_O, "race_limit($module, variables, /)\n--\n\n"},
+    {"race_ignore", race_ignore, METH_O, "race_ignore($module, change, /)\n--\n\n"},
+    {"race_made", race_made, METH_O, "race_made($module, instance, /)\n--\n\n"},
+    {"race_configure_reports", race_configure_reports, METH_VARARGS, "race_configure_reports($module, deepest, on_race, /)\n--\n\n"},
     {"race_alone", race_alone, METH_NOARGS, "race_alone($module, /)\n--\n\n"},
     {"race_capture", race_capture, METH_NOARGS, "race_capture($module, /)\n--\n\n"},
     {"race_frames", method<race_frames>(), METH_O, "race_frames($module, stack, /)\n--\n\n"},

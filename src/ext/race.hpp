@@ -21,6 +21,7 @@ bool add_race(PyObject* module);
 #include <string>
 
 #include "core/detector.hpp"
+#include "core/origins.hpp"
 #include "core/sampling.hpp"
 
 namespace threadproof::ext {
@@ -47,6 +48,9 @@ struct RaceState {
     race::Detector detector;
     race::Sampling sampling;
     race::Depot<Frame> stacks;
+    race::Origins origins;
+    std::size_t deepest = 16;        // frames of a stack: enough to tell callers apart, few enough to keep for every access
+    PyObject* on_race = nullptr;     // called with nothing when there is a race that was not there before, or more to say of one
     std::atomic<bool> armed{false};  // relaxed: hooks that stay in place look at it, and being late is harmless
     Py_ssize_t extra = -1;           // where a code object keeps its CodeSites
     PyTypeObject* local_type = nullptr;  // threading.local
@@ -97,11 +101,14 @@ void touch_store(PyObject* dict, PyObject* key, unsigned traits);
 /// The caller of the C function that is running: in race_frames.cpp.
 enum class Caller { kProgram, kLibrary, kMuted };
 Caller race_caller();
-std::uint32_t race_capture_stack(race::Thread& me);
+
+/// The number of the thread's call stack, `more` calls deeper than a report keeps of an access.
+std::uint32_t race_capture_stack(race::Thread& me, std::size_t more = 0);
 extern PyMethodDef race_frame_functions[];
 
 extern PyMethodDef race_hook_functions[];
 bool counts_death(PyTypeObject* type);
+bool race_knows_death(PyTypeObject* type);  // also of a class of the program's, by its base
 
 }  // namespace threadproof::ext
 

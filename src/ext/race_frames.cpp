@@ -430,6 +430,8 @@ PyObject* race_forget_list_append(PyObject*, PyObject*) {
 
 }  // namespace
 
+bool race_knows_death(PyTypeObject* type) { return death_is_known(type); }
+
 Caller race_caller() {
     _PyInterpreterFrame* frame = current_frame();
     CodeSites* code = frame ? sites_of(code_of(frame)) : nullptr;
@@ -439,13 +441,11 @@ Caller race_caller() {
 
 namespace {
 
-constexpr std::size_t kDeepest = 16;  // frames: enough to tell callers apart, few enough to keep for every access
-
 /// Calls visit(frame) for the frames of Python code, the innermost first.
 template <class Visit>
-void each_frame(Visit&& visit) {
+void each_frame(std::size_t deepest, Visit&& visit) {
     std::size_t depth = 0;
-    for (_PyInterpreterFrame* frame = current_frame(); frame && depth < kDeepest; frame = python_frame(frame->previous), ++depth)
+    for (_PyInterpreterFrame* frame = current_frame(); frame && depth < deepest; frame = python_frame(frame->previous), ++depth)
         visit(frame);
 }
 
@@ -457,9 +457,9 @@ std::int64_t offset_in(_PyInterpreterFrame* frame) {
     return (site ? site->instruction : unit) * static_cast<std::int64_t>(sizeof(_Py_CODEUNIT));
 }
 
-std::uint32_t capture_stack() {
+std::uint32_t capture_stack(std::size_t deepest) {
     race::Depot<Frame>::Sequence frames;
-    each_frame([&](_PyInterpreterFrame* frame) { frames.push_back({reinterpret_cast<std::uintptr_t>(code_of(frame)), offset_in(frame)}); });
+    each_frame(deepest, [&](_PyInterpreterFrame* frame) { frames.push_back({reinterpret_cast<std::uintptr_t>(code_of(frame)), offset_in(frame)}); });
     return race_state().stacks.number_of(frames, [](const auto& kept) {
         for (const Frame& frame : kept) Py_INCREF(reinterpret_cast<PyObject*>(frame.code));  // for ever: a report names it
     });
@@ -467,13 +467,14 @@ std::uint32_t capture_stack() {
 
 }  // namespace
 
-std::uint32_t race_capture_stack(race::Thread& me) {
+std::uint32_t race_capture_stack(race::Thread& me, std::size_t more) {
+    std::size_t deepest = race_state().deepest + more;
     std::uint64_t hash = race::kHashSeed;
-    each_frame([&](_PyInterpreterFrame* frame) {
+    each_frame(deepest, [&](_PyInterpreterFrame* frame) {
         hash = race::hash_on(hash, reinterpret_cast<std::uintptr_t>(code_of(frame)));
         hash = race::hash_on(hash, reinterpret_cast<std::uintptr_t>(frame->instr_ptr));
     });
-    return me.stacks.number_of(hash, capture_stack);
+    return me.stacks.number_of(hash, [deepest] { return capture_stack(deepest); });
 }
 
 PyMethodDef race_frame_functions[] = {

@@ -38,6 +38,9 @@ PyObject* excluded_lock = nullptr;  // threading's own, which every thread takes
 
 bool is_the_programs(PyObject* lock) { return lock != excluded_lock && race_caller() != Caller::kMuted; }
 
+/// threading's own lock is an RLock.
+bool is_reentrant(PyObject* lock) { return Py_IS_TYPE(lock, Py_TYPE(excluded_lock)); }
+
 void change_item(PyObject* self, PyObject* key) {
     if (key) touch(item_of(self, key), true, race::kAtomic);
     touch(structure_of(self), true, race::kStructure | race::kAtomic);
@@ -74,7 +77,7 @@ void after(Action action, PyObject* self, PyObject* result) {
     Thread* me = action == Action::kGet || is_the_programs(self) ? race_thread() : nullptr;
     if (!me) return;
     auto sync = reinterpret_cast<race::Sync>(self);
-    action == Action::kGet ? race_state().detector.acquire(*me, sync) : race_state().detector.take_lock(*me, sync);
+    action == Action::kGet ? race_state().detector.acquire(*me, sync) : race_state().detector.take_lock(*me, sync, is_reentrant(self));
 }
 
 template <class Call>
@@ -165,9 +168,15 @@ std::array<destructor, kMostTypes> originals;
 std::array<destructor, kMostTypes> replacements;
 std::size_t type_count = 0;
 
+void end_of_watched(race::Object object) {
+    if (!race_state().detector.forget(object)) return;
+    if (Thread* me = race_thread()) race_state().detector.drop_lock(*me, object);
+}
+
 template <std::size_t kNumber>
 void died(PyObject* object) {
-    if (race_state().armed.load(std::memory_order_relaxed)) race_state().detector.forget(reinterpret_cast<race::Object>(object));
+    if (race_state().armed.load(std::memory_order_relaxed)) end_of_watched(reinterpret_cast<race::Object>(object));
+    race_state().origins.forget(reinterpret_cast<race::Object>(object));
     originals[kNumber](object);
 }
 

@@ -95,6 +95,27 @@ void a_lock_orders_and_another_lock_does_not() {
     }
 }
 
+void a_lock_that_somebody_else_gives_back_is_not_held() {
+    for (bool reentrant : {false, true}) {
+        World w;
+        w.detector->take_lock(w.a, kLock, reentrant), w.detector->take_lock(w.a, kLock, reentrant);
+        CHECK(w.a.held.size() == (reentrant ? 2 : 0));
+        w.detector->drop_lock(w.a, kLock);
+        CHECK(w.a.held.empty());
+    }
+}
+
+void accesses_that_are_ignored_race_with_nothing_and_locks_still_order() {
+    World w;
+    w.a.ignored = 1;
+    w.write(w.a, 1), w.write(w.b, 2);
+    CHECK(w.races() == 0);
+    w.detector->release(w.a, kLock);
+    w.a.ignored = 0;
+    w.write(w.b, 3), w.detector->release(w.b, kOther), w.detector->acquire(w.a, kOther), w.write(w.a, 4);
+    CHECK(w.races() == 0);
+}
+
 void what_is_written_after_a_release_is_not_ordered_by_it() {
     World w;
     w.detector->release(w.a, kLock), w.write(w.a, 1);
@@ -305,6 +326,8 @@ int main() {
     a_read_races_with_a_write_either_way();
     reads_do_not_race_and_each_is_remembered();
     a_lock_orders_and_another_lock_does_not();
+    a_lock_that_somebody_else_gives_back_is_not_held();
+    accesses_that_are_ignored_race_with_nothing_and_locks_still_order();
     what_is_written_after_a_release_is_not_ordered_by_it();
     starting_and_joining_order();
     permits_order_one_giver_with_one_taker();

@@ -6,21 +6,26 @@ so a race is found in a run in which nothing went wrong, and a program that sync
 
 For synchronisation that the detector cannot see, say so: `acquire(obj)` after waiting, `release(obj)` before
 waking. All that a thread did before release(obj) then comes before all that another does after acquire(obj).
+For what need not be ordered there is `ignore(reason)`.
 """
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ContextDecorator, contextmanager
+from typing import Any, TypeVar
 
 from threadproof import _core
 from threadproof.findings import Finding
 from threadproof.race.selftest import SelfTestError
 from threadproof.race.session import Scope, Session, UnsupportedError
 
-__all__ = ["Detection", "SelfTestError", "UnsupportedError", "acquire", "detect", "release"]
+__all__ = ["Detection", "SelfTestError", "UnsupportedError", "acquire", "detect", "ignore", "release"]
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Detection:
@@ -66,3 +71,38 @@ def release(sync: object) -> None:
     """What this thread has done comes before what others do after their acquire(sync). Blocks on nobody."""
     if Session.running:
         _core.race_release(sync)
+
+
+class ignore(ContextDecorator):  # noqa: N801 - it is used as a function is
+    """What this thread does in the block, or in the function it decorates, takes part in no race.
+
+    The reason is for whoever reads the code. Locks taken inside still order; other threads' accesses to the
+    same variables are still judged against each other. A generator or a coroutine runs in pieces, among which
+    the thread does other things, so it cannot be decorated: use a block in it that neither yields nor awaits.
+    """
+
+    def __init__(self, reason: str) -> None:
+        if not isinstance(reason, str):
+            raise TypeError(
+                f'race.ignore() wants the reason, as in race.ignore("only for statistics"), got {reason!r}'
+            )
+        self.reason = reason
+        self.watched = False
+
+    def __enter__(self) -> None:
+        self.watched = Session.running is not None
+        if self.watched:
+            _core.race_ignore(1)
+
+    def __exit__(self, *error: object) -> None:
+        if self.watched:
+            _core.race_ignore(-1)
+
+    def __call__(self, function: F) -> F:
+        if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+            raise TypeError(f"race.ignore() cannot decorate {function.__qualname__}(), which runs in pieces")
+        return super().__call__(function)
+
+    def _recreate_cm(self) -> ignore:
+        """For each call of a decorated function, which many threads may call at once."""
+        return ignore(self.reason)

@@ -1,8 +1,9 @@
 """One watch over the program: from the first thread it starts to the findings.
 
-Until a second thread starts nothing can race, so nothing is watched and nothing costs. The first start arms
-the detector: the self-test, the hooks in the standard library, and sys.monitoring, which then calls the front
-end before each instruction of the program's own code that can touch something shared.
+Until a second thread starts nothing can race, so nothing is watched but where the first objects of a class
+are made, for the reports. The first start arms the detector: the self-test, the hooks in the standard
+library, and sys.monitoring, which then calls the front end before each instruction of the program's own code
+that can touch something shared.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ monitoring: Any = getattr(sys, "monitoring", None)  # new in 3.12
 VARIABLES = (
     10_000_000  # remembered at most, unless told otherwise: few programs have more, and none fills memory
 )
+HISTORY = 16  # calls of a stack: enough to tell callers apart, few enough to keep for every access
+MADE = 1000  # objects whose making is noted, for each constructor: more are seldom in one report, and cost
 NOWHERE = Stored(frozenset(), frozenset())
 
 
@@ -50,6 +53,8 @@ class Scope:
     libraries: Sequence[str] = field(default_factory=lambda: library_folders())
 
     def __contains__(self, filename: str) -> bool:
+        if not filename.startswith("<"):
+            filename = os.path.abspath(filename)  # folder/../other/file.py is not in the folder
         if any(names(package, filename) for package in self.exclude) or filename.startswith(patch.MUTED[-1]):
             return False
         if any(names(package, filename) for package in self.include) or filename == "<string>":
@@ -67,12 +72,11 @@ def library_folders() -> list[str]:
 
 def names(package: str, filename: str) -> bool:
     """Whether the file belongs to the package or module, or is in the folder, that an option names."""
+    if os.sep in package or os.path.exists(package):
+        path = os.path.abspath(package)
+        return filename == path or filename.startswith(os.path.join(path, ""))
     path = package.replace(".", os.sep)
-    return (
-        f"{os.sep}{path}{os.sep}" in filename
-        or filename.endswith(f"{os.sep}{path}.py")
-        or filename == package
-    )
+    return f"{os.sep}{path}{os.sep}" in filename or filename.endswith(f"{os.sep}{path}.py")
 
 
 class Module(SourceFileLoader):
@@ -89,28 +93,48 @@ class Session:
     """
 
     running: Session | None = None
-    hooked = False  # C methods, for good
+    hooked: set[str] = set()  # noqa: RUF012 - what is hooked for good, by any session
 
     def __init__(
-        self, scope: Scope, *, sample: bool = False, seed: int = 0, variables: int = VARIABLES
+        self,
+        scope: Scope,
+        *,
+        history: int = HISTORY,
+        sample: bool = False,
+        seed: int = 0,
+        variables: int = VARIABLES,
     ) -> None:
-        """With `sample`, look at some of the accesses only; remember no more than so many variables."""
+        """Keep `history` calls of each stack; with `sample`, look at some of the accesses only.
+
+        No more than so many variables are remembered.
+        """
         self.scope = scope
+        self.history = history
+        self.on_race: Callable[[], object] | None = None  # called amid the program when there is news
         self.variables = variables
         self.sampler = Sampler(monitoring.restart_events, seed) if sample and monitoring else None
         self.patches = patch.Patches()
         self.started: dict[int, Started] = {}
         self.tokens: dict[Any, int] = {}  # a thread's handle -> the detector's thread
         self.stored: dict[str, Stored] = {}
+        self.made: dict[int, int] = {}  # how many objects a constructor has made, by its code's id
         self.armed = False
+        self.watching = False  # armed, and ready for what starts
         self.races_before = 0
 
     def start(self) -> None:
         check_interpreter()
         if Session.running:
             raise UnsupportedError("the race detector is watching already; one session at a time, please")
+        if monitoring.get_tool(TOOL) is not None:
+            raise UnsupportedError(
+                f"sys.monitoring's tool {TOOL} is taken by {monitoring.get_tool(TOOL)!r}; run without it"
+            )
         Session.running = self
         self.races_before = len(_core.race_races())
+        _core.race_configure_reports(self.history, self.on_race)
+        monitoring.use_tool_id(TOOL, "threadproof race")
+        self.watch_starts()
         self.patch_threads()
         if threading.active_count() > 1:
             self.arm()
@@ -118,18 +142,27 @@ class Session:
 
     def stop(self) -> None:
         """Judge nothing from now on; the standard library is as it was, but for hooks that do nothing."""
+        if self.armed and self.sampler:
+            self.sampler.stop()
+        monitoring.set_events(TOOL, 0)
+        monitoring.free_tool_id(TOOL)
+        _core.race_configure_reports(HISTORY, None)
         if self.armed:
-            if self.sampler:
-                self.sampler.stop()
-            monitoring.set_events(TOOL, 0)
-            monitoring.free_tool_id(TOOL)
             _core.race_disarm()
         self.patches.restore()
         Session.running = None
 
-    def findings(self, strict: bool = False) -> list[Finding]:
-        """What was found so far, the worst first."""
-        return explain(_core.race_races()[self.races_before :], self.started, strict)
+    def findings(self, strict: bool = False, since: int = 0) -> list[Finding]:
+        """What was found so far but for the first `since` races, the worst first."""
+        return explain(_core.race_races()[self.races_before + since :], self.started, strict)
+
+    def races(self) -> int:
+        """How many races there were; several may have one cause, and so be one finding."""
+        return len(_core.race_races()) - self.races_before
+
+    def watched_files(self) -> list[str]:
+        """The source files whose code has run before our eyes."""
+        return list(self.stored)
 
     # --- threads ---
 
@@ -188,17 +221,9 @@ class Session:
 
     # --- code ---
 
-    def arm(self) -> None:
-        """Begin to watch; UnsupportedError where another tool has our place, SelfTestError as it says."""
-        self.armed = True
-        if monitoring.get_tool(TOOL) is not None:
-            raise UnsupportedError(
-                f"sys.monitoring's tool {TOOL} is taken by {monitoring.get_tool(TOOL)!r}; run without it"
-            )
-        monitoring.use_tool_id(TOOL, "threadproof race")
-        self.prepare()
-        patch.patch_library(self.patches)
-        self.started.setdefault(_core.race_thread_id(), Started(threading.current_thread().name, 0, 0))
+    def watch_starts(self) -> None:
+        """Hear of the start of every function, once; of a constructor, as often as we note what it makes."""
+        once("deaths", configure)
         events = monitoring.events
         for event in (
             events.PY_START,
@@ -206,6 +231,16 @@ class Session:
         ):  # a coroutine may have been started before, and wait
             monitoring.register_callback(TOOL, event, self.on_start)
         monitoring.set_events(TOOL, events.PY_START | events.PY_RESUME)
+
+    def arm(self) -> None:
+        """Begin to watch; SelfTestError as it says."""
+        self.armed = True
+        self.prepare()
+        patch.patch_library(self.patches)
+        self.started.setdefault(_core.race_thread_id(), Started(threading.current_thread().name, 0, 0))
+        self.made.clear()
+        self.watching = True
+        monitoring.restart_events()  # what has started before is seen when it starts again
         for frame in sys._current_frames().values():
             self.watch_callers(frame)
         if self.sampler:
@@ -213,12 +248,7 @@ class Session:
 
     def prepare(self) -> None:
         """Hook what is hooked once for the process, then make sure that we read frames rightly."""
-        plain = type("Plain", (), {})()
-        if not Session.hooked:
-            builtins = {function: int(trait) for function, trait in READERS.items()}
-            _core.race_configure(monitoring.DISABLE, plain, collections.deque, builtins)
-            patch.hook_methods()
-            Session.hooked = True
+        once("methods", patch.hook_methods)
         monitoring.register_callback(TOOL, monitoring.events.INSTRUCTION, _core.race_instruction)
         _core.race_limit(self.variables)
         _core.race_arm(threading.local)
@@ -232,10 +262,20 @@ class Session:
 
     def on_start(self, code: CodeType, offset: int) -> object:
         """Called once for each code object, before it first runs or goes on."""
-        main = code.co_name == "<module>" and sys._getframe(1).f_globals.get("__name__") == "__main__"
+        frame = sys._getframe(1)
         with patch.quiet():
-            self.see(code, main)
-        return monitoring.DISABLE
+            if self.watching and id(code) not in self.made:
+                self.see(code, code.co_name == "<module>" and frame.f_globals.get("__name__") == "__main__")
+            again = code.co_name == "__init__" and code.co_filename in self.scope and self.note_made(frame)
+        return None if again else monitoring.DISABLE
+
+    def note_made(self, frame: FrameType) -> bool:
+        """A constructor of the program's starts: note who calls it; False when that was often enough."""
+        code = frame.f_code
+        self.made[id(code)] = self.made.get(id(code), 0) + 1
+        if code.co_argcount:
+            _core.race_made(frame.f_locals[code.co_varnames[0]])
+        return self.made[id(code)] < MADE
 
     def see(self, code: CodeType, main: bool = False) -> None:
         if code.co_filename in self.scope:
@@ -272,6 +312,20 @@ def in_thread(token: int, function: Callable[..., Any]) -> Callable[..., Any]:
             _core.race_finish()
 
     return run
+
+
+def once(what: str, hook: Callable[[], None]) -> None:
+    """Hook something for good, if no session has."""
+    if what not in Session.hooked:
+        Session.hooked.add(what)
+        hook()
+
+
+def configure() -> None:
+    """Tell the front end what it compares with, and hear of the deaths of all that it may note."""
+    builtins = {function: int(trait) for function, trait in READERS.items()}
+    _core.race_configure(monitoring.DISABLE, type("Plain", (), {})(), collections.deque, builtins)
+    patch.hook_deaths()
 
 
 def watch_instructions(code: CodeType) -> None:
