@@ -1,0 +1,237 @@
+"""One scene set up, and its workloads run: rivals in turn, round after round, answers checked.
+
+All rivals meet the same machine in the same seconds. Neighbours can only make a run slower: the minimum is
+the figure, and the samples are kept beside it.
+"""
+
+from __future__ import annotations
+
+import gc
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any
+
+from threadproof.bench.crew import Crew, immortalise
+from threadproof.bench.keys import make_keys
+from threadproof.bench.loops import WrongAnswerError, checking_loop, empty_loop, rival_loop
+from threadproof.bench.results import Row
+from threadproof.bench.rivals import Rival
+from threadproof.bench.workloads import WINDOW, End, Hand, Scene, Start, Workload
+
+LOOKS = 2_000  # stored keys looked up after a run; all of them after the last
+LARGE = 100_000  # keys from which a dead map is collected at once
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure a workload: rounds of all rivals until the seconds are over, within limits."""
+
+    seconds: float = 2.0
+    least: int = 3
+    most: int = 40
+
+
+@dataclass
+class Samples:
+    """The ns of one workload: of each rival and number of threads, and of the empty loop."""
+
+    times: dict[tuple[str, int], list[int]] = field(default_factory=dict)
+    empty: dict[int, list[int]] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+
+    def loop(self, workload: Workload, size: int) -> int:
+        return min(self.empty[size]) if workload.subtract else 0
+
+
+class Stage:
+    """The keys of a scene, its threads, and the maps that runs share."""
+
+    def __init__(self, scene: Scene, rivals: Sequence[Rival], at: Callable[[str, str], None]) -> None:
+        self.scene, self.rivals, self.at = scene, rivals, at
+        self.crew = Crew(scene.threads)
+        self.sizes = sorted({1, scene.threads})
+        self.stored: list[Any] = self.owned(make_keys, scene.kind, range(scene.n))
+        if scene.threads > 1 and scene.identical and not scene.heap:
+            immortalise(self.stored)
+        self.kept: dict[tuple[str, Any], Any] = {}
+        self.added: dict[tuple[str, Any], int] = {}
+        self.lists: dict[Any, list[Any]] = {}
+
+    def owned(self, make: Callable[..., Any], *arguments: Any) -> Any:
+        """Make what the one thread then owns; where there are more, none of them should."""
+        return self.crew.first(make, *arguments) if self.scene.threads == 1 else make(*arguments)
+
+    def measure(self, workload: Workload, effort: Effort, barred: dict[str, str]) -> list[Row]:
+        """Run the workload with every rival that can take part; `barred` are those that may not, and why."""
+        samples = Samples()
+        for rival in self.rivals:
+            obstacle = barred.get(rival.name) or rival.obstacle(workload.operations, self.scene.threads)
+            samples.problems |= {rival.name: obstacle} if obstacle else {}
+        for rival in self.playing(samples):
+            self.attempt(workload, rival, samples, warm_up=True)
+        self.rounds(workload, effort, samples)
+        for rival in self.playing(samples):
+            self.attempt(workload, rival, samples, verify=True)
+        rows = [self.row(workload, rival, samples) for rival in self.rivals]
+        self.lists.clear()
+        return rows
+
+    def playing(self, samples: Samples) -> list[Rival]:
+        return [rival for rival in self.rivals if rival.name not in samples.problems]
+
+    def rounds(self, workload: Workload, effort: Effort, samples: Samples) -> None:
+        end, done = monotonic() + effort.seconds, 0
+        while done < effort.most and (done < effort.least or monotonic() < end):
+            for size in self.sizes:
+                nanoseconds = self.crew.time(empty_loop(workload), None, self.lists_for(workload, size))
+                samples.empty.setdefault(size, []).append(nanoseconds)
+            for rival in self.playing(samples)[:: 1 if done % 2 else -1]:
+                self.attempt(workload, rival, samples)
+            done += 1
+
+    def attempt(
+        self, workload: Workload, rival: Rival, samples: Samples, warm_up: bool = False, verify: bool = False
+    ) -> None:
+        """Run or verify it; what goes wrong is the rival's problem, and its part is over."""
+        self.at(rival.name, workload.name)
+        try:
+            if verify:
+                self.verify_kept(workload, rival)
+                return
+            for size in self.sizes:
+                nanoseconds = self.run(workload, rival, size, warm_up)
+                if not warm_up:
+                    samples.times.setdefault((rival.name, size), []).append(nanoseconds)
+        except WrongAnswerError as error:
+            samples.problems[rival.name] = f"WRONG ANSWER: {error}"
+        except Exception as error:
+            samples.problems[rival.name] = f"{type(error).__name__}: {error}"
+        if rival.name in samples.problems:
+            self.kept = {key: m for key, m in self.kept.items() if key[0] != rival.name}
+
+    def run(self, workload: Workload, rival: Rival, size: int, warm_up: bool) -> int:
+        loop = (checking_loop if warm_up else rival_loop)(workload, rival, self.scene.heap)
+        lists = self.lists_for(workload, size)
+        m = self.map_for(workload, rival)
+        self.open_windows(workload, m, lists)
+        nanoseconds = self.crew.time(loop, m, lists, self.scene.n)
+        self.close_windows(workload, m, lists)
+        self.check(workload, rival, m, lists)
+        del m
+        if workload.start is not Start.KEPT and self.scene.n >= LARGE:
+            gc.collect()  # maps that two threads have used wait for it
+        return nanoseconds
+
+    def lists_for(self, workload: Workload, size: int) -> list[Any]:
+        key = (workload.name, size)
+        if key not in self.lists:
+            hands = [Hand(self.scene, self.stored, thread, size) for thread in range(size)]
+            self.lists[key] = self.crew.each(workload.lists, hands)
+        return self.lists[key]
+
+    # --- maps ---
+
+    def map_for(self, workload: Workload, rival: Rival) -> Any:
+        if workload.start is Start.EMPTY:
+            return self.owned(rival.make)
+        counter = rival.counter(workload.operations) if workload.end is End.COUNTS else None
+        make = rival.make_counts if counter and rival.make_counts else rival.make
+        if workload.start is Start.FILLED:
+            return self.owned(filled, make, self.stored, self.scene.heap, counter)
+        key = (rival.name, counter)
+        if key not in self.kept:
+            self.kept[key] = self.owned(filled, make, self.stored, self.scene.heap, counter)
+            self.added[key] = 0
+        return self.kept[key]
+
+    def open_windows(self, workload: Workload, m: Any, lists: Sequence[Any]) -> None:
+        """Store the keys that the first writes of each thread will delete."""
+        for key in self.in_windows(workload, lists):
+            m[key] = key if self.scene.heap else None
+
+    def close_windows(self, workload: Workload, m: Any, lists: Sequence[Any]) -> None:
+        for key in self.in_windows(workload, lists):
+            self.look(m, key)
+            del m[key]
+
+    def in_windows(self, workload: Workload, lists: Sequence[Any]) -> Iterator[Any]:
+        if workload.windows:
+            for own in lists:
+                yield from (new for _, new, _ in own[-WINDOW:])
+
+    # --- answers ---
+
+    def check(self, workload: Workload, rival: Rival, m: Any, lists: Sequence[Any]) -> None:
+        """Compare what the map holds with what it must; of many keys, a random few."""
+        if workload.end is End.COUNTS:
+            counted = (rival.name, rival.counter(workload.operations))
+            self.added[counted] += sum(workload.added(own) for own in lists)
+            return
+        if workload.end is not End.SOME:
+            check_length(m, 0 if workload.end is End.NOTHING else self.scene.n)
+        there = {End.NOTHING: [], End.SOME: self.stored[:: len(lists)]}.get(workload.end, self.stored)
+        for key in random.sample(there, min(LOOKS, len(there))):
+            self.look(m, key)
+
+    def look(self, m: Any, key: Any) -> None:
+        wanted = key if self.scene.heap else None
+        try:
+            found = m[key]
+        except KeyError:
+            raise WrongAnswerError(f"{key!r} is not there") from None
+        if found != wanted:
+            raise WrongAnswerError(f"{found!r} at {key!r}")
+
+    def verify_kept(self, workload: Workload, rival: Rival) -> None:
+        """Look at every key of the map that all runs shared."""
+        if workload.start is not Start.KEPT:
+            return
+        m = self.map_for(workload, rival)
+        if workload.end is End.COUNTS:
+            key = (rival.name, rival.counter(workload.operations))
+            counted = sum(int_of(m[each]) for each in self.stored)
+            if counted != self.added[key]:
+                raise WrongAnswerError(f"{counted:,} counted of {self.added[key]:,}")
+            return
+        check_length(m, self.scene.n)
+        for each in self.stored:
+            self.look(m, each)
+
+    def row(self, workload: Workload, rival: Rival, samples: Samples) -> Row:
+        problem = samples.problems.get(rival.name, "")
+        if problem:
+            return Row(workload.name, rival.name, self.scene, problem=problem)
+        threads = self.scene.threads
+        counts = {size: workload.count(self.scene, self.lists_for(workload, size)[0]) for size in self.sizes}
+        return Row(
+            workload.name,
+            rival.name,
+            self.scene,
+            counts[threads],
+            samples.times[rival.name, threads],
+            samples.loop(workload, threads),
+            samples.times[rival.name, 1] if threads > 1 else [],
+            counts[1] if threads > 1 else 0,
+            samples.loop(workload, 1) if threads > 1 else 0,
+        )
+
+
+def filled(
+    make: Callable[[], Any], stored: Sequence[Any], heap: bool, counter: Callable[[], Any] | None
+) -> Any:
+    m = make()
+    for key in stored:
+        m[key] = counter() if counter else key if heap else None
+    return m
+
+
+def check_length(m: Any, expected: int) -> None:
+    if len(m) != expected:
+        raise WrongAnswerError(f"{len(m):,} keys instead of {expected:,}")
+
+
+def int_of(count: Any) -> int:
+    """The value of a count: an int, or an object with `get`."""
+    return int(count.get() if hasattr(count, "get") else count)
