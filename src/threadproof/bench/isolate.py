@@ -29,12 +29,12 @@ class Job:
     effort: Effort
 
 
-def measure(job: Job, show: Callable[[str, str], None] = lambda rival, workload: None) -> Iterator[Row]:
-    """Yield the rows, workload by workload; who crashes or hangs gets one that says so, the others run again."""
+def measure(job: Job) -> Iterator[Row]:
+    """Yield the rows, workload by workload; who crashes gets one that says so, and the others run again."""
     bars: Bars = {}
     waiting = list(job.workloads)
     while waiting:
-        ended = yield from one_process(job, waiting, bars, show)
+        ended = yield from one_process(job, waiting, bars)
         if ended is None:
             return
         rival, workload, how = ended
@@ -44,7 +44,7 @@ def measure(job: Job, show: Callable[[str, str], None] = lambda rival, workload:
 
 
 def one_process(
-    job: Job, waiting: list[Workload], bars: Bars, show: Callable[[str, str], None]
+    job: Job, waiting: list[Workload], bars: Bars
 ) -> Generator[Row, None, tuple[str, str, str] | None]:
     """Run what waits, and take it off the list when its rows have come; return whose fault the end was."""
     receiver, process = start(work, job, tuple(waiting), bars)
@@ -61,7 +61,6 @@ def one_process(
             return None if not process.exitcode else (rival, workload, exit_text(process.exitcode))
         if what == "at":
             rival, workload = rest
-            show(rival, workload)
         else:
             del waiting[0]
             yield from rest[0]

@@ -8,7 +8,7 @@ import platform
 import statistics
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -119,11 +119,7 @@ def load(path: Path) -> Result:
 
 def fewer_samples(rows: Iterable[Row], most: int = 8) -> list[Row]:
     """Keep the least samples and the middle one of each row, for a file to commit."""
-    return [
-        Row(**{each.name: getattr(row, each.name) for each in fields(row)}
-            | {"samples": kept(row.samples, most), "alone": kept(row.alone, most)})
-        for row in rows
-    ]  # fmt: skip
+    return [replace(row, samples=kept(row.samples, most), alone=kept(row.alone, most)) for row in rows]
 
 
 def kept(samples: Sequence[int], most: int) -> list[int]:

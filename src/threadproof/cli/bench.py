@@ -2,7 +2,7 @@
 
 A cell is `ns ratio`: ns of one operation in one thread, the loop taken off, and how many times as much as
 dict + Lock gets done in the same run; more is better. `~` marks a cell whose median was a quarter or more
-above its minimum. Every answer is checked; a map that gives a wrong one gets no figure, and the exit code is 1.
+above its minimum. Every answer is checked; a wrong one voids the cell, and the exit code is 1.
 """
 
 from __future__ import annotations
