@@ -66,6 +66,35 @@ def one_process(
             yield from rest[0]
 
 
+class ChildError(Exception):
+    """The process that was to answer has ended without an answer; the message says how."""
+
+
+def answer(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call the function in a process of its own and return its result; ChildError when there is none."""
+    receiver, process = start(send_answer, function, *arguments)
+    try:
+        if not receiver.poll(PATIENCE):
+            process.kill()
+            raise ChildError(f"hung for {PATIENCE:.0f} s")
+        result, problem = receiver.recv()
+    except EOFError:
+        process.join()
+        raise ChildError(exit_text(process.exitcode)) from None
+    process.join()
+    if problem:
+        raise ChildError(problem)
+    return result
+
+
+def send_answer(sender: Connection, function: Callable[..., Any], *arguments: Any) -> None:
+    gc.disable()
+    try:
+        sender.send((function(*arguments), ""))
+    except Exception as error:
+        sender.send((None, f"{type(error).__name__}: {error}"))
+
+
 def start(target: Callable[..., None], *arguments: Any) -> tuple[Connection, Any]:
     """Start a process that sends to the connection returned; forked where that can be, which is quickest."""
     methods = multiprocessing.get_all_start_methods()

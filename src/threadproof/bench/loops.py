@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import cache
 from itertools import islice
 from textwrap import indent
+from time import perf_counter_ns
 from typing import Any, NoReturn
 
 from threadproof.bench.crew import Loop
@@ -51,7 +52,12 @@ def stored(idioms: Mapping[str, str], heap: bool) -> dict[str, str]:
 
 def compile_loop(body: str, idioms: Mapping[str, str]) -> Loop:
     lines = LINE.sub(lambda place: indent(idioms[place[2]], place[1]), body)
-    namespace: dict[str, Any] = {"Counter": Counter, "islice": islice, "wrong": wrong}
+    namespace: dict[str, Any] = {
+        "Counter": Counter,
+        "clock": perf_counter_ns,
+        "islice": islice,
+        "wrong": wrong,
+    }
     exec("def loop(m, keys, lock, n):\n" + indent(lines, "    "), namespace)
     loop: Loop = namespace["loop"]
     return loop

@@ -8,7 +8,7 @@ import platform
 import statistics
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,11 @@ class Row:
         return self.median / self.nanoseconds - 1
 
     @property
+    def lost(self) -> bool:
+        """Whether there is nothing to tell: a problem, or such noise that the loop alone took longer."""
+        return bool(self.problem) or min(self.samples) <= self.loop
+
+    @property
     def throughput(self) -> float:
         """Operations of all threads in a second."""
         return self.scene.threads * 1e9 / self.nanoseconds
@@ -62,12 +67,25 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Figure:
+    """One number about one rival that is not ns of an operation: `what` says which, and its unit."""
+
+    what: str
+    rival: str
+    n: int
+    threads: int = 1
+    value: float = 0.0
+    samples: list[float] = field(default_factory=list)
+    problem: str = ""
+
+
+@dataclass(frozen=True)
 class Result:
     """Everything that one command measured."""
 
     machine: dict[str, Any]
     rows: list[Row] = field(default_factory=list)
-    extra: dict[str, Any] = field(default_factory=dict)  # pauses, bytes, latencies, scaling
+    figures: list[Figure] = field(default_factory=list)
 
 
 def machine(packages: dict[str, str] | None = None) -> dict[str, Any]:
@@ -95,26 +113,25 @@ def save(result: Result, path: Path) -> None:
         "format": FORMAT,
         "machine": result.machine,
         "rows": [asdict(row) for row in result.rows],
-        "extra": result.extra,
+        "figures": [asdict(figure) for figure in result.figures],
     }
     path.write_text(to_json(data) + "\n", encoding="utf-8")
 
 
 def to_json(data: dict[str, Any]) -> str:
     """Write one row to a line, so that two results can be compared by eye."""
-    rows = ",\n  ".join(json.dumps(row) for row in data["rows"])
-    rest = {key: value for key, value in data.items() if key != "rows"}
-    return json.dumps(rest, indent=1)[:-2] + f',\n "rows": [\n  {rows}\n ]\n}}'
+    lists = [
+        f' "{name}": [\n  ' + ",\n  ".join(map(json.dumps, data.pop(name))) + "\n ]"
+        for name in ("rows", "figures")
+    ]
+    return json.dumps(data, indent=1)[:-2] + ",\n" + ",\n".join(lists) + "\n}"
 
 
 def load(path: Path) -> Result:
-    data = json.loads(path.read_text(encoding="utf-8"))
-    names = {each.name for each in fields(Row)}
-    rows = [
-        Row(**{key: value for key, value in row.items() if key in names} | {"scene": Scene(**row["scene"])})
-        for row in data["rows"]
-    ]
-    return Result(data["machine"], rows, data["extra"])
+    """Read what `save` has written."""
+    data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    rows = [Row(**row | {"scene": Scene(**row["scene"])}) for row in data["rows"]]
+    return Result(data["machine"], rows, [Figure(**figure) for figure in data["figures"]])
 
 
 def fewer_samples(rows: Iterable[Row], most: int = 8) -> list[Row]:

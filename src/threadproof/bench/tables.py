@@ -39,7 +39,7 @@ def grid(rows: Iterable[Row]) -> tuple[list[str], list[str], dict[tuple[str, str
 
 def ratio(row: Row | None, base: Row | None) -> float | None:
     """The throughput as a multiple of the base's."""
-    if row is None or base is None or row.problem or base.problem:
+    if row is None or base is None or row.lost or base.lost:
         return None
     return base.nanoseconds / row.nanoseconds
 
@@ -56,6 +56,8 @@ def scene_table(rows: Sequence[Row], base: str = BASE) -> str:
 def cell(row: Row | None, base: Row | None) -> str:
     if row is None or row.problem:
         return "WRONG" if row and row.problem.startswith("WRONG") else "-"
+    if row.lost:
+        return "?"
     times = ratio(row, base)
     noise = "~" if row.spread > NOISY else ""
     return f"{noise}{row.nanoseconds:.1f}" + (f" {times:.2f}x" if times else "")

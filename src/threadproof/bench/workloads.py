@@ -149,13 +149,16 @@ def cut(keys: list[Any], size: int) -> list[list[Any]]:
     return [keys[i : i + size] for i in range(0, len(keys), size)]
 
 
-def mixed(writes: float) -> Callable[[Hand, Draw], list[Any]]:
-    """Reads, then a write, and again, in random order: `writes` is their share of the operations."""
+def mixed(writes: float, written: str = "") -> Callable[[Hand, Draw], list[Any]]:
+    """Reads, then a write, and again, in random order: `writes` is their share of the operations.
+
+    The keys to write are drawn as those to read are, or as `written` says.
+    """
 
     def prepare(hand: Hand, draw: Draw) -> list[tuple[list[Any], Any]]:
         runs = run_lengths(hand, writes)
-        reads, written = hand.draw(draw, sum(runs)), hand.draw(draw, len(runs), salt=7)
-        return list(zip(in_runs(reads, runs), written, strict=True))
+        reads = in_runs(hand.draw(draw, sum(runs)), runs)
+        return list(zip(reads, hand.draw(DISTRIBUTIONS.get(written, draw), len(runs), salt=7), strict=True))
 
     return prepare
 

@@ -3,6 +3,9 @@
 A cell is `ns ratio`: ns of one operation in one thread, the loop taken off, and how many times as much as
 dict + Lock gets done in the same run; more is better. `~` marks a cell whose median was a quarter or more
 above its minimum. Every answer is checked; a wrong one voids the cell, and the exit code is 1.
+
+`threadproof bench targets` measures what HashMap is meant to reach, and says whether it does; if not, the
+exit code is 3.
 """
 
 from __future__ import annotations
@@ -15,18 +18,20 @@ from itertools import product
 from pathlib import Path
 
 import threadproof.maps
-from threadproof.bench import isolate, results, rivals, tables
+from threadproof.bench import isolate, results, rivals, tables, targets
 from threadproof.bench.keys import DISTRIBUTIONS, KINDS
 from threadproof.bench.rivals import Rival
 from threadproof.bench.stage import Effort
 from threadproof.bench.workloads import WORKLOADS, Scene, Workload
 from threadproof.cli import UsageError
 from threadproof.cli.progress import Progress
-from threadproof.maps import ConcurrentMap
+from threadproof.maps import ConcurrentMap, HashMap
 
-WRONG_ANSWER = 1
+WRONG_ANSWER, TARGET_MISSED = 1, 3
+TARGETS = "targets"
 QUICK = Effort(seconds=0.1, least=2, most=8)
 QUICK_OPERATIONS = 5_000
+TARGET_EFFORT = Effort(seconds=0.8, least=3, most=40)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,6 +72,8 @@ def numbers(text: str) -> list[int]:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.workloads == [TARGETS]:
+        return run_targets(args)
     chosen = choose_workloads(args.workloads)
     players, missing = choose_rivals(args.maps)
     for name in missing:
@@ -79,6 +86,28 @@ def run(args: argparse.Namespace) -> int:
     if args.pyperf:
         args.pyperf.write_text(results.pyperf(result), encoding="utf-8")
     return WRONG_ANSWER if any(row.problem.startswith("WRONG") for row in rows) else 0
+
+
+def run_targets(args: argparse.Namespace) -> int:
+    installed, missing = choose_rivals([])
+    cells: list[targets.Cell] = []
+    progress = Progress(sys.stderr)
+    measured = targets.measure(
+        rivals.of_contract("HashMap", HashMap),
+        targets.peers_of([rival for rival in installed if rival.package]),
+        QUICK if args.quick else TARGET_EFFORT,
+        args.quick,
+        progress.say,
+    )
+    try:
+        cells += measured
+    finally:
+        progress.clear()
+    print(targets.report(cells))
+    print("".join(f"\nnot installed, so not compared with: {name}" for name in missing))
+    if args.json:
+        args.json.write_text(targets.to_json(results.machine(versions(installed)), cells), encoding="utf-8")
+    return 0 if all(cell.met for cell in cells) else TARGET_MISSED
 
 
 # --- what to measure ---

@@ -31,6 +31,11 @@ class Progress:
         bar = "#" * (WIDTH * done // self.total)
         self.write(f"{self.step:<24} [{bar:<{WIDTH}}] {done:,} of {self.total:,} {self.unit}")
 
+    def say(self, step: str) -> None:
+        """Show the step alone, where nobody knows how far it is."""
+        if not self.silent:
+            self.write(step)
+
     def clear(self) -> None:
         """Take the bar away, so that the next line starts on a clean one."""
         if not self.silent:
