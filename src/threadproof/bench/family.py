@@ -31,7 +31,7 @@ TITLES = {
     "write new": "0/100, new keys",
 }
 OPERATIONS = 20_000  # of each thread in a sample: a map written in Python takes some 50 ms for them
-EFFORT = Effort(seconds=1.0, least=2, most=20)
+EFFORT = Effort(seconds=0.3, least=1, most=20)
 PAUSE_ROUNDS = 2
 
 
@@ -48,7 +48,9 @@ def measure(
     for n, threads in product(sizes, THREADS):
         show(f"{n:,} keys, {threads} thread{'s' * (threads > 1)}")
         scene = Scene(heap=True, n=n, operations=OPERATIONS, threads=threads)
-        rows += isolate.measure(isolate.Job(scene, [WORKLOADS[name] for name in NAMES], rivals, effort))
+        rows += isolate.measure(
+            isolate.Job(scene, [WORKLOADS[name] for name in NAMES], rivals, effort, False)
+        )
         figures += worst_pauses(rivals, n, threads, PAUSE_ROUNDS)
         figures += bytes_per_entry(rivals, n) if threads == 1 else []
     return Result(machine, rows, figures)

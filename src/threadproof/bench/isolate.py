@@ -27,6 +27,7 @@ class Job:
     workloads: Sequence[Workload]
     rivals: Sequence[Rival]
     effort: Effort
+    gains: bool = True  # whether to measure one of the threads alone, too
 
 
 def measure(job: Job) -> Iterator[Row]:
@@ -108,7 +109,9 @@ def start(target: Callable[..., None], *arguments: Any) -> tuple[Connection, Any
 
 def work(sender: Connection, job: Job, workloads: Sequence[Workload], bars: Bars) -> None:
     gc.disable()
-    stage = Stage(job.scene, job.rivals, lambda rival, workload: sender.send(("at", rival, workload)))
+    stage = Stage(
+        job.scene, job.rivals, lambda rival, workload: sender.send(("at", rival, workload)), job.gains
+    )
     for workload in workloads:
         barred = {rival: how for (rival, name), how in bars.items() if name == workload.name}
         sender.send(("rows", stage.measure(workload, job.effort, barred)))

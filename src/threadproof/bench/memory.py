@@ -22,7 +22,7 @@ STATM = Path("/proc/self/statm")
 
 
 def bytes_per_entry(rivals: Sequence[Rival], n: int, kind: str = "int") -> list[Figure]:
-    """The bytes per entry of each rival at n keys; nothing where the system does not tell a process's size."""
+    """The bytes per entry of each rival at n keys; nothing where the system does not tell how big it is."""
     return [one(rival, n, kind) for rival in rivals] if STATM.exists() else []
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import random
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
@@ -20,15 +21,15 @@ from threadproof.bench.results import Row
 from threadproof.bench.rivals import Rival
 from threadproof.bench.workloads import WINDOW, End, Hand, Scene, Start, Workload
 
-LOOKS = 2_000  # stored keys looked up after a run; all of them after the last
-LARGE = 100_000  # keys from which a dead map is collected at once
+LOOKS = 2_000  # stored keys looked up after a run
+LARGE = 100_000  # keys from which a dead map is collected at once, and not every key is looked at
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure a workload: rounds of all rivals until the seconds are over, within limits."""
+    """How long to measure a workload: rounds of all rivals until each has had its seconds, within limits."""
 
-    seconds: float = 2.0
+    seconds: float = 0.4  # of each rival, with all that a run takes
     least: int = 3
     most: int = 40
 
@@ -40,6 +41,9 @@ class Samples:
     times: dict[tuple[str, int], list[int]] = field(default_factory=dict)
     empty: dict[int, list[int]] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
+    spent: defaultdict[str, float] = field(
+        default_factory=lambda: defaultdict(float)
+    )  # seconds of each rival
 
     def loop(self, workload: Workload, size: int) -> int:
         return min(self.empty[size]) if workload.subtract else 0
@@ -48,10 +52,12 @@ class Samples:
 class Stage:
     """The keys of a scene, its threads, and the maps that runs share."""
 
-    def __init__(self, scene: Scene, rivals: Sequence[Rival], at: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, scene: Scene, rivals: Sequence[Rival], at: Callable[[str, str], None], gains: bool = True
+    ) -> None:
         self.scene, self.rivals, self.at = scene, rivals, at
         self.crew = Crew(scene.threads)
-        self.sizes = sorted({1, scene.threads})
+        self.sizes = sorted({1, scene.threads}) if gains else [scene.threads]
         self.stored: list[Any] = self.owned(make_keys, scene.kind, range(scene.n))
         if scene.threads > 1 and scene.identical and not scene.heap:
             immortalise(self.stored)
@@ -69,8 +75,9 @@ class Stage:
         for rival in self.rivals:
             obstacle = barred.get(rival.name) or rival.obstacle(workload.operations, self.scene.threads)
             samples.problems |= {rival.name: obstacle} if obstacle else {}
-        for rival in self.playing(samples):
-            self.attempt(workload, rival, samples, warm_up=True)
+        if workload.start is Start.KEPT or self.scene.n < LARGE:  # a large new map is its own warm-up
+            for rival in self.playing(samples):
+                self.attempt(workload, rival, samples, warm_up=True)
         self.rounds(workload, effort, samples)
         for rival in self.playing(samples):
             self.attempt(workload, rival, samples, verify=True)
@@ -82,14 +89,21 @@ class Stage:
         return [rival for rival in self.rivals if rival.name not in samples.problems]
 
     def rounds(self, workload: Workload, effort: Effort, samples: Samples) -> None:
-        end, done = monotonic() + effort.seconds, 0
-        while done < effort.most and (done < effort.least or monotonic() < end):
+        for done in range(effort.most):
+            left = [
+                rival
+                for rival in self.playing(samples)
+                if done < effort.least or samples.spent[rival.name] < effort.seconds
+            ]
+            if not left:
+                return
             for size in self.sizes:
                 nanoseconds = self.crew.time(empty_loop(workload), None, self.lists_for(workload, size))
                 samples.empty.setdefault(size, []).append(nanoseconds)
-            for rival in self.playing(samples)[:: 1 if done % 2 else -1]:
+            for rival in left[:: 1 if done % 2 else -1]:
+                begun = monotonic()
                 self.attempt(workload, rival, samples)
-            done += 1
+                samples.spent[rival.name] += monotonic() - begun
 
     def attempt(
         self, workload: Workload, rival: Rival, samples: Samples, warm_up: bool = False, verify: bool = False
@@ -185,7 +199,7 @@ class Stage:
             raise WrongAnswerError(f"{found!r} at {key!r}")
 
     def verify_kept(self, workload: Workload, rival: Rival) -> None:
-        """Look at every key of the map that all runs shared."""
+        """Look at every key of the map that all runs shared; of a large one, at many."""
         if workload.start is not Start.KEPT:
             return
         m = self.map_for(workload, rival)
@@ -196,14 +210,14 @@ class Stage:
                 raise WrongAnswerError(f"{counted:,} counted of {self.added[key]:,}")
             return
         check_length(m, self.scene.n)
-        for each in self.stored:
+        for each in self.stored[:: max(self.scene.n // LARGE, 1)]:
             self.look(m, each)
 
     def row(self, workload: Workload, rival: Rival, samples: Samples) -> Row:
         problem = samples.problems.get(rival.name, "")
         if problem:
             return Row(workload.name, rival.name, self.scene, problem=problem)
-        threads = self.scene.threads
+        threads, gains = self.scene.threads, len(self.sizes) > 1
         counts = {size: workload.count(self.scene, self.lists_for(workload, size)[0]) for size in self.sizes}
         return Row(
             workload.name,
@@ -212,9 +226,9 @@ class Stage:
             counts[threads],
             samples.times[rival.name, threads],
             samples.loop(workload, threads),
-            samples.times[rival.name, 1] if threads > 1 else [],
-            counts[1] if threads > 1 else 0,
-            samples.loop(workload, 1) if threads > 1 else 0,
+            samples.times[rival.name, 1] if gains else [],
+            counts[1] if gains else 0,
+            samples.loop(workload, 1) if gains else 0,
         )
 
 

@@ -215,7 +215,7 @@ def counting(hash_map: Rival, effort: Effort, quick: bool, show: Callable[[str],
 
 
 def memory(hash_map: Rival, quick: bool, show: Callable[[str], None]) -> Iterator[Cell]:
-    """Bytes of the table, as it says itself; both tables grow in steps, so over sizes within a factor of two."""
+    """Bytes of the tables, as they say; both grow in steps, so over sizes within a factor of two."""
     for n in (1_000, 10_000) if quick else (1_000, 10_000, 100_000, 1_000_000):
         show(f"bytes per entry, n={n:,}")
         ratios = [isolate.answer(table_ratio, hash_map, n * step // 8) for step in range(8, 16)]

@@ -29,9 +29,9 @@ from threadproof.maps import ConcurrentMap, HashMap
 
 WRONG_ANSWER, TARGET_MISSED = 1, 3
 TARGETS = "targets"
-QUICK = Effort(seconds=0.1, least=2, most=8)
+QUICK = Effort(seconds=0.05, least=2, most=8)
 QUICK_OPERATIONS = 5_000
-TARGET_EFFORT = Effort(seconds=0.8, least=3, most=40)
+TARGET_EFFORT = Effort(seconds=0.5, least=3, most=40)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
