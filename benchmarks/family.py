@@ -50,10 +50,8 @@ def measure(out: Path, trial: bool) -> None:
 
 
 def text(result: results.Result) -> str:
-    machine = result.machine
-    gil = "on" if machine["gil"] else "off"
-    where = f"{machine['python']}, GIL {gil}, {machine['cpus']} CPUs of {machine['processor']}"
-    return f"`python benchmarks/family.py` measured this on {where}.\n\n{family.markdown(result)}"
+    measured = f"`python benchmarks/family.py` measured this on {results.where(result.machine)}."
+    return f"{measured}\n\n{family.markdown(result)}"
 
 
 if __name__ == "__main__":

@@ -46,8 +46,8 @@ def measure(
     rows: list[Row] = []
     figures: list[Figure] = []
     for n, threads in product(sizes, THREADS):
-        show(f"{n:,} keys, {threads} thread{'s' * (threads > 1)}")
         scene = Scene(heap=True, n=n, operations=OPERATIONS, threads=threads)
+        show(f"{n:,} keys, {scene.crowd}")
         rows += isolate.measure(
             isolate.Job(scene, [WORKLOADS[name] for name in NAMES], rivals, effort, False)
         )
@@ -60,8 +60,7 @@ def markdown(result: Result) -> str:
     """The tables, one for each size and number of threads, and what did not take part."""
     parts = []
     for scene, rows in tables.by_scene(result.rows).items():
-        threads = f"{scene.threads} thread{'s' * (scene.threads > 1)}"
-        parts.append(f"**{scene.n:,} keys, {threads}**\n\n{table(rows, result.figures, scene)}")
+        parts.append(f"**{scene.n:,} keys, {scene.crowd}**\n\n{table(rows, result.figures, scene)}")
     parts += ["\n".join(f"- {line}" for line in tables.problems(result.rows))] * bool(
         tables.problems(result.rows)
     )

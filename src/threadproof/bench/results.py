@@ -101,6 +101,13 @@ def machine(packages: dict[str, str] | None = None) -> dict[str, Any]:
     }
 
 
+def where(machine: dict[str, Any]) -> str:
+    """Say it in words."""
+    packages = "".join(f", {name} {version}" for name, version in machine["packages"].items())
+    gil = "on" if machine["gil"] else "off"
+    return f"{machine['python']}, GIL {gil}, {machine['cpus']} CPUs of {machine['processor']}{packages}"
+
+
 def processor() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []

@@ -30,6 +30,7 @@ DICT_IDIOMS = {
     "write": WRITE,
     "delete": DELETE,
     "setdefault": "m.setdefault(k, VALUE)",
+    "fetch": "m.get(k) or m.setdefault(k, VALUE)",
     "add": "m[k] += 1",
     "iterate": "for _ in list(m): pass",
     "scan": "for _ in islice(m, 50): pass",
@@ -91,6 +92,7 @@ LOCKED_DICT = Rival(
     dict,
     guarded(DICT_IDIOMS)
     | {
+        "fetch": "with lock: m.setdefault(k, VALUE)",
         "iterate": "with lock: copy = list(m)\nfor _ in copy: pass",
         "scan": "with lock: copy = list(islice(m, 50))\nfor _ in copy: pass",
         "count_many": "counts = Counter(ks)\nwith lock: m.update(counts)",
@@ -149,6 +151,7 @@ SHARDED_DICT = Rival(
         "get": sharded("m.shards[i].get(k)"),
         "in": sharded("k in m.shards[i]"),
         "setdefault": sharded("m.shards[i].setdefault(k, VALUE)"),
+        "fetch": sharded("m.shards[i].setdefault(k, VALUE)"),
         "iterate": "for lock, shard in zip(m.locks, m.shards):\n"
         "    with lock: copy = list(shard)\n"
         "    for _ in copy: pass",
@@ -201,6 +204,7 @@ def cereggii() -> Rival:
             "check": CHECK,
             "write": WRITE,
             "delete": DELETE,
+            "fetch": "if m.get(k) is None: m[k] = VALUE",
             "add": "m[k].increment_and_get()",  # quicker than its reduce_sum for one key
             "iterate": "for _ in m.fast_iter(): pass",
             "scan": "for _ in islice(m.fast_iter(), 50): pass",
@@ -225,6 +229,7 @@ def ft_utils() -> Rival:
         "write",
         "delete",
         "setdefault",
+        "fetch",
         "scan",
         "get_many",
         "reserve",

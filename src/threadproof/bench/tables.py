@@ -93,12 +93,25 @@ def problems(rows: Iterable[Row]) -> list[str]:
     return [f"{rival}: {problem} ({', '.join(workloads)})" for (rival, problem), workloads in reasons.items()]
 
 
+def losses(rows: Sequence[Row], name: str) -> list[tuple[float, Row, Row]]:
+    """Where somebody is ahead of the rival of this name: ratio, its row, the best's row."""
+    found = []
+    for those in by_scene(rows).values():
+        workloads, rivals, cells = grid(those)
+        for workload in workloads:
+            others = [cells[workload, rival] for rival in rivals if rival != name]
+            best = min((row for row in others if not row.lost), key=lambda row: row.nanoseconds, default=None)
+            times = ratio(cells[workload, name], best)
+            if best is not None and times is not None and times < 1:
+                found.append((times, cells[workload, name], best))
+    return sorted(found, key=lambda loss: loss[0])
+
+
 def report(rows: Sequence[Row], base: str = BASE) -> str:
     """All rows: a table for each scene, the gains where threads share a map, and what went wrong."""
     parts = []
     for scene, those in by_scene(rows).items():
-        threads = f"{scene.threads} thread{'s' * (scene.threads > 1)}"
-        parts.append(f"### {threads}, {scene.label}\n\n{scene_table(those, base)}\n")
+        parts.append(f"### {scene.crowd}, {scene.label}\n\n{scene_table(those, base)}\n")
         parts.append(f"ns of the loops, taken off: {loops(those)}\n")
         if scene.threads > 1:
             parts.append(f"Throughput gained over one thread:\n\n{gains_table(those)}\n")

@@ -128,22 +128,30 @@ CLAIMS = (
 )
 
 
+Show = Callable[[str], None]
+
+
 def measure(
-    hash_map: Rival, peers: Sequence[Rival], effort: Effort, quick: bool, show: Callable[[str], None]
-) -> Iterator[Cell]:
-    """Yield the cells of all targets; with `quick`, those of small maps only."""
-    yield from claims(hash_map, effort, quick, show)
-    yield from bulk_builds(hash_map, effort, quick, show)
-    yield from counting(hash_map, effort, quick, show)
-    show(WORST_PAUSE)
-    size = PAUSE_SIZE // 50 if quick else PAUSE_SIZE
-    pause = worst_pause(hash_map, size, 1)
-    yield Cell("worst single insert while growing, ms", f"to {size:,}", 0.5, True, pause.value)
-    yield from memory(hash_map, quick, show)
-    yield from against_peers(hash_map, peers, effort, quick, show)
+    hash_map: Rival, others: Sequence[Rival], effort: Effort, quick: bool, show: Show
+) -> tuple[list[Cell], list[Row]]:
+    """Return the cells of all targets, and the rows of every workload with the others; quick: small maps."""
+    cells = [*claims(hash_map, effort, quick, show), *bulk_builds(hash_map, effort, quick, show)]
+    cells += counting(hash_map, effort, quick, show)
+    cells += [growing_pause(hash_map, PAUSE_SIZE // 50 if quick else PAUSE_SIZE, show)]
+    cells += memory(hash_map, quick, show)
+    rows = list(every_workload((hash_map, *others), effort, quick, show))
+    return [*cells, *against_peers(hash_map.name, rows)], rows
 
 
-def claims(hash_map: Rival, effort: Effort, quick: bool, show: Callable[[str], None]) -> Iterator[Cell]:
+def growing_pause(hash_map: Rival, n: int, show: Show) -> Cell:
+    show(f"{WORST_PAUSE}, growing to {n:,}")
+    pause = worst_pause(hash_map, n, 1)
+    if pause.problem:
+        raise RuntimeError(f"{hash_map.name}, growing to {n:,}: {pause.problem}")
+    return Cell("worst single insert while growing, ms", f"to {n:,}", 0.5, True, pause.value)
+
+
+def claims(hash_map: Rival, effort: Effort, quick: bool, show: Show) -> Iterator[Cell]:
     by_scene: dict[Scene, list[Claim]] = {}
     for claim in CLAIMS:
         for scene in claim.scenes():
@@ -177,7 +185,7 @@ def run(
     return {(row.workload, row.rival): row for row in rows}
 
 
-def bulk_builds(hash_map: Rival, effort: Effort, quick: bool, show: Callable[[str], None]) -> Iterator[Cell]:
+def bulk_builds(hash_map: Rival, effort: Effort, quick: bool, show: Show) -> Iterator[Cell]:
     """Whoever knows the size may choose: the better of two ways, each against dict's own."""
     for n, kind in product((SMALL,) if quick else (SMALL, LARGE), BOTH):
         scene = Scene(kind, True, False, n, shuffled=False)
@@ -190,7 +198,7 @@ def bulk_builds(hash_map: Rival, effort: Effort, quick: bool, show: Callable[[st
         yield Cell(BULK, short_label(scene), 1.0, True, min(ratios))
 
 
-def counting(hash_map: Rival, effort: Effort, quick: bool, show: Callable[[str], None]) -> Iterator[Cell]:
+def counting(hash_map: Rival, effort: Effort, quick: bool, show: Show) -> Iterator[Cell]:
     """Counter.update by one thread, against count_many by one and by two who share the map."""
     for n, kind, distribution in product((SMALL,) if quick else (SMALL, LARGE), BOTH, ("uniform", "zipfian")):
         scene = Scene(kind, n=n, operations=200_000)
@@ -204,9 +212,8 @@ def counting(hash_map: Rival, effort: Effort, quick: bool, show: Callable[[str],
             (5, alone[workload.name, hash_map.name]),
             (10, both[workload.name, hash_map.name]),
         ):
-            threads = row.scene.threads
             yield Cell(
-                f"{COUNTING}, {threads} thread{'s' * (threads > 1)}",
+                f"{COUNTING}, {row.scene.crowd}",
                 label,
                 limit,
                 False,
@@ -214,7 +221,7 @@ def counting(hash_map: Rival, effort: Effort, quick: bool, show: Callable[[str],
             )
 
 
-def memory(hash_map: Rival, quick: bool, show: Callable[[str], None]) -> Iterator[Cell]:
+def memory(hash_map: Rival, quick: bool, show: Show) -> Iterator[Cell]:
     """Bytes of the tables, as they say; both grow in steps, so over sizes within a factor of two."""
     for n in (1_000, 10_000) if quick else (1_000, 10_000, 100_000, 1_000_000):
         show(f"bytes per entry, n={n:,}")
@@ -233,19 +240,22 @@ def table_ratio(hash_map: Rival, n: int) -> float:
     return float(m.stats().bytes / d.__sizeof__())
 
 
-def against_peers(
-    hash_map: Rival, peers: Sequence[Rival], effort: Effort, quick: bool, show: Callable[[str], None]
-) -> Iterator[Cell]:
-    """Throughput as a multiple of the best peer's, in every workload."""
+def every_workload(rivals: Sequence[Rival], effort: Effort, quick: bool, show: Show) -> Iterator[Row]:
     for n, threads, kind in product((SMALL,) if quick else (SMALL, LARGE), (1, 2), BOTH):
         scene = Scene(kind, heap=True, n=n, operations=20_000, threads=threads)
-        show(f"against peers, {kind}, n={n:,}, {threads} threads")
-        rows = list(isolate.measure(isolate.Job(scene, list(WORKLOADS.values()), (hash_map, *peers), effort)))
-        workloads, _, cells = tables.grid(rows)
+        show(f"every workload, {scene.crowd}, {scene.label}")
+        yield from isolate.measure(isolate.Job(scene, list(WORKLOADS.values()), rivals, effort))
+
+
+def against_peers(name: str, rows: Sequence[Row]) -> Iterator[Cell]:
+    """Throughput as a multiple of the best peer's; a plain dict is no peer, for it promises less."""
+    for scene, those in tables.by_scene(rows).items():
+        workloads, rivals, cells = tables.grid(those)
+        peers = [rival for rival in rivals if rival not in (name, DICT.name)]
         for workload in workloads:
-            best = max((cells[workload, peer.name] for peer in peers), key=speed)
-            figure = speed(cells[workload, hash_map.name]) / max(speed(best), 1)
-            label = f"{workload}: {kind}, n={n:,}, {threads} thread{'s' * (threads > 1)}, {best.rival}"
+            best = max((cells[workload, peer] for peer in peers), key=speed)
+            label = f"{workload}: {scene.kind}, n={scene.n:,}, {scene.crowd}; {best.rival}"
+            figure = speed(cells[workload, name]) / max(speed(best), 1)
             yield Cell("ahead of every peer, ratio to the best", label, 1.0, False, figure)
 
 
@@ -253,11 +263,17 @@ def speed(row: Row) -> float:
     return 0.0 if row.lost else row.throughput
 
 
-def peers_of(installed: Sequence[Rival]) -> list[Rival]:
-    return [LOCKED_DICT, SHARDED_DICT, *installed]
+def others(installed: Sequence[Rival]) -> list[Rival]:
+    """Who is measured beside HashMap."""
+    return [DICT, LOCKED_DICT, SHARDED_DICT, *installed]
 
 
 # --- as text, and for programs ---
+
+
+def from_json(text: str) -> list[Cell]:
+    """Read what `to_json` has written."""
+    return [Cell(**{key: cell[key] for key in cell if key != "met"}) for cell in json.loads(text)["cells"]]
 
 
 def to_json(machine: dict[str, Any], cells: Sequence[Cell]) -> str:

@@ -55,6 +55,10 @@ class Scene:
     shuffled: bool = True  # whether whole maps are built and emptied in random order
 
     @property
+    def crowd(self) -> str:
+        return f"{self.threads} thread{'s' * (self.threads > 1)}"
+
+    @property
     def label(self) -> str:
         origin = "identical" if self.identical else "fresh"
         return f"{self.kind} keys, {origin}, {'heap' if self.heap else 'immortal'} values, n={self.n:,}"
@@ -70,9 +74,12 @@ class Hand:
     threads: int
 
     def draw(self, distribution: Draw, count: int, salt: int = 0) -> list[Any]:
-        """Draw stored keys, or equal ones just made."""
+        """Draw numbers, and give their keys."""
         seeded = random.Random(self.thread * 1_000 + salt + 1)
-        numbers = distribution(self.scene.n, count, self.thread, self.threads, seeded)
+        return self.keys(distribution(self.scene.n, count, self.thread, self.threads, seeded))
+
+    def keys(self, numbers: Sequence[int]) -> list[Any]:
+        """Give the stored keys of these numbers, or equal ones just made."""
         if self.scene.identical:
             return [self.stored[number] for number in numbers]
         return make_keys(self.scene.kind, numbers)

@@ -18,7 +18,7 @@ from itertools import product
 from pathlib import Path
 
 import threadproof.maps
-from threadproof.bench import isolate, results, rivals, tables, targets
+from threadproof.bench import isolate, latency, plot, results, rivals, scaling, tables, targets, traces
 from threadproof.bench.keys import DISTRIBUTIONS, KINDS
 from threadproof.bench.rivals import Rival
 from threadproof.bench.stage import Effort
@@ -46,8 +46,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--values", choices=("heap", "immortal"), default="heap", help="(default: heap)")
     parser.add_argument("--distribution", choices=DISTRIBUTIONS, default="uniform", help="(default: uniform)")
     parser.add_argument("--operations", type=number, metavar="N", help="of each thread in a sample")
+    parser.add_argument("--replay", type=Path, metavar="TRACE", help="replay the keys of this file instead")
+    parser.add_argument(
+        "--format", choices=traces.FORMATS, default="", help="of the trace (default: guessed)"
+    )
+    latency = "percentiles of single operations, closed and open loop, RATE due a second (default: %(const)s)"
+    parser.add_argument("--latency", type=number, nargs="?", const=100_000, metavar="RATE", help=latency)
     parser.add_argument("--quick", action="store_true", help="few rounds, and 1e3 keys: to see that it works")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write all samples to this file")
+    drawing = "draw the ratios: out.html needs nothing, out.png takes matplotlib"
+    parser.add_argument("--plot", type=Path, metavar="OUT", help=drawing)
     parser.add_argument(
         "--pyperf", type=Path, metavar="OUT", help="the same for pyperf, which compares files"
     )
@@ -74,40 +82,52 @@ def numbers(text: str) -> list[int]:
 def run(args: argparse.Namespace) -> int:
     if args.workloads == [TARGETS]:
         return run_targets(args)
-    chosen = choose_workloads(args.workloads)
     players, missing = choose_rivals(args.maps)
     for name in missing:
         print(f"not installed, left out: {name}", file=sys.stderr)
-    rows = measure(scenes(args), chosen, players, QUICK if args.quick else Effort())
-    result = results.Result(results.machine(versions(players)), rows)
-    print(tables.report(rows))
+    places, chosen = to_replay(args) if args.replay else (scenes(args), choose_workloads(args.workloads))
+    rows, figures = [], []
+    if args.latency:
+        figures = [figure for scene in places for figure in latency.latencies(players, scene, args.latency)]
+        print(latency.report(figures))
+    else:
+        rows = measure(places, chosen, players, QUICK if args.quick else Effort())
+        print(tables.report(rows))
+        print(scaling.report(rows, places))
+    result = results.Result(results.machine(versions(players)), rows, figures)
+    write_files(result, args)
+    return WRONG_ANSWER if any(row.problem.startswith("WRONG") for row in rows) else 0
+
+
+def write_files(result: results.Result, args: argparse.Namespace) -> None:
     if args.json:
         results.save(result, args.json)
     if args.pyperf:
         args.pyperf.write_text(results.pyperf(result), encoding="utf-8")
-    return WRONG_ANSWER if any(row.problem.startswith("WRONG") for row in rows) else 0
+    try:
+        if args.plot:
+            plot.write(result, args.plot)
+    except plot.MissingError as error:
+        raise UsageError(str(error)) from None
 
 
 def run_targets(args: argparse.Namespace) -> int:
-    installed, missing = choose_rivals([])
-    cells: list[targets.Cell] = []
+    players, missing = rivals.installed()
     progress = Progress(sys.stderr)
-    measured = targets.measure(
-        rivals.of_contract("HashMap", HashMap),
-        targets.peers_of([rival for rival in installed if rival.package]),
-        QUICK if args.quick else TARGET_EFFORT,
-        args.quick,
-        progress.say,
-    )
+    effort = QUICK if args.quick else TARGET_EFFORT
     try:
-        cells += measured
+        cells, _ = targets.measure(the_map(), targets.others(players), effort, args.quick, progress.say)
     finally:
         progress.clear()
     print(targets.report(cells))
     print("".join(f"\nnot installed, so not compared with: {name}" for name in missing))
     if args.json:
-        args.json.write_text(targets.to_json(results.machine(versions(installed)), cells), encoding="utf-8")
+        args.json.write_text(targets.to_json(results.machine(versions(players)), cells), encoding="utf-8")
     return 0 if all(cell.met for cell in cells) else TARGET_MISSED
+
+
+def the_map() -> Rival:
+    return rivals.of_contract("HashMap", HashMap)
 
 
 # --- what to measure ---
@@ -158,6 +178,18 @@ def scenes(args: argparse.Namespace) -> list[Scene]:
         Scene(kind, args.identical, args.values == "heap", n, operations, args.distribution, threads)
         for threads, kind, n in product(args.threads, args.keys, sizes)
     ]
+
+
+def to_replay(args: argparse.Namespace) -> tuple[list[Scene], list[Workload]]:
+    """The scenes and the one workload of a trace; its keys are the map's."""
+    try:
+        requests = traces.read_trace(args.replay, args.format, args.operations or sys.maxsize)
+    except (OSError, traces.TraceError) as error:
+        raise UsageError(str(error)) from None
+    n = max(requests) + 1
+    print(f"{args.replay.name}: {len(requests):,} requests for {n:,} keys\n")
+    args.size, args.values = [n], "heap"
+    return scenes(args), [traces.replay(args.replay, requests)]
 
 
 def versions(players: Iterable[Rival]) -> dict[str, str]:
