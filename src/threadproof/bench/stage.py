@@ -65,9 +65,9 @@ class Stage:
         self.added: dict[tuple[str, Any], int] = {}
         self.lists: dict[Any, list[Any]] = {}
 
-    def owned(self, make: Callable[..., Any], *arguments: Any) -> Any:
-        """Make what the one thread then owns; where there are more, none of them should."""
-        return self.crew.first(make, *arguments) if self.scene.threads == 1 else make(*arguments)
+    def owned(self, do: Callable[..., Any], *arguments: Any) -> Any:
+        """Do it in the one thread, which so shares nothing with this one; but not in one of several."""
+        return self.crew.first(do, *arguments) if self.scene.threads == 1 else do(*arguments)
 
     def measure(self, workload: Workload, effort: Effort, barred: dict[str, str]) -> list[Row]:
         """Run the workload with every rival that can take part; `barred` are those that may not, and why."""
@@ -79,7 +79,7 @@ class Stage:
             for rival in self.playing(samples):
                 self.attempt(workload, rival, samples, warm_up=True)
         self.rounds(workload, effort, samples)
-        for rival in self.playing(samples):
+        for rival in self.playing(samples) if workload.start is Start.KEPT else ():
             self.attempt(workload, rival, samples, verify=True)
         rows = [self.row(workload, rival, samples) for rival in self.rivals]
         self.lists.clear()
@@ -112,7 +112,7 @@ class Stage:
         self.at(rival.name, workload.name)
         try:
             if verify:
-                self.verify_kept(workload, rival)
+                self.owned(self.verify_kept, workload, rival, self.map_for(workload, rival))
                 return
             for size in self.sizes:
                 nanoseconds = self.run(workload, rival, size, warm_up)
@@ -129,12 +129,12 @@ class Stage:
         loop = (checking_loop if warm_up else rival_loop)(workload, rival, self.scene.heap)
         lists = self.lists_for(workload, size)
         m = self.map_for(workload, rival)
-        self.open_windows(workload, m, lists)
+        self.owned(self.open_windows, workload, m, lists)
         nanoseconds = self.crew.time(loop, m, lists, self.scene.n)
-        self.close_windows(workload, m, lists)
-        self.check(workload, rival, m, lists)
+        self.owned(self.close_windows, workload, m, lists)
+        self.owned(self.check, workload, rival, m, lists)
         del m
-        if workload.start is not Start.KEPT and self.scene.n >= LARGE:
+        if workload.start is not Start.KEPT and (self.scene.n >= LARGE or self.scene.threads > 1):
             gc.collect()  # maps that two threads have used wait for it
         return nanoseconds
 
@@ -198,11 +198,8 @@ class Stage:
         if found != wanted:
             raise WrongAnswerError(f"{found!r} at {key!r}")
 
-    def verify_kept(self, workload: Workload, rival: Rival) -> None:
+    def verify_kept(self, workload: Workload, rival: Rival, m: Any) -> None:
         """Look at every key of the map that all runs shared; of a large one, at many."""
-        if workload.start is not Start.KEPT:
-            return
-        m = self.map_for(workload, rival)
         if workload.end is End.COUNTS:
             key = (rival.name, rival.counter(workload.operations))
             counted = sum(int_of(m[each]) for each in self.stored)
