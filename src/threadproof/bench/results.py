@@ -151,7 +151,7 @@ def kept(samples: Sequence[int], most: int) -> list[int]:
     if len(samples) <= most:
         return list(samples)
     ordered, middle = sorted(samples), len(samples) // 2
-    half = most // 2 - 1
+    half = (most - 3) // 2
     return [ordered[0], *ordered[middle - half : middle + half + 1], ordered[-1]]
 
 
