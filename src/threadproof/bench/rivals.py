@@ -173,10 +173,10 @@ CONTRACT_IDIOMS = DICT_IDIOMS | {
 }
 
 
-def of_contract(name: str, make: Callable[[], Any]) -> Rival:
-    """Make a rival of a map that keeps threadproof's contract."""
-    reserve = {"reserve": "m.reserve(n)"} if hasattr(make, "reserve") else {}
-    return Rival(name, make, CONTRACT_IDIOMS | reserve)
+def of_contract(name: str, make: Callable[[], Any], scans: bool = True) -> Rival:
+    """Make a rival of a map that keeps the contract; `scans` if its iterators do not begin with a copy."""
+    idioms = dict(CONTRACT_IDIOMS) if scans else {k: v for k, v in CONTRACT_IDIOMS.items() if k != "scan"}
+    return Rival(name, make, idioms | ({"reserve": "m.reserve(n)"} if hasattr(make, "reserve") else {}))
 
 
 def of_mapping(name: str, make: Callable[[], Any]) -> Rival:
