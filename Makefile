@@ -19,7 +19,7 @@ test:  ## the tests; ARGS goes to pytest
 demo:  ## index the standard library with many threads; ARGS goes to `threadproof demo`
 	@venv=$$(tools/make-venv) && $$venv/bin/threadproof demo $(ARGS)
 
-bench:  ## measure everything, and write it into docs/benchmarks.md and docs/maps.md: a quarter of an hour
+bench:  ## measure everything, and write it into docs/benchmarks.md and docs/maps.md: half an hour
 	@venv=$$(tools/make-venv bench) && bin=$${venv#$$PWD/}/bin && set -x && \
 	$$bin/python benchmarks/page.py && \
 	$$bin/python benchmarks/family.py && \
