@@ -7,12 +7,11 @@ python benchmarks/family.py --try      small and short, into build/: to see that
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 from threadproof.bench import family, results
-from threadproof.bench.pages import write_between
+from threadproof.bench.pages import arguments, write_between
 from threadproof.bench.rivals import DICT, LOCKED_DICT
 from threadproof.bench.stage import Effort
 from threadproof.cli.bench import our_maps
@@ -24,12 +23,7 @@ TRIAL = ROOT / "build" / "family.json"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--render", action="store_true", help="measure nothing")
-    parser.add_argument("--try", action="store_true", dest="trial", help="measure hardly anything")
-    args = parser.parse_args()
+    args = arguments(__doc__)
     if not args.render:
         measure(TRIAL if args.trial else RESULT, args.trial)
     if args.trial:

@@ -3,9 +3,9 @@
     python benchmarks/instructions.py            print the table
     python benchmarks/instructions.py --write    put it into docs/benchmarks.md, too
 
-Two runs of a loop differ in how often they do the operation; the difference of their instruction counts, by the
-difference of the operations, is what one costs, the loop and the interpreter's part of it included. The loop with
-nothing in it is a row of its own.
+Two runs of a loop differ in how often they do the operation; the difference of their instruction counts, by
+the difference of the operations, is what one costs, the interpreter's part and the loop included. The loop
+with nothing in it is a row of its own.
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ def main() -> int:
 
 def table() -> str:
     columns = [(kind, origin) for kind in KINDS for origin in ("identical", "fresh")]
-    lines = [["instructions", *(f"{kind}, {origin}: {m}" for kind, origin in columns for m in ("dict", "HashMap"))]]
+    lines = [
+        ["instructions", *(f"{kind}, {origin}: {m}" for kind, origin in columns for m in ("dict", "HashMap"))]
+    ]
     for name, operation in OPERATIONS.items():
         lines.append([name])
         for kind, origin in columns:
@@ -95,7 +97,14 @@ def program(m: str, kind: str, origin: str, operation: str, times: int) -> str:
 def instructions(code: str) -> int:
     """Run it under callgrind and return how many instructions it took."""
     with tempfile.TemporaryDirectory() as folder:
-        command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/out", sys.executable, "-c", code]
+        command = [
+            "valgrind",
+            "--tool=callgrind",
+            f"--callgrind-out-file={folder}/out",
+            sys.executable,
+            "-c",
+            code,
+        ]
         environment = os.environ | {"PYTHONHASHSEED": "0"}
         try:
             done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)

@@ -7,12 +7,11 @@ python benchmarks/page.py --try      small and short, into build/: to see that i
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 from threadproof.bench import latency, memory, pauses, plot, results, rivals, scaling, tables, targets
-from threadproof.bench.pages import write_between
+from threadproof.bench.pages import arguments, write_between
 from threadproof.bench.results import Figure, Result
 from threadproof.bench.stage import Effort
 from threadproof.bench.workloads import Scene
@@ -27,12 +26,7 @@ NAME = "HashMap"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--render", action="store_true", help="measure nothing")
-    parser.add_argument("--try", action="store_true", dest="trial", help="measure hardly anything")
-    args = parser.parse_args()
+    args = arguments(__doc__)
     folder = TRIAL if args.trial else KEPT
     folder.mkdir(parents=True, exist_ok=True)
     if not args.render:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 
@@ -21,3 +22,13 @@ def replace_between(text: str, name: str, new: str) -> str:
 
 def write_between(page: Path, name: str, new: str) -> None:
     page.write_text(replace_between(page.read_text(encoding="utf-8"), name, new), encoding="utf-8")
+
+
+def arguments(description: str | None) -> argparse.Namespace:
+    """Read the arguments of a script that measures and then writes a page."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--render", action="store_true", help="measure nothing")
+    parser.add_argument("--try", action="store_true", dest="trial", help="measure hardly anything")
+    return parser.parse_args()

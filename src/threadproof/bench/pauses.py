@@ -31,22 +31,23 @@ if writes:
     for k in mine:
         k
         <write>
-        now = clock()
-        if now - last > worst[0]:
-            worst[0] = now - last
-        last = now
+        <note>
     done.append(True)
 while not done:
     for k in mine:
         k
         <get>
-        now = clock()
-        if now - last > worst[0]:
-            worst[0] = now - last
-        last = now
+        <note>
         if done:
             break
 """
+
+
+NOTE = """\
+now = clock()
+if now - last > worst[0]:
+    worst[0] = now - last
+last = now"""
 
 
 def worst_pauses(rivals: Sequence[Rival], n: int, threads: int, rounds: int = ROUNDS) -> list[Figure]:
@@ -66,7 +67,7 @@ def growing(rival: Rival, n: int, threads: int, rounds: int) -> list[float]:
     """Return the ms of each round's worst operation, by whichever thread."""
     crew = Crew(threads)
     keys = crew.first(make_keys, "int", range(n))
-    loop = compile_loop(BODY, stored(rival.idioms, heap=False))
+    loop = compile_loop(BODY, stored(rival.idioms, heap=False) | {"note": NOTE})
     return [one_round(crew, loop, rival, keys) for _ in range(rounds)]
 
 

@@ -221,24 +221,11 @@ def cereggii() -> Rival:
 
 def ft_utils() -> Rival:
     module = import_module("ft_utils.concurrency")
-    idioms = (
-        "read",
-        "get",
-        "in",
-        "check",
-        "write",
-        "delete",
-        "setdefault",
-        "fetch",
-        "scan",
-        "get_many",
-        "reserve",
-        "clear",
-    )
+    own = ("add", "iterate", "set_many", "count_many")
     return Rival(
         "ft_utils.ConcurrentDict",
         module.ConcurrentDict,
-        {name: DICT_IDIOMS[name] for name in idioms}
+        {name: idiom for name, idiom in DICT_IDIOMS.items() if name not in own}
         | {
             "add": "m[k].incr()",
             "iterate": "for _ in m.keys(): pass",
