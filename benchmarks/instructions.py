@@ -3,9 +3,8 @@
     python benchmarks/instructions.py            print the table
     python benchmarks/instructions.py --write    put it into docs/benchmarks.md, too
 
-Two runs of a loop differ in how often they do the operation; the difference of their instruction counts, by
-the difference of the operations, is what one costs, the interpreter's part and the loop included. The loop
-with nothing in it is a row of its own.
+A run that does an operation many times is compared with one that only prepares it. What the operation costs
+includes the interpreter's part, and the loop; the loop with nothing in it is a row of its own.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ from threadproof.bench.pages import write_between
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
-FEW, MANY = 20_000, 60_000  # operations of the two runs
+TIMES = 60  # loops over all keys: enough for the interpreter to have specialised its instructions
 N = 1_000
 
 PROGRAM = """
 import gc
-from threadproof.maps import {map}
+{load}
 gc.disable()
 stored = [{key} for i in range({n})]
 m = {map}()
@@ -46,15 +45,13 @@ def loop(m, keys):
 for _ in range({times}):
     loop(m, keys)
 """
-KINDS = {"int": "10**6 + i", "str": "f'key:{i}'"}
-OPERATIONS = {
-    "empty loop": "pass",
-    "m[k]": "m[k]",
-    "m.get(k)": "m.get(k)",
-    "k in m": "k in m",
-    "m[k] = None": "m[k] = None",
-    "m[k] = None; del m[k]": "m[k] = None; del m[k]",
+KINDS = {  # how a key is stored, and what is then used for it
+    "int, identical": ("10**6 + i", "stored[i]"),
+    "int, fresh": ("10**6 + i", "10**6 + i"),
+    "str, fresh": ("f'key:{i}'", "f'key:{i}'"),
 }
+OPERATIONS = ("pass", "m[k]", "k in m", "m[k] = None", "del m[k]; m[k] = None")
+NAMES = {"pass": "the loop alone"}
 
 
 def main() -> int:
@@ -71,27 +68,20 @@ def main() -> int:
 
 
 def table() -> str:
-    columns = [(kind, origin) for kind in KINDS for origin in ("identical", "fresh")]
-    lines = [
-        ["instructions", *(f"{kind}, {origin}: {m}" for kind, origin in columns for m in ("dict", "HashMap"))]
-    ]
-    for name, operation in OPERATIONS.items():
-        lines.append([name])
-        for kind, origin in columns:
-            lines[-1] += [f"{cost(m, kind, origin, operation):.0f}" for m in ("dict", "HashMap")]
+    """A column for each kind of key and each map, a row for each operation."""
+    columns = [(kind, m) for kind in KINDS for m in ("dict", "HashMap")]
+    before = {place: instructions(program(*place, "pass", 0)) for place in columns}
+    lines = [["instructions", *(f"{kind}: {m}" for kind, m in columns)]]
+    for operation in OPERATIONS:
+        spent = [instructions(program(*place, operation, TIMES)) - before[place] for place in columns]
+        lines.append([NAMES.get(operation, operation), *(f"{each / TIMES / N:.0f}" for each in spent)])
     return tables.columns(lines)
 
 
-def cost(m: str, kind: str, origin: str, operation: str) -> float:
-    """Return the instructions of one operation, with its share of the loop."""
-    few, many = (instructions(program(m, kind, origin, operation, count // N)) for count in (FEW, MANY))
-    return (many - few) / (MANY - FEW)
-
-
-def program(m: str, kind: str, origin: str, operation: str, times: int) -> str:
-    used = "stored[i]" if origin == "identical" else KINDS[kind]
-    text = PROGRAM.format(map=m, key=KINDS[kind], used=used, operation=operation, times=times, n=N)
-    return text.replace("from threadproof.maps import dict\n", "")
+def program(kind: str, m: str, operation: str, times: int) -> str:
+    made, used = KINDS[kind]
+    load = "" if m == "dict" else f"from threadproof.maps import {m}"
+    return PROGRAM.format(load=load, map=m, key=made, used=used, operation=operation, times=times, n=N)
 
 
 def instructions(code: str) -> int:

@@ -221,11 +221,10 @@ def cereggii() -> Rival:
 
 def ft_utils() -> Rival:
     module = import_module("ft_utils.concurrency")
-    own = ("add", "iterate", "set_many", "count_many")
     return Rival(
         "ft_utils.ConcurrentDict",
         module.ConcurrentDict,
-        {name: idiom for name, idiom in DICT_IDIOMS.items() if name not in own}
+        DICT_IDIOMS
         | {
             "add": "m[k].incr()",
             "iterate": "for _ in m.keys(): pass",
