@@ -49,6 +49,9 @@ class Samples:
         return min(self.empty[size]) if workload.subtract else 0
 
 
+Shared = tuple[str, Callable[[], Any] | None, str]  # what tells the maps of several runs apart
+
+
 class Stage:
     """The keys of a scene, its threads, and the maps that runs share."""
 
@@ -61,8 +64,8 @@ class Stage:
         self.stored: list[Any] = self.owned(make_keys, scene.kind, range(scene.n))
         if scene.threads > 1 and scene.identical and not scene.heap:
             immortalise(self.stored)
-        self.kept: dict[tuple[str, Any], Any] = {}
-        self.added: dict[tuple[str, Any], int] = {}
+        self.kept: dict[Shared, Any] = {}
+        self.added: dict[Shared, int] = {}
         self.lists: dict[Any, list[Any]] = {}
 
     def owned(self, do: Callable[..., Any], *arguments: Any) -> Any:
@@ -75,14 +78,15 @@ class Stage:
         for rival in self.rivals:
             obstacle = barred.get(rival.name) or rival.obstacle(workload.operations, self.scene.threads)
             samples.problems |= {rival.name: obstacle} if obstacle else {}
-        if workload.start is Start.KEPT or self.scene.n < LARGE:  # a large new map is its own warm-up
+        if workload.kept or self.scene.n < LARGE:  # a large new map is its own warm-up
             for rival in self.playing(samples):
                 self.attempt(workload, rival, samples, warm_up=True)
         self.rounds(workload, effort, samples)
-        for rival in self.playing(samples) if workload.start is Start.KEPT else ():
+        for rival in self.playing(samples) if workload.kept else ():
             self.attempt(workload, rival, samples, verify=True)
         rows = [self.row(workload, rival, samples) for rival in self.rivals]
         self.lists.clear()
+        self.kept = {key: m for key, m in self.kept.items() if not key[2]}
         return rows
 
     def playing(self, samples: Samples) -> list[Rival]:
@@ -134,7 +138,7 @@ class Stage:
         self.owned(self.close_windows, workload, m, lists)
         self.owned(self.check, workload, rival, m, lists)
         del m
-        if workload.start is not Start.KEPT and (self.scene.n >= LARGE or self.scene.threads > 1):
+        if not workload.kept and (self.scene.n >= LARGE or self.scene.threads > 1):
             gc.collect()  # maps that two threads have used wait for it
         return nanoseconds
 
@@ -150,11 +154,11 @@ class Stage:
     def map_for(self, workload: Workload, rival: Rival) -> Any:
         if workload.start is Start.EMPTY:
             return self.owned(rival.make)
-        counter = rival.counter(workload.operations) if workload.end is End.COUNTS else None
+        key = shared(workload, rival)
+        counter = key[1]
         make = rival.make_counts if counter and rival.make_counts else rival.make
         if workload.start is Start.FILLED:
             return self.owned(filled, make, self.stored, self.scene.heap, counter)
-        key = (rival.name, counter)
         if key not in self.kept:
             self.kept[key] = self.owned(filled, make, self.stored, self.scene.heap, counter)
             self.added[key] = 0
@@ -180,8 +184,7 @@ class Stage:
     def check(self, workload: Workload, rival: Rival, m: Any, lists: Sequence[Any]) -> None:
         """Compare what the map holds with what it must; of many keys, a random few."""
         if workload.end is End.COUNTS:
-            counted = (rival.name, rival.counter(workload.operations))
-            self.added[counted] += sum(workload.added(own) for own in lists)
+            self.added[shared(workload, rival)] += sum(workload.added(own) for own in lists)
             return
         if workload.end is not End.SOME:
             check_length(m, 0 if workload.end is End.NOTHING else self.scene.n)
@@ -201,7 +204,7 @@ class Stage:
     def verify_kept(self, workload: Workload, rival: Rival, m: Any) -> None:
         """Look at every key of the map that all runs shared; of a large one, at many."""
         if workload.end is End.COUNTS:
-            key = (rival.name, rival.counter(workload.operations))
+            key = shared(workload, rival)
             counted = sum(int_of(m[each]) for each in self.stored)
             if counted != self.added[key]:
                 raise WrongAnswerError(f"{counted:,} counted of {self.added[key]:,}")
@@ -227,6 +230,12 @@ class Stage:
             counts[1] if gains else 0,
             samples.loop(workload, 1) if gains else 0,
         )
+
+
+def shared(workload: Workload, rival: Rival) -> Shared:
+    """Tell which runs have one map: those of a rival, but for those that count, or want one of their own."""
+    counter = rival.counter(workload.operations) if workload.end is End.COUNTS else None
+    return rival.name, counter, workload.name if workload.start is Start.OWN else ""
 
 
 def filled(

@@ -26,6 +26,7 @@ class Start(Enum):
     """The map that a run finds."""
 
     KEPT = "the same for all runs, with n keys"
+    OWN = "the same for all runs of this workload, with n keys"
     EMPTY = "a new one, empty"
     FILLED = "a new one, with n keys"
 
@@ -109,6 +110,10 @@ class Workload:
     distribution: str = ""  # where it does not take the scene's
     subtract: bool = True  # take off what the loop costs with nothing in it
     windows: bool = False  # each thread leaves WINDOW keys of its own in a kept map
+
+    @property
+    def kept(self) -> bool:
+        return self.start in (Start.KEPT, Start.OWN)
 
     @property
     def operations(self) -> frozenset[str]:
@@ -313,6 +318,7 @@ WORKLOADS = {
             f"{LOOP}    <write>\n{LOOP}    <delete>",
             absent,
             twice,
+            Start.OWN,  # it grows to many times what the others hold, and not every map gives the room back
         ),
         shares("grow", "store every key into an empty map", "write", Start.EMPTY, End.STORED),
         shares("mass delete", "delete every key, one by one", "delete", Start.FILLED, End.NOTHING),
