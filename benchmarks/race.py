@@ -11,8 +11,8 @@ The programs are in benchmarks/race_programs; two of them take mistune and sqlgl
 and are left out where those are not. Each run is a process of its own, whose first repeat does not count.
 Rounds interleave the ways to run a program, and of each the least CPU time counts, for neighbours can only
 slow a run down. `watched` has a second thread alive, which waits: so every access is judged. `before` is
-watched, too, but starts no thread. `sampled` judges part of the accesses, so some repeats are fast and some are slow:
-there the mean of a process counts, of the best process.
+watched, too, but starts no thread. `sampled` judges part of the accesses, so some repeats are fast and some
+are slow: there the mean of a process counts, of the best process.
 """
 
 from __future__ import annotations
