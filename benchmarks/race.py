@@ -7,8 +7,9 @@
                                                  pyvft==0.2.0 and threadcheck==0.0.1.2, run beside us
     python benchmarks/race.py --json out.json    all samples, too
 
-The programs are in benchmarks/race_programs; two of them take mistune and sqlglot (dependency group `race-bench`),
-and are left out where those are not. Each run is a process of its own, whose first repeat does not count.
+The programs are in benchmarks/race_programs; two take mistune and sqlglot (dependency group
+`race-bench`), and are left out where those are not. Each run is a process of its own, whose first repeat does
+not count.
 Rounds interleave the ways to run a program, and of each the least CPU time counts, for neighbours can only
 slow a run down. `watched` has a second thread alive, which waits: so every access is judged. `before` is
 watched, too, but starts no thread. `sampled` judges part of the accesses, so some repeats are fast and some
