@@ -89,6 +89,8 @@ struct Cell {
 /// The cells of one object: a list while they are few, and a table besides when they are many.
 class Cells {
  public:
+    const std::vector<Cell>& all() const { return cells_; }
+
     Cell& at(Field field) {
         if (table_.empty()) {
             for (Cell& cell : cells_)
@@ -130,6 +132,23 @@ class Shadow {
         Shard& shard = shards_[hash % kShards];
         std::lock_guard hold(shard.mutex);
         visit(shard.objects[object].at(field));
+    }
+
+    /// Calls visit(cell) with each of the object's cells, under the lock of its shard.
+    template <class Visit>
+    void each_cell(Object object, Visit&& visit) {
+        Shard& shard = shards_[mixed(object) % kShards];
+        std::lock_guard hold(shard.mutex);
+        if (auto place = shard.objects.find(object); place != shard.objects.end())
+            for (const Cell& cell : place->second.all()) visit(cell);
+    }
+
+    /// For a fork: nobody is in the middle of a step from hold_still() to let_go().
+    void hold_still() {
+        for (Shard& shard : shards_) shard.mutex.lock();
+    }
+    void let_go() {
+        for (Shard& shard : shards_) shard.mutex.unlock();
     }
 
     /// The object is no more. Cheap for objects that no thread ever shared with us.

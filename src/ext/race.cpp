@@ -10,7 +10,10 @@ bool threadproof::ext::add_race(PyObject*) {
 
 #else
 
+#include <pthread.h>
+
 #include <map>
+#include <mutex>
 
 namespace threadproof::ext {
 
@@ -31,13 +34,16 @@ std::uint64_t spread(std::uint64_t value) {
     return value ^ value >> 29;
 }
 
-/// Equal keys have equal numbers. Keys whose equality is user code go by identity: that can miss a race, not invent one.
+}  // namespace
+
 std::uint64_t number_of_key(PyObject* key) {
     if (!plain_key(key)) return spread(reinterpret_cast<std::uintptr_t>(key));
     std::int64_t small;
     if (PyLong_CheckExact(key) && small_int(key, &small) && small == -1) return spread(~std::uint64_t{0});  // hash(-1) == hash(-2)
     return spread(static_cast<std::uint64_t>(PyObject_Hash(key)));
 }
+
+namespace {
 
 /// (owner, part, name) for people, made while the object is surely alive.
 struct Description {
@@ -88,13 +94,23 @@ void describe(const Variable& variable) {
     }
 }
 
+/// A fork finds no thread in the middle of a step: what it left behind would be locked for ever in the child.
+void follow_forks() {
+    static std::once_flag once;
+    auto hold = [] { race_state().detector.hold_still(), race_state().stacks.hold_still(), described_mutex.lock(); };
+    auto let_go = [] { described_mutex.unlock(), race_state().stacks.let_go(), race_state().detector.let_go(); };
+    auto child = [] {
+        described_mutex.unlock(), race_state().stacks.let_go(), race_state().detector.let_go();
+        if (this_thread) race_state().detector.survive_fork(*this_thread);
+    };
+    std::call_once(once, [&] { pthread_atfork(hold, let_go, child); });
+}
+
 std::uint32_t capture() {
     return race_state().stacks.number_of(race_stack(), [](const auto& frames) {
         for (const Frame& frame : frames) Py_INCREF(reinterpret_cast<PyObject*>(frame.code));  // for ever: a report names it
     });
 }
-
-race::Sync sync_of(PyObject* object) { return reinterpret_cast<race::Sync>(object); }
 
 }  // namespace
 
@@ -161,6 +177,7 @@ PyObject* race_arm(PyObject*, PyObject* arguments) {
     if (state.extra < 0) state.extra = PyUnstable_Eval_RequestCodeExtraIndex(nullptr);
     state.local_type = reinterpret_cast<PyTypeObject*>(Py_NewRef(local));
     race_thread();
+    follow_forks();
     state.armed.store(true, std::memory_order_relaxed);
     Py_RETURN_NONE;
 }
@@ -200,33 +217,6 @@ PyObject* race_join(PyObject*, PyObject* token) {
 PyObject* race_thread_id(PyObject*, PyObject*) {
     Thread* me = race_thread();
     return PyLong_FromUnsignedLong(me ? me->id : 0);
-}
-
-PyObject* race_acquire(PyObject*, PyObject* object) {
-    if (Thread* me = race_thread()) race_state().detector.acquire(*me, sync_of(object));
-    Py_RETURN_NONE;
-}
-
-PyObject* race_release(PyObject*, PyObject* object) {
-    if (Thread* me = race_thread()) race_state().detector.release(*me, sync_of(object));
-    Py_RETURN_NONE;
-}
-
-PyObject* race_take_permit(PyObject*, PyObject* arguments) {
-    PyObject* object;
-    Py_ssize_t initial;
-    if (!PyArg_ParseTuple(arguments, "On:race_take_permit", &object, &initial)) return nullptr;
-    if (Thread* me = race_thread()) race_state().detector.take_permit(*me, sync_of(object), static_cast<std::size_t>(initial));
-    Py_RETURN_NONE;
-}
-
-PyObject* race_give_permits(PyObject*, PyObject* arguments) {
-    PyObject* object;
-    Py_ssize_t initial, permits;
-    if (!PyArg_ParseTuple(arguments, "Onn:race_give_permits", &object, &initial, &permits)) return nullptr;
-    Thread* me = race_thread();
-    if (me) race_state().detector.give_permits(*me, sync_of(object), static_cast<std::size_t>(initial), static_cast<std::size_t>(permits));
-    Py_RETURN_NONE;
 }
 
 PyObject* race_quiet(PyObject*, PyObject* change) {
@@ -289,10 +279,6 @@ PyMethodDef race_functions[] = {
     {"race_finish", race_finish, METH_NOARGS, "race_finish($module, /)\n--\n\n"},
     {"race_join", race_join, METH_O, "race_join($module, token, /)\n--\n\n"},
     {"race_thread_id", race_thread_id, METH_NOARGS, "race_thread_id($module, /)\n--\n\n"},
-    {"race_acquire", race_acquire, METH_O, "race_acquire($module, sync, /)\n--\n\n"},
-    {"race_release", race_release, METH_O, "race_release($module, sync, /)\n--\n\n"},
-    {"race_take_permit", race_take_permit, METH_VARARGS, "race_take_permit($module, sync, initial, /)\n--\n\n"},
-    {"race_give_permits", race_give_permits, METH_VARARGS, "race_give_permits($module, sync, initial, permits, /)\n--\n\n"},
     {"race_quiet", race_quiet, METH_O, "race_quiet($module, change, /)\n--\n\n"},
     {"race_alone", race_alone, METH_NOARGS, "race_alone($module, /)\n--\n\n"},
     {"race_capture", race_capture, METH_NOARGS, "race_capture($module, /)\n--\n\n"},
@@ -305,7 +291,7 @@ PyMethodDef race_functions[] = {
 
 bool add_race(PyObject* module) {
     return PyModule_AddFunctions(module, race_functions) == 0 && PyModule_AddFunctions(module, race_frame_functions) == 0
-        && PyModule_AddFunctions(module, race_hook_functions) == 0;
+        && PyModule_AddFunctions(module, race_hook_functions) == 0 && PyModule_AddFunctions(module, race_order_functions) == 0;
 }
 
 }  // namespace threadproof::ext

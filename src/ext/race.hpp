@@ -1,6 +1,6 @@
 /// What the files of the race detector's front end share: the detector, the calling thread's part in it, and variables.
 ///
-/// race.cpp is what Python calls, race_frames.cpp reads the interpreter's frames, race_hooks.cpp goes between C methods
+/// race.cpp is what Python calls, race_order.cpp that part of it which says what comes before what, race_frames.cpp reads the interpreter's frames, race_hooks.cpp goes between C methods
 /// and their callers. Where the interpreter is not one whose frames we know, only add_race() is left, and adds nothing.
 #pragma once
 
@@ -59,6 +59,8 @@ inline RaceState& race_state() {
     return *the_race_state;
 }
 
+inline race::Sync sync_of(PyObject* object) { return reinterpret_cast<race::Sync>(object); }
+
 /// The calling thread; null after its end, while its last Python objects go.
 race::Thread* race_thread();
 
@@ -75,6 +77,9 @@ Variable index_of(PyObject* list, PyObject* index);
 Variable structure_of(PyObject* container);
 Variable cell_of(PyObject* cell, PyObject* name);
 
+/// Equal keys have equal numbers. Keys whose equality is user code go by identity: that can miss a race, not invent one.
+std::uint64_t number_of_key(PyObject* key);
+
 /// Whether hashing and comparing the key runs no code of the user's.
 bool plain_key(PyObject* key);
 
@@ -90,6 +95,7 @@ race::Depot<Frame>::Sequence race_stack();
 extern PyMethodDef race_frame_functions[];
 
 extern PyMethodDef race_hook_functions[];
+extern PyMethodDef race_order_functions[];
 bool counts_death(PyTypeObject* type);
 
 }  // namespace threadproof::ext

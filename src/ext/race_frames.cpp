@@ -29,6 +29,10 @@ extern "C" {
 namespace threadproof::ext {
 namespace {
 
+using race::Thread;
+
+constexpr race::Sync kModules = 1;  // what imports synchronise by: no object's address
+
 enum class Kind : std::uint8_t {
     kNone,
     kLoadAttribute,
@@ -47,10 +51,13 @@ enum class Kind : std::uint8_t {
     kCall,
     kLoadSlice,
     kStoreSlice,
+    kImported,
+    kFinalise,
 };
 constexpr const char* kKindNames[] = {"none",      "load_attribute", "load_method",  "store_attribute", "load_item",  "store_item",
                                       "delete_item", "contains",     "load_global",  "store_global",    "load_cell",  "store_cell",
-                                      "iterate",   "unpack",         "call",         "load_slice",      "store_slice"};
+                                      "iterate",   "unpack",         "call",         "load_slice",      "store_slice", "imported",
+                                      "finalise"};
 
 /// Where an attribute of a type's instances lives, as far as it can race.
 enum class Home : std::uint8_t { kNowhere, kSlot, kDict, kModule, kClass };
@@ -230,6 +237,22 @@ class Operands {
     _PyInterpreterFrame* frame_;
 };
 
+/// What the modules did at their tops comes before what their importers do; a module is known by its name here.
+void see_modules(PyObject* names) {
+    Thread* me = race_thread();
+    for (Py_ssize_t i = 0; me && i < PyTuple_GET_SIZE(names); ++i)
+        race_state().detector.acquire(*me, kModules, number_of_key(PyTuple_GET_ITEM(names, i)));
+}
+
+/// Whoever runs `__del__` has the object for itself.
+void begin_finaliser(PyObject* object) {
+    Thread* me = race_thread();
+    if (!me || !object) return;
+    if (PyCell_Check(object)) object = PyCell_GET(object);
+    race_state().detector.last_use(*me, reinterpret_cast<race::Object>(object));
+    if (PyObject* dict = attribute_dict(object)) race_state().detector.last_use(*me, reinterpret_cast<race::Object>(dict));
+}
+
 void judge(Site& site, const Operands& operands) {
     unsigned traits = site.traits;
     switch (site.kind) {
@@ -260,6 +283,8 @@ void judge(Site& site, const Operands& operands) {
         case Kind::kStoreSlice:
             if (PyList_CheckExact(operands[3])) touch(structure_of(operands[3]), true, race::kStructure | race::kAtomic);
             return;
+        case Kind::kImported: return see_modules(site.name);
+        case Kind::kFinalise: return begin_finaliser(operands.local(0));
         case Kind::kNone: return;
     }
 }
@@ -315,10 +340,9 @@ void fill(CodeSites* code, PyObject* description) {
     site.kind = kind_named(kind);
     site.traits = traits;
     site.argument = argument;
-    if (name != Py_None) {
-        site.name = Py_NewRef(name);
-        PyUnicode_InternInPlace(&site.name);
-    }
+    if (name == Py_None) return;
+    site.name = Py_NewRef(name);
+    if (PyUnicode_CheckExact(name)) PyUnicode_InternInPlace(&site.name);
 }
 
 /// race_register(code, sites, muted): sites is [(offset, kind, traits, argument, name), ...].
@@ -351,6 +375,17 @@ PyObject* race_configure(PyObject*, PyObject* arguments) {
     hasattr_function = checked(PyObject_GetAttrString(module.get(), "hasattr"));
     setattr_function = checked(PyObject_GetAttrString(module.get(), "setattr"));
     delattr_function = checked(PyObject_GetAttrString(module.get(), "delattr"));
+    Py_RETURN_NONE;
+}
+
+/// race_ran_module(name): what it did at its top is done.
+PyObject* race_ran_module(PyObject*, PyObject* name) {
+    if (Thread* me = race_thread()) race_state().detector.release(*me, kModules, number_of_key(name));
+    Py_RETURN_NONE;
+}
+
+PyObject* race_see_modules(PyObject*, PyObject* names) {
+    if (PyTuple_Check(names)) see_modules(names);
     Py_RETURN_NONE;
 }
 
@@ -389,6 +424,8 @@ PyMethodDef race_frame_functions[] = {
     {"race_instruction", method<race_instruction>(), METH_FASTCALL, "race_instruction(code, offset, /)\n--\n\n"},
     {"race_register", method<race_register>(), METH_VARARGS, "race_register($module, code, sites, muted, /)\n--\n\n"},
     {"race_configure", method<race_configure>(), METH_VARARGS, "race_configure($module, disable, instance, deque, builtins, /)\n--\n\n"},
+    {"race_ran_module", race_ran_module, METH_O, "race_ran_module($module, name, /)\n--\n\n"},
+    {"race_see_modules", race_see_modules, METH_O, "race_see_modules($module, names, /)\n--\n\n"},
     {"race_watch", race_watch, METH_O, "race_watch($module, into, /)\n--\n\n"},
     {"race_forget_list_append", race_forget_list_append, METH_NOARGS, "race_forget_list_append($module, /)\n--\n\n"},
     {nullptr, nullptr, 0, nullptr},

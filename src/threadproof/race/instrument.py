@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import opcode
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from types import CodeType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from threadproof.race.traits import Trait
 
-Site = tuple[
-    int, str, int, int, str | None
-]  # offset, kind, traits, argument, name: what _core.race_register takes
+# Offset, kind, traits, argument, name, or names of modules: what _core.race_register takes.
+Site = tuple[int, str, int, int, str | tuple[str, ...] | None]
 
 OPTIMIZED = 0x1  # of co_flags: a function's body; a module's or a class's has none of it
 FIRST_INPLACE = 13  # BINARY_OP's argument from += on
@@ -96,16 +95,52 @@ def variable_name(code: CodeType, index: int) -> str:
     return (local + code.co_freevars)[index]
 
 
-def sites_of(code: CodeType, stored: Stored, main: bool = False) -> list[Site]:
+def sites_of(code: CodeType, stored: Stored, main: bool = False, package: str = "") -> list[Site]:
     """Every instruction of the code (not of what is nested in it) that may touch something shared.
 
     `main` says that this is the top of the program itself. What another module does at its top it does while
-    it is imported, and that comes before all that its importers do.
+    it is imported, and that comes before all that its importers do. `package` is what `from . import x` means.
     """
     listing = list(instructions(code))
     reader = Reader(code, stored, listing, main)
-    found = (reader.site(place) for place in range(len(listing)))
-    return [site for site in found if site is not None]
+    found = {site[0]: site for site in map(reader.site, range(len(listing))) if site is not None}
+    if code.co_name == "__del__" and code.co_argcount:  # all other uses of the object are over
+        resume = next(each.offset for each in listing if each.name == "RESUME")
+        free = free_after(resume, listing, found)
+        found[free] = (free, "finalise", 0, 0, None)
+    for offset, names in imports(code, listing, package):
+        free = free_after(offset, listing, found)
+        found[free] = (free, "imported", 0, 0, names)
+    return list(found.values())
+
+
+def free_after(offset: int, listing: Sequence[Instruction], taken: Container[int]) -> int:
+    """The next instruction at which nothing is to be done yet."""
+    return next(each.offset for each in listing if each.offset > offset and each.offset not in taken)
+
+
+def imports(
+    code: CodeType, listing: Sequence[Instruction], package: str
+) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """After each import: where, and the modules that it may have waited for."""
+    for place, (offset, name, argument) in enumerate(listing):
+        if name == "IMPORT_NAME":
+            level, wanted = (constant_at(code, listing[place - back]) for back in (2, 1))
+            yield offset, modules_named(code.co_names[argument], level or 0, wanted or (), package)
+
+
+def constant_at(code: CodeType, instruction: Instruction) -> Any:
+    return code.co_consts[instruction.argument] if instruction.name == "LOAD_CONST" else instruction.argument
+
+
+def modules_named(name: str, level: int, wanted: Sequence[str], package: str) -> tuple[str, ...]:
+    """`import a.b` may run a and a.b; `from a import b` may run a.b, if that is a module."""
+    if level:
+        above = package.rsplit(".", level - 1)[0]
+        name = f"{above}.{name}" if name else above
+    parts = name.split(".")
+    packages = (".".join(parts[: i + 1]) for i in range(len(parts)))
+    return tuple(map(sys.intern, (*packages, *(f"{name}.{each}" for each in wanted))))
 
 
 class Reader:

@@ -22,6 +22,7 @@ from typing import Any
 from threadproof import _core
 from threadproof.findings import Finding
 from threadproof.race import patch
+from threadproof.race.edges import patch_early, patch_late
 from threadproof.race.explain import Started, explain
 from threadproof.race.instrument import READERS, Stored, sites_of, stored_names
 from threadproof.race.selftest import self_test
@@ -95,6 +96,7 @@ class Session:
         Session.running = self
         self.races_before = len(_core.race_races())
         self.patch_threads()
+        patch_early(self.patches)
         if threading.active_count() > 1:
             self.arm()
             _core.race_fork()  # for the threads that are there: from now on this one is not alone
@@ -176,7 +178,7 @@ class Session:
             )
         monitoring.use_tool_id(TOOL, "threadproof race")
         self.prepare()
-        patch.patch_library(self.patches)
+        patch_late(self.patches)
         self.started.setdefault(_core.race_thread_id(), Started(threading.current_thread().name, 0, 0))
         events = monitoring.events
         for event in (
@@ -184,6 +186,7 @@ class Session:
             events.PY_RESUME,
         ):  # a coroutine may have been started before, and wait
             monitoring.register_callback(TOOL, event, self.on_start)
+        monitoring.register_callback(TOOL, events.PY_RETURN, self.on_return)
         monitoring.set_events(TOOL, events.PY_START | events.PY_RESUME)
         for frame in sys._current_frames().values():
             self.watch_callers(frame)
@@ -203,22 +206,30 @@ class Session:
     def watch_callers(self, frame: FrameType | None) -> None:
         """The functions that are running were entered before we could see it."""
         while frame is not None:
-            self.see(frame.f_code, frame.f_globals.get("__name__") == "__main__")
+            self.see(frame.f_code, frame.f_globals)
             frame = frame.f_back
 
     def on_start(self, code: CodeType, offset: int) -> object:
         """Called once for each code object, before it first runs or goes on."""
-        main = code.co_name == "<module>" and sys._getframe(1).f_globals.get("__name__") == "__main__"
         with patch.quiet():
-            self.see(code, main)
+            self.see(code, sys._getframe(1).f_globals)
         return monitoring.DISABLE
 
-    def see(self, code: CodeType, main: bool = False) -> None:
+    def see(self, code: CodeType, module: dict[str, Any]) -> None:
         if code.co_filename in self.scope:
-            _core.race_register(code, sites_of(code, self.stored_in(code), main), False)
+            main, package = module.get("__name__") == "__main__", module.get("__package__") or ""
+            _core.race_register(code, sites_of(code, self.stored_in(code), main, package), False)
             watch_instructions(code)
+            if code.co_name == "<module>":
+                events = monitoring.events
+                monitoring.set_local_events(TOOL, code, events.INSTRUCTION | events.PY_RETURN)
         elif code.co_filename.startswith(patch.MUTED):
             _core.race_register(code, [], True)
+
+    def on_return(self, code: CodeType, offset: int, value: object) -> object:
+        """Called when a module has run to its end."""
+        _core.race_ran_module(sys._getframe(1).f_globals.get("__name__"))
+        return monitoring.DISABLE
 
     def stored_in(self, code: CodeType) -> Stored:
         """What the whole source file stores again; where it cannot be read, what this code does."""
