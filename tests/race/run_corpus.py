@@ -1,4 +1,4 @@
-"""Runs programs whose races are known under the detector, each under several schedules, and counts its mistakes.
+"""Runs programs whose races are known, each under several schedules, and counts the detector's mistakes.
 
     build/venv-3.14t/bin/python -m tests.race.run_corpus FOLDER... --schedules 10
 
@@ -113,7 +113,7 @@ def install(program: Program) -> Path:
     """The folder with the package the program uses, and what that needs."""
     folder = BUILD / f"{sys.version_info[0]}.{sys.version_info[1]}" / program.path.stem
     if not folder.exists():
-        command = [sys.executable, "-m", "pip", "install", "-qq", "--target", folder, program.package]
+        command = [sys.executable, "-m", "pip", "install", "-qq", "--target", str(folder), program.package]
         subprocess.run(command, check=True)
     return folder
 
@@ -160,7 +160,9 @@ def main() -> int:
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--schedules", type=int, default=10, help="runs of each program (%(default)s)")
     parser.add_argument("--only", default="", help="programs with this in their name")
-    parser.add_argument("--scale", default="0.02", help="CORPUS_SCALE for programs that heed it (%(default)s)")
+    parser.add_argument(
+        "--scale", default="0.02", help="CORPUS_SCALE for programs that heed it (%(default)s)"
+    )
     args = parser.parse_args()
     chosen = [p for folder in args.folders for p in programs(folder) if args.only in p.path.name]
     wrong: dict[bool, int] = {True: 0, False: 0}

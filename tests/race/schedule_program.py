@@ -2,8 +2,8 @@
 
     python -m tests.race.schedule_program 3 --severity note program.py arguments...
 
-The number chooses the schedule, and what follows is for `threadproof race`. The program itself is unchanged: a
-thread it starts is held back for a while, or its starter is, by a pipe that the detector does not see.
+The number chooses the schedule, and what follows is for `threadproof race`. The program itself is unchanged:
+a thread it starts is held back for a while, or its starter is, by a pipe that the detector does not see.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from typing import Any
 from tests.race.schedule import PATIENCE, Gate
 from threadproof.cli import main
 
-Delays = tuple[float, float]  # in units of PATIENCE: of the new thread, and of its starter, who waits for its end
+Delays = tuple[
+    float, float
+]  # in units of PATIENCE: of the new thread, and of its starter, who waits for its end
 AT_ONCE, IN_TURN = 0, 1
 CHOICES = (0.0, 0.0, 0.25, 0.5, 1.0)
 

@@ -73,7 +73,7 @@ def release(sync: object) -> None:
 
 @contextmanager
 def happens_before(sync: object) -> Iterator[None]:
-    """`with happens_before(lock):` says that blocks with the same object run one after the other.
+    """Say that the `with` blocks of one object run one after the other.
 
     For a lock of another library, or of C code: take it first, then enter the block. It is acquire() at its
     begin and release() at its end, and excludes nobody by itself.

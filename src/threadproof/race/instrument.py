@@ -99,7 +99,7 @@ def sites_of(code: CodeType, stored: Stored, main: bool = False, package: str = 
     """Every instruction of the code (not of what is nested in it) that may touch something shared.
 
     `main` says that this is the top of the program itself. What another module does at its top it does while
-    it is imported, and that comes before all that its importers do. `package` is what `from . import x` means.
+    it is imported, and that comes before all that its importers do. `package` is the one around it.
     """
     listing = list(instructions(code))
     reader = Reader(code, stored, listing, main)

@@ -73,7 +73,12 @@ STEPS = (
 METHODS += [
     (owner, f"{action}{suffix}", names)
     for owner, suffix in (*((owner, "") for owner in (*NUMBERS, _core.AtomicReference)), (ARRAY, "_at"))
-    for action, names in (("load", ("load",)), ("store", ("store",)), ("exchange", STEPS), ("update", ("update",)))
+    for action, names in (
+        ("load", ("load",)),
+        ("store", ("store",)),
+        ("exchange", STEPS),
+        ("update", ("update",)),
+    )
 ]
 METHODS += [(_core.RWLockHold, "enter", ("__enter__",)), (_core.RWLockHold, "leave", ("__exit__",))]
 
@@ -130,7 +135,7 @@ class Patches:
         setattr(owner, name, ours)
 
     def wrap(self, owner: Any, before: Tell | None, names: str, after: Tell | None) -> None:
-        """Have before(self) called before each of the named methods, and after(self) after it, if it succeeds."""
+        """Have before(self) called before the named methods, and after(self) after them if they succeed."""
         for name in names.split():
             self.replace(owner, name, lambda original: told(before, original, after))
 
@@ -158,5 +163,3 @@ def told(before: Tell | None, original: Any, after: Tell | None) -> Any:
 def called_by_library() -> bool:
     """Whether whoever called the method of ours that asks does so for ends of its own."""
     return sys._getframe(2).f_code.co_filename.startswith(MUTED)
-
-

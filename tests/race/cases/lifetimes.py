@@ -22,7 +22,7 @@ def forget_settings() -> None:
     vars(sys.modules["tests.race.cases.imported"]).pop("settings", None)
 
 
-import tests.race.cases.imported  # noqa: E402
+import tests.race.cases.imported  # noqa: E402, F401
 
 
 def no_race_what_a_module_does_at_its_top() -> None:
@@ -75,7 +75,7 @@ def race_module_that_is_not_imported_by_its_user() -> None:
     imported, shared = Gate(), Box()
 
     def load() -> None:
-        import tests.race.cases.imported.settings
+        import tests.race.cases.imported.settings  # noqa: F401
 
         shared.v = 1
         imported.open()
@@ -94,7 +94,7 @@ def race_after_an_import() -> None:
     box = Box(n=0)
 
     def use() -> None:
-        import tests.race.cases.imported.settings
+        import tests.race.cases.imported.settings  # noqa: F401
 
         box.n += 1
 

@@ -110,7 +110,8 @@ def no_race_compute_if_absent() -> None:
     shared: HashMap[str, Box] = HashMap()
 
     def use() -> None:
-        assert shared.compute_if_absent("k", lambda key: boxed([1])).v == [1]
+        box: Any = shared.compute_if_absent("k", lambda key: boxed([1]))
+        assert box.v == [1]
 
     run(use, use)
 
@@ -178,8 +179,8 @@ def no_race_whole_of_a_map() -> None:
         def use() -> None:
             stored.wait()  # noqa: B023
             assert sum(box.v for box in shared.values()) == 3  # noqa: B023
-            for _, box in shared.items():  # noqa: B023
-                box.v += 1
+            for key, box in shared.items():  # noqa: B023
+                box.v += key
 
         run(store, use)
         stored.close()

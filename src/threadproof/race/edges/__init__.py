@@ -9,7 +9,6 @@ from __future__ import annotations
 from threadproof.race.edges import futures, lifetimes, loops, ours, queues, signals
 from threadproof.race.patch import Patches
 
-
 # From the start: a program may bind a method, as Timer(1, event.set) does, before its first thread starts.
 EARLY = (signals, queues, futures, lifetimes)
 # From the first thread on, for until then they would only cost.

@@ -1,4 +1,4 @@
-"""Futures: their end comes before whoever has seen it. Work reaches an executor's threads by a SimpleQueue."""
+"""Futures: their end comes before whoever has seen it. Work reaches an executor by a SimpleQueue."""
 
 from __future__ import annotations
 

@@ -34,6 +34,7 @@ def patch(patches: Patches) -> None:
 
 
 def subclasses(cls: type) -> Iterator[type]:
+    each: type
     for each in cls.__subclasses__():
         yield each
         yield from subclasses(each)
@@ -116,7 +117,7 @@ def runner(original: Any) -> Any:
             _core.race_release(self)
             return made
 
-        result = original(self, told if callable(fn) else fn, timeout)
+        result = original(self, told, timeout)
         _core.race_acquire(self)
         return result
 

@@ -18,7 +18,7 @@ def patch(patches: Patches) -> None:
 
 
 def patch_events(patches: Patches) -> None:
-    """set() -> the end of wait(), is_set() that is true; not by the lock inside, which clear() takes as well."""
+    """set() -> the end of wait(), is_set() that is true; not by the lock inside, which all take."""
 
     def setter(original: Any) -> Any:
         def set_event(self: threading.Event) -> None:
