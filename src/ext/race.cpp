@@ -60,6 +60,7 @@ const char* name_of_part(Part part) {
         case Part::kGlobal: return "global";
         case Part::kIndex: return "index";
         case Part::kStructure: return "structure";
+        case Part::kIterator: return "iterator";
         default: return "cell";
     }
 }
@@ -140,11 +141,16 @@ Variable global_of(PyObject* globals, PyObject* name) {
 Variable index_of(PyObject* list, PyObject* index) {
     std::int64_t place;
     if (!PyLong_CheckExact(index) || !small_int(index, &place)) return structure_of(list);
-    if (place < 0) place += PyList_GET_SIZE(list);
+    Py_ssize_t size = Py_SIZE(list);  // of a deque and an array, too
+    if (place < 0) place += size;
+    if (place < 0 || place >= size) return structure_of(list);  // an IndexError is about to come
     return {list, field_of(Part::kIndex, static_cast<std::uint64_t>(place)), Part::kIndex, index};
 }
 Variable structure_of(PyObject* container) {
     return {container, field_of(Part::kStructure, 0), Part::kStructure, nullptr};
+}
+Variable iterator_of(PyObject* iterator) {
+    return {iterator, field_of(Part::kIterator, 0), Part::kIterator, nullptr};
 }
 Variable cell_of(PyObject* cell, PyObject* name) {
     return {cell, field_of(Part::kCell, 0), Part::kCell, name};
@@ -157,13 +163,22 @@ void touch(const Variable& variable, bool write, unsigned traits) {
     if (race_state().detector.access(*me, object, variable.field, write, static_cast<std::uint16_t>(traits), capture)) describe(variable);
 }
 
+/// A key of an object's `__dict__` is that attribute of the object.
+Variable key_of(PyObject* dict, PyObject* key) {
+    PyObject* owner = PyUnicode_CheckExact(key) ? owner_of_dict(dict, dict) : dict;
+    if (owner == dict) return item_of(dict, key);
+    PyObject* name = Py_NewRef(key);
+    PyUnicode_InternInPlace(&name);  // kept, as interned names mostly are: variables are told apart by it
+    return attribute_of(owner, name);
+}
+
 void touch_store(PyObject* dict, PyObject* key, unsigned traits) {
     if (plain_key(key)) {
         int there = PyDict_Contains(dict, key);
         if (there < 0) PyErr_Clear();
         if (there == 0) touch(structure_of(dict), true, race::kStructure | race::kAtomic);
     }
-    touch(item_of(dict, key), true, traits);
+    touch(key_of(dict, key), true, traits);
 }
 
 namespace {

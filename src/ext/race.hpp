@@ -32,7 +32,7 @@ struct Frame {
 };
 
 /// What of an object a variable is. A global is an item of its module's dict that has a name.
-enum class Part : std::uint64_t { kAttribute = 1, kItem, kGlobal, kIndex, kStructure, kCell };
+enum class Part : std::uint64_t { kAttribute = 1, kItem, kGlobal, kIndex, kStructure, kCell, kIterator };
 
 /// `name` is what a report calls it: an attribute's name, a key, or null. Borrowed.
 struct Variable {
@@ -48,7 +48,9 @@ struct RaceState {
     std::atomic<bool> armed{false};  // relaxed: hooks that stay in place look at it, and being late is harmless
     Py_ssize_t extra = -1;           // where a code object keeps its CodeSites
     PyTypeObject* local_type = nullptr;  // threading.local
-    PyTypeObject* deque_type = nullptr;
+    std::vector<PyTypeObject*> indexed;    // what has items by position, besides list
+    std::vector<PyTypeObject*> iterators;
+    destructor subtype_dealloc = nullptr;  // of every class written in Python
 };
 
 /// Made when first asked for, under the import lock or by the thread that arms the detector, and never destroyed: objects
@@ -72,10 +74,12 @@ inline bool watching() {
 
 Variable attribute_of(PyObject* object, PyObject* name);
 Variable item_of(PyObject* container, PyObject* key);
+Variable key_of(PyObject* dict, PyObject* key);
 Variable global_of(PyObject* globals, PyObject* name);
 Variable index_of(PyObject* list, PyObject* index);
 Variable structure_of(PyObject* container);
 Variable cell_of(PyObject* cell, PyObject* name);
+Variable iterator_of(PyObject* iterator);
 
 /// Equal keys have equal numbers. Keys whose equality is user code go by identity: that can miss a race, not invent one.
 std::uint64_t number_of_key(PyObject* key);
@@ -87,6 +91,37 @@ void touch(const Variable& variable, bool write, unsigned traits);
 
 /// d[k] = v, also where it is a method that does it: a new key changes the structure, too.
 void touch_store(PyObject* dict, PyObject* key, unsigned traits);
+
+// ---- race_objects.cpp
+
+/// The dict that holds the object's attributes, if it has been asked for.
+PyObject* attribute_dict(PyObject* object);
+
+/// The object whose attributes the dict holds, or the dict itself where it is several objects'; `otherwise` if not known.
+PyObject* owner_of_dict(PyObject* dict, PyObject* otherwise);
+
+/// The program is about to ask for the object's `__dict__`, or to give it one.
+void note_own_dict(PyObject* object);
+void note_dict(PyObject* object, PyObject* dict, bool given);
+void forget_dicts(PyObject* object);
+
+/// Whether the object itself has the attribute, which its class has too; no code of the user's runs.
+bool has_own_attribute(PyObject* object, PyObject* name);
+
+/// The class, of the type and its bases, whose attribute it is.
+PyObject* class_that_has(PyTypeObject* type, PyObject* name);
+
+/// Whether such an access to a container runs the code of the built-in type, and not of a subclass that replaces it.
+enum class Access { kLoad, kStore, kContains, kLength, kIterate };
+bool runs_own_code(PyObject* container, Access access);
+
+/// An iterator, of those that are not safe to share, that somebody besides this thread's frame may have.
+bool is_shared_iterator(PyObject* object);
+
+/// Takes what an access reads of the containers among the operands; false if there is none, and will hardly ever be.
+void touch_whole(PyObject* object, unsigned traits);
+
+// ---- race_frames.cpp
 
 /// The caller of the C function that is running: in race_frames.cpp.
 enum class Caller { kProgram, kLibrary, kMuted };

@@ -25,6 +25,8 @@ extern "C" {
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <mutex>
+#include <shared_mutex>
 
 namespace threadproof::ext {
 namespace {
@@ -53,14 +55,21 @@ enum class Kind : std::uint8_t {
     kStoreSlice,
     kImported,
     kFinalise,
+    kLoadDict,
+    kStoreDict,
+    kLoadOnce,
+    kCombine,
+    kTruth,
+    kSpread,
 };
 constexpr const char* kKindNames[] = {"none",      "load_attribute", "load_method",  "store_attribute", "load_item",  "store_item",
                                       "delete_item", "contains",     "load_global",  "store_global",    "load_cell",  "store_cell",
                                       "iterate",   "unpack",         "call",         "load_slice",      "store_slice", "imported",
-                                      "finalise"};
+                                      "finalise",  "load_dict",      "store_dict",   "load_once",       "combine",    "truth",
+                                      "spread"};
 
 /// Where an attribute of a type's instances lives, as far as it can race.
-enum class Home : std::uint8_t { kNowhere, kSlot, kDict, kModule, kClass };
+enum class Home : std::uint8_t { kNowhere, kSlot, kDict, kModule, kClass, kDefault };
 
 /// One instruction. `seen` is the type version last met here and its Home, in one word so that threads cannot tear it.
 struct Site {
@@ -87,8 +96,9 @@ struct Reader {
     unsigned traits;
 };
 std::vector<Reader>& readers = *new std::vector<Reader>;
-PyObject *getattr_function, *hasattr_function, *setattr_function, *delattr_function;
-destructor subtype_dealloc;
+PyObject *getattr_function, *hasattr_function, *setattr_function, *delattr_function, *vars_function;
+PyObject* restart_events;  // sys.monitoring.restart_events
+constexpr unsigned kNamed = 1 << 15;  // of a call: with arguments by name
 
 CodeSites* sites_of(PyObject* code) {
     void* extra = nullptr;
@@ -110,11 +120,26 @@ _PyInterpreterFrame* python_frame(_PyInterpreterFrame* frame) {
 
 _PyInterpreterFrame* current_frame() { return python_frame(PyThreadState_Get()->current_frame); }
 
+/// What is on the value stack, counted from its top: 1 is the top.
+class Operands {
+ public:
+    explicit Operands(_PyInterpreterFrame* frame) : frame_(frame) {}
+    PyObject* operator[](std::uint32_t place) const {
+        _PyStackRef operand = frame_->stackpointer[-static_cast<std::ptrdiff_t>(place)];
+        return PyStackRef_IsNull(operand) ? nullptr : PyStackRef_AsPyObjectBorrow(operand);
+    }
+    PyObject* local(std::uint32_t index) const { return PyStackRef_AsPyObjectBorrow(frame_->localsplus[index]); }
+    PyObject* globals() const { return frame_->f_globals; }
+
+ private:
+    _PyInterpreterFrame* frame_;
+};
+
 // ------------------------------------------------------------------------------------------------ attributes
 
 /// Only objects whose death we hear of are watched: an address used again must not look like the old object.
 bool death_is_known(PyTypeObject* type) {
-    while (type && type->tp_dealloc == subtype_dealloc) type = type->tp_base;
+    while (type && type->tp_dealloc == race_state().subtype_dealloc) type = type->tp_base;
     return type && counts_death(type);
 }
 
@@ -132,7 +157,8 @@ Home home_of(PyTypeObject* type, PyObject* name, bool store) {
     if (!found) return type->tp_flags & Py_TPFLAGS_HEAPTYPE || type->tp_dictoffset ? Home::kDict : Home::kNowhere;
     if (Py_IS_TYPE(found, &PyMemberDescr_Type)) return Home::kSlot;
     if (Py_TYPE(found)->tp_descr_set) return Home::kNowhere;  // a property: its own code is watched
-    return !store && Py_TYPE(found)->tp_descr_get ? Home::kNowhere : Home::kDict;
+    if (store) return Home::kDict;
+    return Py_TYPE(found)->tp_descr_get ? Home::kNowhere : Home::kDefault;
 }
 
 Home home_at(Site& site, PyTypeObject* type, bool store) {
@@ -144,49 +170,82 @@ Home home_at(Site& site, PyTypeObject* type, bool store) {
     return home;
 }
 
-/// The dict that holds the object's attributes, if it has been asked for; until then nobody can touch them through it.
-PyObject* attribute_dict(PyObject* object) {
-    if (!(Py_TYPE(object)->tp_flags & Py_TPFLAGS_MANAGED_DICT)) return nullptr;
-    auto* managed = reinterpret_cast<PyDictObject**>(reinterpret_cast<char*>(object) + MANAGED_DICT_OFFSET);
-    return reinterpret_cast<PyObject*>(__atomic_load_n(managed, __ATOMIC_ACQUIRE));  // acquire: as _PyObject_GetManagedDict
+/// An attribute in an object's own dict: one variable by either name, o.x and o.__dict__["x"].
+void touch_own(PyObject* object, PyObject* name, bool write, unsigned traits) {
+    PyObject* dict = attribute_dict(object);
+    PyObject* owner = owner_of_dict(dict, nullptr);
+    if (!owner) return touch(attribute_of(object, name), write, traits);
+    if (write && !has_own_attribute(object, name)) touch(structure_of(dict), true, race::kStructure | race::kAtomic);
+    touch(owner == dict ? item_of(dict, name) : attribute_of(owner, name), write, traits);
+}
+
+void touch_class(PyTypeObject* type, PyObject* name, bool write, unsigned traits) {
+    PyObject* owner = write ? reinterpret_cast<PyObject*>(type) : class_that_has(type, name);
+    touch(attribute_of(owner, name), write, traits);
+}
+
+/// Names of globals that somebody stored as attributes of their module: their readers must be watched.
+std::vector<PyObject*>& stored_from_outside = *new std::vector<PyObject*>;
+std::shared_mutex stored_mutex;
+
+bool is_stored_from_outside(PyObject* name) {
+    std::shared_lock hold(stored_mutex);
+    return std::find(stored_from_outside.begin(), stored_from_outside.end(), name) != stored_from_outside.end();
+}
+
+/// Reads of a global that its own file stores but once are watched from its second store on.
+void note_stored_from_outside(PyObject* name) {
+    if (is_stored_from_outside(name)) return;
+    {
+        std::unique_lock hold(stored_mutex);
+        stored_from_outside.push_back(Py_NewRef(name));
+    }
+    Ref result = Ref::steal(PyObject_CallNoArgs(restart_events));
+    if (!result) PyErr_Clear();
+}
+
+void touch_module(PyObject* module, PyObject* name, bool write, unsigned traits) {
+    if (write) note_stored_from_outside(name);
+    touch(global_of(PyModule_GetDict(module), name), write, traits);
 }
 
 void touch_attribute(PyObject* object, PyObject* name, Home home, bool write, unsigned traits, bool method) {
-    if (home == Home::kNowhere || (home == Home::kClass && method && !write)) return;
-    if (home == Home::kModule) return touch(global_of(PyModule_GetDict(object), name), write, traits);
-    Variable variable = attribute_of(object, name);
-    if (home == Home::kDict)
-        if (PyObject* dict = attribute_dict(object)) {  // one variable by either name: o.x and o.__dict__["x"]
-            Variable item = item_of(dict, name);
-            return touch({dict, item.field, Part::kItem, name}, write, traits);
-        }
-    touch(variable, write, traits);
+    switch (home) {
+        case Home::kNowhere: return;
+        case Home::kModule: return touch_module(object, name, write, traits);
+        case Home::kSlot: return touch(attribute_of(object, name), write, traits);
+        case Home::kDict: return touch_own(object, name, write, traits);
+        case Home::kClass: return method && !write ? void() : touch_class(reinterpret_cast<PyTypeObject*>(object), name, write, traits);
+        case Home::kDefault:  // the class's, for instances that have none of their own
+            return has_own_attribute(object, name) ? touch_own(object, name, write, traits) : touch_class(Py_TYPE(object), name, write, traits);
+    }
 }
 
 // ------------------------------------------------------------------------------------------------ containers
 
 bool keyed(PyObject* container) { return PyDict_Check(container) || PyAnySet_Check(container); }
-bool container(PyObject* object) { return PyList_Check(object) || keyed(object) || Py_TYPE(object) == race_state().deque_type; }
+/// What has items by position: a list, a deque, a bytearray, an array.
+bool indexed(PyObject* container) {
+    if (PyList_Check(container)) return true;
+    const auto& others = race_state().indexed;
+    return std::any_of(others.begin(), others.end(), [&](PyTypeObject* type) { return PyObject_TypeCheck(container, type); });
+}
+
+bool container(PyObject* object) { return keyed(object) || indexed(object); }
 
 void touch_item(PyObject* object, PyObject* key, bool write, unsigned traits) {
-    if (PyList_CheckExact(object)) {
-        if (PySlice_Check(key)) return touch(structure_of(object), write, race::kAtomic | (write ? race::kStructure : race::kIterate));
-        touch(index_of(object, key), write, traits);
-    } else if (PyDict_Check(object)) {
-        write ? touch_store(object, key, traits) : touch(item_of(object, key), false, traits);
-    }
+    if (is_value(Py_TYPE(object)) && !PyList_CheckExact(object) && !PyDict_CheckExact(object)) return;
+    if (!runs_own_code(object, write ? Access::kStore : Access::kLoad)) return;
+    if (PyDict_Check(object)) return write ? touch_store(object, key, traits) : touch(key_of(object, key), false, traits);
+    if (!indexed(object)) return;
+    if (PySlice_Check(key)) return touch(structure_of(object), write, race::kAtomic | (write ? race::kStructure : race::kIterate));
+    touch(index_of(object, key), write, traits);
 }
 
 void touch_deletion(PyObject* object, PyObject* key) {
-    if (PyList_CheckExact(object)) touch(structure_of(object), true, race::kStructure | race::kAtomic);
-    if (!PyDict_Check(object)) return;
-    touch(item_of(object, key), true, race::kStructure);
+    if (!container(object) || !runs_own_code(object, Access::kStore)) return;
+    if (PyDict_Check(object)) touch(key_of(object, key), true, race::kStructure);
     touch(structure_of(object), true, race::kStructure | race::kAtomic);
-}
-
-void touch_membership(PyObject* object, PyObject* key) {
-    if (keyed(object)) touch(item_of(object, key), false, race::kCheck);
-    else if (PyList_CheckExact(object)) touch(structure_of(object), false, race::kIterate);
 }
 
 /// What dict.keys(), values() and items() return; CPython declares it in no header.
@@ -201,16 +260,47 @@ PyObject* behind_view(PyObject* object) {
     return view ? reinterpret_cast<DictView*>(object)->dict : object;
 }
 
+void touch_membership(PyObject* object, PyObject* key) {
+    bool values = PyDictValues_Check(object);
+    object = behind_view(object);
+    if (!container(object) || !runs_own_code(object, Access::kContains)) return;
+    if (PyDict_Check(object) && !values) touch(key_of(object, key), false, race::kCheck);
+    else if (PyAnySet_Check(object)) touch(item_of(object, key), false, race::kCheck);
+    else touch(structure_of(object), false, race::kIterate);
+}
+
+/// `l += x` and `s |= x` change the left one; every other operation, and all of the right one, is read.
+void touch_combined(PyObject* left, PyObject* right, bool inplace) {
+    touch_whole(right, race::kIterate | race::kAtomic);
+    if (!inplace) touch_whole(left, race::kIterate | race::kAtomic);
+    else if (container(left) && !PyFrozenSet_Check(left)) touch(structure_of(left), true, race::kStructure | race::kAtomic);
+}
+
+}  // namespace
+
 void touch_whole(PyObject* object, unsigned traits) {
     if (!object) return;
     object = behind_view(object);
-    if (container(object)) touch(structure_of(object), false, traits);
+    if (container(object)) {
+        Access access = traits & race::kIterate ? Access::kIterate : Access::kLength;
+        if (runs_own_code(object, access)) touch(structure_of(object), false, traits);
+    } else if (is_shared_iterator(object)) {
+        touch(iterator_of(object), true, race::kUpdate);
+    }
 }
 
-/// A builtin called with `count` arguments, of which `arguments` is the first.
-void touch_call(PyObject* function, PyObject* first, PyObject* second, std::uint32_t count) {
+namespace {
+
+/// A builtin called with `count` arguments, the last of which is `above` the top of the stack.
+void touch_call(const Operands& operands, std::uint32_t count, std::uint32_t above) {
+    PyObject* function = operands[above + count + 2];
     for (const Reader& reader : readers)
-        if (reader.function == function) return touch_whole(first, reader.traits);
+        if (reader.function == function) {
+            for (std::uint32_t i = 1; i <= count; ++i) touch_whole(operands[above + i], reader.traits);
+            return;
+        }
+    PyObject *first = operands[above + count], *second = count > 1 ? operands[above + count - 1] : nullptr;
+    if (function == vars_function) return note_own_dict(first);
     if (count < 2 || !PyUnicode_CheckExact(second)) return;
     bool write = function == setattr_function || function == delattr_function;
     if (!write && function != getattr_function && function != hasattr_function) return;
@@ -221,21 +311,6 @@ void touch_call(PyObject* function, PyObject* first, PyObject* second, std::uint
 }
 
 // ------------------------------------------------------------------------------------------------ instructions
-
-/// What is on the value stack, counted from its top: 1 is the top.
-class Operands {
- public:
-    explicit Operands(_PyInterpreterFrame* frame) : frame_(frame) {}
-    PyObject* operator[](std::uint32_t place) const {
-        _PyStackRef operand = frame_->stackpointer[-static_cast<std::ptrdiff_t>(place)];
-        return PyStackRef_IsNull(operand) ? nullptr : PyStackRef_AsPyObjectBorrow(operand);
-    }
-    PyObject* local(std::uint32_t index) const { return PyStackRef_AsPyObjectBorrow(frame_->localsplus[index]); }
-    PyObject* globals() const { return frame_->f_globals; }
-
- private:
-    _PyInterpreterFrame* frame_;
-};
 
 /// What the modules did at their tops comes before what their importers do; a module is known by its name here.
 void see_modules(PyObject* names) {
@@ -275,17 +350,30 @@ void judge(Site& site, const Operands& operands) {
         case Kind::kStoreCell: return touch(cell_of(operands.local(site.argument), site.name), true, traits);
         case Kind::kIterate: return touch_whole(operands[1], race::kIterate);
         case Kind::kUnpack: return touch_whole(operands[1], race::kIterate | race::kAtomic);
-        case Kind::kCall: {
-            std::uint32_t count = site.argument;
-            return touch_call(operands[count + 2], operands[count], count > 1 ? operands[count - 1] : nullptr, count);
-        }
+        case Kind::kCall: return touch_call(operands, site.argument, traits & kNamed ? 1 : 0);  // the names lie on top
+        case Kind::kLoadDict: return note_own_dict(operands[1]);
+        case Kind::kStoreDict: return note_dict(operands[1], operands[2], true);
+        case Kind::kLoadOnce: return touch(global_of(operands.globals(), site.name), false, traits);
+        case Kind::kCombine: return touch_combined(operands[2], operands[1], site.argument != 0);
+        case Kind::kTruth: return touch_whole(operands[1], race::kCheck);
+        case Kind::kSpread: return touch_whole(operands[2], race::kIterate | race::kAtomic), touch_whole(operands[1], race::kIterate | race::kAtomic);
         case Kind::kLoadSlice: return touch_whole(operands[3], race::kIterate | race::kAtomic);
         case Kind::kStoreSlice:
-            if (PyList_CheckExact(operands[3])) touch(structure_of(operands[3]), true, race::kStructure | race::kAtomic);
+            if (indexed(operands[3]) && runs_own_code(operands[3], Access::kStore)) touch(structure_of(operands[3]), true, race::kStructure | race::kAtomic);
             return;
         case Kind::kImported: return see_modules(site.name);
         case Kind::kFinalise: return begin_finaliser(operands.local(0));
         case Kind::kNone: return;
+    }
+}
+
+/// Sites that are kept only if they have to do with a container the first time, or with a global that is stored again.
+bool is_worth_watching(const Site& site, const Operands& operands) {
+    switch (site.kind) {
+        case Kind::kCombine: return container(operands[2]) || container(operands[1]);
+        case Kind::kTruth: return container(operands[1]);
+        case Kind::kLoadOnce: return is_stored_from_outside(site.name);
+        default: return true;
     }
 }
 
@@ -297,11 +385,18 @@ void write_down(const Site& site, const Operands& operands) {
         case Kind::kStoreItem:
         case Kind::kDeleteItem: first = operands[2], second = operands[1]; break;
         case Kind::kContains: first = operands[1], second = operands[2]; break;
+        case Kind::kLoadOnce:
         case Kind::kLoadGlobal:
         case Kind::kStoreGlobal: first = operands.globals(); break;
         case Kind::kLoadCell:
         case Kind::kStoreCell: first = operands.local(site.argument); break;
-        case Kind::kCall: first = operands[site.argument + 2], second = operands[site.argument]; break;
+        case Kind::kCombine: first = operands[2], second = operands[1]; break;
+        case Kind::kCall: {
+            std::uint32_t above = site.traits & kNamed ? 1 : 0;
+            first = operands[above + site.argument + 2], second = operands[above + site.argument];
+            break;
+        }
+        case Kind::kSpread: first = operands[2]; break;
         case Kind::kLoadSlice:
         case Kind::kStoreSlice: first = operands[3]; break;
         default: first = operands[1];
@@ -315,9 +410,12 @@ PyObject* race_instruction(PyObject*, PyObject* const* arguments, Py_ssize_t) {
     CodeSites* code = sites_of(arguments[0]);
     Py_ssize_t offset = PyLong_AsSsize_t(arguments[1]) / static_cast<Py_ssize_t>(sizeof(_Py_CODEUNIT));
     if (!code || offset >= code->count || code->sites[offset].kind == Kind::kNone) return Py_NewRef(disable);
-    if (watched) write_down(code->sites[offset], Operands(PyThreadState_Get()->current_frame));
-    else if (watching()) judge(code->sites[offset], Operands(PyThreadState_Get()->current_frame));
-    Py_RETURN_NONE;
+    Site& site = code->sites[offset];
+    Operands operands(PyThreadState_Get()->current_frame);
+    if (watched) write_down(site, operands);
+    else if (watching()) judge(site, operands);
+    else Py_RETURN_NONE;
+    return Py_NewRef(is_worth_watching(site, operands) ? Py_None : disable);
 }
 
 // ------------------------------------------------------------------------------------------------ for Python
@@ -359,14 +457,21 @@ PyObject* race_register(PyObject*, PyObject* arguments) {
     Py_RETURN_NONE;
 }
 
-/// race_configure(DISABLE, instance of a plain class, deque, {builtin: traits}).
+void take_types(PyObject* tuple, std::vector<PyTypeObject*>& into) {
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tuple); ++i) into.push_back(reinterpret_cast<PyTypeObject*>(Py_NewRef(PyTuple_GET_ITEM(tuple, i))));
+}
+
+/// race_configure(DISABLE, restart_events, instance of a plain class, types with items by position, iterators, {builtin: traits}).
 PyObject* race_configure(PyObject*, PyObject* arguments) {
-    PyObject *sentinel, *instance, *deque, *builtins;
-    if (!PyArg_ParseTuple(arguments, "OOO!O!:race_configure", &sentinel, &instance, &PyType_Type, &deque, &PyDict_Type, &builtins))
+    PyObject *sentinel, *restart, *instance, *indexed, *iterators, *builtins;
+    if (!PyArg_ParseTuple(arguments, "OOOO!O!O!:race_configure", &sentinel, &restart, &instance, &PyTuple_Type, &indexed, &PyTuple_Type,
+                          &iterators, &PyDict_Type, &builtins))
         return nullptr;
     disable = Py_NewRef(sentinel);
-    subtype_dealloc = Py_TYPE(instance)->tp_dealloc;
-    race_state().deque_type = reinterpret_cast<PyTypeObject*>(Py_NewRef(deque));
+    restart_events = Py_NewRef(restart);
+    race_state().subtype_dealloc = Py_TYPE(instance)->tp_dealloc;
+    take_types(indexed, race_state().indexed);
+    take_types(iterators, race_state().iterators);
     PyObject *function, *traits;
     for (Py_ssize_t place = 0; PyDict_Next(builtins, &place, &function, &traits);)
         readers.push_back({Py_NewRef(function), static_cast<unsigned>(PyLong_AsUnsignedLong(traits))});
@@ -375,6 +480,7 @@ PyObject* race_configure(PyObject*, PyObject* arguments) {
     hasattr_function = checked(PyObject_GetAttrString(module.get(), "hasattr"));
     setattr_function = checked(PyObject_GetAttrString(module.get(), "setattr"));
     delattr_function = checked(PyObject_GetAttrString(module.get(), "delattr"));
+    vars_function = checked(PyObject_GetAttrString(module.get(), "vars"));
     Py_RETURN_NONE;
 }
 
@@ -423,7 +529,7 @@ race::Depot<Frame>::Sequence race_stack() {
 PyMethodDef race_frame_functions[] = {
     {"race_instruction", method<race_instruction>(), METH_FASTCALL, "race_instruction(code, offset, /)\n--\n\n"},
     {"race_register", method<race_register>(), METH_VARARGS, "race_register($module, code, sites, muted, /)\n--\n\n"},
-    {"race_configure", method<race_configure>(), METH_VARARGS, "race_configure($module, disable, instance, deque, builtins, /)\n--\n\n"},
+    {"race_configure", method<race_configure>(), METH_VARARGS, "race_configure($module, disable, restart, instance, indexed, iterators, builtins, /)\n--\n\n"},
     {"race_ran_module", race_ran_module, METH_O, "race_ran_module($module, name, /)\n--\n\n"},
     {"race_see_modules", race_see_modules, METH_O, "race_see_modules($module, names, /)\n--\n\n"},
     {"race_watch", race_watch, METH_O, "race_watch($module, into, /)\n--\n\n"},

@@ -42,13 +42,18 @@ enum class Action {
     kReadItem,
     kStoreItem,
     kChangeItem,
+    kExtend,     // by what the argument holds
+    kUpdateDict,
+    kReadKey,    // by the key, with no decision hanging on it
+    kReadArgument,
+    kChangeArgument,
 };
 constexpr const char* kActionNames[] = {"acquire", "release",  "put",         "get",       "load",  "store", "exchange", "update",    "load_at",
                                         "store_at", "exchange_at", "update_at", "enter", "leave", "change",   "read",      "read_item",
-                                        "store_item", "change_item"};
+                                        "store_item", "change_item", "extend", "update_dict", "read_key", "read_argument", "change_argument"};
 
-constexpr std::size_t kMostMethods = 160;
-constexpr std::size_t kMostTypes = 48;
+constexpr std::size_t kMostMethods = 256;
+constexpr std::size_t kMostTypes = 96;
 
 struct Hook {
     PyCFunction original;
@@ -149,7 +154,7 @@ void leave(PyObject* hold) {
 // ------------------------------------------------------------------------------------------------ all methods
 
 void change_item(PyObject* self, PyObject* key) {
-    if (key) touch(item_of(self, key), true, race::kAtomic);
+    if (key) touch(PyDict_Check(self) ? key_of(self, key) : item_of(self, key), true, race::kAtomic);
     touch(structure_of(self), true, race::kStructure | race::kAtomic);
 }
 
@@ -159,11 +164,30 @@ void store_item(PyObject* self, PyObject* key) {
     else change_item(self, key);
 }
 
+/// d.update(other): each key of a dict that runs no code of the user's, and d as a whole.
+void update_dict(PyObject* self, PyObject* other) {
+    touch_whole(other, race::kIterate | race::kAtomic);
+    PyObject *key, *value;
+    if (other && PyDict_CheckExact(other)) {
+        std::vector<Ref> keys;
+        for (Py_ssize_t place = 0; PyDict_Next(other, &place, &key, &value);) keys.push_back(Ref::borrow(key));
+        for (const Ref& each : keys) touch_store(self, each.get(), race::kAtomic);
+    } else {
+        touch(structure_of(self), true, race::kStructure | race::kAtomic);
+    }
+}
+
 void touch_container(Action action, PyObject* self, PyObject* key) {
     switch (action) {
         case Action::kChange: return touch(structure_of(self), true, race::kStructure | race::kAtomic);
         case Action::kRead: return touch(structure_of(self), false, race::kAtomic);
-        case Action::kReadItem: return key ? touch(item_of(self, key), false, race::kCheck) : void();
+        case Action::kReadItem: return key ? touch(key_of(self, key), false, race::kCheck) : void();
+        case Action::kReadKey: return key ? touch(key_of(self, key), false, 0) : void();
+        case Action::kExtend: return touch_whole(key, race::kIterate | race::kAtomic), touch(structure_of(self), true, race::kStructure | race::kAtomic);
+        case Action::kUpdateDict: return update_dict(self, key);
+        case Action::kReadArgument: return touch_whole(key, race::kIterate | race::kAtomic);
+        case Action::kChangeArgument:
+            return key && PyList_Check(key) ? touch(structure_of(key), true, race::kStructure | race::kAtomic) : void();
         case Action::kStoreItem: return store_item(self, key);
         case Action::kChangeItem: return change_item(self, key);
         default: return;
@@ -292,14 +316,19 @@ Action action_named(const char* name) {
     throw PythonError{};
 }
 
-/// race_hook_method(type, name, action); at most once for each method.
+/// Of a method of a C type, or of a function of a C module.
+PyMethodDef* definition_of(PyObject* callable) {
+    if (Py_IS_TYPE(callable, &PyMethodDescr_Type)) return reinterpret_cast<PyMethodDescrObject*>(callable)->d_method;
+    return PyCFunction_CheckExact(callable) ? reinterpret_cast<PyCFunctionObject*>(callable)->m_ml : nullptr;
+}
+
+/// race_hook_method(type or module, name, action); at most once for each method.
 PyObject* race_hook_method(PyObject*, PyObject* arguments) {
     PyObject* type;
     const char *name, *action;
-    if (!PyArg_ParseTuple(arguments, "O!ss:race_hook_method", &PyType_Type, &type, &name, &action)) return nullptr;
+    if (!PyArg_ParseTuple(arguments, "Oss:race_hook_method", &type, &name, &action)) return nullptr;
     Ref descriptor = Ref::steal(checked(PyObject_GetAttrString(type, name)));
-    bool plain = Py_IS_TYPE(descriptor.get(), &PyMethodDescr_Type) && hook_count < kMostMethods;
-    PyMethodDef* definition = plain ? reinterpret_cast<PyMethodDescrObject*>(descriptor.get())->d_method : nullptr;
+    PyMethodDef* definition = hook_count < kMostMethods ? definition_of(descriptor.get()) : nullptr;
     void* ours = definition ? replacement(hook_count, definition->ml_flags, std::make_index_sequence<kMostMethods>{}) : nullptr;
     if (!ours) {
         PyErr_Format(PyExc_TypeError, "%R cannot be watched", descriptor.get());
@@ -338,6 +367,7 @@ std::size_t type_count = 0;
 template <std::size_t kNumber>
 void died(PyObject* object) {
     if (race_state().armed.load(std::memory_order_relaxed)) race_state().detector.forget(reinterpret_cast<race::Object>(object));
+    forget_dicts(object);
     originals[kNumber](object);
 }
 

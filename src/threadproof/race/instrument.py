@@ -29,9 +29,17 @@ WHOLE = Trait.ITERATE | Trait.ATOMIC  # builtins that look at a container in one
 READERS: dict[Callable[..., object], Trait] = {
     len: Trait.CHECK,
     **dict.fromkeys((list, tuple, set, dict, frozenset, sorted), WHOLE),
-    **dict.fromkeys((sum, min, max, any, all), Trait.ITERATE),
+    **dict.fromkeys((sum, min, max, any, all, next), Trait.ITERATE),
+    **dict.fromkeys((enumerate, zip, map, filter, reversed, iter), Trait.ITERATE),
+    **dict.fromkeys((str, repr, print), WHOLE),
 }
-WATCHED_CALLS = {function.__name__ for function in READERS} | {"getattr", "hasattr", "setattr", "delattr"}
+OF_ATTRIBUTES = {"getattr", "hasattr", "setattr", "delattr", "vars"}
+WATCHED_CALLS = {function.__name__ for function in READERS} | OF_ATTRIBUTES
+MOST_ARGUMENTS = 8  # of a call of one of these that is watched
+NAMED = 1 << 15  # beside the traits of a call: it has arguments by name
+NUMBERS = ("LOAD_SMALL_INT", "LOAD_CONST")  # a constant is no container, and what it is added to hardly one
+# What BINARY_OP does with containers, also in place: + on lists, the others on sets and dicts, * on lists.
+COMBINING = {"NB_ADD", "NB_SUBTRACT", "NB_AND", "NB_OR", "NB_XOR", "NB_MULTIPLY"}
 
 
 class Instruction(NamedTuple):
@@ -46,9 +54,10 @@ class Stored:
 
     globals: frozenset[str]
     cells: frozenset[str]
+    once: frozenset[str] = frozenset()  # globals that the file stores once, but another file may store again
 
     def __or__(self, other: Stored) -> Stored:
-        return Stored(self.globals | other.globals, self.cells | other.cells)
+        return Stored(self.globals | other.globals, self.cells | other.cells, self.once | other.once)
 
 
 def instructions(code: CodeType) -> Iterator[Instruction]:
@@ -77,16 +86,47 @@ def stored_names(code: CodeType) -> Stored:
     """What the code of one source file stores again: by `global`, by `nonlocal`, or twice at its top."""
     stored: set[str] = set()
     cells: set[str] = set()
-    top: list[str] = []
     for part in nested(code):
-        for _, name, argument in instructions(part):
-            if name in ("STORE_GLOBAL", "DELETE_GLOBAL"):
-                stored.add(part.co_names[argument])
-            elif name == "STORE_DEREF" and variable_name(part, argument) in part.co_freevars:
-                cells.add(variable_name(part, argument))
-            elif name == "STORE_NAME" and part is code:
-                top.append(part.co_names[argument])
-    return Stored(frozenset(stored | {name for name in top if top.count(name) > 1}), frozenset(cells))
+        listing = list(instructions(part))
+        stored.update(part.co_names[each.argument] for each in listing if each.name in GLOBAL_STORES)
+        cells.update(stored_cells(part, listing))
+    top = [each for each in instructions(code) if each.name == "STORE_NAME"]
+    names = {code.co_names[each.argument] for each in top}
+    again = {code.co_names[each.argument] for each in repeated(top, list(instructions(code)))}
+    return Stored(frozenset(stored | again), frozenset(cells), frozenset(names - again - stored))
+
+
+GLOBAL_STORES = ("STORE_GLOBAL", "DELETE_GLOBAL")
+
+
+def stored_cells(code: CodeType, listing: list[Instruction]) -> Iterator[str]:
+    """Captured variables that are stored by who captured them, or again by the function they belong to."""
+    stores = [each for each in listing if each.name in ("STORE_DEREF", "DELETE_DEREF")]
+    own = [each for each in stores if variable_name(code, each.argument) in code.co_cellvars]
+    for each in stores:
+        if variable_name(code, each.argument) in code.co_freevars:
+            yield variable_name(code, each.argument)
+    again = repeated(own, listing)
+    for each in own:  # an argument has been stored once before
+        name = variable_name(code, each.argument)
+        if each in again or name in code.co_varnames:
+            yield name
+
+
+def repeated(stores: list[Instruction], listing: list[Instruction]) -> list[Instruction]:
+    """Those that store the same as another one, or that run more than once, for they are in a loop."""
+    loops = [(target_of(each), each.offset) for each in listing if each.name.startswith("JUMP_BACKWARD")]
+    arguments = [each.argument for each in stores]
+    return [
+        each
+        for each in stores
+        if arguments.count(each.argument) > 1 or any(begin < each.offset < end for begin, end in loops)
+    ]
+
+
+def target_of(jump: Instruction) -> int:
+    """Of a jump backward, or two bytes before it, for the jump's cache is not counted."""
+    return jump.offset + 2 - 2 * jump.argument
 
 
 def variable_name(code: CodeType, index: int) -> str:
@@ -186,14 +226,28 @@ class Reader:
     # For each instruction that is not a plain row of KINDS: (kind, traits, argument, name), or None.
 
     def load_attribute(self, place: int, argument: int) -> Made:
-        kind = "load_method" if argument & 1 else "load_attribute"
-        return kind, self.load_traits(place), 0, self.code.co_names[argument >> 1]
+        kind, name = "load_method" if argument & 1 else "load_attribute", self.code.co_names[argument >> 1]
+        if name == "__dict__":
+            return "load_dict", Trait(0), 0, None
+        return kind, self.load_traits(place), 0, name
 
     def store_attribute(self, place: int, argument: int) -> Made:
-        return "store_attribute", self.store_traits(place, 1), 0, self.code.co_names[argument]
+        name = self.code.co_names[argument]
+        if name == "__dict__" and self.name_at(place) == "STORE_ATTR":
+            return "store_dict", Trait(0), 0, None
+        return "store_attribute", self.store_traits(place, 1), 0, name
 
     def operation(self, place: int, argument: int) -> Made | None:
-        return ("load_item", self.load_traits(place), 0, None) if argument == SUBSCRIPT else None
+        if argument == SUBSCRIPT:
+            return "load_item", self.load_traits(place), 0, None
+        name = OPERATIONS[argument][0]
+        inplace = name.startswith("NB_INPLACE_")
+        if name.replace("INPLACE_", "") not in COMBINING or self.name_at(place - 1) in NUMBERS:
+            return None
+        return "combine", Trait(0), int(inplace), None
+
+    def truth(self, place: int, argument: int) -> Made:
+        return "truth", Trait(0), 0, None
 
     def store_item(self, place: int, argument: int) -> Made:
         return "store_item", self.store_traits(place, 2), 0, None
@@ -211,6 +265,8 @@ class Reader:
         return self.of_global("store_global", place, self.code.co_names[argument]) if self.at_top else None
 
     def of_global(self, kind: str, place: int, name: str) -> Made | None:
+        if name in self.stored.once and kind == "load_global":
+            return "load_once", self.load_traits(place), 0, name
         if name not in self.stored.globals:
             return None
         traits = self.load_traits(place) if kind == "load_global" else self.store_traits(place, 0)
@@ -235,12 +291,12 @@ class Reader:
                 name = self.code.co_names[self.listing[before].argument]
             else:
                 continue
-            if name in WATCHED_CALLS and 1 <= argument <= 3:
-                return "call", Trait(0), argument, None
+            if name in WATCHED_CALLS and 1 <= argument <= MOST_ARGUMENTS:
+                return "call", NAMED if self.name_at(place) == "CALL_KW" else 0, argument, None
         return None
 
 
-Made = tuple[str, Trait, int, str | None]
+Made = tuple[str, int, int, str | None]
 
 
 def plain(kind: str) -> Callable[[Reader, int, int], Made]:
@@ -262,12 +318,19 @@ KINDS: dict[str, Callable[[Reader, int, int], Made | None]] = {
     "STORE_NAME": Reader.store_name,
     "LOAD_DEREF": Reader.load_cell,
     "STORE_DEREF": Reader.store_cell,
+    "DELETE_DEREF": Reader.store_cell,
+    "TO_BOOL": Reader.truth,
     "GET_ITER": plain("iterate"),
+    "GET_YIELD_FROM_ITER": plain("iterate"),
+    "CALL_FUNCTION_EX": plain("spread"),
+    "DICT_MERGE": plain("unpack"),
+    "UNPACK_EX": plain("unpack"),
     "LIST_EXTEND": plain("unpack"),
     "SET_UPDATE": plain("unpack"),
     "DICT_UPDATE": plain("unpack"),
     "UNPACK_SEQUENCE": plain("unpack"),
     "CALL": Reader.call,
+    "CALL_KW": Reader.call,
     "BINARY_SLICE": plain("load_slice"),
     "STORE_SLICE": plain("store_slice"),
 }

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import _queue
 import _thread
+import array
 import collections
+import heapq
 import os
 import sys
 import threading
@@ -39,29 +41,49 @@ MUTED = (
 
 LOCK, RLOCK = type(_thread.allocate_lock()), type(_thread.RLock())
 
-METHODS: list[tuple[type, str, tuple[str, ...]]] = [
+# What has items by position, besides list.
+INDEXED = (collections.deque, bytearray, array.array)
+
+# Iterators that two threads must not share; itertools.count() is not among them, for they may share that.
+ITERATORS: tuple[type, ...] = (
+    *map(type, (iter([]), reversed([]), iter(()), iter(range(0)), iter(range(2**70)), iter(set()), iter(""))),
+    *map(type, (iter({}), iter({}.values()), iter({}.items()), reversed({}), (i for i in ()))),
+    *(enumerate, zip, map, filter, reversed),
+)
+
+METHODS: list[tuple[Any, str, tuple[str, ...]]] = [
     (LOCK, "acquire", ("acquire", "acquire_lock", "__enter__")),
     (LOCK, "release", ("release", "release_lock", "__exit__")),
     (RLOCK, "acquire", ("acquire", "__enter__", "_acquire_restore")),
     (RLOCK, "release", ("release", "__exit__", "_release_save")),
     (_queue.SimpleQueue, "put", ("put", "put_nowait")),
     (_queue.SimpleQueue, "get", ("get", "get_nowait")),
-    (list, "change", ("append", "extend", "insert", "remove", "clear", "sort", "reverse", "pop")),
+    (list, "change", ("append", "insert", "remove", "clear", "sort", "reverse", "pop")),
+    (list, "extend", ("extend",)),
     (list, "read", ("copy", "index", "count")),
+    (str, "read_argument", ("join",)),
     (dict, "read_item", ("get",)),
     (dict, "store_item", ("setdefault",)),
     (dict, "change_item", ("pop",)),
-    (dict, "change", ("popitem", "update", "clear")),
+    (dict, "change", ("popitem", "clear")),
+    (dict, "update_dict", ("update",)),
     (dict, "read", ("copy",)),
+    (collections.OrderedDict, "store_item", ("setdefault",)),
+    (collections.OrderedDict, "change_item", ("pop",)),
+    (collections.OrderedDict, "change", ("popitem", "clear", "move_to_end", "update")),
+    (collections.OrderedDict, "read", ("copy",)),
+    (collections.defaultdict, "read", ("copy",)),
     (set, "change_item", ("add", "discard", "remove")),
-    (set, "change", ("pop", "clear", "update")),
-    (set, "read", ("copy",)),
-    (
-        collections.deque,
-        "change",
-        ("append", "appendleft", "pop", "popleft", "extend", "extendleft", "remove", "clear"),
-    ),
+    (set, "change", ("pop", "clear")),
+    (set, "extend", ("update", "difference_update", "intersection_update", "symmetric_difference_update")),
+    (set, "read", ("copy", "union", "difference", "intersection", "isdisjoint", "issubset", "issuperset")),
+    (collections.deque, "change", ("append", "appendleft", "pop", "popleft", "insert")),
+    (collections.deque, "change", ("remove", "clear", "rotate", "reverse")),
+    (collections.deque, "extend", ("extend", "extendleft")),
     (collections.deque, "read", ("copy", "index", "count")),
+    *((owner, "change", ("append", "insert", "remove", "reverse", "pop")) for owner in (bytearray, array.array)),
+    *((owner, "extend", ("extend",)) for owner in (bytearray, array.array)),
+    (heapq, "change_argument", ("heappush", "heappop", "heapify", "heapreplace", "heappushpop")),
 ]
 
 NUMBERS, ARRAY = (_core.AtomicInt, _core.AtomicFloat, _core.AtomicFlag), _core.AtomicIntArray
@@ -85,6 +107,7 @@ METHODS += [(_core.RWLockHold, "enter", ("__enter__",)), (_core.RWLockHold, "lea
 # Whatever is watched dies through one of these; a class of the program's does so through its base.
 MORTALS: tuple[type, ...] = (
     *(object, list, dict, set, type, BaseException, collections.deque, collections.OrderedDict),
+    *(bytearray, array.array, *ITERATORS),
     *(collections.defaultdict, types.CellType, types.ModuleType, LOCK, RLOCK, _queue.SimpleQueue),
     *(*NUMBERS, ARRAY, _core.AtomicReference, _core.RWLock, _core.HashMap),
 )
@@ -94,9 +117,9 @@ def hook_methods() -> None:
     """Watch the methods of C types; once for the process, for there is no safe way back."""
     for owner, action, names in METHODS:
         for name in names:
-            if name in vars(owner):
+            if name in vars(owner):  # not an inherited one, which is hooked where it stands
                 _core.race_hook_method(owner, name, action)
-    for mortal in MORTALS:
+    for mortal in dict.fromkeys(MORTALS):
         _core.race_hook_death(mortal)
     _core.race_hook_truth(_core.AtomicFlag)
     _core.race_forget_list_append()

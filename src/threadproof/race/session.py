@@ -8,7 +8,6 @@ end before each instruction of the program's own code that can touch something s
 from __future__ import annotations
 
 import _thread
-import collections
 import os
 import site
 import sys
@@ -196,7 +195,10 @@ class Session:
         plain = type("Plain", (), {})()
         if not Session.hooked:
             builtins = {function: int(trait) for function, trait in READERS.items()}
-            _core.race_configure(monitoring.DISABLE, plain, collections.deque, builtins)
+            restart = monitoring.restart_events
+            _core.race_configure(
+                monitoring.DISABLE, restart, plain, patch.INDEXED, patch.ITERATORS, builtins
+            )
             patch.hook_methods()
             Session.hooked = True
         monitoring.register_callback(TOOL, monitoring.events.INSTRUCTION, _core.race_instruction)
