@@ -187,6 +187,7 @@ class Session:
             monitoring.register_callback(TOOL, event, self.on_start)
         monitoring.register_callback(TOOL, events.PY_RETURN, self.on_return)
         monitoring.set_events(TOOL, events.PY_START | events.PY_RESUME)
+        monitoring.restart_events()  # an earlier session may have seen this code, and not want to see it again
         for frame in sys._current_frames().values():
             self.watch_callers(frame)
 
