@@ -303,6 +303,12 @@ class Detector {
 
     // ------------------------------------------------------------------------------------------ results
 
+    /// From now on, what was reported before is news again.
+    void report_anew() {
+        std::lock_guard hold(mutex_);
+        known_races_.clear();
+    }
+
     std::vector<Race> races() const {
         std::lock_guard hold(mutex_);
         return races_;

@@ -193,6 +193,7 @@ PyObject* race_arm(PyObject*, PyObject* arguments) {
     state.local_type = reinterpret_cast<PyTypeObject*>(Py_NewRef(local));
     race_thread();
     follow_forks();
+    state.detector.report_anew();  // each session has its own report
     state.armed.store(true, std::memory_order_relaxed);
     Py_RETURN_NONE;
 }

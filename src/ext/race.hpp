@@ -112,7 +112,7 @@ bool has_own_attribute(PyObject* object, PyObject* name);
 PyObject* class_that_has(PyTypeObject* type, PyObject* name);
 
 /// Whether such an access to a container runs the code of the built-in type, and not of a subclass that replaces it.
-enum class Access { kLoad, kStore, kContains, kLength, kIterate };
+enum class Access { kLoad, kStore, kDelete, kContains, kLength, kIterate };
 bool runs_own_code(PyObject* container, Access access);
 
 /// An iterator, of those that are not safe to share, that somebody besides this thread's frame may have.

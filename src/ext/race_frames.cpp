@@ -243,7 +243,7 @@ void touch_item(PyObject* object, PyObject* key, bool write, unsigned traits) {
 }
 
 void touch_deletion(PyObject* object, PyObject* key) {
-    if (!container(object) || !runs_own_code(object, Access::kStore)) return;
+    if (!container(object) || !runs_own_code(object, Access::kDelete)) return;
     if (PyDict_Check(object)) touch(key_of(object, key), true, race::kStructure);
     touch(structure_of(object), true, race::kStructure | race::kAtomic);
 }

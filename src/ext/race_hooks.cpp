@@ -70,6 +70,7 @@ struct Call {
     PyObject* const* arguments;  // by position, then those by name
     Py_ssize_t count;            // by position
     PyObject* names;
+    PyObject* keywords = nullptr;  // a dict, where they come as one
 
     PyObject* first() const { return count > 0 ? arguments[0] : nullptr; }
     PyObject* named(const char* name) const {
@@ -166,9 +167,10 @@ void store_item(PyObject* self, PyObject* key) {
 
 /// d.update(other): each key of a dict that runs no code of the user's, and d as a whole.
 void update_dict(PyObject* self, PyObject* other) {
+    if (!other) return;
     touch_whole(other, race::kIterate | race::kAtomic);
     PyObject *key, *value;
-    if (other && PyDict_CheckExact(other)) {
+    if (PyDict_CheckExact(other)) {
         std::vector<Ref> keys;
         for (Py_ssize_t place = 0; PyDict_Next(other, &place, &key, &value);) keys.push_back(Ref::borrow(key));
         for (const Ref& each : keys) touch_store(self, each.get(), race::kAtomic);
@@ -208,7 +210,9 @@ void before(Action action, const Call& call) {
         case Action::kLeave: return leave(call.self);
         default: break;
     }
-    if (race_caller() == Caller::kProgram) touch_container(action, call.self, call.first());
+    if (race_caller() != Caller::kProgram) return;
+    touch_container(action, call.self, call.first());
+    if (action == Action::kUpdateDict && call.keywords) update_dict(call.self, call.keywords);
 }
 
 /// What a call that succeeded has observed.
@@ -280,7 +284,7 @@ struct Replacement {
         });
     }
     static PyObject* named(PyObject* self, PyObject* arguments, PyObject* names) {
-        return hooked(kNumber, {self, nullptr, 0, nullptr},
+        return hooked(kNumber, {self, &PyTuple_GET_ITEM(arguments, 0), PyTuple_GET_SIZE(arguments), nullptr, names},
                       [&](void* to) { return reinterpret_cast<PyCFunctionWithKeywords>(to)(self, arguments, names); });
     }
     static PyObject* with_class(PyObject* self, PyTypeObject* defining, PyObject* const* arguments, size_t count, PyObject* names) {

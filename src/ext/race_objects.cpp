@@ -115,6 +115,17 @@ PyObject* class_that_has(PyTypeObject* type, PyObject* name) {
 
 // ------------------------------------------------------------------------------------------------ containers
 
+namespace {
+
+/// Storing and deleting have one slot for two methods, of which a subclass may replace only one.
+bool has_built_in(PyTypeObject* type, const char* method) {
+    Ref name = Ref::steal(PyUnicode_InternFromString(method));
+    PyObject* found = name ? _PyType_Lookup(type, name.get()) : nullptr;
+    return found && Py_IS_TYPE(found, &PyWrapperDescr_Type);
+}
+
+}  // namespace
+
 bool runs_own_code(PyObject* container, Access access) {
     PyTypeObject *type = Py_TYPE(container), *base = built_in(type);
     if (type == base) return true;
@@ -122,7 +133,10 @@ bool runs_own_code(PyObject* container, Access access) {
     auto *sequence = type->tp_as_sequence, *base_sequence = base->tp_as_sequence;
     switch (access) {
         case Access::kLoad: return mapping && base_mapping && mapping->mp_subscript == base_mapping->mp_subscript;
-        case Access::kStore: return mapping && base_mapping && mapping->mp_ass_subscript == base_mapping->mp_ass_subscript;
+        case Access::kStore:
+        case Access::kDelete:
+            if (mapping && base_mapping && mapping->mp_ass_subscript == base_mapping->mp_ass_subscript) return true;
+            return has_built_in(type, access == Access::kStore ? "__setitem__" : "__delitem__");
         case Access::kContains: return sequence && base_sequence && sequence->sq_contains == base_sequence->sq_contains;
         case Access::kLength: return sequence && base_sequence && sequence->sq_length == base_sequence->sq_length;
         case Access::kIterate: return type->tp_iter == base->tp_iter;
