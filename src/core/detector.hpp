@@ -238,14 +238,16 @@ class Detector {
         tick(me);
     }
 
-    void take_permit(Thread& me, Sync sync, std::size_t initial) {
-        if (me.quiet) return;
+    /// Whether there was one.
+    bool take_permit(Thread& me, Sync sync, std::size_t initial) {
+        if (me.quiet) return false;
         SyncShard& shard = shard_of(sync);
         std::lock_guard hold(shard.mutex);
         auto& queue = shard.permits.try_emplace(sync, initial).first->second;
-        if (queue.empty()) return;
+        if (queue.empty()) return false;
         me.clock.join(queue.front());
         queue.pop_front();
+        return true;
     }
 
     // ------------------------------------------------------------------------------------------ accesses

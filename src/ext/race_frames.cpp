@@ -217,7 +217,8 @@ void touch_attribute(PyObject* object, PyObject* name, Home home, bool write, un
         case Home::kDict: return touch_own(object, name, write, traits);
         case Home::kClass: return method && !write ? void() : touch_class(reinterpret_cast<PyTypeObject*>(object), name, write, traits);
         case Home::kDefault:  // the class's, for instances that have none of their own
-            return has_own_attribute(object, name) ? touch_own(object, name, write, traits) : touch_class(Py_TYPE(object), name, write, traits);
+            touch_own(object, name, write, traits);
+            return has_own_attribute(object, name) ? void() : touch_class(Py_TYPE(object), name, write, traits);
     }
 }
 

@@ -38,7 +38,8 @@ PyObject* race_take_permit(PyObject*, PyObject* arguments) {
     PyObject* object;
     Py_ssize_t initial;
     if (!PyArg_ParseTuple(arguments, "On:race_take_permit", &object, &initial)) return nullptr;
-    return order([&](Detector& detector, Thread& me) { detector.take_permit(me, sync_of(object), static_cast<std::size_t>(initial)); });
+    Thread* me = race_thread();
+    return PyBool_FromLong(me && race_state().detector.take_permit(*me, sync_of(object), static_cast<std::size_t>(initial)));
 }
 
 PyObject* race_give_permits(PyObject*, PyObject* arguments) {

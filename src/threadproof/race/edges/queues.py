@@ -35,8 +35,8 @@ def putter(original: Any) -> Any:
             _core.race_unsend(self, item)
             see_shutdown(self, error)
             raise
-        if self.maxsize > 0:
-            _core.race_acquire(self.not_full)
+        if self.maxsize > 0 and not _core.race_take_permit(self.not_full, self.maxsize):
+            _core.race_acquire(self.not_full)  # it may have had to wait
 
     return put
 
