@@ -16,6 +16,7 @@
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 extern "C" {
+#include "internal/pycore_ceval.h"
 #include "internal/pycore_frame.h"
 #include "internal/pycore_interp.h"
 #include "internal/pycore_interpframe.h"
@@ -496,6 +497,23 @@ PyObject* race_see_modules(PyObject*, PyObject* names) {
     Py_RETURN_NONE;
 }
 
+/// Calls (callable, arguments...), and lets no signal's handler, nor an exception that another thread has sent, come in the
+/// middle of it: they come when the program goes on, as they would have without us.
+PyObject* call_undisturbed(PyObject* callable, PyObject* const* arguments, Py_ssize_t count) {
+    PyThreadState* thread = PyThreadState_Get();
+    auto waits = [&](std::uintptr_t bit) { return _Py_eval_breaker_bit_is_set(thread, bit) ? bit : 0; };
+    std::uintptr_t pending = waits(_PY_SIGNALS_PENDING_BIT) | waits(_PY_ASYNC_EXCEPTION_BIT);
+    _Py_unset_eval_breaker_bit(thread, pending);
+    PyObject* result = PyObject_Vectorcall(callable, arguments, static_cast<std::size_t>(count), nullptr);
+    _Py_set_eval_breaker_bit(thread, pending);
+    return result;
+}
+
+PyMethodDef undisturbed_definition = {"undisturbed", method<call_undisturbed>(), METH_FASTCALL, nullptr};
+
+/// race_undisturbed(callable): a callable that does the same, undisturbed.
+PyObject* race_undisturbed(PyObject*, PyObject* callable) { return PyCFunction_New(&undisturbed_definition, callable); }
+
 /// A list to write operands into instead of judging them; None to end that.
 PyObject* race_watch(PyObject*, PyObject* list) {
     Py_XDECREF(std::exchange(watched, list == Py_None ? nullptr : Py_NewRef(list)));
@@ -533,6 +551,7 @@ PyMethodDef race_frame_functions[] = {
     {"race_configure", method<race_configure>(), METH_VARARGS, "race_configure($module, disable, restart, instance, indexed, iterators, builtins, /)\n--\n\n"},
     {"race_ran_module", race_ran_module, METH_O, "race_ran_module($module, name, /)\n--\n\n"},
     {"race_see_modules", race_see_modules, METH_O, "race_see_modules($module, names, /)\n--\n\n"},
+    {"race_undisturbed", race_undisturbed, METH_O, "race_undisturbed($module, callback, /)\n--\n\n"},
     {"race_watch", race_watch, METH_O, "race_watch($module, into, /)\n--\n\n"},
     {"race_forget_list_append", race_forget_list_append, METH_NOARGS, "race_forget_list_append($module, /)\n--\n\n"},
     {nullptr, nullptr, 0, nullptr},

@@ -81,7 +81,10 @@ METHODS: list[tuple[Any, str, tuple[str, ...]]] = [
     (collections.deque, "change", ("remove", "clear", "rotate", "reverse")),
     (collections.deque, "extend", ("extend", "extendleft")),
     (collections.deque, "read", ("copy", "index", "count")),
-    *((owner, "change", ("append", "insert", "remove", "reverse", "pop")) for owner in (bytearray, array.array)),
+    *(
+        (owner, "change", ("append", "insert", "remove", "reverse", "pop"))
+        for owner in (bytearray, array.array)
+    ),
     *((owner, "extend", ("extend",)) for owner in (bytearray, array.array)),
     (heapq, "change_argument", ("heappush", "heappop", "heapify", "heapreplace", "heappushpop")),
 ]

@@ -68,6 +68,11 @@ def canary_function() -> tuple[Callable[..., None], CellType]:
         _ = len(items)
         low, high = 0, 1  # a slice of constants would be a constant itself, and an item
         items[low:high] = items[low:high]
+        if items:
+            items += items
+        _ = sorted(items, key=str)
+        _ = max(*items)
+        _ = canary.__dict__
 
     (cell,) = run.__closure__ or (CellType(),)
     return run, cell
@@ -91,6 +96,11 @@ def expected(canary: Canary, items: list[int], mapping: dict[str, int], cell: Ce
         ("call", len, items),
         ("load_slice", items, None),
         ("store_slice", items, None),
+        ("truth", items, None),
+        ("combine", items, items),
+        ("call", sorted, items),
+        ("spread", items, None),
+        ("load_dict", canary, None),
     ]
 
 

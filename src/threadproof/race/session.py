@@ -184,10 +184,10 @@ class Session:
             events.PY_START,
             events.PY_RESUME,
         ):  # a coroutine may have been started before, and wait
-            monitoring.register_callback(TOOL, event, self.on_start)
-        monitoring.register_callback(TOOL, events.PY_RETURN, self.on_return)
+            monitoring.register_callback(TOOL, event, _core.race_undisturbed(self.on_start))
+        monitoring.register_callback(TOOL, events.PY_RETURN, _core.race_undisturbed(self.on_return))
         monitoring.set_events(TOOL, events.PY_START | events.PY_RESUME)
-        monitoring.restart_events()  # an earlier session may have seen this code, and not want to see it again
+        monitoring.restart_events()  # an earlier session may have seen this code, and be done with it
         for frame in sys._current_frames().values():
             self.watch_callers(frame)
 
@@ -197,9 +197,7 @@ class Session:
         if not Session.hooked:
             builtins = {function: int(trait) for function, trait in READERS.items()}
             restart = monitoring.restart_events
-            _core.race_configure(
-                monitoring.DISABLE, restart, plain, patch.INDEXED, patch.ITERATORS, builtins
-            )
+            _core.race_configure(monitoring.DISABLE, restart, plain, patch.INDEXED, patch.ITERATORS, builtins)
             patch.hook_methods()
             Session.hooked = True
         monitoring.register_callback(TOOL, monitoring.events.INSTRUCTION, _core.race_instruction)

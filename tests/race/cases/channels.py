@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
@@ -171,10 +172,8 @@ def race_failed_put_is_no_permit() -> None:
     box = Box(v=0)
 
     def put_or_store(value: int) -> None:
-        try:
+        with contextlib.suppress(queue.Full):
             line.put_nowait(1)
-        except queue.Full:
-            pass
         box.v = value
 
     run(lambda: put_or_store(1), lambda: put_or_store(2))
@@ -326,10 +325,8 @@ def race_timeout_instead_of_an_answer() -> None:
         line.put(1)
 
     def wait() -> object:
-        try:
+        with contextlib.suppress(queue.Empty):
             line.get(timeout=0.005)
-        except queue.Empty:
-            pass
         timed_out.open()
         return box.v
 

@@ -1,4 +1,4 @@
-"""Mistakes of real programs, as small as they can be made: the shapes that are found in servers and clusters."""
+"""Mistakes of real programs, as small as they can be made: the shapes found in servers and clusters."""
 
 from __future__ import annotations
 
