@@ -62,12 +62,13 @@ enum class Kind : std::uint8_t {
     kCombine,
     kTruth,
     kSpread,
+    kGenerate,
 };
 constexpr const char* kKindNames[] = {"none",      "load_attribute", "load_method",  "store_attribute", "load_item",  "store_item",
                                       "delete_item", "contains",     "load_global",  "store_global",    "load_cell",  "store_cell",
                                       "iterate",   "unpack",         "call",         "load_slice",      "store_slice", "imported",
                                       "finalise",  "load_dict",      "store_dict",   "load_once",       "combine",    "truth",
-                                      "spread"};
+                                      "spread",    "generate"};
 
 /// Where an attribute of a type's instances lives, as far as it can race.
 enum class Home : std::uint8_t { kNowhere, kSlot, kDict, kModule, kClass, kDefault };
@@ -321,6 +322,13 @@ void see_modules(PyObject* names) {
         race_state().detector.acquire(*me, kModules, number_of_key(PyTuple_GET_ITEM(names, i)));
 }
 
+/// Whether it is the function of a generator expression, whose one argument is what it goes over.
+bool generates(PyObject* function) {
+    if (!function || !PyFunction_Check(function)) return false;
+    auto* code = reinterpret_cast<PyCodeObject*>(PyFunction_GET_CODE(function));
+    return PyUnicode_CompareWithASCIIString(code->co_name, "<genexpr>") == 0;
+}
+
 /// Whoever runs `__del__` has the object for itself.
 void begin_finaliser(PyObject* object) {
     Thread* me = race_thread();
@@ -365,6 +373,7 @@ void judge(Site& site, const Operands& operands) {
             return;
         case Kind::kImported: return see_modules(site.name);
         case Kind::kFinalise: return begin_finaliser(operands.local(0));
+        case Kind::kGenerate: return generates(operands[2]) ? touch_whole(operands[1], race::kIterate) : void();
         case Kind::kNone: return;
     }
 }
@@ -374,6 +383,7 @@ bool is_worth_watching(const Site& site, const Operands& operands) {
     switch (site.kind) {
         case Kind::kCombine: return container(operands[2]) || container(operands[1]);
         case Kind::kTruth: return container(operands[1]);
+        case Kind::kGenerate: return generates(operands[2]);
         case Kind::kLoadOnce: return is_stored_from_outside(site.name);
         default: return true;
     }

@@ -1,10 +1,10 @@
-"""Runs test-suites of others twice, by themselves and under the detector, and says where the outcome differs.
+"""Runs test-suites of others by themselves and under the detector, and says where the outcome differs.
 
-    build/venv-3.14t/bin/python -m tests.race.run_suites             # CPython's own tests, and three packages'
+    build/venv-3.14t/bin/python -m tests.race.run_suites             # CPython's, and three packages'
     build/venv-3.14t/bin/python -m tests.race.run_suites test_dict cachetools
 
-A second thread is alive all the time, so that everything is watched: the tests themselves and what they test.
-What is a race in there is no matter here. The packages are source distributions, fetched by pip into build/suites.
+A second thread is alive all the time, so that everything is watched: the tests and what they test. Which
+races there are is no matter here. The packages are source distributions, fetched by pip into build/suites.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CPYTHON = (
 PACKAGES = {
     "cachetools": ("cachetools==5.5.0", "tests"),
     "more_itertools": ("more-itertools==10.5.0", "tests"),
-    "boltons": ("boltons==24.1.0", "tests"),
+    "toolz": ("toolz==1.0.0", "toolz/tests"),
 }
 
 Outcomes = dict[str, str]
@@ -101,7 +101,7 @@ def watching(package: str) -> Iterator[None]:
     from threadproof.race import detect
 
     stop = threading.Event()
-    with detect(include=[package, "test", "tests"], exclude=["tests.race"]):
+    with detect(include=[package, "test", "tests"], exclude=[__file__]):
         other = threading.Thread(target=stop.wait)
         other.start()
         try:
@@ -113,7 +113,9 @@ def watching(package: str) -> Iterator[None]:
 
 def run_one(name: str, watched: bool) -> None:
     with watching(name) if watched else contextlib.nullcontext():
-        outcomes = run_pytest(Path(os.getcwd(), PACKAGES[name][1])) if name in PACKAGES else run_unittests(name)
+        outcomes = (
+            run_pytest(Path(os.getcwd(), PACKAGES[name][1])) if name in PACKAGES else run_unittests(name)
+        )
     print(json.dumps(outcomes))
 
 
@@ -125,10 +127,10 @@ def fetch(package: str) -> Path:
     wanted = PACKAGES[package][0]
     folder = BUILD / wanted
     if not folder.exists():
-        options = ["-qq", "--no-deps", "--no-binary", ":all:", "--no-build-isolation"]
+        options = ["-qq", "--no-deps", "--no-binary", ":all:"]
         command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(BUILD), wanted]
         subprocess.run(command, check=True)
-        (archive,) = BUILD.glob(f"{package.replace('-', '_')}-*.tar.gz")
+        (archive,) = BUILD.glob(f"{wanted.partition('==')[0].replace('-', '[-_]')}-*.tar.gz")
         with tarfile.open(archive) as files:
             files.extractall(folder, filter="data")
     (inside,) = folder.iterdir()
@@ -137,19 +139,21 @@ def fetch(package: str) -> Path:
 
 def outcomes(name: str, watched: bool) -> Outcomes:
     where = fetch(name) if name in PACKAGES else ROOT
-    command = [sys.executable, "-m", "tests.race.run_suites", "--child", "watched" if watched else "plain", name]
-    path = os.pathsep.join(str(folder) for folder in (where, where / "src", ROOT))
+    child = "watched" if watched else "plain"
+    command = [sys.executable, "-P", __file__, "--child", child, name]  # by its path: they have `tests`, too
+    path = os.pathsep.join(str(folder) for folder in (where, where / "src"))
     ran = subprocess.run(
         command,
         cwd=where,
         env={**os.environ, "PYTHONPATH": path},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         timeout=SECONDS,
     )
     if ran.returncode:
-        raise RuntimeError(f"{name}, {'watched' if watched else 'plain'}: exit code {ran.returncode}\n{ran.stderr}")
+        raise RuntimeError(
+            f"{name}, {'watched' if watched else 'plain'}: exit code {ran.returncode}\n{ran.stderr}"
+        )
     found: Outcomes = json.loads(ran.stdout.splitlines()[-1])
     return found
 

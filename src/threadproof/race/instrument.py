@@ -42,6 +42,11 @@ NUMBERS = ("LOAD_SMALL_INT", "LOAD_CONST")  # a constant is no container, and wh
 COMBINING = {"NB_ADD", "NB_SUBTRACT", "NB_AND", "NB_OR", "NB_XOR", "NB_MULTIPLY"}
 
 
+# Since 3.15 a generator expression asks for its iterator before it starts, as we are told: its call is watched.
+GENERATES = "<genexpr>" if sys.version_info >= (3, 15) else ""
+IMPORT_FLAGS = 2 if sys.version_info >= (3, 15) else 0  # bits of IMPORT_NAME's argument: lazy or eager
+
+
 class Instruction(NamedTuple):
     offset: int
     name: str
@@ -166,11 +171,17 @@ def imports(
     for place, (offset, name, argument) in enumerate(listing):
         if name == "IMPORT_NAME":
             level, wanted = (constant_at(code, listing[place - back]) for back in (2, 1))
-            yield offset, modules_named(code.co_names[argument], level or 0, wanted or (), package)
+            yield (
+                offset,
+                modules_named(code.co_names[argument >> IMPORT_FLAGS], level or 0, wanted or (), package),
+            )
 
 
 def constant_at(code: CodeType, instruction: Instruction) -> Any:
-    return code.co_consts[instruction.argument] if instruction.name == "LOAD_CONST" else instruction.argument
+    """What the instruction loads: the level of an import, or the names it wants."""
+    if instruction.name == "LOAD_CONST":
+        return code.co_consts[instruction.argument]
+    return instruction.argument if instruction.name == "LOAD_SMALL_INT" else None
 
 
 def modules_named(name: str, level: int, wanted: Sequence[str], package: str) -> tuple[str, ...]:
@@ -191,6 +202,9 @@ class Reader:
         self.stored = stored
         self.listing = listing
         self.at_top = main and not code.co_flags & OPTIMIZED
+        self.generates = GENERATES and any(
+            getattr(each, "co_name", "") == GENERATES for each in code.co_consts
+        )
 
     def name_at(self, place: int) -> str:
         return self.listing[place].name if 0 <= place < len(self.listing) else ""
@@ -284,6 +298,8 @@ class Reader:
 
     def call(self, place: int, argument: int) -> Made | None:
         """A call of what may be a builtin that reads a container or an attribute; the binding looks."""
+        if argument == 0:
+            return ("generate", 0, 0, None) if self.generates else None
         for before in range(place - 1, max(-1, place - LOOK_BACK), -1):
             if self.name_at(before) == "LOAD_GLOBAL":
                 name = self.code.co_names[self.listing[before].argument >> 1]

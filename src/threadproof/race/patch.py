@@ -47,7 +47,7 @@ INDEXED = (collections.deque, bytearray, array.array)
 # Iterators that two threads must not share; itertools.count() is not among them, for they may share that.
 ITERATORS: tuple[type, ...] = (
     *map(type, (iter([]), reversed([]), iter(()), iter(range(0)), iter(range(2**70)), iter(set()), iter(""))),
-    *map(type, (iter({}), iter({}.values()), iter({}.items()), reversed({}), (i for i in ()))),
+    *map(type, (iter({}), iter({}.values()), iter({}.items()), reversed({}), (None for _ in ""))),
     *(enumerate, zip, map, filter, reversed),
 )
 

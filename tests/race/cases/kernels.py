@@ -392,7 +392,8 @@ def race_listeners_added_while_they_are_called() -> None:
 
 
 def no_race_listeners_replaced_under_a_lock_and_called_from_a_copy() -> None:
-    lock, listeners = threading.Lock(), [lambda: None]
+    lock = threading.Lock()
+    listeners: list[Callable[[], None]] = [lambda: None]
 
     def fire() -> None:
         with lock:

@@ -440,3 +440,10 @@ def no_race_key_for_each_thread() -> None:
         del table[me]
 
     run(work, work)
+
+
+@reports("read-during-update")
+def missed_race_values_and_an_update_of_an_item() -> None:
+    """No key comes or goes; what the values are is looked at one by one, in C."""
+    table = {"a": 1}
+    run(lambda: sum(table.values()), bump(table, "a"))

@@ -598,3 +598,9 @@ def no_race_arithmetic_on_locals() -> None:
         return x & 3 | 4
 
     run(work, work)
+
+
+@reports("unordered-read")
+def missed_race_read_by_attrgetter() -> None:
+    box, get = Box(v=0), operator.attrgetter("v")
+    run(lambda: get(box), store(box))

@@ -456,3 +456,10 @@ def no_race_counter_of_itertools() -> None:
     """Each next() of it is one step, and gives a number that nobody else has."""
     numbers = itertools.count()
     run(lambda: next(numbers), lambda: next(numbers))
+
+
+@reports("lost-update")
+def missed_race_update_of_an_item_and_sort() -> None:
+    """Sorting moves the item between its read and its store."""
+    items = [3, 1, 2]
+    run(bump(items, 0), lambda: items.sort())
