@@ -42,7 +42,7 @@ NUMBERS = ("LOAD_SMALL_INT", "LOAD_CONST")  # a constant is no container, and wh
 COMBINING = {"NB_ADD", "NB_SUBTRACT", "NB_AND", "NB_OR", "NB_XOR", "NB_MULTIPLY"}
 
 
-# Since 3.15 a generator expression asks for its iterator before it starts, as we are told: its call is watched.
+# Since 3.15 a generator expression asks for its iterator before we hear of it: its call is watched.
 GENERATES = "<genexpr>" if sys.version_info >= (3, 15) else ""
 IMPORT_FLAGS = 2 if sys.version_info >= (3, 15) else 0  # bits of IMPORT_NAME's argument: lazy or eager
 

@@ -112,7 +112,7 @@ MORTALS: tuple[type, ...] = (
     *(object, list, dict, set, type, BaseException, collections.deque, collections.OrderedDict),
     *(bytearray, array.array, *ITERATORS),
     *(collections.defaultdict, types.CellType, types.ModuleType, LOCK, RLOCK, _queue.SimpleQueue),
-    *(*NUMBERS, ARRAY, _core.AtomicReference, _core.RWLock, _core.HashMap),
+    *(*NUMBERS, ARRAY, _core.AtomicReference, _core.RWLock, _core.HashMap, _core.SyncMap),
 )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.race.schedule import Box, Gate, reports, run
 from threadproof import race
-from threadproof.maps import HashMap, LockedMap, ShardedMap, SnapshotMap
+from threadproof.maps import HashMap, LockedMap, ShardedMap, SnapshotMap, SyncMap
 from threadproof.sync import (
     AtomicFlag,
     AtomicInt,
@@ -22,7 +22,7 @@ from threadproof.sync import (
     once,
 )
 
-MAPS: list[Callable[[], Any]] = [HashMap, LockedMap, ShardedMap, SnapshotMap]
+MAPS: list[Callable[[], Any]] = [HashMap, SyncMap, LockedMap, ShardedMap, SnapshotMap]
 
 
 def boxed(value: object) -> Box:
