@@ -4,7 +4,7 @@ export PYTHON
 export THREADPROOF_STRESS
 
 .DEFAULT_GOAL := help
-.PHONY: help test demo lint native fuzz clean
+.PHONY: help test demo bench bench-quick lint native fuzz clean
 
 help:  ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -18,6 +18,18 @@ test:  ## the tests; ARGS goes to pytest
 
 demo:  ## index the standard library with many threads; ARGS goes to `threadproof demo`
 	@venv=$$(tools/make-venv) && $$venv/bin/threadproof demo $(ARGS)
+
+bench:  ## measure everything, and write it into docs/benchmarks.md and docs/maps.md: half an hour
+	@venv=$$(tools/make-venv bench) && bin=$${venv#$$PWD/}/bin && set -x && \
+	$$bin/python benchmarks/page.py && \
+	$$bin/python benchmarks/family.py && \
+	$$bin/python benchmarks/ratios.py
+
+bench-quick:  ## the same on small maps and with few rounds, on the terminal only: three minutes
+	@venv=$$(tools/make-venv bench) && bin=$${venv#$$PWD/}/bin && set -x && \
+	$$bin/threadproof bench --quick && \
+	{ $$bin/threadproof bench targets --quick || test $$? = 3; } && \
+	$$bin/python benchmarks/ratios.py --quick
 
 lint:  ## style, types, and the stub against the binary
 	@venv=$$(tools/make-venv lint) && bin=$${venv#$$PWD/}/bin && set -x && \

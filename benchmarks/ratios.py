@@ -1,4 +1,4 @@
-"""Measure HashMap against dict, and against dict and a lock; print markdown tables.
+"""Measure HashMap against dict, and against dict and a lock; print the tables of README.
 
     python benchmarks/ratios.py                        all rows; five minutes
     python benchmarks/ratios.py --quick                fewer rounds and no large maps; some seconds
@@ -8,29 +8,119 @@
 
 A cell of one thread is `ns (ratio to dict)`: less is better. A cell of two threads is `ns (ratio to dict)
 gain`: the ns of an operation while two threads run, and how much more than one they get done: of that, more
-is better.
+is better. Values are None, which nobody counts, so that the map is all there is to see.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
 import json
-import os
-import platform
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from keys import every
-from measure import Samples, Stage, WrongAnswerError
 from prototype import FIGURES
-from rivals import DICT, RIVALS, Rival, load
-from workloads import TABLES, Scene, Table, Workload
+from threadproof.bench import isolate, rivals, tables
+from threadproof.bench.crew import usable_cpus
+from threadproof.bench.results import Row, machine, where
+from threadproof.bench.rivals import DICT, LOCKED_DICT, Rival
+from threadproof.bench.stage import Effort
+from threadproof.bench.targets import APART, BUILD, COUNT_MANY, GET_MANY, READ, RESERVE, SET_MANY, WRITE
+from threadproof.bench.workloads import LOOP, WORKLOADS, Scene, Workload, mixed
+from threadproof.maps import HashMap
 
 QUICK_ROUNDS, QUICK_SHARE, QUICK_SIZE = 5, 5, 1_000
+SMALL, LARGE = 1_000, 1_000_000
+IDENTICAL, FRESH = True, False
+BOTH = (IDENTICAL, FRESH)
+
+# Where the loop is no small part of what is measured, it is taken off; elsewhere it stays.
+GET = replace(READ, name="get", body=f"{LOOP}    <get>")
+IN = replace(READ, name="in", body=f"{LOOP}    <in>")
+DELETE = replace(WORKLOADS["mass delete"], name="delete", subtract=False)
+COUNT_MANY_UNIFORM = replace(COUNT_MANY, distribution="uniform")
+COUNT_MANY_ZIPF = replace(COUNT_MANY, name="count_many, zipf")
+READ_95 = replace(
+    WORKLOADS["95/5"], name="95 % read, 5 % overwrite", prepare=mixed(0.05, "apart"), subtract=False
+)
+READ_50 = replace(
+    WORKLOADS["50/50"], name="50 % read, 50 % overwrite", prepare=mixed(0.5, "apart"), subtract=False
+)
+INSERT_DELETE = replace(WORKLOADS["churn"], name="insert, delete", subtract=False)
+
+BASIC = (READ, WRITE, GET, IN)
+WHOLE = (BUILD, RESERVE, SET_MANY, DELETE)
+MANY = (GET_MANY, COUNT_MANY_UNIFORM, COUNT_MANY_ZIPF)
+SHARED = (READ, APART, READ_95, READ_50, INSERT_DELETE)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Workloads that are run in the same scenes: of each of the kinds, with each origin of the keys."""
+
+    kinds: str
+    origins: tuple[bool, ...]
+    n: int
+    operations: int
+    rounds: int
+    workloads: tuple[Workload, ...]
+    shuffled: bool = False  # take every key of a map, but in random order
+
+    def scenes(self, threads: int) -> Iterator[Scene]:
+        for kind in self.kinds.split(", "):
+            for identical in self.origins:
+                yield Scene(
+                    kind, identical, False, self.n, self.operations, threads=threads, shuffled=self.shuffled
+                )
+
+
+@dataclass(frozen=True)
+class Table:
+    """Scenes printed together; of the thread that made the maps, or of two others."""
+
+    title: str
+    parts: tuple[Part, ...]
+    threads: int = 1
+
+
+def every_key(n: int, rounds: int) -> tuple[Part, ...]:
+    return (
+        Part("int", (IDENTICAL,), n, n, rounds, WHOLE),
+        Part("int", (IDENTICAL,), n, n, rounds, WHOLE, shuffled=True),
+        Part("str", (IDENTICAL,), n, n, rounds, WHOLE),
+    )
+
+
+TABLES = (
+    Table(
+        "One thread",
+        (
+            Part("int, str", BOTH, SMALL, 50_000, 40, BASIC),
+            Part("int, str", BOTH, LARGE, 50_000, 40, BASIC[:2]),
+        ),
+    ),
+    Table(
+        "One thread, other keys", (Part("tuple, float, bytes, big int", BOTH, SMALL, 50_000, 40, (READ,)),)
+    ),
+    Table("One thread, every key of a map", every_key(SMALL, 40) + every_key(LARGE, 5)),
+    Table(
+        "One thread, many keys in one call",
+        (
+            Part("int, str", (FRESH,), SMALL, 200_000, 10, MANY),
+            Part("int, str", (FRESH,), LARGE, 200_000, 10, MANY),
+        ),
+    ),
+    Table(
+        "Two threads",
+        (
+            Part("int, str", BOTH, SMALL, 100_000, 20, SHARED),
+            Part("int, str", (FRESH,), LARGE, 100_000, 20, SHARED),
+        ),
+        threads=2,
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -48,37 +138,30 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Row:
+class Line:
+    """One row of a table."""
+
     name: str
     cells: dict[str, Cell]
     prototype: str
 
 
+class WrongAnswerError(Exception):
+    """A map does not hold what the run has put into it, so its times are worth nothing."""
+
+
 def main() -> int:
     args = parse_arguments()
-    print(f"{machine()['python']}, {machine()['processor']}, load {machine()['load']}\n")
-    gc.disable()
+    print(f"{where(machine())}, load {machine()['load']}\n")
+    players = [DICT, LOCKED_DICT, rivals.of_contract("HashMap", HashMap), *args.rival]
     try:
-        results = [print_table(table, [*RIVALS, *args.rival], args) for table in TABLES]
+        results = [print_table(table, players, args) for table in TABLES]
     except WrongAnswerError as error:
-        print(f"WRONG ANSWER: {error}", file=sys.stderr)
+        print(error, file=sys.stderr)
         return 1
     if args.json:
         args.json.write_text(json.dumps({"machine": machine(), "tables": results}, indent=1))
     return 0
-
-
-def print_table(table: Table, rivals: Sequence[Rival], args: argparse.Namespace) -> dict[str, Any]:
-    """Measure and print a table, and return it as data."""
-    cpus = usable_cpus()[: 2 if table.two_threads else 1]
-    rows: list[Row] = []
-    if table.two_threads and len(cpus) < 2:
-        print(f"### {table.title}\n\nLeft out: this process may use one CPU only.\n")
-    else:
-        rows += measured(table, rivals, cpus, args)
-    if rows:
-        print(markdown(table.title, rows, [rival.name for rival in rivals]), flush=True)
-    return {"table": table.title, "rows": [asdict(row) for row in rows]}
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -95,81 +178,71 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def usable_cpus() -> list[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
+def load(place: str) -> Rival:
+    try:
+        return rivals.load(place)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"cannot load {place!r}: {error}") from error
 
 
-def machine() -> dict[str, Any]:
-    cpuinfo = Path("/proc/cpuinfo")
-    models = [
-        line.partition(": ")[2] for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
-    ]
-    gil = "on" if getattr(sys, "_is_gil_enabled", lambda: True)() else "off"
-    return {
-        "python": f"{platform.python_implementation()} {platform.python_version()}, GIL {gil}",
-        "processor": f"{len(usable_cpus())} CPUs of {models[0] if models else platform.machine()}",
-        "load": " ".join(f"{load:.1f}" for load in os.getloadavg()),
-    }
+def print_table(table: Table, players: Sequence[Rival], args: argparse.Namespace) -> dict[str, Any]:
+    """Measure and print a table, and return it as data."""
+    lines: list[Line] = []
+    if table.threads > len(usable_cpus()):
+        print(f"### {table.title}\n\nLeft out: this process may use one CPU only.\n")
+    else:
+        lines += measured(table, players, args)
+    if lines:
+        print(markdown(table.title, lines, [rival.name for rival in players]), flush=True)
+    return {"table": table.title, "rows": [asdict(line) for line in lines]}
 
 
-def measured(
-    table: Table, rivals: Sequence[Rival], cpus: Sequence[int], args: argparse.Namespace
-) -> Iterable[Row]:
-    for whole in table.scenes:
-        scene = chosen(whole, table, args)
-        if scene.workloads and not (args.quick and scene.n > QUICK_SIZE):
-            samples = Stage(scene, rivals, cpus).measure()
-            gc.collect()  # maps that two threads have used wait for it
-            for workload in scene.workloads:
-                yield make_row(name(table, scene, workload), scene, workload, rivals, samples, len(cpus))
+def measured(table: Table, players: Sequence[Rival], args: argparse.Namespace) -> Iterator[Line]:
+    for part in table.parts:
+        if args.quick and part.n > QUICK_SIZE:
+            continue
+        rounds = QUICK_ROUNDS if args.quick else part.rounds
+        for scene in part.scenes(table.threads):
+            operations = max(scene.operations // QUICK_SHARE, scene.n) if args.quick else scene.operations
+            workloads = [each for each in part.workloads if wanted(name(scene, each), args.only)]
+            job = isolate.Job(
+                replace(scene, operations=operations), workloads, players, Effort(0, rounds, rounds)
+            )
+            yield from lines_of(scene, workloads, list(isolate.measure(job)))
 
 
-def chosen(scene: Scene, table: Table, args: argparse.Namespace) -> Scene:
-    """Cut a scene down to the rows and rounds that were asked for."""
-    wanted = tuple(
-        workload
-        for workload in scene.workloads
-        if not args.only or any(text in name(table, scene, workload) for text in args.only)
-    )
-    if args.quick:
-        operations = max(scene.operations // QUICK_SHARE, scene.n)
-        return replace(scene, workloads=wanted, rounds=QUICK_ROUNDS, operations=operations)
-    return replace(scene, workloads=wanted)
+def wanted(row: str, only: Sequence[str]) -> bool:
+    return not only or any(text in row for text in only)
 
 
-def name(table: Table, scene: Scene, workload: Workload) -> str:
-    return ("two threads, " if table.two_threads else "") + scene.label(workload)
+def name(scene: Scene, workload: Workload) -> str:
+    """Name a row; tables, JSON and --only go by it."""
+    kind = f"{scene.kind}, shuffled" if scene.shuffled else scene.kind
+    origin = "" if workload in WHOLE else ", identical" if scene.identical else ", fresh"
+    start = "two threads, " if scene.threads > 1 else ""
+    return f"{start}{workload.name}: {kind}{origin}, n={scene.n:,}"
 
 
-def make_row(
-    title: str, scene: Scene, workload: Workload, rivals: Sequence[Rival], samples: Samples, threads: int
-) -> Row:
-    operations = scene.n if workload.keys is every else scene.operations
-    reference = samples.per_operation(DICT, workload, threads, operations)
-    assert reference is not None  # dict takes part in every workload
-    cells = {}
-    for rival in rivals:
-        nanoseconds = samples.per_operation(rival, workload, threads, operations)
-        if nanoseconds is not None:
-            alone, together = samples.times[rival, workload, 1], samples.times[rival, workload, threads]
-            gain = threads * min(alone) / min(together) if threads > 1 else None
-            cells[rival.name] = Cell(nanoseconds, nanoseconds / reference, gain, together)
-    return Row(title, cells, FIGURES.get(title, ""))
+def lines_of(scene: Scene, workloads: Sequence[Workload], rows: Sequence[Row]) -> Iterator[Line]:
+    _, players, cells = tables.grid(rows)
+    for workload in workloads:
+        title, found = name(scene, workload), [cells[workload.name, rival] for rival in players]
+        for row in found:
+            if row.problem.startswith("WRONG"):
+                raise WrongAnswerError(f"{row.rival}, {title}: {row.problem}")
+        dicts = found[0].nanoseconds
+        made = {row.rival: make_cell(row, dicts) for row in found if not row.problem}
+        yield Line(title, made, FIGURES.get(title, ""))
 
 
-def markdown(title: str, rows: list[Row], rivals: list[str]) -> str:
-    lines = [["", *rivals, "prototype"]] + [
-        [row.name, *(str(row.cells.get(rival, "-")) for rival in rivals), row.prototype] for row in rows
-    ]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    lines.insert(1, ["-" * width for width in widths])
-    body = "\n".join(
-        "| " + " | ".join(f"{cell:{w}}" for cell, w in zip(line, widths, strict=True)) + " |"
-        for line in lines
-    )
-    return f"### {title}\n\n{body}\n"
+def make_cell(row: Row, dicts: float) -> Cell:
+    return Cell(row.nanoseconds, row.nanoseconds / dicts, row.gain, row.samples)
+
+
+def markdown(title: str, lines: Sequence[Line], players: Sequence[str]) -> str:
+    head = ["", *players, "prototype"]
+    body = [[line.name, *(str(line.cells.get(p, "-")) for p in players), line.prototype] for line in lines]
+    return f"### {title}\n\n{tables.columns([head, *body])}\n"
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 PACKAGE = SOURCE / "threadproof"
 
 # What each area may import of ours, besides itself; a package stands for all it holds.
-AREAS = {"_core", "findings", "stats", "maps", "sync", "race", "lint", "health", "bench", "remote"}
+AREAS = {"_core", "findings", "missing", "stats", "maps", "sync", "race", "lint", "health", "bench", "remote"}
 ARROWS: dict[str, set[str]] = {
     "__init__": AREAS,  # the headline names
     "__main__": {"cli"},
@@ -25,9 +25,10 @@ ARROWS: dict[str, set[str]] = {
     "remote": {"maps.contract", "stats"},
     "race": {"_core", "findings"},
     "lint": {"findings"},
-    "maps": {"_core", "stats"},
-    "sync": {"_core", "stats"},
+    "maps": {"_core", "missing", "stats"},
+    "sync": {"_core", "missing", "stats"},
     "findings": set(),
+    "missing": set(),
     "stats": set(),
 }
 

@@ -1,9 +1,10 @@
 /// Sequences that occur again and again, such as call stacks, kept once each and named by a number.
 ///
 /// Invariants: 1. number 0 is the empty sequence; 2. equal sequences get equal numbers; 3. nothing is ever taken out, so a
-/// number stays good. One lock guards it: only the detector's slow path comes here.
+/// number stays good; what comes when the depot is full counts as empty. One lock guards it: only the detector's slow path comes here.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <mutex>
 #include <string_view>
@@ -19,11 +20,14 @@ class Depot {
     static_assert(std::has_unique_object_representations_v<Item>, "sequences are hashed as bytes");
     using Sequence = std::vector<Item>;
 
+    explicit Depot(std::uint32_t most = ~std::uint32_t{0}) : most_(most) {}
+
     /// The sequence's number; `on_first(sequence)` is called, under the lock, if it was not there before.
     template <class OnFirst>
     std::uint32_t number_of(const Sequence& sequence, OnFirst&& on_first) {
         if (sequence.empty()) return 0;
         std::lock_guard hold(mutex_);
+        if (by_number_.size() == most_ && !numbers_.contains(sequence)) return 0;
         auto [place, fresh] = numbers_.try_emplace(sequence, static_cast<std::uint32_t>(by_number_.size()) + 1);
         if (fresh) {
             by_number_.push_back(&place->first);  // the nodes of the table do not move
@@ -52,9 +56,38 @@ class Depot {
         }
     };
 
+    const std::uint32_t most_;
     mutable std::mutex mutex_;
     std::unordered_map<Sequence, std::uint32_t, Hash> numbers_;
     std::vector<const Sequence*> by_number_;
 };
+
+/// What a thread remembers of a depot, so that it need not go there again for what it has just asked: a cache by a hash of 64
+/// bits, which is taken for the sequence itself.
+template <std::size_t kEntries>
+class Memo {
+ public:
+    /// The number that goes with this hash, or `ask()`'s, which is then remembered.
+    template <class Ask>
+    std::uint32_t number_of(std::uint64_t hash, Ask&& ask) {
+        Entry& entry = entries_[hash % kEntries];
+        if (entry.number == 0 || entry.hash != hash) entry = {hash, ask()};
+        return entry.number;
+    }
+
+ private:
+    struct Entry {
+        std::uint64_t hash = 0;
+        std::uint32_t number = 0;
+    };
+    std::array<Entry, kEntries> entries_;
+};
+
+/// The hash of a sequence that is seen word by word; start with kHashSeed.
+inline constexpr std::uint64_t kHashSeed = 0x9E3779B97F4A7C15u;
+inline std::uint64_t hash_on(std::uint64_t hash, std::uint64_t word) {
+    hash = (hash ^ word) * 0xD6E8FEB86659FD93u;  // odd, and half of its bits set
+    return hash ^ hash >> 32;
+}
 
 }  // namespace threadproof::race

@@ -7,7 +7,7 @@
 ///
 /// Invariants: 1. a thread's own count is in its clock, and only its own thread raises it, at each release; so an epoch
 ///                names all its steps between two releases, and the second access to a variable in one epoch tells nothing
-///                new: the thread's cache answers it without a lock;
+///                new: the thread's cache (Looks) answers it without a lock, or else the cell before a stack is captured;
 ///             2. a thread that reads what another wrote without order between them is reported once, and then counts
 ///                as having seen that write: what follows from one mistake is not reported again;
 ///             3. no lock of ours is held while another is taken, but for the depots', which are innermost.
@@ -56,6 +56,49 @@ struct Race {
     std::uint64_t times = 1;
 };
 
+/// The variables a thread looked at in this epoch, and in which ways: a cache of the last few thousand.
+///
+/// An entry is a hash of 64 bits and, in one word, the count of the epoch and the ways. Two variables of one hash would be
+/// taken for one, which leaves one access unchecked; with 64 bits that is not worth a longer entry.
+class Looks {
+ public:
+    static constexpr std::uint32_t kWrite = 1 << 8;  // beside the traits
+
+    /// Whether the thread has looked at it in all these `ways`, at this count of its own; else it has from now on.
+    TP_HOT bool again(std::uint64_t tag, std::uint64_t count, std::uint32_t ways) {
+        Set& set = sets_[tag >> 32 & (kSets - 1)];
+        for (Entry& entry : set.entries)
+            if (entry.tag == tag && entry.seen >> kWayBits == count) {
+                if (TP_LIKELY((entry.seen & ways) == ways)) return true;
+                entry.seen |= ways;
+                return false;
+            }
+        set.entries[set.next++ % kPerSet] = {tag, count << kWayBits | ways};
+        return false;
+    }
+
+    void free() { sets_ = {}; }
+
+ private:
+    static constexpr int kWayBits = 16;              // an epoch's count has 48
+    static constexpr std::size_t kPerSet = 3;        // as many as share a cache line with whose turn it is
+    static constexpr std::size_t kSets = stress::shrunk<std::size_t>(1024, 2);  // 64 kB a thread: a quarter of a small second-level cache
+
+    struct Entry {
+        std::uint64_t tag = 0;
+        std::uint64_t seen = 0;
+    };
+    struct alignas(kCacheLine) Set {
+        std::array<Entry, kPerSet> entries;
+        std::uint32_t next = 0;
+    };
+
+    std::vector<Set> sets_ = std::vector<Set>(kSets);
+};
+
+/// What an access came to: the same was known of this epoch, or it was news, or a race that had not been found before.
+enum class Found { kRepeated, kNothing, kRace };
+
 /// What the detector knows of one thread of the program.
 class Thread {
  public:
@@ -65,22 +108,15 @@ class Thread {
 
     const ThreadId id;
     int quiet = 0;             // > 0: accesses and synchronisation are not the program's
+    int ignored = 0;           // > 0: the program says that its accesses need not be looked at; they still synchronise
     std::vector<Sync> held;    // locks, in the order they were taken
+    Memo<2048> stacks;         // for whoever captures them: 32 kB a thread, for recursion makes many of few places
 
  private:
     friend class Detector;
 
     std::atomic<bool> joined{false};  // so that a thread several others wait for is counted once
 
-    /// A variable this thread looked at in this epoch, and in which way.
-    struct Look {
-        Object object = 0;
-        Field field = 0;
-        Epoch epoch;
-        std::uint32_t generation = 0;
-        std::uint16_t traits = 0;
-        bool write = false;
-    };
     /// A read that was reported: if a write follows, the report gets it.
     struct Doubt {
         Object object = 0;
@@ -89,12 +125,12 @@ class Thread {
         std::size_t race = 0;
     };
 
-    static constexpr std::size_t kLooks = 4096;  // 128 kB a thread: what fits a second-level cache beside the program's own
     static constexpr std::size_t kDoubts = 16;   // a write follows its read soon, or the two have little to do with each other
 
     Clock clock;
     std::uint64_t count = 1;
-    std::vector<Look> looks = std::vector<Look>(kLooks);
+    Looks looks;
+    Memo<64> lock_sets;
     std::array<Doubt, kDoubts> doubts;
     std::size_t next_doubt = 0;
 };
@@ -131,7 +167,7 @@ class Detector {
     /// The thread does nothing more: its clock stays for those who will join it.
     void finish(Thread& me) {
         me.quiet = 1;
-        me.looks = {};
+        me.looks.free();
         me.held = {};
     }
 
@@ -205,10 +241,17 @@ class Detector {
         });
     }
 
-    void take_lock(Thread& me, Sync lock) {
+    /// One that is taken again before it was given back, and is not made for that, is no mutex: somebody else gave it back,
+    /// to wake this thread. Conditions wait so.
+    void take_lock(Thread& me, Sync lock, bool reentrant = false) {
         acquire(me, lock);
-        note_lock(me, lock);
+        if (me.quiet) return;
+        bool again = !reentrant && std::find(me.held.begin(), me.held.end(), lock) != me.held.end();
+        again ? drop_lock(me, lock) : me.held.push_back(lock);
     }
+
+    /// It is held no more, however often it was taken.
+    void drop_lock(Thread& me, Sync lock) { std::erase(me.held, lock); }
 
     void give_lock(Thread& me, Sync lock) {
         forget_lock(me, lock);
@@ -252,31 +295,29 @@ class Detector {
 
     // ------------------------------------------------------------------------------------------ accesses
 
-    /// True if it found a race not seen before. `capture()` is the number of the call stack; it is asked only for news.
+    /// kRace also where there is more to say of one. `capture()` is the number of the call stack; it is asked only for news.
     template <class Capture>
-    TP_HOT bool access(Thread& me, Object object, Field field, bool write, std::uint16_t traits, Capture&& capture) {
-        if (me.quiet) return false;
-        std::uint32_t generation = shadow_.generation(object);
-        Thread::Look& look = me.looks[mixed(object ^ field << 4) % Thread::kLooks];
-        if (TP_LIKELY(look.object == object && look.field == field && look.epoch == me.now() && look.generation == generation
-                      && look.write >= write && (look.traits & traits) == traits))
-            return false;
-        std::uint16_t seen = look.object == object && look.field == field && look.epoch == me.now() ? look.traits : 0;
-        look = {object, field, me.now(), generation, static_cast<std::uint16_t>(traits | seen), write};
-        Access access{me.now(), capture(), locks_.number_of(me.held), traits, write};
+    TP_HOT Found access(Thread& me, Object object, Field field, bool write, std::uint16_t traits, Capture&& capture) {
+        if (TP_UNLIKELY(me.quiet | me.ignored)) return Found::kRepeated;
+        std::uint32_t generation = shadow_.generation(mixed(object));
+        std::uint64_t tag = object * 0x9E3779B97F4A7C15u ^ field * 0xC2B2AE3D27D4EB4Fu ^ generation * 0x165667B19E3779F9u;  // odd: nothing is lost
+        if (TP_LIKELY(me.looks.again(tag, me.count, traits | (write ? Looks::kWrite : 0)))) return Found::kRepeated;
+        if (shadow_.knows(object, field, me.now(), write, traits)) return Found::kRepeated;
+        Access access{me.now(), capture(), lock_set(me), traits, write};
         if (!me.held.empty()) access.traits |= kLocked;
-        return check(me, object, field, access, generation);
+        return check(me, object, field, access, generation) ? Found::kRace : Found::kNothing;
     }
 
-    /// The object is no more: neither its variables, nor its clock if it was one to synchronise by.
-    void forget(Object object) {
+    /// The object is no more: neither its variables, nor its clock. True if it may have been one to synchronise by.
+    bool forget(Object object) {
         shadow_.forget(object);
-        if (!known_syncs_[mixed(object) % kKnownSyncs].load(std::memory_order_relaxed)) return;  // relaxed: as in Shadow
+        if (!known_syncs_[mixed(object) % kKnownSyncs].load(std::memory_order_relaxed)) return false;  // relaxed: as in Shadow
         SyncShard& shard = shards_[mixed(object) % kSyncShards];
         std::lock_guard hold(shard.mutex);
         shard.clocks.erase(object);
         shard.permits.erase(object);
         shard.parcels.erase(object);
+        return true;
     }
 
     // ------------------------------------------------------------------------------------------ fork
@@ -318,6 +359,13 @@ class Detector {
 
     std::vector<Sync> locks(std::uint32_t number) const { return locks_.get(number); }
 
+    // ------------------------------------------------------------------------------------------ memory
+
+    /// Remember about so many variables, and forget some of them when there are more.
+    void limit(std::size_t variables) { shadow_.limit(variables); }
+
+    void check() { shadow_.check(); }
+
  private:
     static constexpr std::size_t kSyncShards = 64;
     static constexpr std::size_t kKnownSyncs = 1 << 16;
@@ -343,6 +391,13 @@ class Detector {
         }
     };
 
+    std::uint32_t lock_set(Thread& me) {
+        if (me.held.empty()) return 0;
+        std::uint64_t hash = kHashSeed;
+        for (Sync lock : me.held) hash = hash_on(hash, lock);
+        return me.lock_sets.number_of(hash, [&] { return locks_.number_of(me.held); });
+    }
+
     Thread* add_thread() {
         if (threads_.size() + 1 >= Epoch::kMostThreads) return nullptr;
         return threads_.emplace_back(std::make_unique<Thread>(static_cast<ThreadId>(threads_.size() + 1))).get();
@@ -359,7 +414,7 @@ class Detector {
     }
 
     /// Compares the access with what the cell remembers, and has it remembered in turn.
-    bool check(Thread& me, Object object, Field field, Access access, std::uint32_t generation) {
+    TP_APART bool check(Thread& me, Object object, Field field, Access access, std::uint32_t generation) {
         std::array<Access, kAtOnce> unordered;
         std::size_t found = 0;
         auto compare = [&](const Access& other) {
@@ -368,16 +423,15 @@ class Detector {
         shadow_.with_cell(object, field, [&](Cell& cell) {
             compare(cell.write);
             if (access.write) {
-                cell.each_read([&](const Access& read) { follow(access, read), compare(read); });
-                cell.forget_reads();
+                cell.reads.each([&](const Access& read) { follow(access, read), compare(read); });
+                cell.reads.clear();
                 cell.write = access;
             } else {
-                if (cell.read.epoch == access.epoch) access.traits |= cell.read.traits;
-                cell.remember_read(access, me.clock);
+                if (const Access* before = cell.reads.at(access.epoch)) access.traits |= before->traits;
+                cell.reads.remember(access, me.clock);
             }
         });
-        if (access.write) resolve_doubt(me, object, field, generation, access);
-        bool news = false;
+        bool news = access.write && resolve_doubt(me, object, field, generation, access);
         for (std::size_t i = 0; i < found; ++i) news |= report(me, {object, field, unordered[i], access, {}}, generation);
         return news;
     }
@@ -400,17 +454,20 @@ class Detector {
     }
 
     /// The write after a reported read makes the read part of a check-then-act, or of an update.
-    void resolve_doubt(Thread& me, Object object, Field field, std::uint32_t generation, const Access& write) {
+    bool resolve_doubt(Thread& me, Object object, Field field, std::uint32_t generation, const Access& write) {
+        bool resolved = false;
         for (Thread::Doubt& doubt : me.doubts) {
             if (doubt.object != object || doubt.field != field || doubt.generation != generation) continue;
             std::lock_guard hold(mutex_);
             races_[doubt.race].then = write;
             doubt.object = 0;
+            resolved = true;
         }
+        return resolved;
     }
 
     Shadow shadow_;
-    Depot<Sync> locks_;
+    Depot<Sync> locks_{(1u << Access::kLockBits) - 1};
     std::array<SyncShard, kSyncShards> shards_;
     std::vector<std::atomic<bool>> known_syncs_ = std::vector<std::atomic<bool>>(kKnownSyncs);
     std::atomic<int> running_{1};

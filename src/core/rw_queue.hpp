@@ -12,9 +12,14 @@
 /// So a writer goes before readers that come later, and a reader waits for one writer at most besides the one inside: neither
 /// starves. A thread that is inside enters again at once, except a reader that wants to write: it would wait for itself to leave.
 ///
+/// A thread that waits may be made to wait once more, for the same lock, by a signal handler or a finalizer that interrupts it.
+/// It goes on with its first wait only when that is over, inside and out again. So while it is inside, or waits again, its
+/// earlier waits are set aside: they are not let in, though they keep their places.
+///
 /// Invariants: 1. a thread inside has one hold, and a hold has reads or writes;
 ///             2. if a hold has writes, it is the only hold;
-///             3. while a thread waits, another is inside; while nobody but readers is inside, the first in the queue is a writer;
+///             3. while a thread waits, another is inside; while nobody but readers is inside, a reader that waits has a
+///                writer before it, or is set aside;
 ///             4. there is room in holds_ for everybody in the queue, so that letting in cannot fail.
 ///
 /// All fields are guarded by the caller's mutex. Source: Brandenburg and Anderson's phase-fair locks.
@@ -41,6 +46,7 @@ class RWQueue {
         Thread thread;
         Side side;
         void* gate = nullptr;             ///< what `wake` needs
+        bool chosen = false;              ///< used by let_in_readers() only
         std::atomic<bool> inside{false};  ///< also read without the mutex, relaxed, as a hint; nobody acts on it before locking
     };
 
@@ -53,7 +59,7 @@ class RWQueue {
             mine->add(side);
             return Answer::kInside;
         }
-        if (!admits(side)) return Answer::kWait;
+        if (!admits(thread, side)) return Answer::kWait;
         reserve();
         add_hold(thread, side);
         return Answer::kInside;
@@ -114,7 +120,8 @@ class RWQueue {
             assert(std::count_if(holds_.begin(), holds_.end(), [&](const Hold& h) { return h.thread == hold.thread; }) == 1);
         }
         assert(queue_.empty() || !holds_.empty());                    // invariant 3
-        assert(queue_.empty() || writing() || queue_.front()->side == Side::kWrite);
+        [[maybe_unused]] auto writer = std::find_if(queue_.begin(), queue_.end(), is_writer);
+        assert(writing() || std::all_of(queue_.begin(), writer, [&](const Waiter* w) { return set_aside(*w); }));
         assert(holds_.capacity() >= holds_.size() + queue_.size());   // invariant 4
     }
 
@@ -132,13 +139,22 @@ class RWQueue {
         return mine == holds_.end() ? nullptr : &*mine;
     }
 
-    bool admits(Side side) const { return side == Side::kWrite ? holds_.empty() : !writing() && queue_.empty(); }
+    bool admits(Thread thread, Side side) const {
+        if (side == Side::kWrite) return holds_.empty();
+        return !writing() && std::none_of(queue_.begin(), queue_.end(), [&](const Waiter* w) { return is_writer(w) && w->thread != thread; });
+    }
+
+    /// Whether the thread of this waiter is inside, or waits once more.
+    bool set_aside(const Waiter& waiter) const {
+        auto last = std::find_if(queue_.rbegin(), queue_.rend(), [&](const Waiter* w) { return w->thread == waiter.thread; });
+        return *last != &waiter || std::any_of(holds_.begin(), holds_.end(), [&](const Hold& h) { return h.thread == waiter.thread; });
+    }
+
+    static bool is_writer(const Waiter* waiter) { return waiter->side == Side::kWrite; }
 
     using Place = std::vector<Waiter*>::iterator;
 
-    Place first_writer() {
-        return std::find_if(queue_.begin(), queue_.end(), [](const Waiter* w) { return w->side == Side::kWrite; });
-    }
+    Place first_writer() { return std::find_if(queue_.begin(), queue_.end(), is_writer); }
 
     void reserve() {
         std::size_t needed = holds_.size() + queue_.size() + 1;
@@ -150,7 +166,7 @@ class RWQueue {
     /// After somebody has left that side: who enters now?
     template <class Wake>
     void let_in(Side left, Wake wake) {
-        if (left == Side::kWrite) let_in_readers(wake, queue_.end());
+        let_in_readers(wake, left == Side::kWrite ? queue_.end() : first_writer());
         if (holds_.empty()) let_in_first_writer(wake);
         if (holds_.empty()) let_in_readers(wake, queue_.end());
     }
@@ -158,14 +174,15 @@ class RWQueue {
     /// All readers before that place.
     template <class Wake>
     void let_in_readers(Wake wake, Place end) {
-        Place readers = std::stable_partition(queue_.begin(), end, [](const Waiter* w) { return w->side == Side::kWrite; });
+        std::for_each(queue_.begin(), end, [&](Waiter* w) { w->chosen = !is_writer(w) && !set_aside(*w); });
+        Place readers = std::stable_partition(queue_.begin(), end, [](const Waiter* w) { return !w->chosen; });
         std::for_each(readers, end, [&](Waiter* waiter) { admit(*waiter, wake); });
         queue_.erase(readers, end);
     }
 
     template <class Wake>
     void let_in_first_writer(Wake wake) {
-        Place writer = first_writer();
+        Place writer = std::find_if(queue_.begin(), queue_.end(), [&](const Waiter* w) { return is_writer(w) && !set_aside(*w); });
         if (writer == queue_.end()) return;
         Waiter& first = **writer;
         queue_.erase(writer);

@@ -1,30 +1,46 @@
 /// A persistent trie: a map from 64-bit hashes to words of which every version can be kept.
 ///
 /// How it works. A version is a tree of nodes that never change. A node has up to 32 slots, present or not by five bits of the
-/// hash; a slot holds a leaf (a hash and its word) or a node for the next five bits. A change copies the nodes on the way to
-/// its slot, at most 13, and shares all others with the version it came from. `Cell` is the atomic reference to the newest
-/// version: a reader walks it with no lock and counts nothing but the word it finds; a writer makes a new version of the one
-/// it read, and starts over if another writer was faster. Two versions are compared by walking only what they do not share.
+/// hash; a slot holds a leaf (a hash and its word) or a node for the next five bits. A change copies the nodes on the way to its slot,
+/// at most 13, and shares all others with the version it came from. `Cell` is the atomic reference to the newest version: a
+/// reader walks it with no lock; a writer makes a new version of the one it read, and starts over if another writer was
+/// faster. Two versions are compared by walking only what they do not share.
+///
+/// A leaf's word is an entry, which is one key and its value, or something else that the policy keeps for several keys of one
+/// hash. A reader looks into an entry that it does not hold, and counts nothing but the value it returns: all else that
+/// readers would write, and wait for each other at, is left alone.
 ///
 /// Invariants: 1. a node never changes once others can see it;
 ///             2. slots stand in the order of their bits, and `inner` is a subset of `present`;
 ///             3. below the root every node holds at least two leaves, so a version depends on its contents alone;
 ///             4. a root's `weight` is the sum of what its leaves were said to weigh, and its `bytes` are those of its nodes;
-///             5. a node's memory outlives every reader that was pinned when the node died.
+///             5. the memory of a node, and of an entry with what match() looks into, outlives every reader that was pinned
+///                when it died.
 ///
 /// Field         | written                            | read                        | guard
 /// --------------|------------------------------------|-----------------------------|-----------------------------------
 /// node fields   | before the node is published       | anybody who has its version | never change; published by root
-/// node.dead     | release, when the last owner left  | acquire, after a hold       | pairs: a word held before the node
-///               |                                    |                             | died was a word of the node
+/// entry fields  | before the entry is published      | anybody who is pinned, or   | never change; published by root
+///               |                                    | has it                      |
+/// node.dead,    | release, when the last owner left  | acquire, after a hold       | pairs: what was held before it died
+/// entry.dead    |                                    |                             | was a word of the node, or the value
 /// cell.root     | acq_rel exchange                   | acquire                     | a pin, until the node is held
 ///
 /// Sources: Bagwell, Ideal hash trees; Steindorfer and Vinju, Optimizing hash-array mapped tries (the canonical form).
 ///
-/// A Policy has counted words: hold(Word), drop(Word), try_hold(Word), which fails for one that has died, and open(Word), after
-/// which other threads may try. Nodes are such words too: make_node(slots) makes one of zeroes with one owner, bytes_of(slots) is
-/// what it takes, word(node) and node(word) lead from one to the other. When the last owner of a node drops it, it sets `dead`, then drops the words in its slots, and lets its
-/// memory, with what is in the slots, outlive those pinned.
+/// What a Policy has:
+///
+///     kThreads                  false where a global lock serialises all calls: pins vanish
+///     hold(word), drop(word)    one reference more, one less, which may run any code
+///     try_hold(word)            one more to what may be dying; false if it has died
+///     open(word)                lets other threads try from now on; the values of entries are open from the start
+///     make_node(slots)          a node of zeroes with one owner, which takes bytes_of(slots)
+///     word(node), node(word)    lead from one to the other
+///     entry(word)               the entry that a leaf's word is, or null
+///     match(key, probe)         native comparison, may look into the key of an entry without holding it
+///
+/// When the last owner drops a node or an entry, that sets `dead`, then drops what it holds, and lets its memory outlive those
+/// pinned: see invariant 5.
 #pragma once
 
 #include <atomic>
@@ -32,13 +48,14 @@
 #include <stdexcept>
 #include <utility>
 
+#include "core/answers.hpp"
 #include "core/hints.hpp"
 #include "core/memory.hpp"
 #include "core/reclaim.hpp"
 
 namespace threadproof {
 
-/// The hash of a leaf and its word; or, for a node of the next level, that node as a word.
+/// A hash and its word; or, for a node of the next level, that node as a word.
 struct TrieSlot {
     std::uint64_t hash;
     Word word;
@@ -56,8 +73,27 @@ struct TrieFields {
     unsigned index(std::uint32_t bit) const { return static_cast<unsigned>(__builtin_popcount(present & (bit - 1))); }
 };
 
+/// What every entry has besides what the policy adds for counting.
+struct EntryFields {
+    Word key;
+    Word value;              ///< 0 where there is none, which is the policy's affair
+    std::atomic<bool> dead;  ///< it has no owner any more
+};
+
+/// What a look at a key found out. To ask is to compare keys by what may be user code, so they have to be held.
+enum class Found : std::uint8_t { kAbsent, kPresent, kAsk };
+
 template <class Policy>
 class Trie {
+    struct NoPin {
+        NoPin() {}
+        ~NoPin() {}
+    };
+    using Guard = std::conditional_t<Policy::kThreads, Pin, NoPin>;
+
+    static constexpr unsigned kBits = 5;    // 32 slots: the bitmap is a word, and a copy a few cache lines
+    static constexpr unsigned kLevels = 13;  // of five bits in a hash of 64
+
  public:
     using Node = typename Policy::Node;  ///< derives from TrieFields; slots() gives its TrieSlots
 
@@ -110,6 +146,17 @@ class Trie {
         }
     }
 
+    /// Looks for a key as far as that calls nobody; kPresent with its entry. The caller owns the node, or is pinned.
+    template <class Probe>
+    TP_HOT static Found look(const Node* node, const Probe& probe, const EntryFields** entry) {
+        Word word = find(node, probe.hash);
+        if (!word) return Found::kAbsent;
+        *entry = Policy::entry(word);
+        Match match = *entry ? Policy::match((*entry)->key, probe) : Match::kAsk;
+        if (match == Match::kAsk) return Found::kAsk;
+        return match == Match::kYes && (*entry)->value ? Found::kPresent : Found::kAbsent;
+    }
+
     /// The version in which `hash` has `word` (0: nothing), and which weighs `growth` more. Throws std::bad_alloc.
     static Owned changed(const Node* root, std::uint64_t hash, Word word, std::int64_t growth) {
         Change change{hash, word, 0};
@@ -120,14 +167,45 @@ class Trie {
         return next;
     }
 
-    /// Calls visit(word) for every leaf.
+    /// Goes through the words of a version, which somebody has to own meanwhile.
+    class Walk {
+     public:
+        explicit Walk(const Node* root) { enter(root); }
+
+        /// The next word; 0 at the end.
+        Word next() {
+            while (depth_ > 0) {
+                Step& step = steps_[depth_ - 1];
+                if (!step.left) {
+                    --depth_;
+                    continue;
+                }
+                std::uint32_t bit = lowest(step.left);
+                step.left &= step.left - 1;
+                Word word = (step.slot++)->word;
+                if (!(step.node->inner & bit)) return word;
+                enter(Policy::node(word));
+            }
+            return 0;
+        }
+
+     private:
+        struct Step {
+            const Node* node;
+            const TrieSlot* slot;
+            std::uint32_t left;  ///< the bits of the slots from here on
+        };
+        void enter(const Node* node) { steps_[depth_++] = {node, node->slots(), node->present}; }
+
+        unsigned depth_ = 0;
+        Step steps_[kLevels];
+    };
+
+    /// Calls visit(word) for every word.
     template <class Visit>
     static void each(const Node* node, Visit& visit) {
-        const TrieSlot* slot = node->slots();
-        for (std::uint32_t bits = node->present; bits; bits &= bits - 1, ++slot) {
-            if (node->inner & lowest(bits)) each(Policy::node(slot->word), visit);
-            else visit(slot->word);
-        }
+        Walk walk(node);
+        while (Word word = walk.next()) visit(word);
     }
 
     /// The word of some leaf, or 0.
@@ -168,13 +246,31 @@ class Trie {
         Cell(const Cell&) = delete;
         Cell& operator=(const Cell&) = delete;
 
+        /// Looks for a key in the newest version, as far as that calls nobody. kPresent with its value, which the caller owns.
+        template <class Probe>
+        TP_HOT Found read(const Probe& probe, Word* value) const {
+            for (;;) {
+                bool held;
+                {
+                    Guard pin;
+                    const EntryFields* entry;
+                    Found found = look(newest(), probe, &entry);
+                    if (found != Found::kPresent) return found;
+                    *value = entry->value;
+                    held = Policy::try_hold(*value);
+                    if (TP_LIKELY(held && !entry->dead.load(std::memory_order_acquire))) return found;  // acquire: see `dead`
+                }
+                if (held) Policy::drop(*value);  // perhaps of another: the entry had died, and a newer version is there
+            }
+        }
+
         /// The word of a hash in the newest version, or none.
-        TP_HOT Owned get(std::uint64_t hash) const {
+        Owned get(std::uint64_t hash) const {
             for (;;) {
                 Word word;
                 bool held;
                 {
-                    Pin pin;
+                    Guard pin;
                     const Node* holder = nullptr;
                     word = find(newest(), hash, &holder);
                     if (!word) return Owned();
@@ -188,18 +284,18 @@ class Trie {
         /// The newest version.
         Owned version() const {
             for (;;) {
-                Pin pin;
+                Guard pin;
                 Word root = root_.load(std::memory_order_acquire);  // acquire: pairs with publish()
                 if (Policy::try_hold(root)) return Owned(root);     // else it has died, and a newer one is there
             }
         }
 
         std::int64_t weight() const {
-            Pin pin;
+            Guard pin;
             return newest()->weight;
         }
         std::int64_t bytes() const {
-            Pin pin;
+            Guard pin;
             return newest()->bytes;
         }
 
@@ -247,9 +343,6 @@ class Trie {
     };
 
  private:
-    static constexpr unsigned kBits = 5;    // 32 slots: the bitmap is a word, and a copy a few cache lines
-    static constexpr unsigned kLevels = 13;  // of five bits in a hash of 64
-
     /// Brings high bits to where the walk begins; reversible, so different hashes stay different. Dense hashes stay dense.
     static std::uint64_t spread(std::uint64_t hash) { return hash ^ hash >> 20 ^ hash >> 40; }
     static std::uint32_t bit_of(std::uint64_t rest) { return std::uint32_t{1} << (rest & 31); }

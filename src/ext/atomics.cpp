@@ -479,11 +479,18 @@ void cells_dealloc(PyObject* self) {
     PyObject_GC_UnTrack(self);
     PyTypeObject* type = Py_TYPE(self);
     if (as_cells<T>(self)->weak_references) PyObject_ClearWeakRefs(self);
-    if constexpr (std::is_same_v<T, PyObject*>)
-        if (as_cells<T>(self)->cells) Py_XDECREF(reference_cell(self).value.load(std::memory_order_acquire));  // acquire: pairs with put_in()
     delete[] as_cells<T>(self)->cells;
     type->tp_free(self);
     Py_DECREF(type);
+}
+
+/// References to references may be nested as deep as one likes: the trashcan frees them with no deep recursion.
+void reference_dealloc(PyObject* self) {
+    PyObject_GC_UnTrack(self);
+    Py_TRASHCAN_BEGIN(self, reference_dealloc)
+    if (as_cells<PyObject*>(self)->cells) drop_reference(reference_cell(self).value.load(std::memory_order_acquire));  // acquire: pairs with put_in()
+    cells_dealloc<PyObject*>(self);
+    Py_TRASHCAN_END
 }
 
 template <class T>
@@ -623,9 +630,10 @@ PyMemberDef weak_reference_member[] = {
 /// Makes the type threadproof.sync.NAME, of these slots and those that all atomics share, and adds it to the module.
 template <class T>
 bool add_type(PyObject* module, const char* full_name, const char* doc, std::vector<PyType_Slot> slots) {
+    constexpr bool kObjects = std::is_same_v<T, PyObject*>;
     slots.insert(slots.end(), {
         {Py_tp_doc, const_cast<char*>(doc)},
-        {Py_tp_dealloc, reinterpret_cast<void*>(cells_dealloc<T>)},
+        {Py_tp_dealloc, reinterpret_cast<void*>(kObjects ? reference_dealloc : cells_dealloc<T>)},
         {Py_tp_members, weak_reference_member<T>},
         {0, nullptr},
     });

@@ -64,8 +64,6 @@ TP_HOT Outcome answered(Outcome outcome) {
     throw PythonError{};
 }
 
-[[noreturn]] void raise_key_error(PyObject* key);
-
 /// Identity and then ==, or what the user's function says.
 bool values_equal(PyObject* current, PyObject* expected, PyObject* equal);
 
@@ -108,8 +106,5 @@ bool add_map_parts(PyObject* module);
 
 /// The type, added to the module and made known to adopt_methods(); null: an exception is set.
 PyTypeObject* add_native_map(PyObject* module, PyType_Spec* spec, const PyMethodDef* methods);
-
-/// The function adopt_methods(cls, contract) of the module.
-PyObject* adopt_methods(PyObject*, PyObject* const* given, Py_ssize_t count, PyObject* names);
 
 }  // namespace threadproof::ext

@@ -1,11 +1,13 @@
 /// threadproof._core: the list of what the native extension exports.
 
+#include "ext/adopt.hpp"
 #include "ext/atomics.hpp"
 #include "ext/hash_map.hpp"
 #include "ext/map_parts.hpp"
 #include "ext/py.hpp"
 #include "ext/race.hpp"
 #include "ext/rw_lock.hpp"
+#include "ext/snapshot_map.hpp"
 #include "ext/stress.hpp"
 #include "ext/sync_map.hpp"
 #include "ext/trie.hpp"
@@ -98,8 +100,9 @@ int execute(PyObject* module) {
     wait_a_little.store(ext::wait_detached, std::memory_order_relaxed);
     Threads::mine();  // from now on forks are noticed, also where nothing else needs the threads' slots
     bool done = in_main_interpreter() && first_time() && ext::add_turn(module) && add_remove(module) && ext::add_map_parts(module)
-             && ext::add_hash_map(module) && ext::add_sync_map(module) && ext::add_trie(module) && ext::add_atomics(module) && ext::add_rw_lock(module) && ext::add_race(module)
-             && ext::add_stress(module) && follow_collections();
+             && ext::add_hash_map(module) && ext::add_sync_map(module) && ext::add_trie(module) && ext::add_snapshot_map(module)
+             && ext::add_atomics(module) && ext::add_rw_lock(module) && ext::add_race(module) && ext::add_stress(module)
+             && follow_collections();
     return done ? 0 : -1;
 }
 
@@ -116,8 +119,8 @@ PyModuleDef_Slot slots[] = {
 
 PyMethodDef functions[] = {
     {"adopt_methods", ext::method<ext::adopt_methods>(), METH_FASTCALL | METH_KEYWORDS,
-     "adopt_methods($module, cls, contract, /)\n--\n\nPut a native map's methods into a subclass, with the contract's words as their "
-     "documentation."},
+     "adopt_methods($module, cls, contract, /)\n--\n\nPut the methods of a native map into a subclass, with the contract's words as "
+     "their documentation."},
     {nullptr, nullptr, 0, nullptr},
 };
 

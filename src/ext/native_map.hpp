@@ -4,10 +4,12 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <cstring>
 #include <mutex>
 #include <vector>
 
 #include "ext/map_parts.hpp"
+#include "ext/sharing.hpp"
 
 namespace threadproof::ext {
 
@@ -23,11 +25,10 @@ struct NativeMap {
 
     struct MapObject {
         PyObject_HEAD
-        bool counted;                ///< references to the map are counted one by one, whoever shares it
-        std::atomic<bool> deferred;  ///< the interpreter has been told not to
-        TurnCount turns;             ///< computations running
+        Sharing sharing;
+        TurnCount turns;                      ///< computations running
         std::atomic<std::uint64_t> pop_from;  ///< the position where popitem() last found something
-        bool built;                  ///< the core below has been constructed
+        bool built;                           ///< the core below has been constructed
         // Room for the core, which wants an alignment that Python's allocator does not give.
         alignas(16) unsigned char room[sizeof(Map) + alignof(Map)];
     };
@@ -39,19 +40,7 @@ struct NativeMap {
         return *reinterpret_cast<Map*>((address + alignof(Map) - 1) & ~(std::uintptr_t{alignof(Map)} - 1));
     }
 
-    /// Every thread that names the map counts a reference to it, and those counts are then the bottleneck of ordinary loops (0.65
-    /// of one thread's throughput with two). So the first access by another thread than the map's maker asks the interpreter to
-    /// defer them; from then on the collector, not the last reference, frees the map.
-    static TP_HOT void share(PyObject* self) {
-#ifdef Py_GIL_DISABLED
-        MapObject* map = as_map(self);
-        if (TP_LIKELY(_Py_IsOwnedByCurrentThread(self) || map->deferred.load(std::memory_order_relaxed))) return;  // relaxed: a hint
-        map->deferred.store(true, std::memory_order_relaxed);
-        if (!map->counted) PyUnstable_Object_EnableDeferredRefcount(self);
-#else
-        (void)self;
-#endif
-    }
+    static TP_HOT void share(PyObject* self) { as_map(self)->sharing.note(self); }
 
     // ------------------------------------------------------------------------------------------------ words and references
 
@@ -836,7 +825,7 @@ struct NativeMap {
 
     static PyObject* map_new(PyTypeObject* type, PyObject*, PyObject*) {
         if (type == map_type) {  // the subclass also spares deeply nested maps a deep recursion when they die
-            PyErr_Format(PyExc_TypeError, "%s is a base class; use the class of threadproof.maps instead", map_type->tp_name);
+            PyErr_Format(PyExc_TypeError, "%s is a base class; use threadproof.%s instead", map_type->tp_name, std::strrchr(map_type->tp_name, '.') + 1);
             return nullptr;
         }
         Ref self = Ref::steal(checked(type->tp_alloc(type, 0)));
@@ -878,7 +867,7 @@ struct NativeMap {
     }
 
     static PyObject* map_count_references(PyObject* self, PyObject*) {
-        as_map(self)->counted = true;
+        as_map(self)->sharing.count_references();
         Py_RETURN_NONE;
     }
 

@@ -136,6 +136,13 @@ inline PyObject* checked(PyObject* object) {
     return object;
 }
 
+[[noreturn]] inline void raise_key_error(PyObject* key) {
+    // A tuple would be taken for the exception's arguments.
+    Ref arguments = Ref::steal(checked(PyTuple_Pack(1, key)));
+    PyErr_SetObject(PyExc_KeyError, arguments.get());
+    throw PythonError{};
+}
+
 /// The arguments of a METH_FASTCALL | METH_KEYWORDS call, put in order: `required` first, then optional ones by place or name.
 template <int kMost>
 class Arguments {

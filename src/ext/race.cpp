@@ -17,13 +17,12 @@ bool threadproof::ext::add_race(PyObject*) {
 
 namespace threadproof::ext {
 
+constinit thread_local ThisThread this_thread;
+
 namespace {
 
 using race::Field;
 using race::Thread;
-
-thread_local Thread* this_thread = nullptr;
-thread_local bool this_thread_is_over = false;
 
 Field field_of(Part part, std::uint64_t rest) {
     return static_cast<std::uint64_t>(part) << 60 | (rest & ((std::uint64_t{1} << 60) - 1));
@@ -49,6 +48,7 @@ namespace {
 struct Description {
     Ref owner, name;
     const char* part;
+    race::Origin origin;
 };
 std::mutex described_mutex;
 std::map<std::pair<race::Object, Field>, Description>& described = *new std::map<std::pair<race::Object, Field>, Description>;
@@ -85,7 +85,7 @@ void describe(const Variable& variable) {
     pending.fetch();
     bool named = variable.part == Part::kItem || variable.part == Part::kIndex;
     Description made{Ref::steal(owner_of(variable)), Ref::steal(named ? text_of(variable.name) : Py_XNewRef(variable.name)),
-                     name_of_part(variable.part)};
+                     name_of_part(variable.part), race_state().origins.of(reinterpret_cast<race::Object>(variable.object))};
     PyErr_Clear();
     std::lock_guard hold(described_mutex);
     described.insert_or_assign({reinterpret_cast<race::Object>(variable.object), variable.field}, std::move(made));
@@ -98,26 +98,41 @@ void describe(const Variable& variable) {
 /// A fork finds no thread in the middle of a step: what it left behind would be locked for ever in the child.
 void follow_forks() {
     static std::once_flag once;
-    auto hold = [] { race_state().detector.hold_still(), race_state().stacks.hold_still(), described_mutex.lock(); };
-    auto let_go = [] { described_mutex.unlock(), race_state().stacks.let_go(), race_state().detector.let_go(); };
-    auto child = [] {
-        described_mutex.unlock(), race_state().stacks.let_go(), race_state().detector.let_go();
-        if (this_thread) race_state().detector.survive_fork(*this_thread);
+    static auto hold = [] {
+        described_mutex.lock(), race_state().origins.hold_still(), race_state().detector.hold_still(), race_state().stacks.hold_still();
+    };
+    static auto let_go = [] {
+        race_state().stacks.let_go(), race_state().detector.let_go(), race_state().origins.let_go(), described_mutex.unlock();
+    };
+    static auto child = [] {
+        let_go();
+        if (this_thread.thread) race_state().detector.survive_fork(*this_thread.thread);
     };
     std::call_once(once, [&] { pthread_atfork(hold, let_go, child); });
 }
 
-std::uint32_t capture() {
-    return race_state().stacks.number_of(race_stack(), [](const auto& frames) {
-        for (const Frame& frame : frames) Py_INCREF(reinterpret_cast<PyObject*>(frame.code));  // for ever: a report names it
-    });
+constexpr std::size_t kOurs = 4;  // frames of race/session.py and threading.py above the program's, where Python asks for a stack
+
+/// Calls it between two instructions of the program, which it must not notice.
+void tell(PyObject* callable) {
+    Raised pending;
+    pending.fetch();
+    Thread* me = race_thread();
+    ++me->quiet;
+    if (PyObject* result = PyObject_CallNoArgs(callable)) Py_DECREF(result);
+    else PyErr_WriteUnraisable(callable);
+    --me->quiet;
+    try {
+        pending.rethrow();
+    } catch (const PythonError&) {  // set again, for whoever had it
+    }
 }
 
 }  // namespace
 
-Thread* race_thread() {
-    if (!this_thread && !this_thread_is_over) this_thread = race_state().detector.adopt();
-    return this_thread;
+Thread* adopt_thread() {
+    if (!this_thread.over) this_thread.thread = race_state().detector.adopt();
+    return this_thread.thread;
 }
 
 bool plain_key(PyObject* key) {
@@ -130,7 +145,7 @@ bool plain_key(PyObject* key) {
 }
 
 Variable attribute_of(PyObject* object, PyObject* name) {
-    return {object, field_of(Part::kAttribute, reinterpret_cast<std::uintptr_t>(name) >> 3), Part::kAttribute, name};
+    return {object, field_of(Part::kAttribute, reinterpret_cast<std::uintptr_t>(name) >> 4), Part::kAttribute, name};
 }
 Variable item_of(PyObject* container, PyObject* key) {
     return {container, field_of(Part::kItem, number_of_key(key)), Part::kItem, key};
@@ -156,12 +171,25 @@ Variable cell_of(PyObject* cell, PyObject* name) {
     return {cell, field_of(Part::kCell, 0), Part::kCell, name};
 }
 
-void touch(const Variable& variable, bool write, unsigned traits) {
+namespace {
+
+race::Found find(const Variable& variable, bool write, unsigned traits) {
     Thread* me = race_thread();
-    if (!me) return;
+    if (!me) return race::Found::kRepeated;
+    this_thread.touched = true;
     auto object = reinterpret_cast<race::Object>(variable.object);
-    if (race_state().detector.access(*me, object, variable.field, write, static_cast<std::uint16_t>(traits), capture)) describe(variable);
+    auto found = race_state().detector.access(*me, object, variable.field, write, static_cast<std::uint16_t>(traits),
+                                              [me] { return race_capture_stack(*me); });
+    if (TP_UNLIKELY(found == race::Found::kRace)) {
+        describe(variable);
+        if (race_state().on_race) tell(race_state().on_race);
+    }
+    return found;
 }
+
+}  // namespace
+
+void touch(const Variable& variable, bool write, unsigned traits) { find(variable, write, traits); }
 
 /// A key of an object's `__dict__` is that attribute of the object.
 Variable key_of(PyObject* dict, PyObject* key) {
@@ -173,12 +201,10 @@ Variable key_of(PyObject* dict, PyObject* key) {
 }
 
 void touch_store(PyObject* dict, PyObject* key, unsigned traits) {
-    if (plain_key(key)) {
-        int there = PyDict_Contains(dict, key);
-        if (there < 0) PyErr_Clear();
-        if (there == 0) touch(structure_of(dict), true, race::kStructure | race::kAtomic);
-    }
-    touch(key_of(dict, key), true, traits);
+    if (find(key_of(dict, key), true, traits) == race::Found::kRepeated || !plain_key(key)) return;  // stored before, in this epoch: it is there
+    int there = PyDict_Contains(dict, key);
+    if (there < 0) PyErr_Clear();
+    if (there == 0) touch(structure_of(dict), true, race::kStructure | race::kAtomic);
 }
 
 namespace {
@@ -212,15 +238,15 @@ PyObject* race_fork(PyObject*, PyObject*) {
 }
 
 PyObject* race_begin(PyObject*, PyObject* token) {
-    this_thread = thread_at(token);
-    this_thread_is_over = !this_thread;
+    this_thread.thread = thread_at(token);
+    this_thread.over = !this_thread.thread;
     Py_RETURN_NONE;
 }
 
 PyObject* race_finish(PyObject*, PyObject*) {
-    if (this_thread) race_state().detector.finish(*this_thread);
-    this_thread = nullptr;
-    this_thread_is_over = true;
+    if (this_thread.thread) race_state().detector.finish(*this_thread.thread);
+    this_thread.thread = nullptr;
+    this_thread.over = true;
     Py_RETURN_NONE;
 }
 
@@ -242,9 +268,58 @@ PyObject* race_quiet(PyObject*, PyObject* change) {
     Py_RETURN_NONE;
 }
 
+/// How many instructions have been given up while sampling, in all.
+PyObject* race_given_up(PyObject*, PyObject*) {
+    return PyLong_FromUnsignedLongLong(race_state().sampling.given_up());
+}
+
+/// race_sample(accesses of a burst, or 0 for all; seed) begins a round, and returns race_given_up().
+PyObject* race_sample(PyObject*, PyObject* arguments) {
+    unsigned burst, seed;
+    if (!PyArg_ParseTuple(arguments, "II:race_sample", &burst, &seed)) return nullptr;
+    race_state().sampling.begin_round(burst, seed);
+    return race_given_up(nullptr, nullptr);
+}
+
+/// How many variables to remember, about; the same for whatever comes.
+PyObject* race_limit(PyObject*, PyObject* variables) {
+    std::size_t limit = PyLong_AsSize_t(variables);
+    if (limit == static_cast<std::size_t>(-1) && PyErr_Occurred()) return nullptr;
+    race_state().detector.limit(limit);
+    Py_RETURN_NONE;
+}
+
+PyObject* race_ignore(PyObject*, PyObject* change) {
+    long by = PyLong_AsLong(change);
+    if (by == -1 && PyErr_Occurred()) return nullptr;
+    if (Thread* me = race_thread()) me->ignored += static_cast<int>(by);
+    Py_RETURN_NONE;
+}
+
+/// Where an object comes to be, if that was not said before; its type's death is reported.
+PyObject* race_made(PyObject*, PyObject* object) {
+    Thread* me = race_thread();
+    bool reported = !PyType_Check(object) && race_knows_death(Py_TYPE(object));
+    if (me && reported) race_state().origins.note(reinterpret_cast<race::Object>(object), {me->id, race_capture_stack(*me, kOurs)});
+    Py_RETURN_NONE;
+}
+
+/// race_configure_reports(frames of a stack, called at each race or None).
+PyObject* race_configure_reports(PyObject*, PyObject* arguments) {
+    Py_ssize_t deepest;
+    PyObject* on_race;
+    if (!PyArg_ParseTuple(arguments, "nO:race_configure_reports", &deepest, &on_race)) return nullptr;
+    race_state().deepest = static_cast<std::size_t>(deepest);
+    Py_XDECREF(std::exchange(race_state().on_race, on_race == Py_None ? nullptr : Py_NewRef(on_race)));
+    Py_RETURN_NONE;
+}
+
 PyObject* race_alone(PyObject*, PyObject*) { return PyBool_FromLong(race_state().detector.alone()); }
 
-PyObject* race_capture(PyObject*, PyObject*) { return PyLong_FromUnsignedLong(capture()); }
+PyObject* race_capture(PyObject*, PyObject*) {
+    Thread* me = race_thread();
+    return PyLong_FromUnsignedLong(me ? race_capture_stack(*me, kOurs) : 0);
+}
 
 /// [(code, offset of the instruction), ...], the innermost first.
 PyObject* race_frames(PyObject*, PyObject* number) {
@@ -279,9 +354,10 @@ PyObject* race_races(PyObject*, PyObject*) {
         std::lock_guard hold(described_mutex);
         const Description& about = described[{race.object, race.field}];
         auto or_none = [](const Ref& ref) { return ref ? ref.get() : Py_None; };
-        Ref item = Ref::steal(checked(Py_BuildValue("nOsONNNK", static_cast<Py_ssize_t>(race.object), or_none(about.owner),
+        Ref item = Ref::steal(checked(Py_BuildValue("nOsONNNK(II)", static_cast<Py_ssize_t>(race.object), or_none(about.owner),
                                                     about.part ? about.part : "item", or_none(about.name), as_tuple(race.earlier),
-                                                    as_tuple(race.later), as_tuple(race.then), static_cast<unsigned long long>(race.times))));
+                                                    as_tuple(race.later), as_tuple(race.then), static_cast<unsigned long long>(race.times),
+                                                    about.origin.thread, about.origin.stack)));
         if (PyList_Append(list.get(), item.get()) < 0) return nullptr;
     }
     return list.release();
@@ -296,6 +372,12 @@ PyMethodDef race_functions[] = {
     {"race_join", race_join, METH_O, "race_join($module, token, /)\n--\n\n"},
     {"race_thread_id", race_thread_id, METH_NOARGS, "race_thread_id($module, /)\n--\n\n"},
     {"race_quiet", race_quiet, METH_O, "race_quiet($module, change, /)\n--\n\n"},
+    {"race_sample", race_sample, METH_VARARGS, "race_sample($module, burst, seed, /)\n--\n\n"},
+    {"race_given_up", race_given_up, METH_NOARGS, "race_given_up($module, /)\n--\n\n"},
+    {"race_limit", race_limit, METH_O, "race_limit($module, variables, /)\n--\n\n"},
+    {"race_ignore", race_ignore, METH_O, "race_ignore($module, change, /)\n--\n\n"},
+    {"race_made", race_made, METH_O, "race_made($module, instance, /)\n--\n\n"},
+    {"race_configure_reports", race_configure_reports, METH_VARARGS, "race_configure_reports($module, deepest, on_race, /)\n--\n\n"},
     {"race_alone", race_alone, METH_NOARGS, "race_alone($module, /)\n--\n\n"},
     {"race_capture", race_capture, METH_NOARGS, "race_capture($module, /)\n--\n\n"},
     {"race_frames", method<race_frames>(), METH_O, "race_frames($module, stack, /)\n--\n\n"},

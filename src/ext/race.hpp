@@ -21,6 +21,8 @@ bool add_race(PyObject* module);
 #include <string>
 
 #include "core/detector.hpp"
+#include "core/origins.hpp"
+#include "core/sampling.hpp"
 
 namespace threadproof::ext {
 
@@ -32,7 +34,7 @@ struct Frame {
 };
 
 /// What of an object a variable is. A global is an item of its module's dict that has a name.
-enum class Part : std::uint64_t { kAttribute = 1, kItem, kGlobal, kIndex, kStructure, kCell, kIterator };
+enum class Part : std::uint64_t { kAttribute = 1, kItem, kGlobal, kStructure, kCell, kIterator, kIndex = race::kPosition >> 60 };
 
 /// `name` is what a report calls it: an attribute's name, a key, or null. Borrowed.
 struct Variable {
@@ -44,7 +46,11 @@ struct Variable {
 
 struct RaceState {
     race::Detector detector;
+    race::Sampling sampling;
     race::Depot<Frame> stacks;
+    race::Origins origins;
+    std::size_t deepest = 16;        // frames of a stack: enough to tell callers apart, few enough to keep for every access
+    PyObject* on_race = nullptr;     // called with nothing when there is a race that was not there before, or more to say of one
     std::atomic<bool> armed{false};  // relaxed: hooks that stay in place look at it, and being late is harmless
     Py_ssize_t extra = -1;           // where a code object keeps its CodeSites
     PyTypeObject* local_type = nullptr;  // threading.local
@@ -64,7 +70,16 @@ inline RaceState& race_state() {
 inline race::Sync sync_of(PyObject* object) { return reinterpret_cast<race::Sync>(object); }
 
 /// The calling thread; null after its end, while its last Python objects go.
-race::Thread* race_thread();
+struct ThisThread {
+    race::Thread* thread = nullptr;
+    bool over = false;
+    bool touched = false;     // something that threads can share, since this was last put to false
+    std::uint32_t calls = 0;  // of methods, while sampling
+};
+// Two words that every watched instruction looks at: initial-exec spares a call, and takes little of what dlopen() has left.
+extern constinit thread_local ThisThread this_thread __attribute__((tls_model("initial-exec")));
+race::Thread* adopt_thread();
+TP_HOT race::Thread* race_thread() { return TP_LIKELY(this_thread.thread != nullptr) ? this_thread.thread : adopt_thread(); }
 
 /// Whether there is anything to watch now.
 inline bool watching() {
@@ -126,12 +141,15 @@ void touch_whole(PyObject* object, unsigned traits);
 /// The caller of the C function that is running: in race_frames.cpp.
 enum class Caller { kProgram, kLibrary, kMuted };
 Caller race_caller();
-race::Depot<Frame>::Sequence race_stack();
+
+/// The number of the thread's call stack, `more` calls deeper than a report keeps of an access.
+std::uint32_t race_capture_stack(race::Thread& me, std::size_t more = 0);
 extern PyMethodDef race_frame_functions[];
 
 extern PyMethodDef race_hook_functions[];
 extern PyMethodDef race_order_functions[];
 bool counts_death(PyTypeObject* type);
+bool race_knows_death(PyTypeObject* type);  // also of a class of the program's, by its base
 
 }  // namespace threadproof::ext
 

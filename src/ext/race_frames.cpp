@@ -24,6 +24,7 @@ extern "C" {
 #pragma GCC diagnostic pop
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <memory>
 #include <mutex>
@@ -52,6 +53,7 @@ enum class Kind : std::uint8_t {
     kIterate,
     kUnpack,
     kCall,
+    kCallNamed,
     kLoadSlice,
     kStoreSlice,
     kImported,
@@ -66,27 +68,48 @@ enum class Kind : std::uint8_t {
 };
 constexpr const char* kKindNames[] = {"none",      "load_attribute", "load_method",  "store_attribute", "load_item",  "store_item",
                                       "delete_item", "contains",     "load_global",  "store_global",    "load_cell",  "store_cell",
-                                      "iterate",   "unpack",         "call",         "load_slice",      "store_slice", "imported",
+                                      "iterate",   "unpack",         "call",         "call_named",      "load_slice", "store_slice", "imported",
                                       "finalise",  "load_dict",      "store_dict",   "load_once",       "combine",    "truth",
                                       "spread",    "generate"};
 
 /// Where an attribute of a type's instances lives, as far as it can race.
 enum class Home : std::uint8_t { kNowhere, kSlot, kDict, kModule, kClass, kDefault };
 
-/// One instruction. `seen` is the type version last met here and its Home, in one word so that threads cannot tear it.
+/// Where an operand is when the watched instruction is about to run.
+struct Source {
+    enum From : std::uint8_t { kNothing, kStack, kLocal, kConstant };
+    From from = kNothing;
+    std::uint32_t index = 0;  // from the top of the stack, 1 is the top; or of the local
+};
+
+/// One instruction, watched at itself or at one before it. `seen` is the type version last met here and its Home, in one word
+/// so that threads cannot tear it.
 struct Site {
     Kind kind = Kind::kNone;
     std::uint16_t traits = 0;
-    std::uint32_t argument = 0;
+    std::uint16_t argument = 0;
+    std::array<Source, 5> operands;  // as many as placement.py gives a call: the function, and arguments
+    std::int32_t instruction = 0;  // where it is, in code units
     PyObject* name = nullptr;
+    PyObject* constant = nullptr;
     std::atomic<std::uint64_t> seen{0};  // relaxed: a cache of what home_of() would say
+    std::atomic<std::uint32_t> idle{0};  // how often nothing was touched that threads can share
+    race::Bursts bursts;
 };
 
 /// Lives as long as the process: reports name its code.
 struct CodeSites {
-    bool muted;  // library code whose locks are no synchronisation of the program's
-    Py_ssize_t count;
-    std::unique_ptr<Site[]> sites;
+    CodeSites(bool muted, Py_ssize_t units, std::size_t count) : muted(muted), places(static_cast<std::size_t>(units)), sites(count) {}
+
+    /// The site watched at this code unit, or null.
+    TP_HOT Site* at(std::size_t unit) {
+        std::uint16_t place = unit < places.size() ? places[unit] : 0;
+        return place ? &sites[place - 1] : nullptr;
+    }
+
+    const bool muted;  // library code whose locks are no synchronisation of the program's
+    std::vector<std::uint16_t> places;  // for each code unit, 1 + its place in sites, or 0
+    std::vector<Site> sites;
 };
 
 PyObject* watched = nullptr;  // during the self-test, where operands are written down instead of judged
@@ -100,7 +123,6 @@ struct Reader {
 std::vector<Reader>& readers = *new std::vector<Reader>;
 PyObject *getattr_function, *hasattr_function, *setattr_function, *delattr_function, *vars_function;
 PyObject* restart_events;  // sys.monitoring.restart_events
-constexpr unsigned kNamed = 1 << 15;  // of a call: with arguments by name
 
 CodeSites* sites_of(PyObject* code) {
     void* extra = nullptr;
@@ -122,18 +144,32 @@ _PyInterpreterFrame* python_frame(_PyInterpreterFrame* frame) {
 
 _PyInterpreterFrame* current_frame() { return python_frame(PyThreadState_Get()->current_frame); }
 
-/// What is on the value stack, counted from its top: 1 is the top.
+/// A site's operands, which the frame holds until the watched instruction has run.
 class Operands {
  public:
-    explicit Operands(_PyInterpreterFrame* frame) : frame_(frame) {}
-    PyObject* operator[](std::uint32_t place) const {
-        _PyStackRef operand = frame_->stackpointer[-static_cast<std::ptrdiff_t>(place)];
-        return PyStackRef_IsNull(operand) ? nullptr : PyStackRef_AsPyObjectBorrow(operand);
+    static constexpr std::size_t kMost = std::tuple_size_v<decltype(Site::operands)>;
+
+    Operands(const Site& site, _PyInterpreterFrame* frame) : site_(site), frame_(frame) {}
+
+    /// Null where there is none, as in a variable that is not bound.
+    PyObject* operator[](std::size_t number) const {
+        Source source = site_.operands[number];
+        switch (source.from) {
+            case Source::kStack: return object(frame_->stackpointer[-static_cast<std::ptrdiff_t>(source.index)]);
+            case Source::kLocal: return local(source.index);
+            case Source::kConstant: return site_.constant;
+            default: return nullptr;
+        }
     }
-    PyObject* local(std::uint32_t index) const { return PyStackRef_AsPyObjectBorrow(frame_->localsplus[index]); }
+    PyObject* local(std::uint32_t index) const { return object(frame_->localsplus[index]); }
     PyObject* globals() const { return frame_->f_globals; }
 
  private:
+    static PyObject* object(_PyStackRef operand) {
+        return PyStackRef_IsNull(operand) ? nullptr : PyStackRef_AsPyObjectBorrow(operand);
+    }
+
+    const Site& site_;
     _PyInterpreterFrame* frame_;
 };
 
@@ -295,16 +331,15 @@ void touch_whole(PyObject* object, unsigned traits) {
 namespace {
 
 /// A builtin called with `count` arguments, the last of which is `above` the top of the stack.
-void touch_call(const Operands& operands, std::uint32_t count, std::uint32_t above) {
-    PyObject* function = operands[above + count + 2];
+void touch_call(const Operands& operands, std::uint32_t count) {
+    PyObject *function = operands[0], *first = operands[1], *second = operands[2];
     for (const Reader& reader : readers)
         if (reader.function == function) {
-            for (std::uint32_t i = 1; i <= count; ++i) touch_whole(operands[above + i], reader.traits);
+            for (std::size_t i = 1; i <= std::min<std::size_t>(count, Operands::kMost - 1); ++i) touch_whole(operands[i], reader.traits);
             return;
         }
-    PyObject *first = operands[above + count], *second = count > 1 ? operands[above + count - 1] : nullptr;
-    if (function == vars_function) return note_own_dict(first);
-    if (count < 2 || !PyUnicode_CheckExact(second)) return;
+    if (function == vars_function && first) return note_own_dict(first);
+    if (!first || !second || !PyUnicode_CheckExact(second)) return;
     bool write = function == setattr_function || function == delattr_function;
     if (!write && function != getattr_function && function != hasattr_function) return;
     PyObject* name = Py_NewRef(second);
@@ -338,42 +373,54 @@ void begin_finaliser(PyObject* object) {
     if (PyObject* dict = attribute_dict(object)) race_state().detector.last_use(*me, reinterpret_cast<race::Object>(dict));
 }
 
+/// What the instruction is about to use first.
+PyObject* subject(const Site& site, const Operands& operands) {
+    switch (site.kind) {
+        case Kind::kImported:
+        case Kind::kLoadOnce:
+        case Kind::kLoadGlobal:
+        case Kind::kStoreGlobal: return operands.globals();
+        case Kind::kFinalise: return operands.local(0);
+        case Kind::kLoadCell:
+        case Kind::kStoreCell: return operands.local(site.argument);
+        default: return operands[0];
+    }
+}
+
 void judge(Site& site, const Operands& operands) {
     unsigned traits = site.traits;
+    PyObject* object = subject(site, operands);
+    if (!object) return;
     switch (site.kind) {
         case Kind::kLoadAttribute:
-        case Kind::kLoadMethod: {
-            PyObject* object = operands[1];
+        case Kind::kLoadMethod:
             return touch_attribute(object, site.name, home_at(site, Py_TYPE(object), false), false, traits, site.kind == Kind::kLoadMethod);
-        }
-        case Kind::kStoreAttribute: {
-            PyObject* object = operands[1];
-            return touch_attribute(object, site.name, home_at(site, Py_TYPE(object), true), true, traits, false);
-        }
-        case Kind::kLoadItem: return touch_item(operands[2], operands[1], false, traits);
-        case Kind::kStoreItem: return touch_item(operands[2], operands[1], true, traits);
-        case Kind::kDeleteItem: return touch_deletion(operands[2], operands[1]);
-        case Kind::kContains: return touch_membership(operands[1], operands[2]);
-        case Kind::kLoadGlobal: return touch(global_of(operands.globals(), site.name), false, traits);
-        case Kind::kStoreGlobal: return touch(global_of(operands.globals(), site.name), true, traits);
-        case Kind::kLoadCell: return touch(cell_of(operands.local(site.argument), site.name), false, traits);
-        case Kind::kStoreCell: return touch(cell_of(operands.local(site.argument), site.name), true, traits);
-        case Kind::kIterate: return touch_whole(operands[1], race::kIterate);
-        case Kind::kUnpack: return touch_whole(operands[1], race::kIterate | race::kAtomic);
-        case Kind::kCall: return touch_call(operands, site.argument, traits & kNamed ? 1 : 0);  // the names lie on top
-        case Kind::kLoadDict: return note_own_dict(operands[1]);
-        case Kind::kStoreDict: return note_dict(operands[1], operands[2], true);
-        case Kind::kLoadOnce: return touch(global_of(operands.globals(), site.name), false, traits);
-        case Kind::kCombine: return touch_combined(operands[2], operands[1], site.argument != 0);
-        case Kind::kTruth: return touch_whole(operands[1], race::kCheck);
-        case Kind::kSpread: return touch_whole(operands[2], race::kIterate | race::kAtomic), touch_whole(operands[1], race::kIterate | race::kAtomic);
-        case Kind::kLoadSlice: return touch_whole(operands[3], race::kIterate | race::kAtomic);
+        case Kind::kStoreAttribute: return touch_attribute(object, site.name, home_at(site, Py_TYPE(object), true), true, traits, false);
+        case Kind::kLoadItem: return touch_item(object, operands[1], false, traits);
+        case Kind::kStoreItem: return touch_item(object, operands[1], true, traits);
+        case Kind::kDeleteItem: return touch_deletion(object, operands[1]);
+        case Kind::kContains: return touch_membership(object, operands[1]);
+        case Kind::kLoadOnce:
+        case Kind::kLoadGlobal: return touch(global_of(object, site.name), false, traits);
+        case Kind::kStoreGlobal: return touch(global_of(object, site.name), true, traits);
+        case Kind::kLoadCell: return touch(cell_of(object, site.name), false, traits);
+        case Kind::kStoreCell: return touch(cell_of(object, site.name), true, traits);
+        case Kind::kIterate: return touch_whole(object, race::kIterate);
+        case Kind::kUnpack: return touch_whole(object, race::kIterate | race::kAtomic);
+        case Kind::kCall:
+        case Kind::kCallNamed: return touch_call(operands, site.argument);
+        case Kind::kLoadDict: return note_own_dict(object);
+        case Kind::kStoreDict: return note_dict(object, operands[1], true);
+        case Kind::kCombine: return touch_combined(object, operands[1], site.argument != 0);
+        case Kind::kTruth: return touch_whole(object, race::kCheck);
+        case Kind::kSpread: return touch_whole(object, race::kIterate | race::kAtomic), touch_whole(operands[1], race::kIterate | race::kAtomic);
+        case Kind::kLoadSlice: return touch_whole(object, race::kIterate | race::kAtomic);
         case Kind::kStoreSlice:
-            if (indexed(operands[3]) && runs_own_code(operands[3], Access::kStore)) touch(structure_of(operands[3]), true, race::kStructure | race::kAtomic);
+            if (indexed(object) && runs_own_code(object, Access::kStore)) touch(structure_of(object), true, race::kStructure | race::kAtomic);
             return;
         case Kind::kImported: return see_modules(site.name);
-        case Kind::kFinalise: return begin_finaliser(operands.local(0));
-        case Kind::kGenerate: return generates(operands[2]) ? touch_whole(operands[1], race::kIterate) : void();
+        case Kind::kFinalise: return begin_finaliser(object);
+        case Kind::kGenerate: return generates(object) ? touch_whole(operands[1], race::kIterate) : void();
         case Kind::kNone: return;
     }
 }
@@ -381,9 +428,9 @@ void judge(Site& site, const Operands& operands) {
 /// Sites that are kept only if they have to do with a container the first time, or with a global that is stored again.
 bool is_worth_watching(const Site& site, const Operands& operands) {
     switch (site.kind) {
-        case Kind::kCombine: return container(operands[2]) || container(operands[1]);
-        case Kind::kTruth: return container(operands[1]);
-        case Kind::kGenerate: return generates(operands[2]);
+        case Kind::kCombine: return (operands[0] && container(operands[0])) || (operands[1] && container(operands[1]));
+        case Kind::kTruth: return operands[0] && container(operands[0]);
+        case Kind::kGenerate: return generates(operands[0]);
         case Kind::kLoadOnce: return is_stored_from_outside(site.name);
         default: return true;
     }
@@ -391,43 +438,47 @@ bool is_worth_watching(const Site& site, const Operands& operands) {
 
 /// For the self-test: (kind, what the instruction is about to use).
 void write_down(const Site& site, const Operands& operands) {
-    PyObject *first = Py_None, *second = Py_None;
-    switch (site.kind) {
-        case Kind::kLoadItem:
-        case Kind::kStoreItem:
-        case Kind::kDeleteItem: first = operands[2], second = operands[1]; break;
-        case Kind::kContains: first = operands[1], second = operands[2]; break;
-        case Kind::kLoadOnce:
-        case Kind::kLoadGlobal:
-        case Kind::kStoreGlobal: first = operands.globals(); break;
-        case Kind::kLoadCell:
-        case Kind::kStoreCell: first = operands.local(site.argument); break;
-        case Kind::kCombine: first = operands[2], second = operands[1]; break;
-        case Kind::kCall: {
-            std::uint32_t above = site.traits & kNamed ? 1 : 0;
-            first = operands[above + site.argument + 2], second = operands[above + site.argument];
-            break;
-        }
-        case Kind::kSpread: first = operands[2]; break;
-        case Kind::kLoadSlice:
-        case Kind::kStoreSlice: first = operands[3]; break;
-        default: first = operands[1];
-    }
-    Ref entry = Ref::steal(Py_BuildValue("sOO", kKindNames[static_cast<int>(site.kind)], first, second));
+    PyObject *first = subject(site, operands), *second = operands[1];
+    Ref entry = Ref::steal(Py_BuildValue("sOO", kKindNames[static_cast<int>(site.kind)], first ? first : Py_None, second ? second : Py_None));
     if (!entry || PyList_Append(watched, entry.get()) < 0) PyErr_Clear();
+}
+
+/// What orders, or says whose a dict is, counts each time.
+bool tells_of_order(Kind kind) {
+    return kind == Kind::kImported || kind == Kind::kFinalise || kind == Kind::kLoadDict || kind == Kind::kStoreDict;
+}
+
+constexpr std::uint32_t kIdle = 1000;  // times: an instruction that met only values and methods until then, meets nothing else
+
+/// Whether there is no more to be learned at this site, now that it has been judged.
+bool done_with(Site& site, const Operands& operands) {
+    if (tells_of_order(site.kind)) return false;
+    if (!is_worth_watching(site, operands)) return true;
+    if (!this_thread.touched) return race::counted(site.idle) >= kIdle;
+    race::Sampling& sampling = race_state().sampling;
+    return TP_UNLIKELY(sampling.on()) && sampling.last_look(site.bursts);
+}
+
+PyObject* no_more() {
+    race_state().sampling.give_up();
+    return Py_NewRef(disable);
 }
 
 /// The callback of sys.monitoring: (code, offset of the instruction).
 PyObject* race_instruction(PyObject*, PyObject* const* arguments, Py_ssize_t) {
     CodeSites* code = sites_of(arguments[0]);
-    Py_ssize_t offset = PyLong_AsSsize_t(arguments[1]) / static_cast<Py_ssize_t>(sizeof(_Py_CODEUNIT));
-    if (!code || offset >= code->count || code->sites[offset].kind == Kind::kNone) return Py_NewRef(disable);
-    Site& site = code->sites[offset];
-    Operands operands(PyThreadState_Get()->current_frame);
-    if (watched) write_down(site, operands);
-    else if (watching()) judge(site, operands);
-    else Py_RETURN_NONE;
-    return Py_NewRef(is_worth_watching(site, operands) ? Py_None : disable);
+    std::size_t offset = static_cast<std::size_t>(PyLong_AsSsize_t(arguments[1]));
+    Site* site = code ? code->at(offset / sizeof(_Py_CODEUNIT)) : nullptr;
+    if (TP_UNLIKELY(!site)) return no_more();
+    if (TP_UNLIKELY(watched != nullptr)) {
+        write_down(*site, Operands(*site, PyThreadState_Get()->current_frame));
+    } else if (TP_LIKELY(watching())) {
+        this_thread.touched = false;
+        Operands operands(*site, PyThreadState_Get()->current_frame);
+        judge(*site, operands);
+        if (TP_UNLIKELY(done_with(*site, operands))) return no_more();
+    }
+    Py_RETURN_NONE;
 }
 
 // ------------------------------------------------------------------------------------------------ for Python
@@ -439,35 +490,53 @@ Kind kind_named(const char* name) {
     throw PythonError{};
 }
 
-void fill(CodeSites* code, PyObject* description) {
-    Py_ssize_t offset;
-    const char* kind;
-    unsigned short traits;
-    unsigned argument;
-    PyObject* name;
-    if (!PyArg_ParseTuple(description, "nsHIO", &offset, &kind, &traits, &argument, &name)) throw PythonError{};
-    Site& site = code->sites[offset / static_cast<Py_ssize_t>(sizeof(_Py_CODEUNIT))];
-    site.kind = kind_named(kind);
-    site.traits = traits;
-    site.argument = argument;
-    if (name == Py_None) return;
-    site.name = Py_NewRef(name);
-    if (PyUnicode_CheckExact(name)) PyUnicode_InternInPlace(&site.name);
+Source source_in(PyObject* described, Site& site) {
+    const char* of;
+    PyObject* value;
+    if (!PyArg_ParseTuple(described, "sO", &of, &value)) throw PythonError{};
+    if (*of == 'c') site.constant = Py_NewRef(value);
+    return *of == 'c' ? Source{Source::kConstant, 0}
+                      : Source{*of == 's' ? Source::kStack : Source::kLocal, static_cast<std::uint32_t>(PyLong_AsUnsignedLong(value))};
 }
 
-/// race_register(code, sites, muted): sites is [(offset, kind, traits, argument, name), ...].
+/// One placement.Placed becomes the site; returns the offset of the instruction to watch.
+Py_ssize_t fill(Site& site, PyObject* description) {
+    Py_ssize_t watched_at, offset;
+    const char* kind;
+    PyObject *name, *operands;
+    if (!PyArg_ParseTuple(description, "nnsHHOO!", &watched_at, &offset, &kind, &site.traits, &site.argument, &name, &PyTuple_Type, &operands))
+        throw PythonError{};
+    static std::atomic<std::uint32_t> sites{0};
+    site.bursts.number = sites.fetch_add(1, std::memory_order_relaxed);  // relaxed: different is enough
+    site.kind = kind_named(kind);
+    site.instruction = static_cast<std::int32_t>(offset / static_cast<Py_ssize_t>(sizeof(_Py_CODEUNIT)));
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(operands); ++i)
+        site.operands.at(static_cast<std::size_t>(i)) = source_in(PyTuple_GET_ITEM(operands, i), site);
+    if (name != Py_None) {
+        site.name = Py_NewRef(name);
+        if (PyUnicode_CheckExact(name)) PyUnicode_InternInPlace(&site.name);
+    }
+    return watched_at;
+}
+
+/// race_register(code, [placement.Placed, ...], muted).
 PyObject* race_register(PyObject*, PyObject* arguments) {
     PyObject *code, *descriptions;
     int muted;
     if (!PyArg_ParseTuple(arguments, "O!O!p:race_register", &PyCode_Type, &code, &PyList_Type, &descriptions, &muted)) return nullptr;
     if (sites_of(code)) Py_RETURN_NONE;
-    Py_ssize_t count = muted ? 0 : Py_SIZE(code);
-    auto made = std::make_unique<CodeSites>(CodeSites{muted != 0, count, std::make_unique<Site[]>(static_cast<std::size_t>(count))});
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(descriptions); ++i) fill(made.get(), PyList_GET_ITEM(descriptions, i));
+    std::size_t count = std::min<std::size_t>(static_cast<std::size_t>(PyList_GET_SIZE(descriptions)), UINT16_MAX);
+    auto made = std::make_unique<CodeSites>(muted != 0, muted ? 0 : Py_SIZE(code), count);
+    for (std::size_t i = 0; i < count; ++i) {
+        Py_ssize_t offset = fill(made->sites[i], PyList_GET_ITEM(descriptions, static_cast<Py_ssize_t>(i)));
+        made->places.at(static_cast<std::size_t>(offset) / sizeof(_Py_CODEUNIT)) = static_cast<std::uint16_t>(i + 1);
+    }
     if (PyUnstable_Code_SetExtra(code, race_state().extra, made.get()) < 0) return nullptr;
     made.release();
     Py_RETURN_NONE;
 }
+
+PyObject* race_registered(PyObject*, PyObject* code) { return PyBool_FromLong(PyCode_Check(code) && sites_of(code)); }
 
 void take_types(PyObject* tuple, std::vector<PyTypeObject*>& into) {
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tuple); ++i) into.push_back(reinterpret_cast<PyTypeObject*>(Py_NewRef(PyTuple_GET_ITEM(tuple, i))));
@@ -538,6 +607,8 @@ PyObject* race_forget_list_append(PyObject*, PyObject*) {
 
 }  // namespace
 
+bool race_knows_death(PyTypeObject* type) { return death_is_known(type); }
+
 Caller race_caller() {
     _PyInterpreterFrame* frame = current_frame();
     CodeSites* code = frame ? sites_of(code_of(frame)) : nullptr;
@@ -545,19 +616,48 @@ Caller race_caller() {
     return code->muted ? Caller::kMuted : Caller::kProgram;
 }
 
-race::Depot<Frame>::Sequence race_stack() {
-    constexpr std::size_t kDeepest = 16;  // frames: enough to tell callers apart, few enough to keep for every access
+namespace {
+
+/// Calls visit(frame) for the frames of Python code, the innermost first.
+template <class Visit>
+void each_frame(std::size_t deepest, Visit&& visit) {
+    std::size_t depth = 0;
+    for (_PyInterpreterFrame* frame = current_frame(); frame && depth < deepest; frame = python_frame(frame->previous), ++depth)
+        visit(frame);
+}
+
+/// The offset of the instruction that the frame is at: if it is watched in another's place, the other's.
+std::int64_t offset_in(_PyInterpreterFrame* frame) {
+    std::int64_t unit = _PyInterpreterFrame_LASTI(frame);
+    CodeSites* code = sites_of(code_of(frame));
+    Site* site = code ? code->at(static_cast<std::size_t>(unit)) : nullptr;
+    return (site ? site->instruction : unit) * static_cast<std::int64_t>(sizeof(_Py_CODEUNIT));
+}
+
+std::uint32_t capture_stack(std::size_t deepest) {
     race::Depot<Frame>::Sequence frames;
-    for (_PyInterpreterFrame* frame = current_frame(); frame && frames.size() < kDeepest; frame = python_frame(frame->previous)) {
-        auto instruction = static_cast<std::int64_t>(_PyInterpreterFrame_LASTI(frame)) * static_cast<std::int64_t>(sizeof(_Py_CODEUNIT));
-        frames.push_back({reinterpret_cast<std::uintptr_t>(code_of(frame)), instruction});
-    }
-    return frames;
+    each_frame(deepest, [&](_PyInterpreterFrame* frame) { frames.push_back({reinterpret_cast<std::uintptr_t>(code_of(frame)), offset_in(frame)}); });
+    return race_state().stacks.number_of(frames, [](const auto& kept) {
+        for (const Frame& frame : kept) Py_INCREF(reinterpret_cast<PyObject*>(frame.code));  // for ever: a report names it
+    });
+}
+
+}  // namespace
+
+std::uint32_t race_capture_stack(race::Thread& me, std::size_t more) {
+    std::size_t deepest = race_state().deepest + more;
+    std::uint64_t hash = race::kHashSeed;
+    each_frame(deepest, [&](_PyInterpreterFrame* frame) {
+        hash = race::hash_on(hash, reinterpret_cast<std::uintptr_t>(code_of(frame)));
+        hash = race::hash_on(hash, reinterpret_cast<std::uintptr_t>(frame->instr_ptr));
+    });
+    return me.stacks.number_of(hash, [deepest] { return capture_stack(deepest); });
 }
 
 PyMethodDef race_frame_functions[] = {
     {"race_instruction", method<race_instruction>(), METH_FASTCALL, "race_instruction(code, offset, /)\n--\n\n"},
     {"race_register", method<race_register>(), METH_VARARGS, "race_register($module, code, sites, muted, /)\n--\n\n"},
+    {"race_registered", race_registered, METH_O, "race_registered($module, code, /)\n--\n\n"},
     {"race_configure", method<race_configure>(), METH_VARARGS, "race_configure($module, disable, restart, instance, indexed, iterators, builtins, /)\n--\n\n"},
     {"race_ran_module", race_ran_module, METH_O, "race_ran_module($module, name, /)\n--\n\n"},
     {"race_see_modules", race_see_modules, METH_O, "race_see_modules($module, names, /)\n--\n\n"},

@@ -54,6 +54,7 @@ constexpr const char* kActionNames[] = {"acquire", "release",  "put",         "g
 
 constexpr std::size_t kMostMethods = 256;
 constexpr std::size_t kMostTypes = 96;
+constexpr std::uint32_t kSampledCalls = 16;  // of so many calls of a container's methods one is judged, while sampling
 
 struct Hook {
     PyCFunction original;
@@ -81,6 +82,9 @@ struct Call {
 };
 
 bool is_the_programs(PyObject* lock) { return lock != excluded_lock && race_caller() != Caller::kMuted; }
+
+/// threading's own lock is an RLock.
+bool is_reentrant(PyObject* lock) { return Py_IS_TYPE(lock, Py_TYPE(excluded_lock)); }
 
 race::Sync sync_of(const Call& call) { return ext::sync_of(call.self); }
 
@@ -210,6 +214,7 @@ void before(Action action, const Call& call) {
         case Action::kLeave: return leave(call.self);
         default: break;
     }
+    if (race_state().sampling.on() && ++this_thread.calls % kSampledCalls != 0) return;
     if (race_caller() != Caller::kProgram) return;
     touch_container(action, call.self, call.first());
     if (action == Action::kUpdateDict && call.keywords) update_dict(call.self, call.keywords);
@@ -221,7 +226,7 @@ void after(Action action, const Call& call, PyObject* result) {
     if (!me) return;
     switch (action) {
         case Action::kAcquire:
-            return result != Py_False && is_the_programs(call.self) ? race_state().detector.take_lock(*me, sync_of(call)) : void();
+            return result != Py_False && is_the_programs(call.self) ? race_state().detector.take_lock(*me, sync_of(call), is_reentrant(call.self)) : void();
         case Action::kGet: return race_state().detector.receive(*me, sync_of(call), reinterpret_cast<race::Topic>(result));
         case Action::kLoad:
         case Action::kExchange:
@@ -368,9 +373,15 @@ std::array<destructor, kMostTypes> originals;
 std::array<destructor, kMostTypes> replacements;
 std::size_t type_count = 0;
 
+void end_of_watched(race::Object object) {
+    if (!race_state().detector.forget(object)) return;
+    if (Thread* me = race_thread()) race_state().detector.drop_lock(*me, object);
+}
+
 template <std::size_t kNumber>
 void died(PyObject* object) {
-    if (race_state().armed.load(std::memory_order_relaxed)) race_state().detector.forget(reinterpret_cast<race::Object>(object));
+    if (race_state().armed.load(std::memory_order_relaxed)) end_of_watched(reinterpret_cast<race::Object>(object));
+    race_state().origins.forget(reinterpret_cast<race::Object>(object));
     forget_dicts(object);
     originals[kNumber](object);
 }

@@ -58,7 +58,7 @@ def test_a_map_that_does_not_hold_what_was_put_in_voids_the_run(tmp_path: Path) 
     )
     done = ratios("--quick", "--only", "overwrite: int, fresh", "--rival", "wrong:Map", path=tmp_path)
     assert done.returncode == 1
-    assert done.stderr == "WRONG ANSWER: wrong:Map does not hold what was put in, keys int\n"
+    assert "wrong:Map, overwrite: int, fresh, n=1,000: WRONG ANSWER: 'wrong' at " in done.stderr
 
 
 def test_a_rival_that_cannot_be_loaded_is_bad_usage() -> None:

@@ -1,5 +1,6 @@
 /// The race detector's core without Python: what is ordered and what is not, operation by operation; then threads that hand
 /// a variable on under real locks, whose every step the detector must find ordered.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "core/detector.hpp"
+#include "core/sampling.hpp"
 
 using namespace threadproof::race;
 
@@ -26,8 +28,9 @@ struct World {
     Thread& a = *detector->start(parent);
     Thread& b = *detector->start(parent);
 
-    void access(Thread& thread, bool write, std::uint32_t stack, std::uint16_t traits = 0, Object object = kObject, Field field = kField) {
-        detector->access(thread, object, field, write, traits, [&] { return stack; });
+    Found access(Thread& thread, bool write, std::uint32_t stack, std::uint16_t traits = 0, Object object = kObject,
+                 Field field = kField) {
+        return detector->access(thread, object, field, write, traits, [&] { return stack; });
     }
     void write(Thread& thread, std::uint32_t stack, std::uint16_t traits = 0) { access(thread, true, stack, traits); }
     void read(Thread& thread, std::uint32_t stack, std::uint16_t traits = 0) { access(thread, false, stack, traits); }
@@ -90,6 +93,27 @@ void a_lock_orders_and_another_lock_does_not() {
         CHECK(w.detector->locks(w.only().earlier.locks) == std::vector<Sync>{kLock});
         CHECK(w.detector->locks(w.only().later.locks) == std::vector<Sync>{kOther} && w.only().later.traits & kLocked);
     }
+}
+
+void a_lock_that_somebody_else_gives_back_is_not_held() {
+    for (bool reentrant : {false, true}) {
+        World w;
+        w.detector->take_lock(w.a, kLock, reentrant), w.detector->take_lock(w.a, kLock, reentrant);
+        CHECK(w.a.held.size() == (reentrant ? 2 : 0));
+        w.detector->drop_lock(w.a, kLock);
+        CHECK(w.a.held.empty());
+    }
+}
+
+void accesses_that_are_ignored_race_with_nothing_and_locks_still_order() {
+    World w;
+    w.a.ignored = 1;
+    w.write(w.a, 1), w.write(w.b, 2);
+    CHECK(w.races() == 0);
+    w.detector->release(w.a, kLock);
+    w.a.ignored = 0;
+    w.write(w.b, 3), w.detector->release(w.b, kOther), w.detector->acquire(w.a, kOther), w.write(w.a, 4);
+    CHECK(w.races() == 0);
 }
 
 void what_is_written_after_a_release_is_not_ordered_by_it() {
@@ -227,6 +251,80 @@ void the_child_of_a_fork_is_alone_and_comes_after_everything() {
     CHECK(w.races() == before && w.detector->alone());
 }
 
+void positions_are_apart_near_and_far() {
+    World w;
+    for (Field place : {0, 1, 3, 4, 11, 12, 1000, 1'000'000}) w.access(w.a, true, 1, 0, kObject, kPosition | place);
+    w.access(w.b, true, 2, 0, kObject, kPosition | 2), w.access(w.b, true, 2, 0, kObject, kPosition | 999'999);
+    CHECK(w.races() == 0);
+    w.access(w.b, true, 3, 0, kObject, kPosition | 12);
+    CHECK(w.only().field == (kPosition | 12));
+    w.detector->check();
+}
+
+void what_is_forgotten_for_want_of_room_is_no_race() {
+    World w;
+    w.detector->limit(1000);
+    for (Object object = kObject; object < kObject + 16 * 100'000; object += 16) w.access(w.a, true, 1, 0, object);
+    w.detector->check();
+    w.write(w.b, 2);
+    CHECK(w.races() == 0);
+    w.write(w.a, 3);
+    CHECK(w.races() == 1);
+}
+
+void the_first_access_of_an_epoch_is_the_one_that_is_remembered() {
+    World w;
+    CHECK(w.access(w.a, true, 1) == Found::kNothing && w.access(w.a, true, 2) == Found::kRepeated);
+    CHECK(w.access(w.a, false, 3) == Found::kRepeated && w.access(w.a, false, 4, kCheck) == Found::kNothing);
+    CHECK(w.access(w.b, true, 5) == Found::kRace);
+    CHECK(w.detector->races()[0].earlier.stack == 1);
+}
+
+void looks_do_not_outlive_what_they_looked_at() {
+    Looks looks;
+    std::uint64_t tag = 0x1234567800000001;
+    CHECK(!looks.again(tag, 1, kCheck) && looks.again(tag, 1, kCheck) && looks.again(tag, 1, 0));
+    CHECK(!looks.again(tag, 1, Looks::kWrite) && looks.again(tag, 1, Looks::kWrite | kCheck));
+    CHECK(!looks.again(tag, 2, 0) && looks.again(tag, 2, 0));
+    for (std::uint64_t other = 1; other < 10; ++other) looks.again(tag + other, 2, 0);
+    CHECK(!looks.again(tag, 2, 0));
+}
+
+void a_memo_asks_once_for_each_hash() {
+    Memo<8> memo;
+    std::uint32_t asked = 0;
+    auto ask = [&] { return ++asked; };
+    CHECK(memo.number_of(5, ask) == 1 && memo.number_of(5, ask) == 1 && memo.number_of(6, ask) == 2);
+}
+
+void a_full_depot_takes_no_more() {
+    Depot<int> depot(1);
+    CHECK(depot.number_of({1}) == 1 && depot.number_of({2}) == 0 && depot.number_of({1}) == 1 && depot.get(0).empty());
+}
+
+/// How often each of 50 places is looked at in each of 3 rounds.
+std::vector<int> bursts_of(std::uint32_t seed) {
+    Sampling sampling;
+    std::vector<Bursts> places(50);
+    std::vector<int> looks;
+    for (int round = 0; round < 3; ++round) {
+        sampling.begin_round(10, seed);
+        for (std::uint32_t number = 0; number < places.size(); ++number) {
+            places[number].number = number;
+            looks.push_back(1);
+            while (!sampling.last_look(places[number])) ++looks.back();
+        }
+    }
+    return looks;
+}
+
+void bursts_are_the_same_for_the_same_seed_and_within_their_bounds() {
+    std::vector<int> looks = bursts_of(1);
+    CHECK(looks == bursts_of(1) && looks != bursts_of(2));
+    for (int each : looks) CHECK(each > 10 && each <= 20);
+    CHECK(!std::equal(looks.begin(), looks.begin() + 50, looks.begin() + 50));
+}
+
 void a_quiet_thread_leaves_no_trace() {
     World w;
     w.a.quiet = 1;
@@ -256,6 +354,7 @@ void threads_that_lock_are_silent(int threads, int steps) {
             }
         });
     for (std::thread& thread : running) thread.join();
+    detector->check();
     CHECK(detector->races().empty());
     for (Thread* child : children) detector->join(parent, *child), detector->join(parent, *child);
     CHECK(detector->alone());
@@ -276,6 +375,7 @@ void threads_that_do_not_lock_are_found(int threads, int steps) {
             }
         });
     for (std::thread& thread : running) thread.join();
+    detector->check();
     CHECK(!detector->races().empty());
 }
 
@@ -288,6 +388,8 @@ int main() {
     a_read_races_with_a_write_either_way();
     reads_do_not_race_and_each_is_remembered();
     a_lock_orders_and_another_lock_does_not();
+    a_lock_that_somebody_else_gives_back_is_not_held();
+    accesses_that_are_ignored_race_with_nothing_and_locks_still_order();
     what_is_written_after_a_release_is_not_ordered_by_it();
     starting_and_joining_order();
     permits_order_one_giver_with_one_taker();
@@ -301,6 +403,13 @@ int main() {
     topics_of_one_object_are_apart();
     the_last_use_of_an_object_comes_after_all_others();
     the_child_of_a_fork_is_alone_and_comes_after_everything();
+    positions_are_apart_near_and_far();
+    what_is_forgotten_for_want_of_room_is_no_race();
+    the_first_access_of_an_epoch_is_the_one_that_is_remembered();
+    looks_do_not_outlive_what_they_looked_at();
+    a_memo_asks_once_for_each_hash();
+    a_full_depot_takes_no_more();
+    bursts_are_the_same_for_the_same_seed_and_within_their_bounds();
     a_quiet_thread_leaves_no_trace();
     threads_that_lock_are_silent(4, 5000);
     threads_that_do_not_lock_are_found(4, 5000);

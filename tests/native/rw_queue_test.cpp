@@ -3,6 +3,7 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <vector>
 
 #include "check.hpp"
 #include "core/rw_queue.hpp"
@@ -123,6 +124,36 @@ void a_writer_that_gives_up_lets_the_readers_behind_it_in() {
     CHECK(!lock.leave(1, kWrite) && !lock.leave(0, kWrite));
 }
 
+/// A thread that waits, and in between, as its signal handler, waits for the same lock and leaves it again.
+void a_wait_within_a_wait_comes_first() {
+    for (Side outer : {kRead, kWrite}) {
+        for (Side inner : {kRead, kWrite}) {
+            Lock lock;
+            lock.enter(0, kWrite);
+            CHECK(lock.enter(1, outer) == Answer::kWait && lock.enter(2, kRead) == Answer::kWait);
+            CHECK(lock.enter(1, inner) == Answer::kWait);
+            lock.leave(0, kWrite);
+            for (char reader : lock.entered)
+                if (reader == 'c') lock.leave(2, kRead);
+            CHECK(lock.waiters[3].inside && !lock.waiters[1].inside);
+            CHECK(lock.enter(1, kRead) == Answer::kInside && lock.leave(1, kRead));
+            CHECK(lock.leave(1, inner));
+            if (!lock.waiters[1].inside) CHECK(lock.waiters[2].inside && lock.leave(2, kRead));
+            CHECK(lock.waiters[1].inside && lock.leave(1, outer));
+        }
+    }
+}
+
+void a_wait_within_a_wait_may_be_given_up() {
+    Lock lock;
+    lock.enter(0, kWrite);
+    lock.enter(1, kRead);
+    lock.enter(1, kWrite);
+    CHECK(lock.queue.give_up(lock.waiters[2], lock.wake()));
+    lock.leave(0, kWrite);
+    CHECK(lock.entered == "b" && lock.waiters[1].inside);
+}
+
 void after_a_fork_only_one_thread_is_left() {
     Lock lock;
     lock.enter(0, kRead);
@@ -141,30 +172,31 @@ void nobody_is_forgotten(unsigned seed) {
     constexpr int kThreads = 6;
     std::mt19937 random(seed);
     Lock lock;
-    std::unique_ptr<RWQueue::Waiter> waiters[kThreads];
+    std::vector<std::unique_ptr<RWQueue::Waiter>> waiters[kThreads];  // the innermost last
     auto leave = [&](int i) {
-        if (waiters[i]->inside) CHECK(lock.leave(static_cast<RWQueue::Thread>(i), waiters[i]->side));
-        else CHECK(lock.queue.give_up(*waiters[i], lock.wake()));
-        waiters[i].reset();
+        RWQueue::Waiter& last = *waiters[i].back();
+        if (last.inside) CHECK(lock.leave(static_cast<RWQueue::Thread>(i), last.side));
+        else CHECK(lock.queue.give_up(last, lock.wake()));
+        waiters[i].pop_back();
+    };
+    auto enter = [&](int i) {
+        auto waiter = std::make_unique<RWQueue::Waiter>();
+        waiter->thread = static_cast<RWQueue::Thread>(i);
+        waiter->side = random() % 3 ? kRead : kWrite;
+        if (lock.queue.enter(*waiter) != Answer::kUpgrade) waiters[i].push_back(std::move(waiter));
     };
     for (int step = 0; step < 20000; ++step) {
         int i = static_cast<int>(random() % kThreads);
-        if (waiters[i] && (waiters[i]->inside || random() % 4 == 0)) {
-            leave(i);
-        } else if (!waiters[i]) {
-            waiters[i] = std::make_unique<RWQueue::Waiter>();
-            waiters[i]->thread = static_cast<RWQueue::Thread>(i);
-            waiters[i]->side = random() % 3 ? kRead : kWrite;
-            lock.queue.enter(*waiters[i]);
-        }
+        if (waiters[i].empty() || (waiters[i].size() < 4 && random() % 4 == 0)) enter(i);
+        else if (waiters[i].back()->inside || random() % 4 == 0) leave(i);
         lock.queue.check();
     }
-    for (int left = kThreads; left > 0;) {  // those inside leave until all have been: nobody has to give up
+    for (int left = 4 * kThreads + 1; left > 0;) {  // those inside leave until all have been: nobody has to give up
         int before = left;
         left = 0;
         for (int i = 0; i < kThreads; ++i) {
-            if (waiters[i] && waiters[i]->inside) leave(i);
-            left += waiters[i] != nullptr;
+            if (!waiters[i].empty() && waiters[i].back()->inside) leave(i);
+            left += static_cast<int>(waiters[i].size());
         }
         CHECK(left < before || left == 0);
     }
@@ -182,6 +214,8 @@ int main(int argc, char** argv) {
     who_is_inside_enters_again();
     a_writer_that_goes_on_reading_lets_readers_in();
     a_writer_that_gives_up_lets_the_readers_behind_it_in();
+    a_wait_within_a_wait_comes_first();
+    a_wait_within_a_wait_may_be_given_up();
     after_a_fork_only_one_thread_is_left();
     nobody_is_forgotten(seed);
     std::printf("rw_queue_test: ok\n");

@@ -1,5 +1,5 @@
 /// The trie without Python: random changes by one thread against std::map, with every version kept and compared; then by
-/// several threads, each word proving its hash. Prints its seed; the first argument sets it, the second the number of changes.
+/// several threads, each value proving its key. Prints its seed; the first argument sets it, the second the number of changes.
 #include <map>
 #include <random>
 #include <string>
@@ -13,28 +13,55 @@ using namespace cells;
 
 namespace {
 
-std::atomic<std::int64_t> nodes_living{0};
+std::atomic<std::int64_t> living{0};  // nodes and entries
 
-/// Nodes are counted here and marked in bit 0 of their words; leaves are cells, whose number is their hash.
+/// Nodes and entries are counted here, marked in bits 0 and 1 of their words, and freed for real, for ASan to see. A key is a
+/// cell that match() looks into unheld, a value one of the Pool's; their numbers are the hash. Every fifth key has to be asked
+/// for, as a user's would.
 struct NodePolicy {
+    static constexpr bool kThreads = true;
+    static constexpr Word kNode = 1, kEntry = 2;
+
+    struct Entry : EntryFields {
+        std::atomic<std::int64_t> references{1};
+    };
+    struct Probe {
+        std::uint64_t hash;
+    };
+
     struct Node : TrieFields {
         std::atomic<std::int64_t> references;
         TrieSlot* slots() { return reinterpret_cast<TrieSlot*>(this + 1); }
         const TrieSlot* slots() const { return reinterpret_cast<const TrieSlot*>(this + 1); }
     };
 
-    static Word word(const Node* node) { return reinterpret_cast<Word>(node) | 1; }
-    static Node* node(Word word) { return reinterpret_cast<Node*>(word - 1); }
-    static bool is_node(Word word) { return word & 1; }
+    static Word word(const Node* node) { return reinterpret_cast<Word>(node) | kNode; }
+    static Node* node(Word word) { return reinterpret_cast<Node*>(word - kNode); }
+    static Entry* entry(Word word) { return reinterpret_cast<Entry*>(word - kEntry); }
+    static Match match(Word key, const Probe& probe) {
+        if (probe.hash % 5 == 0) return Match::kAsk;
+        return cell(key)->number.load() == probe.hash ? Match::kYes : Match::kNo;
+    }
     static std::int64_t bytes_of(unsigned slots) { return static_cast<std::int64_t>(sizeof(Node) + slots * sizeof(TrieSlot)); }
 
     static Node* make_node(unsigned slots) {
         Node* node = new (std::malloc(static_cast<std::size_t>(bytes_of(slots)))) Node{};
         node->references.store(1);
-        nodes_living.fetch_add(1);
+        living.fetch_add(1);
         return node;
     }
-    static std::atomic<std::int64_t>& references(Word word) { return is_node(word) ? node(word)->references : cell(word)->references; }
+    static Word make_entry(std::uint64_t hash) {
+        Entry* entry = new Entry;
+        Cell* key = new Cell;
+        key->number.store(hash);
+        entry->key = cells::word(key);
+        entry->value = cells::word(Pool::make(hash));
+        living.fetch_add(1);
+        return reinterpret_cast<Word>(entry) | kEntry;
+    }
+    static std::atomic<std::int64_t>& references(Word word) {
+        return word & kNode ? node(word)->references : word & kEntry ? entry(word)->references : cell(word)->references;
+    }
     static void hold(Word word) { CHECK(references(word).fetch_add(1) > 0); }
     static bool try_hold(Word word) {
         std::int64_t seen = references(word).load();
@@ -44,14 +71,29 @@ struct NodePolicy {
     }
     static void open(Word) {}
     static void drop(Word word) {
-        if (!is_node(word)) return Pool::release(cell(word));
+        if (!(word & (kNode | kEntry))) return Pool::release(cell(word));
+        if (references(word).fetch_sub(1) > 1) return;
+        Threads::mine();
+        living.fetch_sub(1);
+        if (word & kNode) end_node(word);
+        else end_entry(word);
+    }
+
+ private:
+    static void end_node(Word word) {
         Node* last = node(word);
-        if (last->references.fetch_sub(1) > 1) return;
         last->dead.store(true, std::memory_order_release);  // release: pairs with Cell::get()
         for (unsigned i = 0; i < last->count(); ++i) drop(last->slots()[i].word);
-        nodes_living.fetch_sub(1);
-        Threads::mine();
         Reclaimer::retire(Retired{word, [](Word dead) { std::free(node(dead)); }}, static_cast<std::size_t>(bytes_of(last->count())));
+    }
+    static void end_entry(Word word) {
+        entry(word)->dead.store(true, std::memory_order_release);  // release: pairs with Cell::read()
+        Pool::release(cell(entry(word)->value));
+        auto free = [](Word dead) {
+            delete cell(entry(dead)->key);
+            delete entry(dead);
+        };
+        Reclaimer::retire(Retired{word, free}, sizeof(Entry));
     }
 };
 
@@ -65,13 +107,25 @@ std::uint64_t some_hash(std::mt19937_64& random, std::uint64_t keys) {
     return key % 3 == 0 ? key : key % 3 == 1 ? key << 52 : key * 0x9e3779b97f4a7c15;
 }
 
-Owned leaf(std::uint64_t hash) { return Owned(word(Pool::make(hash))); }
+Owned leaf(std::uint64_t hash) { return Owned(NodePolicy::make_entry(hash)); }
+std::uint64_t hash_of(Word word) { return cell(NodePolicy::entry(word)->key)->number.load(); }
+
+/// Whether reading and getting agree on a hash, when nobody changes anything.
+void compare_read(const Tree::Cell& trie, std::uint64_t hash) {
+    Word value;
+    Owned got = trie.get(hash);
+    Found found = trie.read(NodePolicy::Probe{hash}, &value);
+    CHECK(found == (!got ? Found::kAbsent : hash % 5 == 0 ? Found::kAsk : Found::kPresent));
+    if (found != Found::kPresent) return;
+    CHECK(value == NodePolicy::entry(got.word())->value);
+    NodePolicy::drop(value);
+}
 
 void compare(const Tree::Node* version, const Model& model) {
     Tree::check(version);
     CHECK(version->weight == static_cast<std::int64_t>(model.size()));
     std::size_t seen = 0;
-    auto visit = [&](Word w) { ++seen, CHECK(model.at(cell(w)->number.load()) == w); };
+    auto visit = [&](Word w) { ++seen, CHECK(model.at(hash_of(w)) == w); };
     Tree::each(version, visit);
     CHECK(seen == model.size());
     for (auto [hash, w] : model) CHECK(Tree::find(version, hash) == w);
@@ -85,7 +139,7 @@ void compare_difference(const Tree::Node* a, const Model& before, const Tree::No
     std::erase_if(expected, [](const auto& item) { return item.second.first == item.second.second; });
     auto visit = [&](Word from, Word to) {
         CHECK(from != to);
-        CHECK(found.emplace(cell(from ? from : to)->number.load(), std::pair{from, to}).second);
+        CHECK(found.emplace(hash_of(from ? from : to), std::pair{from, to}).second);
     };
     Tree::differences(a, b, visit);
     CHECK(found == expected);
@@ -105,6 +159,7 @@ void one_thread_equals_a_std_map_in_every_version(std::uint64_t seed, std::uint6
         CHECK(!trie.replace(hash, leaf(hash).word(), 0, 0));
         if (remove) model.erase(hash);
         else model[hash] = next.word();
+        compare_read(trie, some_hash(random, keys));
         if (random() % (changes / 8) == 0) kept.emplace_back(trie.version(), model);
     }
     compare(trie.version().node(), model);
@@ -137,7 +192,7 @@ void work(Tree::Cell& trie, std::atomic<std::int64_t>& size, std::uint64_t seed,
     for (std::uint64_t i = 0; i < changes; ++i) {
         std::uint64_t hash = some_hash(random, 100);
         Owned seen = trie.get(hash);
-        if (seen) CHECK(cell(seen.word())->number.load() == hash && cell(seen.word())->references.load() > 0);
+        if (seen) CHECK(hash_of(seen.word()) == hash && NodePolicy::references(seen.word()).load() > 0);
         Owned next = random() % 2 ? leaf(hash) : Owned();
         int growth = static_cast<int>(static_cast<bool>(next)) - static_cast<int>(static_cast<bool>(seen));
         if (random() % 4 == 0 && trie.replace(hash, seen.word(), next.word(), growth)) size.fetch_add(growth);
@@ -146,12 +201,27 @@ void work(Tree::Cell& trie, std::atomic<std::int64_t>& size, std::uint64_t seed,
     }
 }
 
-void several_threads_find_the_words_of_their_hashes(std::uint64_t seed, std::uint64_t changes) {
+void read_all(const Tree::Cell& trie, std::atomic<bool>& done) {
+    while (!done.load()) {
+        for (std::uint64_t key = 0; key < 100; ++key) {
+            Word value;
+            if (trie.read(NodePolicy::Probe{key}, &value) != Found::kPresent) continue;
+            CHECK(cell(value)->number.load() == key);
+            NodePolicy::drop(value);
+        }
+    }
+}
+
+void several_threads_find_the_values_of_their_keys(std::uint64_t seed, std::uint64_t changes) {
     Tree::Cell trie(Tree::empty());
     std::atomic<std::int64_t> size{0};
     std::vector<std::thread> threads;
+    std::atomic<bool> done{false};
+    std::thread reader(read_all, std::cref(trie), std::ref(done));
     for (unsigned i = 0; i < 3; ++i) threads.emplace_back(work, std::ref(trie), std::ref(size), seed + i, changes);
     for (std::thread& thread : threads) thread.join();
+    done.store(true);
+    reader.join();
     CHECK(trie.weight() == size.load());
     Tree::check(trie.version().node());
 }
@@ -165,8 +235,8 @@ int main(int count, char** arguments) {
     one_thread_equals_a_std_map_in_every_version(seed, changes, 1000);
     one_thread_equals_a_std_map_in_every_version(seed, changes, 20);
     a_version_depends_on_its_contents_alone(seed);
-    several_threads_find_the_words_of_their_hashes(seed, changes);
-    CHECK(nodes_living.load() == 0);
+    several_threads_find_the_values_of_their_keys(seed, changes);
+    CHECK(living.load() == 0);
     CHECK(Pool::living() == 0);
     std::printf("ok\n");
 }

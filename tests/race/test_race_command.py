@@ -1,8 +1,12 @@
-"""`threadproof race`: what it prints, and with which code it exits."""
+"""`threadproof race`: what it prints, and with which code it exits.
+
+`python -m tests.race.test_race_command` writes what it prints for the example into the pages that show it.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +17,7 @@ from threadproof import _core
 
 ROOT = Path(__file__).parents[2]
 COUNTER = "examples/race/counter.py"
+PAGES = [ROOT / "README.md", ROOT / "docs" / "race.md"]
 SUPPORTED = hasattr(_core, "race_arm")
 
 RACY = """
@@ -32,6 +37,10 @@ def run(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60)
 
 
+def report_of_the_example() -> str:
+    return run(COUNTER).stderr.split("\n\n")[0]
+
+
 if SUPPORTED:
 
     def test_the_example_is_reported_with_both_stacks() -> None:
@@ -40,12 +49,13 @@ if SUPPORTED:
         assert ran.stdout.endswith(" visits\n")
         assert ran.stderr.count(f"{COUNTER}:11, in Page.visit") == 2
         assert f"{COUNTER}:11: error: lost-update: Page.visits" in ran.stderr
-        assert "south gate was started by MainThread" in ran.stderr
+        assert f"the Page was made by MainThread:\n    {COUNTER}:19, in <module>\n" in ran.stderr
+        assert "south gate and north gate were started by MainThread" in ran.stderr
         assert ran.stderr.endswith("threadproof race: 1 error\n")
 
-    def test_the_readme_shows_what_the_example_prints() -> None:
-        report = run(COUNTER).stderr
-        assert report.split("\n\n")[0] in (ROOT / "README.md").read_text(encoding="utf-8")
+    @pytest.mark.parametrize("page", PAGES, ids=str)
+    def test_a_page_shows_what_the_example_prints(page: Path) -> None:
+        assert f"```\n{report_of_the_example()}\n```" in page.read_text(encoding="utf-8")
 
     def test_code_is_watched_and_sees_its_own_arguments() -> None:
         ran = run("-c", f"{RACY}\nprint(sys.argv)", "--severity", "x")
@@ -96,18 +106,18 @@ if SUPPORTED:
         (finding,) = json.loads((tmp_path / "races.json").read_text())
         (result,) = json.loads((tmp_path / "races.sarif").read_text())["runs"][0]["results"]
         assert finding["rule"] == result["ruleId"] == "lost-update"
-        assert result["locations"][0]["physicalLocation"]["region"] == {
-            "startLine": 11,
-            "startColumn": 9,
-            "endColumn": 20,
-        }
+        region = result["locations"][0]["physicalLocation"]["region"]
+        assert [region[name] for name in ("startLine", "startColumn", "endColumn")] == [11, 9, 20]
         assert result["partialFingerprints"] == {"threadproof/v1": finding["fingerprint"]}
         assert len(result["codeFlows"][0]["threadFlows"]) == 4
 
     def test_a_taken_place_in_sys_monitoring_is_a_clear_error() -> None:
-        ran = run("-c", f"import sys\nsys.monitoring.use_tool_id(4, 'rival')\n{RACY}")
-        assert ran.returncode == 2
-        assert "taken by 'rival'" in ran.stderr
+        program = (
+            "import sys\nfrom threadproof.race import detect\n"
+            "sys.monitoring.use_tool_id(4, 'rival')\nwith detect(): pass\n"
+        )
+        ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+        assert "UnsupportedError: sys.monitoring's tool 4 is taken by 'rival'; run without it" in ran.stderr
 
     def test_frames_that_are_read_wrongly_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         from threadproof.race import selftest
@@ -133,3 +143,11 @@ def test_a_script_that_is_not_there_is_one_line() -> None:
     ran = run("nowhere.py")
     assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
     assert "nowhere.py" in ran.stderr
+
+
+if __name__ == "__main__":
+    block = f"```\n{report_of_the_example()}\n```"
+    for shown in PAGES:
+        text = shown.read_text(encoding="utf-8")
+        pattern = rf"```\n{re.escape(COUNTER)}.*?```"
+        shown.write_text(re.sub(pattern, lambda _: block, text, flags=re.DOTALL), encoding="utf-8")

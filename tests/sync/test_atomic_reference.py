@@ -118,6 +118,15 @@ def test_an_object_may_use_the_reference_it_is_dropped_from() -> None:
     assert reference.load() == "late"
 
 
+def test_references_to_references_die_with_no_deep_recursion() -> None:
+    reference = AtomicReference[Any]()
+    for _ in range(300_000):
+        reference = AtomicReference(reference)
+    watched = weakref.ref(reference)
+    del reference
+    assert watched() is None
+
+
 def test_a_reference_shows_its_object_even_if_that_is_itself() -> None:
     reference = AtomicReference[Any]([1])
     assert repr(reference) == "AtomicReference([1])"

@@ -143,6 +143,40 @@ def test_what_ends_one_thread_lets_another_one_try(end: type[BaseException]) -> 
     assert this.stats().runs == 2
 
 
+class Interrupted:
+    """An Once's reference to its attempt; a signal comes just before a failed attempt is removed."""
+
+    def __init__(self, reference: Any) -> None:
+        self._reference, self.signals = reference, 1
+
+    def load(self) -> Any:
+        return self._reference.load()
+
+    def compare_exchange(self, expected: Any, new: Any) -> bool:
+        if new is None and self.signals:
+            self.signals -= 1
+            raise KeyboardInterrupt
+        return bool(self._reference.compare_exchange(expected, new))
+
+
+@pytest.mark.parametrize("outcome", [LookupError("failed"), SystemExit()])
+def test_a_signal_while_a_failed_run_ends_leaves_nobody_waiting(outcome: BaseException) -> None:
+    this, slow = Once[str](), Slow()
+    this._attempt = Interrupted(this._attempt)  # type: ignore[assignment]  # pyright: ignore
+    slow.outcome = outcome
+    with ThreadPoolExecutor(2) as pool:
+        run = pool.submit(this.run, slow)
+        wait(slow.begun)
+        (waiting,) = waiters_of(this, lambda: "again", pool, 1)
+        slow.end.set()
+        assert type(run.exception(PATIENCE)) is KeyboardInterrupt
+        if isinstance(outcome, Exception):
+            assert waiting.exception(PATIENCE) is outcome
+        else:
+            assert waiting.result(PATIENCE) == "again"
+    assert this.run(lambda: "again") == "again"
+
+
 def test_an_error_is_let_go_of() -> None:
     class Failed(Exception):
         """Can be referred to weakly, as built-in errors cannot."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from tests.hammer import hammer
-from tests.sync.waiting import run_program
+from tests.sync.waiting import PATIENCE, run_program
 from threadproof.sync import Pool, PoolStats, dict_pool
 
 
@@ -163,6 +164,49 @@ def test_an_object_may_be_put_back_by_a_finalizer() -> None:
     outer = Pool(Thing, reset)
     outer.put(outer.get())
     assert pool.stats() == PoolStats(shared=1, made=2, dropped=0, contended=0)
+
+
+def test_a_finalizer_in_the_midst_of_get_does_not_give_its_object_to_two() -> None:
+    pool = Pool(Thing, keep_local=1)
+    shared, users = pool._shared, list[Thing]()  # pyright: ignore[reportPrivateUsage]
+
+    class Interrupted:
+        """The shared list; at the first look at it a finalizer runs, and then another thread comes."""
+
+        def load(self) -> Any:
+            if not users:
+                users.append(Thing())  # this also says that it has run
+                pool.put(users.pop())
+                users.append(Thing())
+                pool.put(users[0])
+                with ThreadPoolExecutor(1) as other:
+                    users[0] = other.submit(pool.get).result(PATIENCE)
+            return shared.load()
+
+        def compare_exchange(self, expected: Any, new: Any) -> bool:
+            return shared.compare_exchange(expected, new)
+
+    pool._shared = Interrupted()  # type: ignore[assignment]  # pyright: ignore
+    assert pool.get() is not users[0]
+
+
+def test_one_use_is_for_one_block_at_a_time() -> None:
+    pool = Pool(Thing)
+    use = pool.use()
+    with use as thing, pytest.raises(RuntimeError, match="one block at a time"), use:
+        pass
+    with use as again:
+        assert again is thing
+
+
+def test_an_object_that_reset_refuses_is_dropped_and_counted() -> None:
+    def refuse(thing: Thing) -> None:
+        raise LookupError("broken")
+
+    pool = Pool(Thing, refuse)
+    with pytest.raises(LookupError, match="broken"):
+        pool.put(pool.get())
+    assert pool.stats() == PoolStats(shared=0, made=1, dropped=1, contended=0)
 
 
 def test_a_dict_pool_gives_empty_dicts() -> None:

@@ -366,6 +366,50 @@ def test_ctrl_c_ends_waiting_and_leaves_the_lock_in_order() -> None:
     assert printed.split("\n") == ["interrupted 0", "free"]
 
 
+@pytest.mark.parametrize("outer", ["read", "write"])
+@pytest.mark.parametrize("inner", ["read", "write"])
+def test_a_signal_handler_may_wait_for_the_lock_its_thread_waits_for(outer: str, inner: str) -> None:
+    printed = run_program(f"""
+        import os, signal, threading
+        from threadproof.sync import RWLock
+        lock = RWLock()
+        entered, leave = threading.Event(), threading.Event()
+        def hold():
+            with lock.write():
+                entered.set()
+                leave.wait()
+        def until_waiting(count):
+            while lock.stats().waiting < count:
+                os.sched_yield()
+        def interrupt():
+            until_waiting(1)
+            while not handled:
+                os.kill(os.getpid(), signal.SIGUSR1)
+                os.sched_yield()
+            until_waiting(2)
+            leave.set()
+        handled = []
+        def handler(*arguments):
+            signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+            if not handled:
+                handled.append(True)
+                with lock.{inner}():
+                    print("handler")
+        signal.signal(signal.SIGUSR1, handler)
+        threads = [threading.Thread(target=hold), threading.Thread(target=interrupt)]
+        threads[0].start()
+        entered.wait()
+        threads[1].start()
+        with lock.{outer}():
+            print("block")
+        for thread in threads:
+            thread.join()
+        with lock.write(0):
+            print("free")
+    """)
+    assert printed.split("\n") == ["handler", "block", "free"]
+
+
 def test_in_the_child_of_a_fork_only_the_holds_of_its_thread_remain() -> None:
     printed = run_program("""
         import os, threading

@@ -15,6 +15,7 @@ from importlib.metadata import version
 from typing import NoReturn
 
 COMMANDS = {
+    "bench": "measure maps against dict, dict with a lock, and other packages",
     "demo": "build a concordance of a source tree with threads that share one map",
     "race": "run a program and report its data races",
 }

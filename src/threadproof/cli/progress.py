@@ -16,20 +16,25 @@ class Progress:
         self.stream = stream
         self.silent = quiet or not stream.isatty()
         self.drawn = 0.0
-        self.step, self.total = "", 1
+        self.step, self.total, self.unit = "", 1, ""
 
-    def begin(self, step: str, total: int) -> None:
-        """Say what the bar shows from now on, and how many files are all of it."""
-        self.step, self.total = step, max(total, 1)
+    def begin(self, step: str, total: int, unit: str = "files") -> None:
+        """Say what the bar shows from now on, and how many of the unit are all of it."""
+        self.step, self.total, self.unit = step, max(total, 1), unit
 
     def show(self, done: int) -> None:
-        """Draw the bar at `done` files, unless it was drawn a moment ago."""
+        """Draw the bar at `done` units, unless it was drawn a moment ago."""
         now = time.monotonic()
         if self.silent or now - self.drawn < INTERVAL:
             return
         self.drawn = now
         bar = "#" * (WIDTH * done // self.total)
-        self.write(f"{self.step:<24} [{bar:<{WIDTH}}] {done:,} of {self.total:,} files")
+        self.write(f"{self.step:<24} [{bar:<{WIDTH}}] {done:,} of {self.total:,} {self.unit}")
+
+    def say(self, step: str) -> None:
+        """Show the step alone, where nobody knows how far it is."""
+        if not self.silent:
+            self.write(step)
 
     def clear(self) -> None:
         """Take the bar away, so that the next line starts on a clean one."""

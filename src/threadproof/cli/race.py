@@ -11,56 +11,71 @@ import argparse
 import os
 import runpy
 import sys
-import traceback
-from collections.abc import Callable, Sequence
-from importlib.metadata import version
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import CodeType, ModuleType
 
-from threadproof.cli import UsageError
-from threadproof.findings import COLOUR, PLAIN, Finding, Severity, as_json, as_sarif, as_text
+from threadproof.cli import INTERRUPTED, UsageError
+from threadproof.findings.suppress import SuppressionError
 from threadproof.race import SelfTestError, UnsupportedError
+from threadproof.race.options import OPTIONS, OptionError, options_from, truth
+from threadproof.race.report import RACE_FOUND, Reporter
 from threadproof.race.session import Scope, Session
-
-RACE_FOUND = 66  # as Go has it
-SEVERITIES = {str(severity): severity for severity in Severity if severity}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = f"{parser.prog} [options] (script.py | -m module | -c code) [arguments]"
-    worst = "exit with 66 for races at least this bad: error, warning or note (default: %(default)s)"
-    parser.add_argument("--severity", choices=SEVERITIES, default="warning", metavar="LEVEL", help=worst)
-    parser.add_argument("--strict", action="store_true", help="report every unordered pair, and as an error")
-    package = "also watch this package, module or folder; may be repeated"
-    parser.add_argument("--include", action="append", default=[], metavar="NAME", help=package)
-    parser.add_argument(
-        "--exclude", action="append", default=[], metavar="NAME", help="do not watch this one"
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the findings to FILE as JSON")
-    parser.add_argument(
-        "--sarif", type=Path, metavar="FILE", help="write the findings to FILE as SARIF 2.1.0"
-    )
-    parser.add_argument(
-        "-m", dest="module", action="store_true", help="what follows is a module, as for python -m"
-    )
-    parser.add_argument("-c", dest="code", action="store_true", help="what follows is code, as for python -c")
+    for name, option in OPTIONS.items():
+        flag = f"--{name.replace('_', '-')}"
+        if option.parse is truth:
+            parser.add_argument(flag, action="store_true", help=option.help)
+        else:
+            action = "append" if option.many else "store"
+            parser.add_argument(
+                flag, action=action, type=option.parse, metavar=option.metavar, help=option.help
+            )
+    module, code = ("what follows is a module, as for python -m", "what follows is code, as for python -c")
+    parser.add_argument("-m", dest="module", action="store_true", help=module)
+    parser.add_argument("-c", dest="code", action="store_true", help=code)
     parser.add_argument("program", metavar="script.py", help="the program to watch")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="the program's own arguments")
+    try:
+        parser.set_defaults(**options_from(os.environ))
+    except OptionError as error:
+        raise UsageError(str(error)) from None
 
 
 def run(args: argparse.Namespace) -> int:
-    program, root = prepare(args)
-    session = Session(Scope([root, os.getcwd()], args.include, args.exclude))
     try:
+        reporter = Reporter(vars(args))
+        program, root = prepare(args)
+        scope = Scope([root, os.getcwd()], args.include, args.exclude)
+        session = Session(scope, history=args.history, sample=args.sample)
+        session.on_race = Halt(session, reporter) if args.halt_on_error else None
         session.start()
         code = exit_code(lambda: program(session))
         session.stop()
-    except (UnsupportedError, SelfTestError) as error:
+    except (UnsupportedError, SelfTestError, SuppressionError) as error:
         raise UsageError(str(error)) from None
-    findings = session.findings(args.strict)
-    report(findings, args)
-    bad = any(finding.severity >= SEVERITIES[args.severity] for finding in findings)
-    return RACE_FOUND if bad else code
+    findings = reporter.findings(session)
+    reporter.publish(findings, reporter.suppressions.unused(session.watched_files()))
+    return RACE_FOUND if any(map(reporter.is_bad, findings)) else code
+
+
+class Halt:
+    """Ends the program at the first race that counts. Called by the thread that raced, in the midst of it."""
+
+    def __init__(self, session: Session, reporter: Reporter) -> None:
+        self.session, self.reporter = session, reporter
+        self.once = threading.Lock()
+
+    def __call__(self) -> None:
+        findings = self.reporter.findings(self.session)
+        if any(map(self.reporter.is_bad, findings)) and self.once.acquire(blocking=False):
+            self.reporter.publish(findings)
+            sys.stderr.flush()
+            os._exit(RACE_FOUND)
 
 
 Program = Callable[[Session], None]
@@ -111,7 +126,7 @@ def exit_code(program: Callable[[], None]) -> int:
         raise
     except BaseException as error:
         show(error)
-        code = 1
+        code = INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
     wait_for_threads()
     return code
 
@@ -124,37 +139,15 @@ def code_of(stop: SystemExit) -> int:
 
 
 def show(error: BaseException) -> None:
-    """Print it as the interpreter does, without the frames that are ours."""
+    """Have it shown as the interpreter does, without the frames that are ours."""
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
         trace = trace.tb_next
-    traceback.print_exception(type(error), error, trace)
+    sys.excepthook(type(error), error.with_traceback(trace), trace)
 
 
 def wait_for_threads() -> None:
     """As the interpreter does at its end: all that are not daemons."""
-    import threading
-
     for thread in threading.enumerate():
         if not thread.daemon and thread is not threading.current_thread():
             thread.join()
-
-
-def report(findings: Sequence[Finding], args: argparse.Namespace) -> None:
-    sys.stdout.flush()
-    style = COLOUR if sys.stderr.isatty() and "NO_COLOR" not in os.environ else PLAIN
-    for finding in findings:
-        print(as_text(finding, style), end="\n\n", file=sys.stderr)
-    if findings:
-        print(f"threadproof race: {summary(findings)}", file=sys.stderr)
-    if args.json:
-        args.json.write_text(as_json(findings) + "\n", encoding="utf-8")
-    if args.sarif:
-        args.sarif.write_text(
-            as_sarif(findings, "threadproof race", version("threadproof")) + "\n", encoding="utf-8"
-        )
-
-
-def summary(findings: Sequence[Finding]) -> str:
-    counts = {severity: sum(f.severity is severity for f in findings) for severity in reversed(Severity)}
-    return ", ".join(f"{count} {severity}{'s' * (count > 1)}" for severity, count in counts.items() if count)

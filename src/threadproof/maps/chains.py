@@ -6,10 +6,11 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import monotonic
 from types import MappingProxyType
-from typing import Any, Generic, NamedTuple, Self, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
-from threadproof._core import DeadlockError, RemoveType, Turn
-from threadproof.maps.contract import MISSING, ConcurrentMap, Missing
+from threadproof._core import DeadlockError, Entry, RemoveType, Turn
+from threadproof.maps.contract import ConcurrentMap
+from threadproof.missing import MISSING, Missing
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -30,15 +31,6 @@ class Computation(Generic[K, V]):
         self.turn = Turn(key)
 
 
-class Entry(NamedTuple, Generic[K, V]):
-    """What readers see at a key: MISSING for no value, also while the first one is being computed."""
-
-    hash: int
-    key: K
-    value: V | Missing
-    computation: Computation[K, V] | None = None
-
-
 Chain: TypeAlias = tuple[Entry[K, V], ...]  # the entries of the keys with one hash
 
 
@@ -55,28 +47,22 @@ class ChainedMap(ConcurrentMap[K, V]):
     Every write is: look; compare keys and decide, holding nothing; put a new chain in the place of the very
     chain looked at, or start over if another is there by now. So `__hash__`, `__eq__` and `__del__` of keys
     and values, and functions, never run under a lock. A subclass says where chains are stored: each of its
-    abstract methods is one atomic step that runs no user code.
+    abstract methods is one atomic step that runs no user code. Chains of the same entries are one chain.
 
     Invariants, asserted by `check`: 1. no chain is empty; 2. an entry's hash is its chain's; 3. an entry has
     a value or a computation; 4. the length is the number of entries with a value.
     """
 
-    __slots__ = ("__weakref__", "_home")
+    __slots__ = ()
 
     _home: object  # which map this is, for its computations
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """An empty map; `__init__` fills it."""
-        self = super().__new__(cls)
-        self._home = object()
-        return self
-
     @abstractmethod
-    def _chain(self, code: int) -> Chain[K, V]:
+    def _chain(self, code: int, /) -> Chain[K, V]:
         """The chain of a hash; empty if there is none."""
 
     @abstractmethod
-    def _put(self, code: int, seen: Chain[K, V], new: Chain[K, V], growth: int) -> bool:
+    def _put(self, code: int, seen: Chain[K, V], new: Chain[K, V], growth: int, /) -> bool:
         """Store `new`, with `growth` more values, if `seen` is still there. An empty chain is none."""
 
     @abstractmethod
@@ -180,7 +166,7 @@ class ChainedMap(ConcurrentMap[K, V]):
             computation.hash, computation.outcome = entry.hash, entry.value
             if (running := self._running(entry)) is not None:
                 running.turn.wait(None if deadline is None else max(0, deadline - monotonic()))
-            elif self._replace(spot, entry._replace(computation=computation)):
+            elif self._replace(spot, Entry(entry.hash, entry.key, entry.value, computation)):
                 return
 
     def _end(self, computation: Computation[K, V]) -> None:
@@ -255,8 +241,8 @@ class ChainedMap(ConcurrentMap[K, V]):
         for chain in self._all_chains():
             assert chain, "a chain is empty"
             for entry in chain:
-                assert self._chain(entry.hash) is chain, f"{entry} is in the chain of another hash"
-                assert entry.value is not MISSING or entry.computation, f"{entry} has no value"
+                assert same_entries(self._chain(entry.hash), chain), f"{entry.key!r} is in another's chain"
+                assert entry.value is not MISSING or entry.computation, f"{entry.key!r} has no value"
         values = sum(1 for _ in self._entries())
         assert len(self) == values, f"len {len(self)}, but {values} values"
 
@@ -280,6 +266,11 @@ def entry_at(chain: Chain[K, V], code: int, key: K) -> Entry[K, V]:
         if entry.key is key or entry.key == key:
             return entry
     return Entry(code, key, MISSING)
+
+
+def same_entries(a: Chain[K, V], b: Chain[K, V]) -> bool:
+    """Whether two chains are one and the same."""
+    return len(a) == len(b) and all(map(lambda one, other: one is other, a, b))
 
 
 def size_of(chain: Chain[K, V]) -> int:

@@ -48,11 +48,11 @@ import copyreg
 from abc import abstractmethod
 from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, MutableMapping, ValuesView
 from copy import copy as shallow_copy
-from enum import Enum
 from reprlib import recursive_repr
 from typing import Any, Final, NoReturn, Self, TypeVar, cast, overload
 
 from threadproof._core import REMOVE, DeadlockError, RemoveType
+from threadproof.missing import MISSING, Missing
 from threadproof.stats import Stats
 
 __all__ = ["REMOVE", "ConcurrentMap", "DeadlockError"]
@@ -60,15 +60,6 @@ __all__ = ["REMOVE", "ConcurrentMap", "DeadlockError"]
 K = TypeVar("K")
 V = TypeVar("V")
 D = TypeVar("D")
-
-
-class Missing(Enum):
-    """The type of MISSING, which stands for the value of a key that is not there, as None may be a value."""
-
-    MISSING = "missing"
-
-
-MISSING: Final = Missing.MISSING
 
 
 class ConcurrentMap(MutableMapping[K, V]):

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from reprlib import recursive_repr
 from typing import Any, Final, Generic, NoReturn, Self, TypeVar, cast
 
-from threadproof._core import Trie, TrieVersion, Turn
-from threadproof.maps.chains import Chain, ChainedMap, Entry, entries_of, entry_at, size_of
-from threadproof.maps.contract import MISSING, ConcurrentMap, Items, Values, identical_or_equal
+from threadproof import _core
+from threadproof._core import Entry, TrieVersion, Turn
+from threadproof.maps.chains import Chain, ChainedMap, entry_at, same_entries, size_of
+from threadproof.maps.contract import ConcurrentMap, Items, Values, identical_or_equal
+from threadproof.missing import MISSING
 from threadproof.stats import Stats
 
 K = TypeVar("K")
@@ -30,43 +32,21 @@ class SnapshotMapStats(Stats):
     retries: int  # times a writer was overtaken by another and made its new version again
 
 
-class Snapshot(Mapping[K, V]):
+class Snapshot(_core.Snapshot[K, V], Mapping[K, V]):
     """A map as it was at one instant, for good. Taking it copies nothing, and it shares what has not changed.
 
-    It keeps every key and value it has alive. Its hash is that of its entries, if they have hashes; the first
-    call of `hash` takes time proportional to the size, as do comparing and showing it.
+    It keeps every key and value it has alive. Reading it takes no lock, and waits for nobody. Its hash is
+    that of its entries, if they have hashes; the first call of `hash` takes time proportional to the size, as
+    do comparing and showing it.
     """
 
-    __slots__ = ("__weakref__", "_hash", "_version")
+    __slots__ = ("__weakref__", "_hash")
 
     _hash: int
-    _version: TrieVersion[Chain[K, V]]
 
-    def __init__(self, other: Mapping[K, V] | Iterable[tuple[K, V]] = (), /, **kwargs: V) -> None:
+    def __new__(cls, other: Mapping[K, V] | Iterable[tuple[K, V]] = (), /, **kwargs: V) -> Self:
         """A snapshot of what a mapping, or pairs, and keyword arguments have now."""
-        self._version = SnapshotMap(other, **kwargs)._trie.version()
-
-    @classmethod
-    def _of(cls, version: TrieVersion[Chain[K, V]]) -> Self:
-        self = cls.__new__(cls)
-        self._version = version
-        return self
-
-    def __getitem__(self, key: K, /) -> V:
-        """The value of `key`; KeyError where there is none."""
-        code = hash(key)
-        value = entry_at(self._version.get(code), code, key).value
-        if value is MISSING:
-            raise KeyError(key)
-        return value
-
-    def __len__(self) -> int:
-        """How many keys there are."""
-        return len(self._version)
-
-    def __iter__(self) -> Iterator[K]:
-        """The keys, in no particular order."""
-        return (key for key, _ in self._entries())
+        return cls._of(SnapshotMap(other, **kwargs)._version())
 
     def items(self) -> ItemsView[K, V]:
         """The pairs (key, value)."""
@@ -75,9 +55,6 @@ class Snapshot(Mapping[K, V]):
     def values(self) -> ValuesView[V]:
         """The values."""
         return Values(cast(ConcurrentMap[K, V], self))
-
-    def _entries(self) -> Iterator[tuple[K, V]]:
-        return entries_of(self._version.chains())
 
     def __eq__(self, other: object, /) -> bool:
         """Whether the other mapping has equal entries."""
@@ -99,7 +76,11 @@ class Snapshot(Mapping[K, V]):
         return type(self), (dict(self.items()),)
 
 
-class SnapshotMap(ChainedMap[K, V]):
+_core.adopt_methods(Snapshot, ConcurrentMap)
+_core.make_snapshots_of(Snapshot)
+
+
+class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
     """A map whose `snapshot`, `clear` and copies by `SnapshotMap(m)` take the same time at any size.
 
     It keeps the contract as LockedMap does (see ChainedMap), but its chains are in a persistent trie behind
@@ -109,16 +90,17 @@ class SnapshotMap(ChainedMap[K, V]):
 
     `snapshot` is one atomic read, and keeps what it has alive as long as it lives. Iteration is over a
     snapshot. What `clear` removed and nobody keeps is freed in the same call, after the step.
+
+    On free-threaded Python the first access from a second thread turns the map over to the garbage collector,
+    as with HashMap. A removed str, bytes, float or big int key may be released a little later than removed.
     """
 
-    __slots__ = ("_trie",)
-
-    _trie: Trie[Chain[K, V]]
+    __slots__ = ("__weakref__", "_home")
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """An empty map; `__init__` fills it."""
         self = super().__new__(cls)
-        self._trie = Trie()
+        self._home = object()
         return self
 
     def __init__(self, other: Mapping[K, V] | Iterable[tuple[K, V]] = (), /, **kwargs: V) -> None:
@@ -134,48 +116,32 @@ class SnapshotMap(ChainedMap[K, V]):
 
     def _adopt(self, snapshot: Snapshot[K, V]) -> bool:
         """Become what the snapshot is, if nothing is here yet."""
-        base = self._trie.version()
-        return not base.first() and self._trie.publish(base, snapshot._version)
+        base = self._version()
+        return not base.first() and self._advance(base, snapshot._version)
 
-    # Where chains are
-
-    def _chain(self, code: int) -> Chain[K, V]:
-        return self._trie.get(code)
-
-    def _put(self, code: int, seen: Chain[K, V], new: Chain[K, V], growth: int) -> bool:
-        return self._trie.replace(code, seen, new, growth)
+    # Where chains are, besides what is native
 
     def _all_chains(self) -> Iterable[Chain[K, V]]:
-        return self._trie.version().chains()
+        return self._version().chains()
 
     def _some_chain(self) -> Chain[K, V]:
-        return self._trie.version().first()
+        return self._version().first()
 
     def _take_all(self, refuse: Callable[[Iterable[Chain[K, V]]], None]) -> Iterable[Chain[K, V]]:
         while Turn.held():  # only then something may be refused, and has to be looked for
-            version = self._trie.version()
+            version = self._version()
             refuse(version.chains())
-            if self._trie.publish(version, EMPTY):
+            if self._advance(version, EMPTY):
                 return version.chains()
-        return self._trie.clear().chains()
+        return self._take().chains()
 
     # The whole map
 
-    def __len__(self) -> int:
-        return len(self._trie)
-
-    def clear(self) -> None:
-        self._trie.clear()
-
-    def snapshot(self) -> Snapshot[K, V]:
-        """The map at this instant, for good: one atomic read at any size. Waits for nobody."""
-        return Snapshot._of(self._trie.version())
-
     def stats(self) -> SnapshotMapStats:
-        return SnapshotMapStats(len(self), self._trie.bytes(), self._trie.retries())
+        return SnapshotMapStats(len(self), self._bytes(), self._retries())
 
     def check(self) -> None:
-        self._trie.check()
+        self._check_version()
         super().check()
 
     # Transactions
@@ -192,28 +158,28 @@ class SnapshotMap(ChainedMap[K, V]):
         again. Keys with one hash count as one. What the block only read is not compared, so say `t[k] = t[k]`
         for what must still be so at the end.
         """
-        base = self._trie.version()
-        changed: SnapshotMap[K, V] = SnapshotMap(Snapshot._of(base))
+        base = self._version()
+        changed: SnapshotMap[K, V] = SnapshotMap(Snapshot[K, V]._of(base))
         yield changed
-        self._publish(base, changed._trie.version())
+        self._publish(base, changed._version())
 
-    def _publish(self, base: TrieVersion[Chain[K, V]], wanted: TrieVersion[Chain[K, V]]) -> None:
+    def _publish(self, base: TrieVersion[K, V], wanted: TrieVersion[K, V]) -> None:
         """Bring the changes from `base` to `wanted` into the newest version."""
-        changes = [(seen, new) for seen, new in base.differences(wanted) if not _same_entries(seen, new)]
+        changes = [(seen, new) for seen, new in base.differences(wanted) if not same_entries(seen, new)]
         for seen, new in changes:
             self._refuse_running(seen, new)
         while True:
-            newest = self._trie.version()
+            newest = self._version()
             merged = wanted if newest is base else self._merged(newest, changes)
-            if self._trie.publish(newest, merged):
+            if self._advance(newest, merged):
                 return
 
     def _merged(
-        self, version: TrieVersion[Chain[K, V]], changes: list[tuple[Chain[K, V], Chain[K, V]]]
-    ) -> TrieVersion[Chain[K, V]]:
+        self, version: TrieVersion[K, V], changes: list[tuple[Chain[K, V], Chain[K, V]]]
+    ) -> TrieVersion[K, V]:
         for seen, new in changes:
             code = (seen or new)[0].hash
-            if version.get(code) is not seen:
+            if not same_entries(version.get(code), seen):
                 self._refuse(seen or new, "was changed in the map meanwhile")
             version = version.changed(code, new, size_of(new) - size_of(seen))
         return version
@@ -232,11 +198,9 @@ class SnapshotMap(ChainedMap[K, V]):
         )
 
 
-EMPTY: Final[TrieVersion[Any]] = Trie[Any]().version()
+_core.adopt_methods(SnapshotMap, ConcurrentMap)
 
-
-def _same_entries(a: Chain[K, V], b: Chain[K, V]) -> bool:
-    return len(a) == len(b) and all(map(lambda one, other: one is other, a, b))
+EMPTY: Final[TrieVersion[Any, Any]] = SnapshotMap[Any, Any]()._version()
 
 
 @dataclass(frozen=True, slots=True)

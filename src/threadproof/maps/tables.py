@@ -39,7 +39,7 @@ class TabledMap(ChainedMap[K, V]):
     or in one assignment.
     """
 
-    __slots__ = ("_locks", "_tables")
+    __slots__ = ("__weakref__", "_home", "_locks", "_tables")
 
     _locks: tuple[Lock, ...]
     _tables: tuple[Table[K, V], ...]  # replaced as a whole, under all locks
@@ -47,6 +47,7 @@ class TabledMap(ChainedMap[K, V]):
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """An empty map; `__init__` fills it."""
         self = super().__new__(cls)
+        self._home = object()
         self._locks = self._new_locks()
         self._tables = self._new_tables()
         return self
@@ -64,12 +65,12 @@ class TabledMap(ChainedMap[K, V]):
 
     # One hash
 
-    def _chain(self, code: int) -> Chain[K, V]:
+    def _chain(self, code: int, /) -> Chain[K, V]:
         place = self._place(code)
         with self._locks[place]:
             return self._tables[place].get(code, ())
 
-    def _put(self, code: int, seen: Chain[K, V], new: Chain[K, V], growth: int) -> bool:
+    def _put(self, code: int, seen: Chain[K, V], new: Chain[K, V], growth: int, /) -> bool:
         place = self._place(code)
         with self._locks[place]:  # what is inside calls nothing: see the class
             table = self._tables[place]

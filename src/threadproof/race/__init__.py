@@ -7,14 +7,17 @@ so a race is found in a run in which nothing went wrong, and a program that sync
 For synchronisation that the detector cannot see, say so: `acquire(obj)` after waiting, `release(obj)` before
 waking. All that a thread did before release(obj) then comes before all that another does after acquire(obj).
 `with happens_before(obj):` is both, for a block that something keeps other threads out of.
+For what need not be ordered there is `ignore(reason)`.
 """
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ContextDecorator, contextmanager
+from typing import Any, TypeVar
 
 from threadproof import _core
 from threadproof.findings import Finding
@@ -28,8 +31,11 @@ __all__ = [
     "acquire",
     "detect",
     "happens_before",
+    "ignore",
     "release",
 ]
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Detection:
@@ -41,15 +47,21 @@ class Detection:
 
 @contextmanager
 def detect(
-    *, include: Sequence[str] = (), exclude: Sequence[str] = (), strict: bool = False
+    *,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    strict: bool = False,
+    sample: bool = False,
+    seed: int = 0,
 ) -> Iterator[Detection]:
     """Watch what the program does in the block; one block at a time, from any thread.
 
     Code in the folder of the caller and below the current one is watched, and what `include` names (packages
-    or paths); not the standard library and installed packages. UnsupportedError before CPython 3.14.
+    or paths); not the standard library and installed packages. With `sample`, hot code is looked at only now
+    and then, which costs little and finds less; the seed chooses when. UnsupportedError before CPython 3.14.
     """
     caller = os.path.dirname(os.path.abspath(sys._getframe(2).f_code.co_filename))
-    session = Session(Scope([caller, os.getcwd()], include, exclude))
+    session = Session(Scope([caller, os.getcwd()], include, exclude), sample=sample, seed=seed)
     detection = Detection()
     session.start()
     try:
@@ -83,3 +95,38 @@ def happens_before(sync: object) -> Iterator[None]:
         yield
     finally:
         release(sync)
+
+
+class ignore(ContextDecorator):  # noqa: N801 - it is used as a function is
+    """What this thread does in the block, or in the function it decorates, takes part in no race.
+
+    The reason is for whoever reads the code. Locks taken inside still order; other threads' accesses to the
+    same variables are still judged against each other. A generator or a coroutine runs in pieces, among which
+    the thread does other things, so it cannot be decorated: use a block in it that neither yields nor awaits.
+    """
+
+    def __init__(self, reason: str) -> None:
+        if not isinstance(reason, str):
+            raise TypeError(
+                f'race.ignore() wants the reason, as in race.ignore("only for statistics"), got {reason!r}'
+            )
+        self.reason = reason
+        self.watched = False
+
+    def __enter__(self) -> None:
+        self.watched = Session.running is not None
+        if self.watched:
+            _core.race_ignore(1)
+
+    def __exit__(self, *error: object) -> None:
+        if self.watched:
+            _core.race_ignore(-1)
+
+    def __call__(self, function: F) -> F:
+        if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+            raise TypeError(f"race.ignore() cannot decorate {function.__qualname__}(), which runs in pieces")
+        return super().__call__(function)
+
+    def _recreate_cm(self) -> ignore:
+        """For each call of a decorated function, which many threads may call at once."""
+        return ignore(self.reason)

@@ -1,4 +1,4 @@
-"""From a pair of accesses to a finding: what kind of mistake it is, how bad, and how to put it right."""
+"""From a pair of accesses to a finding: both stacks, the object, why nothing orders the two, and the fix."""
 
 from __future__ import annotations
 
@@ -6,44 +6,17 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from types import CodeType
-from typing import NamedTuple
 
 from threadproof import _core
 from threadproof.findings import Finding, Place, Severity, Step
-from threadproof.race.traits import Trait
+from threadproof.race.bindings import binding_of
+from threadproof.race.kinds import Access, Race, kind_of
+from threadproof.race.naming import name_of, source_name
 
-OURS = (
-    os.path.dirname(__file__) + os.sep,
-    os.path.dirname(os.path.dirname(__file__)) + os.sep + "cli" + os.sep,
-)
-THREADING = os.path.join(os.path.dirname(os.__file__), "threading.py")
-
-
-class Access(NamedTuple):
-    """One side of a race, as the detector has it."""
-
-    thread: int
-    write: bool
-    traits: int
-    stack: int
-    locks: tuple[int, ...]
-
-    def has(self, trait: Trait) -> bool:
-        return bool(self.traits & trait)
-
-
-class Race(NamedTuple):
-    """What _core.race_races() lists; `then` is what the later thread wrote there next, if it did."""
-
-    object: int
-    owner: str | None
-    part: str
-    name: str | None
-    earlier: Access
-    later: Access
-    then: Access | None
-    times: int
-
+PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
+RUNNERS = (PACKAGE + "cli/", PACKAGE + "pytest_plugin.py")  # call the program
+LIBRARY = os.path.dirname(os.__file__) + os.sep
+BETWEEN = (PACKAGE + "race/", LIBRARY + "threading.py", "<frozen importlib")  # are called by it
 
 RawRace = tuple[object, ...]
 
@@ -55,72 +28,6 @@ class Started:
     name: str
     by: int
     stack: int
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of mistake: its name, how bad it is, and what to say of it."""
-
-    name: str
-    severity: Severity
-    message: str
-    fix: str
-
-
-LOST_UPDATE = Kind(
-    "lost-update",
-    Severity.ERROR,
-    "{what} is read, changed and stored by two threads with no order between them",
-    "hold one lock from the read to the store, in both threads",
-)
-CHECK_THEN_ACT = Kind(
-    "check-then-act",
-    Severity.ERROR,
-    "{what} is looked at by one thread before it acts, and another may act in between",
-    "hold one lock from the check to the act, or use one atomic step, such as dict.setdefault()",
-)
-CHANGED_DURING_ITERATION = Kind(
-    "changed-during-iteration",
-    Severity.ERROR,
-    "{what} is iterated over by one thread while another adds or removes",
-    "iterate over a copy, such as list(...), or hold one lock for the iteration and for the change",
-)
-UNORDERED_WRITES = Kind(
-    "unordered-writes",
-    Severity.WARNING,
-    "{what} is stored by two threads with no order between them, so that either value may stay",
-    "hold one lock around both stores, or let only one thread store it",
-)
-READ_DURING_UPDATE = Kind(
-    "read-during-update",
-    Severity.WARNING,
-    "{what} is read by one thread while another updates it",
-    "read it under the lock that guards the update, or wait for the other thread first",
-)
-SIZE_CHECK = Kind(
-    "stale-size",
-    Severity.WARNING,
-    "the size of {what} is looked at by one thread while another changes it",
-    "hold one lock from the look to what depends on it, or just try, and catch the exception",
-)
-UNORDERED_READ = Kind(
-    "unordered-read",
-    Severity.NOTE,
-    "{what} is stored by one thread and read by another with no order between them",
-    "hand it over by a queue, an event or a lock, or join the thread first",
-)
-DOUBLE_CHECKED = Kind(
-    "double-checked-lock",
-    Severity.NOTE,
-    "{what} is looked at without the lock under which it is stored, and then again with it",
-    "nothing, if it is stored only once and complete by then; else look only under the lock",
-)
-ATOMIC_STEPS = Kind(
-    "atomic-steps",
-    Severity.OFF,
-    "{what} is used by two threads in atomic steps, whose order is left open",
-    "nothing, unless the order matters",
-)
 
 
 def explain(raw: Iterable[RawRace], started: dict[int, Started], strict: bool = False) -> list[Finding]:
@@ -147,98 +54,53 @@ def as_race(raw: RawRace) -> Race:
 
 def cause_of(race: Race) -> tuple[object, ...]:
     """Races on one variable between the same two functions have one cause."""
-    variable = race.name if race.part in ("attribute", "global", "cell") else None
     functions = {(place.file, place.function) for place in map(innermost, (race.earlier, race.later))}
-    return race.owner, variable, frozenset(functions)
-
-
-def kind_of(race: Race) -> Kind:
-    """What the traits of the two accesses say; see docs/race.md for the table."""
-    one, other = race.earlier, acted(race)
-    atomic = one.has(Trait.ATOMIC) and race.later.has(Trait.ATOMIC)  # a check and the act after it are not
-    if race.part == "structure":
-        return kind_of_structure(one, other, atomic)
-    if atomic:
-        return ATOMIC_STEPS
-    if one.write and other.write:
-        return kind_of_writes(one, other)
-    write, read = (one, other) if one.write else (other, one)
-    return kind_of_read(write, read)
-
-
-def acted(race: Race) -> Access:
-    """The later access; a read that its thread followed up by a write counts as the two together."""
-    if race.then is None or race.later.write:
-        return race.later
-    return race.later._replace(write=True, traits=race.later.traits | race.then.traits | Trait.UPDATE)
-
-
-def kind_of_structure(one: Access, other: Access, atomic: bool) -> Kind:
-    for reader, writer in ((one, other), (other, one)):
-        if writer.write and reader.has(Trait.ITERATE) and not reader.has(Trait.ATOMIC):
-            return CHANGED_DURING_ITERATION
-    if atomic:
-        return ATOMIC_STEPS
-    return SIZE_CHECK if (one.traits | other.traits) & Trait.CHECK else ATOMIC_STEPS
-
-
-def kind_of_writes(one: Access, other: Access) -> Kind:
-    traits = one.traits | other.traits
-    if traits & Trait.CHECK:
-        return CHECK_THEN_ACT
-    return LOST_UPDATE if traits & Trait.UPDATE else UNORDERED_WRITES
-
-
-def kind_of_read(write: Access, read: Access) -> Kind:
-    if write.has(Trait.UPDATE) and read.has(Trait.UPDATE):
-        return LOST_UPDATE
-    if write.has(Trait.CHECK) and read.has(Trait.CHECK):
-        only_checked = write.has(Trait.LOCKED) and not read.has(Trait.LOCKED)
-        return DOUBLE_CHECKED if only_checked else CHECK_THEN_ACT
-    if write.has(Trait.UPDATE) and not read.has(Trait.CHECK):
-        return READ_DURING_UPDATE
-    return UNORDERED_READ
+    return subject(race), frozenset(functions)
 
 
 def finding_of(race: Race, started: dict[int, Started]) -> Finding:
     kind = kind_of(race)
-    names = LockNames()
-    steps = [
-        access_step(race.later, started, names, ""),
-        *(
-            [access_step(race.then, started, names, "next ")]
-            if race.then and innermost(race.then) != innermost(race.later)
-            else []
-        ),
-        access_step(race.earlier, started, names, "earlier "),
-        *(start_step(thread, started) for thread in dict.fromkeys((race.later.thread, race.earlier.thread))),
-    ]
+    steps = [*access_steps(race, started), *origin_steps(race, started)]
     return Finding(
         rule=kind.name,
         severity=kind.severity,
         message=kind.message.format(what=what(race)),
         place=innermost(race.later),
-        steps=[step for step in steps if step.what],
+        steps=steps,
         why=why(race),
         fix=kind.fix,
         times=race.times,
+        subject=subject(race),
     )
 
 
+def subject(race: Race) -> str:
+    """The variable, as the program names it; all items of a container are one."""
+    if race.part in ("attribute", "global"):
+        return f"{race.owner}.{race.name}"
+    return str(race.name if race.part == "cell" else container_name(race) or race.owner)
+
+
+def container_name(race: Race) -> str | None:
+    """What both sides call it."""
+    names = {name_of(innermost(access)) for access in (race.earlier, race.later)}
+    return names.pop() if len(names) == 1 else None
+
+
 def what(race: Race) -> str:
-    """The variable, as a person would name it."""
-    owner = race.owner or "?"
+    """The variable, in the words of a sentence; of a container, the very item."""
     match race.part:
         case "attribute":
-            return f"{owner}.{race.name}"
-        case "global":
-            return f"the global {race.name} of {owner}"
-        case "cell":
-            return f"the variable {race.name}"
-        case "structure":
-            return f"a {owner}"
-        case _:
-            return f"the item [{race.name}] of a {owner}"
+            return subject(race)
+        case "global" | "cell" as part:
+            kind = "variable" if part == "cell" else part
+            return f"the {kind} {subject(race)}"
+        case part:
+            name = container_name(race)
+            container = f"the {race.owner} {name}" if name else f"a {race.owner}"
+            return (
+                container if part in ("structure", "iterator") else f"the item [{race.name}] of {container}"
+            )
 
 
 def why(race: Race) -> str:
@@ -264,19 +126,53 @@ class LockNames:
         return " and ".join(dict.fromkeys(names)) or "no lock"
 
 
-def access_step(access: Access, started: dict[int, Started], names: LockNames, when: str) -> Step:
-    verb = "write" if access.write else "read"
-    return Step(
-        f"{when}{verb} by {thread_name(access.thread, started)}, holding {names.of(access.locks)}",
-        places(access.stack),
-    )
+def access_steps(race: Race, started: dict[int, Started]) -> list[Step]:
+    """This access, what the same thread then stored there, and the earlier one of the other thread."""
+    names = LockNames()
+
+    def step(access: Access, when: str) -> Step:
+        verb = "write" if access.write else "read"
+        who = thread_name(access.thread, started)
+        return Step(f"{when}{verb} by {who}, holding {names.of(access.locks)}", places(access.stack))
+
+    followed = race.then and innermost(race.then) != innermost(race.later)
+    then = [step(race.then, "next ")] if race.then and followed else []
+    return [step(race.later, ""), *then, step(race.earlier, "earlier ")]
 
 
-def start_step(thread: int, started: dict[int, Started]) -> Step:
-    origin = started.get(thread)
-    if origin is None or not origin.stack:
-        return Step("")
-    return Step(f"{origin.name} was started by {thread_name(origin.by, started)}", places(origin.stack)[:1])
+def origin_steps(race: Race, started: dict[int, Started]) -> list[Step]:
+    """Where the object was made and the two threads were started, as far as that was seen."""
+    return [*made_step(race, started), *start_steps(race, started)]
+
+
+def made_step(race: Race, started: dict[int, Started]) -> list[Step]:
+    """Who called the constructor of the object; of a container, the assignment that gave it its name."""
+    if race.part in ("item", "index", "structure"):
+        place = innermost(race.later)
+        name, shown = source_name(place), container_name(race)
+        bound = binding_of(name, place) if name and shown else None
+        return [Step(f"{shown} is assigned only here", [bound], main=False)] if bound else []
+    thread, stack = race.made
+    makers = [place for place in places(stack) if place.file][1:]
+    what = f"the {race.owner} was made by {thread_name(thread, started)}"
+    return [Step(what, makers, main=False)] if makers else []
+
+
+def start_steps(race: Race, started: dict[int, Started]) -> list[Step]:
+    """Where the two threads were started; once if it is one place."""
+    names: dict[tuple[int, int], list[str]] = {}
+    for thread in dict.fromkeys((race.later.thread, race.earlier.thread)):
+        origin = started.get(thread)
+        if origin and origin.stack:
+            names.setdefault((origin.by, origin.stack), []).append(origin.name)
+    return [
+        Step(
+            f"{' and '.join(both)} {'were' if both[1:] else 'was'} started by {thread_name(by, started)}",
+            places(stack),
+            main=False,
+        )
+        for (by, stack), both in names.items()
+    ]
 
 
 def thread_name(thread: int, started: dict[int, Started]) -> str:
@@ -294,16 +190,17 @@ def innermost(access: Access) -> Place:
 def places(stack: int) -> list[Place]:
     """The program's part of a call stack, the innermost first."""
     found = [place_of(code, offset) for code, offset in _core.race_frames(stack)]
-    return [place for place in found if not place.file.startswith(OURS) and not hidden(place)]
+    runs_it = next((depth for depth, place in enumerate(found) if runs_the_program(place)), len(found))
+    return [place for place in found[:runs_it] if not place.file.startswith(BETWEEN)]
 
 
-def hidden(place: Place) -> bool:
-    """How a thread comes to run its target, and how `with` and start() come to us, is nobody's news."""
-    return place.file == THREADING or place.file.startswith("<frozen")
+def runs_the_program(place: Place) -> bool:
+    return place.file.startswith((*RUNNERS, "<frozen runpy")) or f"{os.sep}_pytest{os.sep}" in place.file
 
 
 def place_of(code: CodeType, offset: int) -> Place:
-    line, _, column, end_column = list(code.co_positions())[offset // 2]
-    first = code.co_firstlineno
-    one_line = end_column if column is not None else None
-    return Place(code.co_filename, line or first, code.co_qualname, column, one_line)
+    """Where the instruction stands; a piece of source over several lines is known by its first line only."""
+    line, end_line, begin, end = list(code.co_positions())[offset // 2]
+    place = Place(code.co_filename, line or code.co_firstlineno, code.co_qualname)
+    whole = line == end_line and begin is not None and end is not None
+    return place.from_byte(begin or 0, end or 0) if whole else place

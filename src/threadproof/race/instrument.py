@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import opcode
 import sys
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import CodeType
-from typing import Any, NamedTuple
+from typing import Any
 
+from threadproof.race.placement import Instruction, Placed, Site, place_sites
 from threadproof.race.traits import Trait
-
-# Offset, kind, traits, argument, name, or names of modules: what _core.race_register takes.
-Site = tuple[int, str, int, int, str | tuple[str, ...] | None]
 
 OPTIMIZED = 0x1  # of co_flags: a function's body; a module's or a class's has none of it
 FIRST_INPLACE = 13  # BINARY_OP's argument from += on
@@ -36,21 +34,13 @@ READERS: dict[Callable[..., object], Trait] = {
 OF_ATTRIBUTES = {"getattr", "hasattr", "setattr", "delattr", "vars"}
 WATCHED_CALLS = {function.__name__ for function in READERS} | OF_ATTRIBUTES
 MOST_ARGUMENTS = 8  # of a call of one of these that is watched
-NAMED = 1 << 15  # beside the traits of a call: it has arguments by name
 NUMBERS = ("LOAD_SMALL_INT", "LOAD_CONST")  # a constant is no container, and what it is added to hardly one
 # What BINARY_OP does with containers, also in place: + on lists, the others on sets and dicts, * on lists.
 COMBINING = {"NB_ADD", "NB_SUBTRACT", "NB_AND", "NB_OR", "NB_XOR", "NB_MULTIPLY"}
 
-
 # Since 3.15 a generator expression asks for its iterator before we hear of it: its call is watched.
 GENERATES = "<genexpr>" if sys.version_info >= (3, 15) else ""
 IMPORT_FLAGS = 2 if sys.version_info >= (3, 15) else 0  # bits of IMPORT_NAME's argument: lazy or eager
-
-
-class Instruction(NamedTuple):
-    offset: int
-    name: str
-    argument: int
 
 
 @dataclass(frozen=True)
@@ -87,11 +77,19 @@ def nested(code: CodeType) -> Iterator[CodeType]:
             yield from nested(constant)
 
 
+STORES = {
+    opcode.opmap[name]
+    for name in ("STORE_GLOBAL", "DELETE_GLOBAL", "STORE_DEREF", "DELETE_DEREF", "STORE_NAME")
+}
+
+
 def stored_names(code: CodeType) -> Stored:
     """What the code of one source file stores again: by `global`, by `nonlocal`, or twice at its top."""
     stored: set[str] = set()
     cells: set[str] = set()
     for part in nested(code):
+        if not STORES & {*part.co_code[::2]}:
+            continue
         listing = list(instructions(part))
         stored.update(part.co_names[each.argument] for each in listing if each.name in GLOBAL_STORES)
         cells.update(stored_cells(part, listing))
@@ -140,28 +138,33 @@ def variable_name(code: CodeType, index: int) -> str:
     return (local + code.co_freevars)[index]
 
 
-def sites_of(code: CodeType, stored: Stored, main: bool = False, package: str = "") -> list[Site]:
-    """Every instruction of the code (not of what is nested in it) that may touch something shared.
+def sites_of(code: CodeType, stored: Stored, main: bool = False, package: str = "") -> list[Placed]:
+    """What to watch in the code (not in what is nested in it): all that may touch something shared.
 
     `main` says that this is the top of the program itself. What another module does at its top it does while
     it is imported, and that comes before all that its importers do. `package` is the one around it.
     """
     listing = list(instructions(code))
     reader = Reader(code, stored, listing, main)
-    found = {site[0]: site for site in map(reader.site, range(len(listing))) if site is not None}
-    if code.co_name == "__del__" and code.co_argcount:  # all other uses of the object are over
+    found = (reader.site(place) for place in range(len(listing)))
+    finaliser = code.co_name == "__del__" and code.co_argcount > 0
+    placed = place_sites(code, (site for site in found if site is not None), listing, apart=finaliser)
+    taken = {site.watched for site in placed}
+    if finaliser:  # all other uses of the object are over
         resume = next(each.offset for each in listing if each.name == "RESUME")
-        free = free_after(resume, listing, found)
-        found[free] = (free, "finalise", 0, 0, None)
+        placed.append(free_site(resume, listing, taken, "finalise", None))
     for offset, names in imports(code, listing, package):
-        free = free_after(offset, listing, found)
-        found[free] = (free, "imported", 0, 0, names)
-    return list(found.values())
+        placed.append(free_site(offset, listing, taken, "imported", names))
+    return placed
 
 
-def free_after(offset: int, listing: Sequence[Instruction], taken: Container[int]) -> int:
-    """The next instruction at which nothing is to be done yet."""
-    return next(each.offset for each in listing if each.offset > offset and each.offset not in taken)
+def free_site(
+    offset: int, listing: Sequence[Instruction], taken: set[int], kind: str, name: tuple[str, ...] | None
+) -> Placed:
+    """At the next instruction at which nothing is to be done yet."""
+    free = next(each.offset for each in listing if each.offset > offset and each.offset not in taken)
+    taken.add(free)
+    return Placed(free, free, kind, 0, 0, name, ())
 
 
 def imports(
@@ -308,7 +311,8 @@ class Reader:
             else:
                 continue
             if name in WATCHED_CALLS and 1 <= argument <= MOST_ARGUMENTS:
-                return "call", NAMED if self.name_at(place) == "CALL_KW" else 0, argument, None
+                kind = "call_named" if self.name_at(place) == "CALL_KW" else "call"
+                return kind, 0, argument, None
         return None
 
 

@@ -122,11 +122,15 @@ def hook_methods() -> None:
         for name in names:
             if name in vars(owner):  # not an inherited one, which is hooked where it stands
                 _core.race_hook_method(owner, name, action)
-    for mortal in dict.fromkeys(MORTALS):
-        _core.race_hook_death(mortal)
     _core.race_hook_truth(_core.AtomicFlag)
     _core.race_forget_list_append()
     _core.race_exclude(threading._active_limbo_lock)  # type: ignore[attr-defined]
+
+
+def hook_deaths() -> None:
+    """Hear of the end of whatever can be watched; once for the process, too."""
+    for mortal in dict.fromkeys(MORTALS):
+        _core.race_hook_death(mortal)
 
 
 @contextmanager

@@ -33,8 +33,9 @@ class Canary:
 
 def self_test(register: Callable[[CodeType], None]) -> None:
     """SelfTestError if what is read is not the canary's; `register` turns on events for a code object."""
-    canary, items, mapping = Canary(), [1, 2, 3], {"key": 1}
+    canary, items, mapping = Canary(), [1, 2, 3], {"key": [4]}
     run, cell = canary_function()
+    wanted = expected(canary, items, mapping, cell)
     _core.race_register(run.__code__, sites_of(run.__code__, STORED), False)
     read: list[Read] = []
     _core.race_watch(read)
@@ -43,7 +44,7 @@ def self_test(register: Callable[[CodeType], None]) -> None:
         run(canary, items, mapping)
     finally:
         _core.race_watch(None)
-    compare(read, expected(canary, items, mapping, cell))
+    compare(read, wanted)
 
 
 STORED = Stored(frozenset({"canary_global"}), frozenset({"captured"}))
@@ -52,12 +53,17 @@ STORED = Stored(frozenset({"canary_global"}), frozenset({"captured"}))
 def canary_function() -> tuple[Callable[..., None], CellType]:
     captured = 1
 
-    def run(canary: Canary, items: list[int], mapping: dict[str, int]) -> None:
+    def run(canary: Canary, items: list[int], mapping: dict[str, Any]) -> None:
         global canary_global
         nonlocal captured
+        first, last, empty = 0, 2, ()
+        _ = canary.attribute
         canary.attribute += 1
         canary.method()
-        mapping["key"] = items[0]
+        _ = items[last]
+        _ = mapping["key"][first]
+        mapping["key"][first] += items[last - 2]
+        items[first] = mapping["key"]
         del mapping["key"]
         _ = "key" in mapping
         canary_global = canary_global + 1
@@ -66,25 +72,32 @@ def canary_function() -> tuple[Callable[..., None], CellType]:
             break
         _ = [*items]
         _ = len(items)
-        low, high = 0, 1  # a slice of constants would be a constant itself, and an item
-        items[low:high] = items[low:high]
+        items[first:last] = items[first:last]  # a slice of constants would be a constant itself, and an item
         if items:
             items += items
         _ = sorted(items, key=str)
-        _ = max(*items)
+        canary.method(*empty)
         _ = canary.__dict__
 
     (cell,) = run.__closure__ or (CellType(),)
     return run, cell
 
 
-def expected(canary: Canary, items: list[int], mapping: dict[str, int], cell: CellType) -> list[Read]:
+def expected(canary: Canary, items: list[int], mapping: dict[str, Any], cell: CellType) -> list[Read]:
+    inner = mapping.get("key")
     return [
         ("load_attribute", canary, None),
-        ("store_attribute", canary, None),
+        ("store_attribute", canary, None),  # the load before it, of an update, is not watched
         ("load_method", canary, None),
+        ("load_item", items, 2),
+        ("load_item", mapping, "key"),
+        ("load_item", inner, 0),
+        ("load_item", mapping, "key"),
         ("load_item", items, 0),
-        ("store_item", mapping, "key"),
+        ("combine", inner[0] if inner else None, items[0] if items else None),
+        ("store_item", inner, 0),
+        ("load_item", mapping, "key"),
+        ("store_item", items, 0),
         ("delete_item", mapping, "key"),
         ("contains", mapping, "key"),
         ("load_global", globals(), None),
@@ -98,8 +111,9 @@ def expected(canary: Canary, items: list[int], mapping: dict[str, int], cell: Ce
         ("store_slice", items, None),
         ("truth", items, None),
         ("combine", items, items),
-        ("call", sorted, items),
-        ("spread", items, None),
+        ("call_named", sorted, items),
+        ("load_attribute", canary, None),
+        ("spread", (), None),
         ("load_dict", canary, None),
     ]
 

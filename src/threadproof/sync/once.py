@@ -5,24 +5,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from functools import update_wrapper
 from time import monotonic
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from threadproof._core import AtomicInt, AtomicReference, Turn
+from threadproof.missing import MISSING, Missing
 from threadproof.stats import Stats
 
 T = TypeVar("T")
-
-
-class Missing(Enum):
-    """The type of MISSING, which stands for a result that is not there, as None may be one."""
-
-    MISSING = "missing"
-
-
-MISSING: Final = Missing.MISSING
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,20 +104,23 @@ class Once(Generic[T]):
             mine.error = error
             raise
         finally:
-            if mine.result is MISSING:
-                self._attempt.compare_exchange(mine, None)
-            mine.turn.end()
+            mine.turn.end()  # first: should a signal cut this short, those who waited go on and remove it
+            self._remove_failed(mine)
 
     def _wait(self, attempt: Attempt[T], deadline: float | None) -> T | Missing:
         """What the attempt comes to; MISSING if it was cut short, or died with its thread in a fork."""
         if attempt.result is MISSING:
             self._waits.fetch_add()
             attempt.turn.wait(None if deadline is None else max(0, deadline - monotonic()))
+        self._remove_failed(attempt)
         if attempt.error is not None:
             raise attempt.error
+        return attempt.result
+
+    def _remove_failed(self, attempt: Attempt[T]) -> None:
+        """Let the next one try, if the attempt is over without a result."""
         if attempt.result is MISSING:
             self._attempt.compare_exchange(attempt, None)
-        return attempt.result
 
 
 class OnceFunction(Generic[T]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -20,7 +21,7 @@ class PoolStats(Stats):
 
     shared: int  # idle objects, without those in the threads' own caches
     made: int
-    dropped: int  # objects there was no room for
+    dropped: int  # objects there was no room for, or that were left in an unknown state
     contended: int  # times a thread met another one at the shared list
 
 
@@ -89,15 +90,17 @@ class Pool(Generic[T]):
 
     def get(self) -> T:
         """An idle object, or a new one. Waits for nobody; may call `make`, holding nothing."""
-        cache: list[T] = self._cache.objects
-        if not cache:
-            cache.extend(self._take_batch())
         try:
-            return cache.pop()
+            return self._cache.objects.pop()  # type: ignore[no-any-return]  # a thread-local has no type parameter
         except IndexError:
-            made = self._make()
-            self._made.fetch_add()
-            return made
+            batch = self._take_batch()
+        if batch:
+            idle = batch.pop()
+            self._cache.objects.extend(batch)
+            return idle
+        made = self._make()
+        self._made.fetch_add()
+        return made
 
     def put(self, used: T) -> None:
         """Give an object back; the caller must not use it any more, nor put it twice.
@@ -105,12 +108,10 @@ class Pool(Generic[T]):
         Waits for nobody. Calls `reset`, holding nothing; if that raises, the object is dropped.
         """
         if self._reset is not None:
-            self._reset(used)
+            self._reset_or_drop(used)
         cache: list[T] = self._cache.objects
         if len(cache) >= self._keep_local:
-            full, self._cache.objects = cache, []
-            cache = self._cache.objects
-            self._give_batch(full)
+            self._give_batch(_emptied(cache))
         cache.append(used)
 
     def use(self) -> Use[T]:
@@ -129,6 +130,13 @@ class Pool(Generic[T]):
             self._dropped.load(),
             self._shared.stats().contended,
         )
+
+    def _reset_or_drop(self, used: T) -> None:
+        try:
+            self._reset(used)  # type: ignore[misc]  # there is one
+        except BaseException:
+            self._drop(1)
+            raise
 
     def _take_batch(self) -> list[T]:
         while True:
@@ -152,8 +160,17 @@ class Pool(Generic[T]):
         self._dropped.fetch_add(count)
 
 
+def _emptied(cache: list[T]) -> list[T]:
+    """What was in a thread's cache, taken one by one, so that a finalizer in between finds none again."""
+    taken: list[T] = []
+    with suppress(IndexError):
+        while True:
+            taken.append(cache.pop())
+    return taken
+
+
 class Use(Generic[T]):
-    """An object of a pool while a `with` block uses it."""
+    """An object of a pool while a `with` block uses it: one block at a time."""
 
     __slots__ = ("_object", "_pool")
 
@@ -162,6 +179,10 @@ class Use(Generic[T]):
 
     def __enter__(self) -> T:
         """Get an object."""
+        if hasattr(self, "_object"):
+            raise RuntimeError(
+                "Pool.use() is in use already, and is for one block at a time; call use() for each"
+            )
         self._object = self._pool.get()
         return self._object
 

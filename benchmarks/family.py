@@ -1,0 +1,52 @@
+"""Measure every map of threadproof.maps, and write the table in docs/maps.md.
+
+python benchmarks/family.py            measure, keep the result in benchmarks/results, write the table
+python benchmarks/family.py --render   write the table again from the result that is kept
+python benchmarks/family.py --try      small and short, into build/: to see that it works
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from threadproof.bench import family, results
+from threadproof.bench.pages import arguments, write_between
+from threadproof.bench.rivals import DICT, LOCKED_DICT
+from threadproof.bench.stage import Effort
+from threadproof.cli.bench import our_maps
+
+ROOT = Path(__file__).parents[1]
+RESULT = ROOT / "benchmarks" / "results" / "family.json"
+PAGE = ROOT / "docs" / "maps.md"
+TRIAL = ROOT / "build" / "family.json"
+
+
+def main() -> int:
+    args = arguments(__doc__)
+    if not args.render:
+        measure(TRIAL if args.trial else RESULT, args.trial)
+    if args.trial:
+        print(text(results.load(TRIAL)))
+    else:
+        write_between(PAGE, "measured", text(results.load(RESULT)))
+    return 0
+
+
+def measure(out: Path, trial: bool) -> None:
+    sizes, effort = ((200,), Effort(0, 1, 1)) if trial else (family.SIZES, family.EFFORT)
+    rivals = [DICT, LOCKED_DICT, *our_maps()]
+    result = family.measure(
+        rivals, results.machine(), sizes, effort, lambda step: print(step, file=sys.stderr)
+    )
+    out.parent.mkdir(exist_ok=True)
+    results.save(results.Result(result.machine, results.fewer_samples(result.rows), result.figures), out)
+
+
+def text(result: results.Result) -> str:
+    measured = f"`python benchmarks/family.py` measured this on {results.where(result.machine)}."
+    return f"{measured}\n\n{family.markdown(result)}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,185 @@
+"""Measure what the race detector costs: CPU time and memory with it, over those without it.
+
+    python benchmarks/race.py                    all programs, some minutes; prints a markdown table
+    python benchmarks/race.py --quick            one round; a minute
+    python benchmarks/race.py --only lists       programs whose name has this in it; --only may be repeated
+    python benchmarks/race.py --rivals PYTHON    the interpreter of an environment of its own that has
+                                                 pyvft==0.2.0 and threadcheck==0.0.1.2, run beside us
+    python benchmarks/race.py --json out.json    all samples, too
+
+The programs are in benchmarks/race_programs; two of them take mistune and sqlglot (dependency group `race-bench`),
+and are left out where those are not. Each run is a process of its own, whose first repeat does not count.
+Rounds interleave the ways to run a program, and of each the least CPU time counts, for neighbours can only
+slow a run down. `watched` has a second thread alive, which waits: so every access is judged. `before` is
+watched, too, but starts no thread. `sampled` judges part of the accesses, so some repeats are fast and some are slow:
+there the mean of a process counts, of the best process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+RUN = Path(__file__).with_name("race_run.py")
+PROGRAMS = ["attributes", "dicts", "lists", "calls", "markdown", "sql"]
+HEAP = "objects"  # what a watched heap takes
+NEEDS = {"markdown": "mistune", "sql": "sqlglot"}
+WAYS = {  # column: (the way to run it, the way it is compared with)
+    "watched": ("watched", "two threads"),
+    "sampled": ("sampled", "two threads"),
+    "before": ("before the first start", "one thread"),
+}
+RIVALS = {"pyvft": ["-m", "pyvft"], "threadcheck": ["-m", "threadcheck", "run", "-q"]}
+PATIENCE = 300  # seconds for one run of a rival: the slowest takes a thousandth of that without it
+
+
+class WrongAnswerError(Exception):
+    """A program came to something else than without the detector."""
+
+
+@dataclass
+class Samples:
+    """All that was measured of one way to run one program."""
+
+    answers: set[str] = field(default_factory=set)
+    seconds: list[list[float]] = field(default_factory=list)  # of each process, of each repeat
+    kilobytes: list[int] = field(default_factory=list)
+
+    def least(self) -> float:
+        return min(second for seconds in self.seconds for second in seconds[-(len(seconds) - 1) :])
+
+    def mean(self) -> float:
+        return min(sum(seconds[1:]) / len(seconds[1:]) for seconds in self.seconds)
+
+    def add(self, measured: dict[str, list[str] | list[float] | int]) -> None:
+        self.answers |= set(measured["answers"])  # type: ignore[arg-type]
+        self.seconds.append(measured["seconds"])  # type: ignore[arg-type]
+        self.kilobytes.append(measured["kilobytes"])  # type: ignore[arg-type]
+
+
+Measured = dict[str, dict[str, Samples]]  # program: way: samples
+
+
+def main() -> int:
+    args = parse_arguments()
+    rounds, repeats = (1, 3) if args.quick else (5, 5)
+    programs = [name for name in [*PROGRAMS, HEAP] if wanted(name, args.only)]
+    try:
+        measured = {program: measure(program, rounds, repeats, args.rivals) for program in programs}
+    except WrongAnswerError as error:
+        print(f"WRONG ANSWER: {error}", file=sys.stderr)
+        return 1
+    print(table(measured, [*WAYS, *(RIVALS if args.rivals else ())]))
+    if args.json:
+        args.json.write_text(json.dumps(as_data(measured), indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="one round of three repeats")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="TEXT", help="programs with TEXT in their name"
+    )
+    parser.add_argument("--rivals", metavar="PYTHON", help="an interpreter that has pyvft and threadcheck")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write all samples to this file")
+    return parser.parse_args()
+
+
+def wanted(program: str, only: list[str]) -> bool:
+    library = NEEDS.get(program)
+    if library and importlib.util.find_spec(library) is None:
+        print(f"left out: {program}, which needs {library}", file=sys.stderr)
+        return False
+    return not only or any(text in program for text in only)
+
+
+def measure(program: str, rounds: int, repeats: int, rivals: str | None) -> dict[str, Samples]:
+    """Every way to run the program, round after round; the rivals, who are slow, once."""
+    ways = dict.fromkeys(way for pair in WAYS.values() for way in pair)
+    samples = {way: Samples() for way in ways}
+    for _ in range(rounds):
+        for way in ways:
+            samples[way].add(run([sys.executable, str(RUN)], way, program, repeats))
+    if len(answers := set().union(*(each.answers for each in samples.values()))) > 1:
+        raise WrongAnswerError(f"{program} came to {' and '.join(sorted(answers))}")
+    for rival, command in RIVALS.items() if rivals and program != HEAP else ():
+        samples[rival] = Samples()
+        samples[rival].add(run([str(rivals), *command, str(RUN)], "two threads", program, 1))
+    return samples
+
+
+def run(command: list[str], way: str, program: str, repeats: int) -> dict[str, list[str] | list[float] | int]:
+    """What race_run.py says of one run; empty lists if a rival breaks the program."""
+    environment = os.environ | {"RACE_RUN": f"{way},{program},{repeats}", "PYTHONHASHSEED": "0"}
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    lines = [line for line in done.stdout.splitlines() if line.startswith('{"answers"')]
+    if not lines and command[1] == str(RUN):
+        raise WrongAnswerError(f"{program}, {way}: {done.stderr.strip()}")
+    measured: dict[str, list[str] | list[float] | int] = (
+        json.loads(lines[0]) if lines else {"answers": [], "seconds": [], "kilobytes": 0}
+    )
+    return measured
+
+
+def ratio(samples: dict[str, Samples], column: str) -> float | None:
+    way, reference = WAYS.get(column, (column, "two threads"))
+    if way not in samples or not any(samples[way].seconds):
+        return None
+    if column == "sampled":
+        return samples[way].mean() / samples[reference].mean()
+    return samples[way].least() / samples[reference].least()
+
+
+def memory(samples: dict[str, Samples]) -> float:
+    return min(samples["watched"].kilobytes) / min(samples["two threads"].kilobytes)
+
+
+def table(measured: Measured, columns: list[str]) -> str:
+    lines = [["", "alone, ms", *columns, "memory"], ["---"] * (len(columns) + 3)]
+    for program, samples in measured.items():
+        milliseconds = f"{1000 * samples['two threads'].least():.1f}"
+        cells = [cell(ratio(samples, column)) for column in columns]
+        lines.append([program, milliseconds, *cells, cell(memory(samples))])
+    timed = [samples for program, samples in measured.items() if program != HEAP]
+    means = [cell(mean(ratio(samples, column) for samples in timed)) for column in columns]
+    lines.append(["geometric mean", "", *means, ""])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def mean(ratios: Iterable[float | None]) -> float | None:
+    """The geometric mean of those that are known."""
+    known = [ratio for ratio in ratios if ratio]
+    return math.exp(sum(map(math.log, known)) / len(known)) if known else None
+
+
+def cell(value: float | None) -> str:
+    if value is None:
+        return "breaks"
+    return f"{value:.0f}x" if value >= 10 else f"{value:.2f}x"
+
+
+def as_data(measured: Measured) -> dict[str, object]:
+    return {
+        "python": sys.version,
+        "programs": {
+            program: {way: asdict(each) | {"answers": sorted(each.answers)} for way, each in samples.items()}
+            for program, samples in measured.items()
+        },
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""A map for many reads keeps a copy that readers use without a lock, and writers the truth, under one.
+
+Promise: a deleted value is let go of, and its memory comes back.
+"""
+
+import weakref
+from threading import Lock
+from typing import Any
+
+from meanwhile import report
+from threadproof import HashMap
+
+
+class Session:
+    """A value that can be watched dying."""
+
+
+class ReadMostly:
+    """Deleting marks the key, and the entry stays in the readers' copy until that is made again."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._truth: dict[str, Session] = {}
+        self._copy: dict[str, Session] = {}
+        self._deleted: set[str] = set()
+
+    def __setitem__(self, key: str, value: Session) -> None:
+        with self._lock:
+            self._truth[key] = value
+            self._copy = dict(self._truth)
+            self._deleted = set()
+
+    def __delitem__(self, key: str) -> None:
+        with self._lock:
+            del self._truth[key]
+            self._deleted.add(key)
+
+    def get(self, key: str) -> Session | None:
+        return None if key in self._deleted else self._copy.get(key)
+
+
+def store_and_delete(sessions: Any) -> None:
+    session = Session()
+    watched = weakref.ref(session)
+    sessions["alice"] = session
+    del session, sessions["alice"]
+    assert sessions.get("alice") is None
+    assert watched() is None, "the session is deleted and still alive"
+
+
+def naive() -> None:
+    store_and_delete(ReadMostly())
+
+
+def fixed() -> None:
+    store_and_delete(HashMap())
+
+
+if __name__ == "__main__":
+    report(naive, fixed)

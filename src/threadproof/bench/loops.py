@@ -1,0 +1,67 @@
+"""Timed loops: a workload's body with a rival's idioms in it, compiled, as timeit does.
+
+A call for each operation would cost more than the operation.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from functools import cache
+from itertools import islice
+from textwrap import indent
+from time import perf_counter_ns
+from typing import Any, NoReturn
+
+from threadproof.bench.crew import Loop
+from threadproof.bench.rivals import Rival
+from threadproof.bench.workloads import End, Workload
+
+LINE = re.compile(r"^( *)<(\w+)>$", re.MULTILINE)
+
+
+class WrongAnswerError(Exception):
+    """A map does not hold what the run has put into it, so its times are worth nothing."""
+
+
+@cache
+def rival_loop(workload: Workload, rival: Rival, heap: bool) -> Loop:
+    return compile_loop(workload.body, stored(rival.idioms, heap))
+
+
+@cache
+def checking_loop(workload: Workload, rival: Rival, heap: bool) -> Loop:
+    """Make the same loop, where every value read is compared with what is stored at its key."""
+    idioms = stored(rival.idioms, heap)
+    checks = {} if workload.end is End.COUNTS else {"read": idioms["check"]}
+    return compile_loop(workload.body, idioms | checks)
+
+
+@cache
+def empty_loop(workload: Workload) -> Loop:
+    """Make the loop with nothing in it."""
+    return compile_loop(workload.body, dict.fromkeys(workload.operations, "pass"))
+
+
+def stored(idioms: Mapping[str, str], heap: bool) -> dict[str, str]:
+    """Say in the idioms what is stored: the key itself, an object that is counted, or None, which is not."""
+    value, values = ("k", "ks") if heap else ("None", "[None] * len(ks)")
+    return {name: idiom.replace("VALUES", values).replace("VALUE", value) for name, idiom in idioms.items()}
+
+
+def compile_loop(body: str, idioms: Mapping[str, str]) -> Loop:
+    lines = LINE.sub(lambda place: indent(idioms[place[2]], place[1]), body)
+    namespace: dict[str, Any] = {
+        "Counter": Counter,
+        "clock": perf_counter_ns,
+        "islice": islice,
+        "wrong": wrong,
+    }
+    exec("def loop(m, keys, lock, n):\n" + indent(lines, "    "), namespace)
+    loop: Loop = namespace["loop"]
+    return loop
+
+
+def wrong(key: object) -> NoReturn:
+    raise WrongAnswerError(f"another value than was stored at {key!r}")

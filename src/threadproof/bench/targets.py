@@ -1,0 +1,316 @@
+"""The targets of HashMap, measured: what was aimed at, what came out, and whether that is enough.
+
+A target has a cell for each kind of key and each size that it speaks of; it is met when all of them are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import product
+from typing import Any
+
+from threadproof.bench import isolate, tables
+from threadproof.bench.keys import make_keys
+from threadproof.bench.pauses import WORST_PAUSE, worst_pause
+from threadproof.bench.results import Row
+from threadproof.bench.rivals import DICT, LOCKED_DICT, SHARDED_DICT, Rival
+from threadproof.bench.stage import Effort
+from threadproof.bench.workloads import (
+    WORKLOADS,
+    Scene,
+    Workload,
+    mixed,
+    one_batch,
+)
+
+SMALL, LARGE = 1_000, 1_000_000
+PAUSE_SIZE = 5_000_000
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One figure of a target. `at_most` says on which side of the limit it belongs."""
+
+    target: str
+    label: str
+    limit: float
+    at_most: bool
+    figure: float
+
+    @property
+    def met(self) -> bool:
+        return self.figure <= self.limit if self.at_most else self.figure >= self.limit
+
+
+# --- what is measured as rows ---
+
+# As dict and HashMap are compared: values that nobody counts, so that the map is all there is to see.
+READ, WRITE = WORKLOADS["read"], replace(WORKLOADS["write"], name="overwrite")
+BUILD = replace(WORKLOADS["grow"], name="build", subtract=False)
+RESERVE = replace(BUILD, name="reserve, build", body=f"<reserve>\n{BUILD.body}")
+SET_MANY = replace(WORKLOADS["set_many"], name="set_many into empty")
+GET_MANY = replace(WORKLOADS["get_many"], prepare=one_batch)
+COUNT_MANY = replace(WORKLOADS["count_many"], prepare=one_batch)
+APART = replace(WRITE, name="overwrite, disjoint keys", distribution="apart")
+READ_95 = replace(WORKLOADS["95/5"], prepare=mixed(0.05, "apart"))
+READ_50 = replace(WORKLOADS["50/50"], prepare=mixed(0.5, "apart"))
+
+Measure = Callable[[Row, Row], float]  # from HashMap's row and dict's
+
+
+def time_ratio(ours: Row, dicts: Row) -> float:
+    return ours.nanoseconds / dicts.nanoseconds
+
+
+def times_faster(ours: Row, dicts: Row) -> float:
+    return dicts.nanoseconds / ours.nanoseconds
+
+
+def gain(ours: Row, dicts: Row) -> float:
+    return ours.gain or 0.0
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A target's part that one workload shows, for several kinds of key."""
+
+    target: str
+    limit: float
+    workload: Workload
+    kinds: tuple[str, ...]
+    n: int
+    identical: bool = False
+    threads: int = 1
+    measure: Measure = time_ratio
+
+    @property
+    def at_most(self) -> bool:
+        return self.measure is time_ratio
+
+    def scenes(self) -> list[Scene]:
+        operations = 200_000 if "many" in self.workload.name else 50_000 * self.threads
+        return [
+            Scene(kind, self.identical, False, self.n, operations, threads=self.threads, shuffled=False)
+            for kind in self.kinds
+        ]
+
+
+READS = "1 thread, read, identical keys"
+FRESH = "1 thread, read, fresh keys"
+OVERWRITES = "1 thread, overwrite"
+OTHER = "1 thread, read of tuple, float, bytes and big int keys"
+BUILDS = "1 thread, build from empty"
+BULK = "1 thread, build of known size: the best of reserve() and set_many"
+COUNTING = "count_many against Counter.update"
+BOTH = ("int", "str")
+
+CLAIMS = (
+    Claim(READS, 1.10, READ, ("int",), SMALL, identical=True),
+    Claim(READS, 0.80, READ, ("str",), SMALL, identical=True),
+    Claim(FRESH, 0.65, READ, ("int",), SMALL),
+    Claim(FRESH, 0.80, READ, ("str",), SMALL),
+    Claim(FRESH, 0.35, READ, ("int",), LARGE),
+    Claim(FRESH, 0.60, READ, ("str",), LARGE),
+    *(Claim(OVERWRITES, 0.90, WRITE, BOTH, n, same) for n, same in product((SMALL, LARGE), (True, False))),
+    *(
+        Claim(OTHER, 1.10, READ, ("tuple", "float", "bytes", "big int"), SMALL, same)
+        for same in (True, False)
+    ),
+    *(Claim(BUILDS, 1.5, BUILD, BOTH, n, identical=True) for n in (SMALL, LARGE)),
+    *(
+        Claim(f"2 threads, gain: {workload.name}", limit, workload, BOTH, n, threads=2, measure=gain)
+        for workload, limit in ((READ, 1.9), (APART, 1.8), (READ_95, 1.7), (READ_50, 1.4))
+        for n in (SMALL, LARGE)
+    ),
+    Claim("get_many against a dict loop", 8, GET_MANY, BOTH, LARGE, measure=times_faster),
+)
+
+
+Show = Callable[[str], None]
+
+
+def measure(
+    hash_map: Rival, others: Sequence[Rival], effort: Effort, quick: bool, show: Show
+) -> tuple[list[Cell], list[Row]]:
+    """Return the cells of all targets, and the rows of every workload with the others; quick: small maps."""
+    cells = [*claims(hash_map, effort, quick, show), *bulk_builds(hash_map, effort, quick, show)]
+    cells += counting(hash_map, effort, quick, show)
+    cells += [growing_pause(hash_map, PAUSE_SIZE // 50 if quick else PAUSE_SIZE, show)]
+    cells += memory(hash_map, quick, show)
+    rows = list(every_workload((hash_map, *others), effort, quick, show))
+    return [*cells, *against_peers(hash_map.name, rows)], rows
+
+
+def growing_pause(hash_map: Rival, n: int, show: Show) -> Cell:
+    show(f"{WORST_PAUSE}, growing to {n:,}")
+    pause = worst_pause(hash_map, n, 1)
+    if pause.problem:
+        raise RuntimeError(f"{hash_map.name}, growing to {n:,}: {pause.problem}")
+    return Cell("worst single insert while growing, ms", f"to {n:,}", 0.5, True, pause.value)
+
+
+def claims(hash_map: Rival, effort: Effort, quick: bool, show: Show) -> Iterator[Cell]:
+    by_scene: dict[Scene, list[Claim]] = {}
+    for claim in CLAIMS:
+        for scene in claim.scenes():
+            if not (quick and scene.n > SMALL):
+                by_scene.setdefault(scene, []).append(claim)
+    found: dict[tuple[Claim, Scene], float] = {}
+    for scene, those in by_scene.items():
+        show(scene.label)
+        cells = run(scene, [claim.workload for claim in those], (DICT, hash_map), effort)
+        for claim in those:
+            name = claim.workload.name
+            found[claim, scene] = claim.measure(cells[name, hash_map.name], cells[name, DICT.name])
+    for claim in CLAIMS:
+        for scene in claim.scenes():
+            if (claim, scene) in found:
+                yield Cell(claim.target, short_label(scene), claim.limit, claim.at_most, found[claim, scene])
+
+
+def short_label(scene: Scene) -> str:
+    return f"{scene.kind}, {'identical' if scene.identical else 'fresh'}, n={scene.n:,}"
+
+
+def run(
+    scene: Scene, workloads: Sequence[Workload], rivals: Sequence[Rival], effort: Effort
+) -> dict[tuple[str, str], Row]:
+    """Measure, and return the rows by workload and rival; a row without a figure is an error here."""
+    rows = list(isolate.measure(isolate.Job(scene, workloads, rivals, effort)))
+    for row in rows:
+        if row.problem:
+            raise RuntimeError(f"{row.rival}, {row.workload}: {row.problem}")
+    return {(row.workload, row.rival): row for row in rows}
+
+
+def bulk_builds(hash_map: Rival, effort: Effort, quick: bool, show: Show) -> Iterator[Cell]:
+    """Whoever knows the size may choose: the better of two ways, each against dict's own."""
+    for n, kind in product((SMALL,) if quick else (SMALL, LARGE), BOTH):
+        scene = Scene(kind, True, False, n, shuffled=False)
+        show(f"{BULK}, {kind}, n={n:,}")
+        cells = run(scene, (RESERVE, SET_MANY), (DICT, hash_map), effort)
+        ratios = [
+            time_ratio(cells[way.name, hash_map.name], cells[way.name, DICT.name])
+            for way in (RESERVE, SET_MANY)
+        ]
+        yield Cell(BULK, short_label(scene), 1.0, True, min(ratios))
+
+
+def counting(hash_map: Rival, effort: Effort, quick: bool, show: Show) -> Iterator[Cell]:
+    """Counter.update by one thread, against count_many by one and by two who share the map."""
+    for n, kind, distribution in product((SMALL,) if quick else (SMALL, LARGE), BOTH, ("uniform", "zipfian")):
+        scene = Scene(kind, n=n, operations=200_000)
+        workload = replace(COUNT_MANY, distribution=distribution)
+        show(f"{COUNTING}, {kind}, {distribution}, n={n:,}")
+        alone = run(scene, (workload,), (DICT, hash_map), effort)
+        both = run(replace(scene, threads=2), (workload,), (hash_map,), effort)
+        counter = alone[workload.name, DICT.name].throughput
+        label = f"{kind}, {distribution}, n={n:,}"
+        for limit, row in (
+            (5, alone[workload.name, hash_map.name]),
+            (10, both[workload.name, hash_map.name]),
+        ):
+            yield Cell(
+                f"{COUNTING}, {row.scene.crowd}",
+                label,
+                limit,
+                False,
+                row.throughput / counter,
+            )
+
+
+def memory(hash_map: Rival, quick: bool, show: Show) -> Iterator[Cell]:
+    """Bytes of the tables, as they say; both grow in steps, so over sizes within a factor of two."""
+    for n in (1_000, 10_000) if quick else (1_000, 10_000, 100_000, 1_000_000):
+        show(f"bytes per entry, n={n:,}")
+        ratios = [isolate.answer(table_ratio, hash_map, n * step // 8) for step in range(8, 16)]
+        label = f"mean of 8 sizes, n={n:,} to {n * 15 // 8:,}"
+        yield Cell("bytes of the table, ratio to dict's", label, 1.1, True, sum(ratios) / len(ratios))
+
+
+def table_ratio(hash_map: Rival, n: int) -> float:
+    """The bytes of a HashMap of n keys, as a multiple of a dict's."""
+    keys = make_keys("int", range(n))
+    m: Any = hash_map.make()
+    d: dict[Any, None] = {}
+    for key in keys:
+        m[key] = d[key] = None
+    return float(m.stats().bytes / d.__sizeof__())
+
+
+def every_workload(rivals: Sequence[Rival], effort: Effort, quick: bool, show: Show) -> Iterator[Row]:
+    for n, threads, kind in product((SMALL,) if quick else (SMALL, LARGE), (1, 2), BOTH):
+        scene = Scene(kind, heap=True, n=n, operations=20_000, threads=threads)
+        show(f"every workload, {scene.crowd}, {scene.label}")
+        less = replace(effort, seconds=0.3 * effort.seconds, least=min(effort.least, 2))  # there are many
+        yield from isolate.measure(isolate.Job(scene, list(WORKLOADS.values()), rivals, less))
+
+
+def against_peers(name: str, rows: Sequence[Row]) -> Iterator[Cell]:
+    """Throughput as a multiple of the best peer's; a plain dict is no peer, for it promises less."""
+    for scene, those in tables.by_scene(rows).items():
+        workloads, rivals, cells = tables.grid(those)
+        peers = [rival for rival in rivals if rival not in (name, DICT.name)]
+        for workload in workloads:
+            best = max((cells[workload, peer] for peer in peers), key=speed)
+            label = f"{workload}: {scene.kind}, n={scene.n:,}, {scene.crowd}; {best.rival}"
+            figure = speed(cells[workload, name]) / max(speed(best), 1)
+            yield Cell("ahead of every peer, ratio to the best", label, 1.0, False, figure)
+
+
+def speed(row: Row) -> float:
+    return 0.0 if row.lost else row.throughput
+
+
+def others(installed: Sequence[Rival]) -> list[Rival]:
+    """Who is measured beside HashMap."""
+    return [DICT, LOCKED_DICT, SHARDED_DICT, *installed]
+
+
+# --- as text, and for programs ---
+
+
+def from_json(text: str) -> list[Cell]:
+    """Read what `to_json` has written."""
+    return [Cell(**{key: cell[key] for key in cell if key != "met"}) for cell in json.loads(text)["cells"]]
+
+
+def to_json(machine: dict[str, Any], cells: Sequence[Cell]) -> str:
+    lines = ",\n  ".join(json.dumps(asdict(cell) | {"met": cell.met}) for cell in cells)
+    return f'{{"machine": {json.dumps(machine)},\n "cells": [\n  {lines}\n ]}}\n'
+
+
+def report(cells: Sequence[Cell]) -> str:
+    """A table of the targets, then all cells that miss theirs."""
+    targets: dict[str, list[Cell]] = {}
+    for cell in cells:
+        targets.setdefault(cell.target, []).append(cell)
+    lines = [["target", "limit", "figures", "worst", "verdict"]]
+    lines += [line(name, those) for name, those in targets.items()]
+    missed = [cell for cell in cells if not cell.met]
+    parts = [tables.columns(lines)]
+    if missed:
+        parts.append("Missed:\n\n" + "\n".join(f"- {said(cell)}" for cell in missed))
+    met = sum(all(cell.met for cell in those) for those in targets.values())
+    return "\n\n".join([*parts, f"{met} of {len(targets)} targets met"])
+
+
+def line(name: str, cells: Sequence[Cell]) -> list[str]:
+    limits = " or ".join(dict.fromkeys(limit(cell) for cell in cells))
+    figures = " ".join(f"{cell.figure:.2f}" for cell in cells) if len(cells) <= 8 else f"{len(cells)} of them"
+    worst = min(
+        cells, key=lambda cell: cell.limit / cell.figure if cell.at_most else cell.figure / cell.limit
+    )
+    missed = sum(not cell.met for cell in cells)
+    verdict = f"MISSED in {missed} of {len(cells)}" if missed else "met"
+    return [name, limits, figures, f"{worst.figure:.2f} ({worst.label})", verdict]
+
+
+def limit(cell: Cell) -> str:
+    return f"{'<=' if cell.at_most else '>='} {cell.limit:g}"
+
+
+def said(cell: Cell) -> str:
+    return f"{cell.target}: {cell.label}: {cell.figure:.2f}, target {limit(cell)}"

@@ -1,0 +1,108 @@
+"""Recorded streams of keys, from files as they are published, and how a run replays one.
+
+A trace tells which key each request asked for. Replaying it is what a cache without bounds does: look the key
+up, and store it where it is not there.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import sys
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from threadproof.bench.keys import Draw
+from threadproof.bench.workloads import LOOP, Hand, Start, Workload
+
+TEXT = frozenset(b"0123456789 \t\r\n*-.,")  # what a trace of numbers is written with
+
+
+class TraceError(Exception):
+    """The file is no trace that can be read here."""
+
+
+def lines(data: bytes) -> Iterable[bytes]:
+    """One key to a line; a line with a star marks a phase (LIRS)."""
+    return (line.strip() for line in data.splitlines() if line.strip() not in (b"", b"*"))
+
+
+def ranges(data: bytes) -> Iterable[int]:
+    """First block and number of blocks begin each line; each block is a key (ARC)."""
+    for line in data.splitlines():
+        first, count, *_ = map(int, line.split())
+        yield from range(first, first + count)
+
+
+def second_column(data: bytes) -> Iterable[bytes]:
+    """Time, key and size in each line (AdaptSize)."""
+    return (line.split()[1] for line in data.splitlines() if line.strip())
+
+
+def words(code: str) -> Callable[[bytes], Iterable[int]]:
+    """Make a reader of binary keys; their byte order does not matter, for only equality counts."""
+
+    def read(data: bytes) -> Iterable[int]:
+        numbers = array(code)
+        numbers.frombytes(data[: len(data) // numbers.itemsize * numbers.itemsize])
+        return numbers
+
+    return read
+
+
+FORMATS: dict[str, Callable[[bytes], Iterable[Any]]] = {
+    "lines": lines,
+    "ranges": ranges,
+    "columns": second_column,
+    "words4": words("I"),  # cache2k, CloudPhysics
+    "words8": words("Q"),  # Corda
+}
+
+
+def read_trace(path: Path, form: str = "", most: int = sys.maxsize) -> list[int]:
+    """The keys of the first `most` requests, numbered in the order in which they appear first."""
+    data = unpacked(path)
+    read = FORMATS[form or guess(path, data)]
+    numbers: dict[Any, int] = {}
+    try:
+        requests = [
+            numbers.setdefault(key, len(numbers)) for key, _ in zip(read(data), range(most), strict=False)
+        ]
+    except (ValueError, IndexError) as error:
+        raise TraceError(f"{path.name} is not in format {form or guess(path, data)}: {error}") from None
+    if not requests:
+        raise TraceError(f"{path.name} has no requests")
+    return requests
+
+
+def unpacked(path: Path) -> bytes:
+    data = path.read_bytes()
+    if path.suffix == ".zst":
+        try:
+            return bytes(import_module("compression.zstd").decompress(data))
+        except ImportError:
+            raise TraceError(f"{path.name} takes CPython 3.14 or newer; or unpack it with zstd -d") from None
+    unpack = {".gz": gzip.decompress, ".xz": lzma.decompress, ".bz2": bz2.decompress}.get(path.suffix, bytes)
+    return unpack(data)
+
+
+def guess(path: Path, data: bytes) -> str:
+    """Tell the format: text by its number of columns, anything else is binary."""
+    head = data[:4096]
+    if not set(head) <= TEXT:
+        return "words8" if "corda" in path.name else "words4"
+    columns = len(head.partition(b"\n")[0].split())
+    return {4: "ranges", 3: "columns"}.get(columns, "lines")
+
+
+def replay(path: Path, requests: Sequence[int]) -> Workload:
+    """Make the workload; of several threads, each has every so-many-th request."""
+
+    def prepare(hand: Hand, draw: Draw) -> list[Any]:
+        return hand.keys(requests[hand.thread :: hand.threads])
+
+    return Workload(path.name, f"replay of {path.name}", f"{LOOP}    <fetch>", prepare, start=Start.EMPTY)

@@ -1,0 +1,32 @@
+"""Findings for programs: a list of all there is to know, one object for each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from threadproof.findings import Finding, Place, Severity, Step, Suppressed
+
+
+def as_json(findings: Sequence[Finding]) -> str:
+    """Make the text of the file, without a newline at the end; what is suppressed is in it, and says so."""
+    return json.dumps([json_object(finding) for finding in findings], indent=2)
+
+
+def json_object(finding: Finding) -> dict[str, Any]:
+    return {**asdict(finding), "severity": str(finding.severity), "fingerprint": finding.fingerprint()}
+
+
+def from_object(made: dict[str, Any]) -> Finding:
+    """The finding of which json_object() made this."""
+    fields = {name: value for name, value in made.items() if name != "fingerprint"}
+    fields["severity"] = Severity[made["severity"].upper()]
+    fields["place"] = Place(**made["place"])
+    fields["suppressed"] = Suppressed(**made["suppressed"]) if made["suppressed"] else None
+    fields["steps"] = [
+        Step(step["what"], [Place(**place) for place in step["stack"]], step["main"])
+        for step in made["steps"]
+    ]
+    return Finding(**fields)

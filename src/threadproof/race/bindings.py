@@ -1,0 +1,97 @@
+"""Where the source gives a container its name: the one assignment to `self.items` in a class, or to `cache`.
+
+This is read off the source of the file, not seen in the run: so it is said only where there is no choice. A
+parameter, a name that is assigned twice, and an attribute that the class itself does not assign have no such
+place. An assignment of None is none: it says that the value comes later.
+"""
+
+from __future__ import annotations
+
+import ast
+import linecache
+from collections.abc import Iterator
+from functools import lru_cache
+
+from threadproof.findings import Place
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+Scope = Function | ast.ClassDef | ast.Module
+
+
+def binding_of(name: str, place: Place) -> Place | None:
+    """The only assignment that the name, as the source has it at this place, can mean."""
+    around = scopes_around(place)
+    if name.startswith("self."):
+        classes = [scope for scope in around if isinstance(scope, ast.ClassDef)]
+        targets = attributes_of(classes[0], name.removeprefix("self.")) if classes else []
+    else:
+        targets = next(filter(None, (names_in(scope, name) for scope in around if not_a_class(scope))), [])
+    if len(targets) != 1 or not isinstance(targets[0], ast.expr):
+        return None
+    target = targets[0]
+    return Place(place.file, target.lineno).from_byte(target.col_offset, target.end_col_offset or 0)
+
+
+@lru_cache(maxsize=64)  # files: those of one report, and some
+def tree_of(file: str) -> ast.Module:
+    try:
+        return ast.parse("".join(linecache.getlines(file)))
+    except SyntaxError:
+        return ast.Module([], [])
+
+
+def scopes_around(place: Place) -> list[Scope]:
+    """The functions and classes that the line is in, the innermost first, and the module."""
+    tree = tree_of(place.file)
+    around: list[Scope] = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, Scope) and not isinstance(node, ast.Module)
+        if node.lineno <= place.line <= (node.end_lineno or node.lineno)
+    ]
+    return [*sorted(around, key=lambda node: -getattr(node, "lineno", 0)), tree]
+
+
+def not_a_class(scope: Scope) -> bool:
+    """A class is no scope for the functions in it."""
+    return not isinstance(scope, ast.ClassDef)
+
+
+def own(scope: ast.AST) -> Iterator[ast.AST]:
+    """What stands in the scope itself, not in the functions and classes in it."""
+    for child in ast.iter_child_nodes(scope):
+        yield child
+        if not isinstance(child, Scope):
+            yield from own(child)
+
+
+def assigned(nodes: Iterator[ast.AST]) -> Iterator[ast.expr]:
+    """The targets of assignments that give a value."""
+    for node in nodes:
+        match node:
+            case ast.Assign(value=ast.Constant(value=None)) | ast.AnnAssign(value=None):
+                continue
+            case ast.Assign(targets=targets):
+                yield from targets
+            case ast.AnnAssign(target=target) | ast.NamedExpr(target=target) | ast.For(target=target):
+                yield target
+
+
+def names_in(scope: Scope, name: str) -> list[ast.AST]:
+    """What gives the name a value in the scope: targets, and a parameter of that name."""
+    found: list[ast.AST] = [
+        target for target in assigned(own(scope)) if isinstance(target, ast.Name) and target.id == name
+    ]
+    if isinstance(scope, Function):
+        found += [node for node in ast.walk(scope.args) if isinstance(node, ast.arg) and node.arg == name]
+    return found
+
+
+def attributes_of(scope: ast.ClassDef, name: str) -> list[ast.AST]:
+    """What gives `self.name` a value anywhere in the class, or `name` in its body."""
+    in_methods = [
+        target
+        for target in assigned(ast.walk(scope))
+        if isinstance(target, ast.Attribute) and ast.unparse(target) == f"self.{name}"
+    ]
+    return [*names_in(scope, name), *in_methods]

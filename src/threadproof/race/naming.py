@@ -1,0 +1,58 @@
+"""What the program itself calls a container that is in a race: `Registry.items` says more than `a dict`.
+
+The piece of source that an instruction belongs to names it: `self.items[key]`, `len(self.items)`,
+`for item in self.items.values()`. Nothing is guessed: a piece of any other form has no name.
+"""
+
+from __future__ import annotations
+
+import ast
+from functools import lru_cache
+
+from threadproof.findings import Place
+
+
+def name_of(place: Place) -> str | None:
+    """The container's name at one access; `self.x` in a method is `Class.x`."""
+    name = source_name(place)
+    owner = place.function.rpartition(".")[0]
+    if name and name.startswith("self.") and owner and not owner.endswith("<locals>"):
+        return owner.rpartition(".")[2] + name.removeprefix("self")
+    return name
+
+
+def source_name(place: Place) -> str | None:
+    """The container's name as it stands there."""
+    marked = place.marked()
+    return container_in(place.source()[slice(*marked)]) if marked else None
+
+
+@lru_cache(maxsize=1024)  # pieces of source: a run that finds more races than that is not read to its end
+def container_in(piece: str) -> str | None:
+    """`d` for `d[k]`, `d.get(k)`, `len(d)`, `k in d` and `d`, if `d` is a name or a name's attribute."""
+    try:
+        expression = ast.parse(piece, mode="eval").body
+    except SyntaxError:
+        return None
+    found = container_of(expression)
+    return ast.unparse(found) if found is not None and is_name(found) else None
+
+
+def container_of(expression: ast.expr) -> ast.expr | None:
+    match expression:
+        case ast.Subscript(value=value) | ast.Call(func=ast.Attribute(value=value)):
+            return value
+        case ast.Call(func=ast.Name(), args=[only]):
+            return container_of(only)
+        case ast.Compare(comparators=[only]):
+            return only
+        case ast.Name() | ast.Attribute():
+            return expression
+        case _:
+            return None
+
+
+def is_name(expression: ast.expr) -> bool:
+    return isinstance(expression, ast.Name) or (
+        isinstance(expression, ast.Attribute) and is_name(expression.value)
+    )

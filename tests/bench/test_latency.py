@@ -1,0 +1,50 @@
+"""Percentiles: the histogram keeps two digits; an open loop counts the waiting that a closed one hides."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from threadproof.bench.latency import CLOSED, OPEN, PERCENTILES, Histogram, bucket, percentiles
+from threadproof.bench.rivals import DICT
+from threadproof.bench.workloads import Scene
+
+
+@pytest.mark.parametrize("value", [0, 1, 127, 128, 129, 255, 256, 1_000, 123_456, 10**9])
+def test_a_bucket_is_never_below_its_values_and_at_most_a_sixtieth_above(value: int) -> None:
+    assert value <= bucket(value) <= value * (1 + 1 / 60) + 1
+    assert bucket(bucket(value)) == bucket(value)
+
+
+def test_percentiles_are_those_of_the_values() -> None:
+    histogram = Histogram(range(1, 101))
+    assert [histogram.percentile(percent) for percent in (50, 99, 100)] == [50, 99, 100]
+
+
+def test_an_empty_histogram_says_so() -> None:
+    with pytest.raises(ValueError, match="empty histogram"):
+        Histogram().percentile(50)
+
+
+class Stops(dict[Any, Any]):
+    """Every thousandth read takes ten milliseconds."""
+
+    reads = 0
+
+    def __getitem__(self, key: Any) -> Any:
+        self.reads += 1
+        if self.reads % 1_000 == 0:
+            time.sleep(0.01)
+        return super().__getitem__(key)
+
+
+def test_a_pause_shows_in_all_operations_that_it_delays_only_in_an_open_loop() -> None:
+    """One read in 1,000 takes 10 ms, and delays a hundred of those that are due every 0.1 ms."""
+    rival = replace(DICT, name="stops", make=Stops)
+    scene = Scene(n=10, operations=3_000)
+    at_99 = PERCENTILES.index(99.0)
+    closed, opened = (percentiles(rival, scene, mode, 10_000)[at_99] for mode in (CLOSED, OPEN))
+    assert opened > 1_000_000 > closed

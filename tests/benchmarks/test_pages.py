@@ -1,0 +1,36 @@
+"""The scripts that write pages run from end to end, at tiny sizes, and leave the pages alone then."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "page", "said"),
+    [
+        (
+            "family.py",
+            "maps.md",
+            ("**200 keys, 1 thread**", "| iterate while writing", "| worst pause, ms ("),
+        ),
+        (
+            "page.py",
+            "benchmarks.md",
+            ("targets met", "## losses", "closed loop, 95 % reads", "too few CPUs", "ycsb-f"),
+        ),
+    ],
+)
+def test_a_script_measures_and_reports(script: str, page: str, said: tuple[str, ...]) -> None:
+    before = (ROOT / "docs" / page).read_bytes()
+    command = [sys.executable, f"benchmarks/{script}", "--try"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not [text for text in said if text not in done.stdout]
+    assert (ROOT / "docs" / page).read_bytes() == before

@@ -1,0 +1,82 @@
+"""Sampling: what is hot is looked at now and then, and races are still found."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from threadproof import _core
+
+ROOT = Path(__file__).parents[2]
+
+HOT = """
+import sys, threading
+class Box: pass
+box = Box()
+box.n = 0
+def bump():
+    for _ in range(20_000):
+        box.n += 1
+threads = [threading.Thread(target=bump) for _ in range(2)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+BUSY = """
+import threading
+from threadproof import _core
+from threadproof.race import detect
+class Box: pass
+box = Box()
+def work():
+    for i in range(9):
+        WORK
+def many(times):
+    for _ in range(times):
+        work()
+with detect(sample=SAMPLE):
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait)
+    thread.start()
+    given_up = []
+    for times in 1, 1, 200:  # what cannot matter is given up when it first runs
+        before = _core.race_given_up()
+        many(times)
+        given_up.append(_core.race_given_up() - before)
+    print(given_up[2] > 0)
+    done.set()
+    thread.join()
+"""
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
+if hasattr(_core, "race_arm"):
+
+    def test_a_hot_race_is_found() -> None:
+        ran = run("-m", "threadproof", "race", "--sample", "-c", HOT)
+        assert ran.returncode == 66
+        assert "lost-update: Box.n" in ran.stderr
+
+    @pytest.mark.parametrize(
+        ("sample", "work", "given_up"),
+        [("True", "box.a = i", True), ("False", "box.a = i", False), ("False", "'text'.upper", True)],
+    )
+    def test_what_is_hot_while_sampling_or_touches_nothing_shared_is_given_up(
+        tmp_path: Path, sample: str, work: str, given_up: bool
+    ) -> None:
+        program = tmp_path / "busy.py"
+        program.write_text(BUSY.replace("SAMPLE", sample).replace("WORK", work))
+        ran = run(str(program))
+        assert (ran.stdout, ran.stderr) == (f"{given_up}\n", "")
+
+else:
+
+    def test_sampling_is_skipped_because_the_race_detector_needs_cpython_3_14() -> None:
+        pytest.skip(f"the race detector needs CPython 3.14, and this is {sys.version.split()[0]}")

@@ -1,0 +1,184 @@
+"""A program behaves under the detector as without it: output, exit code, tracebacks, other tools."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from threadproof import _core
+
+if not hasattr(_core, "race_arm"):
+    pytest.skip("the race detector needs CPython 3.14", allow_module_level=True)
+
+IN_THREADS = """
+import threading
+def in_threads(function):
+    threads = [threading.Thread(target=function, name=f"t{n}") for n in range(2)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+"""
+
+# Each runs with a second thread, so that the detector is at work, and prints or raises what it sees.
+PROGRAMS = {
+    "an exit code": "in_threads(int); import sys; sys.exit(7)",
+    "an exit code of another kind": "in_threads(int); raise SystemExit('bye')",
+    "an exit with None": "in_threads(int); raise SystemExit",
+    "an exception that nobody catches": "def f(): raise KeyError('k')\nin_threads(int); f()",
+    "an exception in a thread": (
+        "def f(): [][1]\nthread = threading.Thread(target=f, name='t'); thread.start(); thread.join()"
+    ),
+    "an exception with a cause": (
+        "in_threads(int)\ntry: {}['a']\nexcept KeyError as e: raise ValueError('v') from e"
+    ),
+    "a syntax error": "in_threads(int) +",
+    "a hook for exceptions": (
+        "import sys\nin_threads(int)\n"
+        "sys.excepthook = lambda kind, error, trace: print(kind, error, trace.tb_frame.f_code.co_name)\n1 / 0"
+    ),
+    "an exception group": "in_threads(int); raise ExceptionGroup('g', [ValueError(1), KeyError(2)])",
+    "the calls of a traceback": (
+        "import traceback\n"
+        "def f():\n"
+        "    d = {}\n"
+        "    try: d['x'].append(1)\n"
+        "    except KeyError: print(traceback.format_exc(), end='')\n"
+        "f(); t = threading.Thread(target=f); t.start(); t.join()"
+    ),
+    "a warning": "import warnings\nin_threads(lambda: None)\nwarnings.warn('careful')",
+    "its name and its module": (
+        "import sys; in_threads(int); print(__name__, sys.modules['__main__'].__dict__ is globals())"
+    ),
+    "its arguments and its path": (
+        "import os, sys; in_threads(int); print(sys.argv[1:], sys.path[0] == os.getcwd())"
+    ),
+    "how often keys are hashed and compared": (
+        "class Key:\n"
+        "    calls = []\n"
+        "    def __init__(self, n): self.n = n\n"
+        "    def __hash__(self): Key.calls.append('hash'); return 1\n"
+        "    def __eq__(self, other): Key.calls.append('eq'); return self.n == other.n\n"
+        "def use():\n"
+        "    d, s = {Key(1): 1}, set()\n"
+        "    d[Key(2)] = 2; d[Key(1)] += 1; Key(2) in d; d.get(Key(3))\n"
+        "    d.setdefault(Key(4), 0); d.pop(Key(4))\n"
+        "    s.add(Key(1)); s.discard(Key(2)); del d[Key(1)]\n"
+        "in_threads(int); use(); t = threading.Thread(target=use); t.start(); t.join()\n"
+        "print(Key.calls)"
+    ),
+    "what properties and descriptors are asked": (
+        "class Thing:\n"
+        "    asked = 0\n"
+        "    @property\n"
+        "    def x(self): Thing.asked += 1; return 1\n"
+        "    def __getattr__(self, name): Thing.asked += 10; return 2\n"
+        "def use(): thing = Thing(); thing.x; thing.y; hasattr(thing, 'z')\n"
+        "t = threading.Thread(target=use); t.start(); t.join(); print(Thing.asked)"
+    ),
+    "when objects die": (
+        "import weakref\n"
+        "class Thing:\n"
+        "    def __init__(self): self.me = 1\n"
+        "def use():\n"
+        "    for _ in range(3):\n"
+        "        thing = Thing(); ref = weakref.ref(thing); thing.me += 1; del thing; print(ref() is None)\n"
+        "t = threading.Thread(target=use); t.start(); t.join()\n"
+        "x = Thing(); print(weakref.getweakrefcount(x))"
+    ),
+    "a thread that ends after the main one": (
+        "e = threading.Event()\n"
+        "def late(): e.wait(); print('late')\n"
+        "threading.Thread(target=late).start(); e.set()"
+    ),
+    "what runs at exit": "import atexit; atexit.register(print, 'at exit'); in_threads(int); print('end')",
+    "frames that it looks at": (
+        "import sys\n"
+        "def f(): print([frame.f_code.co_name for frame in (sys._getframe(), sys._getframe(1))])\n"
+        "def g(): f()\n"
+        "in_threads(int); g()"
+    ),
+    "a trace function": (
+        "import sys\n"
+        "seen = []\n"
+        "def trace(frame, event, arg):\n"
+        "    if frame.f_code.co_name == 'work': seen.append((event, frame.f_lineno)); return trace\n"
+        "class Box: n = 0\n"
+        "box = Box()\n"
+        "def work():\n"
+        "    box.n = 1\n"
+        "    return [i for i in range(2)]\n"
+        "in_threads(int)\n"
+        "sys.settrace(trace); work(); sys.settrace(None)\n"
+        "print(seen)"
+    ),
+    "a trace function for threads": (
+        "import threading\n"
+        "seen = []\n"
+        "def trace(frame, event, arg):\n"
+        "    if frame.f_code.co_name == 'work': seen.append(event); return trace\n"
+        "def work():\n"
+        "    local = {}; local['a'] = 1\n"
+        "threading.settrace(trace)\n"
+        "t = threading.Thread(target=work); t.start(); t.join(); print(seen)"
+    ),
+    "a profile function": (
+        "import sys\n"
+        "seen = []\n"
+        "def work(): return len([1])\n"
+        "in_threads(int)\n"
+        "sys.setprofile(lambda frame, event, arg: seen.append(event)); work(); sys.setprofile(None)\n"
+        "print(seen)"
+    ),
+    "another tool of sys.monitoring": (
+        "import sys\n"
+        "m, seen = sys.monitoring, []\n"
+        "m.use_tool_id(m.COVERAGE_ID, 'cover')\n"
+        "m.register_callback(m.COVERAGE_ID, m.events.LINE, lambda code, line: seen.append(line))\n"
+        "class Box: n = 0\n"
+        "box = Box()\n"
+        "def work():\n"
+        "    box.n = 1\n"
+        "    return box.n\n"
+        "m.set_local_events(m.COVERAGE_ID, work.__code__, m.events.LINE)\n"
+        "work(); in_threads(int); work(); t = threading.Thread(target=work); t.start(); t.join()\n"
+        "print(seen)"
+    ),
+}
+
+
+def run(*command: str, cwd: Path) -> tuple[int, str, str]:
+    ran = subprocess.run([sys.executable, *command], cwd=cwd, capture_output=True, text=True, timeout=60)
+    return ran.returncode, ran.stdout, ran.stderr
+
+
+@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS.keys())
+def test_a_program_does_under_the_detector_what_it_does_without(tmp_path: Path, program: str) -> None:
+    (tmp_path / "app.py").write_text(IN_THREADS + program + "\n")
+    without = run("app.py", "-a", "b", cwd=tmp_path)
+    assert run("-m", "threadproof", "race", "app.py", "-a", "b", cwd=tmp_path) == without
+
+
+def test_a_module_and_a_piece_of_code_do_what_they_do_without(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(
+        IN_THREADS + "in_threads(int); import sys; print(__name__, __spec__.name); 1 / 0\n"
+    )
+    for chosen in (["-m", "app"], ["-c", IN_THREADS + "import sys; print(__name__, sys.argv)"]):
+        code, out, error = run("-m", "threadproof", "race", *chosen, cwd=tmp_path)
+        plain = run(*chosen, cwd=tmp_path)
+        assert (code, out, error.splitlines()[-1:]) == (plain[0], plain[1], plain[2].splitlines()[-1:])
+
+
+def test_the_report_of_a_race_leaves_the_output_alone(tmp_path: Path) -> None:
+    racy = IN_THREADS + "class Box: n = 0\ndef bump(): Box.n += 1\nin_threads(bump); print('out')\n"
+    (tmp_path / "app.py").write_text(racy)
+    code, out, error = run("-m", "threadproof", "race", "app.py", cwd=tmp_path)
+    assert (code, out) == (66, "out\n")
+    assert "lost-update" in error
+
+
+def test_an_interrupt_is_shown_as_without_us_and_exits_with_what_shells_make_of_it(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(IN_THREADS + "in_threads(int); raise KeyboardInterrupt\n")
+    _, out, error = run("app.py", cwd=tmp_path)
+    assert run("-m", "threadproof", "race", "app.py", cwd=tmp_path) == (130, out, error)
