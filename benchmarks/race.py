@@ -7,12 +7,13 @@
                                                  pyvft==0.2.0 and threadcheck==0.0.1.2, run beside us
     python benchmarks/race.py --json out.json    all samples, too
 
-The programs are in benchmarks/race_programs; two of them take mistune and sqlglot (dependency group `race-bench`),
-and are left out where those are not. Each run is a process of its own, whose first repeat does not count.
+The programs are in benchmarks/race_programs; two take mistune and sqlglot (dependency group
+`race-bench`), and are left out where those are not. Each run is a process of its own, whose first repeat does
+not count.
 Rounds interleave the ways to run a program, and of each the least CPU time counts, for neighbours can only
 slow a run down. `watched` has a second thread alive, which waits: so every access is judged. `before` is
-watched, too, but starts no thread. `sampled` judges part of the accesses, so some repeats are fast and some are slow:
-there the mean of a process counts, of the best process.
+watched, too, but starts no thread. `sampled` judges part of the accesses, so some repeats are fast and some
+are slow: there the mean of a process counts, of the best process.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ WAYS = {  # column: (the way to run it, the way it is compared with)
     "before": ("before the first start", "one thread"),
 }
 RIVALS = {"pyvft": ["-m", "pyvft"], "threadcheck": ["-m", "threadcheck", "run", "-q"]}
-PATIENCE = 300  # seconds for one run of a rival: the slowest takes a thousandth of that without it
+PATIENCE = 60  # seconds for one run: a rival that takes a thousand times as long has failed, or hangs
 
 
 class WrongAnswerError(Exception):
@@ -121,12 +122,18 @@ def measure(program: str, rounds: int, repeats: int, rivals: str | None) -> dict
 
 def run(command: list[str], way: str, program: str, repeats: int) -> dict[str, list[str] | list[float] | int]:
     """What race_run.py says of one run; empty lists if a rival breaks the program."""
+    ours = command[1] == str(RUN)
     environment = os.environ | {"RACE_RUN": f"{way},{program},{repeats}", "PYTHONHASHSEED": "0"}
-    done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
-    )
+    try:
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
+    except subprocess.TimeoutExpired as late:
+        if ours:
+            raise
+        done = subprocess.CompletedProcess(late.cmd, 1, "", "")
     lines = [line for line in done.stdout.splitlines() if line.startswith('{"answers"')]
-    if not lines and command[1] == str(RUN):
+    if not lines and ours:
         raise WrongAnswerError(f"{program}, {way}: {done.stderr.strip()}")
     measured: dict[str, list[str] | list[float] | int] = (
         json.loads(lines[0]) if lines else {"answers": [], "seconds": [], "kilobytes": 0}

@@ -23,13 +23,15 @@ inline constexpr std::size_t kMapFrom = 256 * 1024;
 /// The most memory given back in one step: unmapping 168 MB at once stopped a thread for 11 ms; this is 1/640 of it.
 inline constexpr std::size_t kReleaseStep = 256 * 1024;
 
-/// Zeroed memory, or null. `bytes` is a multiple of kNoSharing.
-inline void* allocate_zeroed(std::size_t bytes) {
+/// Zeroed memory, or null. `bytes` is a multiple of kNoSharing. Unaligned where nothing asks for it: aligning leaves scraps behind,
+/// and glibc now and then walks all of them at once (measured: 20 ms after 60,000 tables of 4 KB).
+inline void* allocate_zeroed(std::size_t bytes, bool aligned = true) {
     if (stress::starve()) return nullptr;
     if (bytes >= kMapFrom) {
         void* mapped = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         return mapped == MAP_FAILED ? nullptr : mapped;
     }
+    if (!aligned) return std::calloc(1, bytes);
     void* memory = std::aligned_alloc(kNoSharing, bytes);
     if (memory) std::memset(memory, 0, bytes);
     return memory;

@@ -29,7 +29,7 @@ class SyncParts : MapBase<P> {
     using Directory = SyncDirectory;
 
  public:
-    // A part splits beyond this many cells: to copy them takes some microseconds, and a directory for 5e6 keys is half a megabyte.
+    // A part splits beyond this many cells: to copy them takes some microseconds, and a directory for 5e6 keys is a quarter of a megabyte.
     static constexpr std::uint32_t kPart = stress::shrunk(256u, 4u);
     // Cells a part that the directory must have before it doubles: many keys of one hash cannot be split, and must not try for ever.
     static constexpr std::uint64_t kDense = stress::shrunk(32u, 1u);

@@ -30,7 +30,7 @@ TP_HOT T* as(Word word) { return reinterpret_cast<T*>(word); }
 
 /// Memory from allocate_zeroed() that begins with a T.
 template <class T>
-T* allocated(std::size_t bytes) { return static_cast<T*>(allocate_zeroed(bytes)); }
+T* allocated(std::size_t bytes) { return static_cast<T*>(allocate_zeroed(bytes, alignof(T) > alignof(std::max_align_t))); }
 constexpr std::size_t rounded(std::size_t bytes) { return (bytes + kNoSharing - 1) / kNoSharing * kNoSharing; }
 
 /// Owns what is not published yet.
@@ -186,7 +186,8 @@ class SyncDirectory {
     /// The same parts, with twice the slots; null when there is no memory.
     SyncDirectory* doubled() const {
         SyncDirectory* wider = make(bits_ + 1);
-        if (wider) each([&](SyncPart& part) { wider->put(&part); });
+        for (std::size_t i = 0; wider && i < wider->size(); ++i)
+            wider->parts()[i].store(at(i / 2), std::memory_order_relaxed);  // published with the directory; the parts are not looked at
         return wider;
     }
     static void free(Word directory) { Released{as<void>(directory), as<SyncDirectory>(directory)->bytes()}.all(); }

@@ -115,6 +115,13 @@ def test_a_target_is_met_when_all_its_cells_are() -> None:
     assert report.endswith("1 of 2 targets met")
 
 
+def test_a_figure_lost_in_noise_meets_no_target() -> None:
+    noisy = targets.time_ratio(ROWS[7], ROWS[6])
+    assert not Cell("read", "int", 1.1, True, noisy).met
+    assert not Cell("gain", "int", 1.9, False, noisy).met
+    assert "| nan (int) | MISSED in 1 of 1 |" in targets.report([Cell("read", "int", 1.1, True, noisy)])
+
+
 def test_targets_are_read_as_they_were_written() -> None:
     assert targets.from_json(targets.to_json(MACHINE, CELLS)) == CELLS
 

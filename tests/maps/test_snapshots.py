@@ -7,6 +7,7 @@ import gc
 import pickle
 import random
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -120,6 +121,38 @@ def test_a_cycle_through_a_snapshot_is_collected() -> None:
     del m
     gc.collect()
     assert reference() is None
+
+
+@pytest.mark.parametrize("make", [SnapshotMap, Snapshot])
+def test_maps_in_maps_die_with_no_deep_recursion(make: Any) -> None:
+    nested = make()
+    for _ in range(100_000):
+        nested = make(inside=nested)
+    reference = weakref.ref(nested)
+    del nested
+    gc.collect()
+    assert reference() is None
+
+
+def test_threads_that_share_an_iterator_get_each_entry_once() -> None:
+    m: Map = SnapshotMap.fromkeys(range(5000))
+    entries = iter(m.items())
+    seen = hammer(lambda index: [key for key, _ in entries], 3)
+    assert sorted(key for keys in seen for key in keys) == list(range(5000))
+
+
+def test_the_native_steps_refuse_what_is_no_chain_and_no_version() -> None:
+    m: Any = SnapshotMap(a=1)
+    wrong: list[Callable[[], object]] = [
+        lambda: m._put(1, (1,), (), 0),
+        lambda: m._put(1, (), [], 0),
+        lambda: m._advance(m._version(), m),
+        lambda: Snapshot._of(m),
+    ]
+    for call in wrong:
+        with pytest.raises(TypeError, match="wanted a"):
+            call()
+    assert m == {"a": 1}
 
 
 def test_replaced_values_die_though_other_threads_read() -> None:

@@ -26,6 +26,9 @@ MAP = "src/core/hash_map.hpp"
 GATE = "src/core/gate.hpp"
 COUNT = "src/core/count.hpp"
 RECLAIM = "src/core/reclaim.hpp"
+SYNC_MAP = "src/core/sync_map.hpp"
+SYNC_PARTS = "src/core/sync_parts.hpp"
+SYNC_WINDOWS = "sync_windows_test"
 
 MUTANTS = [
     # --- reading
@@ -301,5 +304,62 @@ MUTANTS = [
         "",
         "after an error the old value is back",
         "tests/maps/test_contract_compute.py",
+    ),
+    # --- SyncMap
+    Mutant(
+        "sync-hit-unchecked",
+        SYNC_MAP,
+        "return TP_LIKELY(cell.value.load(std::memory_order_acquire) == word) ? Step::kHit : Step::kDrop;",
+        "return Step::kHit;",
+        "what a reader holds was the key's value: looked at again after holding it",
+        SYNC_WINDOWS,
+    ),
+    Mutant(
+        "sync-miss-in-an-old-view",
+        SYNC_MAP,
+        "        if (!parts_.current(at, parts_.spread(search.probe.hash))) return Step::kRetry;\n",
+        "        if (!at.part->dirty) return Step::kMiss;\n",
+        "a key missed in the read table is looked for in the dirty table that belongs to it",
+        SYNC_WINDOWS,
+    ),
+    Mutant(
+        "sync-dropped-unexpunged",
+        SYNC_PARTS,
+        "if (!expunge(cell, left)) made",
+        "if (cell.value.load()) made",
+        "a cell that is left out of the new table can no longer be brought back",
+        SYNC_WINDOWS,
+    ),
+    Mutant(
+        "sync-key-asked-in-vain",
+        SYNC_MAP,
+        "return !(cell.value.load(std::memory_order_acquire) & kExpunged);",
+        "return true;",
+        "a key is asked about only while its cell has it",
+        SYNC_WINDOWS,
+    ),
+    Mutant(
+        "sync-snapshot-overtaken",
+        SYNC_MAP,
+        "if (TP_LIKELY(found == Found::kYes) && TP_LIKELY(saved(*at.part))) {",
+        "if (TP_LIKELY(found == Found::kYes)) {",
+        "a part is saved before a value in it changes",
+        SYNC_WINDOWS,
+    ),
+    Mutant(
+        "sync-count-not-taken-back",
+        SYNC_MAP,
+        "                CountChange taken_back(stripe(), -by);\n",
+        "",
+        "a change that another thread overtook is not counted",
+        SYNC_WINDOWS,
+    ),
+    Mutant(
+        "sync-clear-without-mutex",
+        SYNC_MAP,
+        "        std::lock_guard hold(parts_.mutex);  // readers, who promote too, do not pass the gate\n",
+        "",
+        "no promotion is under way while the map is cleared",
+        SYNC_WINDOWS,
     ),
 ]

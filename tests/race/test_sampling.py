@@ -32,7 +32,7 @@ from threadproof.race import detect
 class Box: pass
 box = Box()
 def work():
-    for i in range(9):
+    for i in range(3):
         WORK
 def many(times):
     for _ in range(times):
@@ -42,7 +42,7 @@ with detect(sample=SAMPLE):
     thread = threading.Thread(target=done.wait)
     thread.start()
     given_up = []
-    for times in 1, 1, 200:  # what cannot matter is given up when it first runs
+    for times in 1, 1, 500:  # what cannot matter is given up when it first runs
         before = _core.race_given_up()
         many(times)
         given_up.append(_core.race_given_up() - before)

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
+from math import nan
 from typing import Any
 
 from threadproof.bench import isolate, tables
@@ -31,7 +32,10 @@ PAUSE_SIZE = 5_000_000
 
 @dataclass(frozen=True)
 class Cell:
-    """One figure of a target. `at_most` says on which side of the limit it belongs."""
+    """One figure of a target. `at_most` says on which side of the limit it belongs.
+
+    A figure that was lost in noise is NaN, and meets nothing.
+    """
 
     target: str
     label: str
@@ -61,11 +65,11 @@ Measure = Callable[[Row, Row], float]  # from HashMap's row and dict's
 
 
 def time_ratio(ours: Row, dicts: Row) -> float:
-    return ours.nanoseconds / dicts.nanoseconds
+    return nan if ours.lost or dicts.lost else ours.nanoseconds / dicts.nanoseconds
 
 
 def times_faster(ours: Row, dicts: Row) -> float:
-    return dicts.nanoseconds / ours.nanoseconds
+    return nan if ours.lost or dicts.lost else dicts.nanoseconds / ours.nanoseconds
 
 
 def gain(ours: Row, dicts: Row) -> float:
@@ -256,7 +260,9 @@ def against_peers(name: str, rows: Sequence[Row]) -> Iterator[Cell]:
         for workload in workloads:
             best = max((cells[workload, peer] for peer in peers), key=speed)
             label = f"{workload}: {scene.kind}, n={scene.n:,}, {scene.crowd}; {best.rival}"
-            figure = speed(cells[workload, name]) / max(speed(best), 1)
+            own = cells[workload, name]
+            noise = own.lost and not own.problem
+            figure = nan if noise else speed(own) / max(speed(best), 1)
             yield Cell("ahead of every peer, ratio to the best", label, 1.0, False, figure)
 
 

@@ -32,7 +32,7 @@ class SyncMapStats(Stats):
     """The state of a SyncMap's tables. A cell is a key and the place of its value.
 
     size             keys
-    read_hits        reads that the read tables answered, with no lock; of threads beyond the eighth some are lost
+    read_hits        reads that the read tables answered, with no lock; with many threads some are lost
     misses           times that a key was looked for in a dirty table, under the mutex
     promotions       dirty tables that became part of a read table
     splits           parts that were too big and became two

@@ -59,7 +59,7 @@ class Sampler:
         self.next_round()
 
     def next_round(self) -> None:
-        """Begin a round if there is anything to begin again, and the price of this one is a small share by now."""
+        """Begin a round if something was given up, and the price of that is a small share by now."""
         price = PRICE * (_core.race_given_up() - self.given_up)
         if 0 < price <= BUDGET * (time.process_time() - self.began):
             self.begin_round()
