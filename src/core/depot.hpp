@@ -44,6 +44,10 @@ class Depot {
         return number == 0 ? Sequence{} : *by_number_[number - 1];
     }
 
+    /// For a fork: nobody is in the middle of a step from hold_still() to let_go().
+    void hold_still() { mutex_.lock(); }
+    void let_go() { mutex_.unlock(); }
+
  private:
     struct Hash {
         std::size_t operator()(const Sequence& sequence) const {

@@ -16,7 +16,8 @@
 /// ------------------|---------|------|---------------------------------------------------------------
 /// thread.*          | plain   | plain| its own thread; start() fills it before the thread runs, and join()
 ///                   |         |      | reads it after finish(), which the caller puts in order
-/// syncs, permits    | plain   | plain| their shard's mutex
+/// clocks, permits,  | plain   | plain| their shard's mutex
+/// parcels           |         |      |
 /// threads, races    | plain   | plain| mutex_
 /// running           | relaxed | relaxed| none: a thread that starts another has raised it before
 ///
@@ -43,6 +44,9 @@
 namespace threadproof::race {
 
 using Sync = std::uintptr_t;
+
+/// What of a synchronisation object orders: an item of a channel, a key of a map.
+using Topic = std::uint64_t;
 
 /// Two accesses with no order between them. `then` is what the later thread wrote there next, if it did.
 struct Race {
@@ -190,6 +194,53 @@ class Detector {
         tick(me);
     }
 
+    /// As acquire() and release(), for one topic of the object.
+    void acquire(Thread& me, Sync sync, Topic topic) {
+        if (me.quiet) return;
+        SyncShard& shard = shard_of(sync);
+        std::lock_guard hold(shard.mutex);
+        if (Parcel* parcel = shard.parcel(sync, topic)) me.clock.join(parcel->clock);
+    }
+
+    void release(Thread& me, Sync sync, Topic topic) { send(me, sync, topic, 0); }
+
+    /// An item goes into a channel with the sender's clock, and whoever gets it takes that over. Equal items are one topic:
+    /// nobody can tell which of them it got, so it is ordered after all who sent one that was on its way.
+    void send(Thread& me, Sync channel, Topic item, std::size_t count = 1) {
+        if (me.quiet) return;
+        {
+            SyncShard& shard = shard_of(channel);
+            std::lock_guard hold(shard.mutex);
+            Parcel& parcel = shard.parcels[channel][item];
+            parcel.clock.join(me.clock);
+            parcel.items += count;
+        }
+        tick(me);
+    }
+
+    void receive(Thread& me, Sync channel, Topic item) {
+        acquire(me, channel, item);
+        unsend(me, channel, item);
+    }
+
+    /// The item did not go in after all.
+    void unsend(Thread& me, Sync channel, Topic item) {
+        if (me.quiet) return;
+        SyncShard& shard = shard_of(channel);
+        std::lock_guard hold(shard.mutex);
+        if (Parcel* parcel = shard.parcel(channel, item); parcel && parcel->items <= 1) shard.parcels[channel].erase(item);
+        else if (parcel) --parcel->items;
+    }
+
+    /// The object is in nobody's hands any more but `me`'s: all that was done to it comes before what `me` does now.
+    void last_use(Thread& me, Object object) {
+        if (me.quiet) return;
+        shadow_.each_cell(object, [&](const Cell& cell) {
+            me.clock.learn(cell.write.epoch);
+            cell.each_read([&](const Access& read) { me.clock.learn(read.epoch); });
+        });
+    }
+
     /// One that is taken again before it was given back, and is not made for that, is no mutex: somebody else gave it back,
     /// to wake this thread. Conditions wait so.
     void take_lock(Thread& me, Sync lock, bool reentrant = false) {
@@ -203,13 +254,19 @@ class Detector {
     void drop_lock(Thread& me, Sync lock) { std::erase(me.held, lock); }
 
     void give_lock(Thread& me, Sync lock) {
-        if (!me.quiet)
-            for (std::size_t i = me.held.size(); i-- > 0;)
-                if (me.held[i] == lock) {
-                    me.held.erase(me.held.begin() + static_cast<std::ptrdiff_t>(i));
-                    break;
-                }
+        forget_lock(me, lock);
         release(me, lock);
+    }
+
+    /// From now on reports say that `me` holds it, whatever that orders.
+    void note_lock(Thread& me, Sync lock) {
+        if (!me.quiet) me.held.push_back(lock);
+    }
+
+    void forget_lock(Thread& me, Sync lock) {
+        if (me.quiet) return;
+        auto last = std::find(me.held.rbegin(), me.held.rend(), lock);
+        if (last != me.held.rend()) me.held.erase(std::next(last).base());
     }
 
     /// A permit comes with the clock of whoever gave it, and the oldest is taken first; `initial` were there from the start.
@@ -224,14 +281,16 @@ class Detector {
         tick(me);
     }
 
-    void take_permit(Thread& me, Sync sync, std::size_t initial) {
-        if (me.quiet) return;
+    /// Whether there was one.
+    bool take_permit(Thread& me, Sync sync, std::size_t initial) {
+        if (me.quiet) return false;
         SyncShard& shard = shard_of(sync);
         std::lock_guard hold(shard.mutex);
         auto& queue = shard.permits.try_emplace(sync, initial).first->second;
-        if (queue.empty()) return;
+        if (queue.empty()) return false;
         me.clock.join(queue.front());
         queue.pop_front();
+        return true;
     }
 
     // ------------------------------------------------------------------------------------------ accesses
@@ -257,10 +316,41 @@ class Detector {
         std::lock_guard hold(shard.mutex);
         shard.clocks.erase(object);
         shard.permits.erase(object);
+        shard.parcels.erase(object);
         return true;
     }
 
+    // ------------------------------------------------------------------------------------------ fork
+
+    /// So that nobody is in the middle of a step when the process forks; after it, let_go() in both processes.
+    void hold_still() {
+        for (SyncShard& shard : shards_) shard.mutex.lock();
+        shadow_.hold_still();
+        mutex_.lock();
+        locks_.hold_still();
+    }
+
+    void let_go() {
+        locks_.let_go();
+        mutex_.unlock();
+        shadow_.let_go();
+        for (SyncShard& shard : shards_) shard.mutex.unlock();
+    }
+
+    /// `me` is the only thread of a forked child; what the others did before the fork is done.
+    void survive_fork(Thread& me) {
+        std::lock_guard hold(mutex_);
+        for (const auto& thread : threads_) me.clock.learn(thread->now());
+        running_.store(1, std::memory_order_relaxed);  // relaxed: nobody else is there
+    }
+
     // ------------------------------------------------------------------------------------------ results
+
+    /// From now on, what was reported before is news again.
+    void report_anew() {
+        std::lock_guard hold(mutex_);
+        known_races_.clear();
+    }
 
     std::vector<Race> races() const {
         std::lock_guard hold(mutex_);
@@ -281,10 +371,24 @@ class Detector {
     static constexpr std::size_t kKnownSyncs = 1 << 16;
     static constexpr std::size_t kAtOnce = 4;  // races of one access that are told apart; more have the same cause
 
+    /// The clock that goes with a topic, and how many items of a channel it stands for.
+    struct Parcel {
+        Clock clock;
+        std::size_t items = 0;
+    };
+
     struct alignas(kCacheLine) SyncShard {
         std::mutex mutex;
         std::unordered_map<Sync, Clock> clocks;
         std::unordered_map<Sync, std::deque<Clock>> permits;
+        std::unordered_map<Sync, std::unordered_map<Topic, Parcel>> parcels;
+
+        Parcel* parcel(Sync sync, Topic topic) {
+            auto object = parcels.find(sync);
+            if (object == parcels.end()) return nullptr;
+            auto place = object->second.find(topic);
+            return place == object->second.end() ? nullptr : &place->second;
+        }
     };
 
     std::uint32_t lock_set(Thread& me) {

@@ -43,6 +43,10 @@ class Origins {
         return found == origins_.end() ? Origin{} : found->second;
     }
 
+    /// For a fork: nobody is in the middle of a step from hold_still() to let_go().
+    void hold_still() { mutex_.lock(); }
+    void let_go() { mutex_.unlock(); }
+
  private:
     static constexpr std::size_t kKnown = 1 << 16;  // 64 kB that stay in a second-level cache, for some thousands of objects
 

@@ -373,6 +373,14 @@ class Shadow {
         if (Cells* cells = shard.objects.find(object)) cells->each(visit);
     }
 
+    /// For a fork: nobody is in the middle of a step from hold_still() to let_go().
+    void hold_still() {
+        for (Shard& shard : shards_) shard.lock.lock();
+    }
+    void let_go() {
+        for (Shard& shard : shards_) shard.lock.unlock();
+    }
+
     /// The object is no more. Cheap for objects of which we know nothing.
     void forget(Object object) {
         std::uint64_t hash = mixed(object);

@@ -10,7 +10,10 @@ bool threadproof::ext::add_race(PyObject*) {
 
 #else
 
+#include <pthread.h>
+
 #include <map>
+#include <mutex>
 
 namespace threadproof::ext {
 
@@ -30,13 +33,16 @@ std::uint64_t spread(std::uint64_t value) {
     return value ^ value >> 29;
 }
 
-/// Equal keys have equal numbers. Keys whose equality is user code go by identity: that can miss a race, not invent one.
+}  // namespace
+
 std::uint64_t number_of_key(PyObject* key) {
     if (!plain_key(key)) return spread(reinterpret_cast<std::uintptr_t>(key));
     std::int64_t small;
     if (PyLong_CheckExact(key) && small_int(key, &small) && small == -1) return spread(~std::uint64_t{0});  // hash(-1) == hash(-2)
     return spread(static_cast<std::uint64_t>(PyObject_Hash(key)));
 }
+
+namespace {
 
 /// (owner, part, name) for people, made while the object is surely alive.
 struct Description {
@@ -54,6 +60,7 @@ const char* name_of_part(Part part) {
         case Part::kGlobal: return "global";
         case Part::kIndex: return "index";
         case Part::kStructure: return "structure";
+        case Part::kIterator: return "iterator";
         default: return "cell";
     }
 }
@@ -88,6 +95,22 @@ void describe(const Variable& variable) {
     }
 }
 
+/// A fork finds no thread in the middle of a step: what it left behind would be locked for ever in the child.
+void follow_forks() {
+    static std::once_flag once;
+    static auto hold = [] {
+        described_mutex.lock(), race_state().origins.hold_still(), race_state().detector.hold_still(), race_state().stacks.hold_still();
+    };
+    static auto let_go = [] {
+        race_state().stacks.let_go(), race_state().detector.let_go(), race_state().origins.let_go(), described_mutex.unlock();
+    };
+    static auto child = [] {
+        let_go();
+        if (this_thread.thread) race_state().detector.survive_fork(*this_thread.thread);
+    };
+    std::call_once(once, [&] { pthread_atfork(hold, let_go, child); });
+}
+
 constexpr std::size_t kOurs = 4;  // frames of race/session.py and threading.py above the program's, where Python asks for a stack
 
 /// Calls it between two instructions of the program, which it must not notice.
@@ -104,8 +127,6 @@ void tell(PyObject* callable) {
     } catch (const PythonError&) {  // set again, for whoever had it
     }
 }
-
-race::Sync sync_of(PyObject* object) { return reinterpret_cast<race::Sync>(object); }
 
 }  // namespace
 
@@ -135,11 +156,16 @@ Variable global_of(PyObject* globals, PyObject* name) {
 Variable index_of(PyObject* list, PyObject* index) {
     std::int64_t place;
     if (!PyLong_CheckExact(index) || !small_int(index, &place)) return structure_of(list);
-    if (place < 0) place += PyList_GET_SIZE(list);
+    Py_ssize_t size = Py_SIZE(list);  // of a deque and an array, too
+    if (place < 0) place += size;
+    if (place < 0 || place >= size) return structure_of(list);  // an IndexError is about to come
     return {list, field_of(Part::kIndex, static_cast<std::uint64_t>(place)), Part::kIndex, index};
 }
 Variable structure_of(PyObject* container) {
     return {container, field_of(Part::kStructure, 0), Part::kStructure, nullptr};
+}
+Variable iterator_of(PyObject* iterator) {
+    return {iterator, field_of(Part::kIterator, 0), Part::kIterator, nullptr};
 }
 Variable cell_of(PyObject* cell, PyObject* name) {
     return {cell, field_of(Part::kCell, 0), Part::kCell, name};
@@ -165,8 +191,17 @@ race::Found find(const Variable& variable, bool write, unsigned traits) {
 
 void touch(const Variable& variable, bool write, unsigned traits) { find(variable, write, traits); }
 
+/// A key of an object's `__dict__` is that attribute of the object.
+Variable key_of(PyObject* dict, PyObject* key) {
+    PyObject* owner = PyUnicode_CheckExact(key) ? owner_of_dict(dict, dict) : dict;
+    if (owner == dict) return item_of(dict, key);
+    PyObject* name = Py_NewRef(key);
+    PyUnicode_InternInPlace(&name);  // kept, as interned names mostly are: variables are told apart by it
+    return attribute_of(owner, name);
+}
+
 void touch_store(PyObject* dict, PyObject* key, unsigned traits) {
-    if (find(item_of(dict, key), true, traits) == race::Found::kRepeated || !plain_key(key)) return;  // stored before, in this epoch: it is there
+    if (find(key_of(dict, key), true, traits) == race::Found::kRepeated || !plain_key(key)) return;  // stored before, in this epoch: it is there
     int there = PyDict_Contains(dict, key);
     if (there < 0) PyErr_Clear();
     if (there == 0) touch(structure_of(dict), true, race::kStructure | race::kAtomic);
@@ -183,6 +218,8 @@ PyObject* race_arm(PyObject*, PyObject* arguments) {
     if (state.extra < 0) state.extra = PyUnstable_Eval_RequestCodeExtraIndex(nullptr);
     state.local_type = reinterpret_cast<PyTypeObject*>(Py_NewRef(local));
     race_thread();
+    follow_forks();
+    state.detector.report_anew();  // each session has its own report
     state.armed.store(true, std::memory_order_relaxed);
     Py_RETURN_NONE;
 }
@@ -222,33 +259,6 @@ PyObject* race_join(PyObject*, PyObject* token) {
 PyObject* race_thread_id(PyObject*, PyObject*) {
     Thread* me = race_thread();
     return PyLong_FromUnsignedLong(me ? me->id : 0);
-}
-
-PyObject* race_acquire(PyObject*, PyObject* object) {
-    if (Thread* me = race_thread()) race_state().detector.acquire(*me, sync_of(object));
-    Py_RETURN_NONE;
-}
-
-PyObject* race_release(PyObject*, PyObject* object) {
-    if (Thread* me = race_thread()) race_state().detector.release(*me, sync_of(object));
-    Py_RETURN_NONE;
-}
-
-PyObject* race_take_permit(PyObject*, PyObject* arguments) {
-    PyObject* object;
-    Py_ssize_t initial;
-    if (!PyArg_ParseTuple(arguments, "On:race_take_permit", &object, &initial)) return nullptr;
-    if (Thread* me = race_thread()) race_state().detector.take_permit(*me, sync_of(object), static_cast<std::size_t>(initial));
-    Py_RETURN_NONE;
-}
-
-PyObject* race_give_permits(PyObject*, PyObject* arguments) {
-    PyObject* object;
-    Py_ssize_t initial, permits;
-    if (!PyArg_ParseTuple(arguments, "Onn:race_give_permits", &object, &initial, &permits)) return nullptr;
-    Thread* me = race_thread();
-    if (me) race_state().detector.give_permits(*me, sync_of(object), static_cast<std::size_t>(initial), static_cast<std::size_t>(permits));
-    Py_RETURN_NONE;
 }
 
 PyObject* race_quiet(PyObject*, PyObject* change) {
@@ -361,10 +371,6 @@ PyMethodDef race_functions[] = {
     {"race_finish", race_finish, METH_NOARGS, "race_finish($module, /)\n--\n\n"},
     {"race_join", race_join, METH_O, "race_join($module, token, /)\n--\n\n"},
     {"race_thread_id", race_thread_id, METH_NOARGS, "race_thread_id($module, /)\n--\n\n"},
-    {"race_acquire", race_acquire, METH_O, "race_acquire($module, sync, /)\n--\n\n"},
-    {"race_release", race_release, METH_O, "race_release($module, sync, /)\n--\n\n"},
-    {"race_take_permit", race_take_permit, METH_VARARGS, "race_take_permit($module, sync, initial, /)\n--\n\n"},
-    {"race_give_permits", race_give_permits, METH_VARARGS, "race_give_permits($module, sync, initial, permits, /)\n--\n\n"},
     {"race_quiet", race_quiet, METH_O, "race_quiet($module, change, /)\n--\n\n"},
     {"race_sample", race_sample, METH_VARARGS, "race_sample($module, burst, seed, /)\n--\n\n"},
     {"race_given_up", race_given_up, METH_NOARGS, "race_given_up($module, /)\n--\n\n"},
@@ -383,7 +389,7 @@ PyMethodDef race_functions[] = {
 
 bool add_race(PyObject* module) {
     return PyModule_AddFunctions(module, race_functions) == 0 && PyModule_AddFunctions(module, race_frame_functions) == 0
-        && PyModule_AddFunctions(module, race_hook_functions) == 0;
+        && PyModule_AddFunctions(module, race_hook_functions) == 0 && PyModule_AddFunctions(module, race_order_functions) == 0;
 }
 
 }  // namespace threadproof::ext

@@ -1,6 +1,6 @@
 /// What the files of the race detector's front end share: the detector, the calling thread's part in it, and variables.
 ///
-/// race.cpp is what Python calls, race_frames.cpp reads the interpreter's frames, race_hooks.cpp goes between C methods
+/// race.cpp is what Python calls, race_order.cpp that part of it which says what comes before what, race_frames.cpp reads the interpreter's frames, race_hooks.cpp goes between C methods
 /// and their callers. Where the interpreter is not one whose frames we know, only add_race() is left, and adds nothing.
 #pragma once
 
@@ -34,7 +34,7 @@ struct Frame {
 };
 
 /// What of an object a variable is. A global is an item of its module's dict that has a name.
-enum class Part : std::uint64_t { kAttribute = 1, kItem, kGlobal, kStructure, kCell, kIndex = race::kPosition >> 60 };
+enum class Part : std::uint64_t { kAttribute = 1, kItem, kGlobal, kStructure, kCell, kIterator, kIndex = race::kPosition >> 60 };
 
 /// `name` is what a report calls it: an attribute's name, a key, or null. Borrowed.
 struct Variable {
@@ -54,7 +54,9 @@ struct RaceState {
     std::atomic<bool> armed{false};  // relaxed: hooks that stay in place look at it, and being late is harmless
     Py_ssize_t extra = -1;           // where a code object keeps its CodeSites
     PyTypeObject* local_type = nullptr;  // threading.local
-    PyTypeObject* deque_type = nullptr;
+    std::vector<PyTypeObject*> indexed;    // what has items by position, besides list
+    std::vector<PyTypeObject*> iterators;
+    destructor subtype_dealloc = nullptr;  // of every class written in Python
 };
 
 /// Made when first asked for, under the import lock or by the thread that arms the detector, and never destroyed: objects
@@ -64,6 +66,8 @@ inline RaceState& race_state() {
     if (TP_UNLIKELY(!the_race_state)) the_race_state = new RaceState;
     return *the_race_state;
 }
+
+inline race::Sync sync_of(PyObject* object) { return reinterpret_cast<race::Sync>(object); }
 
 /// The calling thread; null after its end, while its last Python objects go.
 struct ThisThread {
@@ -85,10 +89,15 @@ inline bool watching() {
 
 Variable attribute_of(PyObject* object, PyObject* name);
 Variable item_of(PyObject* container, PyObject* key);
+Variable key_of(PyObject* dict, PyObject* key);
 Variable global_of(PyObject* globals, PyObject* name);
 Variable index_of(PyObject* list, PyObject* index);
 Variable structure_of(PyObject* container);
 Variable cell_of(PyObject* cell, PyObject* name);
+Variable iterator_of(PyObject* iterator);
+
+/// Equal keys have equal numbers. Keys whose equality is user code go by identity: that can miss a race, not invent one.
+std::uint64_t number_of_key(PyObject* key);
 
 /// Whether hashing and comparing the key runs no code of the user's.
 bool plain_key(PyObject* key);
@@ -97,6 +106,37 @@ void touch(const Variable& variable, bool write, unsigned traits);
 
 /// d[k] = v, also where it is a method that does it: a new key changes the structure, too.
 void touch_store(PyObject* dict, PyObject* key, unsigned traits);
+
+// ---- race_objects.cpp
+
+/// The dict that holds the object's attributes, if it has been asked for.
+PyObject* attribute_dict(PyObject* object);
+
+/// The object whose attributes the dict holds, or the dict itself where it is several objects'; `otherwise` if not known.
+PyObject* owner_of_dict(PyObject* dict, PyObject* otherwise);
+
+/// The program is about to ask for the object's `__dict__`, or to give it one.
+void note_own_dict(PyObject* object);
+void note_dict(PyObject* object, PyObject* dict, bool given);
+void forget_dicts(PyObject* object);
+
+/// Whether the object itself has the attribute, which its class has too; no code of the user's runs.
+bool has_own_attribute(PyObject* object, PyObject* name);
+
+/// The class, of the type and its bases, whose attribute it is.
+PyObject* class_that_has(PyTypeObject* type, PyObject* name);
+
+/// Whether such an access to a container runs the code of the built-in type, and not of a subclass that replaces it.
+enum class Access { kLoad, kStore, kDelete, kContains, kLength, kIterate };
+bool runs_own_code(PyObject* container, Access access);
+
+/// An iterator, of those that are not safe to share, that somebody besides this thread's frame may have.
+bool is_shared_iterator(PyObject* object);
+
+/// Takes what an access reads of the containers among the operands; false if there is none, and will hardly ever be.
+void touch_whole(PyObject* object, unsigned traits);
+
+// ---- race_frames.cpp
 
 /// The caller of the C function that is running: in race_frames.cpp.
 enum class Caller { kProgram, kLibrary, kMuted };
@@ -107,6 +147,7 @@ std::uint32_t race_capture_stack(race::Thread& me, std::size_t more = 0);
 extern PyMethodDef race_frame_functions[];
 
 extern PyMethodDef race_hook_functions[];
+extern PyMethodDef race_order_functions[];
 bool counts_death(PyTypeObject* type);
 bool race_knows_death(PyTypeObject* type);  // also of a class of the program's, by its base
 

@@ -316,6 +316,9 @@ PyType_Spec lock_spec = {
 
 }  // namespace
 
+PyObject* lock_of_hold(PyObject* hold) { return as_hold(hold)->lock; }
+bool is_write_hold(PyObject* hold) { return as_hold(hold)->side == Side::kWrite; }
+
 bool add_rw_lock(PyObject* module) {
     hold_type = reinterpret_cast<PyTypeObject*>(PyType_FromModuleAndSpec(module, &hold_spec, nullptr));
     Ref lock_type = Ref::steal(PyType_FromModuleAndSpec(module, &lock_spec, nullptr));

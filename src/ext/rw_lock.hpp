@@ -7,4 +7,8 @@ namespace threadproof::ext {
 
 bool add_rw_lock(PyObject* module);
 
+/// Of an RWLockHold: the lock, borrowed, and whether it is the writers' side.
+PyObject* lock_of_hold(PyObject* hold);
+bool is_write_hold(PyObject* hold);
+
 }  // namespace threadproof::ext

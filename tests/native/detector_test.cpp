@@ -189,6 +189,68 @@ void many_fields_of_one_object_are_apart() {
     CHECK(w.only().field == 50);
 }
 
+void an_item_orders_its_sender_with_its_receiver() {
+    constexpr Topic kItem = 1, kAnother = 2;
+    World w;
+    w.write(w.a, 1);
+    w.detector->send(w.a, kLock, kItem), w.detector->send(w.parent, kLock, kAnother);
+    w.detector->receive(w.b, kLock, kAnother);
+    w.read(w.b, 2);
+    CHECK(w.races() == 1);
+    World v;
+    v.write(v.a, 1), v.detector->send(v.a, kLock, kItem);
+    v.detector->receive(v.b, kLock, kItem), v.read(v.b, 2);
+    CHECK(v.races() == 0);
+}
+
+void an_item_is_on_its_way_until_it_is_received_or_taken_back() {
+    World w;
+    w.write(w.a, 1);
+    w.detector->send(w.a, kLock, 1), w.detector->unsend(w.a, kLock, 1);
+    w.detector->receive(w.b, kLock, 1), w.read(w.b, 2);
+    CHECK(w.races() == 1);
+    World v;
+    v.write(v.a, 1);
+    v.detector->send(v.a, kLock, 1), v.detector->send(v.parent, kLock, 1);
+    v.detector->receive(v.parent, kLock, 1), v.detector->receive(v.b, kLock, 1);
+    v.read(v.b, 2);
+    CHECK(v.races() == 0);
+}
+
+void topics_of_one_object_are_apart() {
+    World w;
+    w.write(w.a, 1);
+    w.detector->release(w.a, kLock, 1), w.detector->acquire(w.b, kLock, 2);
+    w.read(w.b, 2);
+    CHECK(w.races() == 1);
+    World v;
+    v.write(v.a, 1);
+    v.detector->release(v.a, kLock, 1), v.detector->acquire(v.b, kLock, 1);
+    v.detector->acquire(v.b, kLock, 1), v.read(v.b, 2);
+    CHECK(v.races() == 0);
+    v.detector->release(v.b, kLock, 1), v.detector->forget(kLock), v.detector->acquire(v.a, kLock, 1);
+    v.write(v.a, 3);
+    CHECK(v.races() == 1);
+}
+
+void the_last_use_of_an_object_comes_after_all_others() {
+    World w;
+    w.write(w.a, 1), w.access(w.parent, false, 2, 0, kObject, 8);
+    w.detector->last_use(w.b, kObject);
+    w.write(w.b, 3), w.access(w.b, true, 4, 0, kObject, 8);
+    CHECK(w.races() == 0);
+}
+
+void the_child_of_a_fork_is_alone_and_comes_after_everything() {
+    World w;
+    w.write(w.a, 1), w.write(w.parent, 2, kAtomic);
+    std::size_t before = w.races();
+    w.detector->hold_still(), w.detector->let_go();
+    w.detector->survive_fork(w.b);
+    w.write(w.b, 3);
+    CHECK(w.races() == before && w.detector->alone());
+}
+
 void positions_are_apart_near_and_far() {
     World w;
     for (Field place : {0, 1, 3, 4, 11, 12, 1000, 1'000'000}) w.access(w.a, true, 1, 0, kObject, kPosition | place);
@@ -336,6 +398,11 @@ int main() {
     the_same_two_places_are_reported_once_and_counted();
     an_object_at_a_dead_ones_address_is_another();
     many_fields_of_one_object_are_apart();
+    an_item_orders_its_sender_with_its_receiver();
+    an_item_is_on_its_way_until_it_is_received_or_taken_back();
+    topics_of_one_object_are_apart();
+    the_last_use_of_an_object_comes_after_all_others();
+    the_child_of_a_fork_is_alone_and_comes_after_everything();
     positions_are_apart_near_and_far();
     what_is_forgotten_for_want_of_room_is_no_race();
     the_first_access_of_an_epoch_is_the_one_that_is_remembered();

@@ -18,7 +18,7 @@ def sites(function: Any) -> list[Placed]:
     return sites_of(function.__code__, NOTHING)
 
 
-def seen(function: Any) -> list[tuple[str, str | None]]:
+def seen(function: Any) -> list[tuple[str, object]]:
     return [(site.kind, site.name) for site in sites(function)]
 
 

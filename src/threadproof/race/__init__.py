@@ -6,6 +6,7 @@ so a race is found in a run in which nothing went wrong, and a program that sync
 
 For synchronisation that the detector cannot see, say so: `acquire(obj)` after waiting, `release(obj)` before
 waking. All that a thread did before release(obj) then comes before all that another does after acquire(obj).
+`with happens_before(obj):` is both, for a block that something keeps other threads out of.
 For what need not be ordered there is `ignore(reason)`.
 """
 
@@ -23,7 +24,16 @@ from threadproof.findings import Finding
 from threadproof.race.selftest import SelfTestError
 from threadproof.race.session import Scope, Session, UnsupportedError
 
-__all__ = ["Detection", "SelfTestError", "UnsupportedError", "acquire", "detect", "ignore", "release"]
+__all__ = [
+    "Detection",
+    "SelfTestError",
+    "UnsupportedError",
+    "acquire",
+    "detect",
+    "happens_before",
+    "ignore",
+    "release",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -71,6 +81,20 @@ def release(sync: object) -> None:
     """What this thread has done comes before what others do after their acquire(sync). Blocks on nobody."""
     if Session.running:
         _core.race_release(sync)
+
+
+@contextmanager
+def happens_before(sync: object) -> Iterator[None]:
+    """Say that the `with` blocks of one object run one after the other.
+
+    For a lock of another library, or of C code: take it first, then enter the block. It is acquire() at its
+    begin and release() at its end, and excludes nobody by itself.
+    """
+    acquire(sync)
+    try:
+        yield
+    finally:
+        release(sync)
 
 
 class ignore(ContextDecorator):  # noqa: N801 - it is used as a function is

@@ -98,7 +98,9 @@ def what(race: Race) -> str:
         case part:
             name = container_name(race)
             container = f"the {race.owner} {name}" if name else f"a {race.owner}"
-            return container if part == "structure" else f"the item [{race.name}] of {container}"
+            return (
+                container if part in ("structure", "iterator") else f"the item [{race.name}] of {container}"
+            )
 
 
 def why(race: Race) -> str:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import CodeType
+from typing import Any
 
 from threadproof.race.placement import Instruction, Placed, Site, place_sites
 from threadproof.race.traits import Trait
@@ -26,9 +27,20 @@ WHOLE = Trait.ITERATE | Trait.ATOMIC  # builtins that look at a container in one
 READERS: dict[Callable[..., object], Trait] = {
     len: Trait.CHECK,
     **dict.fromkeys((list, tuple, set, dict, frozenset, sorted), WHOLE),
-    **dict.fromkeys((sum, min, max, any, all), Trait.ITERATE),
+    **dict.fromkeys((sum, min, max, any, all, next), Trait.ITERATE),
+    **dict.fromkeys((enumerate, zip, map, filter, reversed, iter), Trait.ITERATE),
+    **dict.fromkeys((str, repr, print), WHOLE),
 }
-WATCHED_CALLS = {function.__name__ for function in READERS} | {"getattr", "hasattr", "setattr", "delattr"}
+OF_ATTRIBUTES = {"getattr", "hasattr", "setattr", "delattr", "vars"}
+WATCHED_CALLS = {function.__name__ for function in READERS} | OF_ATTRIBUTES
+MOST_ARGUMENTS = 8  # of a call of one of these that is watched
+NUMBERS = ("LOAD_SMALL_INT", "LOAD_CONST")  # a constant is no container, and what it is added to hardly one
+# What BINARY_OP does with containers, also in place: + on lists, the others on sets and dicts, * on lists.
+COMBINING = {"NB_ADD", "NB_SUBTRACT", "NB_AND", "NB_OR", "NB_XOR", "NB_MULTIPLY"}
+
+# Since 3.15 a generator expression asks for its iterator before we hear of it: its call is watched.
+GENERATES = "<genexpr>" if sys.version_info >= (3, 15) else ""
+IMPORT_FLAGS = 2 if sys.version_info >= (3, 15) else 0  # bits of IMPORT_NAME's argument: lazy or eager
 
 
 @dataclass(frozen=True)
@@ -37,9 +49,10 @@ class Stored:
 
     globals: frozenset[str]
     cells: frozenset[str]
+    once: frozenset[str] = frozenset()  # globals that the file stores once, but another file may store again
 
     def __or__(self, other: Stored) -> Stored:
-        return Stored(self.globals | other.globals, self.cells | other.cells)
+        return Stored(self.globals | other.globals, self.cells | other.cells, self.once | other.once)
 
 
 def instructions(code: CodeType) -> Iterator[Instruction]:
@@ -64,25 +77,59 @@ def nested(code: CodeType) -> Iterator[CodeType]:
             yield from nested(constant)
 
 
-STORES = {opcode.opmap[name] for name in ("STORE_GLOBAL", "DELETE_GLOBAL", "STORE_DEREF", "STORE_NAME")}
+STORES = {
+    opcode.opmap[name]
+    for name in ("STORE_GLOBAL", "DELETE_GLOBAL", "STORE_DEREF", "DELETE_DEREF", "STORE_NAME")
+}
 
 
 def stored_names(code: CodeType) -> Stored:
     """What the code of one source file stores again: by `global`, by `nonlocal`, or twice at its top."""
     stored: set[str] = set()
     cells: set[str] = set()
-    top: list[str] = []
     for part in nested(code):
         if not STORES & {*part.co_code[::2]}:
             continue
-        for _, name, argument in instructions(part):
-            if name in ("STORE_GLOBAL", "DELETE_GLOBAL"):
-                stored.add(part.co_names[argument])
-            elif name == "STORE_DEREF" and variable_name(part, argument) in part.co_freevars:
-                cells.add(variable_name(part, argument))
-            elif name == "STORE_NAME" and part is code:
-                top.append(part.co_names[argument])
-    return Stored(frozenset(stored | {name for name in top if top.count(name) > 1}), frozenset(cells))
+        listing = list(instructions(part))
+        stored.update(part.co_names[each.argument] for each in listing if each.name in GLOBAL_STORES)
+        cells.update(stored_cells(part, listing))
+    top = [each for each in instructions(code) if each.name == "STORE_NAME"]
+    names = {code.co_names[each.argument] for each in top}
+    again = {code.co_names[each.argument] for each in repeated(top, list(instructions(code)))}
+    return Stored(frozenset(stored | again), frozenset(cells), frozenset(names - again - stored))
+
+
+GLOBAL_STORES = ("STORE_GLOBAL", "DELETE_GLOBAL")
+
+
+def stored_cells(code: CodeType, listing: list[Instruction]) -> Iterator[str]:
+    """Captured variables that are stored by who captured them, or again by the function they belong to."""
+    stores = [each for each in listing if each.name in ("STORE_DEREF", "DELETE_DEREF")]
+    own = [each for each in stores if variable_name(code, each.argument) in code.co_cellvars]
+    for each in stores:
+        if variable_name(code, each.argument) in code.co_freevars:
+            yield variable_name(code, each.argument)
+    again = repeated(own, listing)
+    for each in own:  # an argument has been stored once before
+        name = variable_name(code, each.argument)
+        if each in again or name in code.co_varnames:
+            yield name
+
+
+def repeated(stores: list[Instruction], listing: list[Instruction]) -> list[Instruction]:
+    """Those that store the same as another one, or that run more than once, for they are in a loop."""
+    loops = [(target_of(each), each.offset) for each in listing if each.name.startswith("JUMP_BACKWARD")]
+    arguments = [each.argument for each in stores]
+    return [
+        each
+        for each in stores
+        if arguments.count(each.argument) > 1 or any(begin < each.offset < end for begin, end in loops)
+    ]
+
+
+def target_of(jump: Instruction) -> int:
+    """Of a jump backward, or two bytes before it, for the jump's cache is not counted."""
+    return jump.offset + 2 - 2 * jump.argument
 
 
 def variable_name(code: CodeType, index: int) -> str:
@@ -91,16 +138,63 @@ def variable_name(code: CodeType, index: int) -> str:
     return (local + code.co_freevars)[index]
 
 
-def sites_of(code: CodeType, stored: Stored, main: bool = False) -> list[Placed]:
+def sites_of(code: CodeType, stored: Stored, main: bool = False, package: str = "") -> list[Placed]:
     """What to watch in the code (not in what is nested in it): all that may touch something shared.
 
     `main` says that this is the top of the program itself. What another module does at its top it does while
-    it is imported, and that comes before all that its importers do.
+    it is imported, and that comes before all that its importers do. `package` is the one around it.
     """
     listing = list(instructions(code))
     reader = Reader(code, stored, listing, main)
     found = (reader.site(place) for place in range(len(listing)))
-    return place_sites(code, (site for site in found if site is not None), listing)
+    finaliser = code.co_name == "__del__" and code.co_argcount > 0
+    placed = place_sites(code, (site for site in found if site is not None), listing, apart=finaliser)
+    taken = {site.watched for site in placed}
+    if finaliser:  # all other uses of the object are over
+        resume = next(each.offset for each in listing if each.name == "RESUME")
+        placed.append(free_site(resume, listing, taken, "finalise", None))
+    for offset, names in imports(code, listing, package):
+        placed.append(free_site(offset, listing, taken, "imported", names))
+    return placed
+
+
+def free_site(
+    offset: int, listing: Sequence[Instruction], taken: set[int], kind: str, name: tuple[str, ...] | None
+) -> Placed:
+    """At the next instruction at which nothing is to be done yet."""
+    free = next(each.offset for each in listing if each.offset > offset and each.offset not in taken)
+    taken.add(free)
+    return Placed(free, free, kind, 0, 0, name, ())
+
+
+def imports(
+    code: CodeType, listing: Sequence[Instruction], package: str
+) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """After each import: where, and the modules that it may have waited for."""
+    for place, (offset, name, argument) in enumerate(listing):
+        if name == "IMPORT_NAME":
+            level, wanted = (constant_at(code, listing[place - back]) for back in (2, 1))
+            yield (
+                offset,
+                modules_named(code.co_names[argument >> IMPORT_FLAGS], level or 0, wanted or (), package),
+            )
+
+
+def constant_at(code: CodeType, instruction: Instruction) -> Any:
+    """What the instruction loads: the level of an import, or the names it wants."""
+    if instruction.name == "LOAD_CONST":
+        return code.co_consts[instruction.argument]
+    return instruction.argument if instruction.name == "LOAD_SMALL_INT" else None
+
+
+def modules_named(name: str, level: int, wanted: Sequence[str], package: str) -> tuple[str, ...]:
+    """`import a.b` may run a and a.b; `from a import b` may run a.b, if that is a module."""
+    if level:
+        above = package.rsplit(".", level - 1)[0]
+        name = f"{above}.{name}" if name else above
+    parts = name.split(".")
+    packages = (".".join(parts[: i + 1]) for i in range(len(parts)))
+    return tuple(map(sys.intern, (*packages, *(f"{name}.{each}" for each in wanted))))
 
 
 class Reader:
@@ -111,6 +205,9 @@ class Reader:
         self.stored = stored
         self.listing = listing
         self.at_top = main and not code.co_flags & OPTIMIZED
+        self.generates = GENERATES and any(
+            getattr(each, "co_name", "") == GENERATES for each in code.co_consts
+        )
 
     def name_at(self, place: int) -> str:
         return self.listing[place].name if 0 <= place < len(self.listing) else ""
@@ -146,14 +243,28 @@ class Reader:
     # For each instruction that is not a plain row of KINDS: (kind, traits, argument, name), or None.
 
     def load_attribute(self, place: int, argument: int) -> Made:
-        kind = "load_method" if argument & 1 else "load_attribute"
-        return kind, self.load_traits(place), 0, self.code.co_names[argument >> 1]
+        kind, name = "load_method" if argument & 1 else "load_attribute", self.code.co_names[argument >> 1]
+        if name == "__dict__":
+            return "load_dict", Trait(0), 0, None
+        return kind, self.load_traits(place), 0, name
 
     def store_attribute(self, place: int, argument: int) -> Made:
-        return "store_attribute", self.store_traits(place, 1), 0, self.code.co_names[argument]
+        name = self.code.co_names[argument]
+        if name == "__dict__" and self.name_at(place) == "STORE_ATTR":
+            return "store_dict", Trait(0), 0, None
+        return "store_attribute", self.store_traits(place, 1), 0, name
 
     def operation(self, place: int, argument: int) -> Made | None:
-        return ("load_item", self.load_traits(place), 0, None) if argument == SUBSCRIPT else None
+        if argument == SUBSCRIPT:
+            return "load_item", self.load_traits(place), 0, None
+        name = OPERATIONS[argument][0]
+        inplace = name.startswith("NB_INPLACE_")
+        if name.replace("INPLACE_", "") not in COMBINING or self.name_at(place - 1) in NUMBERS:
+            return None
+        return "combine", Trait(0), int(inplace), None
+
+    def truth(self, place: int, argument: int) -> Made:
+        return "truth", Trait(0), 0, None
 
     def store_item(self, place: int, argument: int) -> Made:
         return "store_item", self.store_traits(place, 2), 0, None
@@ -171,6 +282,8 @@ class Reader:
         return self.of_global("store_global", place, self.code.co_names[argument]) if self.at_top else None
 
     def of_global(self, kind: str, place: int, name: str) -> Made | None:
+        if name in self.stored.once and kind == "load_global":
+            return "load_once", self.load_traits(place), 0, name
         if name not in self.stored.globals:
             return None
         traits = self.load_traits(place) if kind == "load_global" else self.store_traits(place, 0)
@@ -188,6 +301,8 @@ class Reader:
 
     def call(self, place: int, argument: int) -> Made | None:
         """A call of what may be a builtin that reads a container or an attribute; the binding looks."""
+        if argument == 0:
+            return ("generate", 0, 0, None) if self.generates else None
         for before in range(place - 1, max(-1, place - LOOK_BACK), -1):
             if self.name_at(before) == "LOAD_GLOBAL":
                 name = self.code.co_names[self.listing[before].argument >> 1]
@@ -195,12 +310,13 @@ class Reader:
                 name = self.code.co_names[self.listing[before].argument]
             else:
                 continue
-            if name in WATCHED_CALLS and 1 <= argument <= 3:
-                return "call", Trait(0), argument, None
+            if name in WATCHED_CALLS and 1 <= argument <= MOST_ARGUMENTS:
+                kind = "call_named" if self.name_at(place) == "CALL_KW" else "call"
+                return kind, 0, argument, None
         return None
 
 
-Made = tuple[str, Trait, int, str | None]
+Made = tuple[str, int, int, str | None]
 
 
 def plain(kind: str) -> Callable[[Reader, int, int], Made]:
@@ -222,12 +338,19 @@ KINDS: dict[str, Callable[[Reader, int, int], Made | None]] = {
     "STORE_NAME": Reader.store_name,
     "LOAD_DEREF": Reader.load_cell,
     "STORE_DEREF": Reader.store_cell,
+    "DELETE_DEREF": Reader.store_cell,
+    "TO_BOOL": Reader.truth,
     "GET_ITER": plain("iterate"),
+    "GET_YIELD_FROM_ITER": plain("iterate"),
+    "CALL_FUNCTION_EX": plain("spread"),
+    "DICT_MERGE": plain("unpack"),
+    "UNPACK_EX": plain("unpack"),
     "LIST_EXTEND": plain("unpack"),
     "SET_UPDATE": plain("unpack"),
     "DICT_UPDATE": plain("unpack"),
     "UNPACK_SEQUENCE": plain("unpack"),
     "CALL": Reader.call,
+    "CALL_KW": Reader.call,
     "BINARY_SLICE": plain("load_slice"),
     "STORE_SLICE": plain("store_slice"),
 }

@@ -111,7 +111,7 @@ KINDS = (
 def kind_of(race: Race) -> Kind:
     """What the traits of the two accesses say; see docs/race.md for the table."""
     one, other = race.earlier, acted(race)
-    atomic = one.has(Trait.ATOMIC) and other.has(Trait.ATOMIC)
+    atomic = one.has(Trait.ATOMIC) and race.later.has(Trait.ATOMIC)  # a check and the act after it are not
     if race.part == "structure":
         return kind_of_structure(one, other, atomic)
     if atomic:

@@ -1,4 +1,4 @@
-"""Which calls of the standard library order threads: the edges of happens-before.
+"""Which methods order threads or touch containers, and how we come to hear of their calls.
 
 C methods are watched where they are defined (`_core.race_hook_method`), so that every way to call them
 counts. Classes written in Python get methods of ours, which tell the detector and call the original. What
@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import _queue
 import _thread
-import asyncio
+import array
 import collections
+import heapq
 import os
-import queue
 import sys
 import threading
 import types
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from threadproof import _core
@@ -33,41 +33,86 @@ MUTED = (
         for path in ("logging/", "asyncio/", "concurrent/futures/thread.py", "queue.py", "_weakrefset.py")
     ),
     *(LIBRARY + path for path in ("tempfile.py", "random.py", "importlib/", "weakref.py")),
+    os.path.join(os.path.dirname(os.path.dirname(__file__)), "maps") + os.sep,
+    os.path.join(os.path.dirname(os.path.dirname(__file__)), "sync") + os.sep,
     "<frozen importlib",
     os.path.dirname(__file__) + os.sep,
 )
 
 LOCK, RLOCK = type(_thread.allocate_lock()), type(_thread.RLock())
 
-METHODS: list[tuple[type, str, tuple[str, ...]]] = [
+# What has items by position, besides list.
+INDEXED = (collections.deque, bytearray, array.array)
+
+# Iterators that two threads must not share; itertools.count() is not among them, for they may share that.
+ITERATORS: tuple[type, ...] = (
+    *map(type, (iter([]), reversed([]), iter(()), iter(range(0)), iter(range(2**70)), iter(set()), iter(""))),
+    *map(type, (iter({}), iter({}.values()), iter({}.items()), reversed({}), (None for _ in ""))),
+    *(enumerate, zip, map, filter, reversed),
+)
+
+METHODS: list[tuple[Any, str, tuple[str, ...]]] = [
     (LOCK, "acquire", ("acquire", "acquire_lock", "__enter__")),
     (LOCK, "release", ("release", "release_lock", "__exit__")),
     (RLOCK, "acquire", ("acquire", "__enter__", "_acquire_restore")),
     (RLOCK, "release", ("release", "__exit__", "_release_save")),
     (_queue.SimpleQueue, "put", ("put", "put_nowait")),
     (_queue.SimpleQueue, "get", ("get", "get_nowait")),
-    (list, "change", ("append", "extend", "insert", "remove", "clear", "sort", "reverse", "pop")),
+    (list, "change", ("append", "insert", "remove", "clear", "sort", "reverse", "pop")),
+    (list, "extend", ("extend",)),
     (list, "read", ("copy", "index", "count")),
+    (str, "read_argument", ("join",)),
     (dict, "read_item", ("get",)),
     (dict, "store_item", ("setdefault",)),
     (dict, "change_item", ("pop",)),
-    (dict, "change", ("popitem", "update", "clear")),
+    (dict, "change", ("popitem", "clear")),
+    (dict, "update_dict", ("update",)),
     (dict, "read", ("copy",)),
+    (collections.OrderedDict, "store_item", ("setdefault",)),
+    (collections.OrderedDict, "change_item", ("pop",)),
+    (collections.OrderedDict, "change", ("popitem", "clear", "move_to_end", "update")),
+    (collections.OrderedDict, "read", ("copy",)),
+    (collections.defaultdict, "read", ("copy",)),
     (set, "change_item", ("add", "discard", "remove")),
-    (set, "change", ("pop", "clear", "update")),
-    (set, "read", ("copy",)),
-    (
-        collections.deque,
-        "change",
-        ("append", "appendleft", "pop", "popleft", "extend", "extendleft", "remove", "clear"),
-    ),
+    (set, "change", ("pop", "clear")),
+    (set, "extend", ("update", "difference_update", "intersection_update", "symmetric_difference_update")),
+    (set, "read", ("copy", "union", "difference", "intersection", "isdisjoint", "issubset", "issuperset")),
+    (collections.deque, "change", ("append", "appendleft", "pop", "popleft", "insert")),
+    (collections.deque, "change", ("remove", "clear", "rotate", "reverse")),
+    (collections.deque, "extend", ("extend", "extendleft")),
     (collections.deque, "read", ("copy", "index", "count")),
+    *(
+        (owner, "change", ("append", "insert", "remove", "reverse", "pop"))
+        for owner in (bytearray, array.array)
+    ),
+    *((owner, "extend", ("extend",)) for owner in (bytearray, array.array)),
+    (heapq, "change_argument", ("heappush", "heappop", "heapify", "heapreplace", "heappushpop")),
 ]
+
+NUMBERS, ARRAY = (_core.AtomicInt, _core.AtomicFloat, _core.AtomicFlag), _core.AtomicIntArray
+STEPS = (
+    *("exchange", "compare_exchange", "fetch_add", "fetch_sub", "fetch_max", "fetch_min"),
+    *("fetch_and", "fetch_or", "fetch_xor"),
+)
+
+METHODS += [
+    (owner, f"{action}{suffix}", names)
+    for owner, suffix in (*((owner, "") for owner in (*NUMBERS, _core.AtomicReference)), (ARRAY, "_at"))
+    for action, names in (
+        ("load", ("load",)),
+        ("store", ("store",)),
+        ("exchange", STEPS),
+        ("update", ("update",)),
+    )
+]
+METHODS += [(_core.RWLockHold, "enter", ("__enter__",)), (_core.RWLockHold, "leave", ("__exit__",))]
 
 # Whatever is watched dies through one of these; a class of the program's does so through its base.
 MORTALS: tuple[type, ...] = (
     *(object, list, dict, set, type, BaseException, collections.deque, collections.OrderedDict),
+    *(bytearray, array.array, *ITERATORS),
     *(collections.defaultdict, types.CellType, types.ModuleType, LOCK, RLOCK, _queue.SimpleQueue),
+    *(*NUMBERS, ARRAY, _core.AtomicReference, _core.RWLock, _core.HashMap, _core.SyncMap),
 )
 
 
@@ -75,15 +120,16 @@ def hook_methods() -> None:
     """Watch the methods of C types; once for the process, for there is no safe way back."""
     for owner, action, names in METHODS:
         for name in names:
-            if name in vars(owner):
+            if name in vars(owner):  # not an inherited one, which is hooked where it stands
                 _core.race_hook_method(owner, name, action)
+    _core.race_hook_truth(_core.AtomicFlag)
     _core.race_forget_list_append()
     _core.race_exclude(threading._active_limbo_lock)  # type: ignore[attr-defined]
 
 
 def hook_deaths() -> None:
     """Hear of the end of whatever can be watched; once for the process, too."""
-    for mortal in MORTALS:
+    for mortal in dict.fromkeys(MORTALS):
         _core.race_hook_death(mortal)
 
 
@@ -98,6 +144,8 @@ def quiet() -> Iterator[None]:
 
 
 Restore = tuple[object, str, Any]
+Tell = Callable[[Any], None]
+INHERITED: Any = object()  # the class had no method of that name of its own
 
 
 class Patches:
@@ -111,166 +159,37 @@ class Patches:
         original = getattr(owner, name)
         ours = make(original)
         for attribute in ("__name__", "__qualname__", "__doc__", "__module__"):
-            setattr(ours, attribute, getattr(original, attribute, None))
-        self.originals.append((owner, name, original))
+            with suppress(AttributeError):  # of a property
+                setattr(ours, attribute, getattr(original, attribute))
+        self.originals.append((owner, name, vars(owner).get(name, INHERITED)))
         setattr(owner, name, ours)
+
+    def wrap(self, owner: Any, before: Tell | None, names: str, after: Tell | None) -> None:
+        """Have before(self) called before the named methods, and after(self) after them if they succeed."""
+        for name in names.split():
+            self.replace(owner, name, lambda original: told(before, original, after))
 
     def restore(self) -> None:
         while self.originals:
             owner, name, original = self.originals.pop()
-            setattr(owner, name, original)
+            if original is INHERITED:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, original)
 
 
-def patch_library(patches: Patches) -> None:
-    """The edges of what the standard library has in Python."""
-    patch_events(patches)
-    patch_semaphores(patches)
-    patch_queues(patches)
-    patch_asyncio(patches)
+def told(before: Tell | None, original: Any, after: Tell | None) -> Any:
+    def method(self: Any, *arguments: Any, **named: Any) -> Any:
+        if before:
+            before(self)
+        result = original(self, *arguments, **named)
+        if after:
+            after(self)
+        return result
 
-
-def patch_events(patches: Patches) -> None:
-    """set() -> is_set() that is true; wait() takes a lock, and is ordered by that."""
-
-    def setter(original: Any) -> Any:
-        def set_event(self: threading.Event) -> None:
-            _core.race_release(self)
-            original(self)
-
-        return set_event
-
-    def getter(original: Any) -> Any:
-        def is_set(self: threading.Event) -> bool:
-            answer: bool = original(self)
-            if answer:
-                _core.race_acquire(self)
-            return answer
-
-        return is_set
-
-    def waiter(original: Any) -> Any:
-        def wait(self: threading.Event, timeout: float | None = None) -> bool:
-            answer: bool = original(self, timeout)
-            if answer:
-                _core.race_acquire(self)
-            return answer
-
-        return wait
-
-    patches.replace(threading.Event, "set", setter)
-    patches.replace(threading.Event, "is_set", getter)
-    patches.replace(threading.Event, "wait", waiter)
+    return method
 
 
 def called_by_library() -> bool:
     """Whether whoever called the method of ours that asks does so for ends of its own."""
     return sys._getframe(2).f_code.co_filename.startswith(MUTED)
-
-
-def patch_semaphores(patches: Patches) -> None:
-    """release() -> the acquire() that takes this permit; a semaphore of two permits is no mutex.
-
-    The permits that are there when a semaphore is first used before our eyes come from nobody.
-    """
-
-    def acquirer(original: Any) -> Any:
-        def acquire(self: Any, blocking: bool = True, timeout: float | None = None) -> bool:
-            muted, initial = called_by_library(), self._value
-            with quiet():
-                taken: bool = original(self, blocking, timeout)
-            if taken and not muted:
-                _core.race_take_permit(self, initial)
-            return taken
-
-        return acquire
-
-    def releaser(original: Any) -> Any:
-        def release(self: Any, n: int = 1) -> None:
-            if not called_by_library():
-                _core.race_give_permits(self, self._value, n)
-            with quiet():
-                original(self, n)
-
-        return release
-
-    def leaver(original: Any) -> Any:
-        def __exit__(self: Any, *error: object) -> None:  # noqa: N807
-            if not called_by_library():
-                _core.race_give_permits(self, self._value, 1)
-            with quiet():
-                original(self, *error)
-
-        return __exit__
-
-    patches.replace(threading.Semaphore, "acquire", acquirer)
-    patches.replace(threading.Semaphore, "__enter__", acquirer)
-    patches.replace(threading.Semaphore, "release", releaser)
-    patches.replace(threading.BoundedSemaphore, "release", releaser)
-    patches.replace(threading.Semaphore, "__exit__", leaver)
-
-
-def patch_queues(patches: Patches) -> None:
-    """put() -> get(); get() -> the put() that had to wait for room; task_done() -> join()."""
-
-    def putter(original: Any) -> Any:
-        def put(self: Any, item: object, block: bool = True, timeout: float | None = None) -> None:
-            _core.race_release(self)
-            with quiet():
-                original(self, item, block, timeout)
-            if self.maxsize > 0:
-                _core.race_acquire(self.not_full)
-
-        return put
-
-    def getter(original: Any) -> Any:
-        def get(self: Any, block: bool = True, timeout: float | None = None) -> Any:
-            with quiet():
-                item = original(self, block, timeout)
-            _core.race_acquire(self)
-            if self.maxsize > 0:
-                _core.race_release(self.not_full)
-            return item
-
-        return get
-
-    def finisher(original: Any) -> Any:
-        def task_done(self: Any) -> None:
-            _core.race_release(self.all_tasks_done)
-            with quiet():
-                original(self)
-
-        return task_done
-
-    def joiner(original: Any) -> Any:
-        def join(self: Any) -> None:
-            with quiet():
-                original(self)
-            _core.race_acquire(self.all_tasks_done)
-
-        return join
-
-    patches.replace(queue.Queue, "put", putter)
-    patches.replace(queue.Queue, "get", getter)
-    patches.replace(queue.Queue, "task_done", finisher)
-    patches.replace(queue.Queue, "join", joiner)
-
-
-def patch_asyncio(patches: Patches) -> None:
-    """Making a handle (call_soon, call_soon_threadsafe, a callback, a task's step) -> running it."""
-
-    def maker(original: Any) -> Any:
-        def __init__(self: Any, *arguments: Any, **named: Any) -> None:  # noqa: N807
-            _core.race_release(self)
-            original(self, *arguments, **named)
-
-        return __init__
-
-    def runner(original: Any) -> Any:
-        def _run(self: Any) -> None:
-            _core.race_acquire(self)
-            original(self)
-
-        return _run
-
-    patches.replace(asyncio.Handle, "__init__", maker)
-    patches.replace(asyncio.Handle, "_run", runner)

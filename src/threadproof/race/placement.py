@@ -20,7 +20,8 @@ from typing import NamedTuple
 
 from threadproof.race.traits import Trait
 
-Site = tuple[int, str, int, int, str | None]  # offset, kind, traits, argument, name: what instrument.py makes
+# Offset, kind, traits, argument, name: what instrument.py makes.
+Site = tuple[int, str, int, int, str | None]
 
 
 class Instruction(NamedTuple):
@@ -44,7 +45,7 @@ class Placed(NamedTuple):
     kind: str
     traits: int
     argument: int
-    name: str | None
+    name: str | tuple[str, ...] | None  # of an import, those of the modules
     operands: tuple[Source, ...]
 
 
@@ -61,12 +62,21 @@ OPERANDS: dict[str, tuple[int, ...]] = {
     "unpack": (1,),
     "load_slice": (3,),
     "store_slice": (3,),
+    "load_dict": (1,),
+    "store_dict": (1, 2),
+    "combine": (2, 1),
+    "truth": (1,),
+    "spread": (2, 1),
+    "generate": (2, 1),
 }
+MOST_ARGUMENTS = 4  # of a call that are looked at
 
 
 def operands_of(kind: str, argument: int) -> tuple[int, ...]:
-    if kind == "call":  # the function, a place for self, the arguments
-        return argument + 2, *range(argument, max(argument - 2, 0), -1)
+    if kind in ("call", "call_named"):  # the function, a place for self, the arguments, and their names
+        above = 1 if kind == "call_named" else 0
+        arguments = range(argument, max(argument - MOST_ARGUMENTS, 0), -1)
+        return above + argument + 2, *(above + place for place in arguments)
     return OPERANDS.get(kind, ())
 
 
@@ -136,10 +146,12 @@ def rebound(instruction: Instruction) -> tuple[int, ...]:
 jump_targets: Callable[[bytes], list[int]] = dis.findlabels  # type: ignore[assignment]  # it takes bytes
 
 
-def place_sites(code: CodeType, sites: Iterable[Site], listing: Sequence[Instruction]) -> list[Placed]:
-    """The sites that are worth watching, each with the instruction to watch for it."""
+def place_sites(
+    code: CodeType, sites: Iterable[Site], listing: Sequence[Instruction], *, apart: bool = False
+) -> list[Placed]:
+    """The sites that are worth watching, each with the instruction to watch for it; `apart`, at itself."""
     by_offset = {site[0]: site for site in sites}
-    targets = set(jump_targets(code.co_code))
+    targets = {each.offset for each in listing} if apart else set(jump_targets(code.co_code))
     placed = {
         offset: placed_at(code, site, listing, place, targets)
         for place, (offset, _, _) in enumerate(listing)
@@ -169,7 +181,7 @@ class Stretches:
         self.listing = listing
         self.targets = targets
         self.placed = placed
-        self.loaded: dict[tuple[object, str | None], int] = {}  # (local, attribute): offset of the first load
+        self.loaded: dict[tuple[object, object], int] = {}  # (local, attribute): offset of the first load
         self.update: Placed | None = None  # the load of an `x.n += 1` or `x[k] += 1` on its way to its store
 
     def worth_watching(self) -> Iterable[Placed]:

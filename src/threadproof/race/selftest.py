@@ -56,7 +56,7 @@ def canary_function() -> tuple[Callable[..., None], CellType]:
     def run(canary: Canary, items: list[int], mapping: dict[str, Any]) -> None:
         global canary_global
         nonlocal captured
-        first, last = 0, 2
+        first, last, empty = 0, 2, ()
         _ = canary.attribute
         canary.attribute += 1
         canary.method()
@@ -73,6 +73,11 @@ def canary_function() -> tuple[Callable[..., None], CellType]:
         _ = [*items]
         _ = len(items)
         items[first:last] = items[first:last]  # a slice of constants would be a constant itself, and an item
+        if items:
+            items += items
+        _ = sorted(items, key=str)
+        canary.method(*empty)
+        _ = canary.__dict__
 
     (cell,) = run.__closure__ or (CellType(),)
     return run, cell
@@ -89,6 +94,7 @@ def expected(canary: Canary, items: list[int], mapping: dict[str, Any], cell: Ce
         ("load_item", inner, 0),
         ("load_item", mapping, "key"),
         ("load_item", items, 0),
+        ("combine", inner[0] if inner else None, items[0] if items else None),
         ("store_item", inner, 0),
         ("load_item", mapping, "key"),
         ("store_item", items, 0),
@@ -103,6 +109,12 @@ def expected(canary: Canary, items: list[int], mapping: dict[str, Any], cell: Ce
         ("call", len, items),
         ("load_slice", items, None),
         ("store_slice", items, None),
+        ("truth", items, None),
+        ("combine", items, items),
+        ("call_named", sorted, items),
+        ("load_attribute", canary, None),
+        ("spread", (), None),
+        ("load_dict", canary, None),
     ]
 
 

@@ -9,7 +9,6 @@ that can touch something shared.
 from __future__ import annotations
 
 import _thread
-import collections
 import os
 import site
 import sys
@@ -24,6 +23,7 @@ from typing import Any
 from threadproof import _core
 from threadproof.findings import Finding
 from threadproof.race import patch
+from threadproof.race.edges import patch_early, patch_late
 from threadproof.race.explain import Started, explain
 from threadproof.race.instrument import READERS, Stored, sites_of, stored_names
 from threadproof.race.sampling import Sampler
@@ -136,6 +136,7 @@ class Session:
         monitoring.use_tool_id(TOOL, "threadproof race")
         self.watch_starts()
         self.patch_threads()
+        patch_early(self.patches)
         if threading.active_count() > 1:
             self.arm()
             _core.race_fork()  # for the threads that are there: from now on this one is not alone
@@ -229,14 +230,15 @@ class Session:
             events.PY_START,
             events.PY_RESUME,
         ):  # a coroutine may have been started before, and wait
-            monitoring.register_callback(TOOL, event, self.on_start)
+            monitoring.register_callback(TOOL, event, _core.race_undisturbed(self.on_start))
+        monitoring.register_callback(TOOL, events.PY_RETURN, _core.race_undisturbed(self.on_return))
         monitoring.set_events(TOOL, events.PY_START | events.PY_RESUME)
 
     def arm(self) -> None:
         """Begin to watch; SelfTestError as it says."""
         self.armed = True
         self.prepare()
-        patch.patch_library(self.patches)
+        patch_late(self.patches)
         self.started.setdefault(_core.race_thread_id(), Started(threading.current_thread().name, 0, 0))
         self.made.clear()
         self.watching = True
@@ -257,7 +259,7 @@ class Session:
     def watch_callers(self, frame: FrameType | None) -> None:
         """The functions that are running were entered before we could see it."""
         while frame is not None:
-            self.see(frame.f_code, frame.f_globals.get("__name__") == "__main__")
+            self.see(frame.f_code, frame.f_globals)
             frame = frame.f_back
 
     def on_start(self, code: CodeType, offset: int) -> object:
@@ -265,7 +267,7 @@ class Session:
         frame = sys._getframe(1)
         with patch.quiet():
             if self.watching and id(code) not in self.made:
-                self.see(code, code.co_name == "<module>" and frame.f_globals.get("__name__") == "__main__")
+                self.see(code, frame.f_globals)
             again = code.co_name == "__init__" and code.co_filename in self.scope and self.note_made(frame)
         return None if again else monitoring.DISABLE
 
@@ -277,13 +279,22 @@ class Session:
             _core.race_made(frame.f_locals[code.co_varnames[0]])
         return self.made[id(code)] < MADE
 
-    def see(self, code: CodeType, main: bool = False) -> None:
+    def see(self, code: CodeType, module: dict[str, Any]) -> None:
         if code.co_filename in self.scope:
+            main, package = module.get("__name__") == "__main__", module.get("__package__") or ""
             if not _core.race_registered(code):
-                _core.race_register(code, sites_of(code, self.stored_in(code), main), False)
+                _core.race_register(code, sites_of(code, self.stored_in(code), main, package), False)
             watch_instructions(code)
+            if code.co_name == "<module>":
+                events = monitoring.events
+                monitoring.set_local_events(TOOL, code, events.INSTRUCTION | events.PY_RETURN)
         elif code.co_filename.startswith(patch.MUTED):
             _core.race_register(code, [], True)
+
+    def on_return(self, code: CodeType, offset: int, value: object) -> object:
+        """Called when a module has run to its end."""
+        _core.race_ran_module(sys._getframe(1).f_globals.get("__name__"))
+        return monitoring.DISABLE
 
     def stored_in(self, code: CodeType) -> Stored:
         """What the whole source file stores again; where it cannot be read, what this code does."""
@@ -324,7 +335,8 @@ def once(what: str, hook: Callable[[], None]) -> None:
 def configure() -> None:
     """Tell the front end what it compares with, and hear of the deaths of all that it may note."""
     builtins = {function: int(trait) for function, trait in READERS.items()}
-    _core.race_configure(monitoring.DISABLE, type("Plain", (), {})(), collections.deque, builtins)
+    plain, restart = type("Plain", (), {})(), monitoring.restart_events
+    _core.race_configure(monitoring.DISABLE, restart, plain, patch.INDEXED, patch.ITERATORS, builtins)
     patch.hook_deaths()
 
 

@@ -1,0 +1,1 @@
+"""Modules that cases import anew."""

@@ -1,0 +1,9 @@
+"""Has a global that it stores once; others store it again."""
+
+from __future__ import annotations
+
+level = 0
+
+
+def read_level() -> int:
+    return level
