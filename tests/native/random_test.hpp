@@ -83,9 +83,9 @@ inline void many_threads_keep_their_values(std::uint64_t seed, std::uint64_t ope
     map.empty();
 }
 
-inline int run_random_test(const char* name, int argc, char** argv) {
+inline int run_random_test(const char* name, int argc, char** argv, std::uint64_t usual = 30000) {
     std::uint64_t seed = argc > 1 ? std::stoull(argv[1]) : std::random_device()();
-    std::uint64_t operations = argc > 2 ? std::stoull(argv[2]) : 30000;
+    std::uint64_t operations = argc > 2 ? std::stoull(argv[2]) : usual;
     std::printf("%s: seed %llu, %llu operations a thread\n", name, static_cast<unsigned long long>(seed), static_cast<unsigned long long>(operations));
     using Hash = std::uint64_t (*)(std::uint64_t);
     const Hash hashes[] = {Policy::itself, [](std::uint64_t) { return std::uint64_t{7}; }, [](std::uint64_t k) { return k % 4; },
