@@ -19,7 +19,8 @@ def sites(function: Any) -> list[Placed]:
 
 
 def seen(function: Any) -> list[tuple[str, object]]:
-    return [(site.kind, site.name) for site in sites(function)]
+    """Without the operators, which are watched until they have met a number."""
+    return [(site.kind, site.name) for site in sites(function) if site.kind != "combine"]
 
 
 if hasattr(_core, "race_arm"):

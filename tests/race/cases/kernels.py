@@ -148,13 +148,18 @@ def race_reference_given_out_under_the_lock() -> None:
             with self.lock:
                 self.settings["level"] = level
 
-    registry = Registry()
+    registry, looked = Registry(), Gate()
 
-    def use() -> None:
+    def look() -> None:
+        assert registry.all()["level"] == 0
+        looked.open()
+
+    def change() -> None:
+        looked.wait()
         registry.set(1)
-        assert registry.all()["level"] == 1
 
-    run(use, use)
+    run(look, change)
+    looked.close()
 
 
 def no_race_copy_given_out_under_the_lock() -> None:
