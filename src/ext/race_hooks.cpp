@@ -99,7 +99,6 @@ bool orders(const Call& call, const char* side) {
 }
 
 bool indexed(Action action) { return action >= Action::kLoadAt && action <= Action::kUpdateAt; }
-bool is_atomic(Action action) { return action >= Action::kLoad && action <= Action::kUpdateAt; }
 
 /// Which of the atomics of an array it is; 0 for one alone.
 race::Topic topic_of(Action action, const Call& call) {
