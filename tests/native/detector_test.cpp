@@ -12,6 +12,9 @@
 
 using namespace threadproof::race;
 
+/// A fork holds all of the detector's locks at once, in one order; TSan's search for deadlocks ends at 64 locks.
+extern "C" const char* __tsan_default_options() { return "detect_deadlocks=0"; }
+
 namespace {
 
 #define CHECK(condition) \
