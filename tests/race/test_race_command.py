@@ -55,7 +55,7 @@ if SUPPORTED:
 
     @pytest.mark.parametrize("page", PAGES, ids=str)
     def test_a_page_shows_what_the_example_prints(page: Path) -> None:
-        text = page.read_text(encoding="utf-8")  # which gate comes first is the threads' luck: ten runs have it both ways
+        text = page.read_text(encoding="utf-8")  # which gate comes first is luck
         assert any(f"```\n{report_of_the_example()}\n```" in text for _ in range(10))
 
     def test_code_is_watched_and_sees_its_own_arguments() -> None:
