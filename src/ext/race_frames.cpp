@@ -1,8 +1,8 @@
 /// Reads the interpreter's frames: the operands of an instruction that is about to run, and the call stack.
 ///
 /// sys.monitoring calls race_instruction() before each instruction of the program's code. What the instruction will touch is
-/// on the value stack of the frame, which CPython has saved by then. No public function shows it, so this file, and no
-/// other, relies on CPython's internal headers. Python code checks at start-up that what is read here is what a
+/// on the value stack of the frame, which CPython has saved by then. No public function shows it, so this file, and
+/// beside it only race_objects.cpp, for dicts, relies on CPython's internal headers. Python code checks at start-up that what is read here is what a
 /// known program really has there (race/selftest.py), and refuses to go on otherwise.
 ///
 /// A code object of the program carries CodeSites: for each instruction, what kind it is and what it names. Operands are
