@@ -339,7 +339,6 @@ def test_ctrl_c_ends_waiting_and_leaves_the_lock_in_order() -> None:
         entered.wait()
         caught = []
         def handler(*arguments):
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
             if not caught:
                 caught.append(True)
                 raise KeyboardInterrupt
@@ -390,7 +389,6 @@ def test_a_signal_handler_may_wait_for_the_lock_its_thread_waits_for(outer: str,
             leave.set()
         handled = []
         def handler(*arguments):
-            signal.signal(signal.SIGUSR1, signal.SIG_IGN)
             if not handled:
                 handled.append(True)
                 with lock.{inner}():
