@@ -105,8 +105,10 @@ class HashMap : public MapBase<P> {
 
     /// Takes out a copy of the value: on kPresent *value is held for the caller. Lock-free; kAbsent, kPresent, kError, kNoMemory.
     TP_HOT Outcome get(const Probe& probe, Word* value) {
-        if (TP_UNLIKELY(!glance<true>(probe, value))) return look<true>(probe, value);
-        return TP_LIKELY(!is_turn(*value)) ? Outcome::kPresent : look_behind(value);
+        Word found;  // not *value, which has an address and so lives in memory
+        if (TP_UNLIKELY(!glance<true>(probe, &found))) return look<true>(probe, value);
+        *value = found;
+        return TP_LIKELY(!is_turn(found)) ? Outcome::kPresent : look_behind(value);
     }
 
     TP_HOT Outcome contains(const Probe& probe) {
@@ -557,15 +559,17 @@ class HashMap : public MapBase<P> {
         at.slot = 0;
     }
 
-    /// Goes on where a search stood, if nothing in the chain has changed; else begins again.
-    static void resume(Spot& at, const Spot& before, Answers& answers) {
-        if (before.home == nullptr) return;
-        if (before.id == at.table->id() && before.home == at.home && before.meta == at.meta) {
-            at.bucket = before.bucket;
-            at.slot = before.slot;
-        } else {
+    /// Goes on where a search stood, if nothing in the chain has changed; else begins again. Whether it stands at an equal key.
+    static bool resume(Spot& at, const Spot& before, Answers& answers) {
+        if (before.home == nullptr) return false;
+        if (before.id != at.table->id() || before.home != at.home || before.meta != at.meta) {
             answers.restart();
+            return false;
         }
+        at.bucket = before.bucket;
+        at.slot = before.slot;
+        at.key = before.key;
+        return answers.recall(at.key) == Match::kYes;
     }
 
     /// Looks on through the chain, from the spot, for a slot that holds the key.
@@ -608,28 +612,37 @@ class HashMap : public MapBase<P> {
     /// kLock: only under the lock. kAsk: only the user's comparison can tell.
     enum class Step : std::uint8_t { kHit, kMiss, kRetry, kDrop, kVain, kLock, kAsk };
 
-    /// One look, pinned. kTake: the value is wanted, and held on kHit.
+    /// One look, pinned. kTake: the value is wanted, and held on kHit. `there`: at an equal key already.
     template <bool kTake>
-    TP_HOT Step read(Spot& at, const Probe& probe, const Answers* answers, Word* value) const {
+    TP_HOT Step read(Spot& at, const Probe& probe, const Answers* answers, Word* value, bool there = false) const {
         stress::reach(stress::Window::kReadArrived);
-        Found found = seek(at, probe, answers);
+        Found found = there ? Found::kYes : seek(at, probe, answers);
         if (TP_UNLIKELY(found == Found::kAsk)) return Step::kAsk;
         if (found == Found::kNo) {
             stress::reach(stress::Window::kReadMissed);
             std::atomic_thread_fence(std::memory_order_acquire);  // the hashes were read before the version below
             return TP_LIKELY(unchanged(*at.home, at.meta)) ? Step::kMiss : Step::kRetry;
         }
-        return take<kTake>(*at.home, at.meta, at.bucket->value[at.slot], value);
+        Taken taken = take<kTake>(*at.home, at.meta, at.bucket->value[at.slot]);
+        *value = taken.value;
+        return taken.step;
     }
 
     /// Whether no key came, went or moved on since we arrived. Relaxed: every caller's acquire comes before.
     TP_HOT static bool unchanged(const Bucket& home, std::uint32_t meta) { return home.meta.load(std::memory_order_relaxed) == meta; }
 
-    /// look() in the commonest case: an equal key in its home bucket. False in every other. It says nothing that look() does not, but
-    /// in registers: 128 instructions for a Python int instead of 151 (by Callgrind).
-    template <bool kTake>
-    TP_HOT bool glance(const Probe& probe, Word* value) {
+    /// What a look at one slot came to, and on kHit and kDrop the value that is held.
+    struct Taken {
+        Word value;
         Step step;
+    };
+
+    /// look() in the commonest case: an equal key in its home bucket. False in every other. It says nothing that look() does not, but
+    /// in registers: 136 instructions for a Python int instead of 151 (by Callgrind). An opaque key would mostly be looked at in vain.
+    template <bool kTake>
+    TP_HOT bool glance(Probe probe, Word* value) {
+        if (TP_UNLIKELY(P::opaque(probe))) return false;
+        Taken taken;
         {
             Guard guard;
             Bucket& home = root_.load(std::memory_order_acquire)->home(probe.hash);  // acquire, all: as in arrive() and seek()
@@ -640,41 +653,41 @@ class HashMap : public MapBase<P> {
             int slot = std::countr_zero(hits);
             stress::reach(stress::Window::kReadHashed);
             Word key = home.key[slot].load(std::memory_order_acquire);
-            step = TP_LIKELY(P::same(key, probe)) ? take<kTake>(home, meta, home.value[slot], value)
-                                                  : match_and_take<kTake>(home, meta, slot, key, probe, value);
+            if (TP_LIKELY(P::same(key, probe))) taken = take<kTake>(home, meta, home.value[slot]);
+            else taken = match_and_take<kTake>(home, meta, home.value[slot], key, probe);
         }
-        if (TP_LIKELY(step == Step::kHit)) return true;
-        if (step == Step::kDrop) P::drop(*value);
+        *value = taken.value;
+        if (TP_LIKELY(taken.step == Step::kHit)) return true;
+        if (taken.step == Step::kDrop) P::drop(taken.value);
         return false;
     }
 
     template <bool kTake>
-    TP_APART Step match_and_take(Bucket& home, std::uint32_t meta, int slot, Word key, const Probe& probe, Word* value) const {
-        if (!key || P::match(key, probe) != Match::kYes) return Step::kRetry;
-        return take<kTake>(home, meta, home.value[slot], value);
+    TP_APART static Taken match_and_take(const Bucket& home, std::uint32_t meta, const std::atomic<Word>& slot, Word key, Probe probe) {
+        if (!key || P::match(key, probe) != Match::kYes) return {0, Step::kRetry};
+        return take<kTake>(home, meta, slot);
     }
 
     /// Holds the value in a slot that has the key, if it is wanted, and makes sure that it is the key's: kHit. `meta` was read before.
     template <bool kTake>
-    TP_HOT static Step take(const Bucket& home, std::uint32_t meta, const std::atomic<Word>& slot, Word* value) {
+    TP_HOT static Taken take(const Bucket& home, std::uint32_t meta, const std::atomic<Word>& slot) {
         stress::reach(stress::Window::kReadMatched);
-        Word word = slot.load(std::memory_order_acquire);  // acquire: pairs with the release of whoever stored it
-        if (TP_UNLIKELY(!word)) return Step::kRetry;       // removed since
+        Word word = slot.load(std::memory_order_acquire);   // acquire: pairs with the release of whoever stored it
+        if (TP_UNLIKELY(!word)) return {0, Step::kRetry};  // removed since
         if constexpr (!kTake) {
-            if (TP_UNLIKELY(is_turn(word))) return Step::kLock;  // what lies behind a turn can only be seen by holding it
-            return TP_LIKELY(unchanged(home, meta)) ? Step::kHit : Step::kRetry;
+            if (TP_UNLIKELY(is_turn(word))) return {0, Step::kLock};  // what lies behind a turn can only be seen by holding it
+            return {0, TP_LIKELY(unchanged(home, meta)) ? Step::kHit : Step::kRetry};
         }
         stress::reach(stress::Window::kReadLoaded);
-        if (TP_UNLIKELY(!P::try_hold(word))) return Step::kLock;
-        *value = word;
+        if (TP_UNLIKELY(!P::try_hold(word))) return {0, Step::kLock};
         stress::reach(stress::Window::kReadHeld);
         // The reference is good for something; it was this key's value if neither the slot nor the version has changed.
-        return TP_LIKELY(slot.load(std::memory_order_acquire) == word && unchanged(home, meta)) ? Step::kHit : Step::kDrop;
+        return {word, TP_LIKELY(slot.load(std::memory_order_acquire) == word && unchanged(home, meta)) ? Step::kHit : Step::kDrop};
     }
 
     /// The value of a key, held, or whether there is one: a look without help of the user's comparison, and what must follow it.
     template <bool kTake>
-    TP_APART Outcome look(const Probe& probe, Word* value) {
+    TP_APART Outcome look(Probe probe, Word* value) {
         Step step;
         Spot asked;
         {
@@ -705,8 +718,7 @@ class HashMap : public MapBase<P> {
                 Guard guard;
                 Spot at;
                 arrive(at, probe.hash);
-                resume(at, asked, answers);
-                step = read<kTake>(at, probe, &answers, value);
+                step = read<kTake>(at, probe, &answers, value, resume(at, asked, answers));
                 if (step == Step::kAsk) step = hold_key(asked, at.table, at.home, at.meta, at.bucket, at.slot, at.key);
             }
             if (step == Step::kMiss) return Outcome::kAbsent;
@@ -716,7 +728,7 @@ class HashMap : public MapBase<P> {
 
     /// Holds the key under comparison, so that it can be compared with no pin, and remembers the place. (In single words: a
     /// reader's own Spot stays in registers as long as nobody takes its address.)
-    TP_APART Step hold_key(Spot& asked, Table* table, Bucket* home, std::uint32_t meta, Bucket* bucket, int slot, Word key) const {
+    TP_APART static Step hold_key(Spot& asked, Table* table, Bucket* home, std::uint32_t meta, Bucket* bucket, int slot, Word key) {
         asked.table = table;
         asked.id = table->id();
         asked.home = home;

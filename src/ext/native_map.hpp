@@ -92,14 +92,14 @@ struct NativeMap {
 
     // ------------------------------------------------------------------------------------------------ one key
 
-    static PyObject* map_subscript(PyObject* self, PyObject* key) {
+    static TP_HOT PyObject* map_subscript(PyObject* self, PyObject* key) {
         share(self);
         Word value;
         if (TP_LIKELY(answered(core(self).get(Probe(key), &value)) == Outcome::kPresent)) return Policy::object(value);
         raise_key_error(key);
     }
 
-    static int map_ass_subscript(PyObject* self, PyObject* key, PyObject* value) {
+    static TP_HOT int map_ass_subscript(PyObject* self, PyObject* key, PyObject* value) {
         share(self);
         Probe probe(key);
         if (TP_LIKELY(value != nullptr)) store(self, probe, value);
@@ -107,12 +107,12 @@ struct NativeMap {
         return 0;
     }
 
-    static int map_contains(PyObject* self, PyObject* key) {
+    static TP_HOT int map_contains(PyObject* self, PyObject* key) {
         share(self);
         return answered(core(self).contains(Probe(key))) == Outcome::kPresent;
     }
 
-    static PyObject* map_get(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
+    static TP_HOT PyObject* map_get(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
         share(self);
         if (TP_LIKELY(!names && (count == 1 || count == 2))) {
             Word value;

@@ -41,13 +41,13 @@ struct PythonPolicy {
 
         TP_HOT void look_at(PyObject* key) {
             PyTypeObject* type = Py_TYPE(key);
-            if (type == &PyUnicode_Type) {
+            if (TP_LIKELY(type == &PyUnicode_Type)) {
                 Py_hash_t known = __atomic_load_n(&reinterpret_cast<PyASCIIObject*>(key)->hash, __ATOMIC_RELAXED);  // relaxed: as CPython
-                return set(known != -1 ? known : hash_of(key), key, kString);
+                return set(TP_LIKELY(known != -1) ? known : hash_of(key), key, kString);
             }
-            if (type == &PyLong_Type) {
+            if (TP_LIKELY(type == &PyLong_Type)) {
                 std::int64_t number;
-                if (small_int(key, &number) && number != -1) return set(number, key, kSmall);
+                if (TP_LIKELY(small_int(key, &number) && number != -1)) return set(number, key, kSmall);
                 return set(hash_of(key), key, kPlain);
             }
             bool plain = type == &PyFloat_Type || type == &PyBytes_Type || type == &PyBool_Type;
@@ -66,8 +66,9 @@ struct PythonPolicy {
         }
     };
 
+    TP_HOT static bool opaque(const Probe& probe) { return kind(probe.word) == kObject; }
     TP_HOT static bool same(Word stored, const Probe& probe) {
-        return stored == probe.word || (kind(stored) == kSmall && kind(probe.word) == kSmall);  // the hashes are equal, and so are the ints
+        return stored == probe.word || (kind(stored) == kSmall && kind(stored ^ probe.word) == 0);  // the hashes are equal, and so are the ints
     }
 
     TP_HOT static Match match(Word stored, const Probe& probe) {

@@ -35,8 +35,8 @@ MUTANTS = [
     Mutant(
         "hit-unchecked",
         MAP,
-        "return TP_LIKELY(slot.load(std::memory_order_acquire) == word && unchanged(home, meta)) ?",
-        "return true ?",
+        "return {word, TP_LIKELY(slot.load(std::memory_order_acquire) == word && unchanged(home, meta)) ?",
+        "return {word, true ?",
         "what a reader holds was the key's value: looked at again after holding it",
     ),
     Mutant(
@@ -78,8 +78,8 @@ MUTANTS = [
     Mutant(
         "resumed-in-a-changed-chain",
         MAP,
-        "if (before.id == at.table->id() && before.home == at.home && before.meta == at.meta) {",
-        "if (before.id == at.table->id() && before.home == at.home) {",
+        "if (before.id != at.table->id() || before.home != at.home || before.meta != at.meta) {",
+        "if (before.id != at.table->id() || before.home != at.home) {",
         "a search goes on after asking only where nothing has changed",
     ),
     Mutant(
