@@ -4,10 +4,9 @@
 
 WAY is a key of WAYS; PROGRAM is a module of benchmarks/race_programs. A process of its own for each run,
 because what has been hooked once stays hooked. benchmarks/race.py calls this, also by way of the rivals, one
-of which hands on no arguments: so they come in the environment.
+of which hands on no arguments: so they come in the environment. Another puts code of its own before the first
+line, so that nothing here may begin with an import from __future__.
 """
-
-from __future__ import annotations
 
 import importlib
 import json

@@ -1,7 +1,5 @@
 """Objects and attributes: balls that attract each other, in instance dicts and in slots."""
 
-from __future__ import annotations
-
 
 class Point:
     __slots__ = ("x", "y", "z")
@@ -19,7 +17,7 @@ class Ball:
         self.mass = 1.0 + number
         self.meetings = 0
 
-    def attract(self, other: Ball, time: float) -> None:
+    def attract(self, other: "Ball", time: float) -> None:
         x = self.place.x - other.place.x
         y = self.place.y - other.place.y
         z = self.place.z - other.place.z

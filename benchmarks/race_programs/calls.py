@@ -1,7 +1,5 @@
 """Calls: recursion, methods, a closure."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 
@@ -21,7 +19,7 @@ class Sum:
     def __init__(self) -> None:
         self.value = 0
 
-    def add(self, number: int) -> Sum:
+    def add(self, number: int) -> "Sum":
         self.value = self.value + number
         return self
 

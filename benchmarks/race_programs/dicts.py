@@ -1,7 +1,5 @@
 """Dicts: words counted, and a cache that forgets what was used least recently."""
 
-from __future__ import annotations
-
 WORDS = [
     "it",
     "was",

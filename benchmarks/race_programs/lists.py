@@ -1,7 +1,5 @@
 """Lists of numbers: primes, a product of matrices, the longest common subsequence."""
 
-from __future__ import annotations
-
 
 def primes(limit: int) -> int:
     prime = [True] * (limit + 1)

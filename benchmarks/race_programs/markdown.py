@@ -1,7 +1,5 @@
 """A library: mistune renders a page of markdown."""
 
-from __future__ import annotations
-
 import mistune
 
 PAGE = """

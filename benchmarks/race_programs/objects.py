@@ -1,7 +1,5 @@
 """A heap of objects, each of whose attributes is touched: what a watched location takes in memory."""
 
-from __future__ import annotations
-
 
 class Entry:
     def __init__(self, number: int) -> None:

@@ -1,7 +1,5 @@
 """A library: sqlglot translates a query from one dialect to another."""
 
-from __future__ import annotations
-
 import sqlglot
 
 QUERY = """
