@@ -62,7 +62,7 @@ struct Race {
 /// taken for one, which leaves one access unchecked; with 64 bits that is not worth a longer entry.
 class Looks {
  public:
-    static constexpr std::uint32_t kWrite = 1 << 8;  // beside the traits
+    static constexpr std::uint32_t kWrite = 1 << 8, kRead = 1 << 9;  // beside the traits
 
     /// Whether the thread has looked at it in all these `ways`, at this count of its own; else it has from now on.
     TP_HOT bool again(std::uint64_t tag, std::uint64_t count, std::uint32_t ways) {
@@ -75,6 +75,13 @@ class Looks {
             }
         set.entries[set.next++ % kPerSet] = {tag, count << kWayBits | ways};
         return false;
+    }
+
+    /// In which ways the thread has looked at it, at this count, as far as that is remembered.
+    std::uint32_t ways(std::uint64_t tag, std::uint64_t count) const {
+        for (const Entry& entry : sets_[tag >> 32 & (kSets - 1)].entries)
+            if (entry.tag == tag && entry.seen >> kWayBits == count) return entry.seen & ((1u << kWayBits) - 1);
+        return 0;
     }
 
     void free() { sets_ = {}; }
@@ -301,10 +308,11 @@ class Detector {
         if (TP_UNLIKELY(me.quiet | me.ignored)) return Found::kRepeated;
         std::uint32_t generation = shadow_.generation(mixed(object));
         std::uint64_t tag = object * 0x9E3779B97F4A7C15u ^ field * 0xC2B2AE3D27D4EB4Fu ^ generation * 0x165667B19E3779F9u;  // odd: nothing is lost
-        if (TP_LIKELY(me.looks.again(tag, me.count, traits | (write ? Looks::kWrite : 0)))) return Found::kRepeated;
+        if (TP_LIKELY(me.looks.again(tag, me.count, traits | (write ? Looks::kWrite : Looks::kRead)))) return Found::kRepeated;
         if (shadow_.knows(object, field, me.now(), write, traits)) return Found::kRepeated;
         Access access{me.now(), capture(), lock_set(me), traits, write};
         if (!me.held.empty()) access.traits |= kLocked;
+        if (std::uint32_t ways = write ? me.looks.ways(tag, me.count) : 0; ways & Looks::kRead) follow(access, ways);
         return check(me, object, field, access, generation) ? Found::kRace : Found::kNothing;
     }
 
@@ -423,7 +431,8 @@ class Detector {
         shadow_.with_cell(object, field, [&](Cell& cell) {
             compare(cell.write);
             if (access.write) {
-                cell.reads.each([&](const Access& read) { follow(access, read), compare(read); });
+                if (const Access* read = cell.reads.at(access.epoch)) follow(access, read->traits);
+                cell.reads.each(compare);
                 cell.reads.clear();
                 cell.write = access;
             } else {
@@ -437,9 +446,9 @@ class Detector {
     }
 
     /// A write that follows the thread's own read of the same variable, in one epoch, depends on it as far as we can tell.
-    static void follow(Access& write, const Access& read) {
-        if (read.epoch != write.epoch) return;
-        write.traits |= read.traits & kCheck;
+    /// Both the thread and the cell may remember that read: the one until others push it out, the other until somebody writes.
+    static void follow(Access& write, std::uint32_t read) {
+        write.traits |= read & kCheck;
         if (!(write.traits & kAtomic)) write.traits |= kUpdate;
     }
 

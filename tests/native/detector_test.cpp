@@ -154,6 +154,13 @@ void a_write_after_the_own_read_is_an_update() {
     CHECK(w.only().earlier.traits == (kCheck | kUpdate));
 }
 
+void a_write_after_the_own_check_is_its_act_also_where_another_wrote_in_between() {
+    World w;
+    w.read(w.a, 1, kCheck), w.write(w.b, 2), w.write(w.a, 3);
+    CHECK(w.races() == 2);
+    CHECK(w.detector->races()[1].later.traits == (kCheck | kUpdate));
+}
+
 void one_mistake_gives_one_report() {
     World w;
     w.write(w.a, 1), w.access(w.a, true, 2, 0, kObject + 16);
@@ -397,6 +404,7 @@ int main() {
     starting_and_joining_order();
     permits_order_one_giver_with_one_taker();
     a_write_after_the_own_read_is_an_update();
+    a_write_after_the_own_check_is_its_act_also_where_another_wrote_in_between();
     one_mistake_gives_one_report();
     the_same_two_places_are_reported_once_and_counted();
     an_object_at_a_dead_ones_address_is_another();

@@ -263,7 +263,7 @@ def no_race_check_and_store_under_a_lock() -> None:
     run(get, get)
 
 
-@reports("unordered-read", "check-then-act", "lost-update")
+@reports("check-then-act")
 def race_update_and_get() -> None:
     table = {"a": 1}
 
