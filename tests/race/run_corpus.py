@@ -157,7 +157,7 @@ def run(program: Program, schedules: int, scale: str) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.race.run_corpus")
-    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("folders", nargs="+", type=lambda name: Path(name).resolve())
     parser.add_argument("--schedules", type=int, default=10, help="runs of each program (%(default)s)")
     parser.add_argument("--only", default="", help="programs with this in their name")
     parser.add_argument(

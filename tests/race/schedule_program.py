@@ -3,7 +3,8 @@
     python -m tests.race.schedule_program 3 --severity note program.py arguments...
 
 The number chooses the schedule, and what follows is for `threadproof race`. The program itself is unchanged:
-a thread it starts is held back for a while, or its starter is, by a pipe that the detector does not see.
+a thread it starts is held back for a while, or its starter is, by a pipe that the detector does not see. So
+is each worker of an executor after its first task, or one worker could do them all, and nothing would race.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import random
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures.thread import _WorkItem
 from typing import Any
 
 from tests.race.schedule import PATIENCE, Gate
@@ -60,7 +62,22 @@ def scatter(number: int) -> None:
     threading._start_joinable_thread = start  # type: ignore[attr-defined]
 
 
+def share_tasks() -> None:
+    """From now on, a worker rests after its first task, longer than any thread is held back at its start."""
+    original: Any = _WorkItem.run
+    workers = threading.local()
+
+    def run(self: Any, *context: Any) -> None:
+        original(self, *context)
+        if not hasattr(workers, "rested"):
+            workers.rested = True
+            Gate().wait(2 * PATIENCE)
+
+    _WorkItem.run = run  # type: ignore[method-assign]
+
+
 if __name__ == "__main__":
+    share_tasks()
     scatter(int(sys.argv[1]))
     sys.setswitchinterval(1e-4)  # where there is a GIL, threads change places in the midst of things
     sys.exit(main(["race", *sys.argv[2:]]))
