@@ -8,7 +8,7 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tests.race.schedule import Box, reports, run
+from tests.race.schedule import Box, Gate, reports, run
 
 total = 0
 instance: object = None
@@ -417,3 +417,30 @@ def no_race_what_a_subclass_of_thread_stores() -> None:
     worker.start()
     worker.join()
     assert worker.result == 1
+
+
+class Cached:
+    """A cached property: what it makes goes into the object's own dict, and is found there from then on."""
+
+    def __get__(self, owner: Any, kind: type) -> int:
+        owner.__dict__["cached"] = 3
+        return 3
+
+
+class Cache:
+    cached = Cached()
+
+
+def missed_race_look_at_what_a_cached_property_has_made() -> None:
+    cache, made = Cache(), Gate()
+
+    def make() -> None:
+        assert cache.cached == 3
+        made.open()
+
+    def look() -> None:
+        made.wait()
+        assert cache.cached == 3
+
+    run(make, look)
+    made.close()
