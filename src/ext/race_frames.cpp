@@ -576,16 +576,10 @@ PyObject* race_see_modules(PyObject*, PyObject* names) {
     Py_RETURN_NONE;
 }
 
-/// Calls (callable, arguments...), and lets no signal's handler, nor an exception that another thread has sent, come in the
-/// middle of it: they come when the program goes on, as they would have without us.
+/// Calls (callable, arguments...), and nothing comes in the middle of it.
 PyObject* call_undisturbed(PyObject* callable, PyObject* const* arguments, Py_ssize_t count) {
-    PyThreadState* thread = PyThreadState_Get();
-    auto waits = [&](std::uintptr_t bit) { return _Py_eval_breaker_bit_is_set(thread, bit) ? bit : 0; };
-    std::uintptr_t pending = waits(_PY_SIGNALS_PENDING_BIT) | waits(_PY_ASYNC_EXCEPTION_BIT);
-    _Py_unset_eval_breaker_bit(thread, pending);
-    PyObject* result = PyObject_Vectorcall(callable, arguments, static_cast<std::size_t>(count), nullptr);
-    _Py_set_eval_breaker_bit(thread, pending);
-    return result;
+    Undisturbed undisturbed;
+    return PyObject_Vectorcall(callable, arguments, static_cast<std::size_t>(count), nullptr);
 }
 
 PyMethodDef undisturbed_definition = {"undisturbed", method<call_undisturbed>(), METH_FASTCALL, nullptr};
@@ -608,6 +602,15 @@ PyObject* race_forget_list_append(PyObject*, PyObject*) {
 }  // namespace
 
 bool race_knows_death(PyTypeObject* type) { return death_is_known(type); }
+
+Undisturbed::Undisturbed() {
+    PyThreadState* thread = PyThreadState_Get();
+    auto waits = [&](std::uintptr_t bit) { return _Py_eval_breaker_bit_is_set(thread, bit) ? bit : 0; };
+    pending_ = waits(_PY_SIGNALS_PENDING_BIT) | waits(_PY_ASYNC_EXCEPTION_BIT);
+    _Py_unset_eval_breaker_bit(thread, pending_);
+}
+
+Undisturbed::~Undisturbed() { _Py_set_eval_breaker_bit(PyThreadState_Get(), pending_); }
 
 Caller race_caller() {
     _PyInterpreterFrame* frame = current_frame();

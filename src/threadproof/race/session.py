@@ -14,7 +14,7 @@ import site
 import sys
 import sysconfig
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from importlib.machinery import SourceFileLoader
 from types import CodeType, FrameType
@@ -170,8 +170,8 @@ class Session:
     def patch_threads(self) -> None:
         self.patches.replace(threading, "_start_joinable_thread", self.starter)
         self.patches.replace(_thread, "start_new_thread", self.bare_starter)
-        self.patches.replace(threading.Thread, "join", self.joiner)
-        self.patches.replace(threading.Thread, "is_alive", self.looker)
+        self.patches.around(threading.Thread, "join", joining)
+        self.patches.around(threading.Thread, "is_alive", looking)
 
     def fork(self, name: str) -> int:
         """The detector's thread for one about to be started; the first one arms it."""
@@ -188,37 +188,27 @@ class Session:
             thread = getattr(function, "__self__", None)
             token = self.fork(getattr(thread, "name", "a thread"))
             self.tokens[handle] = token
-            return original(in_thread(token, function), handle=handle, daemon=daemon)
+            return original(_core.race_in_thread(token, function), handle=handle, daemon=daemon)
 
         return start
 
     def bare_starter(self, original: Any) -> Any:
         def start(function: Any, args: Any, kwargs: Any = None) -> Any:
             token = self.fork(getattr(function, "__name__", "a thread"))
-            return original(in_thread(token, function), args, kwargs or {})
+            return original(_core.race_in_thread(token, function), args, kwargs or {})
 
         return start
-
-    def joiner(self, original: Any) -> Any:
-        def join(thread: Any, timeout: float | None = None) -> None:
-            original(thread, timeout)
-            self.note_end(thread)
-
-        return join
-
-    def looker(self, original: Any) -> Any:
-        def is_alive(thread: Any) -> bool:
-            alive: bool = original(thread)
-            if not alive:
-                self.note_end(thread)
-            return alive
-
-        return is_alive
 
     def note_end(self, thread: Any) -> None:
         handle = thread._os_thread_handle
         if handle.is_done() and handle in self.tokens:
             _core.race_join(self.tokens[handle])
+
+    def note_ends(self) -> None:
+        """The calling thread has waited for all threads that are no daemons."""
+        for handle in list(self.tokens):
+            if handle.is_done():
+                _core.race_join(self.tokens[handle])
 
     # --- code ---
 
@@ -312,17 +302,16 @@ class Session:
         self.stored[code.co_filename] = stored_names(code)
 
 
-def in_thread(token: int, function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function as the detector's thread `token` runs it."""
+def joining(thread: Any, timeout: float | None = None) -> Generator[None, Any]:
+    yield
+    if Session.running:
+        Session.running.note_end(thread)
 
-    def run(*arguments: Any, **named: Any) -> Any:
-        _core.race_begin(token)
-        try:
-            return function(*arguments, **named)
-        finally:
-            _core.race_finish()
 
-    return run
+def looking(thread: Any) -> Generator[None, bool]:
+    alive = yield
+    if Session.running and not alive:
+        Session.running.note_end(thread)
 
 
 def once(what: str, hook: Callable[[], None]) -> None:
