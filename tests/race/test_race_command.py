@@ -69,6 +69,35 @@ if SUPPORTED:
         assert ran.returncode == 66
         assert "bank.py:6: error: lost-update: Box.n" in ran.stderr
 
+    def test_what_runs_at_exit_is_watched_and_comes_after_its_registration(tmp_path: Path) -> None:
+        (tmp_path / "app.py").write_text(
+            "import atexit, os, threading\n"
+            "class Box: before = after = 0\n"
+            "box = Box()\n"
+            "registered, go_on = os.pipe(), os.pipe()\n"
+            "def work():\n"
+            "    box.before = 1\n"
+            "    atexit.register(last)\n"
+            "    box.after = 1\n"
+            "    os.write(registered[1], b'.')  # which orders nothing in the detector's eyes\n"
+            "    os.read(go_on[0], 1)\n"
+            "def last():\n"
+            "    box.before = box.after = 2\n"
+            "threading.Thread(target=work, daemon=True).start()\n"
+            "os.read(registered[0], 1)\n"
+        )
+        ran = run(tmp_path / "app.py")
+        assert ran.returncode == 66
+        assert re.findall(r"app.py:\d+: .*: (Box.\w+)", ran.stderr) == ["Box.after"]
+
+    @pytest.mark.parametrize("option", ["--json", "--write-baseline", "--log-path"])
+    def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path, option: str) -> None:
+        ran = run(option, tmp_path / "no" / "races", COUNTER)
+        assert ran.returncode == 2
+        assert ran.stdout.endswith(" visits\n")
+        assert ran.stderr.splitlines()[-1].startswith(f"threadproof race: cannot write '{tmp_path}/no/races")
+        assert "Traceback" not in ran.stderr
+
     def test_a_program_without_a_race_exits_as_it_likes(tmp_path: Path) -> None:
         (tmp_path / "clean.py").write_text(
             "import sys, threading\nthreading.Thread(target=print).start()\nsys.exit(7)\n"

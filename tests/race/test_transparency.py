@@ -95,16 +95,16 @@ PROGRAMS = {
     ),
     "what runs at exit": "import atexit; atexit.register(print, 'at exit'); in_threads(int); print('end')",
     "an exception at exit": (
-        "import atexit\n"
-        "def f(): raise KeyError('k')\n"
-        "atexit.register(f); in_threads(int); print('end')"
+        "import atexit\ndef f(): raise KeyError('k')\natexit.register(f); in_threads(int); print('end')"
     ),
     "an executor that nobody shuts down": (
         "from concurrent.futures import ThreadPoolExecutor\n"
         "executor = ThreadPoolExecutor(2); print(executor.submit(int).result())"
     ),
     "a queue that stays empty": "import queue\nin_threads(int)\nqueue.Queue().get(timeout=0.01)",
-    "a queue that is full": "import queue\nin_threads(int)\nq = queue.Queue(1); q.put(1); q.put(2, block=False)",
+    "a queue that is full": (
+        "import queue\nin_threads(int)\nq = queue.Queue(1); q.put(1); q.put(2, block=False)"
+    ),
     "a queue that is shut down, while another exception is handled": (
         "import queue\nin_threads(int)\nq = queue.Queue(); q.shutdown()\n"
         "try: 1 / 0\nexcept ZeroDivisionError: q.put(1)"

@@ -61,7 +61,10 @@ def run(args: argparse.Namespace) -> int:
     except (UnsupportedError, SelfTestError, SuppressionError) as error:
         raise UsageError(str(error)) from None
     findings = reporter.findings(session)
-    reporter.publish(findings, reporter.suppressions.unused(session.watched_files()))
+    try:
+        reporter.publish(findings, reporter.suppressions.unused(session.watched_files()))
+    except OSError as error:
+        raise UsageError(f"cannot write {error.filename!r}: {error.strerror}") from None
     return RACE_FOUND if any(map(reporter.is_bad, findings)) else code
 
 

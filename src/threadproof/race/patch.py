@@ -107,7 +107,7 @@ METHODS += [
         ("update", ("update",)),
     )
 ]
-METHODS += [(atexit, "store", ("register",))]  # for whoever calls what was registered
+METHODS += [(atexit, "register", ("register",))]
 METHODS += [(_core.RWLockHold, "enter", ("__enter__",)), (_core.RWLockHold, "leave", ("__exit__",))]
 
 # Whatever is watched dies through one of these; a class of the program's does so through its base.

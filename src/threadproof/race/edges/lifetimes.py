@@ -30,9 +30,7 @@ def importing(name: str, package: str | None = None) -> Generator[None, Any]:
     _core.race_see_modules(modules_named(module.__name__, 0, (), ""))
 
 
-def registering(
-    finalizer: Any, obj: object, func: Any, /, *args: Any, **kwargs: Any
-) -> Generator[None, Any]:
+def registering(finalizer: Any, obj: object, func: Any, /, *args: Any, **kwargs: Any) -> Generator[None, Any]:
     finalised[id(finalizer)] = id(obj)
     _core.race_release(finalizer)
     yield

@@ -49,9 +49,7 @@ def clearing(event: threading.Event) -> Generator[None, Any]:
 # The permits that are there when a semaphore is first used before our eyes come from nobody.
 
 
-def acquiring(
-    semaphore: Any, blocking: bool = True, timeout: float | None = None
-) -> Generator[None, bool]:
+def acquiring(semaphore: Any, blocking: bool = True, timeout: float | None = None) -> Generator[None, bool]:
     muted, initial = called_by_library(), semaphore._value
     with quiet():
         taken = yield
