@@ -1,7 +1,7 @@
 /// What the files of the race detector's front end share: the detector, the calling thread's part in it, and variables.
 ///
-/// race.cpp is what Python calls, race_order.cpp that part of it which says what comes before what, race_frames.cpp reads the
-/// interpreter's frames, race_hooks.cpp goes between C methods and their callers, race_calls.cpp between functions written in
+/// race.cpp is what Python calls, race_order.cpp that part of it which says what comes before what, race_frames.cpp judges
+/// instructions by the operands in the interpreter's frames, race_objects.cpp knows whose dict it is that is being asked, race_hooks.cpp goes between C methods and their callers, race_calls.cpp between functions written in
 /// Python and theirs. Where the interpreter is not one whose frames we know, only add_race() is left, and adds nothing.
 #pragma once
 
@@ -112,9 +112,6 @@ void touch(const Variable& variable, bool write, unsigned traits);
 void touch_store(PyObject* dict, PyObject* key, unsigned traits);
 
 // ---- race_objects.cpp
-
-/// The dict that holds the object's attributes, if it has been asked for.
-PyObject* attribute_dict(PyObject* object);
 
 /// The object whose attributes the dict holds, or the dict itself where it is several objects'; `otherwise` if not known.
 PyObject* owner_of_dict(PyObject* dict, PyObject* otherwise);

@@ -161,6 +161,35 @@ if SUPPORTED:
         ):
             selftest.compare(wanted[:-1], wanted)
 
+    @pytest.mark.parametrize(
+        ("function", "answer", "check"),
+        [
+            ("race_frames", [(compile("", "x", "exec"), 0)], "check_stack"),
+            ("race_read_object", (None, False, None), "check_objects"),
+        ],
+    )
+    def test_stacks_and_objects_that_are_read_wrongly_are_refused(
+        monkeypatch: pytest.MonkeyPatch, function: str, answer: object, check: str
+    ) -> None:
+        from threadproof.race import selftest
+
+        monkeypatch.setattr(_core, function, lambda *_: answer)
+        with pytest.raises(selftest.SelfTestError, match="does not understand the frames"):
+            getattr(selftest, check)()
+
+    @pytest.mark.parametrize("start", ["thread.start()", "try: thread.start()\nexcept Exception: pass"])
+    def test_a_program_whose_frames_are_not_understood_ends_with_2(start: str) -> None:
+        program = f"import threading\nthread = threading.Thread(target=int)\n{start}"
+        broken = (
+            "import sys\nfrom threadproof import _core\nfrom threadproof.cli import main\n"
+            "_core.race_read_object = lambda *_: (None, False, None)\n"
+            f"sys.exit(main(['race', '-c', {program!r}]))"
+        )
+        ran = subprocess.run([sys.executable, "-c", broken], capture_output=True, text=True, timeout=60)
+        assert (ran.returncode, ran.stdout) == (2, "")
+        assert ran.stderr.startswith("threadproof race: the race detector does not understand the frames")
+        assert ran.stderr.count("\n") == 1
+
 else:
 
     def test_an_older_interpreter_is_refused_with_the_way_out() -> None:

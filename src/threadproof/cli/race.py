@@ -58,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
         session.start()
         code = exit_code(lambda: program(session), lambda: shut_down(session))
         session.stop()
+        if session.refused:
+            raise session.refused
     except (UnsupportedError, SelfTestError, SuppressionError) as error:
         raise UsageError(str(error)) from None
     findings = reporter.findings(session)

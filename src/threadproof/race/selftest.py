@@ -45,6 +45,8 @@ def self_test(register: Callable[[CodeType], None]) -> None:
     finally:
         _core.race_watch(None)
     compare(read, wanted)
+    check_stack()
+    check_objects()
 
 
 STORED = Stored(frozenset({"canary_global"}), frozenset({"captured"}))
@@ -124,6 +126,33 @@ def compare(read: list[Read], wanted: list[Read]) -> None:
             fail(f"before {want[0]} it read {name(got[1])} and {name(got[2])} ({got[0]})")
     if len(read) != len(wanted):
         fail(f"it saw {len(read)} instructions of {len(wanted)}")
+
+
+def check_stack() -> None:
+    """The frames of this thread, against what Python says of them; the innermost two are at other instructions by now."""
+    frames, frame = _core.race_frames(_core.race_capture()), sys._getframe()
+    for depth, (code, offset) in enumerate(frames):
+        if frame.f_code is not code or (depth > 1 and frame.f_lasti != offset):
+            fail(
+                f"it saw {code.co_qualname}() at {offset} where {frame.f_code.co_qualname}() is at {frame.f_lasti}"
+            )
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+
+
+def check_objects() -> None:
+    """Where objects have their attributes, and what views are of."""
+    inline, asked, mapping = Canary(), Canary(), {"key": 1}
+    for instance, attribute, want in (
+        (inline, "attribute", (None, True, inline)),
+        (inline, "method", (None, False, inline)),
+        (asked, "attribute", (vars(asked), True, asked)),
+        (mapping.items(), "key", (None, False, mapping)),
+    ):
+        got = _core.race_read_object(instance, attribute)
+        if any(one is not other for one, other in zip(got, want, strict=True)):
+            fail(f"of a {type(instance).__name__} and {attribute!r} it read {got}")
 
 
 def same(got: Read, want: Read) -> bool:

@@ -27,7 +27,7 @@ from threadproof.race.edges import patch_early, patch_late
 from threadproof.race.explain import Started, explain
 from threadproof.race.instrument import READERS, Stored, sites_of, stored_names
 from threadproof.race.sampling import Sampler
-from threadproof.race.selftest import self_test
+from threadproof.race.selftest import SelfTestError, self_test
 
 TOOL = 4  # of sys.monitoring's six: none that it reserves for a debugger, coverage, profiler or optimizer
 monitoring: Any = getattr(sys, "monitoring", None)  # new in 3.12
@@ -119,6 +119,7 @@ class Session:
         self.stored: dict[str, Stored] = {}
         self.made: dict[int, int] = {}  # how many objects a constructor has made, by its code's id
         self.armed = False
+        self.refused: SelfTestError | None = None
         self.watching = False  # armed, and ready for what starts
         self.races_before = 0
 
@@ -244,7 +245,13 @@ class Session:
         monitoring.register_callback(TOOL, monitoring.events.INSTRUCTION, _core.race_instruction)
         _core.race_limit(self.variables)
         _core.race_arm(threading.local)
-        self_test(watch_instructions)
+        try:
+            self_test(watch_instructions)
+        except SelfTestError as error:
+            self.refused = (
+                error  # for who runs the program, which may catch this, or die of it in some thread
+            )
+            raise
 
     def watch_callers(self, frame: FrameType | None) -> None:
         """The functions that are running were entered before we could see it."""
