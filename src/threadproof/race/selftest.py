@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from types import CellType, CodeType
-from typing import Any
+from types import CellType, CodeType, FrameType
+from typing import Any, NoReturn
 
 from threadproof import _core
 from threadproof.race.instrument import Stored, sites_of
@@ -129,16 +129,15 @@ def compare(read: list[Read], wanted: list[Read]) -> None:
 
 
 def check_stack() -> None:
-    """The frames of this thread, against what Python says of them; the innermost two are at other instructions by now."""
-    frames, frame = _core.race_frames(_core.race_capture()), sys._getframe()
-    for depth, (code, offset) in enumerate(frames):
-        if frame.f_code is not code or (depth > 1 and frame.f_lasti != offset):
-            fail(
-                f"it saw {code.co_qualname}() at {offset} where {frame.f_code.co_qualname}() is at {frame.f_lasti}"
-            )
-        if frame.f_back is None:
-            break
+    """The frames of this thread, against what Python says of them; the innermost has gone on since."""
+    read = _core.race_frames(_core.race_capture())
+    frame: FrameType | None = sys._getframe()
+    for depth, (code, offset) in enumerate(read):
+        if not frame or frame.f_code is not code or (depth and frame.f_lasti != offset):
+            fail(f"frame {depth} of the stack is not {code.co_qualname}() at {offset}")
         frame = frame.f_back
+    if len(read) < 2:
+        fail(f"of the stack it read {len(read)} frames")
 
 
 def check_objects() -> None:
@@ -163,7 +162,7 @@ def name(value: Any) -> str:
     return f"a {type(value).__name__}"
 
 
-def fail(what: str) -> None:
+def fail(what: str) -> NoReturn:
     raise SelfTestError(
         "the race detector does not understand the frames of this interpreter "
         f"({sys.version.split()[0]}): {what}; "
