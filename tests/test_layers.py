@@ -147,6 +147,12 @@ def test_the_core_includes_neither_python_nor_the_extension(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted((SOURCE / "ext").rglob("*.*pp")), ids=from_source)
+def test_cpythons_internals_are_in_one_file(path: Path) -> None:
+    if path.name != "race_internals.hpp":
+        assert not [name for name in includes_of(path) if name.startswith("internal/")]
+
+
+@pytest.mark.parametrize("path", sorted((SOURCE / "ext").rglob("*.*pp")), ids=from_source)
 def test_the_extension_includes_of_ours_only_itself_and_the_core(path: Path) -> None:
     ours = [name for name in includes_of(path) if (SOURCE / name).exists() or (path.parent / name).exists()]
     assert not [name for name in ours if not name.startswith(("core/", "ext/"))]

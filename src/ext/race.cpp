@@ -229,29 +229,14 @@ PyObject* race_disarm(PyObject*, PyObject*) {
     Py_RETURN_NONE;
 }
 
-Thread* thread_at(PyObject* token) { return static_cast<Thread*>(PyLong_AsVoidPtr(token)); }
-
 PyObject* race_fork(PyObject*, PyObject*) {
     Thread* me = race_thread();
     Thread* child = me ? race_state().detector.start(*me) : nullptr;
     return Py_BuildValue("NI", PyLong_FromVoidPtr(child), child ? child->id : 0u);
 }
 
-PyObject* race_begin(PyObject*, PyObject* token) {
-    this_thread.thread = thread_at(token);
-    this_thread.over = !this_thread.thread;
-    Py_RETURN_NONE;
-}
-
-PyObject* race_finish(PyObject*, PyObject*) {
-    if (this_thread.thread) race_state().detector.finish(*this_thread.thread);
-    this_thread.thread = nullptr;
-    this_thread.over = true;
-    Py_RETURN_NONE;
-}
-
 PyObject* race_join(PyObject*, PyObject* token) {
-    Thread *me = race_thread(), *child = thread_at(token);
+    Thread *me = race_thread(), *child = race_thread_at(token);
     if (me && child) race_state().detector.join(*me, *child);
     Py_RETURN_NONE;
 }
@@ -367,8 +352,6 @@ PyMethodDef race_functions[] = {
     {"race_arm", race_arm, METH_VARARGS, "race_arm($module, local_type, /)\n--\n\n"},
     {"race_disarm", race_disarm, METH_NOARGS, "race_disarm($module, /)\n--\n\n"},
     {"race_fork", race_fork, METH_NOARGS, "race_fork($module, /)\n--\n\n"},
-    {"race_begin", race_begin, METH_O, "race_begin($module, token, /)\n--\n\n"},
-    {"race_finish", race_finish, METH_NOARGS, "race_finish($module, /)\n--\n\n"},
     {"race_join", race_join, METH_O, "race_join($module, token, /)\n--\n\n"},
     {"race_thread_id", race_thread_id, METH_NOARGS, "race_thread_id($module, /)\n--\n\n"},
     {"race_quiet", race_quiet, METH_O, "race_quiet($module, change, /)\n--\n\n"},
@@ -389,7 +372,8 @@ PyMethodDef race_functions[] = {
 
 bool add_race(PyObject* module) {
     return PyModule_AddFunctions(module, race_functions) == 0 && PyModule_AddFunctions(module, race_frame_functions) == 0
-        && PyModule_AddFunctions(module, race_hook_functions) == 0 && PyModule_AddFunctions(module, race_order_functions) == 0;
+        && PyModule_AddFunctions(module, race_hook_functions) == 0 && PyModule_AddFunctions(module, race_call_functions) == 0
+        && PyModule_AddFunctions(module, race_order_functions) == 0;
 }
 
 }  // namespace threadproof::ext

@@ -1,7 +1,8 @@
 /// What the files of the race detector's front end share: the detector, the calling thread's part in it, and variables.
 ///
-/// race.cpp is what Python calls, race_order.cpp that part of it which says what comes before what, race_frames.cpp reads the interpreter's frames, race_hooks.cpp goes between C methods
-/// and their callers. Where the interpreter is not one whose frames we know, only add_race() is left, and adds nothing.
+/// race.cpp is what Python calls, race_order.cpp that part of it which says what comes before what, race_frames.cpp judges
+/// instructions by the operands in the interpreter's frames, race_objects.cpp knows whose dict it is that is being asked, race_hooks.cpp goes between C methods and their callers, race_calls.cpp between functions written in
+/// Python and theirs. Where the interpreter is not one whose frames we know, only add_race() is left, and adds nothing.
 #pragma once
 
 #include "ext/py.hpp"
@@ -81,6 +82,9 @@ extern constinit thread_local ThisThread this_thread __attribute__((tls_model("i
 race::Thread* adopt_thread();
 TP_HOT race::Thread* race_thread() { return TP_LIKELY(this_thread.thread != nullptr) ? this_thread.thread : adopt_thread(); }
 
+/// The thread that Python knows by this number.
+inline race::Thread* race_thread_at(PyObject* token) { return static_cast<race::Thread*>(PyLong_AsVoidPtr(token)); }
+
 /// Whether there is anything to watch now.
 inline bool watching() {
     RaceState& state = race_state();
@@ -108,9 +112,6 @@ void touch(const Variable& variable, bool write, unsigned traits);
 void touch_store(PyObject* dict, PyObject* key, unsigned traits);
 
 // ---- race_objects.cpp
-
-/// The dict that holds the object's attributes, if it has been asked for.
-PyObject* attribute_dict(PyObject* object);
 
 /// The object whose attributes the dict holds, or the dict itself where it is several objects'; `otherwise` if not known.
 PyObject* owner_of_dict(PyObject* dict, PyObject* otherwise);
@@ -146,7 +147,20 @@ Caller race_caller();
 std::uint32_t race_capture_stack(race::Thread& me, std::size_t more = 0);
 extern PyMethodDef race_frame_functions[];
 
+/// While there is one, no signal's handler, nor an exception that another thread has sent, comes to this thread: they come
+/// when the program goes on, as they would have without us.
+class Undisturbed {
+ public:
+    Undisturbed();
+    ~Undisturbed();
+    Undisturbed(const Undisturbed&) = delete;
+
+ private:
+    std::uintptr_t pending_;
+};
+
 extern PyMethodDef race_hook_functions[];
+extern PyMethodDef race_call_functions[];
 extern PyMethodDef race_order_functions[];
 bool counts_death(PyTypeObject* type);
 bool race_knows_death(PyTypeObject* type);  // also of a class of the program's, by its base

@@ -1,27 +1,14 @@
 /// Reads the interpreter's frames: the operands of an instruction that is about to run, and the call stack.
 ///
 /// sys.monitoring calls race_instruction() before each instruction of the program's code. What the instruction will touch is
-/// on the value stack of the frame, which CPython has saved by then. No public function shows it, so this file, and
-/// beside it only race_objects.cpp, for dicts, relies on CPython's internal headers. Python code checks at start-up that what is read here is what a
-/// known program really has there (race/selftest.py), and refuses to go on otherwise.
+/// on the value stack of the frame; race_internals.hpp says where.
 ///
 /// A code object of the program carries CodeSites: for each instruction, what kind it is and what it names. Operands are
 /// borrowed: the frame holds them until the instruction runs, and it runs only after we return.
 
-#define Py_BUILD_CORE_MODULE 1  // what CPython's own modules say to see its internals; before Python.h
-#include "ext/race.hpp"
+#include "ext/race_internals.hpp"
 
 #ifdef THREADPROOF_RACE
-
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wunused-parameter"
-extern "C" {
-#include "internal/pycore_ceval.h"
-#include "internal/pycore_frame.h"
-#include "internal/pycore_interp.h"
-#include "internal/pycore_interpframe.h"
-}
-#pragma GCC diagnostic pop
 
 #include <algorithm>
 #include <array>
@@ -130,47 +117,29 @@ CodeSites* sites_of(PyObject* code) {
     return static_cast<CodeSites*>(extra);
 }
 
-PyObject* code_of(const _PyInterpreterFrame* frame) {
-    if (frame->owner == FRAME_OWNED_BY_INTERPRETER) return nullptr;
-    PyObject* code = PyStackRef_AsPyObjectBorrow(frame->f_executable);
-    return code && PyCode_Check(code) ? code : nullptr;
-}
-
-/// The innermost frame of Python code, at or below `frame`.
-_PyInterpreterFrame* python_frame(_PyInterpreterFrame* frame) {
-    while (frame && (!code_of(frame) || _PyFrame_IsIncomplete(frame))) frame = frame->previous;
-    return frame;
-}
-
-_PyInterpreterFrame* current_frame() { return python_frame(PyThreadState_Get()->current_frame); }
-
 /// A site's operands, which the frame holds until the watched instruction has run.
 class Operands {
  public:
     static constexpr std::size_t kMost = std::tuple_size_v<decltype(Site::operands)>;
 
-    Operands(const Site& site, _PyInterpreterFrame* frame) : site_(site), frame_(frame) {}
+    Operands(const Site& site, Running* frame) : site_(site), frame_(frame) {}
 
     /// Null where there is none, as in a variable that is not bound.
     PyObject* operator[](std::size_t number) const {
         Source source = site_.operands[number];
         switch (source.from) {
-            case Source::kStack: return object(frame_->stackpointer[-static_cast<std::ptrdiff_t>(source.index)]);
+            case Source::kStack: return on_stack(frame_, source.index);
             case Source::kLocal: return local(source.index);
             case Source::kConstant: return site_.constant;
             default: return nullptr;
         }
     }
-    PyObject* local(std::uint32_t index) const { return object(frame_->localsplus[index]); }
-    PyObject* globals() const { return frame_->f_globals; }
+    PyObject* local(std::uint32_t index) const { return local_in(frame_, index); }
+    PyObject* globals() const { return globals_in(frame_); }
 
  private:
-    static PyObject* object(_PyStackRef operand) {
-        return PyStackRef_IsNull(operand) ? nullptr : PyStackRef_AsPyObjectBorrow(operand);
-    }
-
     const Site& site_;
-    _PyInterpreterFrame* frame_;
+    Running* frame_;
 };
 
 // ------------------------------------------------------------------------------------------------ attributes
@@ -285,18 +254,6 @@ void touch_deletion(PyObject* object, PyObject* key) {
     if (!container(object) || !runs_own_code(object, Access::kDelete)) return;
     if (PyDict_Check(object)) touch(key_of(object, key), true, race::kStructure);
     touch(structure_of(object), true, race::kStructure | race::kAtomic);
-}
-
-/// What dict.keys(), values() and items() return; CPython declares it in no header.
-struct DictView {
-    PyObject base;
-    PyObject* dict;
-};
-
-/// The container behind one of its views; itself if it is none.
-PyObject* behind_view(PyObject* object) {
-    bool view = PyDictViewSet_Check(object) || PyDictValues_Check(object);
-    return view ? reinterpret_cast<DictView*>(object)->dict : object;
 }
 
 void touch_membership(PyObject* object, PyObject* key) {
@@ -468,13 +425,13 @@ PyObject* no_more() {
 PyObject* race_instruction(PyObject*, PyObject* const* arguments, Py_ssize_t) {
     CodeSites* code = sites_of(arguments[0]);
     std::size_t offset = static_cast<std::size_t>(PyLong_AsSsize_t(arguments[1]));
-    Site* site = code ? code->at(offset / sizeof(_Py_CODEUNIT)) : nullptr;
+    Site* site = code ? code->at(offset / kCodeUnit) : nullptr;
     if (TP_UNLIKELY(!site)) return no_more();
     if (TP_UNLIKELY(watched != nullptr)) {
-        write_down(*site, Operands(*site, PyThreadState_Get()->current_frame));
+        write_down(*site, Operands(*site, innermost()));
     } else if (TP_LIKELY(watching())) {
         this_thread.touched = false;
-        Operands operands(*site, PyThreadState_Get()->current_frame);
+        Operands operands(*site, innermost());
         judge(*site, operands);
         if (TP_UNLIKELY(done_with(*site, operands))) return no_more();
     }
@@ -509,7 +466,7 @@ Py_ssize_t fill(Site& site, PyObject* description) {
     static std::atomic<std::uint32_t> sites{0};
     site.bursts.number = sites.fetch_add(1, std::memory_order_relaxed);  // relaxed: different is enough
     site.kind = kind_named(kind);
-    site.instruction = static_cast<std::int32_t>(offset / static_cast<Py_ssize_t>(sizeof(_Py_CODEUNIT)));
+    site.instruction = static_cast<std::int32_t>(offset / static_cast<Py_ssize_t>(kCodeUnit));
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(operands); ++i)
         site.operands.at(static_cast<std::size_t>(i)) = source_in(PyTuple_GET_ITEM(operands, i), site);
     if (name != Py_None) {
@@ -529,7 +486,7 @@ PyObject* race_register(PyObject*, PyObject* arguments) {
     auto made = std::make_unique<CodeSites>(muted != 0, muted ? 0 : Py_SIZE(code), count);
     for (std::size_t i = 0; i < count; ++i) {
         Py_ssize_t offset = fill(made->sites[i], PyList_GET_ITEM(descriptions, static_cast<Py_ssize_t>(i)));
-        made->places.at(static_cast<std::size_t>(offset) / sizeof(_Py_CODEUNIT)) = static_cast<std::uint16_t>(i + 1);
+        made->places.at(static_cast<std::size_t>(offset) / kCodeUnit) = static_cast<std::uint16_t>(i + 1);
     }
     if (PyUnstable_Code_SetExtra(code, race_state().extra, made.get()) < 0) return nullptr;
     made.release();
@@ -576,16 +533,10 @@ PyObject* race_see_modules(PyObject*, PyObject* names) {
     Py_RETURN_NONE;
 }
 
-/// Calls (callable, arguments...), and lets no signal's handler, nor an exception that another thread has sent, come in the
-/// middle of it: they come when the program goes on, as they would have without us.
+/// Calls (callable, arguments...), and nothing comes in the middle of it.
 PyObject* call_undisturbed(PyObject* callable, PyObject* const* arguments, Py_ssize_t count) {
-    PyThreadState* thread = PyThreadState_Get();
-    auto waits = [&](std::uintptr_t bit) { return _Py_eval_breaker_bit_is_set(thread, bit) ? bit : 0; };
-    std::uintptr_t pending = waits(_PY_SIGNALS_PENDING_BIT) | waits(_PY_ASYNC_EXCEPTION_BIT);
-    _Py_unset_eval_breaker_bit(thread, pending);
-    PyObject* result = PyObject_Vectorcall(callable, arguments, static_cast<std::size_t>(count), nullptr);
-    _Py_set_eval_breaker_bit(thread, pending);
-    return result;
+    Undisturbed undisturbed;
+    return PyObject_Vectorcall(callable, arguments, static_cast<std::size_t>(count), nullptr);
 }
 
 PyMethodDef undisturbed_definition = {"undisturbed", method<call_undisturbed>(), METH_FASTCALL, nullptr};
@@ -593,15 +544,23 @@ PyMethodDef undisturbed_definition = {"undisturbed", method<call_undisturbed>(),
 /// race_undisturbed(callable): a callable that does the same, undisturbed.
 PyObject* race_undisturbed(PyObject*, PyObject* callable) { return PyCFunction_New(&undisturbed_definition, callable); }
 
+/// race_read_object(object, attribute), for the self-test: (the dict of its attributes or None, whether it has this one itself,
+/// what it is a view of).
+PyObject* race_read_object(PyObject*, PyObject* arguments) {
+    PyObject *object, *name;
+    if (!PyArg_ParseTuple(arguments, "OU:race_read_object", &object, &name)) return nullptr;
+    PyObject* dict = attribute_dict(object);
+    return Py_BuildValue("ONO", dict ? dict : Py_None, PyBool_FromLong(has_own_attribute(object, name)), behind_view(object));
+}
+
 /// A list to write operands into instead of judging them; None to end that.
 PyObject* race_watch(PyObject*, PyObject* list) {
     Py_XDECREF(std::exchange(watched, list == Py_None ? nullptr : Py_NewRef(list)));
     Py_RETURN_NONE;
 }
 
-/// CPython has a shortcut for list.append that no method definition sees: this takes it away.
 PyObject* race_forget_list_append(PyObject*, PyObject*) {
-    PyInterpreterState_Get()->callable_cache.list_append = Py_None;
+    forget_list_append();
     Py_RETURN_NONE;
 }
 
@@ -609,8 +568,11 @@ PyObject* race_forget_list_append(PyObject*, PyObject*) {
 
 bool race_knows_death(PyTypeObject* type) { return death_is_known(type); }
 
+Undisturbed::Undisturbed() : pending_(hold_interrupts()) {}
+Undisturbed::~Undisturbed() { let_interrupts_come(pending_); }
+
 Caller race_caller() {
-    _PyInterpreterFrame* frame = current_frame();
+    Running* frame = python_frame(innermost());
     CodeSites* code = frame ? sites_of(code_of(frame)) : nullptr;
     if (!code) return Caller::kLibrary;
     return code->muted ? Caller::kMuted : Caller::kProgram;
@@ -622,21 +584,21 @@ namespace {
 template <class Visit>
 void each_frame(std::size_t deepest, Visit&& visit) {
     std::size_t depth = 0;
-    for (_PyInterpreterFrame* frame = current_frame(); frame && depth < deepest; frame = python_frame(frame->previous), ++depth)
+    for (Running* frame = python_frame(innermost()); frame && depth < deepest; frame = caller_of(frame), ++depth)
         visit(frame);
 }
 
 /// The offset of the instruction that the frame is at: if it is watched in another's place, the other's.
-std::int64_t offset_in(_PyInterpreterFrame* frame) {
-    std::int64_t unit = _PyInterpreterFrame_LASTI(frame);
+std::int64_t offset_in(Running* frame) {
+    std::int64_t unit = unit_in(frame);
     CodeSites* code = sites_of(code_of(frame));
     Site* site = code ? code->at(static_cast<std::size_t>(unit)) : nullptr;
-    return (site ? site->instruction : unit) * static_cast<std::int64_t>(sizeof(_Py_CODEUNIT));
+    return (site ? site->instruction : unit) * static_cast<std::int64_t>(kCodeUnit);
 }
 
 std::uint32_t capture_stack(std::size_t deepest) {
     race::Depot<Frame>::Sequence frames;
-    each_frame(deepest, [&](_PyInterpreterFrame* frame) { frames.push_back({reinterpret_cast<std::uintptr_t>(code_of(frame)), offset_in(frame)}); });
+    each_frame(deepest, [&](Running* frame) { frames.push_back({reinterpret_cast<std::uintptr_t>(code_of(frame)), offset_in(frame)}); });
     return race_state().stacks.number_of(frames, [](const auto& kept) {
         for (const Frame& frame : kept) Py_INCREF(reinterpret_cast<PyObject*>(frame.code));  // for ever: a report names it
     });
@@ -647,9 +609,9 @@ std::uint32_t capture_stack(std::size_t deepest) {
 std::uint32_t race_capture_stack(race::Thread& me, std::size_t more) {
     std::size_t deepest = race_state().deepest + more;
     std::uint64_t hash = race::kHashSeed;
-    each_frame(deepest, [&](_PyInterpreterFrame* frame) {
+    each_frame(deepest, [&](Running* frame) {
         hash = race::hash_on(hash, reinterpret_cast<std::uintptr_t>(code_of(frame)));
-        hash = race::hash_on(hash, reinterpret_cast<std::uintptr_t>(frame->instr_ptr));
+        hash = race::hash_on(hash, address_in(frame));
     });
     return me.stacks.number_of(hash, [deepest] { return capture_stack(deepest); });
 }
@@ -662,6 +624,7 @@ PyMethodDef race_frame_functions[] = {
     {"race_ran_module", race_ran_module, METH_O, "race_ran_module($module, name, /)\n--\n\n"},
     {"race_see_modules", race_see_modules, METH_O, "race_see_modules($module, names, /)\n--\n\n"},
     {"race_undisturbed", race_undisturbed, METH_O, "race_undisturbed($module, callback, /)\n--\n\n"},
+    {"race_read_object", race_read_object, METH_VARARGS, "race_read_object($module, object, attribute, /)\n--\n\n"},
     {"race_watch", race_watch, METH_O, "race_watch($module, into, /)\n--\n\n"},
     {"race_forget_list_append", race_forget_list_append, METH_NOARGS, "race_forget_list_append($module, /)\n--\n\n"},
     {nullptr, nullptr, 0, nullptr},

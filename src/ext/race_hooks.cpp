@@ -47,10 +47,11 @@ enum class Action {
     kReadKey,    // by the key, with no decision hanging on it
     kReadArgument,
     kChangeArgument,
+    kRegister,   // what is to be called at exit
 };
 constexpr const char* kActionNames[] = {"acquire", "release",  "put",         "get",       "load",  "store", "exchange", "update",    "load_at",
                                         "store_at", "exchange_at", "update_at", "enter", "leave", "change",   "read",      "read_item",
-                                        "store_item", "change_item", "extend", "update_dict", "read_key", "read_argument", "change_argument"};
+                                        "store_item", "change_item", "extend", "update_dict", "read_key", "read_argument", "change_argument", "register"};
 
 constexpr std::size_t kMostMethods = 256;
 constexpr std::size_t kMostTypes = 96;
@@ -211,6 +212,7 @@ void before(Action action, const Call& call) {
         case Action::kStoreAt:
         case Action::kExchangeAt: return publish(action, call);
         case Action::kLeave: return leave(call.self);
+        case Action::kRegister: return race_state().detector.release(*me, sync_of(call));
         default: break;
     }
     if (race_state().sampling.on() && ++this_thread.calls % kSampledCalls != 0) return;

@@ -1,18 +1,9 @@
 /// What must be known of Python objects to tell which variable an access means: whose dict it is that is being asked, which
 /// class an attribute comes from, and whether a container's own code runs or a subclass's.
 
-#define Py_BUILD_CORE_MODULE 1  // what CPython's own modules say to see its internals; before Python.h
-#include "ext/race.hpp"
+#include "ext/race_internals.hpp"
 
 #ifdef THREADPROOF_RACE
-
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wunused-parameter"
-extern "C" {
-#include "internal/pycore_dict.h"
-#include "internal/pycore_object.h"
-}
-#pragma GCC diagnostic pop
 
 #include <unordered_map>
 
@@ -35,17 +26,6 @@ struct Dicts {
 };
 Dicts& dicts = *new Dicts;
 
-/// The names that a class's instances have had are in a table that they share; an instance has the values.
-bool has_inline_value(PyObject* object, PyObject* name) {
-    if (!(Py_TYPE(object)->tp_flags & Py_TPFLAGS_INLINE_VALUES)) return false;
-    PyDictValues* values = _PyObject_InlineValues(object);
-    PyDictKeysObject* keys = reinterpret_cast<PyHeapTypeObject*>(Py_TYPE(object))->ht_cached_keys;
-    if (!values->valid || !keys) return false;
-    for (Py_ssize_t i = 0; i < keys->dk_nentries; ++i)
-        if (DK_UNICODE_ENTRIES(keys)[i].me_key == name) return values->values[i] != nullptr;
-    return false;
-}
-
 /// The built-in base whose methods a class written in Python has, where it does not replace them.
 PyTypeObject* built_in(PyTypeObject* type) {
     while (type->tp_base && type->tp_dealloc == race_state().subtype_dealloc) type = type->tp_base;
@@ -53,15 +33,6 @@ PyTypeObject* built_in(PyTypeObject* type) {
 }
 
 }  // namespace
-
-PyObject* attribute_dict(PyObject* object) {
-    PyTypeObject* type = Py_TYPE(object);
-    if (type->tp_flags & Py_TPFLAGS_MANAGED_DICT) {
-        auto* managed = reinterpret_cast<PyDictObject**>(reinterpret_cast<char*>(object) + MANAGED_DICT_OFFSET);
-        return reinterpret_cast<PyObject*>(__atomic_load_n(managed, __ATOMIC_ACQUIRE));  // acquire: as _PyObject_GetManagedDict
-    }
-    return nullptr;
-}
 
 PyObject* owner_of_dict(PyObject* dict, PyObject* otherwise) {
     if (!dict || !dicts.may_know(dict)) return otherwise;

@@ -174,6 +174,17 @@ def test_what_does_not_come_again_is_counted(tmp_path: Path) -> None:
     assert suppressions.unused([]) == [f"{file}: 2 of its findings did not come again"]
 
 
+def test_what_comes_again_under_a_comment_has_come_again(tmp_path: Path) -> None:
+    source, file = tmp_path / "a.py", str(tmp_path / "known.json")
+    source.write_text("x += 1  # race: ignore\n")
+    write_baseline([at(source, 1)], file)
+    suppressions = Suppressions("race", baseline=file)
+    suppressed = suppressions.suppressor(at(source, 1))
+    assert suppressed
+    assert suppressed.in_source
+    assert suppressions.unused([]) == []
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}x", '{"a": {}}', '{"a": {"severity": "bad"}}'])
 def test_a_file_that_is_no_baseline_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "known.json").write_text(text)

@@ -75,6 +75,35 @@ if SUPPORTED:
         assert ran.returncode == 66
         assert "bank.py:6: error: lost-update: Box.n" in ran.stderr
 
+    def test_what_runs_at_exit_is_watched_and_comes_after_its_registration(tmp_path: Path) -> None:
+        (tmp_path / "app.py").write_text(
+            "import atexit, os, threading\n"
+            "class Box: before = after = 0\n"
+            "box = Box()\n"
+            "registered, go_on = os.pipe(), os.pipe()\n"
+            "def work():\n"
+            "    box.before = 1\n"
+            "    atexit.register(last)\n"
+            "    box.after = 1\n"
+            "    os.write(registered[1], b'.')  # which orders nothing in the detector's eyes\n"
+            "    os.read(go_on[0], 1)\n"
+            "def last():\n"
+            "    box.before = box.after = 2\n"
+            "threading.Thread(target=work, daemon=True).start()\n"
+            "os.read(registered[0], 1)\n"
+        )
+        ran = run(tmp_path / "app.py")
+        assert ran.returncode == 66
+        assert re.findall(r"app.py:\d+: .*: (Box.\w+)", ran.stderr) == ["Box.after"]
+
+    @pytest.mark.parametrize("option", ["--json", "--write-baseline", "--log-path"])
+    def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path, option: str) -> None:
+        ran = run(option, tmp_path / "no" / "races", COUNTER)
+        assert ran.returncode == 2
+        assert ran.stdout.endswith(" visits\n")
+        assert ran.stderr.splitlines()[-1].startswith(f"threadproof race: cannot write '{tmp_path}/no/races")
+        assert "Traceback" not in ran.stderr
+
     def test_a_program_without_a_race_exits_as_it_likes(tmp_path: Path) -> None:
         (tmp_path / "clean.py").write_text(
             "import sys, threading\nthreading.Thread(target=print).start()\nsys.exit(7)\n"
@@ -137,6 +166,35 @@ if SUPPORTED:
             selftest.SelfTestError, match=f"it saw {len(wanted) - 1} instructions of {len(wanted)}"
         ):
             selftest.compare(wanted[:-1], wanted)
+
+    @pytest.mark.parametrize(
+        ("function", "answer", "check"),
+        [
+            ("race_frames", [(compile("", "x", "exec"), 0)], "check_stack"),
+            ("race_read_object", (None, False, None), "check_objects"),
+        ],
+    )
+    def test_stacks_and_objects_that_are_read_wrongly_are_refused(
+        monkeypatch: pytest.MonkeyPatch, function: str, answer: object, check: str
+    ) -> None:
+        from threadproof.race import selftest
+
+        monkeypatch.setattr(_core, function, lambda *_: answer)
+        with pytest.raises(selftest.SelfTestError, match="does not understand the frames"):
+            getattr(selftest, check)()
+
+    @pytest.mark.parametrize("start", ["thread.start()", "try: thread.start()\nexcept Exception: pass"])
+    def test_a_program_whose_frames_are_not_understood_ends_with_2(start: str) -> None:
+        program = f"import threading\nthread = threading.Thread(target=int)\n{start}"
+        broken = (
+            "import sys\nfrom threadproof import _core\nfrom threadproof.cli import main\n"
+            "_core.race_read_object = lambda *_: (None, False, None)\n"
+            f"sys.exit(main(['race', '-c', {program!r}]))"
+        )
+        ran = subprocess.run([sys.executable, "-c", broken], capture_output=True, text=True, timeout=60)
+        assert (ran.returncode, ran.stdout) == (2, "")
+        assert ran.stderr.startswith("threadproof race: the race detector does not understand the frames")
+        assert ran.stderr.count("\n") == 1
 
 else:
 

@@ -8,6 +8,8 @@ the program's own.
 from __future__ import annotations
 
 import argparse
+import atexit
+import linecache
 import os
 import runpy
 import sys
@@ -18,7 +20,7 @@ from types import CodeType, ModuleType
 
 from threadproof.cli import INTERRUPTED, UsageError
 from threadproof.findings.suppress import SuppressionError
-from threadproof.race import SelfTestError, UnsupportedError
+from threadproof.race import SelfTestError, UnsupportedError, acquire
 from threadproof.race.options import OPTIONS, OptionError, options_from, truth
 from threadproof.race.report import RACE_FOUND, Reporter
 from threadproof.race.session import Scope, Session
@@ -54,12 +56,17 @@ def run(args: argparse.Namespace) -> int:
         session = Session(scope, history=args.history, sample=args.sample)
         session.on_race = Halt(session, reporter) if args.halt_on_error else None
         session.start()
-        code = exit_code(lambda: program(session))
+        code = exit_code(lambda: program(session), lambda: shut_down(session))
         session.stop()
+        if session.refused:
+            raise session.refused
     except (UnsupportedError, SelfTestError, SuppressionError) as error:
         raise UsageError(str(error)) from None
     findings = reporter.findings(session)
-    reporter.publish(findings, reporter.suppressions.unused(session.watched_files()))
+    try:
+        reporter.publish(findings, reporter.suppressions.unused(session.watched_files()))
+    except OSError as error:
+        raise UsageError(f"cannot write {error.filename!r}: {error.strerror}") from None
     return RACE_FOUND if any(map(reporter.is_bad, findings)) else code
 
 
@@ -90,7 +97,7 @@ def prepare(args: argparse.Namespace) -> tuple[Program, str]:
     if args.code:
         sys.argv[0] = "-c"
         sys.path.insert(0, "")
-        return lambda session: run_code(compile(args.program, "<string>", "exec"), None, session), os.getcwd()
+        return lambda session: run_command(args.program, session), os.getcwd()
     path = os.path.abspath(args.program)
     try:
         source = Path(path).read_bytes()
@@ -101,7 +108,15 @@ def prepare(args: argparse.Namespace) -> tuple[Program, str]:
 
 
 def run_module(name: str) -> None:
-    runpy.run_module(name, run_name="__main__", alter_sys=True)
+    """As `python -m` does it, which shows in tracebacks."""
+    sys.modules["__main__"] = ModuleType("__main__")
+    runpy._run_module_as_main(name)  # type: ignore[attr-defined]
+
+
+def run_command(source: str, session: Session) -> None:
+    code = compile(source, "<string>", "exec")
+    linecache._register_code(code, source, "<string>")  # type: ignore[attr-defined] # as `python -c` does
+    run_code(code, None, session)
 
 
 def run_code(code: CodeType, path: str | None, session: Session) -> None:
@@ -115,8 +130,8 @@ def run_code(code: CodeType, path: str | None, session: Session) -> None:
     exec(code, main.__dict__)
 
 
-def exit_code(program: Callable[[], None]) -> int:
-    """Run it to its end, other threads included, and return what the interpreter would have exited with."""
+def exit_code(program: Callable[[], None], shut_down: Callable[[], None]) -> int:
+    """Run it, and what is left to do at its end; return what the interpreter would have exited with."""
     try:
         program()
         code = 0
@@ -127,7 +142,11 @@ def exit_code(program: Callable[[], None]) -> int:
     except BaseException as error:
         show(error)
         code = INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
-    wait_for_threads()
+    try:
+        shut_down()
+    except KeyboardInterrupt as error:
+        show(error)
+        code = INTERRUPTED
     return code
 
 
@@ -146,8 +165,9 @@ def show(error: BaseException) -> None:
     sys.excepthook(type(error), error.with_traceback(trace), trace)
 
 
-def wait_for_threads() -> None:
-    """As the interpreter does at its end: all that are not daemons."""
-    for thread in threading.enumerate():
-        if not thread.daemon and thread is not threading.current_thread():
-            thread.join()
+def shut_down(session: Session) -> None:
+    """As the interpreter does at its end: wait for all threads but daemons, then call what atexit has."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    session.note_ends()
+    acquire(atexit)  # which whoever registered something has released
+    atexit._run_exitfuncs()

@@ -160,6 +160,10 @@ class Suppressions:
         return [replace(finding, suppressed=self.suppressor(finding, more)) for finding in findings]
 
     def suppressor(self, finding: Finding, more: Sequence[Rule] = ()) -> Suppressed | None:
+        fingerprint = finding.fingerprint()
+        known = finding.severity <= self.baseline.get(fingerprint, Severity.OFF)
+        if known:  # it has come again, also where somebody else suppresses it
+            self.used.add(fingerprint)
         for place in finding.places():
             for comment in comments_in(place.file, self.tool):
                 if comment.covers(finding):
@@ -169,11 +173,7 @@ class Suppressions:
             if rule.covers(finding):
                 self.used.add(rule.where)
                 return Suppressed(rule.where, rule.reason)
-        fingerprint = finding.fingerprint()
-        if finding.severity <= self.baseline.get(fingerprint, Severity.OFF):
-            self.used.add(fingerprint)
-            return Suppressed(self.baseline_file, f"{fingerprint} was there before")
-        return None
+        return Suppressed(self.baseline_file, f"{fingerprint} was there before") if known else None
 
     def unused(self, files: Iterable[str]) -> list[str]:
         """What suppressed nothing, a line each; comments are looked for in these files."""

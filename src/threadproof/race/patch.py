@@ -1,10 +1,11 @@
 """Which methods order threads or touch containers, and how we come to hear of their calls.
 
 C methods are watched where they are defined (`_core.race_hook_method`), so that every way to call them
-counts. Classes written in Python get methods of ours, which tell the detector and call the original. What
-such a class does inside, with locks of its own, is not what the program said: it is ignored, and replaced by
-what the class promises. Otherwise a queue's mutex, say, would order everybody who ever used the queue, and
-hide their races.
+counts. A function written in Python runs in a context of ours (`_core.race_around`): a generator of the same
+arguments that yields where the function is to run. It stays the function it is, and no frame of ours comes
+between it and its caller. What such a function does inside, with locks of its own, is not what the program
+said: it is ignored, and replaced by what the class promises. Otherwise a queue's mutex, say, would order
+everybody who ever used the queue, and hide their races.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ from __future__ import annotations
 import _queue
 import _thread
 import array
+import atexit
 import collections
 import heapq
 import os
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator
+from contextlib import suppress
 from typing import Any
 
 from threadproof import _core
@@ -105,6 +107,7 @@ METHODS += [
         ("update", ("update",)),
     )
 ]
+METHODS += [(atexit, "register", ("register",))]
 METHODS += [(_core.RWLockHold, "enter", ("__enter__",)), (_core.RWLockHold, "leave", ("__exit__",))]
 
 # Whatever is watched dies through one of these; a class of the program's does so through its base.
@@ -133,26 +136,34 @@ def hook_deaths() -> None:
         _core.race_hook_death(mortal)
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """What this thread does in here is not the program's."""
-    _core.race_quiet(1)
-    try:
-        yield
-    finally:
+class quiet:  # noqa: N801 - it is used as a function is
+    """What this thread does in the block is not the program's."""
+
+    def __enter__(self) -> None:
+        _core.race_quiet(1)
+
+    def __exit__(self, *error: object) -> None:
         _core.race_quiet(-1)
 
 
 Restore = tuple[object, str, Any]
 Tell = Callable[[Any], None]
+Context = Callable[..., Generator[None, Any]]
 INHERITED: Any = object()  # the class had no method of that name of its own
 
 
 class Patches:
-    """Methods of ours in classes of the standard library, and the way back."""
+    """What we have put around functions, or in their place, and the way back."""
 
     def __init__(self) -> None:
         self.originals: list[Restore] = []
+        self.surrounded: list[Any] = []
+
+    def around(self, owner: Any, name: str, context: Context) -> None:
+        """Have all calls of a function written in Python run in the context, however they reach it."""
+        function = getattr(owner, name)
+        self.surrounded.append(function)
+        _core.race_around(function, context)
 
     def replace(self, owner: Any, name: str, make: Callable[[Any], Any]) -> None:
         """Put make(original) in its place, under the name and with the words of the original."""
@@ -170,6 +181,8 @@ class Patches:
             self.replace(owner, name, lambda original: told(before, original, after))
 
     def restore(self) -> None:
+        while self.surrounded:
+            _core.race_around(self.surrounded.pop(), None)
         while self.originals:
             owner, name, original = self.originals.pop()
             if original is INHERITED:
@@ -191,5 +204,5 @@ def told(before: Tell | None, original: Any, after: Tell | None) -> Any:
 
 
 def called_by_library() -> bool:
-    """Whether whoever called the method of ours that asks does so for ends of its own."""
+    """Whether whoever called the function whose context asks does so for ends of its own."""
     return sys._getframe(2).f_code.co_filename.startswith(MUTED)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from types import CellType, CodeType
-from typing import Any
+from types import CellType, CodeType, FrameType
+from typing import Any, NoReturn
 
 from threadproof import _core
 from threadproof.race.instrument import Stored, sites_of
@@ -45,6 +45,8 @@ def self_test(register: Callable[[CodeType], None]) -> None:
     finally:
         _core.race_watch(None)
     compare(read, wanted)
+    check_stack()
+    check_objects()
 
 
 STORED = Stored(frozenset({"canary_global"}), frozenset({"captured"}))
@@ -126,6 +128,32 @@ def compare(read: list[Read], wanted: list[Read]) -> None:
         fail(f"it saw {len(read)} instructions of {len(wanted)}")
 
 
+def check_stack() -> None:
+    """The frames of this thread, against what Python says of them; the innermost has gone on since."""
+    read = _core.race_frames(_core.race_capture())
+    frame: FrameType | None = sys._getframe()
+    for depth, (code, offset) in enumerate(read):
+        if not frame or frame.f_code is not code or (depth and frame.f_lasti != offset):
+            fail(f"frame {depth} of the stack is not {code.co_qualname}() at {offset}")
+        frame = frame.f_back
+    if len(read) < 2:
+        fail(f"of the stack it read {len(read)} frames")
+
+
+def check_objects() -> None:
+    """Where objects have their attributes, and what views are of."""
+    inline, asked, mapping = Canary(), Canary(), {"key": 1}
+    for instance, attribute, want in (
+        (inline, "attribute", (None, True, inline)),
+        (inline, "method", (None, False, inline)),
+        (asked, "attribute", (vars(asked), True, asked)),
+        (mapping.items(), "key", (None, False, mapping)),
+    ):
+        got = _core.race_read_object(instance, attribute)
+        if any(one is not other for one, other in zip(got, want, strict=True)):
+            fail(f"of a {type(instance).__name__} and {attribute!r} it read {got}")
+
+
 def same(got: Read, want: Read) -> bool:
     return got[0] == want[0] and got[1] is want[1] and got[2] is want[2]
 
@@ -134,7 +162,7 @@ def name(value: Any) -> str:
     return f"a {type(value).__name__}"
 
 
-def fail(what: str) -> None:
+def fail(what: str) -> NoReturn:
     raise SelfTestError(
         "the race detector does not understand the frames of this interpreter "
         f"({sys.version.split()[0]}): {what}; "

@@ -14,7 +14,7 @@ import site
 import sys
 import sysconfig
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from importlib.machinery import SourceFileLoader
 from types import CodeType, FrameType
@@ -27,7 +27,7 @@ from threadproof.race.edges import patch_early, patch_late
 from threadproof.race.explain import Started, explain
 from threadproof.race.instrument import READERS, Stored, sites_of, stored_names
 from threadproof.race.sampling import Sampler
-from threadproof.race.selftest import self_test
+from threadproof.race.selftest import SelfTestError, self_test
 
 TOOL = 4  # of sys.monitoring's six: none that it reserves for a debugger, coverage, profiler or optimizer
 monitoring: Any = getattr(sys, "monitoring", None)  # new in 3.12
@@ -119,6 +119,7 @@ class Session:
         self.stored: dict[str, Stored] = {}
         self.made: dict[int, int] = {}  # how many objects a constructor has made, by its code's id
         self.armed = False
+        self.refused: SelfTestError | None = None
         self.watching = False  # armed, and ready for what starts
         self.races_before = 0
 
@@ -170,8 +171,8 @@ class Session:
     def patch_threads(self) -> None:
         self.patches.replace(threading, "_start_joinable_thread", self.starter)
         self.patches.replace(_thread, "start_new_thread", self.bare_starter)
-        self.patches.replace(threading.Thread, "join", self.joiner)
-        self.patches.replace(threading.Thread, "is_alive", self.looker)
+        self.patches.around(threading.Thread, "join", joining)
+        self.patches.around(threading.Thread, "is_alive", looking)
 
     def fork(self, name: str) -> int:
         """The detector's thread for one about to be started; the first one arms it."""
@@ -188,37 +189,27 @@ class Session:
             thread = getattr(function, "__self__", None)
             token = self.fork(getattr(thread, "name", "a thread"))
             self.tokens[handle] = token
-            return original(in_thread(token, function), handle=handle, daemon=daemon)
+            return original(_core.race_in_thread(token, function), handle=handle, daemon=daemon)
 
         return start
 
     def bare_starter(self, original: Any) -> Any:
         def start(function: Any, args: Any, kwargs: Any = None) -> Any:
             token = self.fork(getattr(function, "__name__", "a thread"))
-            return original(in_thread(token, function), args, kwargs or {})
+            return original(_core.race_in_thread(token, function), args, kwargs or {})
 
         return start
-
-    def joiner(self, original: Any) -> Any:
-        def join(thread: Any, timeout: float | None = None) -> None:
-            original(thread, timeout)
-            self.note_end(thread)
-
-        return join
-
-    def looker(self, original: Any) -> Any:
-        def is_alive(thread: Any) -> bool:
-            alive: bool = original(thread)
-            if not alive:
-                self.note_end(thread)
-            return alive
-
-        return is_alive
 
     def note_end(self, thread: Any) -> None:
         handle = thread._os_thread_handle
         if handle.is_done() and handle in self.tokens:
             _core.race_join(self.tokens[handle])
+
+    def note_ends(self) -> None:
+        """The calling thread has waited for all threads that are no daemons."""
+        for handle in list(self.tokens):
+            if handle.is_done():
+                _core.race_join(self.tokens[handle])
 
     # --- code ---
 
@@ -254,7 +245,13 @@ class Session:
         monitoring.register_callback(TOOL, monitoring.events.INSTRUCTION, _core.race_instruction)
         _core.race_limit(self.variables)
         _core.race_arm(threading.local)
-        self_test(watch_instructions)
+        try:
+            self_test(watch_instructions)
+        except SelfTestError as error:
+            self.refused = (
+                error  # for who runs the program, which may catch this, or die of it in some thread
+            )
+            raise
 
     def watch_callers(self, frame: FrameType | None) -> None:
         """The functions that are running were entered before we could see it."""
@@ -312,17 +309,16 @@ class Session:
         self.stored[code.co_filename] = stored_names(code)
 
 
-def in_thread(token: int, function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function as the detector's thread `token` runs it."""
+def joining(thread: Any, timeout: float | None = None) -> Generator[None, Any]:
+    yield
+    if Session.running:
+        Session.running.note_end(thread)
 
-    def run(*arguments: Any, **named: Any) -> Any:
-        _core.race_begin(token)
-        try:
-            return function(*arguments, **named)
-        finally:
-            _core.race_finish()
 
-    return run
+def looking(thread: Any) -> Generator[None, bool]:
+    alive = yield
+    if Session.running and not alive:
+        Session.running.note_end(thread)
 
 
 def once(what: str, hook: Callable[[], None]) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from concurrent.futures import Future
 from typing import Any
 
 from threadproof import _core
 from threadproof.race.patch import Patches, quiet
-
-ENDS = "set_result set_exception cancel set_running_or_notify_cancel"
 
 
 def patch(patches: Patches) -> None:
@@ -16,35 +15,33 @@ def patch(patches: Patches) -> None:
 
     Callbacks, as_completed() and wait() are ordered by the locks and events that a future has inside.
     """
-    patches.wrap(Future, _core.race_release, ENDS, None)
+    for name in ("set_result", "set_exception", "cancel", "set_running_or_notify_cancel"):
+        patches.around(Future, name, ending)
     for name in ("result", "exception"):
-        patches.replace(Future, name, waiter)
+        patches.around(Future, name, waiting)
     for name in ("done", "cancelled"):
-        patches.replace(Future, name, asker)
+        patches.around(Future, name, asking)
 
 
-def waiter(original: Any) -> Any:
-    def wait(self: Any, timeout: float | None = None) -> Any:
-        try:
-            with quiet():
-                return original(self, timeout)
-        finally:
-            if has_ended(self):
-                _core.race_acquire(self)
-            self = None  # as the original does: an exception must not keep its future alive
-
-    return wait
+def ending(future: Any, *_: Any, **__: Any) -> Generator[None, Any]:
+    _core.race_release(future)
+    yield
 
 
-def asker(original: Any) -> Any:
-    def ask(self: Any) -> bool:
+def waiting(future: Any, timeout: float | None = None) -> Generator[None, Any]:
+    try:
         with quiet():
-            answer: bool = original(self)
-        if answer:
-            _core.race_acquire(self)
-        return answer
+            yield
+    finally:
+        if has_ended(future):
+            _core.race_acquire(future)
 
-    return ask
+
+def asking(future: Any) -> Generator[None, bool]:
+    with quiet():
+        answer = yield
+    if answer:
+        _core.race_acquire(future)
 
 
 def has_ended(future: Any) -> bool:

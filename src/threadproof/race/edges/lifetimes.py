@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import weakref
+from collections.abc import Generator
 from typing import Any
 
 from threadproof import _core
@@ -18,44 +19,31 @@ finalised: dict[int, int] = {}  # the address of a weakref.finalize -> that of i
 
 def patch(patches: Patches) -> None:
     """A module's top -> what its importers do; all uses of an object -> what weakref.finalize does."""
-    patches.replace(importlib, "import_module", importer)
-    patches.replace(weakref.finalize, "__init__", registrar)
-    patches.replace(weakref.finalize, "__call__", finaliser)
-    patches.replace(weakref.finalize, "detach", detacher)
+    patches.around(importlib, "import_module", importing)
+    patches.around(weakref.finalize, "__init__", registering)
+    patches.around(weakref.finalize, "__call__", finalising)
+    patches.around(weakref.finalize, "detach", detaching)
 
 
-def importer(original: Any) -> Any:
-    def import_module(name: str, package: str | None = None) -> Any:
-        module = original(name, package)
-        _core.race_see_modules(modules_named(module.__name__, 0, (), ""))
-        return module
-
-    return import_module
+def importing(name: str, package: str | None = None) -> Generator[None, Any]:
+    module = yield
+    _core.race_see_modules(modules_named(module.__name__, 0, (), ""))
 
 
-def registrar(original: Any) -> Any:
-    def __init__(self: Any, obj: object, func: Any, /, *args: Any, **kwargs: Any) -> None:  # noqa: N807
-        finalised[id(self)] = id(obj)
-        _core.race_release(self)
-        original(self, obj, func, *args, **kwargs)
-
-    return __init__
+def registering(finalizer: Any, obj: object, func: Any, /, *args: Any, **kwargs: Any) -> Generator[None, Any]:
+    finalised[id(finalizer)] = id(obj)
+    _core.race_release(finalizer)
+    yield
 
 
-def finaliser(original: Any) -> Any:
-    def __call__(self: Any, dead: object = None) -> Any:  # noqa: N807
-        address = finalised.pop(id(self), None)
-        _core.race_acquire(self)
-        if dead is not None and address is not None:  # else called by the program, with the object alive
-            _core.race_last_use(address)
-        return original(self, dead)
-
-    return __call__
+def finalising(finalizer: Any, dead: object = None) -> Generator[None, Any]:
+    address = finalised.pop(id(finalizer), None)
+    _core.race_acquire(finalizer)
+    if dead is not None and address is not None:  # else called by the program, with the object alive
+        _core.race_last_use(address)
+    yield
 
 
-def detacher(original: Any) -> Any:
-    def detach(self: Any) -> Any:
-        finalised.pop(id(self), None)
-        return original(self)
-
-    return detach
+def detaching(finalizer: Any) -> Generator[None, Any]:
+    finalised.pop(id(finalizer), None)
+    yield

@@ -7,11 +7,23 @@ of a task. Tasks of one loop run in one thread, and are in order anyway.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Generator
+from typing import Any
 
 from threadproof import _core
 from threadproof.race.patch import Patches
 
 
 def patch(patches: Patches) -> None:
-    patches.wrap(asyncio.Handle, _core.race_release, "__init__", None)
-    patches.wrap(asyncio.Handle, _core.race_acquire, "_run", None)
+    patches.around(asyncio.Handle, "__init__", making)
+    patches.around(asyncio.Handle, "_run", running)
+
+
+def making(handle: Any, *_: Any, **__: Any) -> Generator[None, Any]:
+    _core.race_release(handle)
+    yield
+
+
+def running(handle: Any) -> Generator[None, Any]:
+    _core.race_acquire(handle)
+    yield

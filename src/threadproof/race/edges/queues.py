@@ -7,6 +7,7 @@ in the table of race/patch.py.
 from __future__ import annotations
 
 import queue
+from collections.abc import Generator
 from typing import Any
 
 from threadproof import _core
@@ -17,44 +18,39 @@ ShutDown: Any = getattr(queue, "ShutDown", ())  # new in 3.13
 
 def patch(patches: Patches) -> None:
     """put() -> the get() of this item; get() -> a put() that had to wait for room; task_done() -> join()."""
-    patches.replace(queue.Queue, "put", putter)
-    patches.replace(queue.Queue, "get", getter)
-    patches.replace(queue.Queue, "task_done", finisher)
-    patches.replace(queue.Queue, "join", joiner)
+    patches.around(queue.Queue, "put", putting)
+    patches.around(queue.Queue, "get", getting)
+    patches.around(queue.Queue, "task_done", finishing)
+    patches.around(queue.Queue, "join", joining)
     if ShutDown:
-        patches.replace(queue.Queue, "shutdown", shutter)
+        patches.around(queue.Queue, "shutdown", shutting)
 
 
-def putter(original: Any) -> Any:
-    def put(self: Any, item: object, block: bool = True, timeout: float | None = None) -> None:
-        _core.race_send(self, item)
-        try:
-            with quiet():
-                original(self, item, block, timeout)
-        except BaseException as error:
-            _core.race_unsend(self, item)
-            see_shutdown(self, error)
-            raise
-        if self.maxsize > 0 and not _core.race_take_permit(self.not_full, self.maxsize):
-            _core.race_acquire(self.not_full)  # it may have had to wait
+def putting(
+    line: Any, item: object, block: bool = True, timeout: float | None = None
+) -> Generator[None, Any]:
+    _core.race_send(line, item)
+    try:
+        with quiet():
+            yield
+    except BaseException as error:
+        _core.race_unsend(line, item)
+        see_shutdown(line, error)
+        raise
+    if line.maxsize > 0 and not _core.race_take_permit(line.not_full, line.maxsize):
+        _core.race_acquire(line.not_full)  # it may have had to wait
 
-    return put
 
-
-def getter(original: Any) -> Any:
-    def get(self: Any, block: bool = True, timeout: float | None = None) -> Any:
-        if self.maxsize > 0:
-            _core.race_release(self.not_full)
-        try:
-            with quiet():
-                item = original(self, block, timeout)
-        except BaseException as error:
-            see_shutdown(self, error)
-            raise
-        _core.race_receive(self, item)
-        return item
-
-    return get
+def getting(line: Any, block: bool = True, timeout: float | None = None) -> Generator[None, Any]:
+    if line.maxsize > 0:
+        _core.race_release(line.not_full)
+    try:
+        with quiet():
+            item = yield
+    except BaseException as error:
+        see_shutdown(line, error)
+        raise
+    _core.race_receive(line, item)
 
 
 def see_shutdown(line: Any, error: BaseException) -> None:
@@ -62,29 +58,20 @@ def see_shutdown(line: Any, error: BaseException) -> None:
         _core.race_acquire(line)
 
 
-def shutter(original: Any) -> Any:
-    def shutdown(self: Any, immediate: bool = False) -> None:
-        _core.race_release(self)
-        _core.race_release(self.all_tasks_done)
-        with quiet():
-            original(self, immediate)
-
-    return shutdown
+def shutting(line: Any, immediate: bool = False) -> Generator[None, Any]:
+    _core.race_release(line)
+    _core.race_release(line.all_tasks_done)
+    with quiet():
+        yield
 
 
-def finisher(original: Any) -> Any:
-    def task_done(self: Any) -> None:
-        _core.race_release(self.all_tasks_done)
-        with quiet():
-            original(self)
-
-    return task_done
+def finishing(line: Any) -> Generator[None, Any]:
+    _core.race_release(line.all_tasks_done)
+    with quiet():
+        yield
 
 
-def joiner(original: Any) -> Any:
-    def join(self: Any) -> None:
-        with quiet():
-            original(self)
-        _core.race_acquire(self.all_tasks_done)
-
-    return join
+def joining(line: Any) -> Generator[None, Any]:
+    with quiet():
+        yield
+    _core.race_acquire(line.all_tasks_done)
