@@ -333,22 +333,24 @@ struct NativeMap {
     /// calls nobody. Returns the sum, or null where the numbers are others.
     static Ref add_small(PyObject* self, const Probe& probe, std::int64_t delta, PyObject* initial) {
         Word old = 0;
-        Ref sum;
+        Ref sum, slots;  // two references from the start: once the sum is in its slot, another thread may give up the slot's
         bool small = true;
         change(self, probe, [&](Word current) {
             old = 0;
+            sum = Ref();
+            slots = Ref();
             PyObject* base = current ? Policy::object(current) : initial;
             std::int64_t number = 0;
             small = PyLong_CheckExact(base) && small_int(base, &number);
-            if (!small) return current;
-            sum = Ref::steal(PyLong_FromLongLong(number + delta));  // below 2^61: no overflow
+            if (small) sum = Ref::steal(PyLong_FromLongLong(number + delta));  // below 2^61: no overflow
             if (!sum) return current;
+            slots = Ref::borrow(sum.get());
             old = current;
             return Policy::value(sum.get());
         });
         if (small && !sum) throw PythonError{};
+        slots.release();
         taken(old);
-        if (sum) Py_INCREF(sum.get());  // the slot has one, and our caller gets another
         return sum;
     }
 

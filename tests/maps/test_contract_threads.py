@@ -5,6 +5,7 @@ Counted here is what must come out whatever the schedule; whole histories are ch
 
 from __future__ import annotations
 
+import gc
 import pickle
 import random
 import sys
@@ -502,3 +503,25 @@ def test_what_reads_a_whole_map_never_raises_because_of_writers(make_map: MapMak
         m.stats()
 
     with_writers(write, look)
+
+
+def test_a_sum_is_its_callers_even_if_others_replace_it_and_the_collector_runs(make_map: MapMaker) -> None:
+    m, keys, step = make_map(), range(40), 10_000
+
+    def add() -> None:
+        for _ in range(300):
+            for key in keys:
+                assert (m.add(key, step, key + 300) - key - 300) % step == 0
+
+    def replace() -> None:
+        for _ in range(120):
+            for key in keys:
+                m[key] = key + 300
+                m.pop(key, None)
+
+    def collect() -> None:  # merges the counts of references that other threads have given up
+        for _ in range(120):
+            gc.collect()
+
+    work = [add, add, replace, collect]
+    hammer(lambda thread: work[thread](), len(work))
