@@ -8,8 +8,8 @@
     python benchmarks/race.py --json out.json    all samples, too
 
 The programs are in benchmarks/race_programs; two take mistune and sqlglot (dependency group
-`race-bench`), and are left out where those are not. Each run is a process of its own, whose first repeat does
-not count.
+`race-bench`), and are left out where those are not. Each run is a process of its own, of whose repeats the
+second half counts; `first` is the first one, compared with the first one alone.
 Rounds interleave the ways to run a program, and of each the least CPU time counts, for neighbours can only
 slow a run down. `watched` has a second thread alive, which waits: so every access is judged. `before` is
 watched, too, but starts no thread. `sampled` judges part of the accesses, so some repeats are fast and some
@@ -34,6 +34,7 @@ PROGRAMS = ["attributes", "dicts", "lists", "calls", "markdown", "sql"]
 HEAP = "objects"  # what a watched heap takes
 NEEDS = {"markdown": "mistune", "sql": "sqlglot"}
 WAYS = {  # column: (the way to run it, the way it is compared with)
+    "first": ("watched", "two threads"),
     "watched": ("watched", "two threads"),
     "sampled": ("sampled", "two threads"),
     "before": ("before the first start", "one thread"),
@@ -54,11 +55,14 @@ class Samples:
     seconds: list[list[float]] = field(default_factory=list)  # of each process, of each repeat
     kilobytes: list[int] = field(default_factory=list)
 
+    def first(self) -> float:
+        return min(seconds[0] for seconds in self.seconds)
+
     def least(self) -> float:
-        return min(second for seconds in self.seconds for second in seconds[-(len(seconds) - 1) :])
+        return min(second for seconds in self.seconds for second in settled(seconds))
 
     def mean(self) -> float:
-        return min(sum(seconds[1:]) / len(seconds[1:]) for seconds in self.seconds)
+        return min(sum(settled(seconds)) / len(settled(seconds)) for seconds in self.seconds)
 
     def add(self, measured: dict[str, list[str] | list[float] | int]) -> None:
         self.answers |= set(measured["answers"])  # type: ignore[arg-type]
@@ -69,9 +73,14 @@ class Samples:
 Measured = dict[str, dict[str, Samples]]  # program: way: samples
 
 
+def settled(seconds: list[float]) -> list[float]:
+    """The repeats that count: instructions that never meet a variable are given up after a thousand times."""
+    return seconds[len(seconds) // 2 :]
+
+
 def main() -> int:
     args = parse_arguments()
-    rounds, repeats = (1, 3) if args.quick else (5, 5)
+    rounds, repeats = (1, 12) if args.quick else (3, 24)
     programs = [name for name in [*PROGRAMS, HEAP] if wanted(name, args.only)]
     try:
         measured = {program: measure(program, rounds, repeats, args.rivals) for program in programs}
@@ -88,7 +97,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="one round of three repeats")
+    parser.add_argument("--quick", action="store_true", help="one round of twelve repeats")
     parser.add_argument(
         "--only", action="append", default=[], metavar="TEXT", help="programs with TEXT in their name"
     )
@@ -145,6 +154,8 @@ def ratio(samples: dict[str, Samples], column: str) -> float | None:
     way, reference = WAYS.get(column, (column, "two threads"))
     if way not in samples or not any(samples[way].seconds):
         return None
+    if column == "first":
+        return samples[way].first() / samples[reference].first()
     if column == "sampled":
         return samples[way].mean() / samples[reference].mean()
     return samples[way].least() / samples[reference].least()
