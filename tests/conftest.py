@@ -1,7 +1,14 @@
 import os
 import random
+import signal
 
 import pytest
+
+
+def pytest_configure() -> None:
+    """Ctrl-C works here, even if a shell runs us in the background, where it has jobs ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
