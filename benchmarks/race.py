@@ -25,7 +25,7 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -33,12 +33,6 @@ RUN = Path(__file__).with_name("race_run.py")
 PROGRAMS = ["attributes", "dicts", "lists", "calls", "markdown", "sql"]
 HEAP = "objects"  # what a watched heap takes
 NEEDS = {"markdown": "mistune", "sql": "sqlglot"}
-WAYS = {  # column: (the way to run it, the way it is compared with)
-    "first": ("watched", "two threads"),
-    "watched": ("watched", "two threads"),
-    "sampled": ("sampled", "two threads"),
-    "before": ("before the first start", "one thread"),
-}
 RIVALS = {"pyvft": ["-m", "pyvft"], "threadcheck": ["-m", "threadcheck", "run", "-q"]}
 PATIENCE = 60  # seconds for one run: a rival that takes a thousand times as long has failed, or hangs
 
@@ -70,6 +64,13 @@ class Samples:
         self.kilobytes.append(measured["kilobytes"])  # type: ignore[arg-type]
 
 
+# column: (the way to run it, the way it is compared with, which figure of each)
+WAYS: dict[str, tuple[str, str, Callable[[Samples], float]]] = {
+    "first": ("watched", "two threads", Samples.first),
+    "watched": ("watched", "two threads", Samples.least),
+    "sampled": ("sampled", "two threads", Samples.mean),
+    "before": ("before the first start", "one thread", Samples.least),
+}
 Measured = dict[str, dict[str, Samples]]  # program: way: samples
 
 
@@ -116,7 +117,7 @@ def wanted(program: str, only: list[str]) -> bool:
 
 def measure(program: str, rounds: int, repeats: int, rivals: str | None) -> dict[str, Samples]:
     """Every way to run the program, round after round; the rivals, who are slow, once."""
-    ways = dict.fromkeys(way for pair in WAYS.values() for way in pair)
+    ways = dict.fromkeys(way for column in WAYS.values() for way in column[:2])
     samples = {way: Samples() for way in ways}
     for _ in range(rounds):
         for way in ways:
@@ -151,14 +152,10 @@ def run(command: list[str], way: str, program: str, repeats: int) -> dict[str, l
 
 
 def ratio(samples: dict[str, Samples], column: str) -> float | None:
-    way, reference = WAYS.get(column, (column, "two threads"))
+    way, reference, figure = WAYS.get(column, (column, "two threads", Samples.least))
     if way not in samples or not any(samples[way].seconds):
         return None
-    if column == "first":
-        return samples[way].first() / samples[reference].first()
-    if column == "sampled":
-        return samples[way].mean() / samples[reference].mean()
-    return samples[way].least() / samples[reference].least()
+    return figure(samples[way]) / figure(samples[reference])
 
 
 def memory(samples: dict[str, Samples]) -> float:

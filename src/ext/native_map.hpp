@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "ext/map_parts.hpp"
@@ -333,23 +334,23 @@ struct NativeMap {
     /// calls nobody. Returns the sum, or null where the numbers are others.
     static Ref add_small(PyObject* self, const Probe& probe, std::int64_t delta, PyObject* initial) {
         Word old = 0;
-        Ref sum, slots;  // two references from the start: once the sum is in its slot, another thread may give up the slot's
+        Ref sum;
+        std::optional<Incoming> fresh;  // made before the sum is stored: then another thread may give up the slot's reference at once
         bool small = true;
         change(self, probe, [&](Word current) {
             old = 0;
+            fresh.reset();
             sum = Ref();
-            slots = Ref();
             PyObject* base = current ? Policy::object(current) : initial;
             std::int64_t number = 0;
             small = PyLong_CheckExact(base) && small_int(base, &number);
             if (small) sum = Ref::steal(PyLong_FromLongLong(number + delta));  // below 2^61: no overflow
             if (!sum) return current;
-            slots = Ref::borrow(sum.get());
             old = current;
-            return Policy::value(sum.get());
+            return fresh.emplace(sum.get()).word();
         });
         if (small && !sum) throw PythonError{};
-        slots.release();
+        if (fresh) fresh->give();
         taken(old);
         return sum;
     }

@@ -248,9 +248,7 @@ class Session:
         try:
             self_test(watch_instructions)
         except SelfTestError as error:
-            self.refused = (
-                error  # for who runs the program, which may catch this, or die of it in some thread
-            )
+            self.refused = error  # the program may catch it, or die of it in a thread: its runner looks here
             raise
 
     def watch_callers(self, frame: FrameType | None) -> None:
