@@ -114,7 +114,8 @@ PROGRAMS = {
     "the exception of a future": (
         "from concurrent.futures import ThreadPoolExecutor\n"
         "def f(): {}['k']\n"
-        "with ThreadPoolExecutor(1) as executor: executor.submit(f).result()"
+        "with ThreadPoolExecutor(1) as executor: future = executor.submit(f)\n"
+        "future.result()"  # when f() has run: result() has one line for a future that is done, and one that waits
     ),
     "a lock that is not held": "in_threads(int)\nthreading.Lock().release()",
     "an exception in a lock's block": "in_threads(int)\nwith threading.RLock(): 1 / 0",
