@@ -17,10 +17,11 @@ from typing import TypeVar
 T = TypeVar("T")
 
 STDERR = 2  # the file descriptor, whatever sys.stderr is just now
+PATIENCE = 300.0  # seconds; what takes longer hangs, even where a machine is slow and has much else to do
 LAST_RESORT = 30.0  # seconds to print the stacks in; then the process is ended from outside Python
 
 
-def hammer(work: Callable[[int], T], threads: int, *, deadline: float = 60.0) -> list[T]:
+def hammer(work: Callable[[int], T], threads: int, *, deadline: float = PATIENCE) -> list[T]:
     """What `work(0)`, `work(1)`, ... return, each in a thread of its own. Raises the first exception."""
     start = threading.Barrier(threads)
     results: dict[int, T] = {}

@@ -1,14 +1,16 @@
 """The hammer itself: it starts all threads, returns what they return, and hides no exception and no hang."""
 
-from threading import Barrier, Event, current_thread
+from threading import Barrier, Event, Thread, current_thread
 
 import pytest
 
-from tests.hammer import Gate, hammer
+from tests import hammer as hammer_module
+from tests.hammer import PATIENCE, Gate, hammer
+from tests.waiting import wait
 
 
 def test_all_threads_run_at_once_and_their_results_come_in_order() -> None:
-    meeting = Barrier(4, timeout=30)
+    meeting = Barrier(4, timeout=PATIENCE)
 
     def work(index: int) -> tuple[int, str]:
         meeting.wait()
@@ -27,13 +29,21 @@ def test_an_exception_reaches_the_caller_with_the_name_of_its_thread() -> None:
     assert caught.value.__notes__ == ["in thread hammer-2"]
 
 
-def test_a_hang_fails_and_shows_where_every_thread_is(capsys: pytest.CaptureFixture[str]) -> None:
-    never = Event()
+def test_a_hang_fails_and_shows_where_every_thread_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside, never, still_running = Event(), Event(), hammer_module._still_running
 
     def stuck_here(index: int) -> None:
         if index == 1:
+            inside.set()
             never.wait()
 
+    def still_running_when_inside(hands: list[Thread], deadline: float) -> list[str]:
+        wait(inside)
+        return still_running(hands, deadline)
+
+    monkeypatch.setattr(hammer_module, "_still_running", still_running_when_inside)
     with pytest.raises(AssertionError, match=r"not done after 0\.2 s: .*hammer-1"):
         hammer(stuck_here, 2, deadline=0.2)
     stacks = capsys.readouterr().err

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.hammer import hammer
+from tests.hammer import PATIENCE, hammer
 from tests.linearize import (
     REFUSED,
     Call,
@@ -204,7 +204,7 @@ class Broken(dict[Any, Any]):
     """A dict whose faulty operations meet the other thread in the middle."""
 
     def __init__(self) -> None:
-        self._meeting = Barrier(2, timeout=30)
+        self._meeting = Barrier(2, timeout=PATIENCE)
 
     def meet(self) -> None:
         self._meeting.wait()

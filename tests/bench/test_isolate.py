@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from tests.hammer import PATIENCE
+
 CRASH = """
 import os, signal
 from dataclasses import replace
@@ -27,7 +29,7 @@ for row in measure(job):
 
 def test_who_crashes_gets_a_row_and_the_others_run_again() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", CRASH], capture_output=True, text=True, check=False, timeout=100
+        [sys.executable, "-c", CRASH], capture_output=True, text=True, check=False, timeout=PATIENCE
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.hammer import PATIENCE
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -30,7 +32,9 @@ ROOT = Path(__file__).parents[2]
 def test_a_script_measures_and_reports(script: str, page: str, said: tuple[str, ...]) -> None:
     before = (ROOT / "docs" / page).read_bytes()
     command = [sys.executable, f"benchmarks/{script}", "--try"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=2 * PATIENCE, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert not [text for text in said if text not in done.stdout]
     assert (ROOT / "docs" / page).read_bytes() == before

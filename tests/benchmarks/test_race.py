@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.hammer import PATIENCE
 from threadproof import _core
 
 ROOT = Path(__file__).parents[2]
@@ -19,7 +20,9 @@ if hasattr(_core, "race_arm"):
     def test_a_program_is_measured_in_every_way(tmp_path: Path) -> None:
         out = tmp_path / "out.json"
         command = [*SCRIPT, "--quick", "--only", "calls", "--json", str(out)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
+        done = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
         assert done.returncode == 0, done.stderr
         assert "| calls |" in done.stdout
         ways = json.loads(out.read_text())["programs"]["calls"]

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.hammer import PATIENCE
+
 ROOT = Path(__file__).parents[2]
 ROWS = [
     "read: int, fresh, n=1,000",
@@ -23,7 +25,7 @@ def ratios(*arguments: str, path: Path | None = None) -> subprocess.CompletedPro
     command = [sys.executable, "benchmarks/ratios.py", *arguments]
     environment = os.environ | ({"PYTHONPATH": str(path)} if path else {})
     return subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100, check=False
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.hammer import PATIENCE
 from threadproof.bench.results import load
 
 TINY = ("--size", "100", "--operations", "200", "--quick")
@@ -14,7 +15,7 @@ TINY = ("--size", "100", "--operations", "200", "--quick")
 
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "threadproof", "bench", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
 def test_a_table_has_a_row_for_each_workload_and_a_column_for_each_map(tmp_path: Path) -> None:
@@ -77,7 +78,12 @@ def test_a_wrong_answer_is_exit_code_1(tmp_path: Path) -> None:
         *TINY,
     ]
     done = subprocess.run(
-        command, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, timeout=100, check=False
+        command,
+        env={"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
     assert done.returncode == 1
     assert "WRONG" in done.stdout

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.hammer import PATIENCE
 from threadproof.cli import concordance, main
 from threadproof.cli.progress import Progress
 from threadproof.maps import HashMap
@@ -133,7 +134,7 @@ def test_a_tree_without_words_is_bad_usage_and_says_what_was_there(tmp_path: pat
 
 def threadproof(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "threadproof", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
 def test_the_command_runs_in_a_process_of_its_own(tree: Tree) -> None:
@@ -149,7 +150,7 @@ def test_a_reader_that_goes_away_is_no_error_to_talk_about(tree: Tree) -> None:
         assert process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == ""
-        assert process.wait(timeout=60) == 141
+        assert process.wait(timeout=PATIENCE) == 141
 
 
 class ForgetfulMap(HashMap[str, int]):
@@ -187,7 +188,7 @@ def test_ctrl_c_ends_the_threads_and_the_command(
     assert main(["demo", str(tree), "--threads", threads]) == 130
     assert capsys.readouterr().err.strip() == "threadproof demo: interrupted"
     for worker in set(threading.enumerate()) - before:
-        worker.join(timeout=60)
+        worker.join(timeout=PATIENCE)
         assert not worker.is_alive()
 
 

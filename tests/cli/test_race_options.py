@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.hammer import PATIENCE
 from threadproof import _core
 
 if not hasattr(_core, "race_arm"):
@@ -40,7 +41,9 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def race(*arguments: str, program: str = "app.py", **environment: str) -> Ran:
     command = [sys.executable, "-m", "threadproof", "race", *arguments, program]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=os.environ | environment)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=PATIENCE, env=os.environ | environment
+    )
 
 
 def silent(ran: Ran) -> bool:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.hammer import PATIENCE
+
 FOLDER = Path(__file__).parents[2] / "examples" / "pitfalls"
 README = (FOLDER / "README.md").read_text(encoding="utf-8")
 PITFALLS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "meanwhile")
@@ -16,7 +18,7 @@ PITFALLS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "mea
 @pytest.mark.parametrize("pitfall", PITFALLS)
 def test_a_naive_version_fails_as_the_readme_says_and_the_fixed_one_holds(pitfall: str) -> None:
     command = [sys.executable, "-W", "error", str(FOLDER / f"{pitfall}.py")]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE)
     *naive, fixed = done.stdout.splitlines()
     assert fixed == "fixed: holds"
     assert naive

@@ -7,10 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from tests.hammer import pause
+from tests.hammer import PATIENCE, pause
 from tests.maps.operations import Map
-
-PATIENCE = 30.0  # seconds, after which a test has hung
 
 
 class Failed(Exception):

@@ -6,7 +6,6 @@ Where a claim is that somebody waits, that thread gets the time to do wrong, and
 from __future__ import annotations
 
 import pickle
-import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from tests.hammer import hammer, pause
-from tests.maps.computations import PATIENCE, Failed, computing, let_others_run
+from tests.hammer import PATIENCE, hammer, pause
+from tests.interrupting import interrupt
+from tests.maps.computations import Failed, computing, let_others_run
 from tests.maps.conftest import MAPS, MapMaker
 from tests.maps.keys import Key
 from tests.maps.operations import (
@@ -173,24 +173,9 @@ def test_a_wait_that_ends_in_time_is_followed_by_fn(make_map: MapMaker, name: st
 
 
 def test_waiting_can_be_interrupted(make_map: MapMaker) -> None:
-    m, begun, about_to_wait, interrupted = make_map(), threading.Event(), threading.Event(), threading.Event()
-
-    def interrupt_who_waits(old: Any) -> str:
-        begun.set()
-        assert about_to_wait.wait(PATIENCE)
-        let_others_run()
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-        assert interrupted.wait(PATIENCE), "the waiting thread was not interrupted"
-        return "new"
-
-    with ThreadPoolExecutor() as pool:
-        computed = pool.submit(m.compute, "k", interrupt_who_waits)
-        assert begun.wait(PATIENCE)
-        with pytest.raises(KeyboardInterrupt):  # noqa: PT012  # it may come from the first line on
-            about_to_wait.set()
-            m["k"] = "overwritten"
-        interrupted.set()
-        computed.result(PATIENCE)
+    m = make_map()
+    with computing(m, "k", "new"):
+        interrupt(lambda: m.__setitem__("k", "overwritten"), waits=let_others_run)
     assert m == {"k": "new"}
 
 

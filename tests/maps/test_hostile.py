@@ -134,7 +134,7 @@ class Scene:
         """Make the call, with the act in its midst; say how often the trap was sprung."""
         interrupted = make_call(HostileRound(Random(0), self.place, self.trap))
         self.trap.arm(make_act(self), times=3)
-        hammer(lambda _: self.recorder.perform(0, [interrupted], self.target), 1, deadline=60)
+        hammer(lambda _: self.recorder.perform(0, [interrupted], self.target), 1)
         sprung = self.trap.sprung
         self.trap.disarm()
         return sprung

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.hammer import hammer
+from tests.hammer import PATIENCE, hammer
 from threadproof import DeadlockError
 from threadproof.maps import ShardedMap, sharded
 
@@ -75,13 +75,13 @@ def test_two_interrupted_threads_that_want_each_others_shard_do_not_hang(
         """As a finalizer would be run while the thread holds a shard."""
         locks = list(locks_of(m))
         with locks[index]:
-            both_hold.wait(30)
+            both_hold.wait(PATIENCE)
             try:
                 len(m)
             except DeadlockError as error:
                 errors.append(error)
 
-    hammer(interrupted, 2, deadline=60)
+    hammer(interrupted, 2)
     assert len(errors) >= 1
     assert "finalizer" in str(errors[0])
     assert len(m) == 0

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.hammer import hammer
-from tests.maps.computations import PATIENCE, let_others_run
+from tests.hammer import PATIENCE, hammer
+from tests.maps.computations import let_others_run
 from tests.maps.keys import Key
 from threadproof._core import DeadlockError, Turn
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.hammer import PATIENCE
 from tests.race.run_cases import CASES, cases_of
 from threadproof import _core
 
@@ -27,7 +28,7 @@ ALL = [(topic, name, order) for topic in TOPICS for name in cases_of(topic) for 
 def found(topic: str, order: str) -> dict[str, list[str]]:
     """What each case of the topic reports, by name."""
     command = [sys.executable, "-m", "tests.race.run_cases", topic, order]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert ran.returncode == 0, ran.stderr
     assert not ran.stderr
     verdicts: dict[str, list[str]] = json.loads(ran.stdout)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.hammer import PATIENCE
 from threadproof import _core
 
 if not hasattr(_core, "race_arm"):
@@ -39,7 +40,7 @@ def findings(tmp_path: Path, program: str) -> list[dict[str, Any]]:
         "races.json",
         "app.py",
     ]
-    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
     assert ran.returncode in (0, 66), ran.stderr
     found: list[dict[str, Any]] = json.loads((tmp_path / "races.json").read_text())
     return found

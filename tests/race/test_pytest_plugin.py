@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from tests.hammer import PATIENCE
 from threadproof import _core
 
 if not hasattr(_core, "race_arm"):
@@ -231,5 +232,5 @@ def test_the_plugin_loads_nothing_of_the_detector_unless_asked() -> None:
     program = (
         "import sys, threadproof.pytest_plugin\nprint([m for m in sys.modules if 'threadproof.race' in m])"
     )
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE)
     assert ran.stdout == "[]\n"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.hammer import PATIENCE
 from threadproof import _core
 
 ROOT = Path(__file__).parents[2]
@@ -60,7 +61,7 @@ with detect(sample=SAMPLE):
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
 
 
 if hasattr(_core, "race_arm"):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.hammer import PATIENCE
 from threadproof import _core
 
 if not hasattr(_core, "race_arm"):
@@ -115,7 +116,7 @@ PROGRAMS = {
         "from concurrent.futures import ThreadPoolExecutor\n"
         "def f(): {}['k']\n"
         "with ThreadPoolExecutor(1) as executor: future = executor.submit(f)\n"
-        "future.result()"  # when f() has run: result() has one line for a future that is done, and one that waits
+        "future.result()"  # that is done: the traceback of one that waits has another line
     ),
     "a lock that is not held": "in_threads(int)\nthreading.Lock().release()",
     "an exception in a lock's block": "in_threads(int)\nwith threading.RLock(): 1 / 0",
@@ -215,7 +216,9 @@ PROGRAMS = {
 
 
 def run(*command: str, cwd: Path) -> tuple[int, str, str]:
-    ran = subprocess.run([sys.executable, *command], cwd=cwd, capture_output=True, text=True, timeout=60)
+    ran = subprocess.run(
+        [sys.executable, *command], cwd=cwd, capture_output=True, text=True, timeout=PATIENCE
+    )
     return ran.returncode, without_addresses(ran.stdout), without_addresses(ran.stderr)
 
 

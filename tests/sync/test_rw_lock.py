@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.hammer import hammer, pause
-from tests.sync.waiting import PATIENCE, run_program, until, wait
+from tests.hammer import PATIENCE, hammer, pause
+from tests.waiting import run_program, until, wait
 from threadproof import DeadlockError
 from threadproof.sync import AtomicFlag, AtomicInt, RWLock, RWLockStats
 
@@ -31,9 +31,9 @@ class Visits:
     def start(self, name: str) -> None:
         """Let a thread enter; it reads if its name begins with r. Returns when it is inside or waiting."""
         self._leave[name] = threading.Event()
-        before = self.lock.stats().waiting + len(self.entered)
+        before = self.lock.stats().waiting
         self._visits[name] = self._pool.submit(self._visit, name)
-        until(lambda: self.lock.stats().waiting + len(self.entered) > before)
+        until(lambda: name in self.entered or self.lock.stats().waiting > before)
 
     def end(self, name: str) -> None:
         """Let a thread leave. Returns when it has."""

@@ -9,9 +9,7 @@ import time
 from collections.abc import Callable
 from textwrap import dedent
 
-from tests.hammer import pause
-
-PATIENCE = 30.0  # seconds, after which a test has hung
+from tests.hammer import PATIENCE, pause
 
 
 def until(holds: Callable[[], object]) -> None:
