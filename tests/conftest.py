@@ -4,9 +4,14 @@ import signal
 
 import pytest
 
+# What somebody may have set for himself, and what we test would heed.
+PREFERENCES = ("FORCE_COLOR", "NO_COLOR", "PYTHON_COLORS", "PYTHONWARNINGS", "THREADPROOF_RACE")
+
 
 def pytest_configure() -> None:
-    """Ctrl-C works here, even if a shell runs us in the background, where it has jobs ignore it."""
+    """Nobody's preferences count; and Ctrl-C works, even in the background, where shells have it ignored."""
+    for name in PREFERENCES:
+        os.environ.pop(name, None)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

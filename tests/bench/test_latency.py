@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from threadproof.bench import loops
 from threadproof.bench.latency import CLOSED, OPEN, PERCENTILES, Histogram, bucket, percentiles
 from threadproof.bench.rivals import DICT
 from threadproof.bench.workloads import Scene
@@ -29,20 +29,33 @@ def test_an_empty_histogram_says_so() -> None:
         Histogram().percentile(50)
 
 
-class Stops(dict[Any, Any]):
-    """Every thousandth read takes ten milliseconds."""
+class Clock:
+    """A clock on which each look takes a microsecond, and nothing else any time but what is added."""
 
-    reads = 0
+    def __init__(self) -> None:
+        self.now = 0
 
-    def __getitem__(self, key: Any) -> Any:
-        self.reads += 1
-        if self.reads % 1_000 == 0:
-            time.sleep(0.01)
-        return super().__getitem__(key)
+    def __call__(self) -> int:
+        self.now += 1_000
+        return self.now
 
 
-def test_a_pause_shows_in_all_operations_that_it_delays_only_in_an_open_loop() -> None:
+def test_a_pause_shows_in_all_operations_that_it_delays_only_in_an_open_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """One read in 1,000 takes 10 ms, and delays a hundred of those that are due every 0.1 ms."""
+    clock = Clock()
+    monkeypatch.setattr(loops, "perf_counter_ns", clock)
+
+    class Stops(dict[Any, Any]):
+        reads = 0
+
+        def __getitem__(self, key: Any) -> Any:
+            self.reads += 1
+            if self.reads % 1_000 == 0:
+                clock.now += 10_000_000
+            return super().__getitem__(key)
+
     rival = replace(DICT, name="stops", make=Stops)
     scene = Scene(n=10, operations=3_000)
     at_99 = PERCENTILES.index(99.0)

@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Iterable
 from threading import Thread
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -41,6 +42,7 @@ def test_an_empty_map_is_one_part_with_nothing_in_it() -> None:
 
 @ORDINARY
 def test_in_an_ordinary_build_new_keys_are_dirty_until_they_are_missed_as_often_as_there_are() -> None:
+    begun = perf_counter()
     m = SyncMap(zip(range(10), range(10), strict=True))
     assert (m.stats().dirty_size, m.stats().read_size, m.stats().amended) == (10, 0, 1)
     for key in range(9):
@@ -50,7 +52,7 @@ def test_in_an_ordinary_build_new_keys_are_dirty_until_they_are_missed_as_often_
     stats = m.stats()
     assert (stats.dirty_size, stats.read_size, stats.amended) == (0, 10, 0)
     assert (stats.misses, stats.promotions) == (10, 1)
-    assert 0 < stats.last_promotion <= stats.worst_promotion < 1
+    assert 0 < stats.last_promotion <= stats.worst_promotion < perf_counter() - begun
 
 
 def test_settled_keys_are_read_overwritten_and_brought_back_with_no_miss() -> None:
@@ -165,8 +167,9 @@ def test_clear_gives_back_parts_and_forgets_what_was_amended() -> None:
 def test_hits_of_several_threads_are_counted() -> None:
     m = settled(range(10))
     before = m.stats().read_hits
-    hammer(lambda thread: [m[n % 10] for n in range(1_000)], 2)
-    assert m.stats().read_hits - before >= 1_000  # of threads that count in one place, some are lost
+    for _ in range(2):  # one after the other: when threads count in one place at once, some counts are lost
+        hammer(lambda thread: [m[n % 10] for n in range(1_000)], 1)
+    assert m.stats().read_hits - before == 2_000
 
 
 def test_promotions_by_readers_and_writers_lose_nothing() -> None:
