@@ -11,7 +11,7 @@ import gc
 import importlib.util
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -195,6 +195,16 @@ def test_in_the_stress_build_a_call_without_native_memory_is_whole_or_has_done_n
     check_every_allocation(kind, EVERY[name], make_key, without_native_memory, present)
 
 
+@pytest.fixture
+def no_other_thread() -> Iterator[None]:
+    """With a GIL: none of pytest's own gets it amid a call, and so finds no memory, either."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(60)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("no_other_thread")
 @pytest.mark.skipif(testcapi is None, reason="this Python comes without _testcapi")
 @pytest.mark.skipif(FREE_THREADED, reason="without memory for a list, PyList_New of these versions crashes")
 @pytest.mark.parametrize("present", [True, False], ids=["present", "absent"])
