@@ -9,8 +9,8 @@
 ///             2. after forget(object) nothing of it is left, so an object that gets its address starts clean;
 ///             3. generation(object) grows with every forget() of its bucket, so whoever remembers having looked at
 ///                a cell can tell that it may be another one now;
-///             4. a shard counts the cells it holds, and holds no more than its part of the limit: when it would, it
-///                forgets all it has. What is forgotten can hide a race and cannot invent one.
+///             4. a shard counts the cells it holds, and all of them together are no more than the limit: a shard that
+///                would add to so many forgets all it has instead. What is forgotten can hide a race and cannot invent one.
 ///
 /// Field            | written                    | read                  | guard
 /// -----------------|----------------------------|-----------------------|-------------------------------
@@ -18,7 +18,7 @@
 /// known            | relaxed, as objects come   | relaxed, by forget()  | none: the object's own thread of
 ///                  | and go, in their shard     |                       | life orders its use before its death
 /// generation       | release, in forget()       | acquire               | none
-/// limit            | relaxed                    | relaxed               | none: a bound, not an order
+/// total, limit     | relaxed                    | relaxed               | none: a bound, not an order
 #pragma once
 
 #include <array>
@@ -389,7 +389,7 @@ class Shadow {
         std::lock_guard hold(shard.lock);
         Cells* cells = shard.objects.find(object);
         if (!cells) return;
-        shard.cells -= cells->count();
+        count(shard, -static_cast<std::ptrdiff_t>(cells->count()));
         shard.objects.erase(object);
         count_known(object, -1);
         generations_[hash % kGenerations].fetch_add(1, std::memory_order_release);  // release: pairs with generation()
@@ -399,10 +399,12 @@ class Shadow {
         return generations_[hash % kGenerations].load(std::memory_order_acquire);
     }
 
-    /// About how many cells to keep; of each shard, its part.
-    void limit(std::size_t cells) { limit_.store(cells / kShards + 1, std::memory_order_relaxed); }
+    /// How many cells to keep. Not so many of each shard: all of a long list are in one.
+    void limit(std::size_t cells) { limit_.store(cells, std::memory_order_relaxed); }
 
+    /// Between two steps, not during one.
     void check() {
+        std::size_t all = 0;
         for (Shard& shard : shards_) {
             std::lock_guard hold(shard.lock);
             std::size_t cells = 0;
@@ -412,7 +414,9 @@ class Shadow {
                 if (!known_[mixed(object) % kKnown].load(std::memory_order_relaxed)) throw std::logic_error("an object with cells is not known");
             });
             if (cells != shard.cells) throw std::logic_error("a shard has lost count of its cells");
+            all += cells;
         }
+        if (all != total_.load(std::memory_order_relaxed)) throw std::logic_error("the shards' cells do not make their total");
     }
 
  private:
@@ -434,7 +438,7 @@ class Shadow {
     }
 
     TP_APART Cell& add(Shard& shard, Object object, Field field) {
-        if (shard.cells >= limit_.load(std::memory_order_relaxed)) empty(shard);
+        if (total_.load(std::memory_order_relaxed) >= limit_.load(std::memory_order_relaxed)) empty(shard);
         Cells* cells = shard.objects.find(object);
         if (!cells) {
             cells = &shard.objects.add(object);
@@ -442,14 +446,19 @@ class Shadow {
         }
         std::size_t before = cells->count();
         Cell& cell = cells->add(field);
-        shard.cells += cells->count() - before;
+        count(shard, static_cast<std::ptrdiff_t>(cells->count() - before));
         return cell;
     }
 
     void empty(Shard& shard) {
         shard.objects.each([&](Object object, const Cells&) { count_known(object, -1); });
         shard.objects.clear();
-        shard.cells = 0;
+        count(shard, -static_cast<std::ptrdiff_t>(shard.cells));
+    }
+
+    void count(Shard& shard, std::ptrdiff_t change) {
+        shard.cells += static_cast<std::size_t>(change);  // what is added to an unsigned number may be negative
+        total_.fetch_add(static_cast<std::size_t>(change), std::memory_order_relaxed);
     }
 
     void count_known(Object object, int change) {
@@ -459,6 +468,7 @@ class Shadow {
     std::array<Shard, kShards> shards_;
     std::vector<std::atomic<std::uint32_t>> known_ = std::vector<std::atomic<std::uint32_t>>(kKnown);
     std::array<std::atomic<std::uint32_t>, kGenerations> generations_{};
+    std::atomic<std::size_t> total_{0};
     std::atomic<std::size_t> limit_{kUnlimited};
 };
 

@@ -282,6 +282,15 @@ void what_is_forgotten_for_want_of_room_is_no_race() {
     CHECK(w.races() == 1);
 }
 
+void a_list_may_be_long_as_long_as_all_together_are_not_too_many() {
+    World w;
+    w.detector->limit(200'000);
+    for (Field place = 0; place < 50'000; ++place) w.access(w.a, true, 1, 0, kObject, kPosition | place);
+    w.detector->check();
+    w.access(w.b, true, 2, 0, kObject, kPosition | 7);
+    CHECK(w.races() == 1);
+}
+
 void the_first_access_of_an_epoch_is_the_one_that_is_remembered() {
     World w;
     CHECK(w.access(w.a, true, 1) == Found::kNothing && w.access(w.a, true, 2) == Found::kRepeated);
@@ -416,6 +425,7 @@ int main() {
     the_child_of_a_fork_is_alone_and_comes_after_everything();
     positions_are_apart_near_and_far();
     what_is_forgotten_for_want_of_room_is_no_race();
+    a_list_may_be_long_as_long_as_all_together_are_not_too_many();
     the_first_access_of_an_epoch_is_the_one_that_is_remembered();
     looks_do_not_outlive_what_they_looked_at();
     a_memo_asks_once_for_each_hash();
