@@ -221,7 +221,7 @@ class Cells {
             row_.grow(field & ~kPosition);
             return *row_.find(field & ~kPosition);
         }
-        if (named_.size() == named_.capacity()) named_.reserve(named_.size() + named_.size() / 2 + 1);  // doubling wastes more
+        if (named_.size() == named_.capacity()) named_.reserve(named_.size() + (named_.size() > kFew ? named_.size() / 2 : 1));
         named_.push_back({field, Cell{}});
         if (named_.size() > kFew) index();
         return named_.back().cell;

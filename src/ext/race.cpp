@@ -19,14 +19,12 @@ namespace threadproof::ext {
 
 constinit thread_local ThisThread this_thread;
 
+RaceState& make_race_state() { return *(the_race_state = new RaceState); }
+
 namespace {
 
 using race::Field;
 using race::Thread;
-
-Field field_of(Part part, std::uint64_t rest) {
-    return static_cast<std::uint64_t>(part) << 60 | (rest & ((std::uint64_t{1} << 60) - 1));
-}
 
 std::uint64_t spread(std::uint64_t value) {
     value *= 0x9E3779B97F4A7C15u;
@@ -144,31 +142,11 @@ bool plain_key(PyObject* key) {
     return true;
 }
 
-Variable attribute_of(PyObject* object, PyObject* name) {
-    return {object, field_of(Part::kAttribute, reinterpret_cast<std::uintptr_t>(name) >> 4), Part::kAttribute, name};
-}
 Variable item_of(PyObject* container, PyObject* key) {
     return {container, field_of(Part::kItem, number_of_key(key)), Part::kItem, key};
 }
 Variable global_of(PyObject* globals, PyObject* name) {
     return {globals, field_of(Part::kItem, number_of_key(name)), Part::kGlobal, name};
-}
-Variable index_of(PyObject* list, PyObject* index) {
-    std::int64_t place;
-    if (!PyLong_CheckExact(index) || !small_int(index, &place)) return structure_of(list);
-    Py_ssize_t size = Py_SIZE(list);  // of a deque and an array, too
-    if (place < 0) place += size;
-    if (place < 0 || place >= size) return structure_of(list);  // an IndexError is about to come
-    return {list, field_of(Part::kIndex, static_cast<std::uint64_t>(place)), Part::kIndex, index};
-}
-Variable structure_of(PyObject* container) {
-    return {container, field_of(Part::kStructure, 0), Part::kStructure, nullptr};
-}
-Variable iterator_of(PyObject* iterator) {
-    return {iterator, field_of(Part::kIterator, 0), Part::kIterator, nullptr};
-}
-Variable cell_of(PyObject* cell, PyObject* name) {
-    return {cell, field_of(Part::kCell, 0), Part::kCell, name};
 }
 
 namespace {

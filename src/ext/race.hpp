@@ -63,10 +63,8 @@ struct RaceState {
 /// Made when first asked for, under the import lock or by the thread that arms the detector, and never destroyed: objects
 /// die, and tell us so, until the very end of the process.
 inline RaceState* the_race_state = nullptr;
-inline RaceState& race_state() {
-    if (TP_UNLIKELY(!the_race_state)) the_race_state = new RaceState;
-    return *the_race_state;
-}
+TP_COLD RaceState& make_race_state();
+TP_HOT RaceState& race_state() { return TP_LIKELY(the_race_state != nullptr) ? *the_race_state : make_race_state(); }
 
 inline race::Sync sync_of(PyObject* object) { return reinterpret_cast<race::Sync>(object); }
 
@@ -91,14 +89,29 @@ inline bool watching() {
     return state.armed.load(std::memory_order_relaxed) && !state.detector.alone();
 }
 
-Variable attribute_of(PyObject* object, PyObject* name);
+inline race::Field field_of(Part part, std::uint64_t rest) {
+    return static_cast<std::uint64_t>(part) << 60 | (rest & ((std::uint64_t{1} << 60) - 1));
+}
+
+inline Variable attribute_of(PyObject* object, PyObject* name) {
+    return {object, field_of(Part::kAttribute, reinterpret_cast<std::uintptr_t>(name) >> 4), Part::kAttribute, name};
+}
+inline Variable structure_of(PyObject* container) { return {container, field_of(Part::kStructure, 0), Part::kStructure, nullptr}; }
+inline Variable iterator_of(PyObject* iterator) { return {iterator, field_of(Part::kIterator, 0), Part::kIterator, nullptr}; }
+inline Variable cell_of(PyObject* cell, PyObject* name) { return {cell, field_of(Part::kCell, 0), Part::kCell, name}; }
+
+TP_HOT Variable index_of(PyObject* list, PyObject* index) {
+    std::int64_t place;
+    if (!PyLong_CheckExact(index) || !small_int(index, &place)) return structure_of(list);
+    Py_ssize_t size = Py_SIZE(list);  // of a deque and an array, too
+    if (place < 0) place += size;
+    if (place < 0 || place >= size) return structure_of(list);  // an IndexError is about to come
+    return {list, field_of(Part::kIndex, static_cast<std::uint64_t>(place)), Part::kIndex, index};
+}
+
 Variable item_of(PyObject* container, PyObject* key);
 Variable key_of(PyObject* dict, PyObject* key);
 Variable global_of(PyObject* globals, PyObject* name);
-Variable index_of(PyObject* list, PyObject* index);
-Variable structure_of(PyObject* container);
-Variable cell_of(PyObject* cell, PyObject* name);
-Variable iterator_of(PyObject* iterator);
 
 /// Equal keys have equal numbers. Keys whose equality is user code go by identity: that can miss a race, not invent one.
 std::uint64_t number_of_key(PyObject* key);

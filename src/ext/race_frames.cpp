@@ -64,7 +64,7 @@ enum class Home : std::uint8_t { kNowhere, kSlot, kDict, kModule, kClass, kDefau
 
 /// Where an operand is when the watched instruction is about to run.
 struct Source {
-    enum From : std::uint8_t { kNothing, kStack, kLocal, kConstant };
+    enum From : std::uint8_t { kNothing, kStack, kLocal, kConstant, kGlobals };
     From from = kNothing;
     std::uint32_t index = 0;  // from the top of the stack, 1 is the top; or of the local
 };
@@ -125,17 +125,16 @@ class Operands {
     Operands(const Site& site, Running* frame) : site_(site), frame_(frame) {}
 
     /// Null where there is none, as in a variable that is not bound.
-    PyObject* operator[](std::size_t number) const {
+    TP_HOT PyObject* operator[](std::size_t number) const {
         Source source = site_.operands[number];
         switch (source.from) {
             case Source::kStack: return on_stack(frame_, source.index);
-            case Source::kLocal: return local(source.index);
+            case Source::kLocal: return local_in(frame_, source.index);
             case Source::kConstant: return site_.constant;
+            case Source::kGlobals: return globals_in(frame_);
             default: return nullptr;
         }
     }
-    PyObject* local(std::uint32_t index) const { return local_in(frame_, index); }
-    PyObject* globals() const { return globals_in(frame_); }
 
  private:
     const Site& site_;
@@ -242,6 +241,7 @@ bool indexed(PyObject* container) {
 bool container(PyObject* object) { return keyed(object) || indexed(object); }
 
 void touch_item(PyObject* object, PyObject* key, bool write, unsigned traits) {
+    if (PyList_CheckExact(object) && PyLong_CheckExact(key)) return touch(index_of(object, key), write, traits);  // mostly
     if (is_value(Py_TYPE(object)) && !PyList_CheckExact(object) && !PyDict_CheckExact(object)) return;
     if (!runs_own_code(object, write ? Access::kStore : Access::kLoad)) return;
     if (PyDict_Check(object)) return write ? touch_store(object, key, traits) : touch(key_of(object, key), false, traits);
@@ -330,31 +330,10 @@ void begin_finaliser(PyObject* object) {
     if (PyObject* dict = attribute_dict(object)) race_state().detector.last_use(*me, reinterpret_cast<race::Object>(dict));
 }
 
-/// What the instruction is about to use first.
-PyObject* subject(const Site& site, const Operands& operands) {
-    switch (site.kind) {
-        case Kind::kImported:
-        case Kind::kLoadOnce:
-        case Kind::kLoadGlobal:
-        case Kind::kStoreGlobal: return operands.globals();
-        case Kind::kFinalise: return operands.local(0);
-        case Kind::kLoadCell:
-        case Kind::kStoreCell: return operands.local(site.argument);
-        default: return operands[0];
-    }
-}
-
-void judge(Site& site, const Operands& operands) {
+/// What does more than the few instructions that programs are made of.
+TP_APART void judge_rare(Site& site, const Operands& operands, PyObject* object) {
     unsigned traits = site.traits;
-    PyObject* object = subject(site, operands);
-    if (!object) return;
     switch (site.kind) {
-        case Kind::kLoadAttribute:
-        case Kind::kLoadMethod:
-            return touch_attribute(object, site.name, home_at(site, Py_TYPE(object), false), false, traits, site.kind == Kind::kLoadMethod);
-        case Kind::kStoreAttribute: return touch_attribute(object, site.name, home_at(site, Py_TYPE(object), true), true, traits, false);
-        case Kind::kLoadItem: return touch_item(object, operands[1], false, traits);
-        case Kind::kStoreItem: return touch_item(object, operands[1], true, traits);
         case Kind::kDeleteItem: return touch_deletion(object, operands[1]);
         case Kind::kContains: return touch_membership(object, operands[1]);
         case Kind::kLoadOnce:
@@ -378,7 +357,21 @@ void judge(Site& site, const Operands& operands) {
         case Kind::kImported: return see_modules(site.name);
         case Kind::kFinalise: return begin_finaliser(object);
         case Kind::kGenerate: return generates(object) ? touch_whole(operands[1], race::kIterate) : void();
-        case Kind::kNone: return;
+        default: return;
+    }
+}
+
+void judge(Site& site, const Operands& operands) {
+    PyObject* object = operands[0];
+    if (!object) return;
+    switch (site.kind) {
+        case Kind::kLoadAttribute:
+        case Kind::kLoadMethod:
+            return touch_attribute(object, site.name, home_at(site, Py_TYPE(object), false), false, site.traits, site.kind == Kind::kLoadMethod);
+        case Kind::kStoreAttribute: return touch_attribute(object, site.name, home_at(site, Py_TYPE(object), true), true, site.traits, false);
+        case Kind::kLoadItem: return touch_item(object, operands[1], false, site.traits);
+        case Kind::kStoreItem: return touch_item(object, operands[1], true, site.traits);
+        default: return judge_rare(site, operands, object);
     }
 }
 
@@ -395,7 +388,7 @@ bool is_worth_watching(const Site& site, const Operands& operands) {
 
 /// For the self-test: (kind, what the instruction is about to use).
 void write_down(const Site& site, const Operands& operands) {
-    PyObject *first = subject(site, operands), *second = operands[1];
+    PyObject *first = operands[0], *second = operands[1];
     Ref entry = Ref::steal(Py_BuildValue("sOO", kKindNames[static_cast<int>(site.kind)], first ? first : Py_None, second ? second : Py_None));
     if (!entry || PyList_Append(watched, entry.get()) < 0) PyErr_Clear();
 }
@@ -411,7 +404,7 @@ constexpr std::uint32_t kIdle = 1000;  // times: an instruction that met only va
 bool done_with(Site& site, const Operands& operands) {
     if (tells_of_order(site.kind)) return false;
     if (!is_worth_watching(site, operands)) return true;
-    if (!this_thread.touched) return race::counted(site.idle) >= kIdle;
+    if (!this_thread.touched && race::counted(site.idle) >= kIdle) return true;
     race::Sampling& sampling = race_state().sampling;
     return TP_UNLIKELY(sampling.on()) && sampling.last_look(site.bursts);
 }
@@ -424,8 +417,8 @@ PyObject* no_more() {
 /// The callback of sys.monitoring: (code, offset of the instruction).
 PyObject* race_instruction(PyObject*, PyObject* const* arguments, Py_ssize_t) {
     CodeSites* code = sites_of(arguments[0]);
-    std::size_t offset = static_cast<std::size_t>(PyLong_AsSsize_t(arguments[1]));
-    Site* site = code ? code->at(offset / kCodeUnit) : nullptr;
+    std::int64_t offset;
+    Site* site = code && small_int(arguments[1], &offset) ? code->at(static_cast<std::size_t>(offset) / kCodeUnit) : nullptr;
     if (TP_UNLIKELY(!site)) return no_more();
     if (TP_UNLIKELY(watched != nullptr)) {
         write_down(*site, Operands(*site, innermost()));
@@ -456,6 +449,20 @@ Source source_in(PyObject* described, Site& site) {
                       : Source{*of == 's' ? Source::kStack : Source::kLocal, static_cast<std::uint32_t>(PyLong_AsUnsignedLong(value))};
 }
 
+/// Where the first operand is of an instruction that finds it by itself.
+Source implied(Kind kind, std::uint32_t argument) {
+    switch (kind) {
+        case Kind::kImported:
+        case Kind::kLoadOnce:
+        case Kind::kLoadGlobal:
+        case Kind::kStoreGlobal: return {Source::kGlobals, 0};
+        case Kind::kFinalise: return {Source::kLocal, 0};
+        case Kind::kLoadCell:
+        case Kind::kStoreCell: return {Source::kLocal, argument};
+        default: return {};
+    }
+}
+
 /// One placement.Placed becomes the site; returns the offset of the instruction to watch.
 Py_ssize_t fill(Site& site, PyObject* description) {
     Py_ssize_t watched_at, offset;
@@ -467,6 +474,7 @@ Py_ssize_t fill(Site& site, PyObject* description) {
     site.bursts.number = sites.fetch_add(1, std::memory_order_relaxed);  // relaxed: different is enough
     site.kind = kind_named(kind);
     site.instruction = static_cast<std::int32_t>(offset / static_cast<Py_ssize_t>(kCodeUnit));
+    site.operands[0] = implied(site.kind, site.argument);
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(operands); ++i)
         site.operands.at(static_cast<std::size_t>(i)) = source_in(PyTuple_GET_ITEM(operands, i), site);
     if (name != Py_None) {
@@ -598,6 +606,7 @@ std::int64_t offset_in(Running* frame) {
 
 std::uint32_t capture_stack(std::size_t deepest) {
     race::Depot<Frame>::Sequence frames;
+    frames.reserve(deepest);
     each_frame(deepest, [&](Running* frame) { frames.push_back({reinterpret_cast<std::uintptr_t>(code_of(frame)), offset_in(frame)}); });
     return race_state().stacks.number_of(frames, [](const auto& kept) {
         for (const Frame& frame : kept) Py_INCREF(reinterpret_cast<PyObject*>(frame.code));  // for ever: a report names it
@@ -608,11 +617,8 @@ std::uint32_t capture_stack(std::size_t deepest) {
 
 std::uint32_t race_capture_stack(race::Thread& me, std::size_t more) {
     std::size_t deepest = race_state().deepest + more;
-    std::uint64_t hash = race::kHashSeed;
-    each_frame(deepest, [&](Running* frame) {
-        hash = race::hash_on(hash, reinterpret_cast<std::uintptr_t>(code_of(frame)));
-        hash = race::hash_on(hash, address_in(frame));
-    });
+    std::uint64_t hash = race::kHashSeed;  // of where each frame is, which says whose code it runs: that of known stacks stays
+    each_frame(deepest, [&](Running* frame) { hash = race::hash_on(hash, address_in(frame)); });
     return me.stacks.number_of(hash, [deepest] { return capture_stack(deepest); });
 }
 
