@@ -319,7 +319,7 @@ class Detector {
     /// The object is no more: neither its variables, nor its clock. True if it may have been one to synchronise by.
     bool forget(Object object) {
         shadow_.forget(object);
-        if (!known_syncs_[mixed(object) % kKnownSyncs].load(std::memory_order_relaxed)) return false;  // relaxed: as in Shadow
+        if (!known_.has(object, Known::kOrder)) return false;
         SyncShard& shard = shards_[mixed(object) % kSyncShards];
         std::lock_guard hold(shard.mutex);
         shard.clocks.erase(object);
@@ -374,9 +374,11 @@ class Detector {
 
     void check() { shadow_.check(); }
 
+    /// For others who remember something of objects, too.
+    Known& known() { return known_; }
+
  private:
     static constexpr std::size_t kSyncShards = 64;
-    static constexpr std::size_t kKnownSyncs = 1 << 16;
     static constexpr std::size_t kAtOnce = 4;  // races of one access that are told apart; more have the same cause
 
     /// The clock that goes with a topic, and how many items of a channel it stands for.
@@ -417,7 +419,7 @@ class Detector {
     }
 
     SyncShard& shard_of(Sync sync) {
-        known_syncs_[mixed(sync) % kKnownSyncs].store(true, std::memory_order_relaxed);
+        known_.mark(sync, Known::kOrder);
         return shards_[mixed(sync) % kSyncShards];
     }
 
@@ -475,10 +477,10 @@ class Detector {
         return resolved;
     }
 
-    Shadow shadow_;
+    Known known_;
+    Shadow shadow_{known_};
     Depot<Sync> locks_{(1u << Access::kLockBits) - 1};
     std::array<SyncShard, kSyncShards> shards_;
-    std::vector<std::atomic<bool>> known_syncs_ = std::vector<std::atomic<bool>>(kKnownSyncs);
     std::atomic<int> running_{1};
 
     mutable std::mutex mutex_;

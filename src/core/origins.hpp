@@ -4,16 +4,14 @@
 /// makes a million of a kind pays for none of the later ones.
 ///
 /// Invariants: 1. an address has an origin only while the object that was noted lives: whoever notes objects of a type
-///                reports their deaths; 2. every noted address has its bit in `known_`, so most deaths take no lock.
+///                reports their deaths; 2. `known` counts every noted address, so most deaths take no lock.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <mutex>
 #include <unordered_map>
-#include <vector>
 
-#include "core/shadow.hpp"
+#include "core/known.hpp"
 
 namespace threadproof::race {
 
@@ -23,17 +21,18 @@ struct Origin {
 
 class Origins {
  public:
+    explicit Origins(Known& known) : known_(known) {}
+
     /// The first note of an object stays: the constructor of a base class is called by that of the class.
     void note(Object object, Origin origin) {
-        known_[place(object)].store(true, std::memory_order_relaxed);  // relaxed: whoever frees the object has it from us
         std::lock_guard hold(mutex_);
-        origins_.try_emplace(object, origin);
+        if (origins_.try_emplace(object, origin).second) known_.add(object, Known::kOrigin);
     }
 
     void forget(Object object) {
-        if (!known_[place(object)].load(std::memory_order_relaxed)) return;
+        if (!known_.has(object, Known::kOrigin)) return;
         std::lock_guard hold(mutex_);
-        origins_.erase(object);
+        if (origins_.erase(object) != 0) known_.remove(object, Known::kOrigin);
     }
 
     /// Its stack is 0 where nothing is known.
@@ -48,13 +47,9 @@ class Origins {
     void let_go() { mutex_.unlock(); }
 
  private:
-    static constexpr std::size_t kKnown = 1 << 16;  // 64 kB that stay in a second-level cache, for some thousands of objects
-
-    static std::size_t place(Object object) { return mixed(object) % kKnown; }
-
+    Known& known_;
     mutable std::mutex mutex_;
     std::unordered_map<Object, Origin> origins_;
-    std::vector<std::atomic<bool>> known_ = std::vector<std::atomic<bool>>(kKnown);
 };
 
 }  // namespace threadproof::race

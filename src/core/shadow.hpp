@@ -15,8 +15,6 @@
 /// Field            | written                    | read                  | guard
 /// -----------------|----------------------------|-----------------------|-------------------------------
 /// shard.*          | plain                      | plain                 | the shard's lock
-/// known            | relaxed, as objects come   | relaxed, by forget()  | none: the object's own thread of
-///                  | and go, in their shard     |                       | life orders its use before its death
 /// generation       | release, in forget()       | acquire               | none
 /// total, limit     | relaxed                    | relaxed               | none: a bound, not an order
 #pragma once
@@ -35,13 +33,13 @@
 
 #include "core/clock.hpp"
 #include "core/hints.hpp"
+#include "core/known.hpp"
 #include "core/locks.hpp"
 #include "core/memory.hpp"
 #include "core/stress.hpp"
 
 namespace threadproof::race {
 
-using Object = std::uintptr_t;
 using Field = std::uint64_t;
 
 /// A field with this bit is a position: the other bits are small, and neighbours are touched together.
@@ -146,12 +144,6 @@ struct Cell {
         return read && read->has(traits);
     }
 };
-
-/// The bits of an address that tell objects apart, well mixed.
-inline std::uint64_t mixed(std::uint64_t value) {
-    value = (value >> 4) * 0x9E3779B97F4A7C15u;  // 2^64 / the golden ratio; objects are aligned to 16 bytes
-    return value ^ value >> 32;
-}
 
 /// Cells by position, in segments that double: a cell never moves, at most half are idle, and those nobody touches stay
 /// pages of zeroes that the system has not given us yet.
@@ -347,6 +339,9 @@ class Objects {
 
 class Shadow {
  public:
+    /// `known` is told of the objects that have cells.
+    explicit Shadow(Known& known) : known_(known) {}
+
     /// Whether a further access of this kind, in this epoch, tells nothing new.
     bool knows(Object object, Field field, Epoch now, bool writes, std::uint32_t traits) {
         std::uint64_t hash = mixed(object);
@@ -381,17 +376,17 @@ class Shadow {
         for (Shard& shard : shards_) shard.lock.unlock();
     }
 
-    /// The object is no more. Cheap for objects of which we know nothing.
+    /// The object is no more.
     void forget(Object object) {
+        if (!known_.has(object, Known::kCells)) return;
         std::uint64_t hash = mixed(object);
-        if (!known_[hash % kKnown].load(std::memory_order_relaxed)) return;
         Shard& shard = shards_[hash % kShards];
         std::lock_guard hold(shard.lock);
         Cells* cells = shard.objects.find(object);
         if (!cells) return;
         count(shard, -static_cast<std::ptrdiff_t>(cells->count()));
         shard.objects.erase(object);
-        count_known(object, -1);
+        known_.remove(object, Known::kCells);
         generations_[hash % kGenerations].fetch_add(1, std::memory_order_release);  // release: pairs with generation()
     }
 
@@ -411,7 +406,7 @@ class Shadow {
             shard.objects.each([&](Object object, const Cells& of) {
                 of.check();
                 cells += of.count();
-                if (!known_[mixed(object) % kKnown].load(std::memory_order_relaxed)) throw std::logic_error("an object with cells is not known");
+                if (!known_.has(object, Known::kCells)) throw std::logic_error("an object with cells is not known");
             });
             if (cells != shard.cells) throw std::logic_error("a shard has lost count of its cells");
             all += cells;
@@ -421,7 +416,6 @@ class Shadow {
 
  private:
     static constexpr std::size_t kShards = 1024;            // many more than threads: two seldom meet
-    static constexpr std::size_t kKnown = 1 << 16;          // counts in which most dying objects find a 0; 256 kB
     static constexpr std::size_t kGenerations = 1 << 12;    // 16 kB, for every access looks there
     static constexpr std::size_t kUnlimited = ~std::size_t{0};
 
@@ -442,7 +436,7 @@ class Shadow {
         Cells* cells = shard.objects.find(object);
         if (!cells) {
             cells = &shard.objects.add(object);
-            count_known(object, +1);
+            known_.add(object, Known::kCells);
         }
         std::size_t before = cells->count();
         Cell& cell = cells->add(field);
@@ -451,7 +445,7 @@ class Shadow {
     }
 
     void empty(Shard& shard) {
-        shard.objects.each([&](Object object, const Cells&) { count_known(object, -1); });
+        shard.objects.each([&](Object object, const Cells&) { known_.remove(object, Known::kCells); });
         shard.objects.clear();
         count(shard, -static_cast<std::ptrdiff_t>(shard.cells));
     }
@@ -461,12 +455,8 @@ class Shadow {
         total_.fetch_add(static_cast<std::size_t>(change), std::memory_order_relaxed);
     }
 
-    void count_known(Object object, int change) {
-        known_[mixed(object) % kKnown].fetch_add(static_cast<std::uint32_t>(change), std::memory_order_relaxed);
-    }
-
+    Known& known_;
     std::array<Shard, kShards> shards_;
-    std::vector<std::atomic<std::uint32_t>> known_ = std::vector<std::atomic<std::uint32_t>>(kKnown);
     std::array<std::atomic<std::uint32_t>, kGenerations> generations_{};
     std::atomic<std::size_t> total_{0};
     std::atomic<std::size_t> limit_{kUnlimited};

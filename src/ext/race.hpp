@@ -49,7 +49,7 @@ struct RaceState {
     race::Detector detector;
     race::Sampling sampling;
     race::Depot<Frame> stacks;
-    race::Origins origins;
+    race::Origins origins{detector.known()};
     std::size_t deepest = 16;        // frames of a stack: enough to tell callers apart, few enough to keep for every access
     PyObject* on_race = nullptr;     // called with nothing when there is a race that was not there before, or more to say of one
     std::atomic<bool> armed{false};  // relaxed: hooks that stay in place look at it, and being late is harmless

@@ -374,16 +374,18 @@ std::array<destructor, kMostTypes> originals;
 std::array<destructor, kMostTypes> replacements;
 std::size_t type_count = 0;
 
-void end_of_watched(race::Object object) {
-    if (!race_state().detector.forget(object)) return;
-    if (Thread* me = race_thread()) race_state().detector.drop_lock(*me, object);
+/// Nothing that is known of it may be taken for what is known of the next object at its address.
+TP_APART void forget(PyObject* object) {
+    auto address = reinterpret_cast<race::Object>(object);
+    race_state().origins.forget(address);
+    forget_dicts(object);
+    if (!race_state().detector.forget(address)) return;
+    if (Thread* me = race_thread()) race_state().detector.drop_lock(*me, address);
 }
 
 template <std::size_t kNumber>
 void died(PyObject* object) {
-    if (race_state().armed.load(std::memory_order_relaxed)) end_of_watched(reinterpret_cast<race::Object>(object));
-    race_state().origins.forget(reinterpret_cast<race::Object>(object));
-    forget_dicts(object);
+    if (race_state().detector.known().any(reinterpret_cast<race::Object>(object))) forget(object);
     originals[kNumber](object);
 }
 

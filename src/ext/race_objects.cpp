@@ -18,13 +18,12 @@ struct Dicts {
     std::mutex mutex;
     std::unordered_map<PyObject*, PyObject*> owners;  // dict -> object, or itself
     std::unordered_map<PyObject*, PyObject*> dicts;   // object -> dict
-    std::vector<std::atomic<bool>> known = std::vector<std::atomic<bool>>(1 << 16);  // addresses that may be in there
-
-    std::atomic<bool>& known_at(PyObject* object) { return known[race::mixed(reinterpret_cast<std::uintptr_t>(object)) % known.size()]; }
-    // relaxed: who shares the object with us has made what it knows of it known by the same means
-    bool may_know(PyObject* object) { return known_at(object).load(std::memory_order_relaxed); }
 };
 Dicts& dicts = *new Dicts;
+
+race::Known& known() { return race_state().detector.known(); }
+bool may_be_noted(PyObject* object) { return known().has(reinterpret_cast<race::Object>(object), race::Known::kDict); }
+void mark_noted(PyObject* object) { known().mark(reinterpret_cast<race::Object>(object), race::Known::kDict); }
 
 /// The built-in base whose methods a class written in Python has, where it does not replace them.
 PyTypeObject* built_in(PyTypeObject* type) {
@@ -35,7 +34,7 @@ PyTypeObject* built_in(PyTypeObject* type) {
 }  // namespace
 
 PyObject* owner_of_dict(PyObject* dict, PyObject* otherwise) {
-    if (!dict || !dicts.may_know(dict)) return otherwise;
+    if (!dict || !may_be_noted(dict)) return otherwise;
     std::lock_guard hold(dicts.mutex);
     auto place = dicts.owners.find(dict);
     return place == dicts.owners.end() ? otherwise : place->second;
@@ -43,8 +42,8 @@ PyObject* owner_of_dict(PyObject* dict, PyObject* otherwise) {
 
 void note_dict(PyObject* object, PyObject* dict, bool given) {
     if (!dict || !PyDict_Check(dict)) return;
-    dicts.known_at(dict).store(true, std::memory_order_relaxed);
-    dicts.known_at(object).store(true, std::memory_order_relaxed);
+    mark_noted(dict);
+    mark_noted(object);
     std::lock_guard hold(dicts.mutex);
     if (dicts.owners.try_emplace(dict, given ? dict : object).second && !given) dicts.dicts[object] = dict;
 }
@@ -57,7 +56,7 @@ void note_own_dict(PyObject* object) {
 }
 
 void forget_dicts(PyObject* object) {
-    if (TP_LIKELY(!dicts.may_know(object))) return;
+    if (TP_LIKELY(!may_be_noted(object))) return;
     std::lock_guard hold(dicts.mutex);
     dicts.owners.erase(object);
     if (auto place = dicts.dicts.find(object); place != dicts.dicts.end()) {

@@ -291,6 +291,18 @@ void a_list_may_be_long_as_long_as_all_together_are_not_too_many() {
     CHECK(w.races() == 1);
 }
 
+void what_is_known_of_an_object_is_counted_by_kind() {
+    Known known;
+    known.add(kObject, Known::kCells), known.add(kObject, Known::kCells), known.add(kObject, Known::kOrigin);
+    CHECK(known.has(kObject, Known::kCells) && known.has(kObject, Known::kOrigin) && !known.has(kObject, Known::kDict));
+    known.remove(kObject, Known::kCells);
+    CHECK(known.has(kObject, Known::kCells));
+    known.remove(kObject, Known::kCells), known.remove(kObject, Known::kOrigin);
+    CHECK(!known.has(kObject, Known::kCells) && !known.any(kObject));
+    known.mark(kObject, Known::kDict), known.mark(kObject, Known::kDict), known.remove(kObject, Known::kDict);
+    CHECK(!known.any(kObject));
+}
+
 void the_first_access_of_an_epoch_is_the_one_that_is_remembered() {
     World w;
     CHECK(w.access(w.a, true, 1) == Found::kNothing && w.access(w.a, true, 2) == Found::kRepeated);
@@ -426,6 +438,7 @@ int main() {
     positions_are_apart_near_and_far();
     what_is_forgotten_for_want_of_room_is_no_race();
     a_list_may_be_long_as_long_as_all_together_are_not_too_many();
+    what_is_known_of_an_object_is_counted_by_kind();
     the_first_access_of_an_epoch_is_the_one_that_is_remembered();
     looks_do_not_outlive_what_they_looked_at();
     a_memo_asks_once_for_each_hash();

@@ -51,8 +51,15 @@ class Scope:
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
     libraries: Sequence[str] = field(default_factory=lambda: library_folders())
+    decided: dict[str, bool] = field(default_factory=dict)  # asked of each function, and it looks at the disk
 
     def __contains__(self, filename: str) -> bool:
+        inside = self.decided.get(filename)
+        if inside is None:
+            inside = self.decided[filename] = self.decide(filename)
+        return inside
+
+    def decide(self, filename: str) -> bool:
         if not filename.startswith("<"):
             filename = os.path.abspath(filename)  # folder/../other/file.py is not in the folder
         if any(names(package, filename) for package in self.exclude) or filename.startswith(patch.MUTED[-1]):
