@@ -9,8 +9,8 @@
 ///             2. after forget(object) nothing of it is left, so an object that gets its address starts clean;
 ///             3. generation(object) grows with every forget() of its bucket, so whoever remembers having looked at
 ///                a cell can tell that it may be another one now;
-///             4. a shard counts the cells it holds, and all of them together are no more than the limit: a shard that
-///                would add to so many forgets all it has instead. What is forgotten can hide a race and cannot invent one.
+///             4. a shard counts the cells it holds, and `total` all of them: where these are as many as the limit, the
+///                shard that is to add one first forgets all it has. What is forgotten can hide a race and cannot invent one.
 ///
 /// Field            | written                    | read                  | guard
 /// -----------------|----------------------------|-----------------------|-------------------------------
@@ -213,7 +213,8 @@ class Cells {
             row_.grow(field & ~kPosition);
             return *row_.find(field & ~kPosition);
         }
-        if (named_.size() == named_.capacity()) named_.reserve(named_.size() + (named_.size() > kFew ? named_.size() / 2 : 1));
+        std::size_t spare = named_.size() > kFew ? named_.size() / 2 : 1;  // most objects have few variables, and few get more
+        if (named_.size() == named_.capacity()) named_.reserve(named_.size() + spare);
         named_.push_back({field, Cell{}});
         if (named_.size() > kFew) index();
         return named_.back().cell;

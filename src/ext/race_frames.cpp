@@ -617,8 +617,11 @@ std::uint32_t capture_stack(std::size_t deepest) {
 
 std::uint32_t race_capture_stack(race::Thread& me, std::size_t more) {
     std::size_t deepest = race_state().deepest + more;
-    std::uint64_t hash = race::kHashSeed;  // of where each frame is, which says whose code it runs: that of known stacks stays
-    each_frame(deepest, [&](Running* frame) { hash = race::hash_on(hash, address_in(frame)); });
+    std::uint64_t hash = race::kHashSeed;
+    each_frame(deepest, [&](Running* frame) {
+        auto code = reinterpret_cast<std::uintptr_t>(code_of(frame));
+        hash = race::hash_on(hash, code ^ address_in(frame) << 16);  // one step for both: addresses have 48 bits
+    });
     return me.stacks.number_of(hash, [deepest] { return capture_stack(deepest); });
 }
 
