@@ -4,7 +4,6 @@
 /// number stays good; what comes when the depot is full counts as empty. One lock guards it: only the detector's slow path comes here.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <mutex>
 #include <string_view>
@@ -75,12 +74,15 @@ class Memo {
         return entry.number;
     }
 
+    /// It is asked no more.
+    void free() { entries_ = {}; }
+
  private:
     struct Entry {
         std::uint64_t hash = 0;
         std::uint32_t number = 0;
     };
-    std::array<Entry, kEntries> entries_;
+    std::vector<Entry> entries_ = std::vector<Entry>(kEntries);
 };
 
 /// The hash of a sequence that is seen word by word; start with kHashSeed.

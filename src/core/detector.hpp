@@ -117,7 +117,7 @@ class Thread {
     int quiet = 0;             // > 0: accesses and synchronisation are not the program's
     int ignored = 0;           // > 0: the program says that its accesses need not be looked at; they still synchronise
     std::vector<Sync> held;    // locks, in the order they were taken
-    Memo<4096> stacks;         // for whoever captures them: 64 kB a thread, for recursion makes many of few places
+    Memo<8192> stacks;         // for whoever captures them: 128 kB a thread, for recursion makes many of few places
 
  private:
     friend class Detector;
@@ -175,6 +175,7 @@ class Detector {
     void finish(Thread& me) {
         me.quiet = 1;
         me.looks.free();
+        me.stacks.free();
         me.held = {};
     }
 

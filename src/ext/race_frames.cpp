@@ -588,14 +588,6 @@ Caller race_caller() {
 
 namespace {
 
-/// Calls visit(frame) for the frames of Python code, the innermost first.
-template <class Visit>
-void each_frame(std::size_t deepest, Visit&& visit) {
-    std::size_t depth = 0;
-    for (Running* frame = python_frame(innermost()); frame && depth < deepest; frame = caller_of(frame), ++depth)
-        visit(frame);
-}
-
 /// The offset of the instruction that the frame is at: if it is watched in another's place, the other's.
 std::int64_t offset_in(Running* frame) {
     std::int64_t unit = unit_in(frame);
@@ -607,7 +599,8 @@ std::int64_t offset_in(Running* frame) {
 std::uint32_t capture_stack(std::size_t deepest) {
     race::Depot<Frame>::Sequence frames;
     frames.reserve(deepest);
-    each_frame(deepest, [&](Running* frame) { frames.push_back({reinterpret_cast<std::uintptr_t>(code_of(frame)), offset_in(frame)}); });
+    for (Running* frame = python_frame(innermost()); frame && frames.size() < deepest; frame = caller_of(frame))
+        frames.push_back({reinterpret_cast<std::uintptr_t>(code_of(frame)), offset_in(frame)});
     return race_state().stacks.number_of(frames, [](const auto& kept) {
         for (const Frame& frame : kept) Py_INCREF(reinterpret_cast<PyObject*>(frame.code));  // for ever: a report names it
     });
@@ -618,10 +611,7 @@ std::uint32_t capture_stack(std::size_t deepest) {
 std::uint32_t race_capture_stack(race::Thread& me, std::size_t more) {
     std::size_t deepest = race_state().deepest + more;
     std::uint64_t hash = race::kHashSeed;
-    each_frame(deepest, [&](Running* frame) {
-        auto code = reinterpret_cast<std::uintptr_t>(code_of(frame));
-        hash = race::hash_on(hash, code ^ address_in(frame) << 16);  // one step for both: addresses have 48 bits
-    });
+    each_place(deepest, [&](std::uint64_t place) { hash = race::hash_on(hash, place); });
     return me.stacks.number_of(hash, [deepest] { return capture_stack(deepest); });
 }
 

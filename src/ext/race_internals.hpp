@@ -48,8 +48,7 @@ inline Running* python_frame(Running* frame) {
 
 inline Running* caller_of(Running* frame) { return python_frame(frame->previous); }
 
-/// The instruction that the frame is at: its address, and its number of code units.
-inline std::uintptr_t address_in(const Running* frame) { return reinterpret_cast<std::uintptr_t>(frame->instr_ptr); }
+/// The code units before the instruction that the frame is at.
 inline std::int64_t unit_in(Running* frame) { return _PyInterpreterFrame_LASTI(frame); }
 
 inline PyObject* borrowed(_PyStackRef operand) { return PyStackRef_IsNull(operand) ? nullptr : PyStackRef_AsPyObjectBorrow(operand); }
@@ -59,6 +58,18 @@ inline PyObject* borrowed(_PyStackRef operand) { return PyStackRef_IsNull(operan
 TP_HOT PyObject* on_stack(Running* frame, std::uint32_t number) { return borrowed(frame->stackpointer[-static_cast<std::ptrdiff_t>(number)]); }
 TP_HOT PyObject* local_in(Running* frame, std::uint32_t index) { return borrowed(frame->localsplus[index]); }
 TP_HOT PyObject* globals_in(Running* frame) { return frame->f_globals; }
+
+/// Calls visit(word) for `deepest` frames from the innermost outwards. Equal words are of equal code, at equal instructions.
+/// It follows no pointers but those from frame to frame. So a function that has yet to begin counts, too, which python_frame()
+/// leaves out; it is among the callers only where a finaliser runs at that moment.
+template <class Visit>
+TP_HOT void each_place(std::size_t deepest, Visit&& visit) {
+    for (Running* frame = innermost(); frame && deepest > 0; frame = frame->previous) {
+        if (frame->owner == FRAME_OWNED_BY_INTERPRETER) continue;
+        visit(frame->f_executable.bits ^ reinterpret_cast<std::uintptr_t>(frame->instr_ptr) << 16);  // addresses have 48 bits
+        --deepest;
+    }
+}
 
 // ------------------------------------------------------------------------------------------------ objects
 
