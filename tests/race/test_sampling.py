@@ -49,7 +49,7 @@ with detect(sample=SAMPLE):
     thread = threading.Thread(target=done.wait)
     thread.start()
     given_up = []
-    for times in 1, 1, 500:  # what cannot matter is given up when it first runs
+    for times in 1, 1, TIMES:  # what cannot matter is given up when it first runs
         before = _core.race_given_up()
         many(times)
         given_up.append(_core.race_given_up() - before)
@@ -73,14 +73,20 @@ if hasattr(_core, "race_arm"):
         assert (ran.stdout, ran.stderr) == ("['lost-update']\n", "")
 
     @pytest.mark.parametrize(
-        ("sample", "work", "given_up"),
-        [("True", "box.a = i", True), ("False", "box.a = i", False), ("False", "'text'.upper", True)],
+        ("sample", "work", "times", "given_up"),
+        [
+            ("True", "box.a = i", 500, True),
+            ("False", "box.a = i", 500, False),
+            ("True", "'text'.upper", 20, True),  # after some dozen looks, as all others
+            ("False", "'text'.upper", 20, False),
+            ("False", "'text'.upper", 500, True),
+        ],
     )
     def test_what_is_hot_while_sampling_or_touches_nothing_shared_is_given_up(
-        tmp_path: Path, sample: str, work: str, given_up: bool
+        tmp_path: Path, sample: str, work: str, times: int, given_up: bool
     ) -> None:
         program = tmp_path / "busy.py"
-        program.write_text(BUSY.replace("SAMPLE", sample).replace("WORK", work))
+        program.write_text(BUSY.replace("SAMPLE", sample).replace("WORK", work).replace("TIMES", str(times)))
         ran = run(str(program))
         assert (ran.stdout, ran.stderr) == (f"{given_up}\n", "")
 
