@@ -13,7 +13,8 @@ second half counts; `first` is the first one, compared with the first one alone.
 Rounds interleave the ways to run a program, and of each the least CPU time counts, for neighbours can only
 slow a run down. `watched` has a second thread alive, which waits: so every access is judged. `before` is
 watched, too, but starts no thread. `sampled` judges part of the accesses, so some repeats are fast and some
-are slow: there the mean of a process counts, of the best process.
+are slow: there the mean of a process counts, of the best process. It takes so many repeats that the pauses
+of the garbage collector, some twenty repeats apart, are in all means alike.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def settled(seconds: list[float]) -> list[float]:
 
 def main() -> int:
     args = parse_arguments()
-    rounds, repeats = (1, 12) if args.quick else (3, 24)
+    rounds, repeats = (1, 12) if args.quick else (2, 60)
     programs = [name for name in [*PROGRAMS, HEAP] if wanted(name, args.only)]
     try:
         measured = {program: measure(program, rounds, repeats, args.rivals) for program in programs}
