@@ -64,20 +64,21 @@ class HashMap : public MapBase<P> {
     static constexpr bool kKeepsDeleted = false;
     using Chain = Table*;  ///< tables taken out of a map by detach()
 
-    // Keys a bucket on average before growing: at 3.5 a prototype's reads were less than 10 % faster, for 1/8 fewer keys. Below
-    // 2^kQuadruple buckets fewer, for room is cheap there and two threads meet in a bucket more often.
-    static constexpr unsigned kLoad = 4, kSmallLoad = 3;
-    // Shrink below 1/16 of that, to 1/8 of the table, which is then half full: no resize back and forth around one size, and
-    // emptying a map visits few more buckets than it has.
-    static constexpr unsigned kSparse = 16, kShrinkBits = 3;
+    // Keys a bucket on average before growing, of the 5 it has room for: then 3 in 10 chains have a second bucket (Poisson), and a table
+    // of n keys takes about as many bytes as a dict's. Below 2^kSmall buckets fewer: with 4 instead of 2 keys a bucket, reading one of
+    // 1,000 str took 8 % longer, and two threads meet more often.
+    static constexpr double kLoad = 4.5, kSmallLoad = 3;
+    // Tables of less than 2^9 buckets, which are 64 KiB. They grow by 4: copying a table once more costs more than its room.
+    static constexpr unsigned kSmall = 9;
+    // Shrink below a key in 4 buckets, to 1/8 of the table, which is then not half full: no resize back and forth around one size,
+    // and emptying a map visits few more buckets than it has.
+    static constexpr unsigned kSparse = 4, kShrinkBits = 3;
     // 2^5 buckets are one page: there is nothing to give back below.
     static constexpr unsigned kNotWorth = stress::shrunk(5u, 0u);
     // Buckets a writer moves: a table has moved after 1/9 of a write per bucket, and filling the next takes 4.
     static constexpr unsigned kHelp = stress::shrunk(8u, 1u);
     // 2 buckets hold 8 keys before they grow, as many as a small dict.
     static constexpr unsigned kFirstBits = stress::shrunk(1u, 0u);
-    // Below 2^10 buckets grow by 4: a small table costs little room, and copying it once more costs time.
-    static constexpr unsigned kQuadruple = 10;
     // Room that writers who keep meeting in buckets get: up to 8 buckets a key, and up to 2^12 buckets, which are half a MiB.
     static constexpr unsigned kRoom = 8, kRoomiest = 12;
     // For each time that writers meet, thousands of writes have waited for a cache line to come from the other core (docs/decisions.md),
@@ -87,7 +88,9 @@ class HashMap : public MapBase<P> {
     static constexpr unsigned kLookEvery = stress::shrunk(16u, 1u);
 
     /// How many keys 2^bits buckets hold before they grow.
-    static std::uint64_t capacity(unsigned bits) { return std::uint64_t{bits < kQuadruple ? kSmallLoad : kLoad} << bits; }
+    static std::uint64_t capacity(unsigned bits) {
+        return static_cast<std::uint64_t>((bits < kSmall ? kSmallLoad : kLoad) * static_cast<double>(std::uint64_t{1} << bits));
+    }
 
     explicit HashMap(std::uint64_t secret) : placement_(secret) {
         Table* first = Table::make(kFirstBits, placement_.multiplier(), next_id());
@@ -126,8 +129,7 @@ class HashMap : public MapBase<P> {
         {
             Guard guard;
             Table* table = root_.load(std::memory_order_acquire);  // acquire: pairs with the last mover's and detach's release
-            for (unsigned i = 0; i < count; ++i) prefetch(table->home(probes[i].hash));
-            for (unsigned i = 0; i < count; ++i) prefetch_value(table->home(probes[i].hash), probes[i].hash);
+            prefetch_all(table, probes, count);
             for (unsigned i = 0; i < count; ++i) {
                 Spot at;
                 arrive(at, probes[i].hash);
@@ -155,7 +157,7 @@ class HashMap : public MapBase<P> {
     void prefetch_group(const Probe* probes, unsigned count) {
         Guard guard;
         Table* table = root_.load(std::memory_order_acquire);  // acquire: as in arrive()
-        for (unsigned i = 0; i < count; ++i) prefetch(table->home(probes[i].hash));
+        if (table->bits() >= kSmall) prefetch_all(table, probes, count);  // smaller ones are in a cache
     }
 
     /// The one way to change a key. `decide(current)` gets the value, or 0, under the bucket's lock, and returns the value to
@@ -184,10 +186,11 @@ class HashMap : public MapBase<P> {
         Table* table = root_.load(std::memory_order_acquire);  // acquire: as in arrive()
         if (TP_UNLIKELY(table->next.load(std::memory_order_acquire) || shot_.load(std::memory_order_acquire))) return false;
         Bucket& home = table->home(probe.hash);
-        if (TP_UNLIKELY(!home.lock.try_lock())) return false;
-        bool found = false;
-        if (unsigned hits = home.matches(probe.hash); hits && !(home.meta.load(std::memory_order_relaxed) & kMoved)) {  // ours: locked
-            int slot = std::countr_zero(hits);
+        unsigned hits = home.matches(probe.hash);
+        if (!hits || TP_UNLIKELY(!home.lock.try_lock())) return false;
+        int slot = std::countr_zero(hits);  // relaxed, from here: ours, under the lock
+        bool found = home.hash[slot].load(std::memory_order_relaxed) == probe.hash && !(home.meta.load(std::memory_order_relaxed) & kMoved);
+        if (TP_LIKELY(found)) {
             Word key = home.key[slot].load(std::memory_order_relaxed), current = home.value[slot].load(std::memory_order_relaxed);
             found = key && !is_turn(current) && P::match(key, probe) == Match::kYes;
             if (found) {
@@ -399,7 +402,7 @@ class HashMap : public MapBase<P> {
 
     struct Stats {
         std::int64_t size;
-        std::uint64_t buckets, overflow_buckets, longest_chain, resizes, moved_buckets, bytes, retired_bytes, lock_waits;
+        std::uint64_t buckets, capacity, overflow_buckets, longest_chain, resizes, moved_buckets, bytes, retired_bytes, lock_waits;
         bool resizing;
     };
 
@@ -411,6 +414,7 @@ class HashMap : public MapBase<P> {
         Table* root = root_.load(std::memory_order_acquire);
         Table* next = root->next.load(std::memory_order_acquire);
         s.buckets = root->size();
+        s.capacity = capacity(root->bits());
         s.overflow_buckets = root->spare_used();
         s.bytes = sizeof(*this) + root->bytes();
         s.resizing = next != nullptr;
@@ -638,10 +642,9 @@ class HashMap : public MapBase<P> {
     };
 
     /// look() in the commonest case: an equal key in its home bucket. False in every other. It says nothing that look() does not, but
-    /// in registers: 136 instructions for a Python int instead of 151 (by Callgrind). An opaque key would mostly be looked at in vain.
+    /// in registers: 136 instructions for a Python int instead of 151 (by Callgrind).
     template <bool kTake>
     TP_HOT bool glance(Probe probe, Word* value) {
-        if (TP_UNLIKELY(P::opaque(probe))) return false;
         Taken taken;
         {
             Guard guard;
@@ -915,13 +918,13 @@ class HashMap : public MapBase<P> {
         std::uint64_t size = table->size(), count = static_cast<std::uint64_t>(std::max<std::int64_t>(count_.estimate(), 0));
         bool full = count > capacity(table->bits()) || (count > size && table->crowded());
         if (by > 0 && full) resize(table, grown(table->bits()));
-        if (by < 0 && count < size * kLoad / kSparse) {
+        if (by < 0 && count < size / kSparse) {
             unsigned least = std::max({kFirstBits, kNotWorth, reserved_bits_.load(std::memory_order_relaxed)});
             if (table->bits() > least) resize(table, std::max(least, table->bits() - std::min(kShrinkBits, table->bits())));
         }
     }
 
-    static unsigned grown(unsigned bits) { return bits + (bits < kQuadruple ? 2 : 1); }
+    static unsigned grown(unsigned bits) { return bits + (bits < kSmall ? 2 : 1); }
 
     /// Gives a small table more buckets than its keys fill, for the sake of its writers. It keeps them until it is cleared.
     void spread(Table* table) {
@@ -1160,12 +1163,20 @@ class HashMap : public MapBase<P> {
         __builtin_prefetch(reinterpret_cast<const char*>(&bucket) + kCacheLine);
     }
 
-    /// Asks for the object a look-up of this hash would take a reference to. Only the address is used.
-    static void prefetch_value(const Bucket& bucket, std::uint64_t hash) {
-        unsigned hits = bucket.matches(hash);
-        if (!hits) return;
-        int slot = std::countr_zero(hits);
-        P::prefetch(bucket.key[slot].load(std::memory_order_relaxed), bucket.value[slot].load(std::memory_order_relaxed));
+    /// Asks for the memory of the keys' home buckets, of all before any is looked into, and then for the objects in them; pinned.
+    static void prefetch_all(Table* table, const Probe* probes, unsigned count) {
+        for (unsigned i = 0; i < count; ++i) prefetch(table->home(probes[i].hash));
+        for (unsigned i = 0; i < count; ++i) prefetch_value(table, table->home(probes[i].hash), probes[i].hash);
+    }
+
+    /// Asks for the object a look-up of this hash would take a reference to, or for the next bucket of the chain. Only addresses are used.
+    static void prefetch_value(Table* table, const Bucket& bucket, std::uint64_t hash) {
+        if (unsigned hits = bucket.matches(hash)) {
+            int slot = std::countr_zero(hits);
+            P::prefetch(bucket.key[slot].load(std::memory_order_relaxed), bucket.value[slot].load(std::memory_order_relaxed));
+        } else if (Bucket* next = table->after(bucket)) {
+            prefetch(*next);
+        }
     }
 
     std::uint64_t longest_chain(Table& table) {

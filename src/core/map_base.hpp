@@ -27,7 +27,6 @@ enum class Outcome : std::uint8_t {
 ///
 ///     kThreads                     false where a global lock serialises all calls: locks, pins and the gate vanish
 ///     Probe                        the key looked for; has .hash
-///     opaque(probe)                whether only the user's comparison knows what equals the key, but for the key itself
 ///     same(word, probe)            whether the words alone, and the equal hashes, tell that the keys are equal
 ///     match(word, probe)           native comparison, may look into the stored key without holding it
 ///     equal(word, probe)           the user's comparison, of a held key: kNo, kYes or kError

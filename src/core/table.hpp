@@ -1,7 +1,9 @@
 /// One generation of a map's buckets, and the memory they lie in.
 ///
-///     bucket (128 bytes)   lock 1 | link 3 | meta 4 | hash x 5 | key x 5 | value x 5
+///     bucket (128 bytes)   hash x 5 | key x 5 | value x 5 | lock 1 | link 3 | meta 4
 ///
+/// That is two cache lines, and all that an overwrite changes is in the second: threads that look for keys keep their copies of the
+/// first.
 /// A chain is a home bucket and the overflow buckets behind it; the home's lock and version speak for all of it.
 #pragma once
 
@@ -35,13 +37,13 @@ struct alignas(kNoSharing) Bucket {
     /// hash[i]    | relaxed, before the version and the key     | relaxed, then acquire fence     | home's lock
     /// key[i]     | release                                     | acquire                         | home's lock
     /// value[i]   | release                                     | acquire                         | home's lock
+    std::atomic<std::uint64_t> hash[kSlots];
+    std::atomic<Word> key[kSlots];  ///< 0: the slot is free, and so is its value
+    std::atomic<Word> value[kSlots];
     Lock lock;
     std::atomic<std::uint8_t> link_high;
     std::atomic<std::uint16_t> link_low;
     std::atomic<std::uint32_t> meta;
-    std::atomic<std::uint64_t> hash[kSlots];
-    std::atomic<Word> key[kSlots];  ///< 0: the slot is free, and so is its value
-    std::atomic<Word> value[kSlots];
 
     /// Which slots hold this hash, as bits. Free slots may match: their key tells.
     TP_HOT unsigned matches(std::uint64_t h) const {
@@ -70,7 +72,7 @@ class Table {
     /// A table of 2^bits buckets, or null when there is no memory for it.
     static Table* make(unsigned bits, std::uint64_t multiplier, std::uint64_t id) {
         std::size_t buckets = std::size_t{1} << bits;
-        std::size_t spare = buckets / 4 + 1;  // at 4 keys a bucket, 21 % of the chains have a second bucket (Poisson)
+        std::size_t spare = buckets / 32 + 1;  // the first segment of overflow buckets, each as large as all before it: few in most tables
         std::size_t bytes = kHeader + (buckets + spare) * sizeof(Bucket);
         void* memory = allocate_zeroed(bytes);
         return memory ? new (memory) Table(bits, multiplier, id, static_cast<std::uint32_t>(spare), bytes) : nullptr;

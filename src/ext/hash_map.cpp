@@ -25,7 +25,7 @@ PyObject* map_reserve(PyObject* self, PyObject* argument) {
 PyObject* map_stats(PyObject* self, PyObject*) {
     Native::share(self);
     Map::Stats s = Native::core(self).stats();
-    return Py_BuildValue("(LKKKKKOKKK)", static_cast<long long>(s.size), s.buckets, s.overflow_buckets, s.longest_chain, s.resizes,
+    return Py_BuildValue("(LKKKKKKOKKK)", static_cast<long long>(s.size), s.buckets, s.capacity, s.overflow_buckets, s.longest_chain, s.resizes,
                          s.moved_buckets, s.resizing ? Py_True : Py_False, s.bytes, s.retired_bytes, s.lock_waits);
 }
 

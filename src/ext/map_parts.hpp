@@ -1,6 +1,7 @@
 /// What the native maps are put together from, besides their cores: words, references and numbers.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <initializer_list>
@@ -80,15 +81,56 @@ inline bool is_number(PyObject* object) { return PyLong_CheckExact(object) || Py
 inline PyObject* one;   ///< the int 1
 inline PyObject* zero;  ///< the int 0
 
-/// The elements of an iterable, read to its end: a tuple, so that nobody can change them meanwhile.
+/// The elements of an iterable, to be asked for one after the other. A list is copied piece by piece, for a copy has to give its
+/// elements up, too: of a whole list of a million keys, they have left the cache by then. What is neither list nor tuple is read to
+/// its end first.
 class Sequence {
  public:
-    explicit Sequence(PyObject* iterable) : tuple_(Ref::steal(checked(outliving([&] { return PySequence_Tuple(iterable); })))) {}
-    Py_ssize_t size() const { return PyTuple_GET_SIZE(tuple_.get()); }
-    PyObject* operator[](Py_ssize_t i) const { return PyTuple_GET_ITEM(tuple_.get(), i); }
+    // Objects of 64 bytes and more: so many fit a first-level cache. A multiple of what is looked up together.
+    static constexpr Py_ssize_t kPiece = stress::shrunk(256, 16);
+
+    explicit Sequence(PyObject* iterable)
+        : all_(PyList_CheckExact(iterable) ? Ref::borrow(iterable)
+                                           : Ref::steal(checked(outliving([&] { return PySequence_Tuple(iterable); })))),
+          size_(PySequence_Size(all_.get())) {
+        if (PyTuple_CheckExact(all_.get())) show(all_.get(), 0);
+    }
+
+    Py_ssize_t size() const { return size_; }
+
+    /// Borrowed, until an element of another piece is asked for.
+    PyObject* operator[](Py_ssize_t i) {
+        if (TP_UNLIKELY(i < first_ || i >= end_)) copy_from(i);
+        return items_[i - first_];
+    }
+
+    /// Asks for the memory of an element, if it is not the next piece's.
+    void prefetch(Py_ssize_t i) const {
+        if (i < end_) __builtin_prefetch(items_[i - first_]);
+    }
 
  private:
-    Ref tuple_;
+    void show(PyObject* sequence, Py_ssize_t first) {
+        items_ = PySequence_Fast_ITEMS(sequence);
+        first_ = first;
+        end_ = first + PySequence_Fast_GET_SIZE(sequence);
+    }
+
+    /// Raises RuntimeError where another thread has made the list shorter.
+    void copy_from(Py_ssize_t first) {
+        end_ = first_ = 0;
+        piece_ = Ref::steal(checked(PyList_GetSlice(all_.get(), first, std::min(first + kPiece, size_))));
+        PyObject_GC_UnTrack(piece_.get());  // nobody finds it, and changes it
+        show(piece_.get(), first);
+        if (first_ < end_) return;
+        PyErr_Format(PyExc_RuntimeError, "the list had %zd items at first, and only %zd when that many had been used", size_, first);
+        throw PythonError{};
+    }
+
+    Ref all_, piece_;
+    Py_ssize_t size_;
+    PyObject** items_ = nullptr;
+    Py_ssize_t first_ = 0, end_ = 0;  ///< which of the elements items_ has
 };
 
 /// What a turn has come to, or, if it has not ended, the value from before it: a value of its own, or 0.

@@ -89,6 +89,52 @@ def test_odd_keys_live_side_by_side(make_map: MapMaker) -> None:
     assert len(m) == 0
 
 
+class Pair(tuple[Any, ...]):
+    """A tuple that is its own kind of key: equal to no tuple."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    __hash__ = tuple.__hash__
+
+
+ITEMS = [
+    None,
+    "1",
+    "one and more",
+    b"1",
+    -1,
+    -2,
+    math.nan,
+    float("nan"),
+    2**70,
+    float(2**70),
+    (),
+    (1,),
+    *ONES,
+    Number(1),
+    Text("1"),
+]
+TUPLES: list[tuple[Any, ...]] = [
+    *((item,) for item in ITEMS),
+    *(("same", item) for item in ITEMS),
+    (),
+    Pair((1,)),
+    *(tuple(range(n)) for n in (15, 16, 17)),
+    *(tuple(map(float, range(n))) for n in (15, 16, 17)),
+]
+
+
+def test_a_tuple_is_found_where_a_dict_finds_it(make_map: MapMaker) -> None:
+    for stored in [*TUPLES, *ITEMS]:
+        m, d = make_map({stored: 1}), {stored: 1}
+        for key in [*TUPLES, *ITEMS]:
+            assert (key in m, m.get(key)) == (key in d, d.get(key)), f"{key!r} in {d!r}"
+            assert m.get_many([key]) == [d.get(key)]
+
+
 @pytest.mark.parametrize("key", ODD, ids=ascii)
 def test_every_operation_finds_an_odd_key(make_map: MapMaker, key: Any) -> None:
     for operation in EVERY.values():

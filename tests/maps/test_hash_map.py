@@ -10,6 +10,7 @@ import sys
 import textwrap
 import threading
 import weakref
+from collections import Counter
 from statistics import median
 from typing import Any
 
@@ -20,7 +21,7 @@ from tests.interrupting import interrupt
 from tests.maps.computations import computing
 from tests.waiting import until
 from threadproof import _core
-from threadproof.maps import ConcurrentMap, HashMap
+from threadproof.maps import ConcurrentMap, HashMap, SyncMap
 
 FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
 
@@ -111,7 +112,7 @@ def test_a_table_grows_with_its_keys_and_gives_the_memory_back() -> None:
 def test_stats_are_a_record_ready_for_json() -> None:
     stats = HashMap(a=1).stats()
     assert stats.as_dict()["size"] == 1
-    assert "capacity" not in stats.as_dict()
+    assert stats.as_dict()["capacity"] == stats.capacity >= 1
     with pytest.raises(AttributeError):
         stats.size = 2  # type: ignore[misc]
 
@@ -370,6 +371,36 @@ def test_after_a_comparison_has_raised_get_many_asks_no_other() -> None:
     with pytest.raises(ValueError, match="not again"):
         m.get_many([Angry(), 2, Angry(), Angry()])
     assert Angry.asked == 1
+
+
+@pytest.mark.parametrize("operation", ["get_many", "set_many", "delete_many", "count_many"])
+@pytest.mark.parametrize("make", [HashMap, SyncMap])
+def test_a_list_that_becomes_shorter_while_it_is_read_raises(
+    make: type[HashMap[Any, int] | SyncMap[Any, int]], operation: str
+) -> None:
+    class Shortens:
+        def __hash__(self) -> int:
+            del keys[1:]
+            return 1
+
+    keys: list[Any] = [Shortens(), *range(1000)]
+    m = make(dict.fromkeys(range(1000), 1))
+    values = [[2] * len(keys)] if operation == "set_many" else []
+    with pytest.raises(RuntimeError, match="the list had 1001 items at first, and only "):
+        getattr(m, operation)(keys, *values)
+    assert {m.get(999), len(keys)} == {1}
+    m.check()
+
+
+def test_what_is_counted_does_not_depend_on_how_often_it_comes() -> None:
+    words = [f"word {i * i % 9_973 % (10 ** (i % 5))}" for i in range(50_000)]  # some come often, some once
+    keys = [*words, *[(word, 1) for word in words], *range(5_000), *[float(i) for i in range(5_000)]]
+    m = HashMap[Any, int]()
+    m.count_many(keys)
+    m.count_many(tuple(keys))
+    m.count_many(iter(keys))
+    assert m == {key: 3 * n for key, n in Counter(keys).items()}
+    m.check()
 
 
 def test_an_interrupted_drain_puts_everything_back() -> None:

@@ -1,6 +1,6 @@
 """Nothing stays longer than it should: references are given back, values die, memory returns.
 
-A HashMap may release a removed str, bytes, float or big int key later than it was removed. That is the one
+A HashMap may release a removed str, bytes, float, big int or tuple key later than removed. That is the one
 exception, so keys here are of other types, except where a test says otherwise.
 """
 

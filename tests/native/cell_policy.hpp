@@ -95,7 +95,6 @@ struct Policy {
     static Kind kind(Word stored) { return static_cast<Kind>(stored & 6); }
     static std::uint64_t number(Word key) { return kind(key) == kNumber ? key >> 4 : cell(key)->number.load(); }
 
-    static bool opaque(const Probe& probe) { return probe.kind() == kAsked; }
 
     /// Trusts the hash, as Python's policy does with ints.
     static bool same(Word stored, const Probe& probe) { return kind(stored) == kNumber && probe.kind() == kNumber && hash_of == itself; }

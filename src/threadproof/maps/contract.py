@@ -290,7 +290,10 @@ class ConcurrentMap(MutableMapping[K, V]):
     @overload
     def get_many(self, keys: Iterable[K], /, default: V | D) -> list[V | D]: ...
     def get_many(self, keys: Iterable[K], /, default: Any = None) -> list[Any]:
-        """`[m.get(key, default) for key in keys]` in one call."""
+        """`[m.get(key, default) for key in keys]` in one call.
+
+        This and its like may read a list in pieces: RuntimeError if somebody makes it shorter meanwhile.
+        """
         return [self.get(key, default) for key in list(keys)]
 
     def set_many(self, keys: Iterable[K], values: Iterable[V], /) -> None:

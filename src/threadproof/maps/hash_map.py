@@ -20,6 +20,7 @@ class HashMapStats(Stats):
 
     size             keys
     buckets          of five entries each, chosen by the hash
+    capacity         how many keys fit before the table grows
     overflow_buckets behind full ones, for further keys that belong there
     longest_chain    a bucket and those behind it, among 1,024; beyond 3, many keys have equal hashes
     resizes          begun since the map was made
@@ -32,6 +33,7 @@ class HashMapStats(Stats):
 
     size: int
     buckets: int
+    capacity: int
     overflow_buckets: int
     longest_chain: int
     resizes: int
@@ -40,11 +42,6 @@ class HashMapStats(Stats):
     bytes: int
     retired_bytes: int
     lock_waits: int
-
-    @property
-    def capacity(self) -> int:
-        """How many keys fit before the table grows."""
-        return (3 if self.buckets < 1024 else 4) * self.buckets
 
 
 class HashMap(_core.HashMap[K, V], NativeMap[K, V]):
@@ -66,7 +63,7 @@ class HashMap(_core.HashMap[K, V], NativeMap[K, V]):
     On free-threaded Python the first access from a second thread turns the map over to the garbage collector:
     from then on it dies at a collection, not with its last reference, because counting references to it would
     be what the threads wait for. `HashMap.counted()` makes a map that does not do this. A removed str, bytes,
-    float or big int key may be released a little later than removed, by then or by the next collection.
+    float, big int or tuple key may be released a little later than removed, at a collection at the latest.
     """
 
     __slots__ = ("__weakref__",)
