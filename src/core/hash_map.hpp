@@ -70,7 +70,7 @@ class HashMap : public MapBase<P> {
     static constexpr double kLoad = 4.5, kSmallLoad = 3;
     // Tables of less than 2^9 buckets, which are 64 KiB. They grow by 4: copying a table once more costs more than its room.
     static constexpr unsigned kSmall = 9;
-    // Shrink below a key in 4 buckets, to 1/8 of the table, which is then not half full: no resize back and forth around one size,
+    // Shrink below a key in 4 buckets, to 1/8 of the table, which then has 2 keys a bucket: no resize back and forth around one size,
     // and emptying a map visits few more buckets than it has.
     static constexpr unsigned kSparse = 4, kShrinkBits = 3;
     // 2^5 buckets are one page: there is nothing to give back below.

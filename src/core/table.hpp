@@ -120,7 +120,7 @@ class Table {
             if (segments_[i].load(std::memory_order_relaxed)) total += segment_buckets(i) * sizeof(Bucket);  // a figure
         return total;
     }
-    /// Whether overflow buckets, of which a table can have 2^24, are running out: with hashes that spread, beyond 4e8 keys.
+    /// Whether overflow buckets, of which a table can have 2^24, are running out: with hashes that spread, beyond 1.4e8 keys.
     bool crowded() const { return spare_used() > kMostSpare / 2; }
     std::uint32_t spare_used() const { return spare_used_.load(std::memory_order_relaxed); }
 

@@ -98,7 +98,8 @@ class Sequence {
 
     Py_ssize_t size() const { return size_; }
 
-    /// Borrowed, until an element of another piece is asked for.
+    /// Borrowed, until an element of another piece has been copied. Raises RuntimeError, and what was lent before stays lent, where the
+    /// list has become too short for the next piece.
     PyObject* operator[](Py_ssize_t i) {
         if (TP_UNLIKELY(i < first_ || i >= end_)) copy_from(i);
         return items_[i - first_];
@@ -116,15 +117,18 @@ class Sequence {
         end_ = first + PySequence_Fast_GET_SIZE(sequence);
     }
 
-    /// Raises RuntimeError where another thread has made the list shorter.
+    /// Pieces are whole, so that they begin where groups of keys do.
     void copy_from(Py_ssize_t first) {
-        end_ = first_ = 0;
-        piece_ = Ref::steal(checked(PyList_GetSlice(all_.get(), first, std::min(first + kPiece, size_))));
-        PyObject_GC_UnTrack(piece_.get());  // nobody finds it, and changes it
-        show(piece_.get(), first);
-        if (first_ < end_) return;
-        PyErr_Format(PyExc_RuntimeError, "the list had %zd items at first, and only %zd when that many had been used", size_, first);
-        throw PythonError{};
+        Py_ssize_t end = std::min(first + kPiece, size_);
+        Ref piece = Ref::steal(checked(PyList_GetSlice(all_.get(), first, end)));
+        PyObject_GC_UnTrack(piece.get());  // nobody finds it, and changes it
+        if (PyList_GET_SIZE(piece.get()) < end - first) {
+            PyErr_Format(PyExc_RuntimeError, "the list had %zd items at first, and has %zd now that %zd of them have been read", size_,
+                         PySequence_Size(all_.get()), first);
+            throw PythonError{};
+        }
+        show(piece.get(), first);
+        piece_ = std::move(piece);  // after it: giving up the last piece can run any code
     }
 
     Ref all_, piece_;

@@ -398,6 +398,7 @@ struct NativeMap {
     // ------------------------------------------------------------------------------------------------ many keys
 
     static constexpr Py_ssize_t kGroup = Map::kGroup;
+    static_assert(Sequence::kPiece % kGroup == 0, "the keys of a group are in one piece: a Sequence lends them until the next");
 
     /// Calls each(i, probe) for every key, in groups; with kPrefetch, their buckets are asked for together. A key that cannot be hashed
     /// raises when those before it are done.
@@ -466,25 +467,24 @@ struct NativeMap {
 
     /// Counts of the last keys seen, so that a key that comes often reaches the map seldom: threads that count the same words would
     /// otherwise wait for each other's cache lines all the time. A key has two places; who finds both taken sets the older one aside,
-    /// and those set aside go to the map together.
+    /// and those set aside go to the map together. Keys of one hash go in the order they came, for it is the first that a map keeps.
     class Tally {
      public:
         /// For so many keys. Throws bad_alloc.
         Tally(PyObject* self, PyObject* delta, Py_ssize_t keys)
-            : self_(self), delta_(delta), pairs_(std::bit_ceil(std::clamp<std::size_t>(static_cast<std::size_t>(keys), 1, kMostPairs))) {}
+            : self_(self), delta_(delta), pairs_(std::bit_ceil(std::clamp<std::size_t>(static_cast<std::size_t>(keys), 1, kMostPairs))) {
+            core(self_).prefetch_group(aside_, 0);  // a thread's first step in a map can fail for want of memory: now, with nothing to lose
+        }
 
         void count(const Probe& probe) {
             Pair& pair = pairs_[probe.hash & (pairs_.size() - 1)];
-            if (TP_UNLIKELY(!pair.newer.counts(probe))) {
-                std::swap(pair.newer, pair.older);
-                if (!pair.newer.counts(probe)) {
-                    set_aside(pair.newer);
-                    if (asides_ == kGroup) put_asides();
-                    pair.newer.probe = probe;
-                    pair.newer.probe.word = Policy::stored(probe);
-                }
-            }
-            ++pair.newer.times;
+            if (TP_LIKELY(pair.newer.counts(probe))) return void(++pair.newer.times);
+            if (pair.older.counts(probe)) return void(++pair.older.times);
+            set_aside(pair.older);
+            if (asides_ == kGroup) put_asides();
+            pair.older = pair.newer;
+            pair.newer = {probe, 1};
+            pair.newer.probe.word = Policy::stored(probe);
         }
 
         /// Brings what is left into the map, all of it, and then goes on with the first error: `error`, or one met here.

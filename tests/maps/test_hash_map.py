@@ -11,6 +11,7 @@ import textwrap
 import threading
 import weakref
 from collections import Counter
+from collections.abc import Callable
 from statistics import median
 from typing import Any
 
@@ -373,23 +374,67 @@ def test_after_a_comparison_has_raised_get_many_asks_no_other() -> None:
     assert Angry.asked == 1
 
 
-@pytest.mark.parametrize("operation", ["get_many", "set_many", "delete_many", "count_many"])
-@pytest.mark.parametrize("make", [HashMap, SyncMap])
-def test_a_list_that_becomes_shorter_while_it_is_read_raises(
-    make: type[HashMap[Any, int] | SyncMap[Any, int]], operation: str
-) -> None:
-    class Shortens:
-        def __hash__(self) -> int:
-            del keys[1:]
-            return 1
+class Runs:
+    """A key that calls a function the first time it is hashed."""
 
-    keys: list[Any] = [Shortens(), *range(1000)]
-    m = make(dict.fromkeys(range(1000), 1))
+    def __init__(self, fn: Callable[[], object]) -> None:
+        self.fn: Callable[[], object] | None = fn
+
+    def __hash__(self) -> int:
+        fn, self.fn = self.fn, None
+        if fn is not None:
+            fn()
+        return 1
+
+
+MANY = ["get_many", "set_many", "delete_many", "count_many"]
+BOTH = pytest.mark.parametrize("make", [HashMap, SyncMap])
+
+
+def read(make: type[HashMap[Any, int] | SyncMap[Any, int]], operation: str, keys: list[Any]) -> set[Any]:
+    """Expect that a list of 1,000 keys becomes too short; return what the map has then."""
+    m = make(dict.fromkeys(range(1000), 1) if operation == "delete_many" else ())
     values = [[2] * len(keys)] if operation == "set_many" else []
-    with pytest.raises(RuntimeError, match="the list had 1001 items at first, and only "):
+    with pytest.raises(RuntimeError, match="the list had 1000 items at first, and has "):
         getattr(m, operation)(keys, *values)
-    assert {m.get(999), len(keys)} == {1}
     m.check()
+    return set(m)
+
+
+@BOTH
+@pytest.mark.parametrize("operation", MANY)
+def test_a_list_that_becomes_shorter_while_it_is_read_raises(make: Any, operation: str) -> None:
+    keys: list[Any] = []
+    keys += [Runs(lambda: keys.__delitem__(slice(1, None))), *range(999)]
+    assert 998 not in read(make, operation, keys) or operation == "delete_many"
+
+
+@BOTH
+@pytest.mark.parametrize("operation", MANY)
+def test_of_a_list_that_has_become_too_short_no_key_is_used_that_it_may_have_lost(
+    make: Any, operation: str
+) -> None:
+    keys: list[Any] = []
+    keys += [f"early {i}" for i in range(255)] + [Runs(lambda: keys.__delitem__(slice(262, None)))]
+    keys += [f"late {i}" for i in range(5)] + [Runs(keys.clear)] + list(range(738))
+    assert not [key for key in read(make, operation, keys) if str(key).startswith("late")]
+
+
+class Word(str):
+    """Equal to a str, and told from it by its type."""
+
+    __slots__ = ()
+
+
+@BOTH
+def test_the_key_that_is_kept_is_the_first_that_is_counted(make: Any) -> None:
+    for keys in (["a", Word("a"), "a"], [Word("a"), "a", Word("a")], [1, True, 1.0], [1.0, 1]):
+        m, one_by_one = make(), make()
+        m.count_many(keys)
+        for key in keys:
+            one_by_one.add(key)
+        assert [(type(key), n) for key, n in m.items()] == [(type(keys[0]), len(keys))]
+        assert [type(key) for key in one_by_one] == [type(keys[0])]
 
 
 def test_what_is_counted_does_not_depend_on_how_often_it_comes() -> None:
