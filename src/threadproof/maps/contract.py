@@ -292,8 +292,8 @@ class ConcurrentMap(MutableMapping[K, V]):
     def get_many(self, keys: Iterable[K], /, default: Any = None) -> list[Any]:
         """`[m.get(key, default) for key in keys]` in one call.
 
-        This and its like may read a list in pieces: RuntimeError if somebody makes it shorter meanwhile. Those
-        that change something have then done so for the keys before.
+        This and its like may read a list in pieces: RuntimeError if somebody makes it shorter meanwhile, and
+        what was to be changed has been for the keys before.
         """
         return [self.get(key, default) for key in list(keys)]
 
