@@ -186,11 +186,10 @@ class HashMap : public MapBase<P> {
         Table* table = root_.load(std::memory_order_acquire);  // acquire: as in arrive()
         if (TP_UNLIKELY(table->next.load(std::memory_order_acquire) || shot_.load(std::memory_order_acquire))) return false;
         Bucket& home = table->home(probe.hash);
-        unsigned hits = home.matches(probe.hash);
-        if (!hits || TP_UNLIKELY(!home.lock.try_lock())) return false;
-        int slot = std::countr_zero(hits);  // relaxed, from here: ours, under the lock
-        bool found = home.hash[slot].load(std::memory_order_relaxed) == probe.hash && !(home.meta.load(std::memory_order_relaxed) & kMoved);
-        if (TP_LIKELY(found)) {
+        if (TP_UNLIKELY(!home.lock.try_lock())) return false;
+        bool found = false;
+        if (unsigned hits = home.matches(probe.hash); hits && !(home.meta.load(std::memory_order_relaxed) & kMoved)) {  // ours: locked
+            int slot = std::countr_zero(hits);
             Word key = home.key[slot].load(std::memory_order_relaxed), current = home.value[slot].load(std::memory_order_relaxed);
             found = key && !is_turn(current) && P::match(key, probe) == Match::kYes;
             if (found) {
