@@ -75,9 +75,9 @@ class HashMap : public MapBase<P> {
     static constexpr unsigned kSparse = 4, kShrinkBits = 3;
     // 2^5 buckets are one page: there is nothing to give back below.
     static constexpr unsigned kNotWorth = stress::shrunk(5u, 0u);
-    // Buckets a writer moves: a table has moved after 1/9 of a write per bucket, and filling the next takes 4.
+    // Buckets a writer moves: a table has moved after 1/9 of a write per bucket, and filling the next takes 4.5.
     static constexpr unsigned kHelp = stress::shrunk(8u, 1u);
-    // 2 buckets hold 8 keys before they grow, as many as a small dict.
+    // 2 buckets hold 6 keys before they grow; the smallest dict holds 5.
     static constexpr unsigned kFirstBits = stress::shrunk(1u, 0u);
     // Room that writers who keep meeting in buckets get: up to 8 buckets a key, and up to 2^12 buckets, which are half a MiB.
     static constexpr unsigned kRoom = 8, kRoomiest = 12;

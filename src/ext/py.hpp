@@ -235,6 +235,13 @@ inline void wait_detached(unsigned round) {
     if (thread) outliving([&] { PyEval_RestoreThread(thread); });
 }
 
+/// An exact str, int, bool, float or bytes, or None: to hash it, and to compare it with another, calls nothing but CPython.
+inline bool is_atom(PyObject* object) {
+    PyTypeObject* type = Py_TYPE(object);
+    return type == &PyUnicode_Type || type == &PyLong_Type || type == &PyFloat_Type || type == &PyBytes_Type || type == &PyBool_Type
+        || object == Py_None;
+}
+
 /// The value of an exact int of at most two digits (|v| < 2^60); false if it has more.
 TP_HOT bool small_int(PyObject* object, std::int64_t* value) {
     static_assert(PYLONG_BITS_IN_DIGIT == 30);

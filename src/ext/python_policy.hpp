@@ -61,7 +61,7 @@ struct PythonPolicy {
         /// Returned, not filled in: so it stays in registers.
         TP_APART static Probe other(PyObject* key) {
             Probe probe;
-            probe.set(hash_of(key), key, is_plain_atom(Py_TYPE(key)) ? kPlain : kObject);
+            probe.set(hash_of(key), key, is_atom(key) && key != Py_None ? kPlain : kObject);
             return probe;
         }
 
@@ -120,14 +120,10 @@ struct PythonPolicy {
         return all;
     }
 
-    static bool is_plain_atom(PyTypeObject* type) {
-        return type == &PyFloat_Type || type == &PyBytes_Type || type == &PyLong_Type || type == &PyBool_Type;
-    }
-    static bool is_plain_item(PyObject* item) { return PyUnicode_CheckExact(item) || item == Py_None || is_plain_atom(Py_TYPE(item)); }
     static bool is_plain_tuple(PyObject* key) {
         if (!PyTuple_CheckExact(key) || PyTuple_GET_SIZE(key) > kShort) return false;
         for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(key); ++i)
-            if (!is_plain_item(PyTuple_GET_ITEM(key, i))) return false;
+            if (!is_atom(PyTuple_GET_ITEM(key, i))) return false;
         return true;
     }
     static constexpr Py_ssize_t kShort = 16;  // items, which are looked at under a bucket's lock: for less time than a resize keeps it
@@ -156,7 +152,7 @@ struct PythonPolicy {
     TP_APART static Match match_small(std::int64_t number, PyObject* other) {
         if (PyFloat_CheckExact(other)) return yes_or_no(same_number(PyFloat_AS_DOUBLE(other), number));
         if (PyBool_Check(other)) return yes_or_no(number == (other == Py_True));
-        return is_plain_item(other) || PyTuple_CheckExact(other) ? Match::kNo : Match::kAsk;
+        return is_atom(other) || PyTuple_CheckExact(other) ? Match::kNo : Match::kAsk;
     }
 
     static bool same_number(double real, std::int64_t number) {
@@ -195,7 +191,7 @@ struct PythonPolicy {
 
     /// Of two types: only numbers can be equal, and what a class of the user's says.
     static Match match_numbers(PyObject* stored, PyObject* other) {
-        if (!is_plain_item(other)) return PyTuple_CheckExact(other) ? Match::kNo : Match::kAsk;
+        if (!is_atom(other)) return PyTuple_CheckExact(other) ? Match::kNo : Match::kAsk;
         bool real_a = PyFloat_CheckExact(stored), real_b = PyFloat_CheckExact(other);
         if (!(real_a || PyLong_Check(stored)) || !(real_b || PyLong_Check(other))) return Match::kNo;
         if (!real_a && !real_b) return yes_or_no(same_int(stored, other));

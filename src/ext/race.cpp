@@ -134,8 +134,7 @@ Thread* adopt_thread() {
 }
 
 bool plain_key(PyObject* key) {
-    if (PyUnicode_CheckExact(key) || PyLong_CheckExact(key) || PyFloat_CheckExact(key) || PyBytes_CheckExact(key)) return true;
-    if (PyBool_Check(key) || key == Py_None) return true;
+    if (is_atom(key)) return true;
     if (!PyTuple_CheckExact(key)) return false;
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(key); ++i)
         if (!plain_key(PyTuple_GET_ITEM(key, i))) return false;

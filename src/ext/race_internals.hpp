@@ -59,7 +59,8 @@ TP_HOT PyObject* on_stack(Running* frame, std::uint32_t number) { return borrowe
 TP_HOT PyObject* local_in(Running* frame, std::uint32_t index) { return borrowed(frame->localsplus[index]); }
 TP_HOT PyObject* globals_in(Running* frame) { return frame->f_globals; }
 
-/// Calls visit(word) for `deepest` frames from the innermost outwards. Equal words are of equal code, at equal instructions.
+/// Calls visit(word) for `deepest` frames from the innermost outwards. Words are equal where code and instructions are,
+/// and else only by chance.
 /// It follows no pointers but those from frame to frame. So a function that has yet to begin counts, too, which python_frame()
 /// leaves out; it is among the callers only where a finaliser runs at that moment.
 template <class Visit>
