@@ -62,35 +62,33 @@ class HashMap : public MapBase<P> {
     using Base::drop_all, Base::is_turn;
 
     static constexpr bool kKeepsDeleted = false;
+    static constexpr bool kOverwritesLocked = true;  ///< so that overwrite()'s `next` may look into the current value
     using Chain = Table*;  ///< tables taken out of a map by detach()
 
-    // Keys a bucket on average before growing, of the 5 it has room for: then 3 in 10 chains have a second bucket (Poisson), and a table
-    // of n keys takes about as many bytes as a dict's. Below 2^kSmall buckets fewer: with 4 instead of 2 keys a bucket, reading one of
-    // 1,000 str took 8 % longer, and two threads meet more often.
-    static constexpr double kLoad = 4.5, kSmallLoad = 3;
-    // Tables of less than 2^9 buckets, which are 64 KiB. They grow by 4: copying a table once more costs more than its room.
-    static constexpr unsigned kSmall = 9;
+    // Keys a bucket on average before growing: as many as it has room for. Then 4 in 10 chains have a second bucket, with a sixth of
+    // the keys (Poisson), and a table of n keys takes about as many bytes as a dict's.
+    static constexpr unsigned kLoad = Bucket::kSlots;
+    // Tables of less than 2^7 buckets, which are 16 KiB, grow by 4: copying a table once more costs more than its room.
+    static constexpr unsigned kSmall = 7;
     // Shrink below a key in 4 buckets, to 1/8 of the table, which then has 2 keys a bucket: no resize back and forth around one size,
     // and emptying a map visits few more buckets than it has.
     static constexpr unsigned kSparse = 4, kShrinkBits = 3;
     // 2^5 buckets are one page: there is nothing to give back below.
     static constexpr unsigned kNotWorth = stress::shrunk(5u, 0u);
-    // Buckets a writer moves: a table has moved after 1/9 of a write per bucket, and filling the next takes 4.5.
+    // Buckets a writer moves: a table has moved after 1/9 of a write per bucket, and filling the next takes 5.
     static constexpr unsigned kHelp = stress::shrunk(8u, 1u);
-    // 2 buckets hold 6 keys before they grow; the smallest dict holds 5.
+    // 2 buckets hold 10 keys before they grow; the smallest dict holds 5.
     static constexpr unsigned kFirstBits = stress::shrunk(1u, 0u);
     // Room that writers who keep meeting in buckets get: up to 8 buckets a key, and up to 2^12 buckets, which are half a MiB.
     static constexpr unsigned kRoom = 8, kRoomiest = 12;
     // For each time that writers meet, thousands of writes have waited for a cache line to come from the other core (docs/decisions.md),
     // so that a few meetings pay for moving all of so small a table.
-    static constexpr unsigned kMeetings = stress::shrunk(16u, 1u);
+    static constexpr unsigned kMeetings = stress::shrunk(4u, 1u);
     // A stripe's changes between two looks at the load: a look reads 8 cache lines.
     static constexpr unsigned kLookEvery = stress::shrunk(16u, 1u);
 
     /// How many keys 2^bits buckets hold before they grow.
-    static std::uint64_t capacity(unsigned bits) {
-        return static_cast<std::uint64_t>((bits < kSmall ? kSmallLoad : kLoad) * static_cast<double>(std::uint64_t{1} << bits));
-    }
+    static std::uint64_t capacity(unsigned bits) { return kLoad * (std::uint64_t{1} << bits); }
 
     explicit HashMap(std::uint64_t secret) : placement_(secret) {
         Table* first = Table::make(kFirstBits, placement_.multiplier(), next_id());
@@ -179,22 +177,27 @@ class HashMap : public MapBase<P> {
     }
 
     /// The commonest change, in the commonest case: a key in its home bucket gets another value. False, and nothing is done, in
-    /// every other case: then change() it. References as there. It says nothing that change() does not, but in registers: an
-    /// overwrite took 18 ns instead of 20.
-    TP_HOT bool overwrite(const Probe& probe, Word next, Word* old) {
+    /// every other case: then change() it. `next(current)` is called under the bucket's lock and runs no user code; it returns the new
+    /// value with a reference for the slot, or 0 to leave it. The old one's reference goes to the caller. It says nothing that change()
+    /// does not, but in registers: an overwrite took 18 ns instead of 20.
+    template <class Next>
+    TP_HOT bool overwrite(const Probe& probe, Next next, Word* old) {
         Section section(gate_);
         Table* table = root_.load(std::memory_order_acquire);  // acquire: as in arrive()
         if (TP_UNLIKELY(table->next.load(std::memory_order_acquire) || shot_.load(std::memory_order_acquire))) return false;
         Bucket& home = table->home(probe.hash);
-        if (TP_UNLIKELY(!home.lock.try_lock())) return false;
+        std::intptr_t slot = home.first_match(probe.hash);  // a hint, looked at again below: a new key need not lock twice
+        if (TP_UNLIKELY(slot < 0 || !home.lock.try_lock())) return false;
+        bool moved = home.meta.load(std::memory_order_relaxed) & kMoved;  // ours, all of it: we hold the lock
         bool found = false;
-        if (unsigned hits = home.matches(probe.hash); hits && !(home.meta.load(std::memory_order_relaxed) & kMoved)) {  // ours: locked
-            int slot = std::countr_zero(hits);
+        if (TP_LIKELY(!moved && home.hash[slot].load(std::memory_order_relaxed) == probe.hash)) {
             Word key = home.key[slot].load(std::memory_order_relaxed), current = home.value[slot].load(std::memory_order_relaxed);
             found = key && !is_turn(current) && P::match(key, probe) == Match::kYes;
+            Word fresh = found ? next(current) : 0;
+            found = fresh != 0;
             if (found) {
                 *old = current;
-                home.value[slot].store(next, std::memory_order_release);  // release: pairs with read()
+                home.value[slot].store(fresh, std::memory_order_release);  // release: pairs with read()
             }
         }
         home.lock.unlock();
@@ -640,32 +643,37 @@ class HashMap : public MapBase<P> {
         Step step;
     };
 
-    /// look() in the commonest case: an equal key in its home bucket. False in every other. It says nothing that look() does not, but
-    /// in registers: 136 instructions for a Python int instead of 151 (by Callgrind).
+    /// look() in the commonest case: an equal key in the first two buckets of its chain. False in every other. It says nothing that
+    /// look() does not, but in registers: 136 instructions for a Python int instead of 151 (by Callgrind).
     template <bool kTake>
     TP_HOT bool glance(Probe probe, Word* value) {
         Taken taken;
         {
             Guard guard;
-            Bucket& home = root_.load(std::memory_order_acquire)->home(probe.hash);  // acquire, all: as in arrive() and seek()
+            Table* table = root_.load(std::memory_order_acquire);  // acquire, all: as in arrive() and seek()
+            Bucket& home = table->home(probe.hash);
             std::uint32_t meta = home.meta.load(std::memory_order_acquire);
             stress::reach(stress::Window::kReadArrived);
-            unsigned hits = home.matches(probe.hash);
-            if (TP_UNLIKELY(!hits || (meta & kMoved))) return false;
-            int slot = std::countr_zero(hits);
+            if (TP_UNLIKELY(meta & kMoved)) return false;
+            Bucket* bucket = &home;
+            std::intptr_t slot = home.first_match(probe.hash);
+            if (TP_UNLIKELY(slot < 0)) {
+                bucket = table->after(home, meta);
+                if (!bucket || (slot = bucket->first_match(probe.hash)) < 0) return false;
+            }
             stress::reach(stress::Window::kReadHashed);
-            Word key = home.key[slot].load(std::memory_order_acquire);
-            if (TP_LIKELY(P::same(key, probe))) taken = take<kTake>(home, meta, home.value[slot]);
-            else taken = match_and_take<kTake>(home, meta, home.value[slot], key, probe);
+            Word key = bucket->key[slot].load(std::memory_order_acquire);
+            if (TP_LIKELY(P::same(key, probe))) taken = take<kTake>(home, meta, bucket->value[slot]);
+            else taken = match_and_take<kTake>(home, meta, bucket->value[slot], key, probe);
         }
         *value = taken.value;
         if (TP_LIKELY(taken.step == Step::kHit)) return true;
-        if (taken.step == Step::kDrop) P::drop(taken.value);
+        if (kTake && taken.step == Step::kDrop) P::drop(taken.value);
         return false;
     }
 
     template <bool kTake>
-    TP_APART static Taken match_and_take(const Bucket& home, std::uint32_t meta, const std::atomic<Word>& slot, Word key, Probe probe) {
+    TP_HOT static Taken match_and_take(const Bucket& home, std::uint32_t meta, const std::atomic<Word>& slot, Word key, Probe probe) {
         if (!key || P::match(key, probe) != Match::kYes) return {0, Step::kRetry};
         return take<kTake>(home, meta, slot);
     }

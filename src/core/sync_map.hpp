@@ -76,6 +76,7 @@ class SyncMap : public MapBase<P> {
     using typename Base::Entry, typename Base::Probe;
     using Base::drop_all, Base::is_turn;
     static constexpr bool kKeepsDeleted = true;
+    static constexpr bool kOverwritesLocked = false;
     using Chain = Directory*;             ///< what detach() takes out of a map
     using Entries = std::deque<Entry>;    ///< grows without moving what it holds
 
@@ -131,17 +132,23 @@ class SyncMap : public MapBase<P> {
     }
 
     /// The commonest change in the commonest case: a key of the read table gets another value. False, and nothing is done, in every
-    /// other case: then change() it. References as there.
-    TP_HOT bool overwrite(const Probe& probe, Word next, Word* old) {
+    /// other case: then change() it. `next(current)` may be called several times, runs no user code, and does not look into the
+    /// current value, which nobody holds; it returns the new one with a reference for the cell, not the only one, for what is not stored
+    /// is dropped here. The old value's reference goes to the caller.
+    template <class Next>
+    TP_HOT bool overwrite(const Probe& probe, Next next, Word* old) {
         Section section(gate_);
         Spot at = parts_.arrive(probe.hash);
         Cell* cell;
         if (seek(at.view.table(), probe, nullptr, &cell) != Found::kYes || TP_UNLIKELY(!saved(*at.part))) return false;
-        P::open(next);
         Word current = cell->value.load(std::memory_order_acquire);  // acquire: pairs with whoever stored it
-        do {
+        for (;;) {
             if (TP_UNLIKELY(!live(current) || is_turn(current))) return false;
-        } while (!cell->value.compare_exchange_weak(current, next, std::memory_order_acq_rel));  // release: publishes the value
+            Word fresh = next(current);
+            P::open(fresh);
+            if (cell->value.compare_exchange_strong(current, fresh, std::memory_order_acq_rel)) break;  // release: publishes the value
+            P::drop(fresh);
+        }
         *old = current;
         return true;
     }

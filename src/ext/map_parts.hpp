@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <initializer_list>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -81,9 +82,9 @@ inline bool is_number(PyObject* object) { return PyLong_CheckExact(object) || Py
 inline PyObject* one;   ///< the int 1
 inline PyObject* zero;  ///< the int 0
 
-/// The elements of an iterable, to be asked for one after the other. A list is copied piece by piece, for a copy has to give its
-/// elements up, too: of a whole list of a million keys, they have left the cache by then. What is neither list nor tuple is read to
-/// its end first.
+/// The elements of an iterable, to be asked for one after the other. A list is copied piece by piece, or looked at in_place(), for a
+/// copy has to give its elements up, too: of a whole list of a million keys, they have left the cache by then. What is neither list
+/// nor tuple is read to its end first.
 class Sequence {
  public:
     // Objects of 64 bytes and more: so many fit a first-level cache. A multiple of what is looked up together.
@@ -105,6 +106,20 @@ class Sequence {
         return items_[i - first_];
     }
 
+    /// Shows the elements of a piece, or what is left, from `first` on where they are: returns see(items, count). A list is locked
+    /// meanwhile, so see() runs no code of the user's, and does not wait. Raises as [] does.
+    template <class See>
+    Py_ssize_t in_place(Py_ssize_t first, See see) {
+        Py_ssize_t end = std::min(first + kPiece, size_), there;
+        {
+            std::optional<CriticalSection> locked;
+            if (!PyTuple_CheckExact(all_.get())) locked.emplace(all_.get());
+            there = PySequence_Fast_GET_SIZE(all_.get());
+            if (TP_LIKELY(there >= end)) return see(PySequence_Fast_ITEMS(all_.get()) + first, end - first);
+        }
+        raise_too_short(first, there);
+    }
+
     /// Asks for the memory of an element, if it is not the next piece's.
     void prefetch(Py_ssize_t i) const {
         if (i < end_) __builtin_prefetch(items_[i - first_]);
@@ -117,18 +132,19 @@ class Sequence {
         end_ = first + PySequence_Fast_GET_SIZE(sequence);
     }
 
-    /// Pieces are whole, so that they begin where groups of keys do.
+    /// To the end of the piece: what comes behind it may be another element by the time it is asked for.
     void copy_from(Py_ssize_t first) {
-        Py_ssize_t end = std::min(first + kPiece, size_);
+        Py_ssize_t end = std::min(first - first % kPiece + kPiece, size_);
         Ref piece = Ref::steal(checked(PyList_GetSlice(all_.get(), first, end)));
         PyObject_GC_UnTrack(piece.get());  // nobody finds it, and changes it
-        if (PyList_GET_SIZE(piece.get()) < end - first) {
-            PyErr_Format(PyExc_RuntimeError, "the list had %zd items at first, and has %zd now that %zd of them have been read", size_,
-                         PySequence_Size(all_.get()), first);
-            throw PythonError{};
-        }
+        if (PyList_GET_SIZE(piece.get()) < end - first) raise_too_short(first, PySequence_Size(all_.get()));
         show(piece.get(), first);
         piece_ = std::move(piece);  // after it: giving up the last piece can run any code
+    }
+
+    [[noreturn]] void raise_too_short(Py_ssize_t read, Py_ssize_t now) const {
+        PyErr_Format(PyExc_RuntimeError, "the list had %zd items at first, and has %zd now that %zd of them have been read", size_, now, read);
+        throw PythonError{};
     }
 
     Ref all_, piece_;

@@ -6,12 +6,14 @@
 #include <bit>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <vector>
 
 #include "ext/map_parts.hpp"
 #include "ext/sharing.hpp"
+#include "ext/tally.hpp"
 
 namespace threadproof::ext {
 
@@ -86,9 +88,8 @@ struct NativeMap {
     /// Stores a value; returns the one it replaced, or null.
     static TP_HOT Ref store(PyObject* self, const Probe& probe, PyObject* value) {
         Word old;
-        Policy::hold(Policy::value(value));
-        if (TP_LIKELY(core(self).overwrite(probe, Policy::value(value), &old))) return taken(old);
-        Py_DECREF(value);  // the caller has another reference
+        auto held = [value](Word) { return Policy::value(Py_NewRef(value)); };
+        if (TP_LIKELY(core(self).overwrite(probe, held, &old))) return taken(old);
         return store_any(self, probe, value);
     }
 
@@ -331,26 +332,42 @@ struct NativeMap {
                                [&](PyObject* old) { return old ? call(fn, old, value) : Py_NewRef(value); }));
     }
 
+    /// The sum of a small int and a value, or null: the value is none, or there is no memory, and then an exception is set.
+    static TP_HOT PyObject* small_sum(PyObject* base, std::int64_t delta) {
+        std::int64_t number = 0;
+        bool small = PyLong_CheckExact(base) && small_int(base, &number);
+        return small ? PyLong_FromLongLong(number + delta) : nullptr;  // below 2^61: no overflow
+    }
+
     /// Adds a small int to a key's value where that is a small int too, or absent and `initial` is: in one step, for making an int
     /// calls nobody. Returns the sum, or null where the numbers are others.
     static Ref add_small(PyObject* self, const Probe& probe, std::int64_t delta, PyObject* initial) {
+        if constexpr (Map::kOverwritesLocked) {
+            Word old;
+            Ref sum;
+            auto added = [&](Word current) {
+                sum = Ref::steal(small_sum(Policy::object(current), delta));
+                return Policy::value(Py_XNewRef(sum.get()));
+            };
+            if (TP_LIKELY(core(self).overwrite(probe, added, &old))) return taken(old), std::move(sum);
+            if (TP_UNLIKELY(PyErr_Occurred() != nullptr)) throw PythonError{};
+        }
+        return add_small_anywhere(self, probe, delta, initial);
+    }
+
+    static TP_APART Ref add_small_anywhere(PyObject* self, Probe probe, std::int64_t delta, PyObject* initial) {
         Word old = 0;
         Ref sum;
         std::optional<Incoming> fresh;  // made before the sum is stored: then another thread may give up the slot's reference at once
-        bool small = true;
         change(self, probe, [&](Word current) {
             old = 0;
             fresh.reset();
-            sum = Ref();
-            PyObject* base = current ? Policy::object(current) : initial;
-            std::int64_t number = 0;
-            small = PyLong_CheckExact(base) && small_int(base, &number);
-            if (small) sum = Ref::steal(PyLong_FromLongLong(number + delta));  // below 2^61: no overflow
+            sum = Ref::steal(small_sum(current ? Policy::object(current) : initial, delta));
             if (!sum) return current;
             old = current;
             return fresh.emplace(sum.get()).word();
         });
-        if (small && !sum) throw PythonError{};
+        if (!sum && PyErr_Occurred()) throw PythonError{};
         if (fresh) fresh->give();
         taken(old);
         return sum;
@@ -400,9 +417,9 @@ struct NativeMap {
     static constexpr Py_ssize_t kGroup = Map::kGroup;
     static_assert(Sequence::kPiece % kGroup == 0, "the keys of a group are in one piece: a Sequence lends them until the next");
 
-    /// Calls each(i, probe) for every key, in groups; with kPrefetch, their buckets are asked for together. A key that cannot be hashed
-    /// raises when those before it are done.
-    template <bool kPrefetch, class Each>
+    /// Calls each(i, probe) for every key, in groups, whose buckets are asked for together. A key that cannot be hashed raises when
+    /// those before it are done.
+    template <class Each>
     static void each_key(PyObject* self, Sequence& keys, Each each) {
         Probe probes[kGroup];
         for (Py_ssize_t first = 0; first < keys.size(); first += kGroup) {
@@ -413,7 +430,7 @@ struct NativeMap {
             } catch (const PythonError&) {
                 error.fetch();
             }
-            if (kPrefetch) core(self).prefetch_group(probes, count);
+            core(self).prefetch_group(probes, count);
             for (unsigned i = 0; i < count; ++i) each(first + i, probes[i]);
             error.rethrow();
         }
@@ -453,7 +470,7 @@ struct NativeMap {
             Ref contract = Ref::steal(checked(PyImport_ImportModule("threadproof.maps.contract")));
             checked(PyObject_CallMethod(contract.get(), "check_lengths", "Onn", self, keys.size(), values.size()));
         }
-        each_key<true>(self, keys, [&](Py_ssize_t i, const Probe& probe) { store(self, probe, values[i]); });
+        each_key(self, keys, [&](Py_ssize_t i, const Probe& probe) { store(self, probe, values[i]); });
         Py_RETURN_NONE;
     }
 
@@ -461,128 +478,26 @@ struct NativeMap {
         share(self);
         Sequence keys(iterable);
         Py_ssize_t deleted = 0;
-        each_key<true>(self, keys, [&](Py_ssize_t, const Probe& probe) { deleted += static_cast<bool>(remove(self, probe)); });
+        each_key(self, keys, [&](Py_ssize_t, const Probe& probe) { deleted += static_cast<bool>(remove(self, probe)); });
         return PyLong_FromSsize_t(deleted);
     }
-
-    /// Counts of the last keys seen, so that a key that comes often reaches the map seldom: threads that count the same words would
-    /// otherwise wait for each other's cache lines all the time. A key has two places; who finds both taken sets the older one aside,
-    /// and those set aside go to the map together. Keys of one hash go in the order they came, for it is the first that a map keeps.
-    class Tally {
-     public:
-        /// For so many keys. Throws bad_alloc.
-        Tally(PyObject* self, PyObject* delta, Py_ssize_t keys)
-            : self_(self), delta_(delta), pairs_(std::bit_ceil(std::clamp<std::size_t>(static_cast<std::size_t>(keys), 1, kMostPairs))) {
-            core(self_).prefetch_group(aside_, 0);  // a thread's first step in a map can fail for want of memory: now, with nothing to lose
-        }
-
-        void count(const Probe& probe) {
-            Pair& pair = pairs_[probe.hash & (pairs_.size() - 1)];
-            if (TP_LIKELY(pair.newer.counts(probe))) return void(++pair.newer.times);
-            if (pair.older.counts(probe)) return void(++pair.older.times);
-            set_aside(pair.older);
-            if (asides_ == kGroup) put_asides();
-            pair.older = pair.newer;
-            pair.newer = {probe, 1};
-            pair.newer.probe.word = Policy::stored(probe);
-        }
-
-        /// Brings what is left into the map, all of it, and then goes on with the first error: `error`, or one met here.
-        void finish(Raised& error) {
-            put_all(error);
-            for (Pair& pair : pairs_) {
-                for (Counted* counted : {&pair.older, &pair.newer}) {
-                    set_aside(*counted);
-                    if (asides_ == kGroup) put_all(error);
-                }
-            }
-            put_all(error);
-            error.rethrow();
-        }
-
-     private:
-        struct Counted {
-            Probe probe;  ///< its key is held, if times is not 0
-            std::int64_t times = 0;
-
-            TP_HOT bool counts(const Probe& other) const {
-                return times && probe.hash == other.hash && Policy::match(probe.word, other) == Match::kYes;
-            }
-        };
-        struct Pair {
-            Counted newer, older;
-        };
-        // 192 KiB, part of a second-level cache. With 1,000 keys at random, 1 in 40 finds its places taken; with one place for a key
-        // and the same memory, 1 in 15.
-        static constexpr std::size_t kMostPairs = stress::shrunk(std::size_t{4096}, std::size_t{4});
-        static constexpr std::int64_t kSmallDelta = 1 << 20;  // times 2^39 keys still fits a small int
-
-        void set_aside(Counted& counted) {
-            if (!counted.times) return;
-            aside_[asides_] = counted.probe;
-            times_[asides_++] = std::exchange(counted.times, 0);
-        }
-
-        /// Raises the first error, and then there may be some left.
-        void put_asides() {
-            core(self_).prefetch_group(aside_ + put_, asides_ - put_);
-            while (put_ < asides_) {
-                const Probe& probe = aside_[put_];
-                Ref key = Ref::steal(Policy::object(probe.word));
-                put(key.get(), probe, times_[put_++]);
-            }
-            asides_ = put_ = 0;
-        }
-
-        /// Notes the first error, and goes on.
-        void put_all(Raised& first) {
-            while (asides_) {  // again after an error
-                Raised another;
-                try {
-                    put_asides();
-                } catch (const PythonError&) {
-                    another.fetch();
-                } catch (const std::bad_alloc&) {
-                    PyErr_NoMemory();
-                    another.fetch();
-                }
-                if (!first) first = std::move(another);
-            }
-        }
-
-        /// Many small ints are added as one; other numbers, which could round, and other objects, one by one.
-        void put(PyObject* key, const Probe& probe, std::int64_t times) {
-            std::int64_t number;
-            if (PyLong_CheckExact(delta_) && small_int(delta_, &number) && std::abs(number) <= kSmallDelta) {
-                if (add_small(self_, probe, number * times, zero)) return;
-            }
-            for (std::int64_t i = 0; i < times; ++i) add(self_, probe, key, delta_, zero);
-        }
-
-        PyObject* self_;
-        PyObject* delta_;
-        std::vector<Pair> pairs_;
-        Probe aside_[kGroup];
-        std::int64_t times_[kGroup];
-        unsigned asides_ = 0, put_ = 0;  ///< how many were set aside, and how many of them are in the map
-    };
 
     static PyObject* map_count_many(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
         share(self);
         Arguments<2> arguments("count_many", given, count, names, 1, 2, {"keys", "delta"});
         Sequence keys(arguments[0]);
         PyObject* delta = arguments.get(1, one);
-        Tally tally(self, delta, keys.size());
+        auto tally = std::make_unique<Tally<NativeMap>>(self, delta, keys.size());  // not on the stack: `delta` may count, too, and so on
         Raised error;
         try {
-            each_key<false>(self, keys, [&](Py_ssize_t, const Probe& probe) { tally.count(probe); });
+            tally->count_all(keys);
         } catch (const PythonError&) {
             error.fetch();
         } catch (const std::bad_alloc&) {
             PyErr_NoMemory();
             error.fetch();
         }
-        tally.finish(error);
+        tally->finish(error);
         Py_RETURN_NONE;
     }
 

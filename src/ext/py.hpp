@@ -209,7 +209,24 @@ TP_HOT bool try_incref(PyObject* object) {
     return true;
 }
 inline void allow_try_incref(PyObject* object) { PyUnstable_EnableTryIncRef(object); }
+
+/// Holds an object's own lock, the one that its methods take. CPython lets go of it where the thread waits for anything.
+class CriticalSection {
+ public:
+    explicit CriticalSection(PyObject* object) { PyCriticalSection_Begin(&section_, object); }
+    ~CriticalSection() { PyCriticalSection_End(&section_); }
+    CriticalSection(const CriticalSection&) = delete;
+    CriticalSection& operator=(const CriticalSection&) = delete;
+
+ private:
+    PyCriticalSection section_;
+};
 #else
+/// The interpreter's lock is that of every object.
+struct CriticalSection {
+    explicit CriticalSection(PyObject*) {}
+};
+
 TP_HOT bool try_incref(PyObject* object) {
     Py_INCREF(object);
     return true;
@@ -240,30 +257,6 @@ inline bool is_atom(PyObject* object) {
     PyTypeObject* type = Py_TYPE(object);
     return type == &PyUnicode_Type || type == &PyLong_Type || type == &PyFloat_Type || type == &PyBytes_Type || type == &PyBool_Type
         || object == Py_None;
-}
-
-/// The value of an exact int of at most two digits (|v| < 2^60); false if it has more.
-TP_HOT bool small_int(PyObject* object, std::int64_t* value) {
-    static_assert(PYLONG_BITS_IN_DIGIT == 30);
-    const auto* number = reinterpret_cast<const PyLongObject*>(object);
-#if PY_VERSION_HEX >= 0x030C0000
-    std::uintptr_t tag = number->long_value.lv_tag;
-    const digit* digits = number->long_value.ob_digit;
-    std::int64_t sign = 1 - static_cast<std::int64_t>(tag & 3);
-    std::uintptr_t count = tag >> 3;
-#else
-    Py_ssize_t size = Py_SIZE(object);
-    const digit* digits = number->ob_digit;
-    std::int64_t sign = size < 0 ? -1 : size > 0;
-    std::uintptr_t count = static_cast<std::uintptr_t>(size < 0 ? -size : size);
-#endif
-    if (count <= 1) {
-        *value = sign * static_cast<std::int64_t>(digits[0]);
-        return true;
-    }
-    if (count > 2) return false;
-    *value = sign * static_cast<std::int64_t>(digits[0] | static_cast<std::uint64_t>(digits[1]) << PyLong_SHIFT);
-    return true;
 }
 
 }  // namespace threadproof::ext

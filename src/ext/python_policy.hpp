@@ -17,6 +17,7 @@
 #include <cstring>
 
 #include "core/answers.hpp"
+#include "ext/numbers.hpp"
 #include "ext/py.hpp"
 #include "ext/turn.hpp"
 
@@ -42,26 +43,34 @@ struct PythonPolicy {
         TP_HOT explicit Probe(PyObject* key) { look_at(key); }
 
         TP_HOT void look_at(PyObject* key) {
+            if (!look_quickly(key)) *this = other(key);
+        }
+
+        /// The same, if it is a str that knows its hash, or a small int, which most keys are; false for others.
+        TP_HOT bool look_quickly(PyObject* key) {
             PyTypeObject* type = Py_TYPE(key);
             if (TP_LIKELY(type == &PyUnicode_Type)) {
                 Py_hash_t known = __atomic_load_n(&reinterpret_cast<PyASCIIObject*>(key)->hash, __ATOMIC_RELAXED);  // relaxed: as CPython
-                return set(TP_LIKELY(known != -1) ? known : hash_of(key), key, kString);
+                return TP_LIKELY(known != -1) && set(known, key, kString);
             }
             std::int64_t number;
-            if (TP_LIKELY(type == &PyLong_Type && small_int(key, &number) && number != -1)) return set(number, key, kSmall);
-            *this = other(key);
+            return TP_LIKELY(type == &PyLong_Type && small_int(key, &number) && number != -1) && set(number, key, kSmall);
         }
 
      private:
-        TP_HOT void set(Py_hash_t h, PyObject* key, Kind kind) {
+        TP_HOT bool set(Py_hash_t h, PyObject* key, Kind kind) {
             hash = static_cast<std::uint64_t>(h);
             word = reinterpret_cast<Word>(key) | kind;
+            return true;
         }
 
         /// Returned, not filled in: so it stays in registers.
         TP_APART static Probe other(PyObject* key) {
             Probe probe;
-            probe.set(hash_of(key), key, is_atom(key) && key != Py_None ? kPlain : kObject);
+            Py_hash_t hash;
+            if (hash_of_number(key, &hash)) probe.set(hash, key, kPlain);
+            else if (PyUnicode_CheckExact(key)) probe.set(hash_of(key), key, kString);
+            else probe.set(hash_of(key), key, is_atom(key) && key != Py_None ? kPlain : kObject);
             return probe;
         }
 
@@ -128,21 +137,31 @@ struct PythonPolicy {
     }
     static constexpr Py_ssize_t kShort = 16;  // items, which are looked at under a bucket's lock: for less time than a resize keeps it
 
+    TP_HOT static const void* ascii(PyObject* string) { return reinterpret_cast<PyASCIIObject*>(string) + 1; }
+
     TP_HOT static bool same_string(PyObject* a, PyObject* b) {
         Py_ssize_t length = PyUnicode_GET_LENGTH(a);
+        if (TP_LIKELY(PyUnicode_IS_COMPACT_ASCII(a) && PyUnicode_IS_COMPACT_ASCII(b)))
+            return length == PyUnicode_GET_LENGTH(b) && same_bytes(ascii(a), ascii(b), static_cast<std::size_t>(length));
         unsigned kind = PyUnicode_KIND(a);
         return length == PyUnicode_GET_LENGTH(b) && kind == PyUnicode_KIND(b)
             && same_bytes(PyUnicode_DATA(a), PyUnicode_DATA(b), static_cast<std::size_t>(length) * kind);
     }
 
-    /// memcmp, without the call for what most keys are: 8 to 16 bytes, by a word from each end.
+    /// memcmp, without the call for what most keys are: 4 to 16 bytes, by a word from each end.
     TP_HOT static bool same_bytes(const void* a, const void* b, std::size_t size) {
-        if (size < 8 || size > 16) return std::memcmp(a, b, size) == 0;
-        std::uint64_t first[2], last[2];
-        std::memcpy(&first[0], a, 8);
-        std::memcpy(&first[1], b, 8);
-        std::memcpy(&last[0], static_cast<const char*>(a) + size - 8, 8);
-        std::memcpy(&last[1], static_cast<const char*>(b) + size - 8, 8);
+        if (TP_LIKELY(size >= 8 && size <= 16)) return same_ends<std::uint64_t>(a, b, size);
+        if (TP_LIKELY(size >= 4 && size < 8)) return same_ends<std::uint32_t>(a, b, size);
+        return std::memcmp(a, b, size) == 0;
+    }
+
+    template <class Number>
+    TP_HOT static bool same_ends(const void* a, const void* b, std::size_t size) {
+        Number first[2], last[2];
+        std::memcpy(&first[0], a, sizeof(Number));
+        std::memcpy(&first[1], b, sizeof(Number));
+        std::memcpy(&last[0], static_cast<const char*>(a) + size - sizeof(Number), sizeof(Number));
+        std::memcpy(&last[1], static_cast<const char*>(b) + size - sizeof(Number), sizeof(Number));
         return ((first[0] ^ first[1]) | (last[0] ^ last[1])) == 0;
     }
 

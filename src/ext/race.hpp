@@ -5,6 +5,7 @@
 /// Python and theirs. Where the interpreter is not one whose frames we know, only add_race() is left, and adds nothing.
 #pragma once
 
+#include "ext/numbers.hpp"
 #include "ext/py.hpp"
 
 namespace threadproof::ext {

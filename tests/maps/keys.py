@@ -1,4 +1,4 @@
-"""Keys for contract tests: with chosen hashes, and with `__eq__` and `__hash__` that raise when told to."""
+"""Keys for tests of maps: with chosen hashes, and with methods that raise or run what they are told to."""
 
 from __future__ import annotations
 
@@ -46,3 +46,16 @@ class RaisingKey(Key):
         if "hash" in self.raises:
             raise Broken("hash")
         return super().__hash__()
+
+
+class Runs:
+    """A key that calls a function the first time it is hashed."""
+
+    def __init__(self, fn: Callable[[], object]) -> None:
+        self.fn: Callable[[], object] | None = fn
+
+    def __hash__(self) -> int:
+        fn, self.fn = self.fn, None
+        if fn is not None:
+            fn()
+        return 1

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from fractions import Fraction
+from random import Random
 from typing import Any
 
 import pytest
@@ -159,6 +161,64 @@ def test_equal_keys_of_different_types_are_one_key_and_the_first_stays(
             assert len(m) == 1
         assert next(iter(m)) is first
         assert next(iter(m.snapshot())) is first
+
+
+def numbers(seed: int) -> Iterator[int | float]:
+    """Ints and floats of every size and sign, and those about which hashing them natively might err."""
+    random = Random(seed)
+    prime = sys.hash_info.modulus
+    for whole in (
+        0,
+        1,
+        2,
+        2**30,
+        2**53,
+        2**60,
+        prime,
+        2**61,
+        2 * prime,
+        2**62,
+        2**64,
+        2**89,
+        prime**2,
+        2**90,
+    ):
+        yield from (sign * (whole + by) for sign in (1, -1) for by in range(-3, 4))
+    for power in range(-1074, 1024):
+        yield from (sign * math.ldexp(random.randint(1, 2**53 - 1), power - 52) for sign in (1, -1))
+        yield math.ldexp(1.0, power)
+    yield from (sys.float_info.max, -sys.float_info.min, 5e-324, 0.1, -0.5, 1 / 3, 1e22, float(prime))
+    yield from (random.getrandbits(bits) - (1 << bits >> 1) for bits in range(1, 130) for _ in range(8))
+
+
+def test_a_number_is_found_by_its_equal_of_another_type(make_map: MapMaker) -> None:
+    """Fraction hashes as Python's reference says, and looks at nobody's digits."""
+    seed = 20_261_121
+    for number in numbers(seed):
+        m = make_map({number: "stored"})
+        assert m.get(Fraction(number)) == "stored", f"{number!r}, seed {seed}"
+        assert make_map({Fraction(number): "stored"}).get(number) == "stored", f"{number!r}, seed {seed}"
+
+
+def test_an_infinity_is_found_by_its_equal_of_another_type(make_map: MapMaker) -> None:
+    for infinity in (math.inf, -math.inf):
+        assert Decimal(infinity) in make_map({infinity: 1})
+        assert infinity in make_map({Decimal(infinity): 1})
+
+
+@pytest.mark.parametrize("encode", [str, str.encode], ids=["str", "bytes"])
+@pytest.mark.parametrize("alphabet", ["ab", "äb", "яb", "🗝b"], ids=["ascii", "latin", "wide", "widest"])
+def test_keys_that_differ_in_one_place_are_different_keys(
+    make_map: MapMaker, alphabet: str, encode: Callable[[str], Any]
+) -> None:
+    first, second = alphabet[0], alphabet[1]
+    for length in range(40):
+        stored = [first * length]
+        stored += [first * place + second + first * (length - place - 1) for place in range(length)]
+        m = make_map((encode(text), place) for place, text in enumerate(stored))
+        assert len(m) == length + 1
+        assert m.get_many([encode("".join(list(text))) for text in stored]) == list(range(length + 1))
+        assert m.get(encode(second * length), None) == {0: 0, 1: 1}.get(length)
 
 
 def test_a_key_that_was_removed_is_not_kept(make_map: MapMaker) -> None:

@@ -10,8 +10,6 @@ import sys
 import textwrap
 import threading
 import weakref
-from collections import Counter
-from collections.abc import Callable
 from statistics import median
 from typing import Any
 
@@ -20,6 +18,7 @@ import pytest
 from tests.hammer import PATIENCE, hammer
 from tests.interrupting import interrupt
 from tests.maps.computations import computing
+from tests.maps.keys import Runs
 from tests.waiting import until
 from threadproof import _core
 from threadproof.maps import ConcurrentMap, HashMap, SyncMap
@@ -374,19 +373,6 @@ def test_after_a_comparison_has_raised_get_many_asks_no_other() -> None:
     assert Angry.asked == 1
 
 
-class Runs:
-    """A key that calls a function the first time it is hashed."""
-
-    def __init__(self, fn: Callable[[], object]) -> None:
-        self.fn: Callable[[], object] | None = fn
-
-    def __hash__(self) -> int:
-        fn, self.fn = self.fn, None
-        if fn is not None:
-            fn()
-        return 1
-
-
 MANY = ["get_many", "set_many", "delete_many", "count_many"]
 BOTH = pytest.mark.parametrize("make", [HashMap, SyncMap])
 
@@ -418,34 +404,6 @@ def test_of_a_list_that_has_become_too_short_no_key_is_used_that_it_may_have_los
     keys += [f"early {i}" for i in range(255)] + [Runs(lambda: keys.__delitem__(slice(262, None)))]
     keys += [f"late {i}" for i in range(5)] + [Runs(keys.clear)] + list(range(738))
     assert not [key for key in read(make, operation, keys) if str(key).startswith("late")]
-
-
-class Word(str):
-    """Equal to a str, and told from it by its type."""
-
-    __slots__ = ()
-
-
-@BOTH
-def test_the_key_that_is_kept_is_the_first_that_is_counted(make: Any) -> None:
-    for keys in (["a", Word("a"), "a"], [Word("a"), "a", Word("a")], [1, True, 1.0], [1.0, 1]):
-        m, one_by_one = make(), make()
-        m.count_many(keys)
-        for key in keys:
-            one_by_one.add(key)
-        assert [(type(key), n) for key, n in m.items()] == [(type(keys[0]), len(keys))]
-        assert [type(key) for key in one_by_one] == [type(keys[0])]
-
-
-def test_what_is_counted_does_not_depend_on_how_often_it_comes() -> None:
-    words = [f"word {i * i % 9_973 % (10 ** (i % 5))}" for i in range(50_000)]  # some come often, some once
-    keys = [*words, *[(word, 1) for word in words], *range(5_000), *[float(i) for i in range(5_000)]]
-    m = HashMap[Any, int]()
-    m.count_many(keys)
-    m.count_many(tuple(keys))
-    m.count_many(iter(keys))
-    assert m == {key: 3 * n for key, n in Counter(keys).items()}
-    m.check()
 
 
 def test_an_interrupted_drain_puts_everything_back() -> None:

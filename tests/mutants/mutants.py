@@ -56,9 +56,17 @@ MUTANTS = [
     Mutant(
         "glance-at-moved",
         MAP,
-        "if (TP_UNLIKELY(!hits || (meta & kMoved))) return false;",
-        "if (TP_UNLIKELY(!hits)) return false;",
+        "            if (TP_UNLIKELY(meta & kMoved)) return false;\n",
+        "",
         "what a moved bucket still holds may have changed in the next table",
+    ),
+    Mutant(
+        "glance-by-the-wrong-version",
+        MAP,
+        "if (TP_LIKELY(P::same(key, probe))) taken = take<kTake>(home, meta, bucket->value[slot]);",
+        "if (TP_LIKELY(P::same(key, probe)))"
+        " taken = take<kTake>(*bucket, bucket->meta.load(), bucket->value[slot]);",
+        "the home's version speaks for its whole chain",
     ),
     Mutant(
         "come-without-version",
@@ -304,6 +312,40 @@ MUTANTS = [
         "",
         "after an error the old value is back",
         "tests/maps/test_contract_compute.py",
+    ),
+    # --- keys
+    Mutant(
+        "float-turned-too-little",
+        "src/ext/numbers.hpp",
+        "(exponent + 23)",
+        "(exponent + 22)",
+        "a float is found by its equals of other types",
+        "tests/maps/test_contract_keys.py",
+    ),
+    # --- counting
+    Mutant(
+        "tally-asks-under-the-lock",
+        "src/ext/tally.hpp",
+        "                if (!is_atom(keys[i])) return i;\n",
+        "",
+        "no code of the user's runs while a list's keys are looked at in place",
+        "tests/maps/test_count_many.py",
+    ),
+    Mutant(
+        "list-not-locked",
+        "src/ext/map_parts.hpp",
+        "if (!PyTuple_CheckExact(all_.get())) locked.emplace(all_.get());",
+        "",
+        "nobody takes a key out of a list that is looked at in place",
+        "tests/maps/test_count_many.py",
+    ),
+    Mutant(
+        "newer-before-older",
+        "src/ext/tally.hpp",
+        "{&pair.older, &pair.newer}",
+        "{&pair.newer, &pair.older}",
+        "keys of one hash go into the map in the order they came",
+        "tests/maps/test_count_many.py",
     ),
     # --- SyncMap
     Mutant(

@@ -30,7 +30,9 @@ inline Outcome try_put(Map& map, std::uint64_t key, std::uint64_t low) {
     Policy::Probe probe(key);
     Word fresh = value_for(key, low), old = 0, turn = 0;
     Outcome outcome = Outcome::kPresent;
-    if (!map.overwrite(probe, fresh, &old)) outcome = map.change(probe, [&](Word current) { return old = current, fresh; }, &turn);
+    auto held = [&](Word) { return Policy::hold(fresh), fresh; };
+    if (map.overwrite(probe, held, &old)) Policy::drop(fresh);
+    else outcome = map.change(probe, [&](Word current) { return old = current, fresh; }, &turn);
     CHECK(outcome != Outcome::kError);
     if (turn) Policy::drop(turn);
     if (outcome > Outcome::kPresent) old = 0, Policy::drop(fresh);
