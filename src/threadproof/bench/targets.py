@@ -282,7 +282,7 @@ def every_workload(rivals: Sequence[Rival], effort: Effort, quick: bool, show: S
     for n, threads, kind in product((SMALL,) if quick else (SMALL, LARGE), (1, 2), BOTH):
         scene = Scene(kind, heap=True, n=n, operations=20_000, threads=threads)
         show(f"every workload, {scene.crowd}, {scene.label}")
-        less = replace(effort, seconds=0.3 * effort.seconds, least=min(effort.least, 2))  # there are many
+        less = replace(effort, seconds=0.5 * effort.seconds, least=min(effort.least, 2))  # there are many
         yield from isolate.measure(isolate.Job(scene, list(WORKLOADS.values()), rivals, less))
 
 
