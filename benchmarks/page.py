@@ -2,6 +2,7 @@
 
 python benchmarks/page.py            measure, keep the results in benchmarks/results, write the page
 python benchmarks/page.py --render   write the page again from the results that are kept
+python benchmarks/page.py --targets  measure the targets again, but keep the rows of all workloads
 python benchmarks/page.py --try      small and short, into build/: to see that it works
 """
 
@@ -26,10 +27,12 @@ NAME = "HashMap"
 
 
 def main() -> int:
-    args = arguments(__doc__)
+    args = arguments(__doc__, targets="keep the rows of all workloads")
     folder = TRIAL if args.trial else KEPT
     folder.mkdir(parents=True, exist_ok=True)
-    if not args.render:
+    if args.targets:
+        measure_targets(folder)
+    elif not args.render:
         measure(folder, args.trial)
     if args.trial:
         print("\n\n".join(f"## {name}\n\n{text}" for name, text in sections(folder).items()))
@@ -54,6 +57,13 @@ def measure(folder: Path, trial: bool) -> None:
     results.save(Result(machine, results.fewer_samples(rows), figures), folder / "bench.json")
     (folder / "targets.json").write_text(targets.to_json(machine, cells), encoding="utf-8")
     plot.write(Result(machine, rows), folder / "bench.html")
+
+
+def measure_targets(folder: Path) -> None:
+    kept = results.load(folder / "bench.json")
+    cells = targets.without_peers(the_map(), TARGET_EFFORT, False, say)
+    cells += targets.against_peers(NAME, kept.rows)
+    (folder / "targets.json").write_text(targets.to_json(kept.machine, cells), encoding="utf-8")
 
 
 def one_figures(players: list[rivals.Rival], trial: bool) -> list[Figure]:

@@ -24,11 +24,13 @@ def write_between(page: Path, name: str, new: str) -> None:
     page.write_text(replace_between(page.read_text(encoding="utf-8"), name, new), encoding="utf-8")
 
 
-def arguments(description: str | None) -> argparse.Namespace:
-    """Read the arguments of a script that measures and then writes a page."""
+def arguments(description: str | None, **flags: str) -> argparse.Namespace:
+    """Read the arguments of a script that measures and then writes a page; `flags` are its own, explained."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--render", action="store_true", help="measure nothing")
     parser.add_argument("--try", action="store_true", dest="trial", help="measure hardly anything")
+    for name, meaning in flags.items():
+        parser.add_argument(f"--{name}", action="store_true", help=meaning)
     return parser.parse_args()

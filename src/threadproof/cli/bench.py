@@ -32,7 +32,7 @@ TARGETS = "targets"
 COPYING = ("LockedMap", "ShardedMap")  # whose iterators begin with a copy: no way to see just 50 entries
 QUICK = Effort(seconds=0.05, least=2, most=8)
 QUICK_OPERATIONS = 5_000
-TARGET_EFFORT = Effort(seconds=0.3, least=3, most=40)
+TARGET_EFFORT = Effort(seconds=0.5, least=3, most=1_000)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
