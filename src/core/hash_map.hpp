@@ -663,19 +663,13 @@ class HashMap : public MapBase<P> {
             }
             stress::reach(stress::Window::kReadHashed);
             Word key = bucket->key[slot].load(std::memory_order_acquire);
-            if (TP_LIKELY(P::same(key, probe))) taken = take<kTake>(home, meta, bucket->value[slot]);
-            else taken = match_and_take<kTake>(home, meta, bucket->value[slot], key, probe);
+            if (TP_UNLIKELY(!P::same(key, probe)) && (!key || P::match(key, probe) != Match::kYes)) return false;
+            taken = take<kTake>(home, meta, bucket->value[slot]);
         }
         *value = taken.value;
         if (TP_LIKELY(taken.step == Step::kHit)) return true;
         if (kTake && taken.step == Step::kDrop) P::drop(taken.value);
         return false;
-    }
-
-    template <bool kTake>
-    TP_HOT static Taken match_and_take(const Bucket& home, std::uint32_t meta, const std::atomic<Word>& slot, Word key, Probe probe) {
-        if (!key || P::match(key, probe) != Match::kYes) return {0, Step::kRetry};
-        return take<kTake>(home, meta, slot);
     }
 
     /// Holds the value in a slot that has the key, if it is wanted, and makes sure that it is the key's: kHit. `meta` was read before.

@@ -3,8 +3,6 @@
 #pragma once
 
 #include <atomic>
-#include <bit>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <mutex>
