@@ -520,7 +520,7 @@ def test_a_sum_is_its_callers_even_if_others_replace_it_and_the_collector_runs(m
                 m.pop(key, None)
 
     def collect() -> None:  # merges the counts of references that other threads have given up
-        for _ in range(120):
+        for _ in range(60):
             gc.collect()
 
     work = [add, add, replace, collect]

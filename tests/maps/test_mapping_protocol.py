@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.maps.conftest import MapMaker
+from threadproof.maps import ShardedMap
 
 HERE = find_spec("test") is not None and find_spec("test.mapping_tests") is not None
 
@@ -40,7 +41,11 @@ def cases() -> list[Any]:
 
 
 @pytest.mark.parametrize(("protocol", "name"), cases())
-def test_cpythons_case_passes(make_map: MapMaker, protocol: type[unittest.TestCase], name: str) -> None:
+def test_cpythons_case_passes(
+    make_map: MapMaker, protocol: type[unittest.TestCase], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name == "test_repr_deep":
+        monkeypatch.setattr(ShardedMap, "shards", 2)  # it nests 150,000 maps, which is enough
     for which in ("every map", make_map.type.__name__):
         if (which, name) in NOT_PROMISED:
             pytest.xfail(NOT_PROMISED[which, name])

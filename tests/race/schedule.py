@@ -58,10 +58,11 @@ def choose(name: str) -> None:
 
 
 def run(*functions: Callable[[], object]) -> None:
-    """Run each in a thread of its own, in the chosen order, and wait for all."""
+    """Run each in a thread of its own, in the chosen order, and wait for all; raise what any of them raised."""
     gates = [(Gate(), Gate()) for _ in functions]
+    errors: list[Exception] = []
     threads = [
-        threading.Thread(target=between, args=(function, *gate))
+        threading.Thread(target=between, args=(function, *gate, errors))
         for function, gate in zip(functions, gates, strict=True)
     ]
     for thread in threads:
@@ -75,12 +76,16 @@ def run(*functions: Callable[[], object]) -> None:
     for begin, done in gates:
         begin.close()
         done.close()
+    if errors:
+        raise ExceptionGroup("raised by the threads of a case", errors)
 
 
-def between(function: Callable[[], object], begin: Gate, done: Gate) -> None:
+def between(function: Callable[[], object], begin: Gate, done: Gate, errors: list[Exception]) -> None:
     begin.wait()
     try:
         function()
+    except Exception as error:
+        errors.append(error)
     finally:
         done.open()
 
