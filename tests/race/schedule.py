@@ -58,7 +58,7 @@ def choose(name: str) -> None:
 
 
 def run(*functions: Callable[[], object]) -> None:
-    """Run each in a thread of its own, in the chosen order, and wait for all; raise what any of them raised."""
+    """Run each in a thread of its own, in the chosen order, and wait for all; raise what they raised."""
     gates = [(Gate(), Gate()) for _ in functions]
     errors: list[Exception] = []
     threads = [

@@ -10,15 +10,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
-from math import isnan, nan
-from statistics import median
+from math import nan
 from typing import Any
 
-from threadproof.bench import isolate, scaling, tables
-from threadproof.bench.crew import usable_cpus
+from threadproof.bench import isolate, tables
 from threadproof.bench.keys import make_keys
 from threadproof.bench.pauses import WORST_PAUSE, worst_pause
-from threadproof.bench.results import Row
+from threadproof.bench.results import Row, together
 from threadproof.bench.rivals import DICT, LOCKED_DICT, SHARDED_DICT, Rival
 from threadproof.bench.stage import Effort
 from threadproof.bench.workloads import (
@@ -31,14 +29,10 @@ from threadproof.bench.workloads import (
 
 SMALL, LARGE = 1_000, 1_000_000
 PAUSE_SIZE = 5_000_000
-# Processes that each claim is measured in, one pass over all after another, and the middle figure counts:
-# what a neighbour on the machine did to one of them (1.63 and 0.74 for the same code) is not its figure.
-PASSES = 3
-# A job counts when the machine was quiet before and after it: two processes that share nothing got so many
-# times the work done that one has at its best in this run. That is the most that a target asks of two threads,
-# so with less no map could meet it. A job waits for PATIENCE looks, of 0.3 s each, and is measured up to TRIES
-# times; then it counts as it is.
-ABLE, PATIENCE, TRIES = 1.9, 20, 3
+# Processes that measure each row, one pass over all of them after another, which takes minutes: neighbours on
+# the machine halve a core's speed for a tenth of a second, or for many. One pass of all workloads and rivals
+# on large maps takes minutes by itself.
+PASSES, LARGE_PASSES = 5, 2
 
 
 @dataclass(frozen=True)
@@ -186,21 +180,17 @@ def claims(hash_map: Rival, effort: Effort, quick: bool, show: Show) -> Iterator
         isolate.Job(scene, [claim.workload for claim in those], (DICT, hash_map), effort)
         for scene, those in by_scene.items()
     ]
-    passes = in_passes(jobs, quick, show)
+    passes = in_passes(jobs, 1 if quick else PASSES, show)
     for claim in CLAIMS:
         for scene in claim.scenes():
             if scene in by_scene:
-                figure = passes.middle(
-                    claim.measure, (scene, claim.workload, hash_map), (scene, claim.workload, DICT)
-                )
+                ours, dicts = (passes.row(scene, claim.workload, rival) for rival in (hash_map, DICT))
+                figure = claim.measure(ours, dicts)
                 yield Cell(claim.target, short_label(scene), claim.limit, claim.at_most, figure)
 
 
 def short_label(scene: Scene) -> str:
     return f"{scene.kind}, {'identical' if scene.identical else 'fresh'}, n={scene.n:,}"
-
-
-Place = tuple[Scene, Workload, Rival]  # where a row stands
 
 
 class Passes:
@@ -210,58 +200,27 @@ class Passes:
         self.rows: defaultdict[tuple[Scene, str, str], list[Row]] = defaultdict(list)
 
     def add(self, row: Row) -> None:
-        """Take a row in. One without a figure is an error here."""
-        if row.problem:
-            raise RuntimeError(f"{row.rival}, {row.workload}: {row.problem}")
         self.rows[row.scene, row.workload, row.rival].append(row)
 
-    def middle(self, figure: Callable[[Row, Row], float], one: Place, other: Place) -> float:
-        """Return the median of what came out of the passes, but for what was lost in noise."""
-        ones, others = (
-            self.rows[scene, workload.name, rival.name] for scene, workload, rival in (one, other)
-        )
-        figures = [figure(*pair) for pair in zip(ones, others, strict=True)]
-        return median([each for each in figures if not isnan(each)] or [nan])
+    def row(self, scene: Scene, workload: Workload, rival: Rival) -> Row:
+        """Return what all passes together say; to say nothing is an error here."""
+        row = together(self.rows[scene, workload.name, rival.name])
+        if row.problem:
+            raise RuntimeError(f"{row.rival}, {row.workload}: {row.problem}")
+        return row
+
+    def all(self) -> list[Row]:
+        return [together(rows) for rows in self.rows.values()]
 
 
-def in_passes(jobs: Sequence[isolate.Job], quick: bool, show: Show) -> Passes:
+def in_passes(jobs: Sequence[isolate.Job], count: int, show: Show) -> Passes:
     """Measure all jobs, and then all of them again."""
     passes = Passes()
-    machine = None if quick or len(usable_cpus()) < 2 else Machine(show)
-    for number, job in product(range(1 if quick else PASSES), jobs):
-        show(f"pass {number + 1}, {job.scene.crowd}, {job.scene.label}")
-        for row in machine.measure_alone(job) if machine else isolate.measure(job):
+    for number, job in product(range(count), jobs):
+        show(f"pass {number + 1} of {count}, {job.scene.crowd}, {job.scene.label}")
+        for row in isolate.measure(job):
             passes.add(row)
     return passes
-
-
-class Machine:
-    """The machine, which others use as well: what they do shows in what processes that share nothing get done."""
-
-    def __init__(self, show: Show) -> None:
-        self.show = show
-        self.best = scaling.best_rate(1, SMALL, rounds=5)  # of one process
-
-    def quiet(self) -> bool:
-        rate = scaling.one_round(2, SMALL)
-        self.best = max(self.best, rate / 2)
-        return rate >= ABLE * self.best
-
-    def measure_alone(self, job: isolate.Job) -> list[Row]:
-        """Return the rows of a job that nobody disturbed, or of the last of TRIES."""
-        for _ in range(TRIES):
-            self.wait()
-            rows = list(isolate.measure(job))
-            if self.quiet():
-                return rows
-            self.show("disturbed: something else keeps the machine busy")
-        return rows
-
-    def wait(self) -> None:
-        for _ in range(PATIENCE):
-            if self.quiet():
-                return
-            self.show("waiting: something else keeps the machine busy")
 
 
 def bulk_builds(hash_map: Rival, effort: Effort, quick: bool, show: Show) -> Iterator[Cell]:
@@ -269,10 +228,10 @@ def bulk_builds(hash_map: Rival, effort: Effort, quick: bool, show: Show) -> Ite
     sizes = (SMALL,) if quick else (SMALL, LARGE)
     scenes = [Scene(kind, True, False, n, shuffled=False) for n, kind in product(sizes, BOTH)]
     jobs = [isolate.Job(scene, (RESERVE, SET_MANY), (DICT, hash_map), effort) for scene in scenes]
-    passes = in_passes(jobs, quick, show)
+    passes = in_passes(jobs, 1 if quick else PASSES, show)
     for scene in scenes:
         ratios = [
-            passes.middle(time_ratio, (scene, way, hash_map), (scene, way, DICT))
+            time_ratio(passes.row(scene, way, hash_map), passes.row(scene, way, DICT))
             for way in (RESERVE, SET_MANY)
         ]
         yield Cell(BULK, short_label(scene), 1.0, True, min(ratios))
@@ -281,19 +240,18 @@ def bulk_builds(hash_map: Rival, effort: Effort, quick: bool, show: Show) -> Ite
 def counting(hash_map: Rival, effort: Effort, quick: bool, show: Show) -> Iterator[Cell]:
     """Counter.update by one thread, against count_many by one and by two who share the map."""
     sizes = (SMALL,) if quick else (SMALL, LARGE)
-    workloads = [replace(COUNT_MANY, name=f"count_many, {name}", distribution=name) for name in ("uniform", "zipfian")]
+    workloads = [
+        replace(COUNT_MANY, name=f"count_many, {name}", distribution=name) for name in ("uniform", "zipfian")
+    ]
     scenes = [Scene(kind, n=n, operations=200_000) for n, kind in product(sizes, BOTH)]
     both = {scene: replace(scene, threads=2) for scene in scenes}
     jobs = [isolate.Job(scene, workloads, (DICT, hash_map), effort) for scene in scenes]
     jobs += [isolate.Job(both[scene], workloads, (hash_map,), effort) for scene in scenes]
-    passes = in_passes(jobs, quick, show)
+    passes = in_passes(jobs, 1 if quick else PASSES, show)
     for scene, workload in product(scenes, workloads):
+        counter = passes.row(scene, workload, DICT)
         for limit, crowd in ((5, scene), (10, both[scene])):
-            figure = passes.middle(
-                lambda ours, counter: ours.throughput / counter.throughput,
-                (crowd, workload, hash_map),
-                (scene, workload, DICT),
-            )
+            figure = passes.row(crowd, workload, hash_map).throughput / counter.throughput
             label = f"{scene.kind}, {workload.distribution}, n={scene.n:,}"
             yield Cell(f"{COUNTING}, {crowd.crowd}", label, limit, False, figure)
 
@@ -319,11 +277,14 @@ def table_bytes(hash_map: Rival, n: int) -> tuple[int, int]:
 
 
 def every_workload(rivals: Sequence[Rival], effort: Effort, quick: bool, show: Show) -> Iterator[Row]:
-    for n, threads, kind in product((SMALL,) if quick else (SMALL, LARGE), (1, 2), BOTH):
-        scene = Scene(kind, heap=True, n=n, operations=20_000, threads=threads)
-        show(f"every workload, {scene.crowd}, {scene.label}")
-        less = replace(effort, seconds=0.3 * effort.seconds, least=min(effort.least, 2))  # there are many
-        yield from isolate.measure(isolate.Job(scene, list(WORKLOADS.values()), rivals, less))
+    less = replace(effort, seconds=0.1 * effort.seconds, least=1)  # there are many
+    for n, count in ((SMALL, 1),) if quick else ((SMALL, PASSES), (LARGE, LARGE_PASSES)):
+        scenes = [
+            Scene(kind, heap=True, n=n, operations=20_000, threads=threads)
+            for threads, kind in product((1, 2), BOTH)
+        ]
+        jobs = [isolate.Job(scene, list(WORKLOADS.values()), rivals, less) for scene in scenes]
+        yield from in_passes(jobs, count, show).all()
 
 
 def against_peers(name: str, rows: Sequence[Row]) -> Iterator[Cell]:
