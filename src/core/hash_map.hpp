@@ -659,7 +659,9 @@ class HashMap : public MapBase<P> {
             std::intptr_t slot = home.first_match(probe.hash);
             if (TP_UNLIKELY(slot < 0)) {
                 bucket = table->after(home, meta);
-                if (!bucket || (slot = bucket->first_match(probe.hash)) < 0) return false;
+                if (!bucket) return false;
+                __builtin_prefetch(&bucket->meta);  // its second line: which value is wanted is not known before its hashes have come
+                if ((slot = bucket->first_match(probe.hash)) < 0) return false;
             }
             stress::reach(stress::Window::kReadHashed);
             Word key = bucket->key[slot].load(std::memory_order_acquire);
