@@ -19,11 +19,11 @@ test:  ## the tests; ARGS goes to pytest
 demo:  ## index the standard library with many threads; ARGS goes to `threadproof demo`
 	@venv=$$(tools/make-venv) && $$venv/bin/threadproof demo $(ARGS)
 
-bench:  ## measure everything, and write it into docs/benchmarks.md and docs/maps.md: half an hour
+bench:  ## measure everything, and write it into README.md, docs/benchmarks.md and docs/maps.md: an hour
 	@venv=$$(tools/make-venv bench) && bin=$${venv#$$PWD/}/bin && set -x && \
 	$$bin/python benchmarks/page.py && \
 	$$bin/python benchmarks/family.py && \
-	$$bin/python benchmarks/ratios.py
+	$$bin/python benchmarks/ratios.py --write
 
 bench-quick:  ## the same on small maps and with few rounds, on the terminal only: three minutes
 	@venv=$$(tools/make-venv bench) && bin=$${venv#$$PWD/}/bin && set -x && \

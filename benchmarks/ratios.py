@@ -1,10 +1,11 @@
-"""Measure HashMap against dict, and against dict and a lock; print the tables of README.
+"""Measure HashMap against dict, and against dict and a lock; README has some of the rows.
 
-    python benchmarks/ratios.py                        all rows; five minutes
+    python benchmarks/ratios.py                        all rows, each in three processes; ten minutes
     python benchmarks/ratios.py --quick                fewer rounds and no large maps; some seconds
     python benchmarks/ratios.py --only "read: int"     rows whose name has this in it; --only may be repeated
     python benchmarks/ratios.py --rival module:Class   one more map, in the same run; --rival may be repeated
     python benchmarks/ratios.py --json out.json        all samples, too
+    python benchmarks/ratios.py --write                and write some of the rows into README.md
 
 A cell of one thread is `ns (ratio to dict)`: less is better. A cell of two threads is `ns (ratio to dict)
 gain`: the ns of an operation while two threads run, and how much more than one they get done: of that, more
@@ -16,7 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,26 @@ from typing import Any
 from prototype import FIGURES
 from threadproof.bench import isolate, rivals, tables
 from threadproof.bench.crew import usable_cpus
+from threadproof.bench.pages import write_between
 from threadproof.bench.results import Row, machine, where
 from threadproof.bench.rivals import DICT, LOCKED_DICT, Rival
 from threadproof.bench.stage import Effort
-from threadproof.bench.targets import APART, BUILD, COUNT_MANY, GET_MANY, READ, RESERVE, SET_MANY, WRITE
+from threadproof.bench.targets import (
+    APART,
+    BUILD,
+    COUNT_MANY,
+    GET_MANY,
+    READ,
+    RESERVE,
+    SET_MANY,
+    WRITE,
+    in_passes,
+)
 from threadproof.bench.workloads import LOOP, WORKLOADS, Scene, Workload, mixed
 from threadproof.maps import HashMap
 
+PASSES = 3  # processes that measure each row, minutes apart; all their rounds count together
+SECONDS = 0.3  # of each rival in each: some hundred rounds on a small map
 QUICK_ROUNDS, QUICK_SHARE, QUICK_SIZE = 5, 5, 1_000
 SMALL, LARGE = 1_000, 1_000_000
 IDENTICAL, FRESH = True, False
@@ -55,6 +69,48 @@ WHOLE = (BUILD, RESERVE, SET_MANY, DELETE)
 MANY = (GET_MANY, COUNT_MANY_UNIFORM, COUNT_MANY_ZIPF)
 SHARED = (READ, APART, READ_95, READ_50, INSERT_DELETE)
 
+# What README shows of them.
+README = Path(__file__).parents[1] / "README.md"
+ROWS_OF_ONE = (
+    "read: int, identical, n=1,000",
+    "read: int, fresh, n=1,000",
+    "read: str, identical, n=1,000",
+    "read: str, fresh, n=1,000",
+    "overwrite: int, identical, n=1,000",
+    "overwrite: int, fresh, n=1,000",
+    "overwrite: str, identical, n=1,000",
+    "overwrite: str, fresh, n=1,000",
+    "read: int, identical, n=1,000,000",
+    "read: int, fresh, n=1,000,000",
+    "read: str, identical, n=1,000,000",
+    "read: str, fresh, n=1,000,000",
+    "overwrite: int, identical, n=1,000,000",
+    "overwrite: int, fresh, n=1,000,000",
+    "overwrite: str, identical, n=1,000,000",
+    "overwrite: str, fresh, n=1,000,000",
+    "read: tuple, fresh, n=1,000",
+    "build: int, n=1,000,000",
+    "delete: int, n=1,000,000",
+    "delete: str, n=1,000,000",
+    "get_many: int, fresh, n=1,000,000",
+    "count_many, zipf: int, fresh, n=1,000,000",
+)
+ROWS_OF_TWO = (
+    "read: int, fresh, n=1,000",
+    "read: str, fresh, n=1,000",
+    "overwrite, disjoint keys: int, fresh, n=1,000",
+    "95 % read, 5 % overwrite: int, fresh, n=1,000",
+    "50 % read, 50 % overwrite: int, fresh, n=1,000",
+    "insert, delete: int, fresh, n=1,000",
+    "insert, delete: str, fresh, n=1,000",
+    "read: int, identical, n=1,000",
+    "overwrite, disjoint keys: int, identical, n=1,000",
+    "read: int, fresh, n=1,000,000",
+    "overwrite, disjoint keys: int, fresh, n=1,000,000",
+    "50 % read, 50 % overwrite: str, fresh, n=1,000,000",
+    "insert, delete: int, fresh, n=1,000,000",
+)
+
 
 @dataclass(frozen=True)
 class Part:
@@ -64,7 +120,7 @@ class Part:
     origins: tuple[bool, ...]
     n: int
     operations: int
-    rounds: int
+    rounds: int  # at least
     workloads: tuple[Workload, ...]
     shuffled: bool = False  # take every key of a map, but in random order
 
@@ -97,30 +153,38 @@ TABLES = (
     Table(
         "One thread",
         (
-            Part("int, str", BOTH, SMALL, 50_000, 40, BASIC),
-            Part("int, str", BOTH, LARGE, 50_000, 40, BASIC[:2]),
+            Part("int, str", BOTH, SMALL, 50_000, 15, BASIC),
+            Part("int, str", BOTH, LARGE, 50_000, 15, BASIC[:2]),
         ),
     ),
     Table(
-        "One thread, other keys", (Part("tuple, float, bytes, big int", BOTH, SMALL, 50_000, 40, (READ,)),)
+        "One thread, other keys", (Part("tuple, float, bytes, big int", BOTH, SMALL, 50_000, 15, (READ,)),)
     ),
-    Table("One thread, every key of a map", every_key(SMALL, 40) + every_key(LARGE, 5)),
+    Table("One thread, every key of a map", every_key(SMALL, 15) + every_key(LARGE, 2)),
     Table(
         "One thread, many keys in one call",
         (
-            Part("int, str", (FRESH,), SMALL, 200_000, 10, MANY),
-            Part("int, str", (FRESH,), LARGE, 200_000, 10, MANY),
+            Part("int, str", (FRESH,), SMALL, 200_000, 4, MANY),
+            Part("int, str", (FRESH,), LARGE, 200_000, 4, MANY),
         ),
     ),
     Table(
         "Two threads",
         (
-            Part("int, str", BOTH, SMALL, 100_000, 20, SHARED),
-            Part("int, str", (FRESH,), LARGE, 100_000, 20, SHARED),
+            Part("int, str", BOTH, SMALL, 100_000, 8, SHARED),
+            Part("int, str", (FRESH,), LARGE, 100_000, 8, SHARED),
         ),
         threads=2,
     ),
 )
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a table that one process measures."""
+
+    table: Table
+    job: isolate.Job
 
 
 @dataclass(frozen=True)
@@ -154,11 +218,18 @@ def main() -> int:
     args = parse_arguments()
     print(f"{where(machine())}, load {machine()['load']}\n")
     players = [DICT, LOCKED_DICT, rivals.of_contract("HashMap", HashMap), *args.rival]
+    pieces = [piece for table in TABLES for piece in pieces_of(table, players, args)]
+    rows = in_passes([piece.job for piece in pieces], 1 if args.quick else PASSES, say).all()
     try:
-        results = [print_table(table, players, args) for table in TABLES]
+        lines = [(piece.table, line) for piece in pieces for line in lines_of(piece, rows)]
     except WrongAnswerError as error:
         print(error, file=sys.stderr)
         return 1
+    results = [
+        print_table(table, [line for each, line in lines if each is table], players) for table in TABLES
+    ]
+    if args.write:
+        write_between(README, "ratios", in_readme({line.name: line.cells for _, line in lines}))
     if args.json:
         args.json.write_text(json.dumps({"machine": machine(), "tables": results}, indent=1))
     return 0
@@ -175,7 +246,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--rival", action="append", default=[], type=load, metavar="MODULE:CLASS",
                         help="another map to measure; found through PYTHONPATH")  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="OUT", help="write all samples to this file")
-    return parser.parse_args()
+    parser.add_argument("--write", action="store_true", help="write some of the rows into README.md")
+    args = parser.parse_args()
+    if args.write and (args.quick or args.only or len(usable_cpus()) < 2):
+        parser.error("--write needs all rows, fully measured: two CPUs, and neither --quick nor --only")
+    return args
 
 
 def load(place: str) -> Rival:
@@ -185,30 +260,31 @@ def load(place: str) -> Rival:
         raise argparse.ArgumentTypeError(f"cannot load {place!r}: {error}") from error
 
 
-def print_table(table: Table, players: Sequence[Rival], args: argparse.Namespace) -> dict[str, Any]:
-    """Measure and print a table, and return it as data."""
-    lines: list[Line] = []
-    if table.threads > len(usable_cpus()):
-        print(f"### {table.title}\n\nLeft out: this process may use one CPU only.\n")
-    else:
-        lines += measured(table, players, args)
-    if lines:
-        print(markdown(table.title, lines, [rival.name for rival in players]), flush=True)
-    return {"table": table.title, "rows": [asdict(line) for line in lines]}
-
-
-def measured(table: Table, players: Sequence[Rival], args: argparse.Namespace) -> Iterator[Line]:
+def pieces_of(table: Table, players: Sequence[Rival], args: argparse.Namespace) -> Iterator[Piece]:
+    """What is to be measured for a table; nothing where there are too few CPUs."""
     for part in table.parts:
-        if args.quick and part.n > QUICK_SIZE:
+        if table.threads > len(usable_cpus()) or (args.quick and part.n > QUICK_SIZE):
             continue
-        rounds = QUICK_ROUNDS if args.quick else part.rounds
+        effort = Effort(0, QUICK_ROUNDS, QUICK_ROUNDS) if args.quick else Effort(SECONDS, part.rounds, 1_000)
         for scene in part.scenes(table.threads):
             operations = max(scene.operations // QUICK_SHARE, scene.n) if args.quick else scene.operations
             workloads = [each for each in part.workloads if wanted(name(scene, each), args.only)]
-            job = isolate.Job(
-                replace(scene, operations=operations), workloads, players, Effort(0, rounds, rounds)
-            )
-            yield from lines_of(scene, workloads, list(isolate.measure(job)))
+            if workloads:
+                few = replace(scene, operations=operations)
+                yield Piece(table, isolate.Job(few, workloads, players, effort))
+
+
+def say(step: str) -> None:
+    print(step, file=sys.stderr)
+
+
+def print_table(table: Table, lines: Sequence[Line], players: Sequence[Rival]) -> dict[str, Any]:
+    """Print a table, and return it as data."""
+    if table.threads > len(usable_cpus()):
+        print(f"### {table.title}\n\nLeft out: this process may use one CPU only.\n")
+    elif lines:
+        print(markdown(table.title, lines, [rival.name for rival in players]), flush=True)
+    return {"table": table.title, "rows": [asdict(line) for line in lines]}
 
 
 def wanted(row: str, only: Sequence[str]) -> bool:
@@ -223,10 +299,12 @@ def name(scene: Scene, workload: Workload) -> str:
     return f"{start}{workload.name}: {kind}{origin}, n={scene.n:,}"
 
 
-def lines_of(scene: Scene, workloads: Sequence[Workload], rows: Sequence[Row]) -> Iterator[Line]:
-    _, players, cells = tables.grid(rows)
-    for workload in workloads:
-        title, found = name(scene, workload), [cells[workload.name, rival] for rival in players]
+def lines_of(piece: Piece, rows: Sequence[Row]) -> Iterator[Line]:
+    scene = piece.job.scene
+    by_place = {(row.scene, row.workload, row.rival): row for row in rows}
+    for workload in piece.job.workloads:
+        title = name(scene, workload)
+        found = [by_place[scene, workload.name, rival.name] for rival in piece.job.rivals]
         for row in found:
             if row.problem.startswith("WRONG"):
                 raise WrongAnswerError(f"{row.rival}, {title}: {row.problem}")
@@ -243,6 +321,20 @@ def markdown(title: str, lines: Sequence[Line], players: Sequence[str]) -> str:
     head = ["", *players, "prototype"]
     body = [[line.name, *(str(line.cells.get(p, "-")) for p in players), line.prototype] for line in lines]
     return f"### {title}\n\n{tables.columns([head, *body])}\n"
+
+
+def in_readme(cells: Mapping[str, dict[str, Cell]]) -> str:
+    one = [["one thread, ns (ratio to dict)", "dict", "HashMap"]]
+    one += [[row, f"{cells[row]['dict'].nanoseconds:.1f}", str(cells[row]["HashMap"])] for row in ROWS_OF_ONE]
+    head, *players = (
+        "two threads, ns (ratio to dict) and gain over one thread",
+        "dict",
+        "dict + Lock",
+        "HashMap",
+    )
+    two = [[head, *players]]
+    two += [[row, *(str(cells[f"two threads, {row}"][each]) for each in players)] for row in ROWS_OF_TWO]
+    return f"{tables.columns(one)}\n\n{tables.columns(two)}"
 
 
 if __name__ == "__main__":

@@ -70,6 +70,16 @@ def test_fewer_samples_keep_the_least_the_median_and_the_most() -> None:
     assert (min(row.samples), row.median, max(row.samples)) == (1, 51.0, 101)
 
 
+def test_the_row_of_several_processes_is_the_best_of_them_unless_one_had_a_problem() -> None:
+    rows = [
+        Row("read", "dict", TWO, 10, [30, 50], 10, [70], 10, 20),
+        Row("read", "dict", TWO, 10, [40, 20], 15, [60, 90], 10, 25),
+    ]
+    both = results.together(rows)
+    assert (both.samples, both.loop, both.alone, both.alone_loop) == ([30, 50, 40, 20], 10, [70, 60, 90], 20)
+    assert results.together([*rows, Row("read", "dict", TWO, problem="hung")]).problem == "hung"
+
+
 def test_a_picture_is_well_formed_and_has_a_mark_for_every_ratio() -> None:
     html = plot.html(RESULT)
     assert "a &lt;fast&gt; one" in html

@@ -32,7 +32,7 @@ TITLES = {
 }
 OPERATIONS = 20_000  # of each thread in a sample: a map written in Python takes some 50 ms for them
 EFFORT = Effort(seconds=0.3, least=1, most=20)
-PAUSE_ROUNDS = 2
+PAUSE_ROUNDS = 3
 
 
 def measure(
