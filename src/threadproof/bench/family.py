@@ -31,7 +31,7 @@ TITLES = {
     "write new": "0/100, new keys",
 }
 OPERATIONS = 20_000  # of each thread in a sample: a map written in Python takes some 50 ms for them
-EFFORT = Effort(seconds=0.3, least=1, most=20)
+EFFORT = Effort(seconds=0.3, least=1, most=1_000)
 PAUSE_ROUNDS = 3
 
 

@@ -73,7 +73,9 @@ def worst_pause(rival: Rival, n: int, threads: int, rounds: int = ROUNDS) -> Fig
 
 def of_every_round(rounds: Sequence[Sequence[float]]) -> float:
     """The longest pause that came in every round in the same two parts."""
-    return max(min(places) for places in zip(*(map(max, pairwise(parts)) for parts in rounds), strict=True))
+    twos = [[max(two) for two in pairwise(parts)] for parts in rounds]
+    worst: float = max(min(places) for places in zip(*twos, strict=True))
+    return worst
 
 
 def growing(rival: Rival, n: int, threads: int, rounds: int) -> list[list[float]]:
