@@ -26,6 +26,7 @@ from prototype import FIGURES
 from threadproof.bench import isolate, rivals, tables
 from threadproof.bench.crew import usable_cpus
 from threadproof.bench.pages import write_between
+from threadproof.bench.passes import in_passes
 from threadproof.bench.results import Row, machine, where
 from threadproof.bench.rivals import DICT, LOCKED_DICT, Rival
 from threadproof.bench.stage import Effort
@@ -38,7 +39,6 @@ from threadproof.bench.targets import (
     RESERVE,
     SET_MANY,
     WRITE,
-    in_passes,
 )
 from threadproof.bench.workloads import LOOP, WORKLOADS, Scene, Workload, mixed
 from threadproof.maps import HashMap

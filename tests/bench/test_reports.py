@@ -10,6 +10,7 @@ import pytest
 
 from threadproof.bench import plot, results, tables, targets
 from threadproof.bench.pages import NoMarkerError, replace_between
+from threadproof.bench.passes import together
 from threadproof.bench.results import Figure, Result, Row
 from threadproof.bench.targets import Cell
 from threadproof.bench.workloads import Scene
@@ -75,9 +76,9 @@ def test_the_row_of_several_processes_is_the_best_of_them_unless_one_had_a_probl
         Row("read", "dict", TWO, 10, [30, 50], 10, [70], 10, 20),
         Row("read", "dict", TWO, 10, [40, 20], 15, [60, 90], 10, 25),
     ]
-    both = results.together(rows)
+    both = together(rows)
     assert (both.samples, both.loop, both.alone, both.alone_loop) == ([30, 50, 40, 20], 10, [70, 60, 90], 20)
-    assert results.together([*rows, Row("read", "dict", TWO, problem="hung")]).problem == "hung"
+    assert together([*rows, Row("read", "dict", TWO, problem="hung")]).problem == "hung"
 
 
 def test_a_picture_is_well_formed_and_has_a_mark_for_every_ratio() -> None:

@@ -66,19 +66,6 @@ class Row:
         return self.scene.threads * one / (min(self.samples) / self.operations)
 
 
-def together(rows: Sequence[Row]) -> Row:
-    """Make one row of those that several processes measured of the same; a problem is one of all."""
-    if broken := [row for row in rows if row.problem]:
-        return broken[0]
-    return replace(
-        rows[0],
-        samples=[sample for row in rows for sample in row.samples],
-        loop=min(row.loop for row in rows),
-        alone=[sample for row in rows for sample in row.alone],
-        alone_loop=min(row.alone_loop for row in rows),
-    )
-
-
 @dataclass(frozen=True)
 class Figure:
     """One number about one rival that is not ns of an operation: `what` says which, and its unit."""

@@ -6,7 +6,6 @@ A target has a cell for each kind of key and each size that it speaks of; it is 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
@@ -15,8 +14,9 @@ from typing import Any
 
 from threadproof.bench import isolate, tables
 from threadproof.bench.keys import make_keys
+from threadproof.bench.passes import Show, in_passes
 from threadproof.bench.pauses import WORST_PAUSE, worst_pause
-from threadproof.bench.results import Row, together
+from threadproof.bench.results import Row
 from threadproof.bench.rivals import DICT, LOCKED_DICT, SHARDED_DICT, Rival
 from threadproof.bench.stage import Effort
 from threadproof.bench.workloads import (
@@ -29,9 +29,7 @@ from threadproof.bench.workloads import (
 
 SMALL, LARGE = 1_000, 1_000_000
 PAUSE_SIZE = 5_000_000
-# Processes that measure each row, one pass over all of them after another, which takes minutes: neighbours on
-# the machine halve a core's speed for a tenth of a second, or for many. One pass of all workloads and rivals
-# on large maps takes minutes by itself.
+# A pass of all targets takes two minutes; one of all workloads and rivals on large maps takes four.
 PASSES, LARGE_PASSES = 5, 2
 # Two threads are measured so many times longer than one: neighbours have to leave two cores alone at once.
 PAIR_TIMES = 4
@@ -147,9 +145,6 @@ CLAIMS = (
 )
 
 
-Show = Callable[[str], None]
-
-
 def measure(
     hash_map: Rival, others: Sequence[Rival], effort: Effort, quick: bool, show: Show
 ) -> tuple[list[Cell], list[Row]]:
@@ -205,36 +200,6 @@ def for_threads(threads: int, effort: Effort) -> Effort:
 
 def short_label(scene: Scene) -> str:
     return f"{scene.kind}, {'identical' if scene.identical else 'fresh'}, n={scene.n:,}"
-
-
-class Passes:
-    """Rows of the same jobs, measured again and again in processes of their own."""
-
-    def __init__(self) -> None:
-        self.rows: defaultdict[tuple[Scene, str, str], list[Row]] = defaultdict(list)
-
-    def add(self, row: Row) -> None:
-        self.rows[row.scene, row.workload, row.rival].append(row)
-
-    def row(self, scene: Scene, workload: Workload, rival: Rival) -> Row:
-        """Return what all passes together say; to say nothing is an error here."""
-        row = together(self.rows[scene, workload.name, rival.name])
-        if row.problem:
-            raise RuntimeError(f"{row.rival}, {row.workload}: {row.problem}")
-        return row
-
-    def all(self) -> list[Row]:
-        return [together(rows) for rows in self.rows.values()]
-
-
-def in_passes(jobs: Sequence[isolate.Job], count: int, show: Show) -> Passes:
-    """Measure all jobs, and then all of them again."""
-    passes = Passes()
-    for number, job in product(range(count), jobs):
-        show(f"pass {number + 1} of {count}, {job.scene.crowd}, {job.scene.label}")
-        for row in isolate.measure(job):
-            passes.add(row)
-    return passes
 
 
 def bulk_builds(hash_map: Rival, effort: Effort, quick: bool, show: Show) -> Iterator[Cell]:
