@@ -12,6 +12,7 @@ from pathlib import Path
 
 from threadproof.bench import family, results
 from threadproof.bench.pages import arguments, write_between
+from threadproof.bench.passes import say
 from threadproof.bench.rivals import DICT, LOCKED_DICT
 from threadproof.bench.stage import Effort
 from threadproof.cli.bench import our_maps
@@ -36,9 +37,7 @@ def main() -> int:
 def measure(out: Path, trial: bool) -> None:
     sizes, effort = ((200,), Effort(0, 1, 1)) if trial else (family.SIZES, family.EFFORT)
     rivals = [DICT, LOCKED_DICT, *our_maps()]
-    result = family.measure(
-        rivals, results.machine(), sizes, effort, lambda step: print(step, file=sys.stderr)
-    )
+    result = family.measure(rivals, results.machine(), sizes, effort, say)
     out.parent.mkdir(exist_ok=True)
     results.save(results.Result(result.machine, results.fewer_samples(result.rows), result.figures), out)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from threadproof.bench import latency, memory, pauses, plot, results, rivals, scaling, tables, targets
 from threadproof.bench.pages import arguments, write_between
+from threadproof.bench.passes import say
 from threadproof.bench.results import Figure, Result
 from threadproof.bench.stage import Effort
 from threadproof.bench.workloads import Scene
@@ -75,10 +76,6 @@ def one_figures(players: list[rivals.Rival], trial: bool) -> list[Figure]:
     scene = Scene(heap=True, n=1_000, operations=2_000 if trial else 200_000, threads=2)
     figures += latency.latencies(players, scene, rate=100_000)
     return [*figures, Figure(CEILING, "dict", 1_000, 2, scaling.ceiling(2, 1_000))]
-
-
-def say(step: str) -> None:
-    print(step, file=sys.stderr)
 
 
 # --- writing ---

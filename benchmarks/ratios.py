@@ -1,6 +1,6 @@
 """Measure HashMap against dict, and against dict and a lock; README has some of the rows.
 
-    python benchmarks/ratios.py                        all rows, each in three processes; ten minutes
+    python benchmarks/ratios.py                        all rows, each in three processes; twelve minutes
     python benchmarks/ratios.py --quick                fewer rounds and no large maps; some seconds
     python benchmarks/ratios.py --only "read: int"     rows whose name has this in it; --only may be repeated
     python benchmarks/ratios.py --rival module:Class   one more map, in the same run; --rival may be repeated
@@ -26,20 +26,11 @@ from prototype import FIGURES
 from threadproof.bench import isolate, rivals, tables
 from threadproof.bench.crew import usable_cpus
 from threadproof.bench.pages import write_between
-from threadproof.bench.passes import in_passes
+from threadproof.bench.passes import Passes, in_passes, say
 from threadproof.bench.results import Row, machine, where
 from threadproof.bench.rivals import DICT, LOCKED_DICT, Rival
 from threadproof.bench.stage import Effort
-from threadproof.bench.targets import (
-    APART,
-    BUILD,
-    COUNT_MANY,
-    GET_MANY,
-    READ,
-    RESERVE,
-    SET_MANY,
-    WRITE,
-)
+from threadproof.bench.targets import APART, BUILD, COUNT_MANY, GET_MANY, READ, RESERVE, SET_MANY, WRITE
 from threadproof.bench.workloads import LOOP, WORKLOADS, Scene, Workload, mixed
 from threadproof.maps import HashMap
 
@@ -219,9 +210,9 @@ def main() -> int:
     print(f"{where(machine())}, load {machine()['load']}\n")
     players = [DICT, LOCKED_DICT, rivals.of_contract("HashMap", HashMap), *args.rival]
     pieces = [piece for table in TABLES for piece in pieces_of(table, players, args)]
-    rows = in_passes([piece.job for piece in pieces], 1 if args.quick else PASSES, say).all()
+    passes = in_passes([piece.job for piece in pieces], 1 if args.quick else PASSES, say)
     try:
-        lines = [(piece.table, line) for piece in pieces for line in lines_of(piece, rows)]
+        lines = [(piece.table, line) for piece in pieces for line in lines_of(piece, passes)]
     except WrongAnswerError as error:
         print(error, file=sys.stderr)
         return 1
@@ -274,10 +265,6 @@ def pieces_of(table: Table, players: Sequence[Rival], args: argparse.Namespace) 
                 yield Piece(table, isolate.Job(few, workloads, players, effort))
 
 
-def say(step: str) -> None:
-    print(step, file=sys.stderr)
-
-
 def print_table(table: Table, lines: Sequence[Line], players: Sequence[Rival]) -> dict[str, Any]:
     """Print a table, and return it as data."""
     if table.threads > len(usable_cpus()):
@@ -299,12 +286,11 @@ def name(scene: Scene, workload: Workload) -> str:
     return f"{start}{workload.name}: {kind}{origin}, n={scene.n:,}"
 
 
-def lines_of(piece: Piece, rows: Sequence[Row]) -> Iterator[Line]:
+def lines_of(piece: Piece, passes: Passes) -> Iterator[Line]:
     scene = piece.job.scene
-    by_place = {(row.scene, row.workload, row.rival): row for row in rows}
     for workload in piece.job.workloads:
         title = name(scene, workload)
-        found = [by_place[scene, workload.name, rival.name] for rival in piece.job.rivals]
+        found = [passes.row(scene, workload, rival) for rival in piece.job.rivals]
         for row in found:
             if row.problem.startswith("WRONG"):
                 raise WrongAnswerError(f"{row.rival}, {title}: {row.problem}")

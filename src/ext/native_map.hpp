@@ -86,7 +86,7 @@ struct NativeMap {
     /// Stores a value; returns the one it replaced, or null.
     static TP_HOT Ref store(PyObject* self, const Probe& probe, PyObject* value) {
         Word old;
-        auto held = [value](Word) { return Py_INCREF(value), Policy::value(value); };
+        auto held = [value](Word) { return Py_INCREF(value), Policy::value(value); };  // GCC makes a call of Py_NewRef
         if (TP_LIKELY(core(self).overwrite(probe, held, &old))) return taken(old);
         return store_any(self, probe, value);
     }

@@ -6,6 +6,7 @@ has its pages is luck. The least of all samples of several processes has the lea
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -19,6 +20,11 @@ from threadproof.bench.workloads import Scene, Workload
 Show = Callable[[str], None]
 
 
+def say(step: str) -> None:
+    """Show which step comes next, where it is in nobody's way."""
+    print(step, file=sys.stderr)
+
+
 class Passes:
     """Rows of the same jobs, measured again and again in processes of their own."""
 
@@ -29,8 +35,12 @@ class Passes:
         self.rows[row.scene, row.workload, row.rival].append(row)
 
     def row(self, scene: Scene, workload: Workload, rival: Rival) -> Row:
-        """Return what all passes together say; to say nothing is an error here."""
-        row = together(self.rows[scene, workload.name, rival.name])
+        """Return what all passes together say."""
+        return together(self.rows[scene, workload.name, rival.name])
+
+    def figures(self, scene: Scene, workload: Workload, rival: Rival) -> Row:
+        """Return the same where a row without figures is an error."""
+        row = self.row(scene, workload, rival)
         if row.problem:
             raise RuntimeError(f"{row.rival}, {row.workload}: {row.problem}")
         return row

@@ -143,15 +143,15 @@ def throughputs(rows: Sequence[Row]) -> dict[int, list[float]]:
 # --- the machine's own ceiling ---
 
 
-def ceiling(processes: int, n: int, rounds: int = 5) -> float:
+def ceiling(processes: int, n: int) -> float:
     """How much more as many processes get done than one, where they share nothing: dicts that are read.
 
     No map that threads share can be asked for more on this machine.
     """
-    return best_rate(processes, n, rounds) / best_rate(1, n, rounds)
+    return best_rate(processes, n) / best_rate(1, n)
 
 
-def best_rate(processes: int, n: int, rounds: int) -> float:
+def best_rate(processes: int, n: int, rounds: int = 5) -> float:
     """Reads in a ns by that many processes, each on a CPU of its own; the best round."""
     return max(one_round(processes, n) for _ in range(rounds))
 

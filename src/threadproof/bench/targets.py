@@ -189,7 +189,7 @@ def claims(hash_map: Rival, effort: Effort, quick: bool, show: Show) -> Iterator
     for claim in CLAIMS:
         for scene in claim.scenes():
             if scene in by_scene:
-                rows = (passes.row(scene, claim.workload, rival) for rival in claim.rivals(hash_map))
+                rows = (passes.figures(scene, claim.workload, rival) for rival in claim.rivals(hash_map))
                 figure = claim.measure(*rows)
                 yield Cell(claim.target, short_label(scene), claim.limit, claim.at_most, figure)
 
@@ -210,7 +210,7 @@ def bulk_builds(hash_map: Rival, effort: Effort, quick: bool, show: Show) -> Ite
     passes = in_passes(jobs, 1 if quick else PASSES, show)
     for scene in scenes:
         ratios = [
-            time_ratio(passes.row(scene, way, hash_map), passes.row(scene, way, DICT))
+            time_ratio(passes.figures(scene, way, hash_map), passes.figures(scene, way, DICT))
             for way in (RESERVE, SET_MANY)
         ]
         yield Cell(BULK, short_label(scene), 1.0, True, min(ratios))
@@ -228,9 +228,9 @@ def counting(hash_map: Rival, effort: Effort, quick: bool, show: Show) -> Iterat
     jobs += [isolate.Job(both[scene], workloads, (hash_map,), for_threads(2, effort)) for scene in scenes]
     passes = in_passes(jobs, 1 if quick else PASSES, show)
     for scene, workload in product(scenes, workloads):
-        counter = passes.row(scene, workload, DICT)
+        counter = passes.figures(scene, workload, DICT)
         for limit, crowd in ((5, scene), (10, both[scene])):
-            figure = passes.row(crowd, workload, hash_map).throughput / counter.throughput
+            figure = passes.figures(crowd, workload, hash_map).throughput / counter.throughput
             label = f"{scene.kind}, {workload.distribution}, n={scene.n:,}"
             yield Cell(f"{COUNTING}, {crowd.crowd}", label, limit, False, figure)
 
