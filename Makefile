@@ -43,9 +43,10 @@ lint:  ## style, types, and the stub against the binary
 clean:  ## forget everything built
 	rm -rf build .mypy_cache .pytest_cache .ruff_cache
 
-# --- the core without Python: every tests/native/*_test.cpp by itself, as it is and under the sanitizers ---
+# --- the core without Python: every *_test.cpp of tests/native by itself, as it is and under the sanitizers ---
 
-NATIVE_TESTS := $(basename $(notdir $(wildcard tests/native/*_test.cpp tests/native/fuzz_*.cpp)))
+NATIVE_TESTS := $(basename $(notdir $(wildcard tests/native/*/*_test.cpp tests/native/*/fuzz_*.cpp)))
+vpath %.cpp $(wildcard tests/native/*/)
 # These need what only the stress build has: windows to hold a thread in, and allocations that fail.
 STRESS_TESTS := windows_test sync_windows_test out_of_memory_test
 ifneq ($(THREADPROOF_STRESS),1)
@@ -54,7 +55,7 @@ endif
 NATIVE_BUILD := build/native$(if $(filter 1,$(THREADPROOF_STRESS)),-stress)
 NATIVE_FLAGS := -std=c++20 -g -O1 -pthread -Isrc -Itests/native -Wall -Wextra -Werror \
 	$(if $(filter 1,$(THREADPROOF_STRESS)),-DTHREADPROOF_STRESS=1)
-NATIVE_HEADERS := $(wildcard src/core/*.hpp tests/native/*.hpp)
+NATIVE_HEADERS := $(shell find src/core tests/native -name '*.hpp')
 # TSan sees no fences, of which GCC warns and Clang does not; what they order must be atomic all the same.
 NO_FENCES := -Wno-tsan -Wno-unknown-warning-option
 COMPILE = mkdir -p $(@D) && $(CXX) $(NATIVE_FLAGS) $< -o $@
@@ -64,13 +65,13 @@ native: $(foreach kind,plain thread address,$(NATIVE_TESTS:%=run/$(kind)/%))  ##
 run/%: $(NATIVE_BUILD)/%
 	$< $(ARGS)
 
-$(NATIVE_BUILD)/plain/%: tests/native/%.cpp $(NATIVE_HEADERS)
+$(NATIVE_BUILD)/plain/%: %.cpp $(NATIVE_HEADERS)
 	$(COMPILE)
 
-$(NATIVE_BUILD)/thread/%: tests/native/%.cpp $(NATIVE_HEADERS)
+$(NATIVE_BUILD)/thread/%: %.cpp $(NATIVE_HEADERS)
 	$(COMPILE) -fsanitize=thread $(NO_FENCES)
 
-$(NATIVE_BUILD)/address/%: tests/native/%.cpp $(NATIVE_HEADERS)
+$(NATIVE_BUILD)/address/%: %.cpp $(NATIVE_HEADERS)
 	$(COMPILE) -fsanitize=address,undefined -fno-sanitize-recover=all
 
 # libFuzzer comes with Clang. The same lists of operations, made up at random, run under `make native` without it.
@@ -79,7 +80,7 @@ CLANG ?= $(firstword $(foreach version,19 18 17 16 15 14,$(shell command -v clan
 fuzz: build/fuzz/fuzz_hash_map  ## operations made up by libFuzzer, on the core and on std::map; ARGS=-max_total_time=30
 	mkdir -p build/fuzz/corpus && $< $(ARGS) -artifact_prefix=build/fuzz/ build/fuzz/corpus
 
-build/fuzz/%: tests/native/%.cpp $(NATIVE_HEADERS)
+build/fuzz/%: %.cpp $(NATIVE_HEADERS)
 	@test -n "$(CLANG)" || { echo 'fuzzing takes Clang and its runtime: apt-get install clang-14 libclang-rt-14-dev' >&2; exit 2; }
 	mkdir -p $(@D) && $(CLANG) $(NATIVE_FLAGS) -DTHREADPROOF_STRESS=1 -DTHREADPROOF_LIBFUZZER $< -o $@ \
 		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all

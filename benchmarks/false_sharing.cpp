@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <thread>
 
-#include "core/sync_map.hpp"
+#include "core/maps/sync_map/map.hpp"
 
 using threadproof::Match;
 using threadproof::Word;

@@ -1,17 +1,17 @@
 /// threadproof._core: the list of what the native extension exports.
 
-#include "ext/adopt.hpp"
-#include "ext/atomics.hpp"
-#include "ext/hash_map.hpp"
-#include "ext/map_parts.hpp"
-#include "ext/py.hpp"
-#include "ext/race.hpp"
-#include "ext/rw_lock.hpp"
-#include "ext/snapshot_map.hpp"
+#include "ext/maps/adopt.hpp"
+#include "ext/sync/atomics.hpp"
+#include "ext/maps/hash_map.hpp"
+#include "ext/maps/map_parts.hpp"
+#include "ext/python/py.hpp"
+#include "ext/race/race.hpp"
+#include "ext/sync/rw_lock.hpp"
+#include "ext/maps/snapshot_map.hpp"
 #include "ext/stress.hpp"
-#include "ext/sync_map.hpp"
-#include "ext/trie.hpp"
-#include "ext/turn.hpp"
+#include "ext/maps/sync_map.hpp"
+#include "ext/maps/trie.hpp"
+#include "ext/maps/turn.hpp"
 
 using namespace threadproof;
 using ext::Ref;

@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <new>
 
-#include "core/stress.hpp"
+#include "core/base/stress.hpp"
 
 // The allocations of this extension, besides allocate_zeroed() and what it asks of Python.
 void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {

@@ -1,7 +1,7 @@
 /// The stress build's controls, as Python functions of threadproof._core; in an ordinary build there are none.
 #pragma once
 
-#include "ext/py.hpp"
+#include "ext/python/py.hpp"
 
 namespace threadproof::ext {
 

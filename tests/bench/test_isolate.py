@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from tests.hammer import PATIENCE
+from tests.kit.hammer import PATIENCE
 
 CRASH = """
 import os, signal

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hammer import PATIENCE
+from tests.kit.hammer import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 

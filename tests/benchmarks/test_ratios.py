@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.hammer import PATIENCE
+from tests.kit.hammer import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 ROWS = [

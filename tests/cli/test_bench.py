@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.hammer import PATIENCE
+from tests.kit.hammer import PATIENCE
 from threadproof.bench.results import load
 
 TINY = ("--size", "100", "--operations", "200", "--quick")

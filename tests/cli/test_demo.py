@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.hammer import PATIENCE
+from tests.kit.hammer import PATIENCE
 from threadproof.cli import concordance, main
 from threadproof.cli.progress import Progress
 from threadproof.maps import HashMap

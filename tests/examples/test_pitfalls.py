@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hammer import PATIENCE
+from tests.kit.hammer import PATIENCE
 
 FOLDER = Path(__file__).parents[2] / "examples" / "pitfalls"
 README = (FOLDER / "README.md").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from tests.hammer import PATIENCE, pause
+from tests.kit.hammer import PATIENCE, pause
 from tests.maps.operations import Map
 
 

@@ -15,8 +15,8 @@ from itertools import chain
 from random import Random
 from typing import Any
 
-from tests.hammer import Gate, hammer, seeded
-from tests.linearize import History, Recorder, assert_linearizable
+from tests.kit.hammer import Gate, hammer, seeded
+from tests.kit.linearize import History, Recorder, assert_linearizable
 from tests.maps.conftest import MAPS
 from tests.maps.mixes import MIXES, Mix, Programs, make_plan
 

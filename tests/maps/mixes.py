@@ -11,9 +11,9 @@ from operator import methodcaller
 from random import Random
 from typing import Any, Final
 
-from tests.hammer import pause
-from tests.hostile import Boom
-from tests.linearize import Call, Model
+from tests.kit.hammer import pause
+from tests.kit.hostile import Boom
+from tests.kit.linearize import Call, Model
 from tests.maps.model import per_key, whole_map
 from threadproof import REMOVE
 

@@ -3,8 +3,8 @@
 An operation on one key is a function (what is stored under it, *arguments) -> (the result, what is stored
 afterwards). An operation on the whole map is the same with the contents as a dict. An operation on many
 keys, each of which counts on its own, is cut into operations on one key. From these, two models for
-`tests.linearize`: `per_key`, which checks each key apart and can follow large maps, and `whole_map`, which
-also judges `len`, `clear`, `drain`, `snapshot`.
+`tests.kit.linearize`: `per_key`, which checks each key apart and can follow large maps, and `whole_map`,
+which also judges `len`, `clear`, `drain`, `snapshot`.
 """
 
 from collections.abc import Callable, Hashable, Iterator
@@ -12,8 +12,8 @@ from enum import Enum
 from typing import Any, Final
 from unittest.mock import ANY
 
-from tests.hostile import Boom
-from tests.linearize import REFUSED, Model, Operation
+from tests.kit.hostile import Boom
+from tests.kit.linearize import REFUSED, Model, Operation
 from threadproof import REMOVE
 
 

@@ -18,10 +18,10 @@ from functools import partial
 from random import Random
 from typing import Any, NoReturn
 
-from tests.hammer import dump_stacks, hammer, pause, seeded
-from tests.hostile import Boom, HostileKey, Trap, collect, fail, tolerant
+from tests.kit.hammer import dump_stacks, hammer, pause, seeded
+from tests.kit.hostile import Boom, HostileKey, Trap, collect, fail, tolerant
+from tests.kit.memory import MEGABYTE, resident
 from tests.maps.conftest import MAPS
-from tests.memory import MEGABYTE, resident
 from threadproof import REMOVE, ConcurrentMap, DeadlockError
 
 Map = ConcurrentMap[Any, Any]

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.hammer import PATIENCE, hammer, pause
-from tests.interrupting import interrupt
+from tests.kit.hammer import PATIENCE, hammer, pause
+from tests.kit.interrupting import interrupt
 from tests.maps.computations import Failed, computing, let_others_run
 from tests.maps.conftest import MAPS, MapMaker
 from tests.maps.keys import Key

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.hammer import hammer
+from tests.kit.hammer import hammer
 from tests.maps.conftest import MapMaker
 from tests.maps.keys import Key
 from tests.maps.operations import ABSENT, REMOVALS, REPLACEMENTS, STORES, Map

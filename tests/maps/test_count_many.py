@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.hammer import hammer
+from tests.kit.hammer import hammer
 from tests.maps.keys import Runs
 from threadproof.maps import HashMap, SyncMap
 

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from tests.hammer import PATIENCE, hammer
-from tests.interrupting import interrupt
+from tests.kit.hammer import PATIENCE, hammer
+from tests.kit.interrupting import interrupt
+from tests.kit.waiting import until
 from tests.maps.computations import computing
 from tests.maps.keys import Runs
-from tests.waiting import until
 from threadproof import _core
 from threadproof.maps import ConcurrentMap, HashMap, SyncMap
 

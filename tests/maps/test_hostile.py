@@ -17,8 +17,8 @@ from unittest.mock import ANY
 
 import pytest
 
-from tests.hammer import hammer, pause
-from tests.hostile import (
+from tests.kit.hammer import hammer, pause
+from tests.kit.hostile import (
     Act,
     Boom,
     HostileKey,
@@ -31,7 +31,7 @@ from tests.hostile import (
     tolerant,
     watch,
 )
-from tests.linearize import Call, Operation, Recorder, assert_linearizable
+from tests.kit.linearize import Call, Operation, Recorder, assert_linearizable
 from tests.maps.conftest import MapMaker
 from tests.maps.mixes import MAKERS, Becomes, Round, call
 from tests.maps.model import whole_map

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from tests.hammer import hammer
-from tests.hostile import HostileKey, HostileValue
+from tests.kit.hammer import hammer
+from tests.kit.hostile import HostileKey, HostileValue
+from tests.kit.memory import MEGABYTE, resident
 from tests.maps.conftest import MapMaker
 from tests.maps.mixes import MAKERS, Becomes, Fails, Round
-from tests.memory import MEGABYTE, resident
 from threadproof import REMOVE, ConcurrentMap, HashMap
 
 Map = ConcurrentMap[Any, Any]

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.hammer import PATIENCE, hammer
+from tests.kit.hammer import PATIENCE, hammer
 from threadproof import DeadlockError
 from threadproof.maps import ShardedMap, sharded
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.hammer import hammer
+from tests.kit.hammer import hammer
 from tests.maps.computations import computing
 from tests.maps.keys import Key
 from threadproof import REMOVE, SnapshotMap

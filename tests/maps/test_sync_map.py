@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.hammer import hammer
+from tests.kit.hammer import hammer
 from tests.maps.keys import Key
 from threadproof import SyncMap, _core
 from threadproof.maps import DELETED

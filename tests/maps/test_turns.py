@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.hammer import PATIENCE, hammer
+from tests.kit.hammer import PATIENCE, hammer
 from tests.maps.computations import let_others_run
 from tests.maps.keys import Key
 from threadproof._core import DeadlockError, Turn

@@ -22,12 +22,12 @@ class Mutant:
     tests: str = WINDOWS
 
 
-MAP = "src/core/hash_map.hpp"
-GATE = "src/core/gate.hpp"
-COUNT = "src/core/count.hpp"
-RECLAIM = "src/core/reclaim.hpp"
-SYNC_MAP = "src/core/sync_map.hpp"
-SYNC_PARTS = "src/core/sync_parts.hpp"
+MAP = "src/core/maps/hash_map/map.hpp"
+GATE = "src/core/base/gate.hpp"
+COUNT = "src/core/base/count.hpp"
+RECLAIM = "src/core/base/reclaim.hpp"
+SYNC_MAP = "src/core/maps/sync_map/map.hpp"
+SYNC_PARTS = "src/core/maps/sync_map/parts.hpp"
 SYNC_WINDOWS = "sync_windows_test"
 
 MUTANTS = [
@@ -91,7 +91,7 @@ MUTANTS = [
     ),
     Mutant(
         "answers-forgotten",
-        "src/core/answers.hpp",
+        "src/core/maps/answers.hpp",
         "if (a.key == key) return a.said;",
         "if (a.key == key) return Match::kAsk;",
         "nobody is asked twice about a key in one call",
@@ -113,7 +113,7 @@ MUTANTS = [
     ),
     Mutant(
         "always-alone",
-        "src/core/threads.hpp",
+        "src/core/base/threads.hpp",
         "return enrolled_.load(std::memory_order_relaxed) <= (mine_ ? 1 : 0);",
         "return true;",
         "a removed key is dropped at once only where no other thread can be comparing it",
@@ -273,7 +273,7 @@ MUTANTS = [
     ),
     Mutant(
         "coarser-page-not-shifted",
-        "src/core/position.hpp",
+        "src/core/maps/hash_map/position.hpp",
         "std::size_t page = index >> kLineBits >> (bits - to_bits);",
         "std::size_t page = index >> kLineBits;",
         "what is moved into a bucket of a smaller table has its home there",
@@ -281,7 +281,7 @@ MUTANTS = [
     ),
     Mutant(
         "coarser-line-shifted",
-        "src/core/position.hpp",
+        "src/core/maps/hash_map/position.hpp",
         "return index & ((std::size_t{1} << to_bits) - 1);",
         "return index >> (bits - to_bits);",
         "what is moved into a bucket of a smaller table has its home there",
@@ -290,7 +290,7 @@ MUTANTS = [
     # --- computing
     Mutant(
         "wake-up-lost",
-        "src/ext/turn.cpp",
+        "src/ext/maps/turn.cpp",
         "if (turn->gate) PyThread_release_lock(turn->gate);",
         "",
         "who waits for a turn goes on when it ends",
@@ -298,7 +298,7 @@ MUTANTS = [
     ),
     Mutant(
         "turn-never-given-up",
-        "src/ext/turn.cpp",
+        "src/ext/maps/turn.cpp",
         "    --turns_held;\n",
         "",
         "a thread holds a turn until it ends",
@@ -306,7 +306,7 @@ MUTANTS = [
     ),
     Mutant(
         "turn-left-behind",
-        "src/ext/native_map.hpp",
+        "src/ext/maps/native_map.hpp",
         "if (placed_) settle(Ref::borrow(turn_->old));",
         "",
         "after an error the old value is back",
@@ -315,7 +315,7 @@ MUTANTS = [
     # --- keys
     Mutant(
         "float-turned-too-little",
-        "src/ext/numbers.hpp",
+        "src/ext/python/numbers.hpp",
         "(exponent + 23)",
         "(exponent + 22)",
         "a float is found by its equals of other types",
@@ -324,7 +324,7 @@ MUTANTS = [
     # --- counting
     Mutant(
         "tally-asks-under-the-lock",
-        "src/ext/tally.hpp",
+        "src/ext/maps/tally.hpp",
         "                if (!is_atom(keys[i])) return i;\n",
         "",
         "no code of the user's runs while a list's keys are looked at in place",
@@ -332,7 +332,7 @@ MUTANTS = [
     ),
     Mutant(
         "list-not-locked",
-        "src/ext/map_parts.hpp",
+        "src/ext/maps/map_parts.hpp",
         "if (!PyTuple_CheckExact(all_.get())) locked.emplace(all_.get());",
         "",
         "nobody takes a key out of a list that is looked at in place",
@@ -340,7 +340,7 @@ MUTANTS = [
     ),
     Mutant(
         "newer-before-older",
-        "src/ext/tally.hpp",
+        "src/ext/maps/tally.hpp",
         "{&pair.older, &pair.newer}",
         "{&pair.newer, &pair.older}",
         "keys of one hash go into the map in the order they came",

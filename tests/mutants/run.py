@@ -88,7 +88,8 @@ def run(command: list[str], tree: Path, **variables: str) -> tuple[int, str]:
 
 
 def failing_natively(tests: str, tree: Path) -> str:
-    build(tree, "-Itests/native", f"tests/native/{tests}.cpp", "-o", "tests.out")
+    (program,) = (tree / "tests" / "native").rglob(f"{tests}.cpp")
+    build(tree, "-Itests/native", str(program), "-o", "tests.out")
     code, printed = run([str(tree / "tests.out")], tree)
     claims = re.findall(r"^[a-z_]+$", printed, re.MULTILINE)  # each is printed before it is tested
     return f"{tests}: {claims[-1] if claims else 'its beginning'}" if code else SURVIVED
@@ -97,7 +98,7 @@ def failing_natively(tests: str, tree: Path) -> str:
 def failing_in_pytest(tests: str, tree: Path) -> str:
     extension = tree / "src/threadproof" / f"_core{sysconfig.get_config_var('EXT_SUFFIX')}"
     include = f"-I{sysconfig.get_path('include')}"
-    sources = [str(each.relative_to(tree)) for each in sorted((tree / "src/ext").glob("*.cpp"))]
+    sources = [str(each.relative_to(tree)) for each in sorted((tree / "src/ext").rglob("*.cpp"))]
     build(tree, "-shared", "-fPIC", include, *sources, "-o", str(extension))
     code, printed = run(
         # -S: without this environment's packages, and so without its threadproof; pytest comes by PYTHONPATH

@@ -19,7 +19,7 @@ def test_no_two_mutants_share_a_name() -> None:
 
 def test_a_mutant_that_does_not_fit_is_refused() -> None:
     with copied_tree() as tree, pytest.raises(ValueError, match=r"unfit.*0 times, not once"):
-        apply(Mutant("unfit", "src/core/count.hpp", "no such line", "", "nothing"), tree)
+        apply(Mutant("unfit", "src/core/base/count.hpp", "no such line", "", "nothing"), tree)
 
 
 @pytest.mark.slow

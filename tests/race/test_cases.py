@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hammer import PATIENCE
+from tests.kit.hammer import PATIENCE
 from tests.race.run_cases import CASES, cases_of
 from threadproof import _core
 

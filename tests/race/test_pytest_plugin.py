@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.hammer import PATIENCE
+from tests.kit.hammer import PATIENCE
 from threadproof import _core
 
 if not hasattr(_core, "race_arm"):

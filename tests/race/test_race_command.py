@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hammer import PATIENCE
+from tests.kit.hammer import PATIENCE
 from threadproof import _core
 
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hammer import PATIENCE
+from tests.kit.hammer import PATIENCE
 from threadproof import _core
 
 if not hasattr(_core, "race_arm"):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.hammer import hammer
+from tests.kit.hammer import hammer
 from threadproof.sync import AtomicFlag, AtomicReference
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.hammer import hammer, pause
+from tests.kit.hammer import hammer, pause
 from threadproof.sync import AtomicFlag, AtomicFloat, AtomicInt, AtomicIntArray, AtomicReference, AtomicStats
 
 LEAST, MOST = -(2**63), 2**63 - 1

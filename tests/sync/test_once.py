@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.hammer import PATIENCE, hammer
-from tests.waiting import run_program, until, wait
+from tests.kit.hammer import PATIENCE, hammer
+from tests.kit.waiting import run_program, until, wait
 from threadproof import DeadlockError
 from threadproof.sync import AtomicInt, Lazy, Once, OnceStats, once
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.hammer import PATIENCE, hammer
-from tests.waiting import run_program
+from tests.kit.hammer import PATIENCE, hammer
+from tests.kit.waiting import run_program
 from threadproof.sync import Pool, PoolStats, dict_pool
 
 

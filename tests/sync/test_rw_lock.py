@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.hammer import PATIENCE, hammer, pause
-from tests.waiting import run_program, until, wait
+from tests.kit.hammer import PATIENCE, hammer, pause
+from tests.kit.waiting import run_program, until, wait
 from threadproof import DeadlockError
 from threadproof.sync import AtomicFlag, AtomicInt, RWLock, RWLockStats
 

@@ -1,4 +1,4 @@
-"""What is known of an access besides reading or writing; the bits of core/shadow.hpp."""
+"""What is known of an access besides reading or writing; the bits of core/race/shadow.hpp."""
 
 from __future__ import annotations
 

@@ -1,0 +1,192 @@
+/// When may memory that readers can still see be freed?
+///
+/// Whoever unlinks memory retires it: after a heavy barrier it notes which threads are pinned (threads.hpp); once each of them
+/// has moved on, no reader can hold what was unlinked before, and it is freed. A Pin that begins later cannot reach it.
+///
+/// Field      | written              | read                    | guard
+/// -----------|----------------------|-------------------------|------------
+/// queue_     | plain                | plain                   | queue_lock_
+/// waiting_   | relaxed              | relaxed: only a hint    | none
+/// bytes_     | relaxed              | relaxed: a figure       | none
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <new>
+#include <vector>
+
+#include "core/base/hints.hpp"
+#include "core/base/locks.hpp"
+#include "core/base/memory.hpp"
+#include "core/base/threads.hpp"
+
+namespace threadproof {
+
+/// What has been unlinked and waits for the readers that were pinned then.
+class Reclaimer {
+ public:
+    /// Drops a word when no reader can hold it. Call it unpinned and unlocked: dropping can run any code.
+    static void retire(Retired retired, std::size_t weight) {
+        if (Threads::alone()) return retired.drop(retired.word);
+        ThreadSlot& slot = Threads::mine();
+        slot.limbo[slot.limbo_size++] = retired;
+        slot.limbo_weight += weight;
+        if (slot.limbo_size == ThreadSlot::kLimbo || slot.limbo_weight >= ThreadSlot::kHeavy) flush(slot);
+    }
+
+    /// Gives memory back when no reader can hold it. Call it unpinned.
+    static void retire(Released memory) {
+        Batch* batch = new (std::nothrow) Batch;
+        if (!batch || !batch->note_pinned()) {
+            delete batch;
+            wait_for_pinned();
+            memory.all();
+            return;
+        }
+        bytes_.fetch_add(memory.bytes, std::memory_order_relaxed);  // a figure for stats()
+        batch->memory = memory;
+        enqueue(batch);
+    }
+
+    /// A cheap look, after every change, at whether anything can be freed; then a bounded piece of it.
+    TP_HOT static void poll() {
+        if (TP_LIKELY(waiting_.load(std::memory_order_relaxed) == 0)) return;  // a hint: a later poll sees what this one missed
+        if (++Threads::mine().polls % kPollEvery == 0) poll_queue();
+    }
+
+    /// Drops everything that can be dropped now, whichever thread retired it.
+    static void collect() {
+        flush(Threads::mine());
+        flush_free_slots();
+        while (waiting_.load(std::memory_order_relaxed) && poll_queue()) {}
+    }
+
+    /// Bytes of bucket arrays retired and not yet given back.
+    static std::uint64_t bytes() { return bytes_.load(std::memory_order_relaxed); }
+
+ private:
+    struct Batch {
+        std::array<Retired, ThreadSlot::kLimbo> words;
+        unsigned count = 0;
+        Released memory;
+        std::vector<Wait> waits;
+        Batch* next = nullptr;
+
+        /// Notes who might still be looking; false when there is no memory for the note.
+        bool note_pinned() {
+            Threads::heavy_barrier();
+            try {
+                Threads::each([&](ThreadSlot& s) {
+                    if (Wait wait(s); !wait.over()) waits.push_back(wait);
+                });
+                return true;
+            } catch (const std::bad_alloc&) {
+                return false;
+            }
+        }
+
+        bool over() {
+            while (!waits.empty() && waits.back().over()) waits.pop_back();
+            return waits.empty();
+        }
+
+        void drop_words() {
+            for (unsigned i = 0; i < count; ++i) words[i].drop(words[i].word);
+            count = 0;
+        }
+    };
+
+    /// Hands a slot's limbo on. The words are copied out first: dropping them can retire more into the same slot.
+    static void flush(ThreadSlot& slot) {
+        if (slot.limbo_size == 0) return;
+        Batch on_stack;
+        Batch* batch = new (std::nothrow) Batch;
+        bool noted = batch && batch->note_pinned();
+        if (!noted) {
+            delete batch;
+            batch = &on_stack;
+            wait_for_pinned();
+        }
+        batch->words = slot.limbo;
+        batch->count = slot.limbo_size;
+        slot.limbo_size = 0;
+        slot.limbo_weight = 0;
+        if (noted && !batch->over()) return enqueue(batch);
+        batch->drop_words();
+        if (noted) delete batch;
+    }
+
+    static void flush_free_slots() {
+        std::vector<Retired> found;
+        {
+            std::lock_guard hold(Threads::registry());
+            Threads::each([&](ThreadSlot& s) {
+                if (s.taken.load(std::memory_order_acquire)) return;  // acquire: pairs with Threads::leave()
+                try {
+                    found.insert(found.end(), s.limbo.begin(), s.limbo.begin() + s.limbo_size);
+                    s.limbo_size = 0;
+                } catch (const std::bad_alloc&) {}  // they stay where they are
+            });
+        }
+        for (const Retired& retired : found) retire(retired, 0);
+        flush(Threads::mine());
+    }
+
+    static void wait_for_pinned() {
+        Threads::heavy_barrier();
+        Threads::each([](ThreadSlot& s) { Wait(s).until_over(); });
+    }
+
+    static void enqueue(Batch* batch) {
+        std::lock_guard hold(queue_lock_);
+        batch->next = queue_;
+        queue_ = batch;
+        waiting_.fetch_add(1, std::memory_order_relaxed);
+    }
+
+    /// Frees the words of one batch, or one step of one array, whose readers have left; false when there is none.
+    TP_APART static bool poll_queue() {
+        Batch* ready = nullptr;
+        {
+            std::unique_lock hold(queue_lock_, std::try_to_lock);
+            if (!hold) return false;
+            for (Batch** at = &queue_; *at; at = &(*at)->next) {
+                if ((*at)->over()) {
+                    ready = *at;
+                    *at = ready->next;
+                    break;
+                }
+            }
+        }
+        if (!ready) return false;
+        ready->drop_words();
+        if (ready->memory.memory && step(ready->memory)) {
+            std::lock_guard hold(queue_lock_);
+            ready->next = queue_;
+            queue_ = ready;
+            return true;
+        }
+        delete ready;
+        waiting_.fetch_sub(1, std::memory_order_relaxed);
+        return true;
+    }
+
+    static bool step(Released& memory) {
+        std::size_t before = memory.bytes;
+        bool more = memory.step();
+        bytes_.fetch_sub(more ? before - memory.bytes : before, std::memory_order_relaxed);
+        return more;
+    }
+
+    /// Changes between two looks: the queue's lock is shared by all threads, so they should come to it seldom.
+    static constexpr unsigned kPollEvery = stress::shrunk(64u, 1u);
+
+    static inline PatientLock queue_lock_;
+    static inline Batch* queue_ = nullptr;
+    static inline std::atomic<unsigned> waiting_{0};
+    static inline std::atomic<std::uint64_t> bytes_{0};
+};
+
+}  // namespace threadproof

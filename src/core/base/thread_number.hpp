@@ -1,0 +1,19 @@
+/// Threads by number: 0 for the first that asks, and so on. Unlike the system's ids, none is given twice.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "core/base/hints.hpp"
+
+namespace threadproof {
+
+using ThreadNumber = std::uint64_t;
+
+TP_HOT ThreadNumber thread_number() {
+    static std::atomic<ThreadNumber> next{0};
+    static thread_local ThreadNumber mine = next.fetch_add(1, std::memory_order_relaxed);  // relaxed: different is enough
+    return mine;
+}
+
+}  // namespace threadproof

@@ -1,0 +1,232 @@
+/// What a SyncMap is made of: cells, tables of them, the parts that have two tables each, and the directory of parts.
+///
+///     directory -> part -> view: read table -> cell {key, value}
+///                       -> dirty table -----^
+#pragma once
+
+#include <atomic>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+
+#include "core/base/hints.hpp"
+#include "core/base/memory.hpp"
+#include "core/base/threads.hpp"
+
+namespace threadproof {
+
+#ifdef THREADPROOF_PACKED  // to measure what sharing lines costs: benchmarks/false_sharing.py
+inline constexpr std::size_t kApart = alignof(std::uint64_t);
+#else
+inline constexpr std::size_t kApart = kNoSharing;
+#endif
+
+template <class T>
+TP_HOT Word as_word(T* object) { return reinterpret_cast<Word>(object); }
+template <class T>
+TP_HOT T* as(Word word) { return reinterpret_cast<T*>(word); }
+
+/// Memory from allocate_zeroed() that begins with a T.
+template <class T>
+T* allocated(std::size_t bytes) { return static_cast<T*>(allocate_zeroed(bytes, alignof(T) > alignof(std::max_align_t))); }
+constexpr std::size_t rounded(std::size_t bytes) { return (bytes + kNoSharing - 1) / kNoSharing * kNoSharing; }
+
+/// Owns what is not published yet.
+template <class T>
+struct Freeing {
+    void operator()(T* object) const { T::free(as_word(object)); }
+};
+template <class T>
+using Owned = std::unique_ptr<T, Freeing<T>>;
+
+/// The bit of a value that says: expunged. A policy's words do not have it.
+inline constexpr Word kExpunged = 2;
+TP_HOT bool live(Word value) { return value && !(value & kExpunged); }
+
+/// A key and its value, which is exchanged atomically; map.hpp has the table of its states.
+struct SyncCell {
+    Word key;
+    std::atomic<Word> value;
+
+    static SyncCell* make() { return new (std::nothrow) SyncCell{}; }
+    static void free(Word cell) { delete as<SyncCell>(cell); }
+};
+
+/// Finds cells by the hashes of their keys: open addressing, linear probing, nothing is ever taken out. Published, it is never
+/// changed; before, it belongs to one thread at a time.
+class SyncTable {
+ public:
+    /// A table for this many cells; null when there is no memory.
+    static SyncTable* make(std::size_t cells) {
+        std::size_t slots = std::bit_ceil(cells + cells / 3 + 1);  // at most 3/4 full, where a vain search looks at 8 slots (Knuth, 6.4)
+        std::size_t bytes = rounded(sizeof(SyncTable) + slots * sizeof(Slot));
+        SyncTable* table = allocated<SyncTable>(bytes);
+        if (!table) return nullptr;
+        table->mask_ = slots - 1;
+        table->bytes_ = bytes;
+        return table;
+    }
+    static void free(Word table) { Released{as<void>(table), as<SyncTable>(table)->bytes_}.all(); }
+
+    std::size_t bytes() const { return bytes_; }
+    std::size_t used() const { return used_; }
+    bool full() const { return used_ >= (mask_ + 1) * 3 / 4; }
+
+    /// There is room for it.
+    void add(std::uint64_t spread, std::uint64_t hash, SyncCell* cell) {
+        std::uint64_t at = spread;
+        while (slots()[at & mask_].cell) ++at;
+        slots()[at & mask_] = {hash, cell};
+        ++used_;
+    }
+
+    /// The next cell of a hash, from `at`, which begins as the spread hash, and moves on; null at the end.
+    TP_HOT SyncCell* next(std::uint64_t hash, std::uint64_t& at) const {
+        for (;;) {
+            const Slot& slot = slots()[at++ & mask_];
+            if (TP_LIKELY(slot.hash == hash) || !slot.cell) return slot.cell;
+        }
+    }
+
+    template <class Visit>
+    void each(Visit visit) const {
+        for (std::size_t i = 0; i <= mask_; ++i)
+            if (slots()[i].cell) visit(slots()[i].hash, *slots()[i].cell);
+    }
+
+ private:
+    struct Slot {
+        std::uint64_t hash;
+        SyncCell* cell;
+    };
+
+    Slot* slots() { return reinterpret_cast<Slot*>(this + 1); }
+    const Slot* slots() const { return reinterpret_cast<const Slot*>(this + 1); }
+
+    std::uint64_t mask_;
+    std::size_t used_, bytes_;
+};
+
+/// A part's read table, and whether there are cells that are not in it.
+struct View {
+    static constexpr Word kAmended = 1;
+    Word word;
+
+    TP_HOT bool amended() const { return word & kAmended; }
+    TP_HOT const SyncTable& table() const { return *as<SyncTable>(word & ~kAmended); }
+    SyncTable* table_now() const { return as<SyncTable>(word & ~kAmended); }
+};
+
+/// The cells whose spread hashes begin with the same `depth` bits.
+struct SyncPart {
+    // Read by everybody, written when a table is promoted and when a first new key comes.
+    alignas(kApart) std::atomic<Word> view;  ///< see View
+    std::uint64_t first;                     ///< of the spread hashes that begin with its bits; never changes
+    unsigned depth;                          ///< how many bits that are; never changes
+
+    // Written by who changes keys.
+    alignas(kApart) SyncTable* dirty;
+    std::size_t misses;                ///< in the read table, since it was made
+    std::atomic<std::size_t> cells;    ///< in both tables
+    std::atomic<std::int32_t> tombstones;  ///< deleted ones among them, but for some that were deleted during a promotion
+    std::atomic<std::uint64_t> saved;  ///< the number of the last snapshot that has copied it
+
+    static SyncPart* make(unsigned depth, std::uint64_t first) {
+        SyncPart* part = allocated<SyncPart>(bytes());
+        if (!part) return nullptr;
+        part->depth = depth;
+        part->first = first;
+        return part;
+    }
+    static void free(Word part) { Released{as<void>(part), bytes()}.all(); }
+    static void free_with_tables(SyncPart& part) {
+        SyncTable::free(as_word(part.view_now().table_now()));
+        if (part.dirty) SyncTable::free(as_word(part.dirty));
+        free(as_word(&part));
+    }
+
+    static std::size_t bytes() { return rounded(sizeof(SyncPart)); }
+    std::size_t table_bytes() const { return view_now().table().bytes() + (dirty ? dirty->bytes() : 0); }
+
+    /// The view as it is, for who holds the mutex, or has the part alone.
+    View view_now() const { return View{view.load(std::memory_order_relaxed)}; }
+
+    /// One tombstone more or less; whether there are too many now.
+    bool bury(std::int32_t by, std::int32_t few) {
+        tombstones.fetch_add(by, std::memory_order_relaxed);  // a hint
+        return by > 0 && crowded(few);
+    }
+    /// More than half of its cells are deleted.
+    bool crowded(std::int32_t few) const {
+        std::int32_t dead = tombstones.load(std::memory_order_relaxed);
+        return dead >= few && 2 * static_cast<std::size_t>(dead) > cells.load(std::memory_order_relaxed);
+    }
+};
+
+#ifndef THREADPROOF_PACKED
+static_assert(offsetof(SyncPart, dirty) - offsetof(SyncPart, view) >= kNoSharing, "readers read where nobody writes");
+static_assert(sizeof(SyncPart) % kNoSharing == 0, "parts share no line");
+#endif
+
+/// 2^bits slots, by the first bits of a spread hash. Parts of lesser depth have several in a row.
+class SyncDirectory {
+ public:
+    /// One part, with an empty read table; null when there is no memory.
+    static SyncDirectory* first() {
+        Owned<SyncDirectory> directory(make(0));
+        Owned<SyncPart> part(SyncPart::make(0, 0));
+        SyncTable* table = directory && part ? SyncTable::make(0) : nullptr;
+        if (!table) return nullptr;
+        part->view.store(as_word(table), std::memory_order_relaxed);  // nobody else has it yet
+        directory->put(part.release());
+        return directory.release();
+    }
+    /// The same parts, with twice the slots; null when there is no memory.
+    SyncDirectory* doubled() const {
+        SyncDirectory* wider = make(bits_ + 1);
+        for (std::size_t i = 0; wider && i < wider->size(); ++i)
+            wider->parts()[i].store(at(i / 2), std::memory_order_relaxed);  // published with the directory; the parts are not looked at
+        return wider;
+    }
+    static void free(Word directory) { Released{as<void>(directory), as<SyncDirectory>(directory)->bytes()}.all(); }
+
+    unsigned bits() const { return static_cast<unsigned>(bits_); }
+    std::size_t bytes() const { return rounded(sizeof(SyncDirectory) + size() * sizeof(void*)); }
+    std::size_t size() const { return std::size_t{1} << bits_; }
+
+    /// The part for a spread hash.
+    TP_HOT SyncPart* part(std::uint64_t spread) const { return at(index(spread)); }
+
+    void put(SyncPart* part) {
+        std::size_t first = index(part->first);
+        for (std::size_t i = 0; i < slots_of(*part); ++i) parts()[first + i].store(part, std::memory_order_release);  // release: pairs with at()
+    }
+
+    template <class Visit>
+    void each(Visit visit) const {
+        for (std::size_t i = 0; i < size();) {
+            SyncPart* part = at(i);
+            i += slots_of(*part);  // first: the visit may free it
+            visit(*part);
+        }
+    }
+
+ private:
+    static SyncDirectory* make(unsigned bits) {
+        SyncDirectory* directory = allocated<SyncDirectory>(rounded(sizeof(SyncDirectory) + (sizeof(void*) << bits)));
+        if (directory) directory->bits_ = bits;
+        return directory;
+    }
+
+    std::size_t slots_of(const SyncPart& part) const { return std::size_t{1} << (bits_ - part.depth); }
+    TP_HOT std::size_t index(std::uint64_t spread) const { return spread >> 1 >> (63 - bits_); }  // in two steps: a shift by 64 is undefined
+    TP_HOT SyncPart* at(std::size_t index) const { return parts()[index].load(std::memory_order_acquire); }  // acquire: pairs with put()
+    std::atomic<SyncPart*>* parts() { return reinterpret_cast<std::atomic<SyncPart*>*>(this + 1); }
+    const std::atomic<SyncPart*>* parts() const { return reinterpret_cast<const std::atomic<SyncPart*>*>(this + 1); }
+
+    std::uint64_t bits_;
+};
+
+}  // namespace threadproof

@@ -1,0 +1,519 @@
+/// A persistent trie: a map from 64-bit hashes to words of which every version can be kept.
+///
+/// How it works. A version is a tree of nodes that never change. A node has up to 32 slots, present or not by five bits of the
+/// hash; a slot holds a leaf (a hash and its word) or a node for the next five bits. A change copies the nodes on the way to its slot,
+/// at most 13, and shares all others with the version it came from. `Cell` is the atomic reference to the newest version: a
+/// reader walks it with no lock; a writer makes a new version of the one it read, and starts over if another writer was
+/// faster. Two versions are compared by walking only what they do not share.
+///
+/// A leaf's word is an entry, which is one key and its value, or something else that the policy keeps for several keys of one
+/// hash. A reader looks into an entry that it does not hold, and counts nothing but the value it returns: all else that
+/// readers would write, and wait for each other at, is left alone.
+///
+/// Invariants: 1. a node never changes once others can see it;
+///             2. slots stand in the order of their bits, and `inner` is a subset of `present`;
+///             3. below the root every node holds at least two leaves, so a version depends on its contents alone;
+///             4. a root's `weight` is the sum of what its leaves were said to weigh, and its `bytes` are those of its nodes;
+///             5. the memory of a node, and of an entry with what match() looks into, outlives every reader that was pinned
+///                when it died.
+///
+/// Field         | written                            | read                        | guard
+/// --------------|------------------------------------|-----------------------------|-----------------------------------
+/// node fields   | before the node is published       | anybody who has its version | never change; published by root
+/// entry fields  | before the entry is published      | anybody who is pinned, or   | never change; published by root
+///               |                                    | has it                      |
+/// node.dead,    | release, when the last owner left  | acquire, after a hold       | pairs: what was held before it died
+/// entry.dead    |                                    |                             | was a word of the node, or the value
+/// cell.root     | acq_rel exchange                   | acquire                     | a pin, until the node is held
+///
+/// Sources: Bagwell, Ideal hash trees; Steindorfer and Vinju, Optimizing hash-array mapped tries (the canonical form).
+///
+/// What a Policy has:
+///
+///     kThreads                  false where a global lock serialises all calls: pins vanish
+///     hold(word), drop(word)    one reference more, one less, which may run any code
+///     try_hold(word)            one more to what may be dying; false if it has died
+///     open(word)                lets other threads try from now on; the values of entries are open from the start
+///     make_node(slots)          a node of zeroes with one owner, which takes bytes_of(slots)
+///     word(node), node(word)    lead from one to the other
+///     entry(word)               the entry that a leaf's word is, or null
+///     match(key, probe)         native comparison, may look into the key of an entry without holding it
+///
+/// When the last owner drops a node or an entry, that sets `dead`, then drops what it holds, and lets its memory outlive those
+/// pinned: see invariant 5.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <stdexcept>
+#include <utility>
+
+#include "core/maps/answers.hpp"
+#include "core/base/hints.hpp"
+#include "core/base/memory.hpp"
+#include "core/base/reclaim.hpp"
+
+namespace threadproof {
+
+/// A hash and its word; or, for a node of the next level, that node as a word.
+struct TrieSlot {
+    std::uint64_t hash;
+    Word word;
+};
+
+/// What every node has besides what the policy adds for counting.
+struct TrieFields {
+    std::int64_t weight;    ///< of a root: what its leaves weigh
+    std::int64_t bytes;     ///< of a root: what its nodes take
+    std::uint32_t present;  ///< which of the 32 slots are there
+    std::uint32_t inner;    ///< which of them hold nodes
+    std::atomic<bool> dead;  ///< it has no owner any more
+
+    unsigned count() const { return static_cast<unsigned>(__builtin_popcount(present)); }
+    unsigned index(std::uint32_t bit) const { return static_cast<unsigned>(__builtin_popcount(present & (bit - 1))); }
+};
+
+/// What every entry has besides what the policy adds for counting.
+struct EntryFields {
+    Word key;
+    Word value;              ///< 0 where there is none, which is the policy's affair
+    std::atomic<bool> dead;  ///< it has no owner any more
+};
+
+/// What a look at a key found out. To ask is to compare keys by what may be user code, so they have to be held.
+enum class Found : std::uint8_t { kAbsent, kPresent, kAsk };
+
+template <class Policy>
+class Trie {
+    struct NoPin {
+        NoPin() {}
+        ~NoPin() {}
+    };
+    using Guard = std::conditional_t<Policy::kThreads, Pin, NoPin>;
+
+    static constexpr unsigned kBits = 5;    // 32 slots: the bitmap is a word, and a copy a few cache lines
+    static constexpr unsigned kLevels = 13;  // of five bits in a hash of 64
+
+ public:
+    using Node = typename Policy::Node;  ///< derives from TrieFields; slots() gives its TrieSlots
+
+    /// One owner's share of a node or a word; null for none.
+    class Owned {
+     public:
+        Owned() = default;
+        explicit Owned(Word word) : word_(word) {}
+        explicit Owned(Node* node) : word_(Policy::word(node)) {}
+        Owned(Owned&& other) noexcept : word_(std::exchange(other.word_, 0)) {}
+        Owned& operator=(Owned&& other) noexcept {
+            Owned old(std::exchange(word_, std::exchange(other.word_, 0)));
+            return *this;
+        }
+        ~Owned() {
+            if (word_) Policy::drop(word_);
+        }
+        static Owned share(Word word) {
+            if (word) Policy::hold(word);
+            return Owned(word);
+        }
+
+        Word word() const { return word_; }
+        Node* node() const { return Policy::node(word_); }
+        Word give() { return std::exchange(word_, 0); }
+        explicit operator bool() const { return word_ != 0; }
+
+     private:
+        Word word_ = 0;
+    };
+
+    static Owned empty() {
+        Owned node(Policy::make_node(0));
+        node.node()->bytes = Policy::bytes_of(0);
+        return node;
+    }
+
+    /// The word of a hash, or 0. The caller owns the node, or is pinned.
+    static TP_HOT Word find(const Node* node, std::uint64_t hash, const Node** holder = nullptr) {
+        for (std::uint64_t rest = spread(hash);; rest >>= kBits) {
+            std::uint32_t bit = bit_of(rest);
+            if (!(node->present & bit)) return 0;
+            const TrieSlot& slot = node->slots()[node->index(bit)];
+            if (node->inner & bit) {
+                node = Policy::node(slot.word);
+                continue;
+            }
+            if (holder) *holder = node;
+            return slot.hash == hash ? slot.word : 0;
+        }
+    }
+
+    /// Looks for a key as far as that calls nobody; kPresent with its entry. The caller owns the node, or is pinned.
+    template <class Probe>
+    TP_HOT static Found look(const Node* node, const Probe& probe, const EntryFields** entry) {
+        Word word = find(node, probe.hash);
+        if (!word) return Found::kAbsent;
+        *entry = Policy::entry(word);
+        Match match = *entry ? Policy::match((*entry)->key, probe) : Match::kAsk;
+        if (match == Match::kAsk) return Found::kAsk;
+        return match == Match::kYes && (*entry)->value ? Found::kPresent : Found::kAbsent;
+    }
+
+    /// The version in which `hash` has `word` (0: nothing), and which weighs `growth` more. Throws std::bad_alloc.
+    static Owned changed(const Node* root, std::uint64_t hash, Word word, std::int64_t growth) {
+        Change change{hash, word, 0};
+        Owned next = change.node(root, spread(hash), 0);
+        if (next.node() == root) return next;
+        next.node()->weight = root->weight + growth;
+        next.node()->bytes = root->bytes + change.bytes;
+        return next;
+    }
+
+    /// Goes through the words of a version, which somebody has to own meanwhile.
+    class Walk {
+     public:
+        explicit Walk(const Node* root) { enter(root); }
+
+        /// The next word; 0 at the end.
+        Word next() {
+            while (depth_ > 0) {
+                Step& step = steps_[depth_ - 1];
+                if (!step.left) {
+                    --depth_;
+                    continue;
+                }
+                std::uint32_t bit = lowest(step.left);
+                step.left &= step.left - 1;
+                Word word = (step.slot++)->word;
+                if (!(step.node->inner & bit)) return word;
+                enter(Policy::node(word));
+            }
+            return 0;
+        }
+
+     private:
+        struct Step {
+            const Node* node;
+            const TrieSlot* slot;
+            std::uint32_t left;  ///< the bits of the slots from here on
+        };
+        void enter(const Node* node) { steps_[depth_++] = {node, node->slots(), node->present}; }
+
+        unsigned depth_ = 0;
+        Step steps_[kLevels];
+    };
+
+    /// Calls visit(word) for every word.
+    template <class Visit>
+    static void each(const Node* node, Visit& visit) {
+        Walk walk(node);
+        while (Word word = walk.next()) visit(word);
+    }
+
+    /// The word of some leaf, or 0.
+    static Word first(const Node* node) {
+        while (node->present) {
+            Word word = node->slots()[0].word;
+            if (!(node->inner & lowest(node->present))) return word;
+            node = Policy::node(word);
+        }
+        return 0;
+    }
+
+    /// Calls visit(before, after) for every hash whose words differ; 0 stands for none. What both share is not looked at.
+    template <class Visit>
+    static void differences(const Node* before, const Node* after, Visit& visit) {
+        if (before == after) return;
+        for (std::uint32_t bits = before->present | after->present; bits; bits &= bits - 1) {
+            Side a(before, lowest(bits)), b(after, lowest(bits));
+            if (a.slot && b.slot && a.slot->word == b.slot->word) continue;
+            if (a.node && b.node) differences(a.node, b.node, visit);
+            else if (a.node) against_leaf(a.node, b.slot, [&](Word many, Word one) { visit(many, one); });
+            else if (b.node) against_leaf(b.node, a.slot, [&](Word many, Word one) { visit(one, many); });
+            else leaves(a.slot, b.slot, visit);
+        }
+    }
+
+    /// Throws std::logic_error when an invariant does not hold.
+    static void check(const Node* root) {
+        if (check_below(root, 0, 0) == 0 && root->weight != 0) throw std::logic_error("an empty version weighs something");
+        if (bytes_below(root) != root->bytes) throw std::logic_error("a version's nodes take other bytes than it says");
+    }
+
+    /// The atomic reference to the newest version.
+    class Cell {
+     public:
+        explicit Cell(Owned version) : root_(version.give()) { Policy::open(root_.load(std::memory_order_relaxed)); }
+        ~Cell() { Owned last(root_.load(std::memory_order_relaxed)); }  // relaxed: nobody else is left
+        Cell(const Cell&) = delete;
+        Cell& operator=(const Cell&) = delete;
+
+        /// Looks for a key in the newest version, as far as that calls nobody. kPresent with its value, which the caller owns.
+        template <class Probe>
+        TP_HOT Found read(const Probe& probe, Word* value) const {
+            for (;;) {
+                bool held;
+                {
+                    Guard pin;
+                    const EntryFields* entry;
+                    Found found = look(newest(), probe, &entry);
+                    if (found != Found::kPresent) return found;
+                    *value = entry->value;
+                    held = Policy::try_hold(*value);
+                    if (TP_LIKELY(held && !entry->dead.load(std::memory_order_acquire))) return found;  // acquire: see `dead`
+                }
+                if (held) Policy::drop(*value);  // perhaps of another: the entry had died, and a newer version is there
+            }
+        }
+
+        /// The word of a hash in the newest version, or none.
+        Owned get(std::uint64_t hash) const {
+            for (;;) {
+                Word word;
+                bool held;
+                {
+                    Guard pin;
+                    const Node* holder = nullptr;
+                    word = find(newest(), hash, &holder);
+                    if (!word) return Owned();
+                    held = Policy::try_hold(word);
+                    if (TP_LIKELY(held && !holder->dead.load(std::memory_order_acquire))) return Owned(word);  // acquire: see `dead`
+                }
+                if (held) Policy::drop(word);  // of another: the node had died, and a newer version is there
+            }
+        }
+
+        /// The newest version.
+        Owned version() const {
+            for (;;) {
+                Guard pin;
+                Word root = root_.load(std::memory_order_acquire);  // acquire: pairs with publish()
+                if (Policy::try_hold(root)) return Owned(root);     // else it has died, and a newer one is there
+            }
+        }
+
+        std::int64_t weight() const {
+            Guard pin;
+            return newest()->weight;
+        }
+        std::int64_t bytes() const {
+            Guard pin;
+            return newest()->bytes;
+        }
+
+        /// Puts `word` at a hash that has exactly `seen`; false if it has something else.
+        bool replace(std::uint64_t hash, Word seen, Word word, std::int64_t growth) {
+            if (word) Policy::open(word);
+            for (;;) {
+                Owned base = version();
+                if (find(base.node(), hash) != seen) return false;
+                if (word == seen) return true;
+                if (publish(base, changed(base.node(), hash, word, growth))) return true;
+                retries_.fetch_add(1, std::memory_order_relaxed);  // a figure for stats()
+            }
+        }
+
+        /// Makes `next` the newest version if `base` still is.
+        bool publish(const Owned& base, Owned next) {
+            Policy::open(next.word());
+            Word expected = base.word();
+            // acq_rel: release publishes the nodes to get() and version(), acquire is for the version that is dropped.
+            // The base is held, so its address is not another version's.
+            if (!root_.compare_exchange_strong(expected, next.word(), std::memory_order_acq_rel, std::memory_order_relaxed)) return false;
+            next.give();
+            Policy::drop(expected);  // the cell's share
+            Reclaimer::poll();
+            return true;
+        }
+
+        /// Makes `next` the newest version and returns the one that was.
+        Owned exchange(Owned next) {
+            Policy::open(next.word());
+            return Owned(root_.exchange(next.give(), std::memory_order_acq_rel));  // as publish()
+        }
+
+        std::uint64_t retries() const { return retries_.load(std::memory_order_relaxed); }
+
+        /// The newest version while all other threads are stopped.
+        const Node* stopped() const { return Policy::node(root_.load(std::memory_order_relaxed)); }
+
+     private:
+        const Node* newest() const { return Policy::node(root_.load(std::memory_order_acquire)); }  // acquire: pairs with publish()
+
+        alignas(kCacheLine) std::atomic<Word> root_;
+        std::atomic<std::uint64_t> retries_{0};  ///< times a writer was overtaken
+    };
+
+ private:
+    /// Brings high bits to where the walk begins; reversible, so different hashes stay different. Dense hashes stay dense.
+    static std::uint64_t spread(std::uint64_t hash) { return hash ^ hash >> 20 ^ hash >> 40; }
+    static std::uint32_t bit_of(std::uint64_t rest) { return std::uint32_t{1} << (rest & 31); }
+    static std::uint32_t lowest(std::uint32_t bits) { return bits & (0 - bits); }
+
+    /// One hash with its new word, on the way down.
+    struct Change {
+        std::uint64_t hash;
+        Word word;
+        std::int64_t bytes;  ///< by how much the version grows
+
+        /// What takes the place of a node: often a copy, the same if nothing changes.
+        Owned node(const Node* old, std::uint64_t rest, unsigned level) {
+            std::uint32_t bit = bit_of(rest);
+            if (!(old->present & bit)) return word ? with_slot(old, bit) : same(old);
+            const TrieSlot& slot = old->slots()[old->index(bit)];
+            if (old->inner & bit) {
+                Owned below = node(Policy::node(slot.word), rest >> kBits, level + 1);
+                return below.word() == slot.word ? same(old) : with_node(old, bit, std::move(below));
+            }
+            if (slot.hash != hash) return word ? with_node(old, bit, both(slot, rest >> kBits, level + 1)) : same(old);
+            return word ? replaced(old, bit, 0, shared({hash, word})) : without(old, bit);
+        }
+
+     private:
+        static Owned same(const Node* old) { return Owned::share(Policy::word(old)); }
+
+        /// A node for a leaf that was there and the new one.
+        Owned both(const TrieSlot& there, std::uint64_t rest, unsigned level) {
+            std::uint32_t old_bit = bit_of(spread(there.hash) >> (kBits * level)), bit = bit_of(rest);
+            if (old_bit == bit) {
+                Owned below = both(there, rest >> kBits, level + 1);
+                Owned above = made(bit, bit);
+                above.node()->slots()[0] = {0, below.give()};
+                return above;
+            }
+            Owned pair = made(old_bit | bit, 0);
+            TrieSlot* slots = pair.node()->slots();
+            slots[old_bit > bit] = shared(there);
+            slots[old_bit < bit] = shared({hash, word});
+            return pair;
+        }
+
+        Owned with_slot(const Node* old, std::uint32_t bit) {
+            Owned copy = made(old->present | bit, old->inner, old);
+            TrieSlot* to = copy.node()->slots();
+            const TrieSlot* from = old->slots();
+            for (std::uint32_t bits = old->present | bit; bits; bits &= bits - 1) {
+                *to++ = shared(lowest(bits) == bit ? TrieSlot{hash, word} : *from++);
+            }
+            return copy;
+        }
+
+        Owned without(const Node* old, std::uint32_t bit) {
+            Owned copy = made(old->present & ~bit, old->inner, old);
+            TrieSlot* to = copy.node()->slots();
+            const TrieSlot* from = old->slots();
+            for (std::uint32_t bits = old->present; bits; bits &= bits - 1, ++from) {
+                if (lowest(bits) != bit) *to++ = shared(*from);
+            }
+            return copy;
+        }
+
+        /// With a node in a slot; or with its leaf, if it has but one.
+        Owned with_node(const Node* old, std::uint32_t bit, Owned below) {
+            const Node* node = below.node();
+            if (node->count() > 1 || node->inner) return replaced(old, bit, bit, {0, below.give()});
+            bytes -= Policy::bytes_of(1);
+            return replaced(old, bit, 0, shared(node->slots()[0]));
+        }
+
+        /// With `fresh`, which it takes over, in a slot; `inner` is the slot's bit if that is a node.
+        Owned replaced(const Node* old, std::uint32_t bit, std::uint32_t inner, TrieSlot fresh) {
+            Owned keep(fresh.word);  // until the copy has it
+            Owned copy = made(old->present, (old->inner & ~bit) | inner, old);
+            TrieSlot* to = copy.node()->slots();
+            const TrieSlot* from = old->slots();
+            for (std::uint32_t bits = old->present; bits; bits &= bits - 1, ++from) {
+                *to++ = lowest(bits) == bit ? TrieSlot{fresh.hash, keep.give()} : shared(*from);
+            }
+            return copy;
+        }
+
+        /// A node in the place of `old`, whose slots the caller fills at once, calling nothing that could see or free it.
+        Owned made(std::uint32_t present, std::uint32_t inner, const Node* old = nullptr) {
+            unsigned count = static_cast<unsigned>(__builtin_popcount(present));
+            Owned owned(Policy::make_node(count));
+            owned.node()->present = present;
+            owned.node()->inner = inner;
+            bytes += Policy::bytes_of(count) - (old ? Policy::bytes_of(old->count()) : 0);
+            return owned;
+        }
+    };
+
+    static TrieSlot shared(TrieSlot slot) {
+        Policy::hold(slot.word);
+        return slot;
+    }
+
+    /// What a node has at a bit.
+    struct Side {
+        const TrieSlot* slot = nullptr;
+        const Node* node = nullptr;
+
+        Side(const Node* parent, std::uint32_t bit) {
+            if (!(parent->present & bit)) return;
+            slot = &parent->slots()[parent->index(bit)];
+            if (parent->inner & bit) node = Policy::node(slot->word);
+        }
+    };
+
+    /// A node on one side and at most one leaf on the other.
+    template <class Visit>
+    static void against_leaf(const Node* many, const TrieSlot* one, Visit visit) {
+        Word twin = one ? find_below(many, one->hash) : 0;
+        if (one && !twin) visit(Word{0}, one->word);
+        auto pair = [&](Word word) {
+            if (word != twin) visit(word, Word{0});
+            else if (word != one->word) visit(word, one->word);
+        };
+        each(many, pair);
+    }
+
+    /// The word of a hash in a subtree: by search, as its level is not known here and such subtrees are small.
+    static Word find_below(const Node* node, std::uint64_t hash) {
+        const TrieSlot* slot = node->slots();
+        for (std::uint32_t bits = node->present; bits; bits &= bits - 1, ++slot) {
+            if (node->inner & lowest(bits)) {
+                if (Word found = find_below(Policy::node(slot->word), hash)) return found;
+            } else if (slot->hash == hash) {
+                return slot->word;
+            }
+        }
+        return 0;
+    }
+
+    template <class Visit>
+    static void leaves(const TrieSlot* a, const TrieSlot* b, Visit& visit) {
+        if (a && b && a->hash == b->hash) return visit(a->word, b->word);
+        if (a) visit(a->word, Word{0});
+        if (b) visit(Word{0}, b->word);
+    }
+
+    static std::int64_t bytes_below(const Node* node) {
+        std::int64_t bytes = Policy::bytes_of(node->count());
+        const TrieSlot* slot = node->slots();
+        for (std::uint32_t bits = node->present; bits; bits &= bits - 1, ++slot) {
+            if (node->inner & lowest(bits)) bytes += bytes_below(Policy::node(slot->word));
+        }
+        return bytes;
+    }
+
+    /// How many leaves there are.
+    static std::int64_t check_below(const Node* node, std::uint64_t prefix, unsigned level) {
+        if (node->inner & ~node->present) throw std::logic_error("a node has a slot that is not there");
+        if (level >= kLevels) throw std::logic_error("a node is deeper than a hash has bits");
+        std::int64_t leaves = 0;
+        const TrieSlot* slot = node->slots();
+        for (std::uint32_t bits = node->present; bits; bits &= bits - 1, ++slot) {
+            std::uint64_t path = prefix | static_cast<std::uint64_t>(__builtin_ctz(bits)) << (kBits * level);
+            if (node->inner & lowest(bits)) {
+                leaves += check_below(Policy::node(slot->word), path, level + 1);
+                continue;
+            }
+            std::uint64_t mask = kBits * (level + 1) >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << (kBits * (level + 1))) - 1;
+            if ((spread(slot->hash) & mask) != path) throw std::logic_error("a leaf is on another hash's way");
+            ++leaves;
+        }
+        if (level > 0 && leaves < 2) throw std::logic_error("a node below the root has fewer than two leaves");
+        return leaves;
+    }
+};
+
+}  // namespace threadproof

@@ -1,0 +1,223 @@
+/// How the map's core sees Python's keys and values: as words, compared natively wherever no user's code has a say.
+///
+/// A key's word is its address with a kind in the two lowest bits:
+///
+///     kSmall    an exact int, |v| < 2^60 and not -1: its hash is its value, so equal hashes are equal ints
+///     kString   an exact str: equal if length, width and bytes are
+///     kPlain    an exact bytes, float, bool or other int, or a short exact tuple of such, str, int and None: compared by value, as
+///               Python would
+///     kObject   anything else: only == can tell
+///
+/// -1 is kPlain because Python hashes it like -2. A tuple is kObject until it is stored: only then, or if need be, are its items
+/// looked at. A stored kString or kPlain key is looked into by readers that hold no reference, so it outlives those pinned when it
+/// goes (deferred()). A value's word is its address, with kTurn for a turn.
+#pragma once
+
+#include <cmath>
+#include <cstring>
+
+#include "core/maps/answers.hpp"
+#include "ext/python/numbers.hpp"
+#include "ext/python/py.hpp"
+#include "ext/maps/turn.hpp"
+
+namespace threadproof::ext {
+
+struct PythonPolicy {
+    static constexpr bool kThreads = ext::kThreads;
+
+    enum Kind : Word { kObject = 0, kSmall = 1, kString = 2, kPlain = 3 };
+    static constexpr Word kKindBits = 3;
+
+    static Kind kind(Word key) { return static_cast<Kind>(key & kKindBits); }
+    static PyObject* object(Word word) { return reinterpret_cast<PyObject*>(word & ~kKindBits); }
+    static Word value(PyObject* object) { return reinterpret_cast<Word>(object); }
+    static Word turn(TurnObject* turn) { return reinterpret_cast<Word>(turn) | 1; }
+
+    /// The key looked for: borrowed from the caller.
+    struct Probe {
+        std::uint64_t hash;
+        Word word;
+
+        Probe() = default;
+        TP_HOT explicit Probe(PyObject* key) { look_at(key); }
+
+        TP_HOT void look_at(PyObject* key) {
+            if (!look_quickly(key)) *this = other(key);
+        }
+
+        /// The same, if it is a str that knows its hash, or a small int, which most keys are; false for others.
+        TP_HOT bool look_quickly(PyObject* key) {
+            PyTypeObject* type = Py_TYPE(key);
+            if (TP_LIKELY(type == &PyUnicode_Type)) {
+                Py_hash_t known = __atomic_load_n(&reinterpret_cast<PyASCIIObject*>(key)->hash, __ATOMIC_RELAXED);  // relaxed: as CPython
+                return TP_LIKELY(known != -1) && set(known, key, kString);
+            }
+            std::int64_t number;
+            return TP_LIKELY(type == &PyLong_Type && small_int(key, &number) && number != -1) && set(number, key, kSmall);
+        }
+
+     private:
+        TP_HOT bool set(Py_hash_t h, PyObject* key, Kind kind) {
+            hash = static_cast<std::uint64_t>(h);
+            word = reinterpret_cast<Word>(key) | kind;
+            return true;
+        }
+
+        /// Returned, not filled in: so it stays in registers.
+        TP_APART static Probe other(PyObject* key) {
+            Probe probe;
+            Py_hash_t hash;
+            if (hash_of_number(key, &hash)) probe.set(hash, key, kPlain);
+            else if (PyUnicode_CheckExact(key)) probe.set(hash_of(key), key, kString);
+            else probe.set(hash_of(key), key, is_atom(key) && key != Py_None ? kPlain : kObject);
+            return probe;
+        }
+
+        TP_HOT static Py_hash_t hash_of(PyObject* key) {
+            hashfunc known = Py_TYPE(key)->tp_hash;
+            Py_hash_t hash = outliving([&] { return TP_LIKELY(known != nullptr) ? known(key) : PyObject_Hash(key); });
+            if (TP_UNLIKELY(hash == -1)) throw PythonError{};
+            return hash;
+        }
+    };
+
+    TP_HOT static bool same(Word stored, const Probe& probe) {
+        Word differ = stored ^ probe.word;  // of one object, the kinds may; of two small ints the kinds do not, and equal hashes are equal ints
+        return differ <= kKindBits || (kind(differ) == 0 && kind(stored) == kSmall);
+    }
+
+    TP_HOT static Match match(Word stored, const Probe& probe) {
+        if (same(stored, probe)) return Match::kYes;
+        Kind theirs = kind(stored), ours = kind(probe.word);
+        if (TP_LIKELY(theirs == kString && ours == kString)) return yes_or_no(same_string(object(stored), object(probe.word)));
+        if (theirs == kObject) return Match::kAsk;  // a class of the user's may equal anything
+        if (theirs == kSmall) return match_small(static_cast<std::int64_t>(probe.hash), object(probe.word));
+        return match_plain(object(stored), object(probe.word));
+    }
+
+    static Match equal(Word stored, const Probe& probe) {
+        int same = outliving([&] { return PyObject_RichCompareBool(object(stored), object(probe.word), Py_EQ); });
+        return same < 0 ? Match::kError : same ? Match::kYes : Match::kNo;
+    }
+
+    static Word stored(const Probe& probe) {
+        Py_INCREF(object(probe.word));
+        return is_plain_tuple(object(probe.word)) ? probe.word | kPlain : probe.word;
+    }
+    TP_HOT static void hold(Word word) { Py_INCREF(object(word)); }
+    TP_HOT static bool try_hold(Word word) { return try_incref(object(word)); }
+    static void open(Word word) { allow_try_incref(object(word)); }
+    TP_HOT static void drop(Word word) { drop_reference(object(word)); }
+    static bool deferred(Word key) { return kind(key) >= kString; }
+    static std::size_t weight(Word key) { return weight_of(object(key)); }
+    static Word behind(Word turn) { return value(reinterpret_cast<TurnObject*>(object(turn))->old); }
+    static void prefetch(Word key, Word value) {
+        if (kind(key) == kString) {
+            __builtin_prefetch(object(key));
+            __builtin_prefetch(reinterpret_cast<PyASCIIObject*>(object(key)) + 1);  // where its characters are, mostly
+        }
+        __builtin_prefetch(object(value), 1);  // 1: its reference count is about to be written
+    }
+
+ private:
+    static std::size_t weight_of(PyObject* key) {
+        if (PyUnicode_CheckExact(key)) return static_cast<std::size_t>(PyUnicode_GET_LENGTH(key)) * PyUnicode_KIND(key);
+        if (PyBytes_CheckExact(key)) return static_cast<std::size_t>(PyBytes_GET_SIZE(key));
+        std::size_t all = 0;  // floats and big ints are small
+        for (Py_ssize_t i = 0; PyTuple_CheckExact(key) && i < PyTuple_GET_SIZE(key); ++i) all += weight_of(PyTuple_GET_ITEM(key, i));
+        return all;
+    }
+
+    static bool is_plain_tuple(PyObject* key) {
+        if (!PyTuple_CheckExact(key) || PyTuple_GET_SIZE(key) > kShort) return false;
+        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(key); ++i)
+            if (!is_atom(PyTuple_GET_ITEM(key, i))) return false;
+        return true;
+    }
+    static constexpr Py_ssize_t kShort = 16;  // items, which are looked at under a bucket's lock: for less time than a resize keeps it
+
+    TP_HOT static const void* ascii(PyObject* string) { return reinterpret_cast<PyASCIIObject*>(string) + 1; }
+
+    TP_HOT static bool same_string(PyObject* a, PyObject* b) {
+        Py_ssize_t length = PyUnicode_GET_LENGTH(a);
+        if (TP_LIKELY(PyUnicode_IS_COMPACT_ASCII(a) && PyUnicode_IS_COMPACT_ASCII(b)))
+            return length == PyUnicode_GET_LENGTH(b) && same_bytes(ascii(a), ascii(b), static_cast<std::size_t>(length));
+        unsigned kind = PyUnicode_KIND(a);
+        return length == PyUnicode_GET_LENGTH(b) && kind == PyUnicode_KIND(b)
+            && same_bytes(PyUnicode_DATA(a), PyUnicode_DATA(b), static_cast<std::size_t>(length) * kind);
+    }
+
+    /// memcmp, without the call for what most keys are: 4 to 16 bytes, by a word from each end.
+    TP_HOT static bool same_bytes(const void* a, const void* b, std::size_t size) {
+        if (TP_LIKELY(size >= 8 && size <= 16)) return same_ends<std::uint64_t>(a, b, size);
+        if (TP_LIKELY(size >= 4 && size < 8)) return same_ends<std::uint32_t>(a, b, size);
+        return std::memcmp(a, b, size) == 0;
+    }
+
+    template <class Number>
+    TP_HOT static bool same_ends(const void* a, const void* b, std::size_t size) {
+        Number first[2], last[2];
+        std::memcpy(&first[0], a, sizeof(Number));
+        std::memcpy(&first[1], b, sizeof(Number));
+        std::memcpy(&last[0], static_cast<const char*>(a) + size - sizeof(Number), sizeof(Number));
+        std::memcpy(&last[1], static_cast<const char*>(b) + size - sizeof(Number), sizeof(Number));
+        return ((first[0] ^ first[1]) | (last[0] ^ last[1])) == 0;
+    }
+
+    static Match yes_or_no(bool same) { return same ? Match::kYes : Match::kNo; }
+
+    /// A small int, which is its hash, and what is no small int. The stored object is not looked into: it may be gone.
+    TP_APART static Match match_small(std::int64_t number, PyObject* other) {
+        if (PyFloat_CheckExact(other)) return yes_or_no(same_number(PyFloat_AS_DOUBLE(other), number));
+        if (PyBool_Check(other)) return yes_or_no(number == (other == Py_True));
+        return is_atom(other) || PyTuple_CheckExact(other) ? Match::kNo : Match::kAsk;
+    }
+
+    static bool same_number(double real, std::int64_t number) {
+        return std::fabs(real) < 0x1p60 && static_cast<double>(static_cast<std::int64_t>(real)) == real
+            && static_cast<std::int64_t>(real) == number;
+    }
+
+    /// A str or a plain key, and any other with its hash.
+    TP_APART static Match match_plain(PyObject* stored, PyObject* other) {
+        PyTypeObject* type = Py_TYPE(stored);
+        if (type != Py_TYPE(other)) return match_numbers(stored, other);
+        if (type == &PyTuple_Type) return match_items(stored, other);
+        if (type == &PyFloat_Type) return yes_or_no(PyFloat_AS_DOUBLE(stored) == PyFloat_AS_DOUBLE(other));
+        if (type == &PyBytes_Type) {
+            Py_ssize_t size = PyBytes_GET_SIZE(stored);
+            return yes_or_no(size == PyBytes_GET_SIZE(other)
+                             && same_bytes(PyBytes_AS_STRING(stored), PyBytes_AS_STRING(other), static_cast<std::size_t>(size)));
+        }
+        if (type == &PyUnicode_Type) return yes_or_no(same_string(stored, other));
+        return yes_or_no(same_int(stored, other));
+    }
+
+    static bool same_int(PyObject* a, PyObject* b) {
+        return Ref::steal(PyLong_Type.tp_richcompare(a, b, Py_EQ)).get() == Py_True;  // compares digits, calls nothing
+    }
+
+    static Match match_items(PyObject* stored, PyObject* other) {
+        if (PyTuple_GET_SIZE(stored) != PyTuple_GET_SIZE(other)) return Match::kNo;
+        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(stored); ++i) {
+            PyObject *a = PyTuple_GET_ITEM(stored, i), *b = PyTuple_GET_ITEM(other, i);
+            Match match = a == b ? Match::kYes : match_plain(a, b);
+            if (match != Match::kYes) return match;
+        }
+        return Match::kYes;
+    }
+
+    /// Of two types: only numbers can be equal, and what a class of the user's says.
+    static Match match_numbers(PyObject* stored, PyObject* other) {
+        if (!is_atom(other)) return PyTuple_CheckExact(other) ? Match::kNo : Match::kAsk;
+        bool real_a = PyFloat_CheckExact(stored), real_b = PyFloat_CheckExact(other);
+        if (!(real_a || PyLong_Check(stored)) || !(real_b || PyLong_Check(other))) return Match::kNo;
+        if (!real_a && !real_b) return yes_or_no(same_int(stored, other));
+        std::int64_t number;
+        if (!small_int(real_a ? other : stored, &number)) return Match::kAsk;
+        return yes_or_no(same_number(PyFloat_AS_DOUBLE(real_a ? stored : other), number));
+    }
+};
+
+}  // namespace threadproof::ext

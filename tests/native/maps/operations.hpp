@@ -1,0 +1,176 @@
+/// The map's operations as tests call them: numbers in, numbers out, each value proving its key, every reference given back.
+#pragma once
+
+#include <set>
+#include <vector>
+
+#include "maps/cell_policy.hpp"
+
+namespace cells {
+
+using threadproof::Outcome;
+
+/// A value shows its key in the high half of its number; the low half is what tests call the value.
+inline Word value_for(std::uint64_t key, std::uint64_t low) { return word(Pool::make(key << 32 | (low & 0xffffffff))); }
+inline std::uint64_t key_of(Word value) { return cell(value)->number.load() >> 32; }
+inline std::int64_t low_of(Word value) { return static_cast<std::int64_t>(cell(value)->number.load() & 0xffffffff); }
+
+/// Gives up a value that must have been the key's; returns what it was, or kNone.
+inline constexpr std::int64_t kNone = -1;
+inline std::int64_t spend(std::uint64_t key, Word value) {
+    if (!value) return kNone;
+    CHECK(key_of(value) == key);
+    std::int64_t low = low_of(value);
+    Policy::drop(value);
+    return low;
+}
+
+/// Stores a value as the binding does, first by the short way. Never kError; on kBusy and kNoMemory nothing is stored.
+inline Outcome try_put(Map& map, std::uint64_t key, std::uint64_t low) {
+    Policy::Probe probe(key);
+    Word fresh = value_for(key, low), old = 0, turn = 0;
+    Outcome outcome = Outcome::kPresent;
+    auto held = [&](Word) { return Policy::hold(fresh), fresh; };
+    if (map.overwrite(probe, held, &old)) Policy::drop(fresh);
+    else outcome = map.change(probe, [&](Word current) { return old = current, fresh; }, &turn);
+    CHECK(outcome != Outcome::kError);
+    if (turn) Policy::drop(turn);
+    if (outcome > Outcome::kPresent) old = 0, Policy::drop(fresh);
+    CHECK((spend(key, old) != kNone) == (outcome == Outcome::kPresent));
+    return outcome;
+}
+
+inline bool put(Map& map, std::uint64_t key, std::uint64_t low) {
+    Outcome outcome = try_put(map, key, low);
+    CHECK(outcome != Outcome::kNoMemory);
+    return outcome != Outcome::kBusy;
+}
+
+inline Outcome try_remove(Map& map, std::uint64_t key) {
+    Word old = 0, turn = 0;
+    Outcome outcome = map.change(Policy::Probe(key), [&](Word current) { return old = current, Word{0}; }, &turn);
+    CHECK(outcome != Outcome::kError);
+    if (turn) Policy::drop(turn);
+    if (outcome <= Outcome::kPresent) spend(key, old);
+    return outcome;
+}
+
+/// Whether it was there.
+inline bool remove(Map& map, std::uint64_t key) {
+    Outcome outcome = try_remove(map, key);
+    CHECK(outcome != Outcome::kNoMemory);
+    return outcome == Outcome::kPresent;
+}
+
+/// The key's value, or kNone.
+inline std::int64_t look(Map& map, std::uint64_t key) {
+    Word value = 0;
+    Outcome outcome = map.get(Policy::Probe(key), &value);
+    CHECK(outcome <= Outcome::kPresent);
+    return outcome == Outcome::kPresent ? spend(key, value) : kNone;
+}
+
+inline bool has(Map& map, std::uint64_t key) {
+    Outcome outcome = map.contains(Policy::Probe(key));
+    CHECK(outcome <= Outcome::kPresent);
+    return outcome == Outcome::kPresent;
+}
+
+/// A computation: from its beginning to its settling it has the key's turn.
+class Computation {
+ public:
+    Computation(Map& map, std::uint64_t key) : map_(map), key_(key), turn_(Pool::make(0)), mine_(word(turn_, Map::kTurn)) {
+        Policy::hold(mine_);  // for the slot
+        Word other = 0;
+        outcome_ = map.change(Policy::Probe(key), [&](Word current) { return turn_->behind.store(current), mine_; }, &other);
+        if (other) Policy::drop(other);
+        if (outcome_ > Outcome::kPresent) turn_->behind.store(0), Policy::drop(mine_);
+        if (Word old = turn_->behind.load()) CHECK(key_of(old) == key);
+    }
+    ~Computation() { Policy::drop(mine_); }
+    Computation(const Computation&) = delete;
+    Computation& operator=(const Computation&) = delete;
+
+    bool begun() const { return outcome_ <= Outcome::kPresent; }
+    Outcome outcome() const { return outcome_; }
+
+    /// Each is the end of it: false when the turn is no longer in the map.
+    bool store(std::uint64_t low) { return settle(value_for(key_, low)); }
+    bool remove() { return settle(0); }
+    bool restore() {
+        Word old = turn_->behind.load();
+        if (old) Policy::hold(old);
+        return settle(old);
+    }
+
+ private:
+    bool settle(Word next) {
+        bool in_place = map_.replace_exact(Policy::hash_of(key_), 0, mine_, next);
+        if (in_place) Policy::drop(mine_);  // the slot's
+        else if (next) Policy::drop(next);  // cleared meanwhile: whoever cleared drops the slot's reference
+        return in_place;
+    }
+
+    Map& map_;
+    std::uint64_t key_;
+    Cell* turn_;
+    Word mine_;
+    Outcome outcome_;
+};
+
+/// The keys of entries that are given up; none may come twice, and each value must be its key's.
+template <class Entries>
+std::set<std::uint64_t> keys_of(Entries& entries) {
+    std::set<std::uint64_t> keys;
+    for (const Map::Entry& e : entries) {
+        CHECK(key_of(e.value) == Policy::number(e.key));
+        CHECK(keys.insert(Policy::number(e.key)).second);
+    }
+    Map::drop_all(entries);
+    return keys;
+}
+
+/// The keys an iteration meets.
+inline std::set<std::uint64_t> iterate(Map& map) {
+    std::set<std::uint64_t> seen;
+    std::vector<Map::Entry> batch;
+    for (Map::Walk walk; map.next_batch(walk, batch);)
+        for (std::uint64_t key : keys_of(batch)) CHECK(seen.insert(key).second);
+    return seen;
+}
+
+inline std::set<std::uint64_t> snapshot(Map& map) {
+    Map::Entries all = map.snapshot();
+    return keys_of(all);
+}
+
+/// Takes everything out in one step; of keys under computation, what was there before.
+inline std::set<std::uint64_t> drain(Map& map) {
+    std::vector<Map::Entry> all;
+    Map::Chain chain = map.detach([](std::int64_t) { return true; });
+    map.take_all(chain, [&](Map::Entry entry) {
+        Policy::hold(entry.key);  // ours; a reader may still be looking into the slot's
+        Map::drop_key(entry.key);
+        all.push_back(entry);
+    });
+    map.retire_chain(chain);
+    std::erase_if(all, [](Map::Entry& entry) {
+        if (!Map::is_turn(entry.value)) return false;
+        Word turn = entry.value;
+        entry.value = Policy::behind(turn);
+        if (entry.value) Policy::hold(entry.value);
+        else Policy::drop(entry.key);
+        Policy::drop(turn);
+        return entry.value == 0;
+    });
+    return keys_of(all);
+}
+
+inline void nothing_is_left() {
+    threadproof::Reclaimer::collect();
+    CHECK(Pool::living() == 0);
+    CHECK(Policy::keys_living.load() == 0);
+    CHECK(threadproof::Reclaimer::bytes() == 0);
+}
+
+}  // namespace cells

@@ -1,0 +1,242 @@
+/// The trie without Python: random changes by one thread against std::map, with every version kept and compared; then by
+/// several threads, each value proving its key. Prints its seed; the first argument sets it, the second the number of changes.
+#include <map>
+#include <random>
+#include <string>
+#include <thread>
+
+#include "maps/cell_policy.hpp"
+#include "core/maps/trie.hpp"
+
+using namespace threadproof;
+using namespace cells;
+
+namespace {
+
+std::atomic<std::int64_t> living{0};  // nodes and entries
+
+/// Nodes and entries are counted here, marked in bits 0 and 1 of their words, and freed for real, for ASan to see. A key is a
+/// cell that match() looks into unheld, a value one of the Pool's; their numbers are the hash. Every fifth key has to be asked
+/// for, as a user's would.
+struct NodePolicy {
+    static constexpr bool kThreads = true;
+    static constexpr Word kNode = 1, kEntry = 2;
+
+    struct Entry : EntryFields {
+        std::atomic<std::int64_t> references{1};
+    };
+    struct Probe {
+        std::uint64_t hash;
+    };
+
+    struct Node : TrieFields {
+        std::atomic<std::int64_t> references;
+        TrieSlot* slots() { return reinterpret_cast<TrieSlot*>(this + 1); }
+        const TrieSlot* slots() const { return reinterpret_cast<const TrieSlot*>(this + 1); }
+    };
+
+    static Word word(const Node* node) { return reinterpret_cast<Word>(node) | kNode; }
+    static Node* node(Word word) { return reinterpret_cast<Node*>(word - kNode); }
+    static Entry* entry(Word word) { return reinterpret_cast<Entry*>(word - kEntry); }
+    static Match match(Word key, const Probe& probe) {
+        if (probe.hash % 5 == 0) return Match::kAsk;
+        return cell(key)->number.load() == probe.hash ? Match::kYes : Match::kNo;
+    }
+    static std::int64_t bytes_of(unsigned slots) { return static_cast<std::int64_t>(sizeof(Node) + slots * sizeof(TrieSlot)); }
+
+    static Node* make_node(unsigned slots) {
+        Node* node = new (std::malloc(static_cast<std::size_t>(bytes_of(slots)))) Node{};
+        node->references.store(1);
+        living.fetch_add(1);
+        return node;
+    }
+    static Word make_entry(std::uint64_t hash) {
+        Entry* entry = new Entry;
+        Cell* key = new Cell;
+        key->number.store(hash);
+        entry->key = cells::word(key);
+        entry->value = cells::word(Pool::make(hash));
+        living.fetch_add(1);
+        return reinterpret_cast<Word>(entry) | kEntry;
+    }
+    static std::atomic<std::int64_t>& references(Word word) {
+        return word & kNode ? node(word)->references : word & kEntry ? entry(word)->references : cell(word)->references;
+    }
+    static void hold(Word word) { CHECK(references(word).fetch_add(1) > 0); }
+    static bool try_hold(Word word) {
+        std::int64_t seen = references(word).load();
+        while (seen > 0)
+            if (references(word).compare_exchange_weak(seen, seen + 1)) return true;
+        return false;
+    }
+    static void open(Word) {}
+    static void drop(Word word) {
+        if (!(word & (kNode | kEntry))) return Pool::release(cell(word));
+        if (references(word).fetch_sub(1) > 1) return;
+        Threads::mine();
+        living.fetch_sub(1);
+        if (word & kNode) end_node(word);
+        else end_entry(word);
+    }
+
+ private:
+    static void end_node(Word word) {
+        Node* last = node(word);
+        last->dead.store(true, std::memory_order_release);  // release: pairs with Cell::get()
+        for (unsigned i = 0; i < last->count(); ++i) drop(last->slots()[i].word);
+        Reclaimer::retire(Retired{word, [](Word dead) { std::free(node(dead)); }}, static_cast<std::size_t>(bytes_of(last->count())));
+    }
+    static void end_entry(Word word) {
+        entry(word)->dead.store(true, std::memory_order_release);  // release: pairs with Cell::read()
+        Pool::release(cell(entry(word)->value));
+        auto free = [](Word dead) {
+            delete cell(entry(dead)->key);
+            delete entry(dead);
+        };
+        Reclaimer::retire(Retired{word, free}, sizeof(Entry));
+    }
+};
+
+using Tree = Trie<NodePolicy>;
+using Owned = Tree::Owned;
+using Model = std::map<std::uint64_t, Word>;
+
+/// Hashes that share many of the bits the walk begins with, now and then, and those that do not.
+std::uint64_t some_hash(std::mt19937_64& random, std::uint64_t keys) {
+    std::uint64_t key = random() % keys;
+    return key % 3 == 0 ? key : key % 3 == 1 ? key << 52 : key * 0x9e3779b97f4a7c15;
+}
+
+Owned leaf(std::uint64_t hash) { return Owned(NodePolicy::make_entry(hash)); }
+std::uint64_t hash_of(Word word) { return cell(NodePolicy::entry(word)->key)->number.load(); }
+
+/// Whether reading and getting agree on a hash, when nobody changes anything.
+void compare_read(const Tree::Cell& trie, std::uint64_t hash) {
+    Word value;
+    Owned got = trie.get(hash);
+    Found found = trie.read(NodePolicy::Probe{hash}, &value);
+    CHECK(found == (!got ? Found::kAbsent : hash % 5 == 0 ? Found::kAsk : Found::kPresent));
+    if (found != Found::kPresent) return;
+    CHECK(value == NodePolicy::entry(got.word())->value);
+    NodePolicy::drop(value);
+}
+
+void compare(const Tree::Node* version, const Model& model) {
+    Tree::check(version);
+    CHECK(version->weight == static_cast<std::int64_t>(model.size()));
+    std::size_t seen = 0;
+    auto visit = [&](Word w) { ++seen, CHECK(model.at(hash_of(w)) == w); };
+    Tree::each(version, visit);
+    CHECK(seen == model.size());
+    for (auto [hash, w] : model) CHECK(Tree::find(version, hash) == w);
+    CHECK((Tree::first(version) == 0) == model.empty());
+}
+
+void compare_difference(const Tree::Node* a, const Model& before, const Tree::Node* b, const Model& after) {
+    std::map<std::uint64_t, std::pair<Word, Word>> expected, found;
+    for (auto [hash, w] : before) expected[hash].first = w;
+    for (auto [hash, w] : after) expected[hash].second = w;
+    std::erase_if(expected, [](const auto& item) { return item.second.first == item.second.second; });
+    auto visit = [&](Word from, Word to) {
+        CHECK(from != to);
+        CHECK(found.emplace(hash_of(from ? from : to), std::pair{from, to}).second);
+    };
+    Tree::differences(a, b, visit);
+    CHECK(found == expected);
+}
+
+void one_thread_equals_a_std_map_in_every_version(std::uint64_t seed, std::uint64_t changes, std::uint64_t keys) {
+    std::mt19937_64 random(seed);
+    Tree::Cell trie(Tree::empty());
+    Model model;
+    std::vector<std::pair<Owned, Model>> kept;
+    for (std::uint64_t i = 0; i < changes; ++i) {
+        std::uint64_t hash = some_hash(random, keys);
+        bool shrink = (i / (4 * keys)) % 2, remove = random() % 10 < (shrink ? 7u : 3u);
+        Word seen = model.contains(hash) ? model[hash] : 0;
+        Owned next = remove ? Owned() : leaf(hash);
+        CHECK(trie.replace(hash, seen, next.word(), static_cast<int>(!remove) - (seen != 0)));
+        CHECK(!trie.replace(hash, leaf(hash).word(), 0, 0));
+        if (remove) model.erase(hash);
+        else model[hash] = next.word();
+        compare_read(trie, some_hash(random, keys));
+        if (random() % (changes / 8) == 0) kept.emplace_back(trie.version(), model);
+    }
+    compare(trie.version().node(), model);
+    kept.emplace_back(trie.version(), model);
+    kept.emplace_back(Tree::empty(), Model());
+    for (auto& [version, contents] : kept) {
+        compare(version.node(), contents);
+        for (auto& [other, theirs] : kept) compare_difference(version.node(), contents, other.node(), theirs);
+    }
+}
+
+/// What a version weighs depends on nothing but what it has, so two ways to the same contents must agree.
+void a_version_depends_on_its_contents_alone(std::uint64_t seed) {
+    std::mt19937_64 random(seed);
+    Owned a = Tree::empty(), b = Tree::empty();
+    std::vector<std::uint64_t> hashes;
+    for (int i = 0; i < 500; ++i) hashes.push_back(some_hash(random, 300));
+    for (std::uint64_t hash : hashes) a = Tree::changed(a.node(), hash, leaf(hash).word(), 0);
+    for (std::uint64_t hash : hashes) b = Tree::changed(b.node(), hash + 1, leaf(hash + 1).word(), 0);
+    std::reverse(hashes.begin(), hashes.end());
+    for (std::uint64_t hash : hashes) b = Tree::changed(b.node(), hash, leaf(hash).word(), 0);
+    for (std::uint64_t hash : hashes)
+        if (!Tree::find(a.node(), hash + 1)) b = Tree::changed(b.node(), hash + 1, 0, 0);
+    CHECK(a.node()->bytes == b.node()->bytes);
+    Tree::check(b.node());
+}
+
+void work(Tree::Cell& trie, std::atomic<std::int64_t>& size, std::uint64_t seed, std::uint64_t changes) {
+    std::mt19937_64 random(seed);
+    for (std::uint64_t i = 0; i < changes; ++i) {
+        std::uint64_t hash = some_hash(random, 100);
+        Owned seen = trie.get(hash);
+        if (seen) CHECK(hash_of(seen.word()) == hash && NodePolicy::references(seen.word()).load() > 0);
+        Owned next = random() % 2 ? leaf(hash) : Owned();
+        int growth = static_cast<int>(static_cast<bool>(next)) - static_cast<int>(static_cast<bool>(seen));
+        if (random() % 4 == 0 && trie.replace(hash, seen.word(), next.word(), growth)) size.fetch_add(growth);
+        if (random() % 500 == 0) Tree::check(trie.version().node());
+        if (random() % 2000 == 0) size.fetch_sub(trie.exchange(Tree::empty()).node()->weight);
+    }
+}
+
+void read_all(const Tree::Cell& trie, std::atomic<bool>& done) {
+    while (!done.load()) {
+        for (std::uint64_t key = 0; key < 100; ++key) {
+            Word value;
+            if (trie.read(NodePolicy::Probe{key}, &value) != Found::kPresent) continue;
+            CHECK(cell(value)->number.load() == key);
+            NodePolicy::drop(value);
+        }
+    }
+}
+
+void several_threads_find_the_values_of_their_keys(std::uint64_t seed, std::uint64_t changes) {
+    Tree::Cell trie(Tree::empty());
+    std::atomic<std::int64_t> size{0};
+    std::vector<std::thread> threads;
+    std::atomic<bool> done{false};
+    std::thread reader(read_all, std::cref(trie), std::ref(done));
+    for (unsigned i = 0; i < 3; ++i) threads.emplace_back(work, std::ref(trie), std::ref(size), seed + i, changes);
+    for (std::thread& thread : threads) thread.join();
+    done.store(true);
+    reader.join();
+    CHECK(trie.weight() == size.load());
+    Tree::check(trie.version().node());
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+    std::uint64_t seed = count > 1 ? std::stoull(arguments[1]) : std::random_device()();
+    std::uint64_t changes = count > 2 ? std::stoull(arguments[2]) : 40'000;
+    std::printf("seed %llu\n", static_cast<unsigned long long>(seed));
+    one_thread_equals_a_std_map_in_every_version(seed, changes, 1000);
+    one_thread_equals_a_std_map_in_every_version(seed, changes, 20);
+    a_version_depends_on_its_contents_alone(seed);
+    several_threads_find_the_values_of_their_keys(seed, changes);
+    CHECK(living.load() == 0);
+    CHECK(Pool::living() == 0);
+    std::printf("ok\n");
+}

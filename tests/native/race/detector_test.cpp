@@ -1,0 +1,451 @@
+/// The race detector's core without Python: what is ordered and what is not, operation by operation; then threads that hand
+/// a variable on under real locks, whose every step the detector must find ordered.
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "core/race/detector.hpp"
+#include "core/race/sampling.hpp"
+
+using namespace threadproof::race;
+
+/// A fork holds all of the detector's locks at once, in one order; TSan's search for deadlocks ends at 64 locks.
+extern "C" const char* __tsan_default_options() { return "detect_deadlocks=0"; }
+
+namespace {
+
+#define CHECK(condition) \
+    ((condition) ? void() : (std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition), std::abort()))
+
+constexpr Object kObject = 0x1000;
+constexpr Field kField = 7;
+constexpr Sync kLock = 0x2000, kOther = 0x3000;
+
+/// A detector with two threads that know nothing of each other's steps.
+struct World {
+    std::unique_ptr<Detector> detector = std::make_unique<Detector>();
+    Thread& parent = *detector->adopt();
+    Thread& a = *detector->start(parent);
+    Thread& b = *detector->start(parent);
+
+    Found access(Thread& thread, bool write, std::uint32_t stack, std::uint16_t traits = 0, Object object = kObject,
+                 Field field = kField) {
+        return detector->access(thread, object, field, write, traits, [&] { return stack; });
+    }
+    void write(Thread& thread, std::uint32_t stack, std::uint16_t traits = 0) { access(thread, true, stack, traits); }
+    void read(Thread& thread, std::uint32_t stack, std::uint16_t traits = 0) { access(thread, false, stack, traits); }
+    std::size_t races() const { return detector->races().size(); }
+    Race only() const {
+        CHECK(races() == 1);
+        return detector->races()[0];
+    }
+};
+
+void a_clock_covers_what_it_has_learned() {
+    Clock clock, other;
+    CHECK(clock.covers(Epoch()));
+    clock.learn(Epoch(3, 5));
+    CHECK(clock.covers(Epoch(3, 5)) && !clock.covers(Epoch(3, 6)) && !clock.covers(Epoch(4, 1)));
+    other.learn(Epoch(9, 2));
+    clock.join(other);
+    CHECK(clock.covers(Epoch(9, 2)) && clock.covers(Epoch(3, 5)) && !other.covers(Epoch(3, 1)));
+}
+
+void a_depot_gives_equal_sequences_one_number() {
+    Depot<int> depot;
+    CHECK(depot.number_of({}) == 0 && depot.get(0).empty());
+    std::uint32_t first = depot.number_of({1, 2}), second = depot.number_of({2, 1});
+    CHECK(first != second && depot.number_of({1, 2}) == first && depot.get(second) == (std::vector{2, 1}));
+}
+
+void two_writes_race() {
+    World w;
+    w.write(w.a, 1), w.write(w.b, 2);
+    Race race = w.only();
+    CHECK(race.earlier.stack == 1 && race.later.stack == 2 && race.earlier.write && race.later.write);
+    CHECK(race.object == kObject && race.field == kField && race.earlier.epoch.thread() == w.a.id);
+}
+
+void a_read_races_with_a_write_either_way() {
+    World first, second;
+    first.write(first.a, 1), first.read(first.b, 2);
+    CHECK(!first.only().later.write);
+    second.read(second.a, 1), second.write(second.b, 2);
+    CHECK(!second.only().earlier.write);
+}
+
+void reads_do_not_race_and_each_is_remembered() {
+    World w;
+    Thread& c = *w.detector->start(w.parent);
+    w.read(w.a, 1), w.read(w.b, 2);
+    CHECK(w.races() == 0);
+    w.write(c, 3);
+    CHECK(w.races() == 2);
+}
+
+void a_lock_orders_and_another_lock_does_not() {
+    for (Sync second : {kLock, kOther}) {
+        World w;
+        w.detector->take_lock(w.a, kLock), w.write(w.a, 1), w.detector->give_lock(w.a, kLock);
+        w.detector->take_lock(w.b, second), w.write(w.b, 2), w.detector->give_lock(w.b, second);
+        CHECK(w.races() == (second == kLock ? 0 : 1));
+        if (second == kLock) continue;
+        CHECK(w.detector->locks(w.only().earlier.locks) == std::vector<Sync>{kLock});
+        CHECK(w.detector->locks(w.only().later.locks) == std::vector<Sync>{kOther} && w.only().later.traits & kLocked);
+    }
+}
+
+void a_lock_that_somebody_else_gives_back_is_not_held() {
+    for (bool reentrant : {false, true}) {
+        World w;
+        w.detector->take_lock(w.a, kLock, reentrant), w.detector->take_lock(w.a, kLock, reentrant);
+        CHECK(w.a.held.size() == (reentrant ? 2 : 0));
+        w.detector->drop_lock(w.a, kLock);
+        CHECK(w.a.held.empty());
+    }
+}
+
+void accesses_that_are_ignored_race_with_nothing_and_locks_still_order() {
+    World w;
+    w.a.ignored = 1;
+    w.write(w.a, 1), w.write(w.b, 2);
+    CHECK(w.races() == 0);
+    w.detector->release(w.a, kLock);
+    w.a.ignored = 0;
+    w.write(w.b, 3), w.detector->release(w.b, kOther), w.detector->acquire(w.a, kOther), w.write(w.a, 4);
+    CHECK(w.races() == 0);
+}
+
+void what_is_written_after_a_release_is_not_ordered_by_it() {
+    World w;
+    w.detector->release(w.a, kLock), w.write(w.a, 1);
+    w.detector->acquire(w.b, kLock), w.write(w.b, 2);
+    CHECK(w.races() == 1);
+}
+
+void starting_and_joining_order() {
+    World w;
+    w.write(w.a, 1);
+    w.detector->join(w.parent, w.a);
+    w.write(w.parent, 2);
+    Thread& child = *w.detector->start(w.parent);
+    w.write(child, 3);
+    CHECK(w.races() == 0);
+    w.write(w.parent, 4);
+    CHECK(w.races() == 1);
+}
+
+void permits_order_one_giver_with_one_taker() {
+    World mutex, pair;
+    mutex.detector->take_permit(mutex.a, kLock, 1), mutex.write(mutex.a, 1), mutex.detector->give_permits(mutex.a, kLock, 1, 1);
+    mutex.detector->take_permit(mutex.b, kLock, 1), mutex.write(mutex.b, 2);
+    CHECK(mutex.races() == 0);
+    pair.detector->take_permit(pair.a, kLock, 2), pair.write(pair.a, 1), pair.detector->give_permits(pair.a, kLock, 2, 1);
+    pair.detector->take_permit(pair.b, kLock, 2), pair.write(pair.b, 2);  // the second initial one, from nobody
+    CHECK(pair.races() == 1);
+}
+
+void a_write_after_the_own_read_is_an_update() {
+    World w;
+    w.read(w.a, 1, kCheck), w.write(w.a, 2), w.write(w.b, 3);
+    CHECK(w.only().earlier.traits == (kCheck | kUpdate));
+}
+
+void a_write_after_the_own_check_is_its_act_also_where_another_wrote_in_between() {
+    World w;
+    w.read(w.a, 1, kCheck), w.write(w.b, 2), w.write(w.a, 3);
+    CHECK(w.races() == 2);
+    CHECK(w.detector->races()[1].later.traits == (kCheck | kUpdate));
+}
+
+void one_mistake_gives_one_report() {
+    World w;
+    w.write(w.a, 1), w.access(w.a, true, 2, 0, kObject + 16);
+    w.read(w.b, 3), w.access(w.b, false, 4, 0, kObject + 16);
+    CHECK(w.races() == 1);
+    w.write(w.b, 5);
+    CHECK(w.only().then.stack == 5 && w.only().then.write);
+}
+
+void the_same_two_places_are_reported_once_and_counted() {
+    World w;
+    for (int i = 0; i < 3; ++i) w.write(w.a, 1), w.detector->release(w.a, kOther), w.write(w.b, 2), w.detector->release(w.b, kLock);
+    CHECK(w.races() == 2 && w.detector->races()[0].times == 3);  // a before b, and b before a
+}
+
+void an_object_at_a_dead_ones_address_is_another() {
+    World w;
+    w.write(w.a, 1), w.write(w.b, 2);
+    w.detector->forget(kObject);
+    w.write(w.b, 3), w.write(w.b, 4);
+    CHECK(w.races() == 1);
+    w.detector->forget(kObject);
+    w.write(w.a, 5);
+    CHECK(w.races() == 1);
+    w.detector->release(w.a, kLock), w.detector->forget(kLock), w.detector->acquire(w.b, kLock);
+    w.write(w.b, 6);
+    CHECK(w.races() == 2);
+}
+
+void many_fields_of_one_object_are_apart() {
+    World w;
+    for (Field field = 0; field < 100; ++field) w.access(w.a, true, 1, 0, kObject, field);
+    for (Field field = 100; field < 200; ++field) w.access(w.b, true, 2, 0, kObject, field);
+    CHECK(w.races() == 0);
+    w.access(w.b, true, 3, 0, kObject, 50);
+    CHECK(w.only().field == 50);
+}
+
+void an_item_orders_its_sender_with_its_receiver() {
+    constexpr Topic kItem = 1, kAnother = 2;
+    World w;
+    w.write(w.a, 1);
+    w.detector->send(w.a, kLock, kItem), w.detector->send(w.parent, kLock, kAnother);
+    w.detector->receive(w.b, kLock, kAnother);
+    w.read(w.b, 2);
+    CHECK(w.races() == 1);
+    World v;
+    v.write(v.a, 1), v.detector->send(v.a, kLock, kItem);
+    v.detector->receive(v.b, kLock, kItem), v.read(v.b, 2);
+    CHECK(v.races() == 0);
+}
+
+void an_item_is_on_its_way_until_it_is_received_or_taken_back() {
+    World w;
+    w.write(w.a, 1);
+    w.detector->send(w.a, kLock, 1), w.detector->unsend(w.a, kLock, 1);
+    w.detector->receive(w.b, kLock, 1), w.read(w.b, 2);
+    CHECK(w.races() == 1);
+    World v;
+    v.write(v.a, 1);
+    v.detector->send(v.a, kLock, 1), v.detector->send(v.parent, kLock, 1);
+    v.detector->receive(v.parent, kLock, 1), v.detector->receive(v.b, kLock, 1);
+    v.read(v.b, 2);
+    CHECK(v.races() == 0);
+}
+
+void topics_of_one_object_are_apart() {
+    World w;
+    w.write(w.a, 1);
+    w.detector->release(w.a, kLock, 1), w.detector->acquire(w.b, kLock, 2);
+    w.read(w.b, 2);
+    CHECK(w.races() == 1);
+    World v;
+    v.write(v.a, 1);
+    v.detector->release(v.a, kLock, 1), v.detector->acquire(v.b, kLock, 1);
+    v.detector->acquire(v.b, kLock, 1), v.read(v.b, 2);
+    CHECK(v.races() == 0);
+    v.detector->release(v.b, kLock, 1), v.detector->forget(kLock), v.detector->acquire(v.a, kLock, 1);
+    v.write(v.a, 3);
+    CHECK(v.races() == 1);
+}
+
+void the_last_use_of_an_object_comes_after_all_others() {
+    World w;
+    w.write(w.a, 1), w.access(w.parent, false, 2, 0, kObject, 8);
+    w.detector->last_use(w.b, kObject);
+    w.write(w.b, 3), w.access(w.b, true, 4, 0, kObject, 8);
+    CHECK(w.races() == 0);
+}
+
+void the_child_of_a_fork_is_alone_and_comes_after_everything() {
+    World w;
+    w.write(w.a, 1), w.write(w.parent, 2, kAtomic);
+    std::size_t before = w.races();
+    w.detector->hold_still(), w.detector->let_go();
+    w.detector->survive_fork(w.b);
+    w.write(w.b, 3);
+    CHECK(w.races() == before && w.detector->alone());
+}
+
+void positions_are_apart_near_and_far() {
+    World w;
+    for (Field place : {0, 1, 3, 4, 11, 12, 1000, 1'000'000}) w.access(w.a, true, 1, 0, kObject, kPosition | place);
+    w.access(w.b, true, 2, 0, kObject, kPosition | 2), w.access(w.b, true, 2, 0, kObject, kPosition | 999'999);
+    CHECK(w.races() == 0);
+    w.access(w.b, true, 3, 0, kObject, kPosition | 12);
+    CHECK(w.only().field == (kPosition | 12));
+    w.detector->check();
+}
+
+void what_is_forgotten_for_want_of_room_is_no_race() {
+    World w;
+    w.detector->limit(1000);
+    for (Object object = kObject; object < kObject + 16 * 100'000; object += 16) w.access(w.a, true, 1, 0, object);
+    w.detector->check();
+    w.write(w.b, 2);
+    CHECK(w.races() == 0);
+    w.write(w.a, 3);
+    CHECK(w.races() == 1);
+}
+
+void a_list_may_be_long_as_long_as_all_together_are_not_too_many() {
+    World w;
+    w.detector->limit(200'000);
+    for (Field place = 0; place < 50'000; ++place) w.access(w.a, true, 1, 0, kObject, kPosition | place);
+    w.detector->check();
+    w.access(w.b, true, 2, 0, kObject, kPosition | 7);
+    CHECK(w.races() == 1);
+}
+
+void what_is_known_of_an_object_is_counted_by_kind() {
+    Known known;
+    known.add(kObject, Known::kCells), known.add(kObject, Known::kCells), known.add(kObject, Known::kOrigin);
+    CHECK(known.has(kObject, Known::kCells) && known.has(kObject, Known::kOrigin) && !known.has(kObject, Known::kDict));
+    known.remove(kObject, Known::kCells);
+    CHECK(known.has(kObject, Known::kCells));
+    known.remove(kObject, Known::kCells), known.remove(kObject, Known::kOrigin);
+    CHECK(!known.has(kObject, Known::kCells) && !known.any(kObject));
+    known.mark(kObject, Known::kDict), known.mark(kObject, Known::kDict), known.remove(kObject, Known::kDict);
+    CHECK(!known.any(kObject));
+}
+
+void the_first_access_of_an_epoch_is_the_one_that_is_remembered() {
+    World w;
+    CHECK(w.access(w.a, true, 1) == Found::kNothing && w.access(w.a, true, 2) == Found::kRepeated);
+    CHECK(w.access(w.a, false, 3) == Found::kRepeated && w.access(w.a, false, 4, kCheck) == Found::kNothing);
+    CHECK(w.access(w.b, true, 5) == Found::kRace);
+    CHECK(w.detector->races()[0].earlier.stack == 1);
+}
+
+void looks_do_not_outlive_what_they_looked_at() {
+    Looks looks;
+    std::uint64_t tag = 0x1234567800000001;
+    CHECK(!looks.again(tag, 1, kCheck) && looks.again(tag, 1, kCheck) && looks.again(tag, 1, 0));
+    CHECK(!looks.again(tag, 1, Looks::kWrite) && looks.again(tag, 1, Looks::kWrite | kCheck));
+    CHECK(!looks.again(tag, 2, 0) && looks.again(tag, 2, 0));
+    for (std::uint64_t other = 1; other < 10; ++other) looks.again(tag + other, 2, 0);
+    CHECK(!looks.again(tag, 2, 0));
+}
+
+void a_memo_asks_once_for_each_hash() {
+    Memo<8> memo;
+    std::uint32_t asked = 0;
+    auto ask = [&] { return ++asked; };
+    CHECK(memo.number_of(5, ask) == 1 && memo.number_of(5, ask) == 1 && memo.number_of(6, ask) == 2);
+}
+
+void a_full_depot_takes_no_more() {
+    Depot<int> depot(1);
+    CHECK(depot.number_of({1}) == 1 && depot.number_of({2}) == 0 && depot.number_of({1}) == 1 && depot.get(0).empty());
+}
+
+/// How often each of 50 places is looked at in each of 3 rounds.
+std::vector<int> bursts_of(std::uint32_t seed) {
+    Sampling sampling;
+    std::vector<Bursts> places(50);
+    std::vector<int> looks;
+    for (int round = 0; round < 3; ++round) {
+        sampling.begin_round(10, seed);
+        for (std::uint32_t number = 0; number < places.size(); ++number) {
+            places[number].number = number;
+            looks.push_back(1);
+            while (!sampling.last_look(places[number])) ++looks.back();
+        }
+    }
+    return looks;
+}
+
+void bursts_are_the_same_for_the_same_seed_and_within_their_bounds() {
+    std::vector<int> looks = bursts_of(1);
+    CHECK(looks == bursts_of(1) && looks != bursts_of(2));
+    for (int each : looks) CHECK(each > 10 && each <= 20);
+    CHECK(!std::equal(looks.begin(), looks.begin() + 50, looks.begin() + 50));
+}
+
+void a_quiet_thread_leaves_no_trace() {
+    World w;
+    w.a.quiet = 1;
+    w.write(w.a, 1), w.write(w.b, 2);
+    CHECK(w.races() == 0);
+}
+
+/// Real threads, real locks: each guards its own variables, and nobody uses another's.
+void threads_that_lock_are_silent(int threads, int steps) {
+    constexpr int kLocks = 4;
+    auto detector = std::make_unique<Detector>();
+    Thread& parent = *detector->adopt();
+    std::mutex locks[kLocks];
+    std::vector<std::thread> running;
+    std::vector<Thread*> children;
+    for (int i = 0; i < threads; ++i) children.push_back(detector->start(parent));
+    for (int i = 0; i < threads; ++i)
+        running.emplace_back([&, i, me = children[i]] {
+            for (int step = 0; step < steps; ++step) {
+                int which = (step * 7 + i) % kLocks;
+                Object object = kObject + 16 * static_cast<Object>(which);
+                std::lock_guard hold(locks[which]);
+                detector->take_lock(*me, kLock + static_cast<Sync>(which) * 16);
+                detector->access(*me, object, static_cast<Field>(step % 20), step % 3 == 0, 0, [&] { return 1u; });
+                if (step % 50 == 0) detector->forget(object);
+                detector->give_lock(*me, kLock + static_cast<Sync>(which) * 16);
+            }
+        });
+    for (std::thread& thread : running) thread.join();
+    detector->check();
+    CHECK(detector->races().empty());
+    for (Thread* child : children) detector->join(parent, *child), detector->join(parent, *child);
+    CHECK(detector->alone());
+}
+
+/// Real threads without any order in the detector's eyes: it must neither miss the race nor tear its own memory.
+void threads_that_do_not_lock_are_found(int threads, int steps) {
+    auto detector = std::make_unique<Detector>();
+    Thread& parent = *detector->adopt();
+    std::vector<std::thread> running;
+    for (int i = 0; i < threads; ++i)
+        running.emplace_back([&, i, me = detector->start(parent)] {
+            for (int step = 0; step < steps; ++step) {
+                Object object = kObject + 16 * static_cast<Object>(step % 8);
+                detector->access(*me, object, 1, step % 2 == 0, 0, [&] { return static_cast<std::uint32_t>(i + 1); });
+                detector->release(*me, kOther + 16 * static_cast<Sync>(i));
+                if (step % 64 == 0) detector->forget(object);
+            }
+        });
+    for (std::thread& thread : running) thread.join();
+    detector->check();
+    CHECK(!detector->races().empty());
+}
+
+}  // namespace
+
+int main() {
+    a_clock_covers_what_it_has_learned();
+    a_depot_gives_equal_sequences_one_number();
+    two_writes_race();
+    a_read_races_with_a_write_either_way();
+    reads_do_not_race_and_each_is_remembered();
+    a_lock_orders_and_another_lock_does_not();
+    a_lock_that_somebody_else_gives_back_is_not_held();
+    accesses_that_are_ignored_race_with_nothing_and_locks_still_order();
+    what_is_written_after_a_release_is_not_ordered_by_it();
+    starting_and_joining_order();
+    permits_order_one_giver_with_one_taker();
+    a_write_after_the_own_read_is_an_update();
+    a_write_after_the_own_check_is_its_act_also_where_another_wrote_in_between();
+    one_mistake_gives_one_report();
+    the_same_two_places_are_reported_once_and_counted();
+    an_object_at_a_dead_ones_address_is_another();
+    many_fields_of_one_object_are_apart();
+    an_item_orders_its_sender_with_its_receiver();
+    an_item_is_on_its_way_until_it_is_received_or_taken_back();
+    topics_of_one_object_are_apart();
+    the_last_use_of_an_object_comes_after_all_others();
+    the_child_of_a_fork_is_alone_and_comes_after_everything();
+    positions_are_apart_near_and_far();
+    what_is_forgotten_for_want_of_room_is_no_race();
+    a_list_may_be_long_as_long_as_all_together_are_not_too_many();
+    what_is_known_of_an_object_is_counted_by_kind();
+    the_first_access_of_an_epoch_is_the_one_that_is_remembered();
+    looks_do_not_outlive_what_they_looked_at();
+    a_memo_asks_once_for_each_hash();
+    a_full_depot_takes_no_more();
+    bursts_are_the_same_for_the_same_seed_and_within_their_bounds();
+    a_quiet_thread_leaves_no_trace();
+    threads_that_lock_are_silent(4, 5000);
+    threads_that_do_not_lock_are_found(4, 5000);
+    std::puts("detector: ok");
+}
