@@ -4,7 +4,7 @@ export PYTHON
 export THREADPROOF_STRESS
 
 .DEFAULT_GOAL := help
-.PHONY: help test demo bench bench-quick lint native fuzz clean
+.PHONY: help test demo bench bench-quick lint format native fuzz clean
 
 help:  ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -31,14 +31,21 @@ bench-quick:  ## the same on small maps and with few rounds, on the terminal onl
 	{ $$bin/threadproof bench targets --quick || test $$? = 3; } && \
 	$$bin/python benchmarks/ratios.py --quick
 
+CPP = $(shell find src tests benchmarks -name '*.[ch]pp')
+
 lint:  ## style, types, and the stub against the binary
 	@venv=$$(tools/make-venv lint) && bin=$${venv#$$PWD/}/bin && set -x && \
 	$$bin/ruff check . && \
 	$$bin/ruff format --check . && \
+	$$bin/clang-format --dry-run --Werror $(CPP) && \
 	$$bin/mypy && \
 	$$bin/mypy --scripts-are-modules tools/get-python && \
 	$$bin/pyright --pythonpath $$bin/python && \
 	MYPYPATH=src $$bin/python -m mypy.stubtest threadproof._core
+
+format:  ## lay out Python and C++ as lint wants it
+	@venv=$$(tools/make-venv lint) && bin=$${venv#$$PWD/}/bin && set -x && \
+	$$bin/ruff format . && $$bin/ruff check --fix . && $$bin/clang-format -i $(CPP)
 
 clean:  ## forget everything built
 	rm -rf build .mypy_cache .pytest_cache .ruff_cache

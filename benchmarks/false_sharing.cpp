@@ -1,5 +1,6 @@
-/// How fast one thread reads a SyncMap's settled keys while another puts new keys into it, deletes them and misses them. The values are
-/// numbers that nobody counts, so that only the map's own memory is shared. Prints reads a second; see false_sharing.py.
+/// How fast one thread reads a SyncMap's settled keys while another puts new keys into it, deletes them and
+/// misses them. The values are numbers that nobody counts, so that only the map's own memory is shared.
+/// Prints reads a second; see false_sharing.py.
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -17,7 +18,9 @@ struct Numbers {
     struct Probe {
         std::uint64_t hash;
     };
-    static Match match(Word stored, const Probe& probe) { return stored == probe.hash << 3 ? Match::kYes : Match::kNo; }
+    static Match match(Word stored, const Probe& probe) {
+        return stored == probe.hash << 3 ? Match::kYes : Match::kNo;
+    }
     static Match equal(Word, const Probe&) { return Match::kNo; }
     static Word stored(const Probe& probe) { return probe.hash << 3; }
     static void hold(Word) {}
@@ -38,7 +41,8 @@ void put(Map& map, std::uint64_t key, Word value) {
 }
 
 void come_and_go(Map& map, const std::atomic<bool>& done) {
-    for (std::uint64_t key = kSettled; !done.load(std::memory_order_relaxed); key = kSettled + (key + 1) % 16) {
+    for (std::uint64_t key = kSettled; !done.load(std::memory_order_relaxed);
+         key = kSettled + (key + 1) % 16) {
         Word value;
         put(map, key, 8);
         map.get({key}, &value);

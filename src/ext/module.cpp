@@ -1,17 +1,17 @@
 /// threadproof._core: the list of what the native extension exports.
 
 #include "ext/maps/adopt.hpp"
-#include "ext/sync/atomics.hpp"
 #include "ext/maps/hash_map.hpp"
 #include "ext/maps/map_parts.hpp"
-#include "ext/python/py.hpp"
-#include "ext/race/race.hpp"
-#include "ext/sync/rw_lock.hpp"
 #include "ext/maps/snapshot_map.hpp"
-#include "ext/stress.hpp"
 #include "ext/maps/sync_map.hpp"
 #include "ext/maps/trie.hpp"
 #include "ext/maps/turn.hpp"
+#include "ext/python/py.hpp"
+#include "ext/race/race.hpp"
+#include "ext/stress.hpp"
+#include "ext/sync/atomics.hpp"
+#include "ext/sync/rw_lock.hpp"
 
 using namespace threadproof;
 using ext::Ref;
@@ -21,14 +21,10 @@ namespace {
 constexpr const char* kRemoveDoc =
     "The type of REMOVE, which a function given to compute() or merge() returns to delete the key.";
 
-PyObject* remove_repr(PyObject*) {
-    return PyUnicode_FromString("threadproof.REMOVE");
-}
+PyObject* remove_repr(PyObject*) { return PyUnicode_FromString("threadproof.REMOVE"); }
 
 /// A string from __reduce__ names a global: pickle and copy then hand out the one REMOVE there is.
-PyObject* remove_reduce(PyObject*, PyObject*) {
-    return PyUnicode_FromString("REMOVE");
-}
+PyObject* remove_reduce(PyObject*, PyObject*) { return PyUnicode_FromString("REMOVE"); }
 
 PyMethodDef remove_methods[] = {
     {"__reduce__", remove_reduce, METH_NOARGS, "__reduce__($self, /)\n--\n\n"},
@@ -66,12 +62,15 @@ bool add_remove(PyObject* module) {
 
 /// A key that a reader was comparing when it went is dropped a little later; a collection drops it now.
 PyObject* after_collection(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
-    if (count > 0 && PyUnicode_Check(arguments[0]) && PyUnicode_CompareWithASCIIString(arguments[0], "stop") == 0) Reclaimer::collect();
+    if (count > 0 && PyUnicode_Check(arguments[0])
+        && PyUnicode_CompareWithASCIIString(arguments[0], "stop") == 0)
+        Reclaimer::collect();
     Py_RETURN_NONE;
 }
 
-PyMethodDef after_collection_definition = {"_after_collection", ext::method<after_collection>(), METH_FASTCALL,
-                                           "_after_collection(phase, info, /)\n--\n\nWhat gc.callbacks holds of threadproof."};
+PyMethodDef after_collection_definition = {
+    "_after_collection", ext::method<after_collection>(), METH_FASTCALL,
+    "_after_collection(phase, info, /)\n--\n\nWhat gc.callbacks holds of threadproof."};
 
 bool follow_collections() {
     if (!ext::kThreads) return true;  // with a GIL nothing has to wait
@@ -84,7 +83,8 @@ bool follow_collections() {
 /// One interpreter: words of several would meet in one list of retired keys, and each belongs to its own.
 bool in_main_interpreter() {
     if (PyInterpreterState_Get() == PyInterpreterState_Main()) return true;
-    PyErr_SetString(PyExc_ImportError, "threadproof works in the main interpreter only; use threads, or processes, instead");
+    PyErr_SetString(PyExc_ImportError,
+                    "threadproof works in the main interpreter only; use threads, or processes, instead");
     return false;
 }
 
@@ -92,17 +92,19 @@ bool in_main_interpreter() {
 bool first_time() {
     static bool loaded = false;
     if (!std::exchange(loaded, true)) return true;
-    PyErr_SetString(PyExc_ImportError, "threadproof._core is loaded in this process already, and cannot be loaded again");
+    PyErr_SetString(PyExc_ImportError,
+                    "threadproof._core is loaded in this process already, and cannot be loaded again");
     return false;
 }
 
 int execute(PyObject* module) {
     wait_a_little.store(ext::wait_detached, std::memory_order_relaxed);
     Threads::mine();  // from now on forks are noticed, also where nothing else needs the threads' slots
-    bool done = in_main_interpreter() && first_time() && ext::add_turn(module) && add_remove(module) && ext::add_map_parts(module)
-             && ext::add_hash_map(module) && ext::add_sync_map(module) && ext::add_trie(module) && ext::add_snapshot_map(module)
-             && ext::add_atomics(module) && ext::add_rw_lock(module) && ext::add_race(module) && ext::add_stress(module)
-             && follow_collections();
+    bool done = in_main_interpreter() && first_time() && ext::add_turn(module) && add_remove(module)
+                && ext::add_map_parts(module) && ext::add_hash_map(module) && ext::add_sync_map(module)
+                && ext::add_trie(module) && ext::add_snapshot_map(module) && ext::add_atomics(module)
+                && ext::add_rw_lock(module) && ext::add_race(module) && ext::add_stress(module)
+                && follow_collections();
     return done ? 0 : -1;
 }
 
@@ -119,7 +121,8 @@ PyModuleDef_Slot slots[] = {
 
 PyMethodDef functions[] = {
     {"adopt_methods", ext::method<ext::adopt_methods>(), METH_FASTCALL | METH_KEYWORDS,
-     "adopt_methods($module, cls, contract, /)\n--\n\nPut the methods of a native map into a subclass, with the contract's words as "
+     "adopt_methods($module, cls, contract, /)\n--\n\nPut the methods of a native map into a subclass, with "
+     "the contract's words as "
      "their documentation."},
     {nullptr, nullptr, 0, nullptr},
 };
@@ -138,6 +141,4 @@ PyModuleDef definition = {
 
 }  // namespace
 
-PyMODINIT_FUNC PyInit__core() {
-    return PyModuleDef_Init(&definition);
-}
+PyMODINIT_FUNC PyInit__core() { return PyModuleDef_Init(&definition); }

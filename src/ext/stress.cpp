@@ -29,7 +29,8 @@ PyObject* fail_allocations(PyObject*, PyObject* left) {
 
 PyMethodDef functions[] = {
     {"stress_fail_allocations", fail_allocations, METH_O,
-     "stress_fail_allocations(left, /)\n--\n\nLet that many allocations of the extension succeed, and all after them fail; -1: all "
+     "stress_fail_allocations(left, /)\n--\n\nLet that many allocations of the extension succeed, and all "
+     "after them fail; -1: all "
      "succeed.\n\nReturns how many were left."},
     {nullptr, nullptr, 0, nullptr},
 };

@@ -1,4 +1,5 @@
-/// The stress build's controls, as Python functions of threadproof._core; in an ordinary build there are none.
+/// The stress build's controls, as Python functions of threadproof._core; in an ordinary build there are
+/// none.
 #pragma once
 
 #include "ext/python/py.hpp"

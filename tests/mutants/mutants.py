@@ -77,9 +77,11 @@ MUTANTS = [
     Mutant(
         "key-before-version",
         MAP,
-        "bucket.value[slot].store(value, std::memory_order_release);  // release: a reader",
         "bucket.value[slot].store(value, std::memory_order_release);\n"
-        "        bucket.key[slot].store(key, std::memory_order_release);  //",
+        "        stress::reach(stress::Window::kPublishing);",
+        "bucket.value[slot].store(value, std::memory_order_release);\n"
+        "        bucket.key[slot].store(key, std::memory_order_release);\n"
+        "        stress::reach(stress::Window::kPublishing);",
         "whoever sees a new key sees the new version",
     ),
     Mutant(

@@ -54,14 +54,13 @@ def failing(tests: str, tree: Path) -> str:
 
 
 def apply(mutant: Mutant, tree: Path) -> None:
-    """Make the mistake in the tree; ValueError if the line is not there, or not once."""
+    """Make the mistake in the tree, however it is laid out; ValueError if `old` is not there, or not once."""
     file = tree / mutant.file
     text = file.read_text()
-    if text.count(mutant.old) != 1:
-        raise ValueError(
-            f"{mutant.name}: {mutant.file} has {mutant.old!r} {text.count(mutant.old)} times, not once"
-        )
-    file.write_text(text.replace(mutant.old, mutant.new))
+    found = list(re.finditer(r"\s*".join(map(re.escape, "".join(mutant.old.split()))), text))
+    if len(found) != 1:
+        raise ValueError(f"{mutant.name}: {mutant.file} has {mutant.old!r} {len(found)} times, not once")
+    file.write_text(text[: found[0].start()] + mutant.new + text[found[0].end() :])
 
 
 def build(tree: Path, *arguments: str) -> None:

@@ -1,7 +1,8 @@
 /// An exact count that many threads change and any thread may read at one instant, with no lock.
 ///
-/// Each change is bracketed: it is begun before the change is published and ended after. A reader that finds, in every
-/// stripe, as many begun as ended had an instant at which no change was under way, and the sum belongs to it.
+/// Each change is bracketed: it is begun before the change is published and ended after. A reader that finds,
+/// in every stripe, as many begun as ended had an instant at which no change was under way, and the sum
+/// belongs to it.
 ///
 /// Invariants: 1. in each stripe begun >= ended, for additions and removals alike;
 ///             2. with no change under way, begun == ended everywhere and added - removed is the number of entries.
@@ -11,8 +12,8 @@
 /// begun_*                  | seq_cst add, before publication  | seq_cst, in try_read | none
 /// added, removed (= ended) | seq_cst add, after publication   | seq_cst, in try_read | none
 ///
-/// All orders are seq_cst because the argument in try_read() speaks of one order of all four; on x86 the additions are
-/// locked instructions under any order and the loads are plain.
+/// All orders are seq_cst because the argument in try_read() speaks of one order of all four; on x86 the
+/// additions are locked instructions under any order and the loads are plain.
 #pragma once
 
 #include <atomic>
@@ -42,10 +43,11 @@ class StripedCount {
             removed[i] = stripes_[i].removed.load();
             sum += added[i] - removed[i];
         }
-        // begun never falls below ended. So begun, read now, equal to ended, read then, means that neither moved in
-        // between; and all those spans share the instant between the two loops.
+        // begun never falls below ended. So begun, read now, equal to ended, read then, means that neither
+        // moved in between; and all those spans share the instant between the two loops.
         for (unsigned i = 0; i < kStripes; ++i) {
-            if (stripes_[i].begun_add.load() != added[i] || stripes_[i].begun_remove.load() != removed[i]) return false;
+            if (stripes_[i].begun_add.load() != added[i] || stripes_[i].begun_remove.load() != removed[i])
+                return false;
         }
         *count = static_cast<std::int64_t>(sum);
         return true;
@@ -55,7 +57,8 @@ class StripedCount {
     std::int64_t estimate() const {
         std::uint64_t sum = 0;
         for (const Stripe& s : stripes_)
-            sum += s.added.load(std::memory_order_relaxed) - s.removed.load(std::memory_order_relaxed);  // no order: a hint
+            // no order: a hint
+            sum += s.added.load(std::memory_order_relaxed) - s.removed.load(std::memory_order_relaxed);
         return static_cast<std::int64_t>(sum);
     }
 

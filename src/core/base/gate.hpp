@@ -1,9 +1,10 @@
-/// A gate that many writers pass and a step on the whole structure closes: while it is closed, nobody is inside.
+/// A gate that many writers pass and a step on the whole structure closes: while it is closed, nobody is
+/// inside.
 ///
-/// Going in costs a writer two plain stores and a load: it shows which gate it is inside of, together with its pin, and looks
-/// whether the gate is closed. Closing is for rare steps of a few instructions: close, run the heavy barrier, and wait for
-/// those inside. Either a writer's stores came before the barrier, and it is waited for, or its look comes after, and it
-/// sees the gate closed and goes back.
+/// Going in costs a writer two plain stores and a load: it shows which gate it is inside of, together with
+/// its pin, and looks whether the gate is closed. Closing is for rare steps of a few instructions: close, run
+/// the heavy barrier, and wait for those inside. Either a writer's stores came before the barrier, and it is
+/// waited for, or its look comes after, and it sees the gate closed and goes back.
 ///
 /// Field        | written                  | read                | guard
 /// -------------|--------------------------|---------------------|--------------
@@ -22,16 +23,20 @@ namespace threadproof {
 
 class Gate {
  public:
-    /// A writer is inside: pinned, and waited for by whoever closes the gate. It neither waits for a user nor calls one here.
+    /// A writer is inside: pinned, and waited for by whoever closes the gate. It neither waits for a user nor
+    /// calls one here.
     class Section {
      public:
         TP_HOT explicit Section(Gate& gate)
-            : slot_(Threads::mine()), pins_(slot_.pins.load(std::memory_order_relaxed) + 1) {  // ours: no other thread writes it
-            slot_.writing.store(&gate, std::memory_order_relaxed);  // published with the pin
-            Threads::announce(slot_.pins, pins_);                   // pairs with the heavy barrier in Closed
+            : slot_(Threads::mine()),
+              pins_(slot_.pins.load(std::memory_order_relaxed) + 1) {  // ours: no other thread writes it
+            slot_.writing.store(&gate, std::memory_order_relaxed);     // published with the pin
+            Threads::announce(slot_.pins, pins_);  // pairs with the heavy barrier in Closed
             if (TP_UNLIKELY(gate.closed())) wait_outside(gate);
         }
-        TP_HOT ~Section() { slot_.pins.store(pins_ + 1, std::memory_order_release); }  // release: pairs with Wait::over()
+        TP_HOT ~Section() {
+            slot_.pins.store(pins_ + 1, std::memory_order_release);
+        }  // release: pairs with Wait::over()
         Section(const Section&) = delete;
         Section& operator=(const Section&) = delete;
 
@@ -54,15 +59,18 @@ class Gate {
      public:
         explicit Closed(Gate& gate) : gate_(gate) {
             gate_.closing_.lock();
-            gate_.closed_by_.store(process_generation.load(std::memory_order_relaxed), std::memory_order_seq_cst);
+            gate_.closed_by_.store(process_generation.load(std::memory_order_relaxed),
+                                   std::memory_order_seq_cst);
             Threads::heavy_barrier();  // pairs with announce() in Section
             Threads::each([&](ThreadSlot& s) {
                 Wait inside(s);
-                if (s.writing.load(std::memory_order_relaxed) == &gate_) inside.until_over();  // read after pins, by its acquire
+                // read after pins, by its acquire
+                if (s.writing.load(std::memory_order_relaxed) == &gate_) inside.until_over();
             });
         }
         ~Closed() {
-            gate_.closed_by_.store(0, std::memory_order_release);  // release: pairs with closed(); publishes what was done inside
+            // release: pairs with closed(); publishes what was done inside
+            gate_.closed_by_.store(0, std::memory_order_release);
             gate_.closing_.unlock();
         }
         Closed(const Closed&) = delete;

@@ -16,7 +16,7 @@ namespace threadproof {
 inline void yield_or_nap(unsigned round) {
     if (round < 32) {  // a whole-map step lasts microseconds: yielding is enough
         sched_yield();
-    } else {           // the thread waited for has lost its core: 50 us is a small part of what it takes to come back
+    } else {  // the thread waited for has lost its core: 50 us is a small part of what it takes to come back
         timespec nap{0, 50'000};
         nanosleep(&nap, nullptr);
     }
@@ -24,17 +24,21 @@ inline void yield_or_nap(unsigned round) {
 inline std::atomic<void (*)(unsigned)> wait_a_little{yield_or_nap};
 inline void pause_round(unsigned round) { wait_a_little.load(std::memory_order_relaxed)(round); }
 
-/// A lock of one byte, held for some dozen instructions and never while its holder waits for anything. Zeroed memory is an
-/// unlocked one. Nobody queues, so nobody is handed the lock while asleep: a process that forks while its other threads are
-/// stopped finds every such lock free, or held by a thread in the middle of those instructions, which cannot be stopped there.
+/// A lock of one byte, held for some dozen instructions and never while its holder waits for anything. Zeroed
+/// memory is an unlocked one. Nobody queues, so nobody is handed the lock while asleep: a process that forks
+/// while its other threads are stopped finds every such lock free, or held by a thread in the middle of those
+/// instructions, which cannot be stopped there.
 class ByteLock {
  public:
     TP_HOT bool try_lock() {
-        return locked_.load(std::memory_order_relaxed) == 0 && locked_.exchange(1, std::memory_order_acquire) == 0;  // acquire: pairs with unlock()
+        // acquire: pairs with unlock()
+        return locked_.load(std::memory_order_relaxed) == 0
+               && locked_.exchange(1, std::memory_order_acquire) == 0;
     }
     void lock() {
         for (unsigned round = 0; !try_lock(); ++round) {
-            // 100 looks take longer than the dozens of instructions the lock is held for: after that its holder has lost its core
+            // 100 looks take longer than the dozens of instructions the lock is held for: after that its
+            // holder has lost its core
             for (int look = 0; look < 100 && locked_.load(std::memory_order_relaxed); ++look) relax();
             if (locked_.load(std::memory_order_relaxed)) pause_round(round);
         }
@@ -75,7 +79,8 @@ class PatientLock {
     bool try_lock() {
         std::uint32_t seen = owner_.load(std::memory_order_relaxed);
         std::uint32_t mine = process_generation.load(std::memory_order_relaxed);
-        return seen != mine && owner_.compare_exchange_strong(seen, mine, std::memory_order_acquire);  // acquire: pairs with unlock()
+        // acquire: pairs with unlock()
+        return seen != mine && owner_.compare_exchange_strong(seen, mine, std::memory_order_acquire);
     }
     void unlock() { owner_.store(0, std::memory_order_release); }  // release: pairs with try_lock()
 

@@ -16,15 +16,17 @@ namespace threadproof {
 inline constexpr std::size_t kCacheLine = 64;
 inline constexpr std::size_t kNoSharing = 2 * kCacheLine;
 
-/// From here on memory comes from the kernel, already zero and untouched: below it a system call costs more than
-/// clearing (measured: mapping small tables made building 1,000 keys 3 times slower).
+/// From here on memory comes from the kernel, already zero and untouched: below it a system call costs more
+/// than clearing (measured: mapping small tables made building 1,000 keys 3 times slower).
 inline constexpr std::size_t kMapFrom = 256 * 1024;
 
-/// The most memory given back in one step: unmapping 168 MB at once stopped a thread for 11 ms; this is 1/640 of it.
+/// The most memory given back in one step: unmapping 168 MB at once stopped a thread for 11 ms; this is 1/640
+/// of it.
 inline constexpr std::size_t kReleaseStep = 256 * 1024;
 
-/// Zeroed memory, or null. `bytes` is a multiple of kNoSharing. Unaligned where nothing asks for it: aligning leaves scraps behind,
-/// and glibc now and then walks all of them at once (measured: 20 ms after 60,000 tables of 4 KB).
+/// Zeroed memory, or null. `bytes` is a multiple of kNoSharing. Unaligned where nothing asks for it: aligning
+/// leaves scraps behind, and glibc now and then walks all of them at once (measured: 20 ms after 60,000
+/// tables of 4 KB).
 inline void* allocate_zeroed(std::size_t bytes, bool aligned = true) {
     if (stress::starve()) return nullptr;
     if (bytes >= kMapFrom) {
@@ -57,7 +59,8 @@ struct Released {
     }
 
     void all() {
-        while (step()) {}
+        while (step()) {
+        }
     }
 };
 

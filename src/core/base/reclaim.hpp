@@ -1,7 +1,8 @@
 /// When may memory that readers can still see be freed?
 ///
-/// Whoever unlinks memory retires it: after a heavy barrier it notes which threads are pinned (threads.hpp); once each of them
-/// has moved on, no reader can hold what was unlinked before, and it is freed. A Pin that begins later cannot reach it.
+/// Whoever unlinks memory retires it: after a heavy barrier it notes which threads are pinned (threads.hpp);
+/// once each of them has moved on, no reader can hold what was unlinked before, and it is freed. A Pin that
+/// begins later cannot reach it.
 ///
 /// Field      | written              | read                    | guard
 /// -----------|----------------------|-------------------------|------------
@@ -52,7 +53,8 @@ class Reclaimer {
 
     /// A cheap look, after every change, at whether anything can be freed; then a bounded piece of it.
     TP_HOT static void poll() {
-        if (TP_LIKELY(waiting_.load(std::memory_order_relaxed) == 0)) return;  // a hint: a later poll sees what this one missed
+        // a hint: a later poll sees what this one missed
+        if (TP_LIKELY(waiting_.load(std::memory_order_relaxed) == 0)) return;
         if (++Threads::mine().polls % kPollEvery == 0) poll_queue();
     }
 
@@ -60,7 +62,8 @@ class Reclaimer {
     static void collect() {
         flush(Threads::mine());
         flush_free_slots();
-        while (waiting_.load(std::memory_order_relaxed) && poll_queue()) {}
+        while (waiting_.load(std::memory_order_relaxed) && poll_queue()) {
+        }
     }
 
     /// Bytes of bucket arrays retired and not yet given back.
@@ -98,7 +101,8 @@ class Reclaimer {
         }
     };
 
-    /// Hands a slot's limbo on. The words are copied out first: dropping them can retire more into the same slot.
+    /// Hands a slot's limbo on. The words are copied out first: dropping them can retire more into the same
+    /// slot.
     static void flush(ThreadSlot& slot) {
         if (slot.limbo_size == 0) return;
         Batch on_stack;
@@ -127,7 +131,8 @@ class Reclaimer {
                 try {
                     found.insert(found.end(), s.limbo.begin(), s.limbo.begin() + s.limbo_size);
                     s.limbo_size = 0;
-                } catch (const std::bad_alloc&) {}  // they stay where they are
+                } catch (const std::bad_alloc&) {
+                }  // they stay where they are
             });
         }
         for (const Retired& retired : found) retire(retired, 0);
@@ -146,7 +151,8 @@ class Reclaimer {
         waiting_.fetch_add(1, std::memory_order_relaxed);
     }
 
-    /// Frees the words of one batch, or one step of one array, whose readers have left; false when there is none.
+    /// Frees the words of one batch, or one step of one array, whose readers have left; false when there is
+    /// none.
     TP_APART static bool poll_queue() {
         Batch* ready = nullptr;
         {
@@ -180,7 +186,8 @@ class Reclaimer {
         return more;
     }
 
-    /// Changes between two looks: the queue's lock is shared by all threads, so they should come to it seldom.
+    /// Changes between two looks: the queue's lock is shared by all threads, so they should come to it
+    /// seldom.
     static constexpr unsigned kPollEvery = stress::shrunk(64u, 1u);
 
     static inline PatientLock queue_lock_;

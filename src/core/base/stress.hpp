@@ -1,5 +1,6 @@
-/// What the stress build changes, and nothing else: constants shrink, so that rare paths are common; named windows
-/// in the algorithms call a hook, so that a test can hold a thread there; and any allocation can be made to fail.
+/// What the stress build changes, and nothing else: constants shrink, so that rare paths are common; named
+/// windows in the algorithms call a hook, so that a test can hold a thread there; and any allocation can be
+/// made to fail.
 ///
 /// In an ordinary build every function here is empty and every constant is the one it is given.
 #pragma once
@@ -17,7 +18,9 @@ inline constexpr bool kOn = false;
 
 /// `normal`, or the smallest value that still works in the stress build.
 template <class T>
-constexpr T shrunk(T normal, T smallest) { return kOn ? smallest : normal; }
+constexpr T shrunk(T normal, T smallest) {
+    return kOn ? smallest : normal;
+}
 
 /// The windows between two atomic steps where another thread's step matters most.
 enum class Window : std::uint8_t {
@@ -64,7 +67,8 @@ inline bool starve() {
         std::int64_t left = allocations_left.load(std::memory_order_relaxed);
         while (left >= 0) {
             if (left == 0) return true;
-            if (allocations_left.compare_exchange_weak(left, left - 1, std::memory_order_relaxed)) return false;
+            if (allocations_left.compare_exchange_weak(left, left - 1, std::memory_order_relaxed))
+                return false;
         }
     }
     return false;

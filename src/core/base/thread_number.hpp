@@ -12,7 +12,8 @@ using ThreadNumber = std::uint64_t;
 
 TP_HOT ThreadNumber thread_number() {
     static std::atomic<ThreadNumber> next{0};
-    static thread_local ThreadNumber mine = next.fetch_add(1, std::memory_order_relaxed);  // relaxed: different is enough
+    // relaxed: different is enough
+    static thread_local ThreadNumber mine = next.fetch_add(1, std::memory_order_relaxed);
     return mine;
 }
 

@@ -1,8 +1,10 @@
-/// The threads of the process, and what each shows the others: whether it looks at shared memory now, and what it changes.
+/// The threads of the process, and what each shows the others: whether it looks at shared memory now, and
+/// what it changes.
 ///
-/// A reader pins itself: it makes its own counter odd on entry and even on exit, with plain stores, and shares nothing. Who
-/// wants to know runs a heavy barrier, a full fence in every running thread (membarrier(2)), so that pins cost no fence (0.5 to
-/// 1 ns instead of 4 to 12). Where it is missing, pins are sequentially consistent exchanges.
+/// A reader pins itself: it makes its own counter odd on entry and even on exit, with plain stores, and
+/// shares nothing. Who wants to know runs a heavy barrier, a full fence in every running thread
+/// (membarrier(2)), so that pins cost no fence (0.5 to 1 ns instead of 4 to 12). Where it is missing, pins
+/// are sequentially consistent exchanges.
 ///
 /// Invariants: 1. a slot's counter is odd exactly while its thread is inside a Pin, and only its thread changes it;
 ///             2. pins do not nest: no user code runs inside one;
@@ -50,19 +52,22 @@ struct Retired {
 /// What one thread shows the others.
 struct alignas(kNoSharing) ThreadSlot {
     std::atomic<std::uint64_t> pins{0};
-    std::atomic<const void*> writing{nullptr};  ///< the map this thread changes in this pin, or changed in an earlier one
+    /// the map this thread changes in this pin, or changed in an earlier one
+    std::atomic<const void*> writing{nullptr};
     unsigned index = 0;
     std::atomic<bool> taken{false};
     ThreadSlot* next = nullptr;  ///< constant once the slot is in the list
 
     /// Retired words wait here until there are enough of them to be worth a barrier.
     static constexpr unsigned kLimbo = stress::shrunk(512u, 1u);  // a barrier costs up to 12 us: 25 ns a key
-    static constexpr std::size_t kHeavy = 256 * 1024;             // and bytes, so that few large keys do not wait for many
+    // and bytes, so that few large keys do not wait for many
+    static constexpr std::size_t kHeavy = 256 * 1024;
     std::array<Retired, kLimbo> limbo;
     unsigned limbo_size = 0;
     std::size_t limbo_weight = 0;
 
-    /// Counts this thread's changes, to look for what can be freed once in a while. Only its own thread uses it.
+    /// Counts this thread's changes, to look for what can be freed once in a while. Only its own thread uses
+    /// it.
     unsigned polls = 0;
 };
 
@@ -74,7 +79,8 @@ class Threads {
         return TP_LIKELY(slot != nullptr) ? *slot : enroll();
     }
 
-    /// Orders everything this thread did before with everything any pinned thread does after its pin, and conversely.
+    /// Orders everything this thread did before with everything any pinned thread does after its pin, and
+    /// conversely.
     static void heavy_barrier() {
 #if defined(__linux__) && !defined(THREADPROOF_FENCES)
         if (asymmetric_) syscall(__NR_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
@@ -94,8 +100,10 @@ class Threads {
     /// Shows a pin, and what was stored before it, to whoever runs a heavy barrier.
     TP_HOT static void announce(std::atomic<std::uint64_t>& pins, std::uint64_t value) {
         if (TP_LIKELY(asymmetric_)) {
-            pins.store(value, std::memory_order_release);  // ordered with heavy_barrier(), which fences this thread too; release:
-                                                           // pairs with Wait::over(), as the ~Pin before this one did
+            // ordered with heavy_barrier(), which fences this thread too; release:
+            pins.store(value, std::memory_order_release);
+            // pairs with Wait::over(), as the ~Pin before this
+            // one did
             std::atomic_signal_fence(std::memory_order_seq_cst);
         } else {
             pins.exchange(value, std::memory_order_seq_cst);  // pairs with the fence in heavy_barrier()
@@ -103,19 +111,22 @@ class Threads {
         }
     }
 
-    /// Whether no other thread has to be waited for. A thread that enrolls runs a heavy barrier before it reads anything, so
-    /// either it is counted here, or it sees what this thread unlinked before asking. This thread may not be enrolled itself.
+    /// Whether no other thread has to be waited for. A thread that enrolls runs a heavy barrier before it
+    /// reads anything, so either it is counted here, or it sees what this thread unlinked before asking. This
+    /// thread may not be enrolled itself.
     TP_HOT static bool alone() {
         light_barrier();
         return enrolled_.load(std::memory_order_relaxed) <= (mine_ ? 1 : 0);
     }
 
-    /// The thread that made this process by forking, if its generation is not the first: the only one of the parent's here.
+    /// The thread that made this process by forking, if its generation is not the first: the only one of the
+    /// parent's here.
     static pthread_t survivor() { return survivor_; }
 
     template <class Visit>
     static void each(Visit visit) {
-        for (ThreadSlot* s = first_.load(std::memory_order_acquire); s; s = s->next) visit(*s);  // acquire: pairs with enroll()
+        // acquire: pairs with enroll()
+        for (ThreadSlot* s = first_.load(std::memory_order_acquire); s; s = s->next) visit(*s);
     }
 
     static PatientLock& registry() { return registry_; }
@@ -126,7 +137,10 @@ class Threads {
         ThreadSlot* slot = nullptr;
         {
             std::lock_guard hold(registry());
-            each([&](ThreadSlot& s) { if (!slot && !s.taken.load(std::memory_order_relaxed)) slot = &s; });  // under the registry
+            // under the registry
+            each([&](ThreadSlot& s) {
+                if (!slot && !s.taken.load(std::memory_order_relaxed)) slot = &s;
+            });
             if (!slot) slot = add_slot();
             slot->taken.store(true, std::memory_order_release);
             enrolled_.fetch_add(1);
@@ -149,7 +163,8 @@ class Threads {
     static void leave(void* slot) {
         mine_ = nullptr;
         std::lock_guard hold(registry());
-        static_cast<ThreadSlot*>(slot)->taken.store(false, std::memory_order_release);  // release: its limbo is the registry's now
+        // release: its limbo is the registry's now
+        static_cast<ThreadSlot*>(slot)->taken.store(false, std::memory_order_release);
         enrolled_.fetch_sub(1);
     }
 
@@ -174,7 +189,8 @@ class Threads {
         each([](ThreadSlot& s) {
             if (&s == mine_) return;
             std::uint64_t pins = s.pins.load(std::memory_order_relaxed);
-            s.pins.store(pins + (pins & 1), std::memory_order_relaxed);  // relaxed here and below: one thread runs
+            // relaxed here and below: one thread runs
+            s.pins.store(pins + (pins & 1), std::memory_order_relaxed);
             s.taken.store(false, std::memory_order_relaxed);
         });
     }
@@ -183,7 +199,7 @@ class Threads {
     static inline std::atomic<ThreadSlot*> first_{nullptr};
     static inline std::atomic<int> enrolled_{0};
     static inline bool asymmetric_ = false;  // written once, before any thread has a slot
-    static inline pthread_t survivor_{};  // written while one thread runs
+    static inline pthread_t survivor_{};     // written while one thread runs
     static inline std::once_flag started_;
     static inline pthread_key_t key_;
     static inline PatientLock registry_;
@@ -192,8 +208,12 @@ class Threads {
 /// The calling thread may look at shared memory while this lives.
 class Pin {
  public:
-    TP_HOT Pin() : slot_(Threads::mine()), pins_(slot_.pins.load(std::memory_order_relaxed) + 1) { Threads::announce(slot_.pins, pins_); }
-    TP_HOT ~Pin() { slot_.pins.store(pins_ + 1, std::memory_order_release); }  // release: pairs with the acquire in Wait::over()
+    TP_HOT Pin() : slot_(Threads::mine()), pins_(slot_.pins.load(std::memory_order_relaxed) + 1) {
+        Threads::announce(slot_.pins, pins_);
+    }
+    TP_HOT ~Pin() {
+        slot_.pins.store(pins_ + 1, std::memory_order_release);
+    }  // release: pairs with the acquire in Wait::over()
     Pin(const Pin&) = delete;
     Pin& operator=(const Pin&) = delete;
 
@@ -205,9 +225,12 @@ class Pin {
 /// A thread's pin, if it had one when this was made.
 class Wait {
  public:
-    explicit Wait(ThreadSlot& slot) : slot_(&slot), pins_(slot.pins.load(std::memory_order_acquire)) {}  // acquire: pairs with ~Pin
+    explicit Wait(ThreadSlot& slot)
+        : slot_(&slot), pins_(slot.pins.load(std::memory_order_acquire)) {}  // acquire: pairs with ~Pin
 
-    bool over() const { return !(pins_ & 1) || slot_->pins.load(std::memory_order_acquire) != pins_; }  // acquire: as above
+    bool over() const {
+        return !(pins_ & 1) || slot_->pins.load(std::memory_order_acquire) != pins_;
+    }  // acquire: as above
 
     void until_over() const {
         for (unsigned round = 0; !over(); ++round) pause_round(round);

@@ -1,7 +1,8 @@
 /// What a user's comparison said of the keys it was asked about.
 ///
-/// A search lets go of everything while it asks. If the chain has changed when it comes back it begins again, and need not
-/// ask again: so the number of calls is bounded by the number of keys, whatever the comparison does to the map meanwhile.
+/// A search lets go of everything while it asks. If the chain has changed when it comes back it begins again,
+/// and need not ask again: so the number of calls is bounded by the number of keys, whatever the comparison
+/// does to the map meanwhile.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +16,8 @@ namespace threadproof {
 /// Whether a stored key is the one looked for. kAsk: only a user's code can tell.
 enum class Match : std::uint8_t { kNo, kYes, kAsk, kError };
 
-/// Used by one search, in one thread. Holds the keys, so that no other key can come to have the address of one of them.
+/// Used by one search, in one thread. Holds the keys, so that no other key can come to have the address of
+/// one of them.
 template <class P>
 class Answers {
  public:

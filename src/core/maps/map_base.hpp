@@ -1,15 +1,16 @@
-/// What the maps of the core have in common: what they ask of a policy, what they answer, and how they look at values.
+/// What the maps of the core have in common: what they ask of a policy, what they answer, and how they look
+/// at values.
 #pragma once
 
 #include <cstdint>
 #include <stdexcept>
 #include <type_traits>
 
-#include "core/maps/answers.hpp"
 #include "core/base/count.hpp"
 #include "core/base/gate.hpp"
 #include "core/base/hints.hpp"
 #include "core/base/reclaim.hpp"
+#include "core/maps/answers.hpp"
 
 namespace threadproof {
 
@@ -22,8 +23,8 @@ enum class Outcome : std::uint8_t {
     kNoMemory,  ///< nothing was changed
 };
 
-/// What a map needs to know about its keys and values, which are words (0 is none; a value's lowest bit marks a turn, and its
-/// second is never set).
+/// What a map needs to know about its keys and values, which are words (0 is none; a value's lowest bit marks
+/// a turn, and its second is never set).
 ///
 ///     kThreads                     false where a global lock serialises all calls: locks, pins and the gate vanish
 ///     Probe                        the key looked for; has .hash
@@ -102,7 +103,8 @@ class MapBase {
     /// The count at one instant within this call.
     static std::int64_t exact(const StripedCount& counted, Gate& gate) {
         std::int64_t count = 0;
-        for (int tries = 0; tries < 64; ++tries)  // one try fails only when a change overlaps its few nanoseconds
+        for (int tries = 0; tries < 64;
+             ++tries)  // one try fails only when a change overlaps its few nanoseconds
             if (counted.try_read(&count)) return count;
         Closed closed(gate);
         counted.try_read(&count);

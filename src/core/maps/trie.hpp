@@ -1,14 +1,15 @@
 /// A persistent trie: a map from 64-bit hashes to words of which every version can be kept.
 ///
-/// How it works. A version is a tree of nodes that never change. A node has up to 32 slots, present or not by five bits of the
-/// hash; a slot holds a leaf (a hash and its word) or a node for the next five bits. A change copies the nodes on the way to its slot,
-/// at most 13, and shares all others with the version it came from. `Cell` is the atomic reference to the newest version: a
-/// reader walks it with no lock; a writer makes a new version of the one it read, and starts over if another writer was
-/// faster. Two versions are compared by walking only what they do not share.
+/// How it works. A version is a tree of nodes that never change. A node has up to 32 slots, present or not by
+/// five bits of the hash; a slot holds a leaf (a hash and its word) or a node for the next five bits. A
+/// change copies the nodes on the way to its slot, at most 13, and shares all others with the version it came
+/// from. `Cell` is the atomic reference to the newest version: a reader walks it with no lock; a writer makes
+/// a new version of the one it read, and starts over if another writer was faster. Two versions are compared
+/// by walking only what they do not share.
 ///
-/// A leaf's word is an entry, which is one key and its value, or something else that the policy keeps for several keys of one
-/// hash. A reader looks into an entry that it does not hold, and counts nothing but the value it returns: all else that
-/// readers would write, and wait for each other at, is left alone.
+/// A leaf's word is an entry, which is one key and its value, or something else that the policy keeps for
+/// several keys of one hash. A reader looks into an entry that it does not hold, and counts nothing but the
+/// value it returns: all else that readers would write, and wait for each other at, is left alone.
 ///
 /// Invariants: 1. a node never changes once others can see it;
 ///             2. slots stand in the order of their bits, and `inner` is a subset of `present`;
@@ -39,8 +40,8 @@
 ///     entry(word)               the entry that a leaf's word is, or null
 ///     match(key, probe)         native comparison, may look into the key of an entry without holding it
 ///
-/// When the last owner drops a node or an entry, that sets `dead`, then drops what it holds, and lets its memory outlive those
-/// pinned: see invariant 5.
+/// When the last owner drops a node or an entry, that sets `dead`, then drops what it holds, and lets its
+/// memory outlive those pinned: see invariant 5.
 #pragma once
 
 #include <atomic>
@@ -48,10 +49,10 @@
 #include <stdexcept>
 #include <utility>
 
-#include "core/maps/answers.hpp"
 #include "core/base/hints.hpp"
 #include "core/base/memory.hpp"
 #include "core/base/reclaim.hpp"
+#include "core/maps/answers.hpp"
 
 namespace threadproof {
 
@@ -63,14 +64,16 @@ struct TrieSlot {
 
 /// What every node has besides what the policy adds for counting.
 struct TrieFields {
-    std::int64_t weight;    ///< of a root: what its leaves weigh
-    std::int64_t bytes;     ///< of a root: what its nodes take
-    std::uint32_t present;  ///< which of the 32 slots are there
-    std::uint32_t inner;    ///< which of them hold nodes
+    std::int64_t weight;     ///< of a root: what its leaves weigh
+    std::int64_t bytes;      ///< of a root: what its nodes take
+    std::uint32_t present;   ///< which of the 32 slots are there
+    std::uint32_t inner;     ///< which of them hold nodes
     std::atomic<bool> dead;  ///< it has no owner any more
 
     unsigned count() const { return static_cast<unsigned>(__builtin_popcount(present)); }
-    unsigned index(std::uint32_t bit) const { return static_cast<unsigned>(__builtin_popcount(present & (bit - 1))); }
+    unsigned index(std::uint32_t bit) const {
+        return static_cast<unsigned>(__builtin_popcount(present & (bit - 1)));
+    }
 };
 
 /// What every entry has besides what the policy adds for counting.
@@ -80,7 +83,8 @@ struct EntryFields {
     std::atomic<bool> dead;  ///< it has no owner any more
 };
 
-/// What a look at a key found out. To ask is to compare keys by what may be user code, so they have to be held.
+/// What a look at a key found out. To ask is to compare keys by what may be user code, so they have to be
+/// held.
 enum class Found : std::uint8_t { kAbsent, kPresent, kAsk };
 
 template <class Policy>
@@ -91,7 +95,7 @@ class Trie {
     };
     using Guard = std::conditional_t<Policy::kThreads, Pin, NoPin>;
 
-    static constexpr unsigned kBits = 5;    // 32 slots: the bitmap is a word, and a copy a few cache lines
+    static constexpr unsigned kBits = 5;     // 32 slots: the bitmap is a word, and a copy a few cache lines
     static constexpr unsigned kLevels = 13;  // of five bits in a hash of 64
 
  public:
@@ -146,7 +150,8 @@ class Trie {
         }
     }
 
-    /// Looks for a key as far as that calls nobody; kPresent with its entry. The caller owns the node, or is pinned.
+    /// Looks for a key as far as that calls nobody; kPresent with its entry. The caller owns the node, or is
+    /// pinned.
     template <class Probe>
     TP_HOT static Found look(const Node* node, const Probe& probe, const EntryFields** entry) {
         Word word = find(node, probe.hash);
@@ -157,7 +162,8 @@ class Trie {
         return match == Match::kYes && (*entry)->value ? Found::kPresent : Found::kAbsent;
     }
 
-    /// The version in which `hash` has `word` (0: nothing), and which weighs `growth` more. Throws std::bad_alloc.
+    /// The version in which `hash` has `word` (0: nothing), and which weighs `growth` more. Throws
+    /// std::bad_alloc.
     static Owned changed(const Node* root, std::uint64_t hash, Word word, std::int64_t growth) {
         Change change{hash, word, 0};
         Owned next = change.node(root, spread(hash), 0);
@@ -218,7 +224,8 @@ class Trie {
         return 0;
     }
 
-    /// Calls visit(before, after) for every hash whose words differ; 0 stands for none. What both share is not looked at.
+    /// Calls visit(before, after) for every hash whose words differ; 0 stands for none. What both share is
+    /// not looked at.
     template <class Visit>
     static void differences(const Node* before, const Node* after, Visit& visit) {
         if (before == after) return;
@@ -234,19 +241,24 @@ class Trie {
 
     /// Throws std::logic_error when an invariant does not hold.
     static void check(const Node* root) {
-        if (check_below(root, 0, 0) == 0 && root->weight != 0) throw std::logic_error("an empty version weighs something");
-        if (bytes_below(root) != root->bytes) throw std::logic_error("a version's nodes take other bytes than it says");
+        if (check_below(root, 0, 0) == 0 && root->weight != 0)
+            throw std::logic_error("an empty version weighs something");
+        if (bytes_below(root) != root->bytes)
+            throw std::logic_error("a version's nodes take other bytes than it says");
     }
 
     /// The atomic reference to the newest version.
     class Cell {
      public:
-        explicit Cell(Owned version) : root_(version.give()) { Policy::open(root_.load(std::memory_order_relaxed)); }
+        explicit Cell(Owned version) : root_(version.give()) {
+            Policy::open(root_.load(std::memory_order_relaxed));
+        }
         ~Cell() { Owned last(root_.load(std::memory_order_relaxed)); }  // relaxed: nobody else is left
         Cell(const Cell&) = delete;
         Cell& operator=(const Cell&) = delete;
 
-        /// Looks for a key in the newest version, as far as that calls nobody. kPresent with its value, which the caller owns.
+        /// Looks for a key in the newest version, as far as that calls nobody. kPresent with its value, which
+        /// the caller owns.
         template <class Probe>
         TP_HOT Found read(const Probe& probe, Word* value) const {
             for (;;) {
@@ -258,9 +270,11 @@ class Trie {
                     if (found != Found::kPresent) return found;
                     *value = entry->value;
                     held = Policy::try_hold(*value);
-                    if (TP_LIKELY(held && !entry->dead.load(std::memory_order_acquire))) return found;  // acquire: see `dead`
+                    // acquire: see `dead`
+                    if (TP_LIKELY(held && !entry->dead.load(std::memory_order_acquire))) return found;
                 }
-                if (held) Policy::drop(*value);  // perhaps of another: the entry had died, and a newer version is there
+                // perhaps of another: the entry had died, and a newer version is there
+                if (held) Policy::drop(*value);
             }
         }
 
@@ -275,7 +289,8 @@ class Trie {
                     word = find(newest(), hash, &holder);
                     if (!word) return Owned();
                     held = Policy::try_hold(word);
-                    if (TP_LIKELY(held && !holder->dead.load(std::memory_order_acquire))) return Owned(word);  // acquire: see `dead`
+                    // acquire: see `dead`
+                    if (TP_LIKELY(held && !holder->dead.load(std::memory_order_acquire))) return Owned(word);
                 }
                 if (held) Policy::drop(word);  // of another: the node had died, and a newer version is there
             }
@@ -286,7 +301,8 @@ class Trie {
             for (;;) {
                 Guard pin;
                 Word root = root_.load(std::memory_order_acquire);  // acquire: pairs with publish()
-                if (Policy::try_hold(root)) return Owned(root);     // else it has died, and a newer one is there
+                // else it has died, and a newer one is there
+                if (Policy::try_hold(root)) return Owned(root);
             }
         }
 
@@ -315,9 +331,11 @@ class Trie {
         bool publish(const Owned& base, Owned next) {
             Policy::open(next.word());
             Word expected = base.word();
-            // acq_rel: release publishes the nodes to get() and version(), acquire is for the version that is dropped.
-            // The base is held, so its address is not another version's.
-            if (!root_.compare_exchange_strong(expected, next.word(), std::memory_order_acq_rel, std::memory_order_relaxed)) return false;
+            // acq_rel: release publishes the nodes to get() and version(), acquire is for the version that is
+            // dropped. The base is held, so its address is not another version's.
+            if (!root_.compare_exchange_strong(expected, next.word(), std::memory_order_acq_rel,
+                                               std::memory_order_relaxed))
+                return false;
             next.give();
             Policy::drop(expected);  // the cell's share
             Reclaimer::poll();
@@ -336,14 +354,17 @@ class Trie {
         const Node* stopped() const { return Policy::node(root_.load(std::memory_order_relaxed)); }
 
      private:
-        const Node* newest() const { return Policy::node(root_.load(std::memory_order_acquire)); }  // acquire: pairs with publish()
+        const Node* newest() const {
+            return Policy::node(root_.load(std::memory_order_acquire));
+        }  // acquire: pairs with publish()
 
         alignas(kCacheLine) std::atomic<Word> root_;
         std::atomic<std::uint64_t> retries_{0};  ///< times a writer was overtaken
     };
 
  private:
-    /// Brings high bits to where the walk begins; reversible, so different hashes stay different. Dense hashes stay dense.
+    /// Brings high bits to where the walk begins; reversible, so different hashes stay different. Dense
+    /// hashes stay dense.
     static std::uint64_t spread(std::uint64_t hash) { return hash ^ hash >> 20 ^ hash >> 40; }
     static std::uint32_t bit_of(std::uint64_t rest) { return std::uint32_t{1} << (rest & 31); }
     static std::uint32_t lowest(std::uint32_t bits) { return bits & (0 - bits); }
@@ -363,7 +384,8 @@ class Trie {
                 Owned below = node(Policy::node(slot.word), rest >> kBits, level + 1);
                 return below.word() == slot.word ? same(old) : with_node(old, bit, std::move(below));
             }
-            if (slot.hash != hash) return word ? with_node(old, bit, both(slot, rest >> kBits, level + 1)) : same(old);
+            if (slot.hash != hash)
+                return word ? with_node(old, bit, both(slot, rest >> kBits, level + 1)) : same(old);
             return word ? replaced(old, bit, 0, shared({hash, word})) : without(old, bit);
         }
 
@@ -426,7 +448,8 @@ class Trie {
             return copy;
         }
 
-        /// A node in the place of `old`, whose slots the caller fills at once, calling nothing that could see or free it.
+        /// A node in the place of `old`, whose slots the caller fills at once, calling nothing that could see
+        /// or free it.
         Owned made(std::uint32_t present, std::uint32_t inner, const Node* old = nullptr) {
             unsigned count = static_cast<unsigned>(__builtin_popcount(present));
             Owned owned(Policy::make_node(count));
@@ -466,7 +489,8 @@ class Trie {
         each(many, pair);
     }
 
-    /// The word of a hash in a subtree: by search, as its level is not known here and such subtrees are small.
+    /// The word of a hash in a subtree: by search, as its level is not known here and such subtrees are
+    /// small.
     static Word find_below(const Node* node, std::uint64_t hash) {
         const TrieSlot* slot = node->slots();
         for (std::uint32_t bits = node->present; bits; bits &= bits - 1, ++slot) {
@@ -507,11 +531,14 @@ class Trie {
                 leaves += check_below(Policy::node(slot->word), path, level + 1);
                 continue;
             }
-            std::uint64_t mask = kBits * (level + 1) >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << (kBits * (level + 1))) - 1;
-            if ((spread(slot->hash) & mask) != path) throw std::logic_error("a leaf is on another hash's way");
+            std::uint64_t mask = kBits * (level + 1) >= 64 ? ~std::uint64_t{0}
+                                                           : (std::uint64_t{1} << (kBits * (level + 1))) - 1;
+            if ((spread(slot->hash) & mask) != path)
+                throw std::logic_error("a leaf is on another hash's way");
             ++leaves;
         }
-        if (level > 0 && leaves < 2) throw std::logic_error("a node below the root has fewer than two leaves");
+        if (level > 0 && leaves < 2)
+            throw std::logic_error("a node below the root has fewer than two leaves");
         return leaves;
     }
 };

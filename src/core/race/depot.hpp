@@ -1,7 +1,8 @@
 /// Sequences that occur again and again, such as call stacks, kept once each and named by a number.
 ///
 /// Invariants: 1. number 0 is the empty sequence; 2. equal sequences get equal numbers; 3. nothing is ever taken out, so a
-/// number stays good; what comes when the depot is full counts as empty. One lock guards it: only the detector's slow path comes here.
+/// number stays good; what comes when the depot is full counts as empty. One lock guards it: only the
+/// detector's slow path comes here.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +28,8 @@ class Depot {
         if (sequence.empty()) return 0;
         std::lock_guard hold(mutex_);
         if (by_number_.size() == most_ && !numbers_.contains(sequence)) return 0;
-        auto [place, fresh] = numbers_.try_emplace(sequence, static_cast<std::uint32_t>(by_number_.size()) + 1);
+        auto [place, fresh] =
+            numbers_.try_emplace(sequence, static_cast<std::uint32_t>(by_number_.size()) + 1);
         if (fresh) {
             by_number_.push_back(&place->first);  // the nodes of the table do not move
             on_first(place->first);
@@ -61,8 +63,8 @@ class Depot {
     std::vector<const Sequence*> by_number_;
 };
 
-/// What a thread remembers of a depot, so that it need not go there again for what it has just asked: a cache by a hash of 64
-/// bits, which is taken for the sequence itself.
+/// What a thread remembers of a depot, so that it need not go there again for what it has just asked: a cache
+/// by a hash of 64 bits, which is taken for the sequence itself.
 template <std::size_t kEntries>
 class Memo {
  public:

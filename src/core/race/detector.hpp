@@ -1,9 +1,10 @@
-/// Which accesses race: two to one variable, one of them a write, that no synchronisation the program used puts in order.
+/// Which accesses race: two to one variable, one of them a write, that no synchronisation the program used
+/// puts in order.
 ///
-/// This is FastTrack. Each thread has a clock. Synchronising hands clocks on: a release adds the thread's clock to the
-/// synchronisation object's, an acquire takes that over. An access races with one remembered in the variable's cell if the
-/// thread's clock does not cover it. What the threads really did, and when, plays no part: a race is found also in a run
-/// in which nothing went wrong.
+/// This is FastTrack. Each thread has a clock. Synchronising hands clocks on: a release adds the thread's
+/// clock to the synchronisation object's, an acquire takes that over. An access races with one remembered in
+/// the variable's cell if the thread's clock does not cover it. What the threads really did, and when, plays
+/// no part: a race is found also in a run in which nothing went wrong.
 ///
 /// Invariants: 1. a thread's own count is in its clock, and only its own thread raises it, at each release; so an epoch
 ///                names all its steps between two releases, and the second access to a variable in one epoch tells nothing
@@ -21,7 +22,8 @@
 /// threads, races    | plain   | plain| mutex_
 /// running           | relaxed | relaxed| none: a thread that starts another has raised it before
 ///
-/// Threads, variables and synchronisation objects are numbers here; call stacks and sets of locks are numbers of a Depot.
+/// Threads, variables and synchronisation objects are numbers here; call stacks and sets of locks are numbers
+/// of a Depot.
 #pragma once
 
 #include <algorithm>
@@ -36,9 +38,9 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/hints.hpp"
 #include "core/race/clock.hpp"
 #include "core/race/depot.hpp"
-#include "core/base/hints.hpp"
 #include "core/race/shadow.hpp"
 
 namespace threadproof::race {
@@ -58,13 +60,15 @@ struct Race {
 
 /// The variables a thread looked at in this epoch, and in which ways: a cache of the last few thousand.
 ///
-/// An entry is a hash of 64 bits and, in one word, the count of the epoch and the ways. Two variables of one hash would be
-/// taken for one, which leaves one access unchecked; with 64 bits that is not worth a longer entry.
+/// An entry is a hash of 64 bits and, in one word, the count of the epoch and the ways. Two variables of one
+/// hash would be taken for one, which leaves one access unchecked; with 64 bits that is not worth a longer
+/// entry.
 class Looks {
  public:
     static constexpr std::uint32_t kWrite = 1 << 8, kRead = 1 << 9;  // beside the traits
 
-    /// Whether the thread has looked at it in all these `ways`, at this count of its own; else it has from now on.
+    /// Whether the thread has looked at it in all these `ways`, at this count of its own; else it has from
+    /// now on.
     TP_HOT bool again(std::uint64_t tag, std::uint64_t count, std::uint32_t ways) {
         Set& set = sets_[tag >> 32 & (kSets - 1)];
         for (Entry& entry : set.entries)
@@ -80,16 +84,18 @@ class Looks {
     /// In which ways the thread has looked at it, at this count, as far as that is remembered.
     std::uint32_t ways(std::uint64_t tag, std::uint64_t count) const {
         for (const Entry& entry : sets_[tag >> 32 & (kSets - 1)].entries)
-            if (entry.tag == tag && entry.seen >> kWayBits == count) return entry.seen & ((1u << kWayBits) - 1);
+            if (entry.tag == tag && entry.seen >> kWayBits == count)
+                return entry.seen & ((1u << kWayBits) - 1);
         return 0;
     }
 
     void free() { sets_ = {}; }
 
  private:
-    static constexpr int kWayBits = 16;              // an epoch's count has 48
-    static constexpr std::size_t kPerSet = 3;        // as many as share a cache line with whose turn it is
-    static constexpr std::size_t kSets = stress::shrunk<std::size_t>(1024, 2);  // 64 kB a thread: a quarter of a small second-level cache
+    static constexpr int kWayBits = 16;        // an epoch's count has 48
+    static constexpr std::size_t kPerSet = 3;  // as many as share a cache line with whose turn it is
+    // 64 kB a thread: a quarter of a small second-level cache
+    static constexpr std::size_t kSets = stress::shrunk<std::size_t>(1024, 2);
 
     struct Entry {
         std::uint64_t tag = 0;
@@ -103,7 +109,8 @@ class Looks {
     std::vector<Set> sets_ = std::vector<Set>(kSets);
 };
 
-/// What an access came to: the same was known of this epoch, or it was news, or a race that had not been found before.
+/// What an access came to: the same was known of this epoch, or it was news, or a race that had not been
+/// found before.
 enum class Found { kRepeated, kNothing, kRace };
 
 /// What the detector knows of one thread of the program.
@@ -114,10 +121,12 @@ class Thread {
     Epoch now() const { return Epoch(id, count); }
 
     const ThreadId id;
-    int quiet = 0;             // > 0: accesses and synchronisation are not the program's
-    int ignored = 0;           // > 0: the program says that its accesses need not be looked at; they still synchronise
-    std::vector<Sync> held;    // locks, in the order they were taken
-    Memo<8192> stacks;         // for whoever captures them: 128 kB a thread, for recursion makes many of few places
+    int quiet = 0;  // > 0: accesses and synchronisation are not the program's
+    // > 0: the program says that its accesses need not be looked at; they still synchronise
+    int ignored = 0;
+    std::vector<Sync> held;  // locks, in the order they were taken
+    // for whoever captures them: 128 kB a thread, for recursion makes many of few places
+    Memo<8192> stacks;
 
  private:
     friend class Detector;
@@ -132,7 +141,8 @@ class Thread {
         std::size_t race = 0;
     };
 
-    static constexpr std::size_t kDoubts = 16;   // a write follows its read soon, or the two have little to do with each other
+    // a write follows its read soon, or the two have little to do with each other
+    static constexpr std::size_t kDoubts = 16;
 
     Clock clock;
     std::uint64_t count = 1;
@@ -144,7 +154,7 @@ class Thread {
 
 class Detector {
  public:
-    // ------------------------------------------------------------------------------------------ threads
+    // ---- threads
 
     /// A thread that nobody of ours started.
     Thread* adopt() {
@@ -152,8 +162,8 @@ class Detector {
         return add_thread();
     }
 
-    /// A thread that `parent` is about to start; everything the parent did so far comes before all it does. Null when there
-    /// were too many.
+    /// A thread that `parent` is about to start; everything the parent did so far comes before all it does.
+    /// Null when there were too many.
     Thread* start(Thread& parent) {
         std::unique_lock hold(mutex_);
         Thread* child = add_thread();
@@ -179,10 +189,11 @@ class Detector {
         me.held = {};
     }
 
-    /// Whether only one thread runs: nothing can race then, for whatever it does comes before the next thread's start.
+    /// Whether only one thread runs: nothing can race then, for whatever it does comes before the next
+    /// thread's start.
     TP_HOT bool alone() const { return running_.load(std::memory_order_relaxed) <= 1; }
 
-    // ------------------------------------------------------------------------------------------ order
+    // ---- order
 
     /// All that was done before a release() of this object comes before what `me` does now.
     void acquire(Thread& me, Sync sync) {
@@ -212,8 +223,9 @@ class Detector {
 
     void release(Thread& me, Sync sync, Topic topic) { send(me, sync, topic, 0); }
 
-    /// An item goes into a channel with the sender's clock, and whoever gets it takes that over. Equal items are one topic:
-    /// nobody can tell which of them it got, so it is ordered after all who sent one that was on its way.
+    /// An item goes into a channel with the sender's clock, and whoever gets it takes that over. Equal items
+    /// are one topic: nobody can tell which of them it got, so it is ordered after all who sent one that was
+    /// on its way.
     void send(Thread& me, Sync channel, Topic item, std::size_t count = 1) {
         if (me.quiet) return;
         {
@@ -236,11 +248,13 @@ class Detector {
         if (me.quiet) return;
         SyncShard& shard = shard_of(channel);
         std::lock_guard hold(shard.mutex);
-        if (Parcel* parcel = shard.parcel(channel, item); parcel && parcel->items <= 1) shard.parcels[channel].erase(item);
+        if (Parcel* parcel = shard.parcel(channel, item); parcel && parcel->items <= 1)
+            shard.parcels[channel].erase(item);
         else if (parcel) --parcel->items;
     }
 
-    /// The object is in nobody's hands any more but `me`'s: all that was done to it comes before what `me` does now.
+    /// The object is in nobody's hands any more but `me`'s: all that was done to it comes before what `me`
+    /// does now.
     void last_use(Thread& me, Object object) {
         if (me.quiet) return;
         shadow_.each_cell(object, [&](const Cell& cell) {
@@ -249,8 +263,8 @@ class Detector {
         });
     }
 
-    /// One that is taken again before it was given back, and is not made for that, is no mutex: somebody else gave it back,
-    /// to wake this thread. Conditions wait so.
+    /// One that is taken again before it was given back, and is not made for that, is no mutex: somebody else
+    /// gave it back, to wake this thread. Conditions wait so.
     void take_lock(Thread& me, Sync lock, bool reentrant = false) {
         acquire(me, lock);
         if (me.quiet) return;
@@ -277,7 +291,8 @@ class Detector {
         if (last != me.held.rend()) me.held.erase(std::next(last).base());
     }
 
-    /// A permit comes with the clock of whoever gave it, and the oldest is taken first; `initial` were there from the start.
+    /// A permit comes with the clock of whoever gave it, and the oldest is taken first; `initial` were there
+    /// from the start.
     void give_permits(Thread& me, Sync sync, std::size_t initial, std::size_t permits) {
         if (me.quiet) return;
         {
@@ -301,23 +316,30 @@ class Detector {
         return true;
     }
 
-    // ------------------------------------------------------------------------------------------ accesses
+    // ---- accesses
 
-    /// kRace also where there is more to say of one. `capture()` is the number of the call stack; it is asked only for news.
+    /// kRace also where there is more to say of one. `capture()` is the number of the call stack; it is asked
+    /// only for news.
     template <class Capture>
-    TP_HOT Found access(Thread& me, Object object, Field field, bool write, std::uint16_t traits, Capture&& capture) {
+    TP_HOT Found access(Thread& me, Object object, Field field, bool write, std::uint16_t traits,
+                        Capture&& capture) {
         if (TP_UNLIKELY(me.quiet | me.ignored)) return Found::kRepeated;
         std::uint32_t generation = shadow_.generation(mixed(object));
-        std::uint64_t tag = object * 0x9E3779B97F4A7C15u ^ field * 0xC2B2AE3D27D4EB4Fu ^ generation * 0x165667B19E3779F9u;  // odd: nothing is lost
-        if (TP_LIKELY(me.looks.again(tag, me.count, traits | (write ? Looks::kWrite : Looks::kRead)))) return Found::kRepeated;
+        // odd: nothing is lost
+        std::uint64_t tag =
+            object * 0x9E3779B97F4A7C15u ^ field * 0xC2B2AE3D27D4EB4Fu ^ generation * 0x165667B19E3779F9u;
+        if (TP_LIKELY(me.looks.again(tag, me.count, traits | (write ? Looks::kWrite : Looks::kRead))))
+            return Found::kRepeated;
         if (shadow_.knows(object, field, me.now(), write, traits)) return Found::kRepeated;
         Access access{me.now(), capture(), lock_set(me), traits, write};
         if (!me.held.empty()) access.traits |= kLocked;
-        if (std::uint32_t ways = write ? me.looks.ways(tag, me.count) : 0; ways & Looks::kRead) follow(access, ways);
+        if (std::uint32_t ways = write ? me.looks.ways(tag, me.count) : 0; ways & Looks::kRead)
+            follow(access, ways);
         return check(me, object, field, access, generation) ? Found::kRace : Found::kNothing;
     }
 
-    /// The object is no more: neither its variables, nor its clock. True if it may have been one to synchronise by.
+    /// The object is no more: neither its variables, nor its clock. True if it may have been one to
+    /// synchronise by.
     bool forget(Object object) {
         shadow_.forget(object);
         if (!known_.has(object, Known::kOrder)) return false;
@@ -329,9 +351,10 @@ class Detector {
         return true;
     }
 
-    // ------------------------------------------------------------------------------------------ fork
+    // ---- fork
 
-    /// So that nobody is in the middle of a step when the process forks; after it, let_go() in both processes.
+    /// So that nobody is in the middle of a step when the process forks; after it, let_go() in both
+    /// processes.
     void hold_still() {
         for (SyncShard& shard : shards_) shard.mutex.lock();
         shadow_.hold_still();
@@ -353,7 +376,7 @@ class Detector {
         running_.store(1, std::memory_order_relaxed);  // relaxed: nobody else is there
     }
 
-    // ------------------------------------------------------------------------------------------ results
+    // ---- results
 
     /// From now on, what was reported before is news again.
     void report_anew() {
@@ -368,7 +391,7 @@ class Detector {
 
     std::vector<Sync> locks(std::uint32_t number) const { return locks_.get(number); }
 
-    // ------------------------------------------------------------------------------------------ memory
+    // ---- memory
 
     /// Remember about so many variables, and forget some of them when there are more.
     void limit(std::size_t variables) { shadow_.limit(variables); }
@@ -380,7 +403,8 @@ class Detector {
 
  private:
     static constexpr std::size_t kSyncShards = 64;
-    static constexpr std::size_t kAtOnce = 4;  // races of one access that are told apart; more have the same cause
+    // races of one access that are told apart; more have the same cause
+    static constexpr std::size_t kAtOnce = 4;
 
     /// The clock that goes with a topic, and how many items of a channel it stands for.
     struct Parcel {
@@ -411,7 +435,8 @@ class Detector {
 
     Thread* add_thread() {
         if (threads_.size() + 1 >= Epoch::kMostThreads) return nullptr;
-        return threads_.emplace_back(std::make_unique<Thread>(static_cast<ThreadId>(threads_.size() + 1))).get();
+        return threads_.emplace_back(std::make_unique<Thread>(static_cast<ThreadId>(threads_.size() + 1)))
+            .get();
     }
 
     void tick(Thread& me) {
@@ -444,29 +469,35 @@ class Detector {
             }
         });
         bool news = access.write && resolve_doubt(me, object, field, generation, access);
-        for (std::size_t i = 0; i < found; ++i) news |= report(me, {object, field, unordered[i], access, {}}, generation);
+        for (std::size_t i = 0; i < found; ++i)
+            news |= report(me, {object, field, unordered[i], access, {}}, generation);
         return news;
     }
 
-    /// A write that follows the thread's own read of the same variable, in one epoch, depends on it as far as we can tell.
-    /// Both the thread and the cell may remember that read: the one until others push it out, the other until somebody writes.
+    /// A write that follows the thread's own read of the same variable, in one epoch, depends on it as far as
+    /// we can tell. Both the thread and the cell may remember that read: the one until others push it out,
+    /// the other until somebody writes.
     static void follow(Access& write, std::uint32_t read) {
         write.traits |= read & kCheck;
         if (!(write.traits & kAtomic)) write.traits |= kUpdate;
     }
 
     bool report(Thread& me, const Race& race, std::uint32_t generation) {
-        if (!race.later.write && !(race.later.traits & kUpdate)) me.clock.learn(race.earlier.epoch);  // invariant 2
+        // invariant 2
+        if (!race.later.write && !(race.later.traits & kUpdate)) me.clock.learn(race.earlier.epoch);
         std::lock_guard hold(mutex_);
         auto [place, fresh] = known_races_.try_emplace({race.earlier.stack, race.later.stack}, races_.size());
         if (fresh) races_.push_back(race);
         else ++races_[place->second].times;
-        if (!race.later.write) me.doubts[me.next_doubt++ % Thread::kDoubts] = {race.object, race.field, generation, place->second};
+        if (!race.later.write)
+            me.doubts[me.next_doubt++ % Thread::kDoubts] = {race.object, race.field, generation,
+                                                            place->second};
         return fresh;
     }
 
     /// The write after a reported read makes the read part of a check-then-act, or of an update.
-    bool resolve_doubt(Thread& me, Object object, Field field, std::uint32_t generation, const Access& write) {
+    bool resolve_doubt(Thread& me, Object object, Field field, std::uint32_t generation,
+                       const Access& write) {
         bool resolved = false;
         for (Thread::Doubt& doubt : me.doubts) {
             if (doubt.object != object || doubt.field != field || doubt.generation != generation) continue;

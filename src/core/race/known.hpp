@@ -1,10 +1,11 @@
-/// Of which objects something may be remembered, and what kind of thing: most objects die unknown, and then one look is all
-/// that a death costs.
+/// Of which objects something may be remembered, and what kind of thing: most objects die unknown, and then
+/// one look is all that a death costs.
 ///
-/// Objects share counts. So it can say that something may be known of one of which nothing is, never that nothing is where
-/// something is.
+/// Objects share counts. So it can say that something may be known of one of which nothing is, never that
+/// nothing is where something is.
 ///
-/// Everything is relaxed: what is added for an object, its users do before its death, and they are ordered by its life.
+/// Everything is relaxed: what is added for an object, its users do before its death, and they are ordered by
+/// its life.
 #pragma once
 
 #include <atomic>
@@ -28,7 +29,9 @@ class Known {
     enum What : unsigned { kCells, kOrder, kOrigin, kDict };
 
     void add(Object object, What what) { counts_of(object).fetch_add(one(what), std::memory_order_relaxed); }
-    void remove(Object object, What what) { counts_of(object).fetch_sub(one(what), std::memory_order_relaxed); }
+    void remove(Object object, What what) {
+        counts_of(object).fetch_sub(one(what), std::memory_order_relaxed);
+    }
 
     /// For what is never removed.
     void mark(Object object, What what) {
@@ -42,13 +45,16 @@ class Known {
 
  private:
     static constexpr std::size_t kCounts = 1 << 16;  // most dying objects find a 0; 512 kB
-    static constexpr int kBits = 16;                 // so many objects of one kind share a word only if there are 4 billion
+    // so many objects of one kind share a word only if there are 4 billion
+    static constexpr int kBits = 16;
     static constexpr std::uint64_t kMost = (std::uint64_t{1} << kBits) - 1;
 
     static std::uint64_t one(What what) { return std::uint64_t{1} << kBits * what; }
 
     std::atomic<std::uint64_t>& counts_of(Object object) { return counts_[mixed(object) % kCounts]; }
-    const std::atomic<std::uint64_t>& counts_of(Object object) const { return counts_[mixed(object) % kCounts]; }
+    const std::atomic<std::uint64_t>& counts_of(Object object) const {
+        return counts_[mixed(object) % kCounts];
+    }
 
     std::vector<std::atomic<std::uint64_t>> counts_ = std::vector<std::atomic<std::uint64_t>>(kCounts);
 };

@@ -1,7 +1,7 @@
 /// Where objects were made, for as long as they live.
 ///
-/// Only some of them are noted, a bounded number for each place in the source: a report names one object, and a program that
-/// makes a million of a kind pays for none of the later ones.
+/// Only some of them are noted, a bounded number for each place in the source: a report names one object, and
+/// a program that makes a million of a kind pays for none of the later ones.
 ///
 /// Invariants: 1. an address has an origin only while the object that was noted lives: whoever notes objects of a type
 ///                reports their deaths; 2. `known` counts every noted address, so most deaths take no lock.

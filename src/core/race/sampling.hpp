@@ -1,7 +1,8 @@
-/// Looking at some of the accesses only: each place in the program until it has been seen some dozen times, then no more until
-/// the next round.
+/// Looking at some of the accesses only: each place in the program until it has been seen some dozen times,
+/// then no more until the next round.
 ///
-/// How often that is differs from place to place and from round to round, so that places do not keep step; the seed says how.
+/// How often that is differs from place to place and from round to round, so that places do not keep step;
+/// the seed says how.
 ///
 /// Everything is relaxed: these are bounds and orders nothing. Two threads at one place may count as one.
 #pragma once
@@ -9,8 +10,8 @@
 #include <atomic>
 #include <cstdint>
 
-#include "core/race/depot.hpp"
 #include "core/base/hints.hpp"
+#include "core/race/depot.hpp"
 
 namespace threadproof::race {
 
@@ -41,9 +42,11 @@ class Sampling {
 
     /// The place is being looked at: whether that was the last time in this round.
     bool last_look(Bursts& place) const {
-        std::uint32_t round = round_.load(std::memory_order_relaxed), burst = burst_.load(std::memory_order_relaxed);
+        std::uint32_t round = round_.load(std::memory_order_relaxed),
+                      burst = burst_.load(std::memory_order_relaxed);
         if (place.round.exchange(round, std::memory_order_relaxed) != round) {
-            std::uint64_t chance = hash_on(hash_on(seed_.load(std::memory_order_relaxed), round), place.number);
+            std::uint64_t chance =
+                hash_on(hash_on(seed_.load(std::memory_order_relaxed), round), place.number);
             place.looks.store(static_cast<std::uint32_t>(chance % burst), std::memory_order_relaxed);
         }
         return counted(place.looks) >= 2 * burst;

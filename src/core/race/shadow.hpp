@@ -1,8 +1,9 @@
 /// What the race detector remembers of each variable: its last write, and the reads since.
 ///
-/// A variable is a field of an object; both are numbers to us. An object's variables are found by looking while they are few,
-/// by hashing when they are many, and by position where the fields are positions (a list's elements). The objects are spread
-/// over shards, each behind a lock of its own that is held for a few steps and calls nothing.
+/// A variable is a field of an object; both are numbers to us. An object's variables are found by looking
+/// while they are few, by hashing when they are many, and by position where the fields are positions (a
+/// list's elements). The objects are spread over shards, each behind a lock of its own that is held for a few
+/// steps and calls nothing.
 ///
 /// Invariants: 1. a cell's reads are those that some later write could still race with: one, when the last read covers
 ///                 those before it (FastTrack's epoch), else one per thread;
@@ -31,12 +32,12 @@
 #include <utility>
 #include <vector>
 
-#include "core/race/clock.hpp"
 #include "core/base/hints.hpp"
-#include "core/race/known.hpp"
 #include "core/base/locks.hpp"
 #include "core/base/memory.hpp"
 #include "core/base/stress.hpp"
+#include "core/race/clock.hpp"
+#include "core/race/known.hpp"
 
 namespace threadproof::race {
 
@@ -45,15 +46,15 @@ using Field = std::uint64_t;
 /// A field with this bit is a position: the other bits are small, and neighbours are touched together.
 inline constexpr Field kPosition = Field{1} << 63;
 
-/// What is known of an access besides reading or writing. The front end sets them, the detector adds kUpdate and kCheck to a
-/// write that follows a read of the same variable.
+/// What is known of an access besides reading or writing. The front end sets them, the detector adds kUpdate
+/// and kCheck to a write that follows a read of the same variable.
 enum Trait : std::uint16_t {
-    kUpdate = 1,     // part of a read-modify-write
-    kCheck = 2,      // a read that a decision hangs on, or the write decided on
-    kAtomic = 4,     // one atomic step of a container
-    kIterate = 8,    // goes over the whole container
-    kStructure = 16, // changes which elements there are
-    kLocked = 32,    // at least one lock was held
+    kUpdate = 1,      // part of a read-modify-write
+    kCheck = 2,       // a read that a decision hangs on, or the write decided on
+    kAtomic = 4,      // one atomic step of a container
+    kIterate = 8,     // goes over the whole container
+    kStructure = 16,  // changes which elements there are
+    kLocked = 32,     // at least one lock was held
 };
 
 struct Access {
@@ -82,7 +83,8 @@ class Reads {
 
     template <class Visit>
     void each(Visit&& visit) const {
-        if (several()) for (const Access& access : *several()) visit(access);
+        if (several())
+            for (const Access& access : *several()) visit(access);
         else if (one_.epoch) visit(one_);
     }
 
@@ -108,9 +110,11 @@ class Reads {
  private:
     using Several = std::vector<Access>;
 
-    /// An epoch of a thread that cannot be says that there are several, and its count is where: addresses have 48 bits.
+    /// An epoch of a thread that cannot be says that there are several, and its count is where: addresses
+    /// have 48 bits.
     Several* several() const {
-        return one_.epoch.thread() == Epoch::kMostThreads ? reinterpret_cast<Several*>(one_.epoch.count()) : nullptr;
+        return one_.epoch.thread() == Epoch::kMostThreads ? reinterpret_cast<Several*>(one_.epoch.count())
+                                                          : nullptr;
     }
 
     void replace(const Access& access) {
@@ -135,7 +139,9 @@ struct Cell {
     Reads reads;
 
     template <class Visit>
-    void each_read(Visit&& visit) const { reads.each(visit); }
+    void each_read(Visit&& visit) const {
+        reads.each(visit);
+    }
 
     /// Whether a further access of this kind, in this epoch, tells nothing new.
     bool knows(Epoch now, bool writes, std::uint32_t traits) const {
@@ -145,8 +151,8 @@ struct Cell {
     }
 };
 
-/// Cells by position, in segments that double: a cell never moves, at most half are idle, and those nobody touches stay
-/// pages of zeroes that the system has not given us yet.
+/// Cells by position, in segments that double: a cell never moves, at most half are idle, and those nobody
+/// touches stay pages of zeroes that the system has not given us yet.
 class Row {
  public:
     /// The cell at this position, or null.
@@ -159,7 +165,8 @@ class Row {
     void grow(std::size_t position) {
         std::size_t segment = locate(position).segment, size = size_of(segment);
         if (segment >= segments_.size()) segments_.resize(segment + 1);
-        segments_[segment] = {static_cast<Cell*>(std::calloc(size, sizeof(Cell))), Free{size}};  // zeroes are an unused cell
+        // zeroes are an unused cell
+        segments_[segment] = {static_cast<Cell*>(std::calloc(size, sizeof(Cell))), Free{size}};
         if (!segments_[segment]) throw std::bad_alloc();
         count_ += size;
     }
@@ -213,7 +220,8 @@ class Cells {
             row_.grow(field & ~kPosition);
             return *row_.find(field & ~kPosition);
         }
-        std::size_t spare = named_.size() > kFew ? named_.size() / 2 : 1;  // most objects have few variables, and few get more
+        // most objects have few variables, and few get more
+        std::size_t spare = named_.size() > kFew ? named_.size() / 2 : 1;
         if (named_.size() == named_.capacity()) named_.reserve(named_.size() + spare);
         named_.push_back({field, Cell{}});
         if (named_.size() > kFew) index();
@@ -232,11 +240,13 @@ class Cells {
     void check() const {
         std::size_t indexed = 0;
         for (std::uint32_t place : index_) indexed += place != 0;
-        if (named_.size() > kFew && indexed != named_.size()) throw std::logic_error("a cell is not in its object's index");
+        if (named_.size() > kFew && indexed != named_.size())
+            throw std::logic_error("a cell is not in its object's index");
     }
 
  private:
-    static constexpr std::size_t kFew = stress::shrunk<std::size_t>(8, 1);  // found faster by looking than by hashing
+    // found faster by looking than by hashing
+    static constexpr std::size_t kFew = stress::shrunk<std::size_t>(8, 1);
 
     struct Named {
         Field field;
@@ -266,7 +276,8 @@ class Cells {
     }
 
     std::vector<Named> named_;
-    std::vector<std::uint32_t> index_;  // 1 + a place in named_, or 0; a power of two; empty while the cells are few
+    // 1 + a place in named_, or 0; a power of two; empty while the cells are few
+    std::vector<std::uint32_t> index_;
     Row row_;
 };
 
@@ -295,7 +306,8 @@ class Objects {
         while (slot_at(at).object != object) ++at;
         slot_at(at) = Slot{};
         --size_;
-        for (++at; slot_at(at).cells; ++at) place(std::exchange(slot_at(at), Slot{}));  // who was pushed aside comes closer
+        // who was pushed aside comes closer
+        for (++at; slot_at(at).cells; ++at) place(std::exchange(slot_at(at), Slot{}));
     }
 
     void clear() {
@@ -388,7 +400,8 @@ class Shadow {
         count(shard, -static_cast<std::ptrdiff_t>(cells->count()));
         shard.objects.erase(object);
         known_.remove(object, Known::kCells);
-        generations_[hash % kGenerations].fetch_add(1, std::memory_order_release);  // release: pairs with generation()
+        // release: pairs with generation()
+        generations_[hash % kGenerations].fetch_add(1, std::memory_order_release);
     }
 
     TP_HOT std::uint32_t generation(std::uint64_t hash) const {
@@ -407,17 +420,19 @@ class Shadow {
             shard.objects.each([&](Object object, const Cells& of) {
                 of.check();
                 cells += of.count();
-                if (!known_.has(object, Known::kCells)) throw std::logic_error("an object with cells is not known");
+                if (!known_.has(object, Known::kCells))
+                    throw std::logic_error("an object with cells is not known");
             });
             if (cells != shard.cells) throw std::logic_error("a shard has lost count of its cells");
             all += cells;
         }
-        if (all != total_.load(std::memory_order_relaxed)) throw std::logic_error("the shards' cells do not make their total");
+        if (all != total_.load(std::memory_order_relaxed))
+            throw std::logic_error("the shards' cells do not make their total");
     }
 
  private:
-    static constexpr std::size_t kShards = 1024;            // many more than threads: two seldom meet
-    static constexpr std::size_t kGenerations = 1 << 12;    // 16 kB, for every access looks there
+    static constexpr std::size_t kShards = 1024;          // many more than threads: two seldom meet
+    static constexpr std::size_t kGenerations = 1 << 12;  // 16 kB, for every access looks there
     static constexpr std::size_t kUnlimited = ~std::size_t{0};
 
     struct alignas(kCacheLine) Shard {
@@ -452,7 +467,8 @@ class Shadow {
     }
 
     void count(Shard& shard, std::ptrdiff_t change) {
-        shard.cells += static_cast<std::size_t>(change);  // what is added to an unsigned number may be negative
+        // what is added to an unsigned number may be negative
+        shard.cells += static_cast<std::size_t>(change);
         total_.fetch_add(static_cast<std::size_t>(change), std::memory_order_relaxed);
     }
 

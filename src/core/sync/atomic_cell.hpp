@@ -1,7 +1,8 @@
 /// One value that threads change together, each change one atomic step, alone on its cache lines.
 ///
-/// Every change that is not a plain exchange is a loop: read, work out the new value, put it there if the value is still
-/// the one read, else begin again. So a change may be refused (the sum does not fit) with nothing changed.
+/// Every change that is not a plain exchange is a loop: read, work out the new value, put it there if the
+/// value is still the one read, else begin again. So a change may be refused (the sum does not fit) with
+/// nothing changed.
 ///
 /// Invariant: between two values that are seen there is exactly one change that was made from the first.
 ///
@@ -22,7 +23,8 @@ namespace threadproof {
 
 template <class T>
 struct alignas(kNoSharing) AtomicCell {
-    static_assert(std::atomic<T>::is_always_lock_free, "a lock of the library's own would not survive a fork");
+    static_assert(std::atomic<T>::is_always_lock_free,
+                  "a lock of the library's own would not survive a fork");
 
     std::atomic<T> value{};
     std::atomic<std::uint64_t> contended{0};
@@ -70,7 +72,8 @@ TP_HOT T exchange(AtomicCell<T>& cell, T value, std::memory_order order) {
     return with_order(order, [&](auto o) { return cell.value.exchange(value, o.value); });
 }
 
-/// Whether a comparison takes two values for one. NaN is the same as NaN here, or no loop could ever get past it.
+/// Whether a comparison takes two values for one. NaN is the same as NaN here, or no loop could ever get past
+/// it.
 template <class T>
 constexpr bool same(T a, T b) {
     if constexpr (std::is_floating_point_v<T>) return a == b || (a != a && b != b);
@@ -82,7 +85,8 @@ template <class T>
 TP_HOT bool compare_exchange(AtomicCell<T>& cell, T expected, T fresh, std::memory_order order) {
     return with_order(order, [&](auto o) {
         T seen = cell.value.load(read_only(o.value));
-        while (same(seen, expected)) {  // again only where two values that differ are the same, such as 0.0 and -0.0
+        // again only where two values that differ are the same, such as 0.0 and -0.0
+        while (same(seen, expected)) {
             if (cell.value.compare_exchange_strong(seen, fresh, o.value, read_only(o.value))) return true;
             cell.contended.fetch_add(1, std::memory_order_relaxed);
         }
@@ -90,8 +94,8 @@ TP_HOT bool compare_exchange(AtomicCell<T>& cell, T expected, T fresh, std::memo
     });
 }
 
-/// Stores what `step(old, &fresh)` puts into `fresh`, once the value is still the old one then; returns true. If step returns
-/// false, nothing changes. Either way `*old` is the value that it was asked about last.
+/// Stores what `step(old, &fresh)` puts into `fresh`, once the value is still the old one then; returns true.
+/// If step returns false, nothing changes. Either way `*old` is the value that it was asked about last.
 template <class T, class Step>
 TP_HOT bool change(AtomicCell<T>& cell, Step step, T* old, std::memory_order order) {
     return with_order(order, [&](auto o) {

@@ -1,7 +1,8 @@
 /// Who may enter a reader-writer lock next: its rules, without any waiting.
 ///
-/// Threads come and go under a mutex of the caller's; whoever has to wait is put into a queue, and is let in by the one who
-/// makes room (there is no race for a lock that has become free, so the order below is the order in which threads enter):
+/// Threads come and go under a mutex of the caller's; whoever has to wait is put into a queue, and is let in
+/// by the one who makes room (there is no race for a lock that has become free, so the order below is the
+/// order in which threads enter):
 ///
 ///     a reader enters while there is neither a writer inside nor one waiting
 ///     a writer enters while nobody is inside
@@ -9,12 +10,14 @@
 ///     when the last reader leaves, the first writer that waits enters
 ///     when a writer gives up waiting, readers whom no other waiting writer came before enter, unless one is inside
 ///
-/// So a writer goes before readers that come later, and a reader waits for one writer at most besides the one inside: neither
-/// starves. A thread that is inside enters again at once, except a reader that wants to write: it would wait for itself to leave.
+/// So a writer goes before readers that come later, and a reader waits for one writer at most besides the one
+/// inside: neither starves. A thread that is inside enters again at once, except a reader that wants to
+/// write: it would wait for itself to leave.
 ///
-/// A thread that waits may be made to wait once more, for the same lock, by a signal handler or a finalizer that interrupts it.
-/// It goes on with its first wait only when that is over, inside and out again. So while it is inside, or waits again, its
-/// earlier waits are set aside: they are not let in, though they keep their places.
+/// A thread that waits may be made to wait once more, for the same lock, by a signal handler or a finalizer
+/// that interrupts it. It goes on with its first wait only when that is over, inside and out again. So while
+/// it is inside, or waits again, its earlier waits are set aside: they are not let in, though they keep their
+/// places.
 ///
 /// Invariants: 1. a thread inside has one hold, and a hold has reads or writes;
 ///             2. if a hold has writes, it is the only hold;
@@ -41,13 +44,15 @@ class RWQueue {
  public:
     using Thread = ThreadNumber;
 
-    /// A thread that wants to enter. It belongs to the caller, and is in the queue until it is let in or gives up.
+    /// A thread that wants to enter. It belongs to the caller, and is in the queue until it is let in or
+    /// gives up.
     struct Waiter {
         Thread thread;
         Side side;
-        void* gate = nullptr;             ///< what `wake` needs
-        bool chosen = false;              ///< used by let_in_readers() only
-        std::atomic<bool> inside{false};  ///< also read without the mutex, relaxed, as a hint; nobody acts on it before locking
+        void* gate = nullptr;  ///< what `wake` needs
+        bool chosen = false;   ///< used by let_in_readers() only
+        /// also read without the mutex, relaxed, as a hint; nobody acts on it before locking
+        std::atomic<bool> inside{false};
     };
 
     enum class Answer : std::uint8_t { kInside, kWait, kUpgrade };
@@ -68,7 +73,8 @@ class RWQueue {
     /// Enters, or queues up. Throws std::bad_alloc, and has changed nothing then.
     Answer enter(Waiter& waiter) {
         Answer answer = try_enter(waiter.thread, waiter.side);
-        if (answer == Answer::kInside) waiter.inside.store(true, std::memory_order_relaxed);  // relaxed: the mutex orders it
+        // relaxed: the mutex orders it
+        if (answer == Answer::kInside) waiter.inside.store(true, std::memory_order_relaxed);
         if (answer != Answer::kWait) return answer;
         queue_.push_back(&waiter);
         try {
@@ -80,7 +86,8 @@ class RWQueue {
         return answer;
     }
 
-    /// Leaves once; false if the thread is not inside on that side. Calls wake(waiter) for everybody who enters instead.
+    /// Leaves once; false if the thread is not inside on that side. Calls wake(waiter) for everybody who
+    /// enters instead.
     template <class Wake>
     bool leave(Thread thread, Side side, Wake wake) {
         Hold* mine = find(thread);
@@ -115,14 +122,17 @@ class RWQueue {
 
     void check() const {
         for ([[maybe_unused]] const Hold& hold : holds_) {
-            assert(hold.reads + hold.writes > 0);                     // invariant 1
-            assert(hold.writes == 0 || holds_.size() == 1);           // invariant 2
-            assert(std::count_if(holds_.begin(), holds_.end(), [&](const Hold& h) { return h.thread == hold.thread; }) == 1);
+            assert(hold.reads + hold.writes > 0);            // invariant 1
+            assert(hold.writes == 0 || holds_.size() == 1);  // invariant 2
+            assert(std::count_if(holds_.begin(), holds_.end(),
+                                 [&](const Hold& h) { return h.thread == hold.thread; })
+                   == 1);
         }
-        assert(queue_.empty() || !holds_.empty());                    // invariant 3
+        assert(queue_.empty() || !holds_.empty());  // invariant 3
         [[maybe_unused]] auto writer = std::find_if(queue_.begin(), queue_.end(), is_writer);
-        assert(writing() || std::all_of(queue_.begin(), writer, [&](const Waiter* w) { return set_aside(*w); }));
-        assert(holds_.capacity() >= holds_.size() + queue_.size());   // invariant 4
+        assert(writing()
+               || std::all_of(queue_.begin(), writer, [&](const Waiter* w) { return set_aside(*w); }));
+        assert(holds_.capacity() >= holds_.size() + queue_.size());  // invariant 4
     }
 
  private:
@@ -135,19 +145,25 @@ class RWQueue {
     };
 
     Hold* find(Thread thread) {
-        auto mine = std::find_if(holds_.begin(), holds_.end(), [&](const Hold& hold) { return hold.thread == thread; });
+        auto mine = std::find_if(holds_.begin(), holds_.end(),
+                                 [&](const Hold& hold) { return hold.thread == thread; });
         return mine == holds_.end() ? nullptr : &*mine;
     }
 
     bool admits(Thread thread, Side side) const {
         if (side == Side::kWrite) return holds_.empty();
-        return !writing() && std::none_of(queue_.begin(), queue_.end(), [&](const Waiter* w) { return is_writer(w) && w->thread != thread; });
+        return !writing() && std::none_of(queue_.begin(), queue_.end(), [&](const Waiter* w) {
+            return is_writer(w) && w->thread != thread;
+        });
     }
 
     /// Whether the thread of this waiter is inside, or waits once more.
     bool set_aside(const Waiter& waiter) const {
-        auto last = std::find_if(queue_.rbegin(), queue_.rend(), [&](const Waiter* w) { return w->thread == waiter.thread; });
-        return *last != &waiter || std::any_of(holds_.begin(), holds_.end(), [&](const Hold& h) { return h.thread == waiter.thread; });
+        auto last = std::find_if(queue_.rbegin(), queue_.rend(),
+                                 [&](const Waiter* w) { return w->thread == waiter.thread; });
+        return *last != &waiter || std::any_of(holds_.begin(), holds_.end(), [&](const Hold& h) {
+            return h.thread == waiter.thread;
+        });
     }
 
     static bool is_writer(const Waiter* waiter) { return waiter->side == Side::kWrite; }
@@ -175,14 +191,16 @@ class RWQueue {
     template <class Wake>
     void let_in_readers(Wake wake, Place end) {
         std::for_each(queue_.begin(), end, [&](Waiter* w) { w->chosen = !is_writer(w) && !set_aside(*w); });
-        Place readers = std::stable_partition(queue_.begin(), end, [](const Waiter* w) { return !w->chosen; });
+        Place readers =
+            std::stable_partition(queue_.begin(), end, [](const Waiter* w) { return !w->chosen; });
         std::for_each(readers, end, [&](Waiter* waiter) { admit(*waiter, wake); });
         queue_.erase(readers, end);
     }
 
     template <class Wake>
     void let_in_first_writer(Wake wake) {
-        Place writer = std::find_if(queue_.begin(), queue_.end(), [&](const Waiter* w) { return is_writer(w) && !set_aside(*w); });
+        Place writer = std::find_if(queue_.begin(), queue_.end(),
+                                    [&](const Waiter* w) { return is_writer(w) && !set_aside(*w); });
         if (writer == queue_.end()) return;
         Waiter& first = **writer;
         queue_.erase(writer);
@@ -196,8 +214,8 @@ class RWQueue {
         wake(waiter);
     }
 
-    std::vector<Hold> holds_;      ///< who is inside; few, so that a search is cheap
-    std::vector<Waiter*> queue_;   ///< who waits, in the order in which they came
+    std::vector<Hold> holds_;     ///< who is inside; few, so that a search is cheap
+    std::vector<Waiter*> queue_;  ///< who waits, in the order in which they came
 };
 
 }  // namespace threadproof

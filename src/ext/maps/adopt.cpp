@@ -16,7 +16,8 @@ std::vector<Adoptable>& adoptables() {
     return all;
 }
 
-/// The documentation of a method: that of its definition, and, if this is only the signature, the contract's words.
+/// The documentation of a method: that of its definition, and, if this is only the signature, the contract's
+/// words.
 std::string documentation(const PyMethodDef& method, PyObject* contract) {
     std::string text = method.ml_doc ? method.ml_doc : "";
     if (!text.ends_with("--\n\n") || !PyObject_HasAttrString(contract, method.ml_name)) return text;
@@ -32,7 +33,8 @@ const PyMethodDef* methods_for(PyObject* cls) {
     if (PyType_Check(cls))
         for (const Adoptable& known : adoptables())
             if (PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(cls), known.base)) return known.methods;
-    PyErr_Format(PyExc_TypeError, "adopt_methods() wants a subclass of one of threadproof._core's maps, got %R", cls);
+    PyErr_Format(PyExc_TypeError,
+                 "adopt_methods() wants a subclass of one of threadproof._core's maps, got %R", cls);
     throw PythonError{};
 }
 
@@ -40,8 +42,8 @@ const PyMethodDef* methods_for(PyObject* cls) {
 
 void let_adopt(PyTypeObject* base, const PyMethodDef* methods) { adoptables().push_back({base, methods}); }
 
-/// CPython's fast calls are for methods of the very class, and are 10 ns faster than inherited ones. The definitions live as
-/// long as the process, as the class does.
+/// CPython's fast calls are for methods of the very class, and are 10 ns faster than inherited ones. The
+/// definitions live as long as the process, as the class does.
 PyObject* adopt_methods(PyObject*, PyObject* const* given, Py_ssize_t count, PyObject* names) {
     Arguments<2> arguments("adopt_methods", given, count, names, 2, 2, {"cls", "contract"});
     PyObject *cls = arguments[0], *contract = arguments[1];
@@ -49,7 +51,8 @@ PyObject* adopt_methods(PyObject*, PyObject* const* given, Py_ssize_t count, PyO
         if (method->ml_flags & METH_CLASS) continue;
         auto* text = new std::string(documentation(*method, contract));
         auto* definition = new PyMethodDef{method->ml_name, method->ml_meth, method->ml_flags, text->c_str()};
-        Ref descriptor = Ref::steal(checked(PyDescr_NewMethod(reinterpret_cast<PyTypeObject*>(cls), definition)));
+        Ref descriptor =
+            Ref::steal(checked(PyDescr_NewMethod(reinterpret_cast<PyTypeObject*>(cls), definition)));
         if (PyObject_SetAttrString(cls, method->ml_name, descriptor.get()) < 0) throw PythonError{};
     }
     Py_RETURN_NONE;

@@ -13,7 +13,8 @@ bool values_equal(PyObject* current, PyObject* expected, PyObject* equal) {
         same = outliving([&] { return PyObject_RichCompareBool(current, expected, Py_EQ); });
     } else {
         PyObject* arguments[] = {current, expected};
-        Ref verdict = Ref::steal(checked(outliving([&] { return PyObject_Vectorcall(equal, arguments, 2, nullptr); })));
+        Ref verdict =
+            Ref::steal(checked(outliving([&] { return PyObject_Vectorcall(equal, arguments, 2, nullptr); })));
         same = PyObject_IsTrue(verdict.get());
     }
     if (same < 0) throw PythonError{};
@@ -24,7 +25,8 @@ std::uint64_t fresh_secret() {
     if constexpr (stress::kOn) return 0x5eed;  // the stress build repeats itself
     static const std::uint64_t process = std::uint64_t{std::random_device()()} << 32 | std::random_device()();
     static std::atomic<std::uint64_t> count{0};
-    std::uint64_t x = process + 0x9e3779b97f4a7c15 * count.fetch_add(1, std::memory_order_relaxed);  // only has to be new
+    // only has to be new
+    std::uint64_t x = process + 0x9e3779b97f4a7c15 * count.fetch_add(1, std::memory_order_relaxed);
     x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9;
     x = (x ^ x >> 27) * 0x94d049bb133111eb;
     return x ^ x >> 31;

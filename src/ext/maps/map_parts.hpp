@@ -18,8 +18,9 @@ namespace threadproof::ext {
 using Policy = PythonPolicy;
 using Probe = Policy::Probe;
 
-/// How many computations run in a map, in this process: those of a parent's other threads do not count in a forked child.
-/// Relaxed: drain() reads it with the map stopped, and placing a turn in the map, which comes later, orders it.
+/// How many computations run in a map, in this process: those of a parent's other threads do not count in a
+/// forked child. Relaxed: drain() reads it with the map stopped, and placing a turn in the map, which comes
+/// later, orders it.
 class TurnCount {
  public:
     void begin() {
@@ -30,7 +31,9 @@ class TurnCount {
     }
     void end() {
         std::uint64_t seen = packed_.load(std::memory_order_relaxed);
-        while (seen >> 32 == now() && (seen & 0xffffffff) && !packed_.compare_exchange_weak(seen, seen - 1, std::memory_order_relaxed)) {}
+        while (seen >> 32 == now() && (seen & 0xffffffff)
+               && !packed_.compare_exchange_weak(seen, seen - 1, std::memory_order_relaxed)) {
+        }
     }
     std::int64_t running() const {
         std::uint64_t seen = packed_.load(std::memory_order_relaxed);
@@ -82,32 +85,35 @@ inline bool is_number(PyObject* object) { return PyLong_CheckExact(object) || Py
 inline PyObject* one;   ///< the int 1
 inline PyObject* zero;  ///< the int 0
 
-/// The elements of an iterable, to be asked for one after the other. A list is copied piece by piece, or looked at in_place(), for a
-/// copy has to give its elements up, too: of a whole list of a million keys, they have left the cache by then. What is neither list
-/// nor tuple is read to its end first.
+/// The elements of an iterable, to be asked for one after the other. A list is copied piece by piece, or
+/// looked at in_place(), for a copy has to give its elements up, too: of a whole list of a million keys, they
+/// have left the cache by then. What is neither list nor tuple is read to its end first.
 class Sequence {
  public:
-    // Objects of 64 bytes and more: so many fit a first-level cache. A multiple of what is looked up together.
+    // Objects of 64 bytes and more: so many fit a first-level cache. A multiple of what is looked up
+    // together.
     static constexpr Py_ssize_t kPiece = stress::shrunk(256, 16);
 
     explicit Sequence(PyObject* iterable)
-        : all_(PyList_CheckExact(iterable) ? Ref::borrow(iterable)
-                                           : Ref::steal(checked(outliving([&] { return PySequence_Tuple(iterable); })))),
+        : all_(PyList_CheckExact(iterable)
+                   ? Ref::borrow(iterable)
+                   : Ref::steal(checked(outliving([&] { return PySequence_Tuple(iterable); })))),
           size_(PySequence_Size(all_.get())) {
         if (PyTuple_CheckExact(all_.get())) show(all_.get(), 0);
     }
 
     Py_ssize_t size() const { return size_; }
 
-    /// Borrowed, until an element of another piece has been copied. Raises RuntimeError, and what was lent before stays lent, where the
-    /// list has become too short for the next piece.
+    /// Borrowed, until an element of another piece has been copied. Raises RuntimeError, and what was lent
+    /// before stays lent, where the list has become too short for the next piece.
     PyObject* operator[](Py_ssize_t i) {
         if (TP_UNLIKELY(i < first_ || i >= end_)) copy_from(i);
         return items_[i - first_];
     }
 
-    /// Shows the elements of a piece, or what is left, from `first` on where they are: returns see(items, count). A list is locked
-    /// meanwhile, so see() runs no code of the user's, and does not wait. Raises as [] does.
+    /// Shows the elements of a piece, or what is left, from `first` on where they are: returns see(items,
+    /// count). A list is locked meanwhile, so see() runs no code of the user's, and does not wait. Raises as
+    /// [] does.
     template <class See>
     Py_ssize_t in_place(Py_ssize_t first, See see) {
         Py_ssize_t end = std::min(first + kPiece, size_), there;
@@ -143,7 +149,9 @@ class Sequence {
     }
 
     [[noreturn]] void raise_too_short(Py_ssize_t read, Py_ssize_t now) const {
-        PyErr_Format(PyExc_RuntimeError, "the list had %zd items at first, and has %zd now that %zd of them have been read", size_, now, read);
+        PyErr_Format(PyExc_RuntimeError,
+                     "the list had %zd items at first, and has %zd now that %zd of them have been read",
+                     size_, now, read);
         throw PythonError{};
     }
 
@@ -159,7 +167,8 @@ inline Word outcome_of(TurnObject* turn) {
     return Policy::value(Py_XNewRef(ended ? turn->result : turn->old));
 }
 
-/// A secret for each map, so that nobody can aim keys at one bucket. Source of the mixer: Steele and others, splitmix64.
+/// A secret for each map, so that nobody can aim keys at one bucket. Source of the mixer: Steele and others,
+/// splitmix64.
 std::uint64_t fresh_secret();
 
 inline PyObject* remove_sentinel;  ///< threadproof.REMOVE

@@ -1,5 +1,6 @@
-/// A map of the core as a Python type. Each method does three things: it makes words of its arguments, makes one call on the
-/// core (again, after waiting, while another thread computes the key's value), and gives up references outside all locks.
+/// A map of the core as a Python type. Each method does three things: it makes words of its arguments, makes
+/// one call on the core (again, after waiting, while another thread computes the key's value), and gives up
+/// references outside all locks.
 #pragma once
 
 #include <atomic>
@@ -10,8 +11,8 @@
 #include <vector>
 
 #include "ext/maps/map_parts.hpp"
-#include "ext/python/sharing.hpp"
 #include "ext/maps/tally.hpp"
+#include "ext/python/sharing.hpp"
 
 namespace threadproof::ext {
 
@@ -26,8 +27,7 @@ struct NativeMap {
     static inline PyTypeObject* iterator_type;
 
     struct MapObject {
-        PyObject_HEAD
-        Sharing sharing;
+        PyObject_HEAD Sharing sharing;
         TurnCount turns;                      ///< computations running
         std::atomic<std::uint64_t> pop_from;  ///< the position where popitem() last found something
         bool built;                           ///< the core below has been constructed
@@ -44,11 +44,13 @@ struct NativeMap {
 
     static TP_HOT void share(PyObject* self) { as_map(self)->sharing.note(self); }
 
-    // ------------------------------------------------------------------------------------------------ words and references
+    // ---- words and references
 
-    /// change(), again and again until no computation is in the way. `decide` may be called once for each try.
+    /// change(), again and again until no computation is in the way. `decide` may be called once for each
+    /// try.
     template <class Decide>
-    static TP_HOT Outcome change(PyObject* self, const Probe& probe, const Deadline& deadline, Decide decide) {
+    static TP_HOT Outcome change(PyObject* self, const Probe& probe, const Deadline& deadline,
+                                 Decide decide) {
         for (;;) {
             Word turn = 0;
             Outcome outcome = core(self).change(probe, decide, &turn);
@@ -86,17 +88,19 @@ struct NativeMap {
     /// Stores a value; returns the one it replaced, or null.
     static TP_HOT Ref store(PyObject* self, const Probe& probe, PyObject* value) {
         Word old;
-        auto held = [value](Word) { return Py_INCREF(value), Policy::value(value); };  // GCC makes a call of Py_NewRef
+        // GCC makes a call of Py_NewRef
+        auto held = [value](Word) { return Py_INCREF(value), Policy::value(value); };
         if (TP_LIKELY(core(self).overwrite(probe, held, &old))) return taken(old);
         return store_any(self, probe, value);
     }
 
-    // ------------------------------------------------------------------------------------------------ one key
+    // ---- one key
 
     static TP_HOT PyObject* map_subscript(PyObject* self, PyObject* key) {
         share(self);
         Word value;
-        if (TP_LIKELY(answered(core(self).get(Probe(key), &value)) == Outcome::kPresent)) return Policy::object(value);
+        if (TP_LIKELY(answered(core(self).get(Probe(key), &value)) == Outcome::kPresent))
+            return Policy::object(value);
         raise_key_error(key);
     }
 
@@ -113,11 +117,13 @@ struct NativeMap {
         return answered(core(self).contains(Probe(key))) == Outcome::kPresent;
     }
 
-    static TP_HOT PyObject* map_get(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
+    static TP_HOT PyObject* map_get(PyObject* self, PyObject* const* given, Py_ssize_t count,
+                                    PyObject* names) {
         share(self);
         if (TP_LIKELY(!names && (count == 1 || count == 2))) {
             Word value;
-            if (answered(core(self).get(Probe(given[0]), &value)) == Outcome::kPresent) return Policy::object(value);
+            if (answered(core(self).get(Probe(given[0]), &value)) == Outcome::kPresent)
+                return Policy::object(value);
             return Py_NewRef(count == 2 ? given[1] : Py_None);
         }
         Arguments<2> arguments("get", given, count, names, 1, 2, {"key", "default"});
@@ -141,7 +147,8 @@ struct NativeMap {
         return Py_NewRef(arguments[1]);
     }
 
-    static PyObject* map_setdefault(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
+    static PyObject* map_setdefault(PyObject* self, PyObject* const* given, Py_ssize_t count,
+                                    PyObject* names) {
         share(self);
         Arguments<2> arguments("setdefault", given, count, names, 1, 2, {"key", "default"});
         Probe probe(arguments[0]);
@@ -177,7 +184,8 @@ struct NativeMap {
         return static_cast<bool>(taken(old));
     }
 
-    static PyObject* compare_and(PyObject* self, const char* method, PyObject* key, PyObject* expected, PyObject* next, PyObject* equal) {
+    static PyObject* compare_and(PyObject* self, const char* method, PyObject* key, PyObject* expected,
+                                 PyObject* next, PyObject* equal) {
         if (equal != Py_None && !PyCallable_Check(equal)) refuse("check_function", self, method, equal);
         for (Probe probe(key);;) {
             Ref seen = look_up(self, probe);
@@ -186,34 +194,43 @@ struct NativeMap {
         }
     }
 
-    static PyObject* map_compare_and_swap(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
+    static PyObject* map_compare_and_swap(PyObject* self, PyObject* const* given, Py_ssize_t count,
+                                          PyObject* names) {
         share(self);
-        Arguments<4> arguments("compare_and_swap", given, count, names, 3, 3, {"key", "expected", "new", "equal"});
-        return compare_and(self, "compare_and_swap", arguments[0], arguments[1], arguments[2], arguments.get(3, Py_None));
+        Arguments<4> arguments("compare_and_swap", given, count, names, 3, 3,
+                               {"key", "expected", "new", "equal"});
+        return compare_and(self, "compare_and_swap", arguments[0], arguments[1], arguments[2],
+                           arguments.get(3, Py_None));
     }
 
-    static PyObject* map_compare_and_delete(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
+    static PyObject* map_compare_and_delete(PyObject* self, PyObject* const* given, Py_ssize_t count,
+                                            PyObject* names) {
         share(self);
         Arguments<3> arguments("compare_and_delete", given, count, names, 2, 2, {"key", "expected", "equal"});
-        return compare_and(self, "compare_and_delete", arguments[0], arguments[1], nullptr, arguments.get(2, Py_None));
+        return compare_and(self, "compare_and_delete", arguments[0], arguments[1], nullptr,
+                           arguments.get(2, Py_None));
     }
 
-    // ------------------------------------------------------------------------------------------------ computing
+    // ---- computing
 
     /// Which keys a computation takes a turn at; at the others it leaves what is there, or is not.
     enum class When { kAlways, kAbsent, kPresent };
 
-    /// Puts a value (null: nothing) in the place of a turn, if the turn still has one: clear() and drain() take it away.
+    /// Puts a value (null: nothing) in the place of a turn, if the turn still has one: clear() and drain()
+    /// take it away.
     static void replace_turn(PyObject* self, const Probe& probe, TurnObject* turn, PyObject* value) {
         Word next = Policy::value(Py_XNewRef(value));
-        if (core(self).replace_exact(probe.hash, 0, Policy::turn(turn), next)) Policy::drop(Policy::turn(turn));  // the slot's
+        // the slot's
+        if (core(self).replace_exact(probe.hash, 0, Policy::turn(turn), next))
+            Policy::drop(Policy::turn(turn));
         else if (next) Policy::drop(next);
     }
 
     /// A turn that is in the map, until it is settled by what it came to.
     class Computation {
      public:
-        Computation(PyObject* self, const Probe& probe, PyObject* key) : self_(self), probe_(probe), turn_(begin_turn(key)) {
+        Computation(PyObject* self, const Probe& probe, PyObject* key)
+            : self_(self), probe_(probe), turn_(begin_turn(key)) {
             as_map(self)->turns.begin();
         }
         /// Without settle(), the old value stays.
@@ -227,7 +244,8 @@ struct NativeMap {
         Computation(const Computation&) = delete;
         Computation& operator=(const Computation&) = delete;
 
-        /// Waits for the turn. False when the key is not one `when` asks for; `*present` is then what is there, or null.
+        /// Waits for the turn. False when the key is not one `when` asks for; `*present` is then what is
+        /// there, or null.
         bool place(When when, const Deadline& deadline, Ref* present) {
             Word left = 0;
             bool taking = false;
@@ -238,7 +256,8 @@ struct NativeMap {
                     if (current) Policy::hold(current);
                     return left = current;
                 }
-                turn_->old = current ? Policy::object(current) : nullptr;  // the slot's reference is the turn's once it is placed
+                // the slot's reference is the turn's once it is placed
+                turn_->old = current ? Policy::object(current) : nullptr;
                 return Policy::turn(turn_);
             });
             if (taking) mine.release();  // it is the slot's now
@@ -249,7 +268,8 @@ struct NativeMap {
 
         PyObject* old() const { return turn_->old; }
 
-        /// Puts the result in the turn's place. After clear() or drain() the turn has no place any more; drain() reads the result.
+        /// Puts the result in the turn's place. After clear() or drain() the turn has no place any more;
+        /// drain() reads the result.
         void settle(Ref result) {
             stress::reach(stress::Window::kSettle);
             placed_ = false;
@@ -265,10 +285,11 @@ struct NativeMap {
         bool placed_ = false, settled_ = false;
     };
 
-    /// One computation: step(old), with old possibly null, is called once, in a turn, and its result is stored; REMOVE removes.
-    /// Returns what is there afterwards, or null.
+    /// One computation: step(old), with old possibly null, is called once, in a turn, and its result is
+    /// stored; REMOVE removes. Returns what is there afterwards, or null.
     template <class Step>
-    static Ref compute(PyObject* self, const Probe& probe, PyObject* key, When when, const Deadline& deadline, Step step) {
+    static Ref compute(PyObject* self, const Probe& probe, PyObject* key, When when, const Deadline& deadline,
+                       Step step) {
         Computation computation(self, probe, key);
         Ref present;
         if (!computation.place(when, deadline, &present)) return present;
@@ -279,7 +300,8 @@ struct NativeMap {
         return result;
     }
 
-    /// Waits for another thread's turn. In a forked child the parent's other threads are gone, and their turns make way.
+    /// Waits for another thread's turn. In a forked child the parent's other threads are gone, and their
+    /// turns make way.
     static void wait_and_drop(PyObject* self, const Probe& probe, Word turn_word, const Deadline& deadline) {
         TurnObject* turn = reinterpret_cast<TurnObject*>(Policy::object(turn_word));
         Ref held = Ref::steal(reinterpret_cast<PyObject*>(turn));
@@ -297,28 +319,33 @@ struct NativeMap {
         Arguments<4> arguments("compute", given, count, names, 2, 3, {"key", "fn", "default", "timeout"});
         PyObject *key = arguments[0], *fn = arguments[1], *otherwise = arguments.get(2, Py_None);
         Deadline deadline = checked_call(self, "compute", fn, arguments.get(3, Py_None));
-        Ref value = compute(self, Probe(key), key, When::kAlways, deadline, [&](PyObject* old) { return call(fn, old ? old : otherwise); });
+        Ref value = compute(self, Probe(key), key, When::kAlways, deadline,
+                            [&](PyObject* old) { return call(fn, old ? old : otherwise); });
         return value ? value.release() : Py_NewRef(otherwise);
     }
 
-    static PyObject* map_compute_if_absent(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
+    static PyObject* map_compute_if_absent(PyObject* self, PyObject* const* given, Py_ssize_t count,
+                                           PyObject* names) {
         share(self);
         Arguments<3> arguments("compute_if_absent", given, count, names, 2, 2, {"key", "fn", "timeout"});
         PyObject *key = arguments[0], *fn = arguments[1];
         Deadline deadline = checked_call(self, "compute_if_absent", fn, arguments.get(2, Py_None));
         Probe probe(key);
         if (Ref present = look_up(self, probe)) return present.release();
-        return or_none(compute(self, probe, key, When::kAbsent, deadline, [&](PyObject*) { return call(fn, key); }));
+        return or_none(
+            compute(self, probe, key, When::kAbsent, deadline, [&](PyObject*) { return call(fn, key); }));
     }
 
-    static PyObject* map_compute_if_present(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
+    static PyObject* map_compute_if_present(PyObject* self, PyObject* const* given, Py_ssize_t count,
+                                            PyObject* names) {
         share(self);
         Arguments<3> arguments("compute_if_present", given, count, names, 2, 2, {"key", "fn", "timeout"});
         PyObject *key = arguments[0], *fn = arguments[1];
         Deadline deadline = checked_call(self, "compute_if_present", fn, arguments.get(2, Py_None));
         Probe probe(key);
         if (answered(core(self).contains(probe)) == Outcome::kAbsent) Py_RETURN_NONE;
-        return or_none(compute(self, probe, key, When::kPresent, deadline, [&](PyObject* old) { return call(fn, old); }));
+        return or_none(compute(self, probe, key, When::kPresent, deadline,
+                               [&](PyObject* old) { return call(fn, old); }));
     }
 
     static PyObject* map_merge(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
@@ -330,15 +357,16 @@ struct NativeMap {
                                [&](PyObject* old) { return old ? call(fn, old, value) : Py_NewRef(value); }));
     }
 
-    /// The sum of a small int and a value, or null: the value is none, or there is no memory, and then an exception is set.
+    /// The sum of a small int and a value, or null: the value is none, or there is no memory, and then an
+    /// exception is set.
     static TP_HOT PyObject* small_sum(PyObject* base, std::int64_t delta) {
         std::int64_t number = 0;
         bool small = PyLong_CheckExact(base) && small_int(base, &number);
         return small ? PyLong_FromLongLong(number + delta) : nullptr;  // below 2^61: no overflow
     }
 
-    /// Adds a small int to a key's value where that is a small int too, or absent and `initial` is: in one step, for making an int
-    /// calls nobody. Returns the sum, or null where the numbers are others.
+    /// Adds a small int to a key's value where that is a small int too, or absent and `initial` is: in one
+    /// step, for making an int calls nobody. Returns the sum, or null where the numbers are others.
     static Ref add_small(PyObject* self, const Probe& probe, std::int64_t delta, PyObject* initial) {
         if constexpr (Map::kOverwritesLocked) {
             Word old;
@@ -353,10 +381,12 @@ struct NativeMap {
         return add_small_anywhere(self, probe, delta, initial);
     }
 
-    static TP_APART Ref add_small_anywhere(PyObject* self, Probe probe, std::int64_t delta, PyObject* initial) {
+    static TP_APART Ref add_small_anywhere(PyObject* self, Probe probe, std::int64_t delta,
+                                           PyObject* initial) {
         Word old = 0;
         Ref sum;
-        std::optional<Incoming> fresh;  // made before the sum is stored: then another thread may give up the slot's reference at once
+        // made before the sum is stored: then another thread may give up the slot's reference at once
+        std::optional<Incoming> fresh;
         change(self, probe, [&](Word current) {
             old = 0;
             fresh.reset();
@@ -371,7 +401,8 @@ struct NativeMap {
         return sum;
     }
 
-    /// Adds plain numbers outside the lock, and stores the sum if the value is still the one added to. Null for other values.
+    /// Adds plain numbers outside the lock, and stores the sum if the value is still the one added to. Null
+    /// for other values.
     static Ref add_numbers(PyObject* self, const Probe& probe, PyObject* delta, PyObject* initial) {
         for (;;) {
             Ref old = look_up(self, probe);
@@ -392,15 +423,17 @@ struct NativeMap {
         }
     }
 
-    /// Adds to a key's value and returns the sum: plain numbers at once, other values by their own +, once, in a turn.
+    /// Adds to a key's value and returns the sum: plain numbers at once, other values by their own +, once,
+    /// in a turn.
     static Ref add(PyObject* self, const Probe& probe, PyObject* key, PyObject* delta, PyObject* initial) {
         std::int64_t number;
         if (PyLong_CheckExact(delta) && small_int(delta, &number)) {
             if (Ref sum = add_small(self, probe, number, initial)) return sum;
         }
         if (Ref sum = add_numbers(self, probe, delta, initial)) return sum;
-        return compute(self, probe, key, When::kAlways, Deadline(),
-                       [&](PyObject* old) { return outliving([&] { return PyNumber_Add(old ? old : initial, delta); }); });
+        return compute(self, probe, key, When::kAlways, Deadline(), [&](PyObject* old) {
+            return outliving([&] { return PyNumber_Add(old ? old : initial, delta); });
+        });
     }
 
     static PyObject* map_add(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
@@ -410,13 +443,14 @@ struct NativeMap {
         return or_none(add(self, Probe(key), key, arguments.get(1, one), arguments.get(2, zero)));
     }
 
-    // ------------------------------------------------------------------------------------------------ many keys
+    // ---- many keys
 
     static constexpr Py_ssize_t kGroup = Map::kGroup;
-    static_assert(Sequence::kPiece % kGroup == 0, "the keys of a group are in one piece: a Sequence lends them until the next");
+    static_assert(Sequence::kPiece % kGroup == 0,
+                  "the keys of a group are in one piece: a Sequence lends them until the next");
 
-    /// Calls each(i, probe) for every key, in groups, whose buckets are asked for together. A key that cannot be hashed raises when
-    /// those before it are done.
+    /// Calls each(i, probe) for every key, in groups, whose buckets are asked for together. A key that cannot
+    /// be hashed raises when those before it are done.
     template <class Each>
     static void each_key(PyObject* self, Sequence& keys, Each each) {
         Probe probes[kGroup];
@@ -466,7 +500,8 @@ struct NativeMap {
         Sequence keys(arguments[0]), values(arguments[1]);
         if (keys.size() != values.size()) {
             Ref contract = Ref::steal(checked(PyImport_ImportModule("threadproof.maps.contract")));
-            checked(PyObject_CallMethod(contract.get(), "check_lengths", "Onn", self, keys.size(), values.size()));
+            checked(PyObject_CallMethod(contract.get(), "check_lengths", "Onn", self, keys.size(),
+                                        values.size()));
         }
         each_key(self, keys, [&](Py_ssize_t i, const Probe& probe) { store(self, probe, values[i]); });
         Py_RETURN_NONE;
@@ -476,16 +511,19 @@ struct NativeMap {
         share(self);
         Sequence keys(iterable);
         Py_ssize_t deleted = 0;
-        each_key(self, keys, [&](Py_ssize_t, const Probe& probe) { deleted += static_cast<bool>(remove(self, probe)); });
+        each_key(self, keys,
+                 [&](Py_ssize_t, const Probe& probe) { deleted += static_cast<bool>(remove(self, probe)); });
         return PyLong_FromSsize_t(deleted);
     }
 
-    static PyObject* map_count_many(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
+    static PyObject* map_count_many(PyObject* self, PyObject* const* given, Py_ssize_t count,
+                                    PyObject* names) {
         share(self);
         Arguments<2> arguments("count_many", given, count, names, 1, 2, {"keys", "delta"});
         Sequence keys(arguments[0]);
         PyObject* delta = arguments.get(1, one);
-        auto tally = std::make_unique<Tally<NativeMap>>(self, delta, keys.size());  // not on the stack: `delta` may count, too, and so on
+        // not on the stack: `delta` may count, too, and so on
+        auto tally = std::make_unique<Tally<NativeMap>>(self, delta, keys.size());
         Raised error;
         try {
             tally->count_all(keys);
@@ -499,7 +537,7 @@ struct NativeMap {
         Py_RETURN_NONE;
     }
 
-    // ------------------------------------------------------------------------------------------------ the whole map
+    // ---- the whole map
 
     static Py_ssize_t map_length(PyObject* self) {
         share(self);
@@ -546,7 +584,8 @@ struct NativeMap {
     static Ref dict_of(const Container& entries) {
         Ref dict = Ref::steal(checked(PyDict_New()));
         for (const Entry& entry : entries) {
-            if (PyDict_SetItem(dict.get(), Policy::object(entry.key), Policy::object(entry.value)) < 0) throw PythonError{};
+            if (PyDict_SetItem(dict.get(), Policy::object(entry.key), Policy::object(entry.value)) < 0)
+                throw PythonError{};
         }
         return dict;
     }
@@ -558,7 +597,8 @@ struct NativeMap {
         return PyDictProxy_New(dict_of(held.entries()).get());
     }
 
-    /// Puts entries back where their keys are absent, after what was to be made of them has failed, and lets that error go on.
+    /// Puts entries back where their keys are absent, after what was to be made of them has failed, and lets
+    /// that error go on.
     [[noreturn]] static void put_back(PyObject* self, const std::vector<Entry>& entries) {
         Raised raised;
         raised.fetch();
@@ -566,9 +606,12 @@ struct NativeMap {
             try {
                 Incoming fresh(Policy::object(entry.value));
                 Probe probe(Policy::object(entry.key));
-                if (change(self, probe, [&](Word current) { return current ? current : fresh.word(); }) == Outcome::kAbsent) fresh.give();
+                if (change(self, probe, [&](Word current) { return current ? current : fresh.word(); })
+                    == Outcome::kAbsent)
+                    fresh.give();
             } catch (const PythonError&) {
-                PyErr_WriteUnraisable(Policy::object(entry.key));  // a key that cannot even be hashed or compared any more
+                // a key that cannot even be hashed or compared any more
+                PyErr_WriteUnraisable(Policy::object(entry.key));
             } catch (const std::bad_alloc&) {
                 PyErr_NoMemory();
                 PyErr_WriteUnraisable(Policy::object(entry.key));
@@ -584,14 +627,15 @@ struct NativeMap {
         entry.value = outcome_of(reinterpret_cast<TurnObject*>(turn.get()));
     }
 
-    /// Waits for the computations whose turns are among drained entries; entries without a value fall out. When a wait is
-    /// interrupted, the others count as not begun.
+    /// Waits for the computations whose turns are among drained entries; entries without a value fall out.
+    /// When a wait is interrupted, the others count as not begun.
     static void settle_all(std::vector<Entry>& entries) {
         Raised interrupted;
         for (Entry& entry : entries) {
             if (!Map::is_turn(entry.value)) continue;
             try {
-                if (!interrupted) wait_for_turn(reinterpret_cast<TurnObject*>(Policy::object(entry.value)), Deadline());
+                if (!interrupted)
+                    wait_for_turn(reinterpret_cast<TurnObject*>(Policy::object(entry.value)), Deadline());
             } catch (const PythonError&) {
                 interrupted.fetch();
             } catch (const std::bad_alloc&) {
@@ -600,7 +644,8 @@ struct NativeMap {
             }
             settle(entry);
         }
-        std::erase_if(entries, [](const Entry& entry) { return entry.value ? false : (Taken::drop(entry), true); });
+        std::erase_if(entries,
+                      [](const Entry& entry) { return entry.value ? false : (Taken::drop(entry), true); });
         interrupted.rethrow();
     }
 
@@ -610,7 +655,8 @@ struct NativeMap {
         std::vector<Entry>& entries = taken_out.entries;
         bool refused = false;
         Chain chain = nullptr;
-        for (std::int64_t room = core(self).size() + 64; !chain && !refused;) {  // 64: what may come meanwhile
+        // 64: what may come meanwhile
+        for (std::int64_t room = core(self).size() + 64; !chain && !refused;) {
             entries.reserve(static_cast<std::size_t>(room));
             chain = core(self).detach([&](std::int64_t count) {
                 std::int64_t turns = as_map(self)->turns.running();
@@ -621,7 +667,8 @@ struct NativeMap {
         }
         if (refused) {
             PyErr_Format(deadlock_error(),
-                         "%s.drain() inside a computation could wait for itself, as this map has computations running; drain after fn has "
+                         "%s.drain() inside a computation could wait for itself, as this map has "
+                         "computations running; drain after fn has "
                          "returned",
                          Py_TYPE(self)->tp_name);
             return nullptr;
@@ -636,10 +683,12 @@ struct NativeMap {
         }
     }
 
-    static PyObject* pair(Word key, Word value) { return checked(PyTuple_Pack(2, Policy::object(key), Policy::object(value))); }
+    static PyObject* pair(Word key, Word value) {
+        return checked(PyTuple_Pack(2, Policy::object(key), Policy::object(value)));
+    }
 
-    /// Removes one entry that no computation is at, beginning at a position; null if there is none from there on. `*busy` is then
-    /// some key that was there and could not be removed, if there was one.
+    /// Removes one entry that no computation is at, beginning at a position; null if there is none from there
+    /// on. `*busy` is then some key that was there and could not be removed, if there was one.
     static PyObject* pop_some(PyObject* self, std::uint64_t position, Ref* busy) {
         Held<> batch;
         Walk walk{position}, next = walk;
@@ -649,7 +698,8 @@ struct NativeMap {
                 Ref popped = Ref::steal(pair(entry.key, entry.value));  // first: it can fail
                 if (core(self).replace_exact(probe.hash, entry.key, entry.value, 0)) {
                     as_map(self)->pop_from.store(walk.position, std::memory_order_relaxed);  // a hint
-                    Policy::drop(entry.value);                                               // the slot's reference; the batch has its own
+                    // the slot's reference; the batch has its own
+                    Policy::drop(entry.value);
                     return popped.release();
                 }
                 *busy = Ref::borrow(Policy::object(entry.key));
@@ -658,7 +708,8 @@ struct NativeMap {
         return nullptr;
     }
 
-    /// Goes on where the last one found something: popping a map empty from its beginning each time would be quadratic.
+    /// Goes on where the last one found something: popping a map empty from its beginning each time would be
+    /// quadratic.
     static PyObject* map_popitem(PyObject* self, PyObject*) {
         share(self);
         for (;;) {
@@ -667,8 +718,9 @@ struct NativeMap {
             if (PyObject* popped = pop_some(self, from, &busy)) return popped;
             if (from) continue;
             if (!busy) break;
-            Ref popped = Ref::steal(checked(PyTuple_New(2)));           // first: it can fail
-            Ref old = remove(self, Probe(busy.get()));  // waits for the computation, or learns that it would never end
+            Ref popped = Ref::steal(checked(PyTuple_New(2)));  // first: it can fail
+            // waits for the computation, or learns that it would never end
+            Ref old = remove(self, Probe(busy.get()));
             if (old) {
                 PyTuple_SET_ITEM(popped.get(), 0, busy.release());
                 PyTuple_SET_ITEM(popped.get(), 1, old.release());
@@ -684,15 +736,15 @@ struct NativeMap {
         Py_RETURN_NONE;
     }
 
-    // ------------------------------------------------------------------------------------------------ iterating
+    // ---- iterating
 
     /// kDeletedToo: (key,) for a key that is deleted and not yet forgotten.
     enum class Yield { kKeys, kItems, kDeletedToo };
 
-    /// An iteration: copies one bucket, or part, at a time, and hands its entries out. Threads may share it; each gets other entries.
+    /// An iteration: copies one bucket, or part, at a time, and hands its entries out. Threads may share it;
+    /// each gets other entries.
     struct IteratorObject {
-        PyObject_HEAD
-        PyObject* map;  ///< null once it is exhausted
+        PyObject_HEAD PyObject* map;  ///< null once it is exhausted
         Yield yield;
         PatientLock lock;  ///< for what follows; held while a bucket is waited for
         Walk walk;
@@ -717,7 +769,8 @@ struct NativeMap {
 
     static bool refill(IteratorObject* it) {
         if constexpr (Map::kKeepsDeleted) {
-            if (it->yield == Yield::kDeletedToo) return core(it->map).template next_batch<true>(it->walk, it->batch);
+            if (it->yield == Yield::kDeletedToo)
+                return core(it->map).template next_batch<true>(it->walk, it->batch);
         }
         return core(it->map).next_batch(it->walk, it->batch);
     }
@@ -744,7 +797,8 @@ struct NativeMap {
         Ref done;
         if (!advance(it, &entry, &done)) return nullptr;
         Ref key = Ref::steal(Policy::object(entry.key)), value = Ref::steal(Policy::object(entry.value));
-        return it->yield == Yield::kKeys ? key.release() : checked(PyTuple_Pack(value ? 2 : 1, key.get(), value.get()));
+        return it->yield == Yield::kKeys ? key.release()
+                                         : checked(PyTuple_Pack(value ? 2 : 1, key.get(), value.get()));
     }
 
     static int iterator_traverse(PyObject* self, visitproc visit, void* arg) {
@@ -778,11 +832,12 @@ struct NativeMap {
         Py_DECREF(type);
     }
 
-    // ------------------------------------------------------------------------------------------------ life and death
+    // ---- life and death
 
     static PyObject* map_new(PyTypeObject* type, PyObject*, PyObject*) {
         if (type == map_type) {  // the subclass also spares deeply nested maps a deep recursion when they die
-            PyErr_Format(PyExc_TypeError, "%s is a base class; use threadproof.%s instead", map_type->tp_name, std::strrchr(map_type->tp_name, '.') + 1);
+            PyErr_Format(PyExc_TypeError, "%s is a base class; use threadproof.%s instead", map_type->tp_name,
+                         std::strrchr(map_type->tp_name, '.') + 1);
             return nullptr;
         }
         Ref self = Ref::steal(checked(type->tp_alloc(type, 0)));
@@ -828,24 +883,32 @@ struct NativeMap {
         Py_RETURN_NONE;
     }
 
-    // ------------------------------------------------------------------------------------------------ the type
+    // ---- the type
 
     static constexpr int kNamed = METH_FASTCALL | METH_KEYWORDS;
 
-    /// The methods that every native map has, and some more. They live as long as the process, as the type does.
+    /// The methods that every native map has, and some more. They live as long as the process, as the type
+    /// does.
     static PyMethodDef* methods(std::initializer_list<PyMethodDef> more) {
         auto* all = new std::vector<PyMethodDef>{
             {"get", method<map_get>(), kNamed, "get($self, key, /, default=None)\n--\n\n"},
             {"swap", method<map_swap>(), kNamed, "swap($self, key, value, /, default=None)\n--\n\n"},
             {"pop", method<map_pop>(), kNamed, "pop($self, key, /, default=...)\n--\n\n"},  // ...: none
             {"popitem", method<map_popitem>(), METH_NOARGS, "popitem($self, /)\n--\n\n"},
-            {"setdefault", method<map_setdefault>(), kNamed, "setdefault($self, key, /, default=None)\n--\n\n"},
-            {"compare_and_swap", method<map_compare_and_swap>(), kNamed, "compare_and_swap($self, key, expected, new, /, *, equal=None)\n--\n\n"},
-            {"compare_and_delete", method<map_compare_and_delete>(), kNamed, "compare_and_delete($self, key, expected, /, *, equal=None)\n--\n\n"},
-            {"compute", method<map_compute>(), kNamed, "compute($self, key, fn, /, default=None, *, timeout=None)\n--\n\n"},
-            {"compute_if_absent", method<map_compute_if_absent>(), kNamed, "compute_if_absent($self, key, fn, /, *, timeout=None)\n--\n\n"},
-            {"compute_if_present", method<map_compute_if_present>(), kNamed, "compute_if_present($self, key, fn, /, *, timeout=None)\n--\n\n"},
-            {"merge", method<map_merge>(), kNamed, "merge($self, key, value, fn, /, *, timeout=None)\n--\n\n"},
+            {"setdefault", method<map_setdefault>(), kNamed,
+             "setdefault($self, key, /, default=None)\n--\n\n"},
+            {"compare_and_swap", method<map_compare_and_swap>(), kNamed,
+             "compare_and_swap($self, key, expected, new, /, *, equal=None)\n--\n\n"},
+            {"compare_and_delete", method<map_compare_and_delete>(), kNamed,
+             "compare_and_delete($self, key, expected, /, *, equal=None)\n--\n\n"},
+            {"compute", method<map_compute>(), kNamed,
+             "compute($self, key, fn, /, default=None, *, timeout=None)\n--\n\n"},
+            {"compute_if_absent", method<map_compute_if_absent>(), kNamed,
+             "compute_if_absent($self, key, fn, /, *, timeout=None)\n--\n\n"},
+            {"compute_if_present", method<map_compute_if_present>(), kNamed,
+             "compute_if_present($self, key, fn, /, *, timeout=None)\n--\n\n"},
+            {"merge", method<map_merge>(), kNamed,
+             "merge($self, key, value, fn, /, *, timeout=None)\n--\n\n"},
             {"add", method<map_add>(), kNamed, "add($self, key, /, delta=1, initial=0)\n--\n\n"},
             {"get_many", method<map_get_many>(), kNamed, "get_many($self, keys, /, default=None)\n--\n\n"},
             {"set_many", method<map_set_many>(), kNamed, "set_many($self, keys, values, /)\n--\n\n"},
@@ -856,10 +919,13 @@ struct NativeMap {
             {"snapshot", method<map_snapshot>(), METH_NOARGS, "snapshot($self, /)\n--\n\n"},
             {"check", method<map_check>(), METH_NOARGS,
              "check($self, /)\n--\n\nAssert the invariants; no other thread may write meanwhile."},
-            {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, "__class_getitem__($type, item, /)\n--\n\n"},
-            {"_entries", method<map_entries>(), METH_NOARGS, "_entries($self, /)\n--\n\nThe entries, as iteration sees them."},
+            {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,
+             "__class_getitem__($type, item, /)\n--\n\n"},
+            {"_entries", method<map_entries>(), METH_NOARGS,
+             "_entries($self, /)\n--\n\nThe entries, as iteration sees them."},
             {"_count_references", method<map_count_references>(), METH_NOARGS,
-             "_count_references($self, /)\n--\n\nNever defer reference counting; see the class method counted()."},
+             "_count_references($self, /)\n--\n\nNever defer reference counting; see the class method "
+             "counted()."},
         };
         all->insert(all->end(), more);
         all->push_back({nullptr, nullptr, 0, nullptr});
@@ -867,7 +933,8 @@ struct NativeMap {
     }
 
     /// Adds the type, `threadproof._core.NAME`, and that of its iterators.
-    static bool add(PyObject* module, const char* name, const char* iterator_name, const char* doc, std::initializer_list<PyMethodDef> more) {
+    static bool add(PyObject* module, const char* name, const char* iterator_name, const char* doc,
+                    std::initializer_list<PyMethodDef> more) {
         PyMethodDef* all = methods(more);
         PyType_Slot slots[] = {
             {Py_tp_doc, const_cast<char*>(doc)},
@@ -903,10 +970,12 @@ struct NativeMap {
             .name = iterator_name,
             .basicsize = sizeof(IteratorObject),
             .itemsize = 0,
-            .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+            .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE
+                     | Py_TPFLAGS_DISALLOW_INSTANTIATION,
             .slots = iterator_slots,
         };
-        iterator_type = reinterpret_cast<PyTypeObject*>(PyType_FromModuleAndSpec(module, &iterator_spec, nullptr));
+        iterator_type =
+            reinterpret_cast<PyTypeObject*>(PyType_FromModuleAndSpec(module, &iterator_spec, nullptr));
         map_type = iterator_type ? add_native_map(module, &spec, all) : nullptr;
         return map_type;
     }

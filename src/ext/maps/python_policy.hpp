@@ -1,4 +1,5 @@
-/// How the map's core sees Python's keys and values: as words, compared natively wherever no user's code has a say.
+/// How the map's core sees Python's keys and values: as words, compared natively wherever no user's code has
+/// a say.
 ///
 /// A key's word is its address with a kind in the two lowest bits:
 ///
@@ -9,17 +10,17 @@
 ///     kObject   anything else: only == can tell
 ///
 /// -1 is kPlain because Python hashes it like -2. A tuple is kObject until it is stored: only then, or if need be, are its items
-/// looked at. A stored kString or kPlain key is looked into by readers that hold no reference, so it outlives those pinned when it
-/// goes (deferred()). A value's word is its address, with kTurn for a turn.
+/// looked at. A stored kString or kPlain key is looked into by readers that hold no reference, so it outlives
+/// those pinned when it goes (deferred()). A value's word is its address, with kTurn for a turn.
 #pragma once
 
 #include <cmath>
 #include <cstring>
 
 #include "core/maps/answers.hpp"
+#include "ext/maps/turn.hpp"
 #include "ext/python/numbers.hpp"
 #include "ext/python/py.hpp"
-#include "ext/maps/turn.hpp"
 
 namespace threadproof::ext {
 
@@ -46,15 +47,19 @@ struct PythonPolicy {
             if (!look_quickly(key)) *this = other(key);
         }
 
-        /// The same, if it is a str that knows its hash, or a small int, which most keys are; false for others.
+        /// The same, if it is a str that knows its hash, or a small int, which most keys are; false for
+        /// others.
         TP_HOT bool look_quickly(PyObject* key) {
             PyTypeObject* type = Py_TYPE(key);
             if (TP_LIKELY(type == &PyUnicode_Type)) {
-                Py_hash_t known = __atomic_load_n(&reinterpret_cast<PyASCIIObject*>(key)->hash, __ATOMIC_RELAXED);  // relaxed: as CPython
+                // relaxed: as CPython
+                Py_hash_t known =
+                    __atomic_load_n(&reinterpret_cast<PyASCIIObject*>(key)->hash, __ATOMIC_RELAXED);
                 return TP_LIKELY(known != -1) && set(known, key, kString);
             }
             std::int64_t number;
-            return TP_LIKELY(type == &PyLong_Type && small_int(key, &number) && number != -1) && set(number, key, kSmall);
+            return TP_LIKELY(type == &PyLong_Type && small_int(key, &number) && number != -1)
+                   && set(number, key, kSmall);
         }
 
      private:
@@ -76,28 +81,32 @@ struct PythonPolicy {
 
         TP_HOT static Py_hash_t hash_of(PyObject* key) {
             hashfunc known = Py_TYPE(key)->tp_hash;
-            Py_hash_t hash = outliving([&] { return TP_LIKELY(known != nullptr) ? known(key) : PyObject_Hash(key); });
+            Py_hash_t hash =
+                outliving([&] { return TP_LIKELY(known != nullptr) ? known(key) : PyObject_Hash(key); });
             if (TP_UNLIKELY(hash == -1)) throw PythonError{};
             return hash;
         }
     };
 
     TP_HOT static bool same(Word stored, const Probe& probe) {
-        Word differ = stored ^ probe.word;  // of one object, the kinds may; of two small ints the kinds do not, and equal hashes are equal ints
+        // of one object, the kinds may; of two small ints the kinds do not, and equal hashes are equal ints
+        Word differ = stored ^ probe.word;
         return differ <= kKindBits || (kind(differ) == 0 && kind(stored) == kSmall);
     }
 
     TP_HOT static Match match(Word stored, const Probe& probe) {
         if (same(stored, probe)) return Match::kYes;
         Kind theirs = kind(stored), ours = kind(probe.word);
-        if (TP_LIKELY(theirs == kString && ours == kString)) return yes_or_no(same_string(object(stored), object(probe.word)));
+        if (TP_LIKELY(theirs == kString && ours == kString))
+            return yes_or_no(same_string(object(stored), object(probe.word)));
         if (theirs == kObject) return Match::kAsk;  // a class of the user's may equal anything
         if (theirs == kSmall) return match_small(static_cast<std::int64_t>(probe.hash), object(probe.word));
         return match_plain(object(stored), object(probe.word));
     }
 
     static Match equal(Word stored, const Probe& probe) {
-        int same = outliving([&] { return PyObject_RichCompareBool(object(stored), object(probe.word), Py_EQ); });
+        int same =
+            outliving([&] { return PyObject_RichCompareBool(object(stored), object(probe.word), Py_EQ); });
         return same < 0 ? Match::kError : same ? Match::kYes : Match::kNo;
     }
 
@@ -115,17 +124,20 @@ struct PythonPolicy {
     static void prefetch(Word key, Word value) {
         if (kind(key) == kString) {
             __builtin_prefetch(object(key));
-            __builtin_prefetch(reinterpret_cast<PyASCIIObject*>(object(key)) + 1);  // where its characters are, mostly
+            // where its characters are, mostly
+            __builtin_prefetch(reinterpret_cast<PyASCIIObject*>(object(key)) + 1);
         }
         __builtin_prefetch(object(value), 1);  // 1: its reference count is about to be written
     }
 
  private:
     static std::size_t weight_of(PyObject* key) {
-        if (PyUnicode_CheckExact(key)) return static_cast<std::size_t>(PyUnicode_GET_LENGTH(key)) * PyUnicode_KIND(key);
+        if (PyUnicode_CheckExact(key))
+            return static_cast<std::size_t>(PyUnicode_GET_LENGTH(key)) * PyUnicode_KIND(key);
         if (PyBytes_CheckExact(key)) return static_cast<std::size_t>(PyBytes_GET_SIZE(key));
         std::size_t all = 0;  // floats and big ints are small
-        for (Py_ssize_t i = 0; PyTuple_CheckExact(key) && i < PyTuple_GET_SIZE(key); ++i) all += weight_of(PyTuple_GET_ITEM(key, i));
+        for (Py_ssize_t i = 0; PyTuple_CheckExact(key) && i < PyTuple_GET_SIZE(key); ++i)
+            all += weight_of(PyTuple_GET_ITEM(key, i));
         return all;
     }
 
@@ -135,17 +147,19 @@ struct PythonPolicy {
             if (!is_atom(PyTuple_GET_ITEM(key, i))) return false;
         return true;
     }
-    static constexpr Py_ssize_t kShort = 16;  // items, which are looked at under a bucket's lock: for less time than a resize keeps it
+    // items, which are looked at under a bucket's lock: for less time than a resize keeps it
+    static constexpr Py_ssize_t kShort = 16;
 
     TP_HOT static const void* ascii(PyObject* string) { return reinterpret_cast<PyASCIIObject*>(string) + 1; }
 
     TP_HOT static bool same_string(PyObject* a, PyObject* b) {
         Py_ssize_t length = PyUnicode_GET_LENGTH(a);
         if (TP_LIKELY(PyUnicode_IS_COMPACT_ASCII(a) && PyUnicode_IS_COMPACT_ASCII(b)))
-            return length == PyUnicode_GET_LENGTH(b) && same_bytes(ascii(a), ascii(b), static_cast<std::size_t>(length));
+            return length == PyUnicode_GET_LENGTH(b)
+                   && same_bytes(ascii(a), ascii(b), static_cast<std::size_t>(length));
         unsigned kind = PyUnicode_KIND(a);
         return length == PyUnicode_GET_LENGTH(b) && kind == PyUnicode_KIND(b)
-            && same_bytes(PyUnicode_DATA(a), PyUnicode_DATA(b), static_cast<std::size_t>(length) * kind);
+               && same_bytes(PyUnicode_DATA(a), PyUnicode_DATA(b), static_cast<std::size_t>(length) * kind);
     }
 
     /// memcmp, without the call for what most keys are: 4 to 16 bytes, by a word from each end.
@@ -167,7 +181,8 @@ struct PythonPolicy {
 
     static Match yes_or_no(bool same) { return same ? Match::kYes : Match::kNo; }
 
-    /// A small int, which is its hash, and what is no small int. The stored object is not looked into: it may be gone.
+    /// A small int, which is its hash, and what is no small int. The stored object is not looked into: it may
+    /// be gone.
     TP_APART static Match match_small(std::int64_t number, PyObject* other) {
         if (PyFloat_CheckExact(other)) return yes_or_no(same_number(PyFloat_AS_DOUBLE(other), number));
         if (PyBool_Check(other)) return yes_or_no(number == (other == Py_True));
@@ -176,7 +191,7 @@ struct PythonPolicy {
 
     static bool same_number(double real, std::int64_t number) {
         return std::fabs(real) < 0x1p60 && static_cast<double>(static_cast<std::int64_t>(real)) == real
-            && static_cast<std::int64_t>(real) == number;
+               && static_cast<std::int64_t>(real) == number;
     }
 
     /// A str or a plain key, and any other with its hash.
@@ -188,14 +203,16 @@ struct PythonPolicy {
         if (type == &PyBytes_Type) {
             Py_ssize_t size = PyBytes_GET_SIZE(stored);
             return yes_or_no(size == PyBytes_GET_SIZE(other)
-                             && same_bytes(PyBytes_AS_STRING(stored), PyBytes_AS_STRING(other), static_cast<std::size_t>(size)));
+                             && same_bytes(PyBytes_AS_STRING(stored), PyBytes_AS_STRING(other),
+                                           static_cast<std::size_t>(size)));
         }
         if (type == &PyUnicode_Type) return yes_or_no(same_string(stored, other));
         return yes_or_no(same_int(stored, other));
     }
 
     static bool same_int(PyObject* a, PyObject* b) {
-        return Ref::steal(PyLong_Type.tp_richcompare(a, b, Py_EQ)).get() == Py_True;  // compares digits, calls nothing
+        // compares digits, calls nothing
+        return Ref::steal(PyLong_Type.tp_richcompare(a, b, Py_EQ)).get() == Py_True;
     }
 
     static Match match_items(PyObject* stored, PyObject* other) {

@@ -1,15 +1,16 @@
-/// The atomic reference to the newest version of a trie as a Python map, and a version of it as another. What is hot is here;
-/// the rest is ChainedMap's, in Python, over the steps whose names begin with an underscore.
+/// The atomic reference to the newest version of a trie as a Python map, and a version of it as another. What
+/// is hot is here; the rest is ChainedMap's, in Python, over the steps whose names begin with an underscore.
 ///
-/// Writing a key at which a function is deciding the value means to wait: that is ChainedMap's too, in `_exchange`.
+/// Writing a key at which a function is deciding the value means to wait: that is ChainedMap's too, in
+/// `_exchange`.
 #include "ext/maps/snapshot_map.hpp"
 
 #include <mutex>
 #include <new>
 
 #include "ext/maps/adopt.hpp"
-#include "ext/python/sharing.hpp"
 #include "ext/maps/trie.hpp"
+#include "ext/python/sharing.hpp"
 
 namespace threadproof::ext {
 namespace {
@@ -42,8 +43,12 @@ TP_APART Ref ask(Owned word, const Probe& probe) {
 /// The methods of reading, for whoever has look_up(self, probe), which returns the value of a key, or null.
 template <auto look_up>
 struct Reading {
-    static PyObject* subscript(PyObject* self, PyObject* key) { return or_key_error(look_up(self, Probe(key)), key); }
-    static int contains(PyObject* self, PyObject* key) { return static_cast<bool>(look_up(self, Probe(key))); }
+    static PyObject* subscript(PyObject* self, PyObject* key) {
+        return or_key_error(look_up(self, Probe(key)), key);
+    }
+    static int contains(PyObject* self, PyObject* key) {
+        return static_cast<bool>(look_up(self, Probe(key)));
+    }
     static PyObject* get(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
         if (TP_LIKELY(!names && count == 1)) return or_else(look_up(self, Probe(given[0])), Py_None);
         Arguments<2> arguments("get", given, count, names, 1, 2, {"key", "default"});
@@ -51,14 +56,13 @@ struct Reading {
     }
 };
 
-// ------------------------------------------------------------------------------------------------ iterating
+// ---- iterating
 
 enum class Yield { kKeys, kItems };
 
 /// An iteration over a version. Threads may share it; each gets other entries.
 struct IteratorObject {
-    PyObject_HEAD
-    Yield yield;
+    PyObject_HEAD Yield yield;
     PatientLock lock;  ///< for what follows; held for a few steps that call nothing
     Word root;         ///< 0 once it is exhausted
     Trie::Walk walk;
@@ -98,7 +102,8 @@ PyObject* iterator_next(PyObject* self) {
     if (!held) return nullptr;
     EntryObject* entry = NodePolicy::entry_object(held.word());
     PyObject* key = PythonPolicy::object(entry->key);
-    return as_iterator(self)->yield == Yield::kKeys ? Py_NewRef(key) : PyTuple_Pack(2, key, NodePolicy::object(entry->value));
+    return as_iterator(self)->yield == Yield::kKeys ? Py_NewRef(key)
+                                                    : PyTuple_Pack(2, key, NodePolicy::object(entry->value));
 }
 
 int iterator_traverse(PyObject* self, visitproc visit, void* arg) {
@@ -133,16 +138,16 @@ PyType_Spec iterator_spec = {
     .name = "threadproof._core.SnapshotIterator",
     .basicsize = sizeof(IteratorObject),
     .itemsize = 0,
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE
+             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = iterator_slots,
 };
 
-// ------------------------------------------------------------------------------------------------ Snapshot
+// ---- Snapshot
 
 /// A version. It never changes, so it needs no tp_clear: a cycle through it ends elsewhere.
 struct SnapshotObject {
-    PyObject_HEAD
-    Word root;
+    PyObject_HEAD Word root;
 };
 
 SnapshotObject* as_snapshot(PyObject* self) { return reinterpret_cast<SnapshotObject*>(self); }
@@ -193,8 +198,10 @@ void snapshot_dealloc(PyObject* self) {
 
 PyMethodDef snapshot_methods[] = {
     {"get", method<SnapshotReading::get>(), kNamed, "get($self, key, /, default=None)\n--\n\n"},
-    {"_entries", method<snapshot_entries>(), METH_NOARGS, "_entries($self, /)\n--\n\nThe entries, as iteration sees them."},
-    {"_of", method<snapshot_of>(), METH_O | METH_CLASS, "_of($type, version, /)\n--\n\nThe snapshot that is this version."},
+    {"_entries", method<snapshot_entries>(), METH_NOARGS,
+     "_entries($self, /)\n--\n\nThe entries, as iteration sees them."},
+    {"_of", method<snapshot_of>(), METH_O | METH_CLASS,
+     "_of($type, version, /)\n--\n\nThe snapshot that is this version."},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, "__class_getitem__($type, item, /)\n--\n\n"},
     {nullptr, nullptr, 0, nullptr},
 };
@@ -205,7 +212,8 @@ PyGetSetDef snapshot_getset[] = {
 };
 
 PyType_Slot snapshot_slots[] = {
-    {Py_tp_doc, const_cast<char*>("The native base of threadproof.maps.Snapshot, where the methods are explained.")},
+    {Py_tp_doc,
+     const_cast<char*>("The native base of threadproof.maps.Snapshot, where the methods are explained.")},
     {Py_tp_new, slot<snapshot_new>()},
     {Py_tp_dealloc, reinterpret_cast<void*>(snapshot_dealloc)},
     {Py_tp_traverse, reinterpret_cast<void*>(snapshot_traverse)},
@@ -226,11 +234,10 @@ PyType_Spec snapshot_spec = {
     .slots = snapshot_slots,
 };
 
-// ------------------------------------------------------------------------------------------------ SnapshotMap
+// ---- SnapshotMap
 
 struct MapObject {
-    PyObject_HEAD
-    Sharing sharing;
+    PyObject_HEAD Sharing sharing;
     bool built;  ///< the core below has been constructed
     // Room for the core, which wants an alignment that Python's allocator does not give.
     alignas(16) unsigned char room[sizeof(Trie::Cell) + alignof(Trie::Cell)];
@@ -241,7 +248,8 @@ MapObject* as_map(PyObject* self) { return reinterpret_cast<MapObject*>(self); }
 /// The core, without asking who shares the map.
 TP_HOT Trie::Cell& cell_of(PyObject* self) {
     auto address = reinterpret_cast<std::uintptr_t>(as_map(self)->room);
-    return *reinterpret_cast<Trie::Cell*>((address + alignof(Trie::Cell) - 1) & ~(std::uintptr_t{alignof(Trie::Cell)} - 1));
+    return *reinterpret_cast<Trie::Cell*>((address + alignof(Trie::Cell) - 1)
+                                          & ~(std::uintptr_t{alignof(Trie::Cell)} - 1));
 }
 
 TP_HOT Trie::Cell& core(PyObject* self) {
@@ -263,21 +271,26 @@ struct Exchange {
     Owned seen;
     EntryObject* entry;  ///< that of the key, among what was seen; or null
 
-    Exchange(PyObject* self, const Probe& probe) : seen(core(self).get(probe.hash)), entry(Chain(seen.word()).find(probe)) {}
+    Exchange(PyObject* self, const Probe& probe)
+        : seen(core(self).get(probe.hash)), entry(Chain(seen.word()).find(probe)) {}
 
     PyObject* old() const { return entry && entry->value ? NodePolicy::object(entry->value) : nullptr; }
 
     /// Puts a value (null: nothing) in; false when something else is there by now.
     bool put(PyObject* self, const Probe& probe, PyObject* value) {
-        Owned fresh = value ? make_entry(static_cast<Py_hash_t>(probe.hash), entry ? entry->key : probe.word, value) : Owned();
+        Owned fresh =
+            value ? make_entry(static_cast<Py_hash_t>(probe.hash), entry ? entry->key : probe.word, value)
+                  : Owned();
         Owned next = Chain(seen.word()).with(entry, NodePolicy::entry_object(fresh.word()));
-        return core(self).replace(probe.hash, seen.word(), next.word(), (value != nullptr) - (old() != nullptr));
+        return core(self).replace(probe.hash, seen.word(), next.word(),
+                                  (value != nullptr) - (old() != nullptr));
     }
 };
 
 Ref exchange_in_python(PyObject* self, PyObject* key, PyObject* value) {
     PyObject* arguments[] = {self, key, value ? value : missing};
-    Ref old = Ref::steal(checked(outliving([&] { return PyObject_VectorcallMethod(exchange_name, arguments, 3, nullptr); })));
+    Ref old = Ref::steal(
+        checked(outliving([&] { return PyObject_VectorcallMethod(exchange_name, arguments, 3, nullptr); })));
     return old.get() == missing ? Ref() : std::move(old);
 }
 
@@ -307,12 +320,16 @@ PyObject* map_pop(PyObject* self, PyObject* const* given, Py_ssize_t count, PyOb
     return arguments[1] ? or_else(std::move(old), arguments[1]) : or_key_error(std::move(old), arguments[0]);
 }
 
-PyObject* map_snapshot(PyObject* self, PyObject*) { return make_snapshot(snapshots_made, core(self).version()); }
+PyObject* map_snapshot(PyObject* self, PyObject*) {
+    return make_snapshot(snapshots_made, core(self).version());
+}
 PyObject* map_iter(PyObject* self) { return iterate(core(self).version(), Yield::kKeys); }
 PyObject* map_entries(PyObject* self, PyObject*) { return iterate(core(self).version(), Yield::kItems); }
 Py_ssize_t map_length(PyObject* self) { return static_cast<Py_ssize_t>(core(self).weight()); }
 
-Owned emptied(PyObject* self) { return cell_of(self).exchange(Owned::share(NodePolicy::word(empty_version()))); }
+Owned emptied(PyObject* self) {
+    return cell_of(self).exchange(Owned::share(NodePolicy::word(empty_version())));
+}
 
 PyObject* map_clear(PyObject* self, PyObject*) {
     emptied(self);
@@ -321,13 +338,16 @@ PyObject* map_clear(PyObject* self, PyObject*) {
 
 // The steps that the rest is made of
 
-PyObject* map_chain(PyObject* self, PyObject* code) { return Chain(core(self).get(hash_from(code)).word()).tuple(); }
+PyObject* map_chain(PyObject* self, PyObject* code) {
+    return Chain(core(self).get(hash_from(code)).word()).tuple();
+}
 
 PyObject* map_put(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
     check_count("_put", count, 4);
     std::uint64_t hash = hash_from(arguments[0]);
     auto growth = static_cast<std::int64_t>(hash_from(arguments[3]));
-    return PyBool_FromLong(core(self).replace(hash, word_from(arguments[1]), word_from(arguments[2]), growth));
+    return PyBool_FromLong(
+        core(self).replace(hash, word_from(arguments[1]), word_from(arguments[2]), growth));
 }
 
 PyObject* map_version(PyObject* self, PyObject*) { return given(core(self).version()); }
@@ -350,7 +370,8 @@ PyObject* map_check(PyObject* self, PyObject*) {
 
 PyObject* map_new(PyTypeObject* type, PyObject*, PyObject*) {
     if (type == map_type) {  // the subclass also spares deeply nested maps a deep recursion when they die
-        PyErr_SetString(PyExc_TypeError, "threadproof._core.SnapshotMap is a base class; use threadproof.SnapshotMap instead");
+        PyErr_SetString(PyExc_TypeError,
+                        "threadproof._core.SnapshotMap is a base class; use threadproof.SnapshotMap instead");
         return nullptr;
     }
     Ref self = Ref::steal(checked(type->tp_alloc(type, 0)));
@@ -384,25 +405,34 @@ PyMethodDef map_methods[] = {
     {"pop", method<map_pop>(), kNamed, "pop($self, key, /, default=...)\n--\n\n"},  // ...: none
     {"clear", method<map_clear>(), METH_NOARGS, "clear($self, /)\n--\n\n"},
     {"snapshot", method<map_snapshot>(), METH_NOARGS,
-     "snapshot($self, /)\n--\n\nThe map at this instant, for good: a Snapshot. One atomic read at any size, which copies nothing.\nWaits for nobody."},
-    {"_entries", method<map_entries>(), METH_NOARGS, "_entries($self, /)\n--\n\nThe entries, as iteration sees them."},
-    {"_chain", method<map_chain>(), METH_O, "_chain($self, code, /)\n--\n\nThe chain of a hash; () if there is none. Waits for nobody."},
+     "snapshot($self, /)\n--\n\nThe map at this instant, for good: a Snapshot. One atomic read at any size, "
+     "which copies nothing.\nWaits for nobody."},
+    {"_entries", method<map_entries>(), METH_NOARGS,
+     "_entries($self, /)\n--\n\nThe entries, as iteration sees them."},
+    {"_chain", method<map_chain>(), METH_O,
+     "_chain($self, code, /)\n--\n\nThe chain of a hash; () if there is none. Waits for nobody."},
     {"_put", method<map_put>(), METH_FASTCALL,
-     "_put($self, code, seen, chain, growth, /)\n--\n\nPut `chain`, with `growth` more values, in the place of `seen`; say whether `seen` "
+     "_put($self, code, seen, chain, growth, /)\n--\n\nPut `chain`, with `growth` more values, in the place "
+     "of `seen`; say whether `seen` "
      "was still there.\n\n() is none."},
     {"_version", method<map_version>(), METH_NOARGS, "_version($self, /)\n--\n\nThe newest version."},
     {"_advance", method<map_advance>(), METH_FASTCALL,
      "_advance($self, base, newer, /)\n--\n\nMake `newer` the newest version; say whether `base` still was."},
-    {"_take", method<map_take>(), METH_NOARGS, "_take($self, /)\n--\n\nMake the newest version an empty one; return what it was."},
-    {"_bytes", method<map_bytes>(), METH_NOARGS, "_bytes($self, /)\n--\n\nWhat the nodes of the newest version take."},
-    {"_retries", method<map_retries>(), METH_NOARGS, "_retries($self, /)\n--\n\nHow often a writer was overtaken, and began again."},
-    {"_check_version", method<map_check>(), METH_NOARGS, "_check_version($self, /)\n--\n\nAssert the invariants of the newest version."},
+    {"_take", method<map_take>(), METH_NOARGS,
+     "_take($self, /)\n--\n\nMake the newest version an empty one; return what it was."},
+    {"_bytes", method<map_bytes>(), METH_NOARGS,
+     "_bytes($self, /)\n--\n\nWhat the nodes of the newest version take."},
+    {"_retries", method<map_retries>(), METH_NOARGS,
+     "_retries($self, /)\n--\n\nHow often a writer was overtaken, and began again."},
+    {"_check_version", method<map_check>(), METH_NOARGS,
+     "_check_version($self, /)\n--\n\nAssert the invariants of the newest version."},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, "__class_getitem__($type, item, /)\n--\n\n"},
     {nullptr, nullptr, 0, nullptr},
 };
 
 PyType_Slot map_slots[] = {
-    {Py_tp_doc, const_cast<char*>("The native base of threadproof.maps.SnapshotMap, where the methods are explained.")},
+    {Py_tp_doc,
+     const_cast<char*>("The native base of threadproof.maps.SnapshotMap, where the methods are explained.")},
     {Py_tp_new, slot<map_new>()},
     {Py_tp_dealloc, reinterpret_cast<void*>(map_dealloc)},
     {Py_tp_traverse, reinterpret_cast<void*>(map_traverse)},
@@ -428,7 +458,8 @@ PyType_Spec map_spec = {
 /// Snapshot is known to Python alone, and what makes it is native.
 PyObject* make_snapshots_of(PyObject*, PyObject* cls) {
     if (!PyType_Check(cls) || !PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(cls), snapshot_type)) {
-        PyErr_Format(PyExc_TypeError, "make_snapshots_of() wants a subclass of threadproof._core.Snapshot, got %R", cls);
+        PyErr_Format(PyExc_TypeError,
+                     "make_snapshots_of() wants a subclass of threadproof._core.Snapshot, got %R", cls);
         return nullptr;
     }
     snapshots_made = reinterpret_cast<PyTypeObject*>(Py_NewRef(cls));
@@ -437,11 +468,14 @@ PyObject* make_snapshots_of(PyObject*, PyObject* cls) {
 
 PyMethodDef functions[] = {
     {"make_snapshots_of", make_snapshots_of, METH_O,
-     "make_snapshots_of(cls, /)\n--\n\nLet SnapshotMap.snapshot() make instances of this subclass of Snapshot."},
+     "make_snapshots_of(cls, /)\n--\n\nLet SnapshotMap.snapshot() make instances of this subclass of "
+     "Snapshot."},
     {nullptr, nullptr, 0, nullptr},
 };
 
-PyTypeObject* made(PyObject* module, PyType_Spec* spec) { return reinterpret_cast<PyTypeObject*>(PyType_FromModuleAndSpec(module, spec, nullptr)); }
+PyTypeObject* made(PyObject* module, PyType_Spec* spec) {
+    return reinterpret_cast<PyTypeObject*>(PyType_FromModuleAndSpec(module, spec, nullptr));
+}
 
 }  // namespace
 
@@ -455,8 +489,8 @@ bool add_snapshot_map(PyObject* module) {
     let_adopt(map_type, map_methods);
     let_adopt(snapshot_type, snapshot_methods);
     return PyModule_AddFunctions(module, functions) == 0
-        && PyModule_AddObjectRef(module, "Snapshot", reinterpret_cast<PyObject*>(snapshot_type)) == 0
-        && PyModule_AddObjectRef(module, "SnapshotMap", reinterpret_cast<PyObject*>(map_type)) == 0;
+           && PyModule_AddObjectRef(module, "Snapshot", reinterpret_cast<PyObject*>(snapshot_type)) == 0
+           && PyModule_AddObjectRef(module, "SnapshotMap", reinterpret_cast<PyObject*>(map_type)) == 0;
 }
 
 }  // namespace threadproof::ext

@@ -13,21 +13,23 @@ using Native = NativeMap<Map>;
 PyObject* map_stats(PyObject* self, PyObject*) {
     Native::share(self);
     Map::Stats s = Native::core(self).stats();
-    return Py_BuildValue("(LKKKKKKKKKKKK)", static_cast<long long>(s.size), s.hits, s.misses, s.promotions, s.splits, s.read_cells,
-                         s.dirty_cells, s.amended, s.parts, s.expunged, s.last_ns, s.worst_ns, s.bytes);
+    return Py_BuildValue("(LKKKKKKKKKKKK)", static_cast<long long>(s.size), s.hits, s.misses, s.promotions,
+                         s.splits, s.read_cells, s.dirty_cells, s.amended, s.parts, s.expunged, s.last_ns,
+                         s.worst_ns, s.bytes);
 }
 
 }  // namespace
 
 bool add_sync_map(PyObject* module) {
-    return Native::add(
-        module, "threadproof._core.SyncMap", "threadproof._core.SyncMapIterator",
-        "The native base of threadproof.maps.SyncMap, where the methods are explained.",
-        {
-            {"_stats", method<map_stats>(), METH_NOARGS, "_stats($self, /)\n--\n\nFigures, from which SyncMapStats is made."},
-            {"_all_entries", method<Native::map_all_entries>(), METH_NOARGS,
-             "_all_entries($self, /)\n--\n\nThe entries, as iteration sees them, and (key,) for each key that is deleted and still in a table."},
-        });
+    return Native::add(module, "threadproof._core.SyncMap", "threadproof._core.SyncMapIterator",
+                       "The native base of threadproof.maps.SyncMap, where the methods are explained.",
+                       {
+                           {"_stats", method<map_stats>(), METH_NOARGS,
+                            "_stats($self, /)\n--\n\nFigures, from which SyncMapStats is made."},
+                           {"_all_entries", method<Native::map_all_entries>(), METH_NOARGS,
+                            "_all_entries($self, /)\n--\n\nThe entries, as iteration sees them, and (key,) "
+                            "for each key that is deleted and still in a table."},
+                       });
 }
 
 }  // namespace threadproof::ext

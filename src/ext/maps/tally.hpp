@@ -12,34 +12,41 @@
 
 namespace threadproof::ext {
 
-/// Counts of the last keys seen, so that a key that comes often reaches the map seldom: threads that count the same words would
-/// otherwise wait for each other's cache lines all the time. A key has two places; who finds both taken sets the older one aside,
-/// and those set aside go to the map together. Keys of one hash go in the order they came, for it is the first that a map keeps.
+/// Counts of the last keys seen, so that a key that comes often reaches the map seldom: threads that count
+/// the same words would otherwise wait for each other's cache lines all the time. A key has two places; who
+/// finds both taken sets the older one aside, and those set aside go to the map together. Keys of one hash go
+/// in the order they came, for it is the first that a map keeps.
 ///
-/// Keys are counted where they are, in a list with its lock held, and a reference is taken only to what is counted for the first
-/// time: it is the references that cost, most of all to keys that other threads count, too. Nothing is called then that could run any
-/// code, so what is set aside waits for the end of the piece. Before each piece, a piece's keys find room there.
+/// Keys are counted where they are, in a list with its lock held, and a reference is taken only to what is
+/// counted for the first time: it is the references that cost, most of all to keys that other threads count,
+/// too. Nothing is called then that could run any code, so what is set aside waits for the end of the piece.
+/// Before each piece, a piece's keys find room there.
 template <class Native>
 class Tally {
  public:
     /// For so many keys. Throws bad_alloc.
     Tally(PyObject* self, PyObject* delta, Py_ssize_t keys)
-        : self_(self), delta_(delta), pairs_(std::bit_ceil(std::clamp<std::size_t>(static_cast<std::size_t>(keys), 1, kMostPairs))),
+        : self_(self),
+          delta_(delta),
+          pairs_(std::bit_ceil(std::clamp<std::size_t>(static_cast<std::size_t>(keys), 1, kMostPairs))),
           mask_(pairs_.size() - 1) {
-        core().prefetch_group(aside_, 0);  // a thread's first step in a map can fail for want of memory: now, with nothing to lose
+        // a thread's first step in a map can fail for want of memory: now, with nothing to lose
+        core().prefetch_group(aside_, 0);
     }
 
     /// Counts keys, or, where there is an error, those before it.
     void count_all(Sequence& keys) {
         for (Py_ssize_t done = 0; done < keys.size();) {
             Py_ssize_t end = std::min(done + Sequence::kPiece, keys.size());
-            done += keys.in_place(done, [&](PyObject* const* items, Py_ssize_t size) { return count_atoms(items, size); });
+            done += keys.in_place(
+                done, [&](PyObject* const* items, Py_ssize_t size) { return count_atoms(items, size); });
             for (; done < end; ++done) count(Probe(keys[done]));  // from a copy of the rest
             if (asides_ > kRoom - Sequence::kPiece) put_asides();
         }
     }
 
-    /// Brings what is left into the map, all of it, and then goes on with the first error: `error`, or one met here.
+    /// Brings what is left into the map, all of it, and then goes on with the first error: `error`, or one
+    /// met here.
     void finish(Raised& error) {
         put_all(error);
         for (Pair& pair : pairs_) {
@@ -65,11 +72,12 @@ class Tally {
         Counted newer, older;
     };
     static constexpr unsigned kGroup = Native::kGroup;
-    // 256 KiB, part of a second-level cache. With 1,000 keys at random, 1 in 40 finds its places taken; with one place for a key
-    // and the same memory, 1 in 15.
+    // 256 KiB, part of a second-level cache. With 1,000 keys at random, 1 in 40 finds its places taken; with
+    // one place for a key and the same memory, 1 in 15.
     static constexpr std::size_t kMostPairs = stress::shrunk(std::size_t{4096}, std::size_t{4});
     static constexpr std::int64_t kSmallDelta = 1 << 20;  // times 2^39 keys still fits a small int
-    static constexpr unsigned kRoom = Sequence::kPiece + 4 * kGroup;  // 4 groups: then the last one, not full, is one of many
+    // 4 groups: then the last one, not full, is one of many
+    static constexpr unsigned kRoom = Sequence::kPiece + 4 * kGroup;
 
     decltype(auto) core() const { return Native::core(self_); }
 

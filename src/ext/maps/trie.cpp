@@ -10,7 +10,8 @@ PyTypeObject* node_type;
 PyObject* no_chain;  // the empty tuple
 PyObject* missing;   // threadproof.missing.MISSING
 
-constexpr std::size_t kCollectorHead = kThreads ? 0 : 2 * sizeof(void*);  // before an object that the collector follows
+// before an object that the collector follows
+constexpr std::size_t kCollectorHead = kThreads ? 0 : 2 * sizeof(void*);
 
 EntryObject* as_entry(PyObject* object) { return reinterpret_cast<EntryObject*>(object); }
 Node* as_node(PyObject* object) { return reinterpret_cast<Node*>(object); }
@@ -22,14 +23,15 @@ void append(PyObject* list, Ref item) {
 /// Memory that pinned readers may be looking at goes when they have left.
 void retire(Word word, void (*free)(Word), std::size_t bytes) {
     if constexpr (kThreads) {
-        Threads::mine();  // who has never pinned would take another's pins for its own, and think itself alone
+        // who has never pinned would take another's pins for its own, and think itself alone
+        Threads::mine();
         Reclaimer::retire(Retired{word, free}, bytes);
     } else {
         free(word);
     }
 }
 
-// ------------------------------------------------------------------------------------------------ an entry
+// ---- an entry
 
 /// Takes a reference to each of these.
 EntryObject* new_entry(Py_hash_t hash, Word key, PyObject* value, PyObject* computation) {
@@ -44,10 +46,12 @@ EntryObject* new_entry(Py_hash_t hash, Word key, PyObject* value, PyObject* comp
     return entry;
 }
 
-/// A key's word does not depend on its hash, which is known already and must not be asked for again: it is user code.
+/// A key's word does not depend on its hash, which is known already and must not be asked for again: it is
+/// user code.
 Word key_word(PyObject* key, Py_hash_t hash) {
     PyTypeObject* type = Py_TYPE(key);
-    bool native = type == &PyUnicode_Type || type == &PyLong_Type || type == &PyFloat_Type || type == &PyBytes_Type || type == &PyBool_Type;
+    bool native = type == &PyUnicode_Type || type == &PyLong_Type || type == &PyFloat_Type
+                  || type == &PyBytes_Type || type == &PyBool_Type;
     if (!native) return reinterpret_cast<Word>(key) | PythonPolicy::kObject;
     PythonPolicy::Probe probe(key);
     if (static_cast<Py_hash_t>(probe.hash) == hash) return probe.word;
@@ -59,15 +63,19 @@ PyObject* entry_new(PyTypeObject*, PyObject* arguments, PyObject* names) {
     Py_ssize_t hash;
     PyObject *key, *value, *computation = Py_None;
     static const char* parameters[] = {"", "", "", "", nullptr};
-    if (!PyArg_ParseTupleAndKeywords(arguments, names, "nOO|O:Entry", const_cast<char**>(parameters), &hash, &key, &value, &computation))
+    if (!PyArg_ParseTupleAndKeywords(arguments, names, "nOO|O:Entry", const_cast<char**>(parameters), &hash,
+                                     &key, &value, &computation))
         return nullptr;
-    return reinterpret_cast<PyObject*>(
-        new_entry(hash, key_word(key, hash), value == missing ? nullptr : value, computation == Py_None ? nullptr : computation));
+    return reinterpret_cast<PyObject*>(new_entry(hash, key_word(key, hash),
+                                                 value == missing ? nullptr : value,
+                                                 computation == Py_None ? nullptr : computation));
 }
 
 PyObject* entry_hash(PyObject* self, void*) { return PyLong_FromSsize_t(as_entry(self)->hash); }
 PyObject* entry_key(PyObject* self, void*) { return Py_NewRef(PythonPolicy::object(as_entry(self)->key)); }
-PyObject* entry_value(PyObject* self, void*) { return Py_NewRef(as_entry(self)->value ? NodePolicy::object(as_entry(self)->value) : missing); }
+PyObject* entry_value(PyObject* self, void*) {
+    return Py_NewRef(as_entry(self)->value ? NodePolicy::object(as_entry(self)->value) : missing);
+}
 PyObject* entry_computation(PyObject* self, void*) {
     return Py_NewRef(as_entry(self)->computation ? as_entry(self)->computation : Py_None);
 }
@@ -86,7 +94,8 @@ void free_entry(Word word) {
     PyObject_GC_Del(entry);
 }
 
-/// What it holds goes at once; its memory, and a key that readers compare without holding it, when they have left.
+/// What it holds goes at once; its memory, and a key that readers compare without holding it, when they have
+/// left.
 void entry_dealloc(PyObject* self) {
     PyObject_GC_UnTrack(self);
     PyTypeObject* type = Py_TYPE(self);
@@ -105,7 +114,8 @@ PyGetSetDef entry_getset[] = {
     {"hash", entry_hash, nullptr, "The hash of the key.", nullptr},
     {"key", entry_key, nullptr, "The key.", nullptr},
     {"value", entry_value, nullptr, "What readers see: MISSING for no value.", nullptr},
-    {"computation", entry_computation, nullptr, "The computation that is deciding the value, or None.", nullptr},
+    {"computation", entry_computation, nullptr, "The computation that is deciding the value, or None.",
+     nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 
@@ -115,7 +125,8 @@ PyMethodDef entry_methods[] = {
 };
 
 PyType_Slot entry_slots[] = {
-    {Py_tp_doc, const_cast<char*>("Entry(code, key, value, computation=None, /)\n--\n\nA key with its value, for good. MISSING is no value, "
+    {Py_tp_doc, const_cast<char*>("Entry(code, key, value, computation=None, /)\n--\n\nA key with its value, "
+                                  "for good. MISSING is no value, "
                                   "also while the first one is being computed.")},
     {Py_tp_new, slot<entry_new>()},
     {Py_tp_dealloc, reinterpret_cast<void*>(entry_dealloc)},
@@ -133,16 +144,19 @@ PyType_Spec entry_spec = {
     .slots = entry_slots,
 };
 
-// ------------------------------------------------------------------------------------------------ a version
+// ---- a version
 
-PyObject* node_get(PyObject* self, PyObject* code) { return Chain(Trie::find(as_node(self), hash_from(code))).tuple(); }
+PyObject* node_get(PyObject* self, PyObject* code) {
+    return Chain(Trie::find(as_node(self), hash_from(code))).tuple();
+}
 
 PyObject* node_changed(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
     check_count("changed", count, 3);
     std::uint64_t hash = hash_from(arguments[0]);
     Word word = word_from(arguments[1]);
     if (word) NodePolicy::open(word);
-    return given(Trie::changed(as_node(self), hash, word, static_cast<std::int64_t>(hash_from(arguments[2]))));
+    return given(
+        Trie::changed(as_node(self), hash, word, static_cast<std::int64_t>(hash_from(arguments[2]))));
 }
 
 PyObject* node_chains(PyObject* self, PyObject*) {
@@ -188,20 +202,24 @@ void node_dealloc(PyObject* self) {
 }
 
 PyMethodDef node_methods[] = {
-    {"get", method<node_get>(), METH_O, "get($self, code, /)\n--\n\nThe chain of a hash; () if there is none."},
+    {"get", method<node_get>(), METH_O,
+     "get($self, code, /)\n--\n\nThe chain of a hash; () if there is none."},
     {"changed", method<node_changed>(), METH_FASTCALL,
-     "changed($self, code, chain, growth, /)\n--\n\nThe version with this chain at the hash, () for none, and with `growth` more values."},
+     "changed($self, code, chain, growth, /)\n--\n\nThe version with this chain at the hash, () for none, "
+     "and with `growth` more values."},
     {"chains", method<node_chains>(), METH_NOARGS, "chains($self, /)\n--\n\nA list of all chains."},
     {"first", method<node_first>(), METH_NOARGS, "first($self, /)\n--\n\nSome chain; () if there is none."},
     {"differences", method<node_differences>(), METH_O,
-     "differences($self, other, /)\n--\n\nPairs of the chains here and there, for every hash where they are not the same; () for none.\n\n"
+     "differences($self, other, /)\n--\n\nPairs of the chains here and there, for every hash where they are "
+     "not the same; () for none.\n\n"
      "Takes time proportional to the number of changes that lead from one version to the other."},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, "__class_getitem__($type, item, /)\n--\n\n"},
     {nullptr, nullptr, 0, nullptr},
 };
 
 PyType_Slot node_slots[] = {
-    {Py_tp_doc, const_cast<char*>("A version of a SnapshotMap, which never changes. Its length is the number of values in its chains.")},
+    {Py_tp_doc, const_cast<char*>("A version of a SnapshotMap, which never changes. Its length is the number "
+                                  "of values in its chains.")},
     {Py_tp_dealloc, reinterpret_cast<void*>(node_dealloc)},
     {Py_tp_traverse, reinterpret_cast<void*>(node_traverse)},
     {Py_mp_length, slot<node_length>()},
@@ -213,7 +231,8 @@ PyType_Spec node_spec = {
     .name = "threadproof._core.TrieVersion",
     .basicsize = sizeof(Node),
     .itemsize = sizeof(TrieSlot),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE
+             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = node_slots,
 };
 
@@ -281,7 +300,9 @@ PyObject* Chain::tuple() const {
 
 PyObject* missing_value() { return missing; }
 
-Owned make_entry(Py_hash_t hash, Word key, PyObject* value) { return Owned(reinterpret_cast<Word>(new_entry(hash, key, value, nullptr))); }
+Owned make_entry(Py_hash_t hash, Word key, PyObject* value) {
+    return Owned(reinterpret_cast<Word>(new_entry(hash, key, value, nullptr)));
+}
 
 Node* empty_version() {
     static Node* node = NodePolicy::node(Trie::empty().give());
@@ -302,7 +323,9 @@ Word word_from(PyObject* chain) {
     return size == 1 ? reinterpret_cast<Word>(PyTuple_GET_ITEM(chain, 0)) : 0;
 }
 
-Owned version_from(PyObject* object) { return Owned::share(reinterpret_cast<Word>(checked_type(object, node_type))); }
+Owned version_from(PyObject* object) {
+    return Owned::share(reinterpret_cast<Word>(checked_type(object, node_type)));
+}
 
 void check_count(const char* method, Py_ssize_t count, Py_ssize_t wanted) {
     if (count == wanted) return;

@@ -1,8 +1,9 @@
-/// The core's Trie with Python's objects. Its nodes and entries are Python objects that never change: a version is its root,
-/// counting references keeps what versions share alive, and the collector sees everything once, whoever shares it.
+/// The core's Trie with Python's objects. Its nodes and entries are Python objects that never change: a
+/// version is its root, counting references keeps what versions share alive, and the collector sees
+/// everything once, whoever shares it.
 ///
-/// Python sees the entries of the keys of one hash as a chain, which is a tuple. In the trie the word of a chain of one is that
-/// entry itself, so that readers reach its value with one step less and count no chain.
+/// Python sees the entries of the keys of one hash as a chain, which is a tuple. In the trie the word of a
+/// chain of one is that entry itself, so that readers reach its value with one step less and count no chain.
 #pragma once
 
 #include "core/maps/trie.hpp"
@@ -45,8 +46,12 @@ struct NodePolicy {
     static std::int64_t bytes_of(unsigned slots);
     static Node* make_node(unsigned slots);
 
-    TP_HOT static const EntryFields* entry(Word word) { return word & kSeveral ? nullptr : entry_object(word); }
-    TP_HOT static Match match(Word key, const PythonPolicy::Probe& probe) { return PythonPolicy::match(key, probe); }
+    TP_HOT static const EntryFields* entry(Word word) {
+        return word & kSeveral ? nullptr : entry_object(word);
+    }
+    TP_HOT static Match match(Word key, const PythonPolicy::Probe& probe) {
+        return PythonPolicy::match(key, probe);
+    }
     TP_HOT static void hold(Word word) { Py_INCREF(object(word)); }
     TP_HOT static bool try_hold(Word word) { return try_incref(object(word)); }
     static void open(Word word) { allow_try_incref(object(word)); }
@@ -60,7 +65,9 @@ using Owned = Trie::Owned;
 class Chain {
  public:
     explicit Chain(Word word) : word_(word) {}
-    Py_ssize_t size() const { return word_ & NodePolicy::kSeveral ? PyTuple_GET_SIZE(NodePolicy::object(word_)) : word_ != 0; }
+    Py_ssize_t size() const {
+        return word_ & NodePolicy::kSeveral ? PyTuple_GET_SIZE(NodePolicy::object(word_)) : word_ != 0;
+    }
     EntryObject* operator[](Py_ssize_t i) const {
         if (!(word_ & NodePolicy::kSeveral)) return NodePolicy::entry_object(word_);
         return reinterpret_cast<EntryObject*>(PyTuple_GET_ITEM(NodePolicy::object(word_), i));
@@ -69,7 +76,8 @@ class Chain {
     /// The entry of a key, or null. Compares keys by what may be user code.
     EntryObject* find(const PythonPolicy::Probe& probe) const;
 
-    /// The word of these entries with `fresh` in the place of `old`; either may be null. Throws std::bad_alloc.
+    /// The word of these entries with `fresh` in the place of `old`; either may be null. Throws
+    /// std::bad_alloc.
     Owned with(const EntryObject* old, EntryObject* fresh) const;
 
     /// The tuple that Python sees.
@@ -85,7 +93,8 @@ PyObject* missing_value();
 /// An entry of a key's word and a value. Throws std::bad_alloc.
 Owned make_entry(Py_hash_t hash, Word key, PyObject* value);
 
-/// One for all, and it is not owned: no version is a better beginning, and to clear a map must not need memory.
+/// One for all, and it is not owned: no version is a better beginning, and to clear a map must not need
+/// memory.
 Node* empty_version();
 
 /// Arguments that Python passes, or throws.

@@ -18,24 +18,29 @@ struct Wait {
     TurnObject* turn;
 };
 
-PatientLock graph_lock;  // held for a few steps that call nothing: never while waiting, or letting go of the interpreter
-std::vector<Wait>& waits = *new std::vector<Wait>;  // never destroyed: daemon threads may wait until the very end
+// held for a few steps that call nothing: never while waiting, or letting go of the interpreter
+PatientLock graph_lock;
+// never destroyed: daemon threads may wait until the very end
+std::vector<Wait>& waits = *new std::vector<Wait>;
 thread_local int turns_held = 0;
 
 TurnObject* as_turn(PyObject* object) { return reinterpret_cast<TurnObject*>(object); }
 PyObject* as_object(TurnObject* turn) { return reinterpret_cast<PyObject*>(turn); }
 
 bool over(const TurnObject* turn) {
-    return turn->ended.load(std::memory_order_acquire) || orphaned(turn);  // acquire: pairs with end_turn(); shows the result
+    // acquire: pairs with end_turn(); shows the result
+    return turn->ended.load(std::memory_order_acquire) || orphaned(turn);
 }
 
 TurnObject* wanted_by(unsigned long thread) {
-    for (auto wait = waits.rbegin(); wait != waits.rend(); ++wait)  // the innermost: a signal handler may wait inside a wait
+    for (auto wait = waits.rbegin(); wait != waits.rend();
+         ++wait)  // the innermost: a signal handler may wait inside a wait
         if (wait->thread == thread) return wait->turn;
     return nullptr;
 }
 
-/// The keys on the way from a turn to one that `thread` has; empty where no way leads there. Under the graph's lock.
+/// The keys on the way from a turn to one that `thread` has; empty where no way leads there. Under the
+/// graph's lock.
 std::vector<PyObject*> way_back(TurnObject* turn, unsigned long thread) {
     std::vector<PyObject*> keys;
     for (std::size_t steps = 0; turn && !over(turn) && steps <= waits.size(); ++steps) {
@@ -48,13 +53,18 @@ std::vector<PyObject*> way_back(TurnObject* turn, unsigned long thread) {
 
 [[noreturn]] void raise_deadlock(const std::vector<Ref>& keys) {
     if (keys.size() == 1) {
-        PyErr_Format(deadlock, "the value of key %R is being computed by this very thread; return it from fn instead", keys[0].get());
+        PyErr_Format(deadlock,
+                     "the value of key %R is being computed by this very thread; return it from fn instead",
+                     keys[0].get());
         throw PythonError{};
     }
     Ref way = Ref::steal(checked(PyUnicode_FromFormat("key %R", keys[1].get())));
     for (std::size_t i = 2; i < keys.size(); ++i)
-        way = Ref::steal(checked(PyUnicode_FromFormat("%U, whose computation waits for key %R", way.get(), keys[i].get())));
-    PyErr_Format(deadlock, "waiting for key %R would never end: its computation waits for %U, which this very thread is computing",
+        way = Ref::steal(checked(
+            PyUnicode_FromFormat("%U, whose computation waits for key %R", way.get(), keys[i].get())));
+    PyErr_Format(deadlock,
+                 "waiting for key %R would never end: its computation waits for %U, which this very thread "
+                 "is computing",
                  keys[0].get(), way.get());
     throw PythonError{};
 }
@@ -85,7 +95,8 @@ PyThread_type_lock join_graph(TurnObject* turn, unsigned long thread) {
 
 void leave_graph(unsigned long thread) {
     std::lock_guard hold(graph_lock);
-    auto mine = std::find_if(waits.rbegin(), waits.rend(), [&](const Wait& wait) { return wait.thread == thread; });
+    auto mine =
+        std::find_if(waits.rbegin(), waits.rend(), [&](const Wait& wait) { return wait.thread == thread; });
     waits.erase(std::next(mine).base());
 }
 
@@ -108,7 +119,8 @@ std::int64_t monotonic_nanoseconds() {
 PyObject* turn_new(PyTypeObject*, PyObject* arguments, PyObject* names) {
     PyObject* key;
     static const char* parameters[] = {"key", nullptr};
-    if (!PyArg_ParseTupleAndKeywords(arguments, names, "O:Turn", const_cast<char**>(parameters), &key)) return nullptr;
+    if (!PyArg_ParseTupleAndKeywords(arguments, names, "O:Turn", const_cast<char**>(parameters), &key))
+        return nullptr;
     return as_object(begin_turn(key));
 }
 
@@ -145,7 +157,8 @@ int turn_clear(PyObject* self) {
 void turn_dealloc(PyObject* self) {
     PyObject_GC_UnTrack(self);
     PyTypeObject* type = Py_TYPE(self);
-    if (as_turn(self)->owner == PyThread_get_thread_ident()) end_turn(as_turn(self));  // its thread has forgotten it
+    // its thread has forgotten it
+    if (as_turn(self)->owner == PyThread_get_thread_ident()) end_turn(as_turn(self));
     turn_clear(self);
     if (as_turn(self)->gate) PyThread_free_lock(as_turn(self)->gate);
     type->tp_free(self);
@@ -154,8 +167,10 @@ void turn_dealloc(PyObject* self) {
 
 PyMethodDef turn_methods[] = {
     {"wait", method<turn_wait>(), METH_FASTCALL | METH_KEYWORDS,
-     "wait($self, /, timeout=None)\n--\n\nWait until the turn has ended.\n\nTimeoutError after `timeout` seconds; DeadlockError at "
-     "once if it would never end because the\ncalling thread has the turn itself, or others that have to end first wait for a turn of "
+     "wait($self, /, timeout=None)\n--\n\nWait until the turn has ended.\n\nTimeoutError after `timeout` "
+     "seconds; DeadlockError at "
+     "once if it would never end because the\ncalling thread has the turn itself, or others that have to end "
+     "first wait for a turn of "
      "the\ncalling thread."},
     {"end", method<turn_end>(), METH_NOARGS,
      "end($self, /)\n--\n\nLet everybody who waits go on. The thread that made the turn calls this, once."},
@@ -170,8 +185,10 @@ PyGetSetDef turn_getset[] = {
 };
 
 PyType_Slot turn_slots[] = {
-    {Py_tp_doc, const_cast<char*>("Turn(key)\n--\n\nA thread's turn at a key, while user code decides the key's new value. Making it "
-                                  "begins it.")},
+    {Py_tp_doc,
+     const_cast<char*>(
+         "Turn(key)\n--\n\nA thread's turn at a key, while user code decides the key's new value. Making it "
+         "begins it.")},
     {Py_tp_new, slot<turn_new>()},
     {Py_tp_dealloc, reinterpret_cast<void*>(turn_dealloc)},
     {Py_tp_traverse, reinterpret_cast<void*>(turn_traverse)},
@@ -192,9 +209,10 @@ PyType_Spec turn_spec = {
 }  // namespace
 
 bool add_turn(PyObject* module) {
-    deadlock = PyErr_NewExceptionWithDoc("threadproof.DeadlockError",
-                                         "Waiting would never end: the thread would wait for itself, directly or through other threads.",
-                                         PyExc_RuntimeError, nullptr);
+    deadlock = PyErr_NewExceptionWithDoc(
+        "threadproof.DeadlockError",
+        "Waiting would never end: the thread would wait for itself, directly or through other threads.",
+        PyExc_RuntimeError, nullptr);
     if (!deadlock || PyModule_AddObjectRef(module, "DeadlockError", deadlock) < 0) return false;
     turn_type = reinterpret_cast<PyTypeObject*>(PyType_FromModuleAndSpec(module, &turn_spec, nullptr));
     return turn_type && PyModule_AddObjectRef(module, "Turn", reinterpret_cast<PyObject*>(turn_type)) == 0;
@@ -213,7 +231,7 @@ TurnObject* begin_turn(PyObject* key) {
 
 bool orphaned(const TurnObject* turn) {
     return turn->generation != process_generation.load(std::memory_order_relaxed)
-        && turn->owner != reinterpret_cast<unsigned long>(reinterpret_cast<void*>(Threads::survivor()));
+           && turn->owner != reinterpret_cast<unsigned long>(reinterpret_cast<void*>(Threads::survivor()));
 }
 
 void end_turn(TurnObject* turn) {
@@ -233,7 +251,8 @@ Deadline Deadline::after(PyObject* owner, const char* method, PyObject* timeout)
     if (number && seconds == -1 && PyErr_Occurred()) {  // an int too big for a float: for ever, or nonsense
         PyErr_Clear();
         Ref zero = Ref::steal(checked(PyLong_FromLong(0)));
-        if (PyObject_RichCompareBool(timeout, zero.get(), Py_LT) != 0) refuse("check_timeout", owner, method, timeout);
+        if (PyObject_RichCompareBool(timeout, zero.get(), Py_LT) != 0)
+            refuse("check_timeout", owner, method, timeout);
     } else if (!(seconds >= 0)) refuse("check_timeout", owner, method, timeout);
     else if (seconds < 1e9) {  // beyond 30 years: for ever
         deadline.never_ = false;
@@ -263,13 +282,15 @@ void wait_for_turn(TurnObject* turn, const Deadline& deadline) {
     leave_graph(thread);
     if (waited == GateWait::kRaised) throw PythonError{};
     if (waited == GateWait::kOpen) return;
-    PyErr_Format(PyExc_TimeoutError, "the computation running at key %R took longer than the timeout", turn->key);
+    PyErr_Format(PyExc_TimeoutError, "the computation running at key %R took longer than the timeout",
+                 turn->key);
     throw PythonError{};
 }
 
 void refuse(const char* name, PyObject* owner, const char* method, PyObject* argument) {
     Ref contract = Ref::steal(checked(PyImport_ImportModule("threadproof.maps.contract")));
-    Ref result = Ref::steal(checked(PyObject_CallMethod(contract.get(), name, "OsO", owner, method, argument)));
+    Ref result =
+        Ref::steal(checked(PyObject_CallMethod(contract.get(), name, "OsO", owner, method, argument)));
     PyErr_Format(PyExc_SystemError, "%s() accepted what %s() refused", name, method);
     throw PythonError{};
 }

@@ -1,9 +1,9 @@
 /// A thread's turn at a key, while user code decides the key's new value; and who waits for whose turn.
 ///
-/// One graph covers all maps of the process: a thread waits for one turn, and a turn belongs to one thread. An edge is added
-/// only after following the edges from the turn that is wanted; if they lead back to the thread that wants to wait, it gets
-/// DeadlockError instead. Looking and adding are one step under the graph's lock, so of the threads of a cycle exactly one,
-/// the last, is refused.
+/// One graph covers all maps of the process: a thread waits for one turn, and a turn belongs to one thread.
+/// An edge is added only after following the edges from the turn that is wanted; if they lead back to the
+/// thread that wants to wait, it gets DeadlockError instead. Looking and adding are one step under the
+/// graph's lock, so of the threads of a cycle exactly one, the last, is refused.
 ///
 /// Field    | written                 | read                     | guard
 /// ---------|-------------------------|--------------------------|---------------------------------------------
@@ -19,14 +19,14 @@
 namespace threadproof::ext {
 
 struct TurnObject {
-    PyObject_HEAD
-    PyObject* key;
+    PyObject_HEAD PyObject* key;
     PyObject* old;     ///< what readers see meanwhile; null: nothing
     PyObject* result;  ///< what it came to; null: nothing
     unsigned long owner;
-    std::uint32_t generation;  ///< of the process: in a child, the parent's other turns have nobody to end them
+    /// of the process: in a child, the parent's other turns have nobody to end them
+    std::uint32_t generation;
     std::atomic<bool> ended;
-    PyThread_type_lock gate;   ///< made and locked by the first who waits, opened by end()
+    PyThread_type_lock gate;  ///< made and locked by the first who waits, opened by end()
 };
 
 bool add_turn(PyObject* module);
@@ -48,7 +48,8 @@ bool holds_turn();
 class Deadline {
  public:
     Deadline() = default;
-    /// From `timeout` seconds, or None. Throws for anything that is neither None nor a number >= 0, naming owner.method().
+    /// From `timeout` seconds, or None. Throws for anything that is neither None nor a number >= 0, naming
+    /// owner.method().
     static Deadline after(PyObject* owner, const char* method, PyObject* timeout);
     bool never() const { return never_; }
     std::int64_t microseconds_left() const;

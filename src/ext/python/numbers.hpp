@@ -1,7 +1,8 @@
 /// What CPython's exact ints and floats are worth, and hash to, without a call.
 ///
-/// Python hashes a number by its value modulo the prime 2^61 - 1, so that equal numbers of any type hash alike, negative ones by minus
-/// the hash of what they are without the sign, and -2 in the place of -1. Source: the Python Standard Library, "Hashing of numeric types".
+/// Python hashes a number by its value modulo the prime 2^61 - 1, so that equal numbers of any type hash
+/// alike, negative ones by minus the hash of what they are without the sign, and -2 in the place of -1.
+/// Source: the Python Standard Library, "Hashing of numeric types".
 #pragma once
 
 #include <cstdint>
@@ -34,7 +35,9 @@ struct Digits {
 #endif
     }
 
-    TP_HOT std::uint64_t low_two() const { return digits[0] | static_cast<std::uint64_t>(digits[1]) << PyLong_SHIFT; }
+    TP_HOT std::uint64_t low_two() const {
+        return digits[0] | static_cast<std::uint64_t>(digits[1]) << PyLong_SHIFT;
+    }
 };
 
 /// The value of an exact int of at most two digits (|v| < 2^60); false if it has more.
@@ -58,7 +61,7 @@ TP_HOT Py_hash_t signed_hash(std::uint64_t hash, bool negative) {
 TP_HOT bool hash_of_int(PyObject* object, Py_hash_t* hash) {
     Digits number(object);
     if (number.count != 3) return false;
-    std::uint64_t high = number.digits[2];  // times 2^60; and 2^61 is 1
+    std::uint64_t high = number.digits[2];                                    // times 2^60; and 2^61 is 1
     std::uint64_t sum = number.low_two() + ((high & 1) << 60) + (high >> 1);  // less than twice the prime
     *hash = signed_hash(sum >= kHashPrime ? sum - kHashPrime : sum, number.sign < 0);
     return true;
@@ -73,7 +76,8 @@ TP_HOT bool hash_of_float(double value, Py_hash_t* hash) {
     std::uint64_t whole = bits & ((std::uint64_t{1} << 52) - 1);  // the value is whole * 2^(exponent - 1075)
     if (exponent) whole |= std::uint64_t{1} << 52;
     else exponent = 1;
-    unsigned turned = (exponent + 23) % kHashBits;  // -1075 is 23 mod 61, and times 2^61 is times 1: shifting is rotating 61 bits
+    // -1075 is 23 mod 61, and times 2^61 is times 1: shifting is rotating 61 bits
+    unsigned turned = (exponent + 23) % kHashBits;
     *hash = signed_hash((whole << turned | whole >> (kHashBits - turned)) & kHashPrime, bits >> 63);
     return true;
 }

@@ -1,4 +1,5 @@
-/// What every file of the binding needs of CPython: scopes, argument checks, and the differences between versions.
+/// What every file of the binding needs of CPython: scopes, argument checks, and the differences between
+/// versions.
 #pragma once
 
 #define PY_SSIZE_T_CLEAN
@@ -16,9 +17,9 @@
 
 namespace threadproof::ext {
 
-/// Calls something that can let go of the interpreter. Before 3.14, CPython ends a daemon thread that comes back when the
-/// interpreter is finalizing by unwinding its stack, and destructors would then count references with no interpreter held: such
-/// a thread stays here for good instead, as it does from 3.14 on.
+/// Calls something that can let go of the interpreter. Before 3.14, CPython ends a daemon thread that comes
+/// back when the interpreter is finalizing by unwinding its stack, and destructors would then count
+/// references with no interpreter held: such a thread stays here for good instead, as it does from 3.14 on.
 template <class Call>
 TP_HOT auto outliving(Call call) -> decltype(call()) {
 #if PY_VERSION_HEX < 0x030E0000
@@ -147,12 +148,14 @@ inline PyObject* checked(PyObject* object) {
 template <int kMost>
 class Arguments {
  public:
-    Arguments(const char* function, PyObject* const* given, Py_ssize_t count, PyObject* names, int required, int positional,
-              const char* const (&parameters)[kMost]) {
-        if (count > positional) fail(function, "takes at most %d positional arguments, got %zd", positional, count);
+    Arguments(const char* function, PyObject* const* given, Py_ssize_t count, PyObject* names, int required,
+              int positional, const char* const (&parameters)[kMost]) {
+        if (count > positional)
+            fail(function, "takes at most %d positional arguments, got %zd", positional, count);
         for (Py_ssize_t i = 0; i < count; ++i) values_[i] = given[i];
         Py_ssize_t named = names ? PyTuple_GET_SIZE(names) : 0;
-        for (Py_ssize_t i = 0; i < named; ++i) by_name(function, PyTuple_GET_ITEM(names, i), given[count + i], required, parameters);
+        for (Py_ssize_t i = 0; i < named; ++i)
+            by_name(function, PyTuple_GET_ITEM(names, i), given[count + i], required, parameters);
         for (int i = 0; i < required; ++i)
             if (!values_[i]) fail(function, "misses its argument %d, '%s'", i + 1, parameters[i]);
     }
@@ -161,7 +164,8 @@ class Arguments {
     PyObject* get(int i, PyObject* otherwise) const { return values_[i] ? values_[i] : otherwise; }
 
  private:
-    void by_name(const char* function, PyObject* name, PyObject* value, int required, const char* const (&parameters)[kMost]) {
+    void by_name(const char* function, PyObject* name, PyObject* value, int required,
+                 const char* const (&parameters)[kMost]) {
         for (int i = required; i < kMost; ++i) {
             if (PyUnicode_CompareWithASCIIString(name, parameters[i]) != 0) continue;
             if (values_[i]) fail(function, "got its argument '%s' twice%s", parameters[i], "");
@@ -182,7 +186,7 @@ class Arguments {
     PyObject* values_[kMost] = {};
 };
 
-// ---------------------------------------------------------------------------------------------------- versions
+// ---- versions
 
 #ifdef Py_GIL_DISABLED
 inline constexpr bool kThreads = true;
@@ -191,11 +195,13 @@ inline constexpr bool kThreads = false;
 #endif
 
 #ifdef Py_GIL_DISABLED
-/// A reference to an object that another thread may be dropping; false if only its lock can tell. The object may even be dead:
-/// CPython keeps its memory typed and mapped until every thread that might be looking has moved on, which dict and list
-/// rely on as well (_Py_TryIncrefCompare in pycore_object.h, QSBR in InternalDocs).
+/// A reference to an object that another thread may be dropping; false if only its lock can tell. The object
+/// may even be dead: CPython keeps its memory typed and mapped until every thread that might be looking has
+/// moved on, which dict and list rely on as well (_Py_TryIncrefCompare in pycore_object.h, QSBR in
+/// InternalDocs).
 TP_HOT bool try_incref(PyObject* object) {
-    std::uint32_t local = __atomic_load_n(&object->ob_ref_local, __ATOMIC_RELAXED);  // relaxed, all: as CPython counts
+    // relaxed, all: as CPython counts
+    std::uint32_t local = __atomic_load_n(&object->ob_ref_local, __ATOMIC_RELAXED);
     if (local == _Py_IMMORTAL_REFCNT_LOCAL) return true;
     if (_Py_IsOwnedByCurrentThread(object)) {
         __atomic_store_n(&object->ob_ref_local, local + 1, __ATOMIC_RELAXED);
@@ -203,14 +209,17 @@ TP_HOT bool try_incref(PyObject* object) {
     }
     Py_ssize_t shared = __atomic_load_n(&object->ob_ref_shared, __ATOMIC_RELAXED);
     do {
-        if (shared == 0 || shared == _Py_REF_MERGED) return false;  // no other thread may count here yet, or nobody any more
-    } while (!__atomic_compare_exchange_n(&object->ob_ref_shared, &shared, shared + (1 << _Py_REF_SHARED_SHIFT), true,
-                                          __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+        // no other thread may count here yet, or nobody any more
+        if (shared == 0 || shared == _Py_REF_MERGED) return false;
+    } while (!__atomic_compare_exchange_n(&object->ob_ref_shared, &shared,
+                                          shared + (1 << _Py_REF_SHARED_SHIFT), true, __ATOMIC_ACQ_REL,
+                                          __ATOMIC_RELAXED));
     return true;
 }
 inline void allow_try_incref(PyObject* object) { PyUnstable_EnableTryIncRef(object); }
 
-/// Holds an object's own lock, the one that its methods take. CPython lets go of it where the thread waits for anything.
+/// Holds an object's own lock, the one that its methods take. CPython lets go of it where the thread waits
+/// for anything.
 class CriticalSection {
  public:
     explicit CriticalSection(PyObject* object) { PyCriticalSection_Begin(&section_, object); }
@@ -239,7 +248,8 @@ inline PyThreadState* attached_thread() {
 #if PY_VERSION_HEX >= 0x030D0000
     return PyThreadState_GetUnchecked();
 #else
-    PyThreadState* current = _PyThreadState_UncheckedGet();  // in 3.11 the process's, which can be another thread's
+    // in 3.11 the process's, which can be another thread's
+    PyThreadState* current = _PyThreadState_UncheckedGet();
     return current == PyGILState_GetThisThreadState() ? current : nullptr;
 #endif
 }
@@ -252,11 +262,12 @@ inline void wait_detached(unsigned round) {
     if (thread) outliving([&] { PyEval_RestoreThread(thread); });
 }
 
-/// An exact str, int, bool, float or bytes, or None: to hash it, and to compare it with another, calls nothing but CPython.
+/// An exact str, int, bool, float or bytes, or None: to hash it, and to compare it with another, calls
+/// nothing but CPython.
 inline bool is_atom(PyObject* object) {
     PyTypeObject* type = Py_TYPE(object);
-    return type == &PyUnicode_Type || type == &PyLong_Type || type == &PyFloat_Type || type == &PyBytes_Type || type == &PyBool_Type
-        || object == Py_None;
+    return type == &PyUnicode_Type || type == &PyLong_Type || type == &PyFloat_Type || type == &PyBytes_Type
+           || type == &PyBool_Type || object == Py_None;
 }
 
 }  // namespace threadproof::ext

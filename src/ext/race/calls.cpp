@@ -1,9 +1,10 @@
-/// Goes between functions written in Python and their callers, with no frame of ours between the two: tracebacks and stacks
-/// show what they show without the detector, and a function of the standard library stays the object it is.
+/// Goes between functions written in Python and their callers, with no frame of ours between the two:
+/// tracebacks and stacks show what they show without the detector, and a function of the standard library
+/// stays the object it is.
 ///
-/// race_around() has the calls of a function come here, by the pointer through which CPython makes them. Around a call runs a
-/// *context*: a generator of the same arguments that yields once, where the function is to run, and is told there what the
-/// function returned or raised.
+/// race_around() has the calls of a function come here, by the pointer through which CPython makes them.
+/// Around a call runs a *context*: a generator of the same arguments that yields once, where the function is
+/// to run, and is told there what the function returned or raised.
 
 #include "ext/race/race.hpp"
 
@@ -14,7 +15,8 @@
 namespace threadproof::ext {
 namespace {
 
-/// Which function has which context. Rows stay, and so does what they hold: another thread may be about to call it.
+/// Which function has which context. Rows stay, and so does what they hold: another thread may be about to
+/// call it.
 class Contexts {
  public:
     /// Null if the function has none.
@@ -56,10 +58,12 @@ Contexts& contexts = *new Contexts;
 
 vectorcallfunc run_function = nullptr;  // how CPython calls any function written in Python
 
-/// Makes the context of a call, and lets it run up to its yield. Null where the arguments are wrong: the function says so itself.
+/// Makes the context of a call, and lets it run up to its yield. Null where the arguments are wrong: the
+/// function says so itself.
 Ref begin(PyObject* context, PyObject* const* arguments, std::size_t count, PyObject* names) {
     Undisturbed undisturbed;
-    Ref running = Ref::steal(PyObject_Vectorcall(context, arguments, static_cast<std::size_t>(PyVectorcall_NARGS(count)), names));
+    Ref running = Ref::steal(
+        PyObject_Vectorcall(context, arguments, static_cast<std::size_t>(PyVectorcall_NARGS(count)), names));
     if (!running) PyErr_Clear();
     else if (!Ref::steal(PyIter_Next(running.get()))) PyErr_WriteUnraisable(context);
     return running;
@@ -94,10 +98,12 @@ PyObject* call_around(PyObject* function, PyObject* const* arguments, std::size_
     return result;
 }
 
-/// race_around(function, context): from now on, calls of the function run in the context, a generator function; None for none.
+/// race_around(function, context): from now on, calls of the function run in the context, a generator
+/// function; None for none.
 PyObject* race_around(PyObject*, PyObject* arguments) {
     PyObject *function, *context;
-    if (!PyArg_ParseTuple(arguments, "O!O:race_around", &PyFunction_Type, &function, &context)) return nullptr;
+    if (!PyArg_ParseTuple(arguments, "O!O:race_around", &PyFunction_Type, &function, &context))
+        return nullptr;
     contexts.set(function, context == Py_None ? nullptr : context);
     vectorcallfunc now = reinterpret_cast<PyFunctionObject*>(function)->vectorcall;
     if (now == call_around) Py_RETURN_NONE;
@@ -138,14 +144,17 @@ PyMethodDef run_thread_definition = {"run", method<run_thread>(), METH_VARARGS |
 
 /// race_in_thread(token, function): the function, as the detector's thread of that token runs it.
 PyObject* race_in_thread(PyObject*, PyObject* about) {
-    return PyTuple_GET_SIZE(about) == 2 ? PyCFunction_New(&run_thread_definition, about) : PyErr_Format(PyExc_TypeError, "a token and a function are wanted");
+    return PyTuple_GET_SIZE(about) == 2 ? PyCFunction_New(&run_thread_definition, about)
+                                        : PyErr_Format(PyExc_TypeError, "a token and a function are wanted");
 }
 
 }  // namespace
 
 PyMethodDef race_call_functions[] = {
-    {"race_around", method<race_around>(), METH_VARARGS, "race_around($module, function, context, /)\n--\n\n"},
-    {"race_in_thread", method<race_in_thread>(), METH_VARARGS, "race_in_thread($module, token, function, /)\n--\n\n"},
+    {"race_around", method<race_around>(), METH_VARARGS,
+     "race_around($module, function, context, /)\n--\n\n"},
+    {"race_in_thread", method<race_in_thread>(), METH_VARARGS,
+     "race_in_thread($module, token, function, /)\n--\n\n"},
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -1,10 +1,10 @@
 /// Reads the interpreter's frames: the operands of an instruction that is about to run, and the call stack.
 ///
-/// sys.monitoring calls race_instruction() before each instruction of the program's code. What the instruction will touch is
-/// on the value stack of the frame; race_internals.hpp says where.
+/// sys.monitoring calls race_instruction() before each instruction of the program's code. What the
+/// instruction will touch is on the value stack of the frame; race_internals.hpp says where.
 ///
-/// A code object of the program carries CodeSites: for each instruction, what kind it is and what it names. Operands are
-/// borrowed: the frame holds them until the instruction runs, and it runs only after we return.
+/// A code object of the program carries CodeSites: for each instruction, what kind it is and what it names.
+/// Operands are borrowed: the frame holds them until the instruction runs, and it runs only after we return.
 
 #include "ext/race/internals.hpp"
 
@@ -53,11 +53,12 @@ enum class Kind : std::uint8_t {
     kSpread,
     kGenerate,
 };
-constexpr const char* kKindNames[] = {"none",      "load_attribute", "load_method",  "store_attribute", "load_item",  "store_item",
-                                      "delete_item", "contains",     "load_global",  "store_global",    "load_cell",  "store_cell",
-                                      "iterate",   "unpack",         "call",         "call_named",      "load_slice", "store_slice", "imported",
-                                      "finalise",  "load_dict",      "store_dict",   "load_once",       "combine",    "truth",
-                                      "spread",    "generate"};
+constexpr const char* kKindNames[] = {
+    "none",        "load_attribute", "load_method", "store_attribute", "load_item",  "store_item",
+    "delete_item", "contains",       "load_global", "store_global",    "load_cell",  "store_cell",
+    "iterate",     "unpack",         "call",        "call_named",      "load_slice", "store_slice",
+    "imported",    "finalise",       "load_dict",   "store_dict",      "load_once",  "combine",
+    "truth",       "spread",         "generate"};
 
 /// Where an attribute of a type's instances lives, as far as it can race.
 enum class Home : std::uint8_t { kNowhere, kSlot, kDict, kModule, kClass, kDefault };
@@ -69,14 +70,14 @@ struct Source {
     std::uint32_t index = 0;  // from the top of the stack, 1 is the top; or of the local
 };
 
-/// One instruction, watched at itself or at one before it. `seen` is the type version last met here and its Home, in one word
-/// so that threads cannot tear it.
+/// One instruction, watched at itself or at one before it. `seen` is the type version last met here and its
+/// Home, in one word so that threads cannot tear it.
 struct Site {
     Kind kind = Kind::kNone;
     std::uint16_t traits = 0;
     std::uint16_t argument = 0;
     std::array<Source, 5> operands;  // as many as placement.py gives a call: the function, and arguments
-    std::int32_t instruction = 0;  // where it is, in code units
+    std::int32_t instruction = 0;    // where it is, in code units
     PyObject* name = nullptr;
     PyObject* constant = nullptr;
     std::atomic<std::uint64_t> seen{0};  // relaxed: a cache of what home_of() would say
@@ -86,7 +87,8 @@ struct Site {
 
 /// Lives as long as the process: reports name its code.
 struct CodeSites {
-    CodeSites(bool muted, Py_ssize_t units, std::size_t count) : muted(muted), places(static_cast<std::size_t>(units)), sites(count) {}
+    CodeSites(bool muted, Py_ssize_t units, std::size_t count)
+        : muted(muted), places(static_cast<std::size_t>(units)), sites(count) {}
 
     /// The site watched at this code unit, or null.
     TP_HOT Site* at(std::size_t unit) {
@@ -94,7 +96,7 @@ struct CodeSites {
         return place ? &sites[place - 1] : nullptr;
     }
 
-    const bool muted;  // library code whose locks are no synchronisation of the program's
+    const bool muted;                   // library code whose locks are no synchronisation of the program's
     std::vector<std::uint16_t> places;  // for each code unit, 1 + its place in sites, or 0
     std::vector<Site> sites;
 };
@@ -141,7 +143,7 @@ class Operands {
     Running* frame_;
 };
 
-// ------------------------------------------------------------------------------------------------ attributes
+// ---- attributes
 
 /// Only objects whose death we hear of are watched: an address used again must not look like the old object.
 bool death_is_known(PyTypeObject* type) {
@@ -150,8 +152,9 @@ bool death_is_known(PyTypeObject* type) {
 }
 
 bool is_value(PyTypeObject* type) {
-    return type == &PyUnicode_Type || type == &PyLong_Type || type == &PyFloat_Type || type == &PyTuple_Type || type == &PyBytes_Type
-        || type == &PyList_Type || type == &PyDict_Type || type == &PySet_Type || type == &PyFunction_Type;
+    return type == &PyUnicode_Type || type == &PyLong_Type || type == &PyFloat_Type || type == &PyTuple_Type
+           || type == &PyBytes_Type || type == &PyList_Type || type == &PyDict_Type || type == &PySet_Type
+           || type == &PyFunction_Type;
 }
 
 Home home_of(PyTypeObject* type, PyObject* name, bool store) {
@@ -160,7 +163,8 @@ Home home_of(PyTypeObject* type, PyObject* name, bool store) {
     if (PyType_FastSubclass(type, Py_TPFLAGS_TYPE_SUBCLASS)) return Home::kClass;
     if (!death_is_known(type)) return Home::kNowhere;
     PyObject* found = _PyType_Lookup(type, name);
-    if (!found) return type->tp_flags & Py_TPFLAGS_HEAPTYPE || type->tp_dictoffset ? Home::kDict : Home::kNowhere;
+    if (!found)
+        return type->tp_flags & Py_TPFLAGS_HEAPTYPE || type->tp_dictoffset ? Home::kDict : Home::kNowhere;
     if (Py_IS_TYPE(found, &PyMemberDescr_Type)) return Home::kSlot;
     if (Py_TYPE(found)->tp_descr_set) return Home::kNowhere;  // a property: its own code is watched
     if (store) return Home::kDict;
@@ -181,7 +185,8 @@ void touch_own(PyObject* object, PyObject* name, bool write, unsigned traits) {
     PyObject* dict = attribute_dict(object);
     PyObject* owner = owner_of_dict(dict, nullptr);
     if (!owner) return touch(attribute_of(object, name), write, traits);
-    if (write && !has_own_attribute(object, name)) touch(structure_of(dict), true, race::kStructure | race::kAtomic);
+    if (write && !has_own_attribute(object, name))
+        touch(structure_of(dict), true, race::kStructure | race::kAtomic);
     touch(owner == dict ? item_of(dict, name) : attribute_of(owner, name), write, traits);
 }
 
@@ -196,7 +201,8 @@ std::shared_mutex stored_mutex;
 
 bool is_stored_from_outside(PyObject* name) {
     std::shared_lock hold(stored_mutex);
-    return std::find(stored_from_outside.begin(), stored_from_outside.end(), name) != stored_from_outside.end();
+    return std::find(stored_from_outside.begin(), stored_from_outside.end(), name)
+           != stored_from_outside.end();
 }
 
 /// Reads of a global that its own file stores but once are watched from its second store on.
@@ -221,32 +227,42 @@ void touch_attribute(PyObject* object, PyObject* name, Home home, bool write, un
         case Home::kModule: return touch_module(object, name, write, traits);
         case Home::kSlot: return touch(attribute_of(object, name), write, traits);
         case Home::kDict: return touch_own(object, name, write, traits);
-        case Home::kClass: return method && !write ? void() : touch_class(reinterpret_cast<PyTypeObject*>(object), name, write, traits);
+        case Home::kClass:
+            return method && !write
+                       ? void()
+                       : touch_class(reinterpret_cast<PyTypeObject*>(object), name, write, traits);
         case Home::kDefault:  // the class's, for instances that have none of their own
             touch_own(object, name, write, traits);
-            return has_own_attribute(object, name) ? void() : touch_class(Py_TYPE(object), name, write, traits);
+            return has_own_attribute(object, name) ? void()
+                                                   : touch_class(Py_TYPE(object), name, write, traits);
     }
 }
 
-// ------------------------------------------------------------------------------------------------ containers
+// ---- containers
 
 bool keyed(PyObject* container) { return PyDict_Check(container) || PyAnySet_Check(container); }
 /// What has items by position: a list, a deque, a bytearray, an array.
 bool indexed(PyObject* container) {
     if (PyList_Check(container)) return true;
     const auto& others = race_state().indexed;
-    return std::any_of(others.begin(), others.end(), [&](PyTypeObject* type) { return PyObject_TypeCheck(container, type); });
+    return std::any_of(others.begin(), others.end(),
+                       [&](PyTypeObject* type) { return PyObject_TypeCheck(container, type); });
 }
 
 bool container(PyObject* object) { return keyed(object) || indexed(object); }
 
 void touch_item(PyObject* object, PyObject* key, bool write, unsigned traits) {
-    if (PyList_CheckExact(object) && PyLong_CheckExact(key)) return touch(index_of(object, key), write, traits);  // mostly
+    // mostly
+    if (PyList_CheckExact(object) && PyLong_CheckExact(key))
+        return touch(index_of(object, key), write, traits);
     if (is_value(Py_TYPE(object)) && !PyList_CheckExact(object) && !PyDict_CheckExact(object)) return;
     if (!runs_own_code(object, write ? Access::kStore : Access::kLoad)) return;
-    if (PyDict_Check(object)) return write ? touch_store(object, key, traits) : touch(key_of(object, key), false, traits);
+    if (PyDict_Check(object))
+        return write ? touch_store(object, key, traits) : touch(key_of(object, key), false, traits);
     if (!indexed(object)) return;
-    if (PySlice_Check(key)) return touch(structure_of(object), write, race::kAtomic | (write ? race::kStructure : race::kIterate));
+    if (PySlice_Check(key))
+        return touch(structure_of(object), write,
+                     race::kAtomic | (write ? race::kStructure : race::kIterate));
     touch(index_of(object, key), write, traits);
 }
 
@@ -269,7 +285,8 @@ void touch_membership(PyObject* object, PyObject* key) {
 void touch_combined(PyObject* left, PyObject* right, bool inplace) {
     touch_whole(right, race::kIterate | race::kAtomic);
     if (!inplace) touch_whole(left, race::kIterate | race::kAtomic);
-    else if (container(left) && !PyFrozenSet_Check(left)) touch(structure_of(left), true, race::kStructure | race::kAtomic);
+    else if (container(left) && !PyFrozenSet_Check(left))
+        touch(structure_of(left), true, race::kStructure | race::kAtomic);
 }
 
 }  // namespace
@@ -292,7 +309,8 @@ void touch_call(const Operands& operands, std::uint32_t count) {
     PyObject *function = operands[0], *first = operands[1], *second = operands[2];
     for (const Reader& reader : readers)
         if (reader.function == function) {
-            for (std::size_t i = 1; i <= std::min<std::size_t>(count, Operands::kMost - 1); ++i) touch_whole(operands[i], reader.traits);
+            for (std::size_t i = 1; i <= std::min<std::size_t>(count, Operands::kMost - 1); ++i)
+                touch_whole(operands[i], reader.traits);
             return;
         }
     if (function == vars_function && first) return note_own_dict(first);
@@ -300,14 +318,16 @@ void touch_call(const Operands& operands, std::uint32_t count) {
     bool write = function == setattr_function || function == delattr_function;
     if (!write && function != getattr_function && function != hasattr_function) return;
     PyObject* name = Py_NewRef(second);
-    PyUnicode_InternInPlace(&name);  // the interpreter would do it next; kept, because variables are told apart by it
+    // the interpreter would do it next; kept, because variables are told apart by it
+    PyUnicode_InternInPlace(&name);
     unsigned traits = function == hasattr_function ? race::kCheck : 0;
     touch_attribute(first, name, home_of(Py_TYPE(first), name, write), write, traits, false);
 }
 
-// ------------------------------------------------------------------------------------------------ instructions
+// ---- instructions
 
-/// What the modules did at their tops comes before what their importers do; a module is known by its name here.
+/// What the modules did at their tops comes before what their importers do; a module is known by its name
+/// here.
 void see_modules(PyObject* names) {
     Thread* me = race_thread();
     for (Py_ssize_t i = 0; me && i < PyTuple_GET_SIZE(names); ++i)
@@ -327,7 +347,8 @@ void begin_finaliser(PyObject* object) {
     if (!me || !object) return;
     if (PyCell_Check(object)) object = PyCell_GET(object);
     race_state().detector.last_use(*me, reinterpret_cast<race::Object>(object));
-    if (PyObject* dict = attribute_dict(object)) race_state().detector.last_use(*me, reinterpret_cast<race::Object>(dict));
+    if (PyObject* dict = attribute_dict(object))
+        race_state().detector.last_use(*me, reinterpret_cast<race::Object>(dict));
 }
 
 /// What does more than the few instructions that programs are made of.
@@ -349,10 +370,13 @@ TP_APART void judge_rare(Site& site, const Operands& operands, PyObject* object)
         case Kind::kStoreDict: return note_dict(object, operands[1], true);
         case Kind::kCombine: return touch_combined(object, operands[1], site.argument != 0);
         case Kind::kTruth: return touch_whole(object, race::kCheck);
-        case Kind::kSpread: return touch_whole(object, race::kIterate | race::kAtomic), touch_whole(operands[1], race::kIterate | race::kAtomic);
+        case Kind::kSpread:
+            return touch_whole(object, race::kIterate | race::kAtomic),
+                   touch_whole(operands[1], race::kIterate | race::kAtomic);
         case Kind::kLoadSlice: return touch_whole(object, race::kIterate | race::kAtomic);
         case Kind::kStoreSlice:
-            if (indexed(object) && runs_own_code(object, Access::kStore)) touch(structure_of(object), true, race::kStructure | race::kAtomic);
+            if (indexed(object) && runs_own_code(object, Access::kStore))
+                touch(structure_of(object), true, race::kStructure | race::kAtomic);
             return;
         case Kind::kImported: return see_modules(site.name);
         case Kind::kFinalise: return begin_finaliser(object);
@@ -367,18 +391,23 @@ void judge(Site& site, const Operands& operands) {
     switch (site.kind) {
         case Kind::kLoadAttribute:
         case Kind::kLoadMethod:
-            return touch_attribute(object, site.name, home_at(site, Py_TYPE(object), false), false, site.traits, site.kind == Kind::kLoadMethod);
-        case Kind::kStoreAttribute: return touch_attribute(object, site.name, home_at(site, Py_TYPE(object), true), true, site.traits, false);
+            return touch_attribute(object, site.name, home_at(site, Py_TYPE(object), false), false,
+                                   site.traits, site.kind == Kind::kLoadMethod);
+        case Kind::kStoreAttribute:
+            return touch_attribute(object, site.name, home_at(site, Py_TYPE(object), true), true, site.traits,
+                                   false);
         case Kind::kLoadItem: return touch_item(object, operands[1], false, site.traits);
         case Kind::kStoreItem: return touch_item(object, operands[1], true, site.traits);
         default: return judge_rare(site, operands, object);
     }
 }
 
-/// Sites that are kept only if they have to do with a container the first time, or with a global that is stored again.
+/// Sites that are kept only if they have to do with a container the first time, or with a global that is
+/// stored again.
 bool is_worth_watching(const Site& site, const Operands& operands) {
     switch (site.kind) {
-        case Kind::kCombine: return (operands[0] && container(operands[0])) || (operands[1] && container(operands[1]));
+        case Kind::kCombine:
+            return (operands[0] && container(operands[0])) || (operands[1] && container(operands[1]));
         case Kind::kTruth: return operands[0] && container(operands[0]);
         case Kind::kGenerate: return generates(operands[0]);
         case Kind::kLoadOnce: return is_stored_from_outside(site.name);
@@ -389,16 +418,19 @@ bool is_worth_watching(const Site& site, const Operands& operands) {
 /// For the self-test: (kind, what the instruction is about to use).
 void write_down(const Site& site, const Operands& operands) {
     PyObject *first = operands[0], *second = operands[1];
-    Ref entry = Ref::steal(Py_BuildValue("sOO", kKindNames[static_cast<int>(site.kind)], first ? first : Py_None, second ? second : Py_None));
+    Ref entry = Ref::steal(Py_BuildValue("sOO", kKindNames[static_cast<int>(site.kind)],
+                                         first ? first : Py_None, second ? second : Py_None));
     if (!entry || PyList_Append(watched, entry.get()) < 0) PyErr_Clear();
 }
 
 /// What orders, or says whose a dict is, counts each time.
 bool tells_of_order(Kind kind) {
-    return kind == Kind::kImported || kind == Kind::kFinalise || kind == Kind::kLoadDict || kind == Kind::kStoreDict;
+    return kind == Kind::kImported || kind == Kind::kFinalise || kind == Kind::kLoadDict
+           || kind == Kind::kStoreDict;
 }
 
-constexpr std::uint32_t kIdle = 1000;  // times: an instruction that met only values and methods until then, meets nothing else
+// times: an instruction that met only values and methods until then, meets nothing else
+constexpr std::uint32_t kIdle = 1000;
 
 /// Whether there is no more to be learned at this site, now that it has been judged.
 bool done_with(Site& site, const Operands& operands) {
@@ -418,7 +450,9 @@ PyObject* no_more() {
 PyObject* race_instruction(PyObject*, PyObject* const* arguments, Py_ssize_t) {
     CodeSites* code = sites_of(arguments[0]);
     std::int64_t offset;
-    Site* site = code && small_int(arguments[1], &offset) ? code->at(static_cast<std::size_t>(offset) / kCodeUnit) : nullptr;
+    Site* site = code && small_int(arguments[1], &offset)
+                     ? code->at(static_cast<std::size_t>(offset) / kCodeUnit)
+                     : nullptr;
     if (TP_UNLIKELY(!site)) return no_more();
     if (TP_UNLIKELY(watched != nullptr)) {
         write_down(*site, Operands(*site, innermost()));
@@ -431,7 +465,7 @@ PyObject* race_instruction(PyObject*, PyObject* const* arguments, Py_ssize_t) {
     Py_RETURN_NONE;
 }
 
-// ------------------------------------------------------------------------------------------------ for Python
+// ---- for Python
 
 Kind kind_named(const char* name) {
     for (std::size_t i = 1; i < std::size(kKindNames); ++i)
@@ -446,7 +480,8 @@ Source source_in(PyObject* described, Site& site) {
     if (!PyArg_ParseTuple(described, "sO", &of, &value)) throw PythonError{};
     if (*of == 'c') site.constant = Py_NewRef(value);
     return *of == 'c' ? Source{Source::kConstant, 0}
-                      : Source{*of == 's' ? Source::kStack : Source::kLocal, static_cast<std::uint32_t>(PyLong_AsUnsignedLong(value))};
+                      : Source{*of == 's' ? Source::kStack : Source::kLocal,
+                               static_cast<std::uint32_t>(PyLong_AsUnsignedLong(value))};
 }
 
 /// Where the first operand is of an instruction that finds it by itself.
@@ -468,7 +503,8 @@ Py_ssize_t fill(Site& site, PyObject* description) {
     Py_ssize_t watched_at, offset;
     const char* kind;
     PyObject *name, *operands;
-    if (!PyArg_ParseTuple(description, "nnsHHOO!", &watched_at, &offset, &kind, &site.traits, &site.argument, &name, &PyTuple_Type, &operands))
+    if (!PyArg_ParseTuple(description, "nnsHHOO!", &watched_at, &offset, &kind, &site.traits, &site.argument,
+                          &name, &PyTuple_Type, &operands))
         throw PythonError{};
     static std::atomic<std::uint32_t> sites{0};
     site.bursts.number = sites.fetch_add(1, std::memory_order_relaxed);  // relaxed: different is enough
@@ -488,9 +524,12 @@ Py_ssize_t fill(Site& site, PyObject* description) {
 PyObject* race_register(PyObject*, PyObject* arguments) {
     PyObject *code, *descriptions;
     int muted;
-    if (!PyArg_ParseTuple(arguments, "O!O!p:race_register", &PyCode_Type, &code, &PyList_Type, &descriptions, &muted)) return nullptr;
+    if (!PyArg_ParseTuple(arguments, "O!O!p:race_register", &PyCode_Type, &code, &PyList_Type, &descriptions,
+                          &muted))
+        return nullptr;
     if (sites_of(code)) Py_RETURN_NONE;
-    std::size_t count = std::min<std::size_t>(static_cast<std::size_t>(PyList_GET_SIZE(descriptions)), UINT16_MAX);
+    std::size_t count =
+        std::min<std::size_t>(static_cast<std::size_t>(PyList_GET_SIZE(descriptions)), UINT16_MAX);
     auto made = std::make_unique<CodeSites>(muted != 0, muted ? 0 : Py_SIZE(code), count);
     for (std::size_t i = 0; i < count; ++i) {
         Py_ssize_t offset = fill(made->sites[i], PyList_GET_ITEM(descriptions, static_cast<Py_ssize_t>(i)));
@@ -501,17 +540,21 @@ PyObject* race_register(PyObject*, PyObject* arguments) {
     Py_RETURN_NONE;
 }
 
-PyObject* race_registered(PyObject*, PyObject* code) { return PyBool_FromLong(PyCode_Check(code) && sites_of(code)); }
-
-void take_types(PyObject* tuple, std::vector<PyTypeObject*>& into) {
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tuple); ++i) into.push_back(reinterpret_cast<PyTypeObject*>(Py_NewRef(PyTuple_GET_ITEM(tuple, i))));
+PyObject* race_registered(PyObject*, PyObject* code) {
+    return PyBool_FromLong(PyCode_Check(code) && sites_of(code));
 }
 
-/// race_configure(DISABLE, restart_events, instance of a plain class, types with items by position, iterators, {builtin: traits}).
+void take_types(PyObject* tuple, std::vector<PyTypeObject*>& into) {
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tuple); ++i)
+        into.push_back(reinterpret_cast<PyTypeObject*>(Py_NewRef(PyTuple_GET_ITEM(tuple, i))));
+}
+
+/// race_configure(DISABLE, restart_events, instance of a plain class, types with items by position,
+/// iterators, {builtin: traits}).
 PyObject* race_configure(PyObject*, PyObject* arguments) {
     PyObject *sentinel, *restart, *instance, *indexed, *iterators, *builtins;
-    if (!PyArg_ParseTuple(arguments, "OOOO!O!O!:race_configure", &sentinel, &restart, &instance, &PyTuple_Type, &indexed, &PyTuple_Type,
-                          &iterators, &PyDict_Type, &builtins))
+    if (!PyArg_ParseTuple(arguments, "OOOO!O!O!:race_configure", &sentinel, &restart, &instance,
+                          &PyTuple_Type, &indexed, &PyTuple_Type, &iterators, &PyDict_Type, &builtins))
         return nullptr;
     disable = Py_NewRef(sentinel);
     restart_events = Py_NewRef(restart);
@@ -550,15 +593,18 @@ PyObject* call_undisturbed(PyObject* callable, PyObject* const* arguments, Py_ss
 PyMethodDef undisturbed_definition = {"undisturbed", method<call_undisturbed>(), METH_FASTCALL, nullptr};
 
 /// race_undisturbed(callable): a callable that does the same, undisturbed.
-PyObject* race_undisturbed(PyObject*, PyObject* callable) { return PyCFunction_New(&undisturbed_definition, callable); }
+PyObject* race_undisturbed(PyObject*, PyObject* callable) {
+    return PyCFunction_New(&undisturbed_definition, callable);
+}
 
-/// race_read_object(object, attribute), for the self-test: (the dict of its attributes or None, whether it has this one itself,
-/// what it is a view of).
+/// race_read_object(object, attribute), for the self-test: (the dict of its attributes or None, whether it
+/// has this one itself, what it is a view of).
 PyObject* race_read_object(PyObject*, PyObject* arguments) {
     PyObject *object, *name;
     if (!PyArg_ParseTuple(arguments, "OU:race_read_object", &object, &name)) return nullptr;
     PyObject* dict = attribute_dict(object);
-    return Py_BuildValue("ONO", dict ? dict : Py_None, PyBool_FromLong(has_own_attribute(object, name)), behind_view(object));
+    return Py_BuildValue("ONO", dict ? dict : Py_None, PyBool_FromLong(has_own_attribute(object, name)),
+                         behind_view(object));
 }
 
 /// A list to write operands into instead of judging them; None to end that.
@@ -599,10 +645,12 @@ std::int64_t offset_in(Running* frame) {
 std::uint32_t capture_stack(std::size_t deepest) {
     race::Depot<Frame>::Sequence frames;
     frames.reserve(deepest);
-    for (Running* frame = python_frame(innermost()); frame && frames.size() < deepest; frame = caller_of(frame))
+    for (Running* frame = python_frame(innermost()); frame && frames.size() < deepest;
+         frame = caller_of(frame))
         frames.push_back({reinterpret_cast<std::uintptr_t>(code_of(frame)), offset_in(frame)});
     return race_state().stacks.number_of(frames, [](const auto& kept) {
-        for (const Frame& frame : kept) Py_INCREF(reinterpret_cast<PyObject*>(frame.code));  // for ever: a report names it
+        // for ever: a report names it
+        for (const Frame& frame : kept) Py_INCREF(reinterpret_cast<PyObject*>(frame.code));
     });
 }
 
@@ -616,16 +664,21 @@ std::uint32_t race_capture_stack(race::Thread& me, std::size_t more) {
 }
 
 PyMethodDef race_frame_functions[] = {
-    {"race_instruction", method<race_instruction>(), METH_FASTCALL, "race_instruction(code, offset, /)\n--\n\n"},
-    {"race_register", method<race_register>(), METH_VARARGS, "race_register($module, code, sites, muted, /)\n--\n\n"},
+    {"race_instruction", method<race_instruction>(), METH_FASTCALL,
+     "race_instruction(code, offset, /)\n--\n\n"},
+    {"race_register", method<race_register>(), METH_VARARGS,
+     "race_register($module, code, sites, muted, /)\n--\n\n"},
     {"race_registered", race_registered, METH_O, "race_registered($module, code, /)\n--\n\n"},
-    {"race_configure", method<race_configure>(), METH_VARARGS, "race_configure($module, disable, restart, instance, indexed, iterators, builtins, /)\n--\n\n"},
+    {"race_configure", method<race_configure>(), METH_VARARGS,
+     "race_configure($module, disable, restart, instance, indexed, iterators, builtins, /)\n--\n\n"},
     {"race_ran_module", race_ran_module, METH_O, "race_ran_module($module, name, /)\n--\n\n"},
     {"race_see_modules", race_see_modules, METH_O, "race_see_modules($module, names, /)\n--\n\n"},
     {"race_undisturbed", race_undisturbed, METH_O, "race_undisturbed($module, callback, /)\n--\n\n"},
-    {"race_read_object", race_read_object, METH_VARARGS, "race_read_object($module, object, attribute, /)\n--\n\n"},
+    {"race_read_object", race_read_object, METH_VARARGS,
+     "race_read_object($module, object, attribute, /)\n--\n\n"},
     {"race_watch", race_watch, METH_O, "race_watch($module, into, /)\n--\n\n"},
-    {"race_forget_list_append", race_forget_list_append, METH_NOARGS, "race_forget_list_append($module, /)\n--\n\n"},
+    {"race_forget_list_append", race_forget_list_append, METH_NOARGS,
+     "race_forget_list_append($module, /)\n--\n\n"},
     {nullptr, nullptr, 0, nullptr},
 };
 

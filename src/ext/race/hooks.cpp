@@ -1,11 +1,12 @@
 /// Goes between C methods and their callers, and hears of objects' deaths.
 ///
-/// A method of a C type is a PyMethodDef whose function pointer everybody who calls it goes through: bound methods, map(),
-/// functools.partial, `with`, and C code. race_hook_method() puts a function of ours there, once per process, which
-/// tells the detector and calls the original. A type's tp_dealloc is replaced likewise.
+/// A method of a C type is a PyMethodDef whose function pointer everybody who calls it goes through: bound
+/// methods, map(), functools.partial, `with`, and C code. race_hook_method() puts a function of ours there,
+/// once per process, which tells the detector and calls the original. A type's tp_dealloc is replaced
+/// likewise.
 ///
-/// A replacement has to know which original it stands for, and C function pointers carry no data: so there is one
-/// function for each number and calling convention, made by templates.
+/// A replacement has to know which original it stands for, and C function pointers carry no data: so there is
+/// one function for each number and calling convention, made by templates.
 
 #include "ext/race/race.hpp"
 #include "ext/sync/rw_lock.hpp"
@@ -27,35 +28,39 @@ enum class Action {
     kRelease,
     kPut,
     kGet,
-    kLoad,       // of an atomic, and so the next two
+    kLoad,  // of an atomic, and so the next two
     kStore,
     kExchange,
-    kUpdate,     // by a function
-    kLoadAt,     // of an array of atomics, and so the next three
+    kUpdate,  // by a function
+    kLoadAt,  // of an array of atomics, and so the next three
     kStoreAt,
     kExchangeAt,
     kUpdateAt,
-    kEnter,      // one side of an RWLock
+    kEnter,  // one side of an RWLock
     kLeave,
-    kChange,     // what a container holds
+    kChange,  // what a container holds
     kRead,
     kReadItem,
     kStoreItem,
     kChangeItem,
-    kExtend,     // by what the argument holds
+    kExtend,  // by what the argument holds
     kUpdateDict,
-    kReadKey,    // by the key, with no decision hanging on it
+    kReadKey,  // by the key, with no decision hanging on it
     kReadArgument,
     kChangeArgument,
-    kRegister,   // what is to be called at exit
+    kRegister,  // what is to be called at exit
 };
-constexpr const char* kActionNames[] = {"acquire", "release",  "put",         "get",       "load",  "store", "exchange", "update",    "load_at",
-                                        "store_at", "exchange_at", "update_at", "enter", "leave", "change",   "read",      "read_item",
-                                        "store_item", "change_item", "extend", "update_dict", "read_key", "read_argument", "change_argument", "register"};
+constexpr const char* kActionNames[] = {
+    "acquire",     "release", "put",         "get",      "load",          "store",
+    "exchange",    "update",  "load_at",     "store_at", "exchange_at",   "update_at",
+    "enter",       "leave",   "change",      "read",     "read_item",     "store_item",
+    "change_item", "extend",  "update_dict", "read_key", "read_argument", "change_argument",
+    "register"};
 
 constexpr std::size_t kMostMethods = 256;
 constexpr std::size_t kMostTypes = 96;
-constexpr std::uint32_t kSampledCalls = 16;  // of so many calls of a container's methods one is judged, while sampling
+// of so many calls of a container's methods one is judged, while sampling
+constexpr std::uint32_t kSampledCalls = 16;
 
 struct Hook {
     PyCFunction original;
@@ -77,7 +82,8 @@ struct Call {
     PyObject* first() const { return count > 0 ? arguments[0] : nullptr; }
     PyObject* named(const char* name) const {
         for (Py_ssize_t i = 0; names && i < PyTuple_GET_SIZE(names); ++i)
-            if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, i), name) == 0) return arguments[count + i];
+            if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, i), name) == 0)
+                return arguments[count + i];
         return nullptr;
     }
 };
@@ -89,9 +95,10 @@ bool is_reentrant(PyObject* lock) { return Py_IS_TYPE(lock, Py_TYPE(excluded_loc
 
 race::Sync sync_of(const Call& call) { return ext::sync_of(call.self); }
 
-// ------------------------------------------------------------------------------------------------ atomics
+// ---- atomics
 
-/// Whether the step's memory order, which is "seq_cst" unless named, is one of "acq_rel", "seq_cst" and `side`.
+/// Whether the step's memory order, which is "seq_cst" unless named, is one of "acq_rel", "seq_cst" and
+/// `side`.
 bool orders(const Call& call, const char* side) {
     PyObject* order = call.named("order");
     if (!order || !PyUnicode_Check(order)) return true;
@@ -116,7 +123,8 @@ void observe(Action action, const Call& call) {
     if (Thread* me = race_thread()) race_state().detector.acquire(*me, sync_of(call), topic_of(action, call));
 }
 
-/// The function given to update(), which sees the old value and makes the new one: (call's self, topic, function).
+/// The function given to update(), which sees the old value and makes the new one: (call's self, topic,
+/// function).
 PyObject* run_update(PyObject* about, PyObject* value) {
     PyObject* atomic = PyTuple_GET_ITEM(about, 0);
     race::Topic topic = PyLong_AsUnsignedLongLongMask(PyTuple_GET_ITEM(about, 1));
@@ -130,11 +138,12 @@ PyObject* run_update(PyObject* about, PyObject* value) {
 PyMethodDef run_update_definition = {"update", run_update, METH_O, nullptr};
 
 PyObject* ordered_function(Action action, const Call& call, PyObject* function) {
-    Ref about = Ref::steal(Py_BuildValue("OKO", call.self, static_cast<unsigned long long>(topic_of(action, call)), function));
+    Ref about = Ref::steal(
+        Py_BuildValue("OKO", call.self, static_cast<unsigned long long>(topic_of(action, call)), function));
     return about ? PyCFunction_New(&run_update_definition, about.get()) : nullptr;
 }
 
-// ------------------------------------------------------------------------------------------------ an RWLock
+// ---- an RWLock
 
 // A reader comes after the writers before it, and a writer after the readers, too.
 constexpr race::Topic kByWriters = 1, kByReaders = 2;
@@ -156,7 +165,7 @@ void leave(PyObject* hold) {
     race_state().detector.release(*me, lock, is_write_hold(hold) ? kByWriters : kByReaders);
 }
 
-// ------------------------------------------------------------------------------------------------ all methods
+// ---- all methods
 
 void change_item(PyObject* self, PyObject* key) {
     if (key) touch(PyDict_Check(self) ? key_of(self, key) : item_of(self, key), true, race::kAtomic);
@@ -176,7 +185,8 @@ void update_dict(PyObject* self, PyObject* other) {
     PyObject *key, *value;
     if (PyDict_CheckExact(other)) {
         std::vector<Ref> keys;
-        for (Py_ssize_t place = 0; PyDict_Next(other, &place, &key, &value);) keys.push_back(Ref::borrow(key));
+        for (Py_ssize_t place = 0; PyDict_Next(other, &place, &key, &value);)
+            keys.push_back(Ref::borrow(key));
         for (const Ref& each : keys) touch_store(self, each.get(), race::kAtomic);
     } else {
         touch(structure_of(self), true, race::kStructure | race::kAtomic);
@@ -189,11 +199,14 @@ void touch_container(Action action, PyObject* self, PyObject* key) {
         case Action::kRead: return touch(structure_of(self), false, race::kAtomic);
         case Action::kReadItem: return key ? touch(key_of(self, key), false, race::kCheck) : void();
         case Action::kReadKey: return key ? touch(key_of(self, key), false, 0) : void();
-        case Action::kExtend: return touch_whole(key, race::kIterate | race::kAtomic), touch(structure_of(self), true, race::kStructure | race::kAtomic);
+        case Action::kExtend:
+            return touch_whole(key, race::kIterate | race::kAtomic),
+                   touch(structure_of(self), true, race::kStructure | race::kAtomic);
         case Action::kUpdateDict: return update_dict(self, key);
         case Action::kReadArgument: return touch_whole(key, race::kIterate | race::kAtomic);
         case Action::kChangeArgument:
-            return key && PyList_Check(key) ? touch(structure_of(key), true, race::kStructure | race::kAtomic) : void();
+            return key && PyList_Check(key) ? touch(structure_of(key), true, race::kStructure | race::kAtomic)
+                                            : void();
         case Action::kStoreItem: return store_item(self, key);
         case Action::kChangeItem: return change_item(self, key);
         default: return;
@@ -205,8 +218,11 @@ void before(Action action, const Call& call) {
     Thread* me = race_thread();
     if (!me) return;
     switch (action) {
-        case Action::kRelease: return is_the_programs(call.self) ? race_state().detector.give_lock(*me, sync_of(call)) : void();
-        case Action::kPut: return race_state().detector.send(*me, sync_of(call), reinterpret_cast<race::Topic>(call.arguments[0]));
+        case Action::kRelease:
+            return is_the_programs(call.self) ? race_state().detector.give_lock(*me, sync_of(call)) : void();
+        case Action::kPut:
+            return race_state().detector.send(*me, sync_of(call),
+                                              reinterpret_cast<race::Topic>(call.arguments[0]));
         case Action::kStore:
         case Action::kExchange:
         case Action::kStoreAt:
@@ -227,8 +243,11 @@ void after(Action action, const Call& call, PyObject* result) {
     if (!me) return;
     switch (action) {
         case Action::kAcquire:
-            return result != Py_False && is_the_programs(call.self) ? race_state().detector.take_lock(*me, sync_of(call), is_reentrant(call.self)) : void();
-        case Action::kGet: return race_state().detector.receive(*me, sync_of(call), reinterpret_cast<race::Topic>(result));
+            return result != Py_False && is_the_programs(call.self)
+                       ? race_state().detector.take_lock(*me, sync_of(call), is_reentrant(call.self))
+                       : void();
+        case Action::kGet:
+            return race_state().detector.receive(*me, sync_of(call), reinterpret_cast<race::Topic>(result));
         case Action::kLoad:
         case Action::kExchange:
         case Action::kUpdate:
@@ -258,7 +277,8 @@ PyObject* updated(std::size_t number, const Call& call, PyCFunctionFastWithKeywo
     Action action = hooks[number].action;
     auto place = indexed(action) ? 1 : 0;
     Py_ssize_t all = call.count + (call.names ? PyTuple_GET_SIZE(call.names) : 0);
-    if (call.count <= place || all > static_cast<Py_ssize_t>(kMostArguments)) return original(call.self, call.arguments, call.count, call.names);
+    if (call.count <= place || all > static_cast<Py_ssize_t>(kMostArguments))
+        return original(call.self, call.arguments, call.count, call.names);
     Ref function = Ref::steal(ordered_function(action, call, call.arguments[place]));
     if (!function) return nullptr;
     std::array<PyObject*, kMostArguments> arguments;
@@ -269,33 +289,42 @@ PyObject* updated(std::size_t number, const Call& call, PyCFunctionFastWithKeywo
 
 template <std::size_t kNumber>
 struct Replacement {
-    static bool updates() { return hooks[kNumber].action == Action::kUpdate || hooks[kNumber].action == Action::kUpdateAt; }
+    static bool updates() {
+        return hooks[kNumber].action == Action::kUpdate || hooks[kNumber].action == Action::kUpdateAt;
+    }
 
     static PyObject* one(PyObject* self, PyObject* argument) {  // METH_O, METH_NOARGS and METH_VARARGS
         return hooked(kNumber, {self, &argument, argument ? 1 : 0, nullptr}, [&](void* to) -> PyObject* {
             if (!updates() || !watching()) return reinterpret_cast<PyCFunction>(to)(self, argument);
-            Ref function = Ref::steal(ordered_function(hooks[kNumber].action, {self, &argument, 1, nullptr}, argument));
+            Ref function =
+                Ref::steal(ordered_function(hooks[kNumber].action, {self, &argument, 1, nullptr}, argument));
             return function ? reinterpret_cast<PyCFunction>(to)(self, function.get()) : nullptr;
         });
     }
     static PyObject* fast(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
-        return hooked(kNumber, {self, arguments, count, nullptr},
-                      [&](void* to) { return reinterpret_cast<PyCFunctionFast>(to)(self, arguments, count); });
+        return hooked(kNumber, {self, arguments, count, nullptr}, [&](void* to) {
+            return reinterpret_cast<PyCFunctionFast>(to)(self, arguments, count);
+        });
     }
-    static PyObject* fast_named(PyObject* self, PyObject* const* arguments, Py_ssize_t count, PyObject* names) {
+    static PyObject* fast_named(PyObject* self, PyObject* const* arguments, Py_ssize_t count,
+                                PyObject* names) {
         Call call{self, arguments, count, names};
         return hooked(kNumber, call, [&](void* to) {
             auto original = reinterpret_cast<PyCFunctionFastWithKeywords>(to);
-            return updates() && watching() ? updated(kNumber, call, original) : original(self, arguments, count, names);
+            return updates() && watching() ? updated(kNumber, call, original)
+                                           : original(self, arguments, count, names);
         });
     }
     static PyObject* named(PyObject* self, PyObject* arguments, PyObject* names) {
-        return hooked(kNumber, {self, &PyTuple_GET_ITEM(arguments, 0), PyTuple_GET_SIZE(arguments), nullptr, names},
-                      [&](void* to) { return reinterpret_cast<PyCFunctionWithKeywords>(to)(self, arguments, names); });
+        return hooked(
+            kNumber, {self, &PyTuple_GET_ITEM(arguments, 0), PyTuple_GET_SIZE(arguments), nullptr, names},
+            [&](void* to) { return reinterpret_cast<PyCFunctionWithKeywords>(to)(self, arguments, names); });
     }
-    static PyObject* with_class(PyObject* self, PyTypeObject* defining, PyObject* const* arguments, size_t count, PyObject* names) {
-        return hooked(kNumber, {self, arguments, static_cast<Py_ssize_t>(count), names},
-                      [&](void* to) { return reinterpret_cast<PyCMethod>(to)(self, defining, arguments, count, names); });
+    static PyObject* with_class(PyObject* self, PyTypeObject* defining, PyObject* const* arguments,
+                                size_t count, PyObject* names) {
+        return hooked(kNumber, {self, arguments, static_cast<Py_ssize_t>(count), names}, [&](void* to) {
+            return reinterpret_cast<PyCMethod>(to)(self, defining, arguments, count, names);
+        });
     }
 };
 
@@ -328,7 +357,8 @@ Action action_named(const char* name) {
 
 /// Of a method of a C type, or of a function of a C module.
 PyMethodDef* definition_of(PyObject* callable) {
-    if (Py_IS_TYPE(callable, &PyMethodDescr_Type)) return reinterpret_cast<PyMethodDescrObject*>(callable)->d_method;
+    if (Py_IS_TYPE(callable, &PyMethodDescr_Type))
+        return reinterpret_cast<PyMethodDescrObject*>(callable)->d_method;
     return PyCFunction_CheckExact(callable) ? reinterpret_cast<PyCFunctionObject*>(callable)->m_ml : nullptr;
 }
 
@@ -339,7 +369,9 @@ PyObject* race_hook_method(PyObject*, PyObject* arguments) {
     if (!PyArg_ParseTuple(arguments, "Oss:race_hook_method", &type, &name, &action)) return nullptr;
     Ref descriptor = Ref::steal(checked(PyObject_GetAttrString(type, name)));
     PyMethodDef* definition = hook_count < kMostMethods ? definition_of(descriptor.get()) : nullptr;
-    void* ours = definition ? replacement(hook_count, definition->ml_flags, std::make_index_sequence<kMostMethods>{}) : nullptr;
+    void* ours = definition
+                     ? replacement(hook_count, definition->ml_flags, std::make_index_sequence<kMostMethods>{})
+                     : nullptr;
     if (!ours) {
         PyErr_Format(PyExc_TypeError, "%R cannot be watched", descriptor.get());
         return nullptr;
@@ -368,7 +400,7 @@ PyObject* race_exclude(PyObject*, PyObject* lock) {
     Py_RETURN_NONE;
 }
 
-// ------------------------------------------------------------------------------------------------ deaths
+// ---- deaths
 
 std::array<destructor, kMostTypes> originals;
 std::array<destructor, kMostTypes> replacements;
@@ -417,7 +449,8 @@ bool counts_death(PyTypeObject* type) {
 }
 
 PyMethodDef race_hook_functions[] = {
-    {"race_hook_method", method<race_hook_method>(), METH_VARARGS, "race_hook_method($module, owner, name, action, /)\n--\n\n"},
+    {"race_hook_method", method<race_hook_method>(), METH_VARARGS,
+     "race_hook_method($module, owner, name, action, /)\n--\n\n"},
     {"race_hook_truth", race_hook_truth, METH_O, "race_hook_truth($module, flag_type, /)\n--\n\n"},
     {"race_exclude", race_exclude, METH_O, "race_exclude($module, lock, /)\n--\n\n"},
     {"race_hook_death", race_hook_death, METH_O, "race_hook_death($module, owner, /)\n--\n\n"},

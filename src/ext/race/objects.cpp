@@ -1,5 +1,5 @@
-/// What must be known of Python objects to tell which variable an access means: whose dict it is that is being asked, which
-/// class an attribute comes from, and whether a container's own code runs or a subclass's.
+/// What must be known of Python objects to tell which variable an access means: whose dict it is that is
+/// being asked, which class an attribute comes from, and whether a container's own code runs or a subclass's.
 
 #include "ext/race/internals.hpp"
 
@@ -10,10 +10,11 @@
 namespace threadproof::ext {
 namespace {
 
-// ------------------------------------------------------------------------------------------------ dicts of objects
+// ---- dicts of objects
 
-/// The objects whose `__dict__` the program has asked for. Both names of such an attribute, o.x and o.__dict__["x"], are one
-/// variable, of the object. Where a dict is given to several objects it is a variable of the dict.
+/// The objects whose `__dict__` the program has asked for. Both names of such an attribute, o.x and
+/// o.__dict__["x"], are one variable, of the object. Where a dict is given to several objects it is a
+/// variable of the dict.
 struct Dicts {
     std::mutex mutex;
     std::unordered_map<PyObject*, PyObject*> owners;  // dict -> object, or itself
@@ -22,8 +23,12 @@ struct Dicts {
 Dicts& dicts = *new Dicts;
 
 race::Known& known() { return race_state().detector.known(); }
-bool may_be_noted(PyObject* object) { return known().has(reinterpret_cast<race::Object>(object), race::Known::kDict); }
-void mark_noted(PyObject* object) { known().mark(reinterpret_cast<race::Object>(object), race::Known::kDict); }
+bool may_be_noted(PyObject* object) {
+    return known().has(reinterpret_cast<race::Object>(object), race::Known::kDict);
+}
+void mark_noted(PyObject* object) {
+    known().mark(reinterpret_cast<race::Object>(object), race::Known::kDict);
+}
 
 /// The built-in base whose methods a class written in Python has, where it does not replace them.
 PyTypeObject* built_in(PyTypeObject* type) {
@@ -83,7 +88,7 @@ PyObject* class_that_has(PyTypeObject* type, PyObject* name) {
     return reinterpret_cast<PyObject*>(type);
 }
 
-// ------------------------------------------------------------------------------------------------ containers
+// ---- containers
 
 namespace {
 
@@ -102,13 +107,17 @@ bool runs_own_code(PyObject* container, Access access) {
     auto *mapping = type->tp_as_mapping, *base_mapping = base->tp_as_mapping;
     auto *sequence = type->tp_as_sequence, *base_sequence = base->tp_as_sequence;
     switch (access) {
-        case Access::kLoad: return mapping && base_mapping && mapping->mp_subscript == base_mapping->mp_subscript;
+        case Access::kLoad:
+            return mapping && base_mapping && mapping->mp_subscript == base_mapping->mp_subscript;
         case Access::kStore:
         case Access::kDelete:
-            if (mapping && base_mapping && mapping->mp_ass_subscript == base_mapping->mp_ass_subscript) return true;
+            if (mapping && base_mapping && mapping->mp_ass_subscript == base_mapping->mp_ass_subscript)
+                return true;
             return has_built_in(type, access == Access::kStore ? "__setitem__" : "__delitem__");
-        case Access::kContains: return sequence && base_sequence && sequence->sq_contains == base_sequence->sq_contains;
-        case Access::kLength: return sequence && base_sequence && sequence->sq_length == base_sequence->sq_length;
+        case Access::kContains:
+            return sequence && base_sequence && sequence->sq_contains == base_sequence->sq_contains;
+        case Access::kLength:
+            return sequence && base_sequence && sequence->sq_length == base_sequence->sq_length;
         case Access::kIterate: return type->tp_iter == base->tp_iter;
     }
     return false;

@@ -4,9 +4,7 @@
 
 #ifndef THREADPROOF_RACE
 
-bool threadproof::ext::add_race(PyObject*) {
-    return true;
-}
+bool threadproof::ext::add_race(PyObject*) { return true; }
 
 #else
 
@@ -36,7 +34,8 @@ std::uint64_t spread(std::uint64_t value) {
 std::uint64_t number_of_key(PyObject* key) {
     if (!plain_key(key)) return spread(reinterpret_cast<std::uintptr_t>(key));
     std::int64_t small;
-    if (PyLong_CheckExact(key) && small_int(key, &small) && small == -1) return spread(~std::uint64_t{0});  // hash(-1) == hash(-2)
+    // hash(-1) == hash(-2)
+    if (PyLong_CheckExact(key) && small_int(key, &small) && small == -1) return spread(~std::uint64_t{0});
     return spread(static_cast<std::uint64_t>(PyObject_Hash(key)));
 }
 
@@ -49,7 +48,8 @@ struct Description {
     race::Origin origin;
 };
 std::mutex described_mutex;
-std::map<std::pair<race::Object, Field>, Description>& described = *new std::map<std::pair<race::Object, Field>, Description>;
+std::map<std::pair<race::Object, Field>, Description>& described =
+    *new std::map<std::pair<race::Object, Field>, Description>;
 
 const char* name_of_part(Part part) {
     switch (part) {
@@ -68,7 +68,8 @@ PyObject* owner_of(const Variable& variable) {
         PyObject* module = PyDict_GetItemString(variable.object, "__name__");
         return module && PyUnicode_CheckExact(module) ? Py_NewRef(module) : PyUnicode_FromString("?");
     }
-    auto* type = PyType_Check(variable.object) ? reinterpret_cast<PyTypeObject*>(variable.object) : Py_TYPE(variable.object);
+    auto* type = PyType_Check(variable.object) ? reinterpret_cast<PyTypeObject*>(variable.object)
+                                               : Py_TYPE(variable.object);
     return PyType_GetQualName(type);
 }
 
@@ -82,11 +83,14 @@ void describe(const Variable& variable) {
     Raised pending;  // none, as a rule; but a C method may be on its way out with one
     pending.fetch();
     bool named = variable.part == Part::kItem || variable.part == Part::kIndex;
-    Description made{Ref::steal(owner_of(variable)), Ref::steal(named ? text_of(variable.name) : Py_XNewRef(variable.name)),
-                     name_of_part(variable.part), race_state().origins.of(reinterpret_cast<race::Object>(variable.object))};
+    Description made{Ref::steal(owner_of(variable)),
+                     Ref::steal(named ? text_of(variable.name) : Py_XNewRef(variable.name)),
+                     name_of_part(variable.part),
+                     race_state().origins.of(reinterpret_cast<race::Object>(variable.object))};
     PyErr_Clear();
     std::lock_guard hold(described_mutex);
-    described.insert_or_assign({reinterpret_cast<race::Object>(variable.object), variable.field}, std::move(made));
+    described.insert_or_assign({reinterpret_cast<race::Object>(variable.object), variable.field},
+                               std::move(made));
     try {
         pending.rethrow();
     } catch (const PythonError&) {  // set again, for whoever had it
@@ -97,10 +101,12 @@ void describe(const Variable& variable) {
 void follow_forks() {
     static std::once_flag once;
     static auto hold = [] {
-        described_mutex.lock(), race_state().origins.hold_still(), race_state().detector.hold_still(), race_state().stacks.hold_still();
+        described_mutex.lock(), race_state().origins.hold_still(), race_state().detector.hold_still(),
+            race_state().stacks.hold_still();
     };
     static auto let_go = [] {
-        race_state().stacks.let_go(), race_state().detector.let_go(), race_state().origins.let_go(), described_mutex.unlock();
+        race_state().stacks.let_go(), race_state().detector.let_go(), race_state().origins.let_go(),
+            described_mutex.unlock();
     };
     static auto child = [] {
         let_go();
@@ -109,7 +115,8 @@ void follow_forks() {
     std::call_once(once, [&] { pthread_atfork(hold, let_go, child); });
 }
 
-constexpr std::size_t kOurs = 4;  // frames of race/session.py and threading.py above the program's, where Python asks for a stack
+// frames of race/session.py and threading.py above the program's, where Python asks for a stack
+constexpr std::size_t kOurs = 4;
 
 /// Calls it between two instructions of the program, which it must not notice.
 void tell(PyObject* callable) {
@@ -155,8 +162,9 @@ race::Found find(const Variable& variable, bool write, unsigned traits) {
     if (!me) return race::Found::kRepeated;
     this_thread.touched = true;
     auto object = reinterpret_cast<race::Object>(variable.object);
-    auto found = race_state().detector.access(*me, object, variable.field, write, static_cast<std::uint16_t>(traits),
-                                              [me] { return race_capture_stack(*me); });
+    auto found =
+        race_state().detector.access(*me, object, variable.field, write, static_cast<std::uint16_t>(traits),
+                                     [me] { return race_capture_stack(*me); });
     if (TP_UNLIKELY(found == race::Found::kRace)) {
         describe(variable);
         if (race_state().on_race) tell(race_state().on_race);
@@ -178,7 +186,8 @@ Variable key_of(PyObject* dict, PyObject* key) {
 }
 
 void touch_store(PyObject* dict, PyObject* key, unsigned traits) {
-    if (find(key_of(dict, key), true, traits) == race::Found::kRepeated || !plain_key(key)) return;  // stored before, in this epoch: it is there
+    // stored before, in this epoch: it is there
+    if (find(key_of(dict, key), true, traits) == race::Found::kRepeated || !plain_key(key)) return;
     int there = PyDict_Contains(dict, key);
     if (there < 0) PyErr_Clear();
     if (there == 0) touch(structure_of(dict), true, race::kStructure | race::kAtomic);
@@ -186,7 +195,7 @@ void touch_store(PyObject* dict, PyObject* key, unsigned traits) {
 
 namespace {
 
-// ------------------------------------------------------------------------------------------------ for Python
+// ---- for Python
 
 PyObject* race_arm(PyObject*, PyObject* arguments) {
     PyObject* local;
@@ -262,7 +271,9 @@ PyObject* race_ignore(PyObject*, PyObject* change) {
 PyObject* race_made(PyObject*, PyObject* object) {
     Thread* me = race_thread();
     bool reported = !PyType_Check(object) && race_knows_death(Py_TYPE(object));
-    if (me && reported) race_state().origins.note(reinterpret_cast<race::Object>(object), {me->id, race_capture_stack(*me, kOurs)});
+    if (me && reported)
+        race_state().origins.note(reinterpret_cast<race::Object>(object),
+                                  {me->id, race_capture_stack(*me, kOurs)});
     Py_RETURN_NONE;
 }
 
@@ -289,7 +300,8 @@ PyObject* race_frames(PyObject*, PyObject* number) {
     if (stack == static_cast<unsigned long>(-1) && PyErr_Occurred()) return nullptr;
     Ref list = Ref::steal(checked(PyList_New(0)));
     for (const Frame& frame : race_state().stacks.get(static_cast<std::uint32_t>(stack))) {
-        Ref item = Ref::steal(checked(Py_BuildValue("On", reinterpret_cast<PyObject*>(frame.code), static_cast<Py_ssize_t>(frame.offset))));
+        Ref item = Ref::steal(checked(Py_BuildValue("On", reinterpret_cast<PyObject*>(frame.code),
+                                                    static_cast<Py_ssize_t>(frame.offset))));
         if (PyList_Append(list.get(), item.get()) < 0) return nullptr;
     }
     return list.release();
@@ -299,14 +311,16 @@ PyObject* locks_held(std::uint32_t number) {
     std::vector<race::Sync> locks = race_state().detector.locks(number);
     Ref list = Ref::steal(checked(PyTuple_New(static_cast<Py_ssize_t>(locks.size()))));
     for (std::size_t i = 0; i < locks.size(); ++i)
-        PyTuple_SET_ITEM(list.get(), static_cast<Py_ssize_t>(i), checked(PyLong_FromVoidPtr(reinterpret_cast<void*>(locks[i]))));
+        PyTuple_SET_ITEM(list.get(), static_cast<Py_ssize_t>(i),
+                         checked(PyLong_FromVoidPtr(reinterpret_cast<void*>(locks[i]))));
     return list.release();
 }
 
 /// (thread, write, traits, stack, locks), or None for an access that did not happen.
 PyObject* as_tuple(const race::Access& access) {
     if (!access.epoch) return Py_NewRef(Py_None);
-    return Py_BuildValue("INIIN", access.epoch.thread(), PyBool_FromLong(access.write), static_cast<unsigned>(access.traits), access.stack,
+    return Py_BuildValue("INIIN", access.epoch.thread(), PyBool_FromLong(access.write),
+                         static_cast<unsigned>(access.traits), access.stack,
                          checked(locks_held(access.locks)));
 }
 
@@ -316,10 +330,11 @@ PyObject* race_races(PyObject*, PyObject*) {
         std::lock_guard hold(described_mutex);
         const Description& about = described[{race.object, race.field}];
         auto or_none = [](const Ref& ref) { return ref ? ref.get() : Py_None; };
-        Ref item = Ref::steal(checked(Py_BuildValue("nOsONNNK(II)", static_cast<Py_ssize_t>(race.object), or_none(about.owner),
-                                                    about.part ? about.part : "item", or_none(about.name), as_tuple(race.earlier),
-                                                    as_tuple(race.later), as_tuple(race.then), static_cast<unsigned long long>(race.times),
-                                                    about.origin.thread, about.origin.stack)));
+        Ref item = Ref::steal(checked(Py_BuildValue(
+            "nOsONNNK(II)", static_cast<Py_ssize_t>(race.object), or_none(about.owner),
+            about.part ? about.part : "item", or_none(about.name), as_tuple(race.earlier),
+            as_tuple(race.later), as_tuple(race.then), static_cast<unsigned long long>(race.times),
+            about.origin.thread, about.origin.stack)));
         if (PyList_Append(list.get(), item.get()) < 0) return nullptr;
     }
     return list.release();
@@ -337,7 +352,8 @@ PyMethodDef race_functions[] = {
     {"race_limit", race_limit, METH_O, "race_limit($module, variables, /)\n--\n\n"},
     {"race_ignore", race_ignore, METH_O, "race_ignore($module, change, /)\n--\n\n"},
     {"race_made", race_made, METH_O, "race_made($module, instance, /)\n--\n\n"},
-    {"race_configure_reports", race_configure_reports, METH_VARARGS, "race_configure_reports($module, deepest, on_race, /)\n--\n\n"},
+    {"race_configure_reports", race_configure_reports, METH_VARARGS,
+     "race_configure_reports($module, deepest, on_race, /)\n--\n\n"},
     {"race_alone", race_alone, METH_NOARGS, "race_alone($module, /)\n--\n\n"},
     {"race_capture", race_capture, METH_NOARGS, "race_capture($module, /)\n--\n\n"},
     {"race_frames", method<race_frames>(), METH_O, "race_frames($module, stack, /)\n--\n\n"},
@@ -348,9 +364,11 @@ PyMethodDef race_functions[] = {
 }  // namespace
 
 bool add_race(PyObject* module) {
-    return PyModule_AddFunctions(module, race_functions) == 0 && PyModule_AddFunctions(module, race_frame_functions) == 0
-        && PyModule_AddFunctions(module, race_hook_functions) == 0 && PyModule_AddFunctions(module, race_call_functions) == 0
-        && PyModule_AddFunctions(module, race_order_functions) == 0;
+    return PyModule_AddFunctions(module, race_functions) == 0
+           && PyModule_AddFunctions(module, race_frame_functions) == 0
+           && PyModule_AddFunctions(module, race_hook_functions) == 0
+           && PyModule_AddFunctions(module, race_call_functions) == 0
+           && PyModule_AddFunctions(module, race_order_functions) == 0;
 }
 
 }  // namespace threadproof::ext

@@ -1,8 +1,8 @@
-/// Atomic cells as Python types. A method makes values of its arguments, makes one call on the core, and makes an object of the
-/// answer; so nothing Python could interrupt happens within the atomic step.
+/// Atomic cells as Python types. A method makes values of its arguments, makes one call on the core, and
+/// makes an object of the answer; so nothing Python could interrupt happens within the atomic step.
 ///
-/// An object of every type here is a count and a block of cells; a single atomic has one, AtomicIntArray many. The cells are
-/// apart from the object, whose reference count the threads that share it write as well.
+/// An object of every type here is a count and a block of cells; a single atomic has one, AtomicIntArray
+/// many. The cells are apart from the object, whose reference count the threads that share it write as well.
 #include "ext/sync/atomics.hpp"
 
 #include <structmember.h>
@@ -12,22 +12,23 @@
 #include <string>
 #include <vector>
 
-#include "core/sync/atomic_cell.hpp"
 #include "core/base/thread_number.hpp"
+#include "core/sync/atomic_cell.hpp"
 
 namespace threadproof::ext {
 namespace {
 
 template <class T>
 struct CellsObject {
-    PyObject_HEAD
-    PyObject* weak_references;
+    PyObject_HEAD PyObject* weak_references;
     std::size_t count;
     AtomicCell<T>* cells;  ///< never null, once the object is made
 };
 
 template <class T>
-CellsObject<T>* as_cells(PyObject* self) { return reinterpret_cast<CellsObject<T>*>(self); }
+CellsObject<T>* as_cells(PyObject* self) {
+    return reinterpret_cast<CellsObject<T>*>(self);
+}
 
 const char* short_name(PyObject* self) {
     const char* dot = std::strrchr(Py_TYPE(self)->tp_name, '.');
@@ -44,17 +45,20 @@ const char* short_name(PyObject* self) {
     throw PythonError{};
 }
 
-// ------------------------------------------------------------------------------------------------ values
+// ---- values
 
 struct Int {
     using Value = std::int64_t;
     static PyObject* object(Value value) { return PyLong_FromLongLong(value); }
     static Value value(PyObject* self, const char* method, PyObject* given) {
-        if (!PyIndex_Check(given)) fail(PyExc_TypeError, self, method, "wants an int, got %s", Py_TYPE(given)->tp_name);
+        if (!PyIndex_Check(given))
+            fail(PyExc_TypeError, self, method, "wants an int, got %s", Py_TYPE(given)->tp_name);
         Ref index = Ref::steal(checked(outliving([&] { return PyNumber_Index(given); })));
         int overflow;
         Value value = PyLong_AsLongLongAndOverflow(index.get(), &overflow);
-        if (overflow) fail(PyExc_OverflowError, self, method, "takes ints from -2**63 to 2**63 - 1, got %R", index.get());
+        if (overflow)
+            fail(PyExc_OverflowError, self, method, "takes ints from -2**63 to 2**63 - 1, got %R",
+                 index.get());
         return value;
     }
 };
@@ -80,7 +84,7 @@ struct Flag {
     }
 };
 
-// ------------------------------------------------------------------------------------------------ orders
+// ---- orders
 
 enum class Access { kLoad, kStore, kChange };
 
@@ -98,7 +102,8 @@ std::memory_order order_of(PyObject* self, const char* method, PyObject* given, 
     if (!given) return std::memory_order_seq_cst;
     for (const auto& known : kOrders) {
         if (!PyUnicode_Check(given) || PyUnicode_CompareWithASCIIString(given, known.name) != 0) continue;
-        if (access == Access::kChange || (access == Access::kLoad ? known.loads : known.stores)) return known.order;
+        if (access == Access::kChange || (access == Access::kLoad ? known.loads : known.stores))
+            return known.order;
     }
     fail(PyExc_ValueError, self, method, "cannot have the order %R, only %s or 'seq_cst'", given,
          access == Access::kLoad    ? "'relaxed', 'acquire'"
@@ -106,7 +111,7 @@ std::memory_order order_of(PyObject* self, const char* method, PyObject* given, 
                                     : "'relaxed', 'acquire', 'release', 'acq_rel'");
 }
 
-// ------------------------------------------------------------------------------------------------ arguments
+// ---- arguments
 
 /// A type with one cell: its methods need no index.
 template <class K>
@@ -114,7 +119,9 @@ struct One {
     using Kind = K;
     using Value = typename K::Value;
     static constexpr int kIndex = 0;
-    static AtomicCell<Value>& cell(PyObject* self, const char*, PyObject*) { return as_cells<Value>(self)->cells[0]; }
+    static AtomicCell<Value>& cell(PyObject* self, const char*, PyObject*) {
+        return as_cells<Value>(self)->cells[0];
+    }
 };
 
 /// A type with many: the first argument of its methods says which.
@@ -124,11 +131,14 @@ struct Many {
     using Value = typename K::Value;
     static constexpr int kIndex = 1;
     static AtomicCell<Value>& cell(PyObject* self, const char* method, PyObject* given) {
-        if (!PyIndex_Check(given)) fail(PyExc_TypeError, self, method, "wants an int as index, got %s", Py_TYPE(given)->tp_name);
+        if (!PyIndex_Check(given))
+            fail(PyExc_TypeError, self, method, "wants an int as index, got %s", Py_TYPE(given)->tp_name);
         Py_ssize_t count = static_cast<Py_ssize_t>(as_cells<Value>(self)->count);
-        Py_ssize_t index = outliving([&] { return PyNumber_AsSsize_t(given, nullptr); });  // far beyond is clipped, and refused below
+        // far beyond is clipped, and refused below
+        Py_ssize_t index = outliving([&] { return PyNumber_AsSsize_t(given, nullptr); });
         if (index == -1 && PyErr_Occurred()) throw PythonError{};
-        if (index < -count || index >= count) fail(PyExc_IndexError, self, method, "has no number %R, as its length is %zd", given, count);
+        if (index < -count || index >= count)
+            fail(PyExc_IndexError, self, method, "has no number %R, as its length is %zd", given, count);
         return as_cells<Value>(self)->cells[index < 0 ? index + count : index];
     }
 };
@@ -152,15 +162,21 @@ class Call {
     using Value = typename Owner::Value;
 
     template <class... Operands>
-    Call(PyObject* self, const char* method, PyObject* const* given, Py_ssize_t count, PyObject* names, Access access, int required,
-         Operands... operands)
-        : self_(self), method_(method),
-          arguments_(method, given, count, names, Owner::kIndex + required, Owner::kIndex + kOperands, parameters<Owner>(operands...).names),
+    Call(PyObject* self, const char* method, PyObject* const* given, Py_ssize_t count, PyObject* names,
+         Access access, int required, Operands... operands)
+        : self_(self),
+          method_(method),
+          arguments_(method, given, count, names, Owner::kIndex + required, Owner::kIndex + kOperands,
+                     parameters<Owner>(operands...).names),
           cell(Owner::cell(self, method, arguments_[0])),
           order(order_of(self, method, arguments_[Owner::kIndex + kOperands], access)) {}
 
-    Value value(int operand) const { return Owner::Kind::value(self_, method_, arguments_[Owner::kIndex + operand]); }
-    Value value(int operand, Value otherwise) const { return arguments_[Owner::kIndex + operand] ? value(operand) : otherwise; }
+    Value value(int operand) const {
+        return Owner::Kind::value(self_, method_, arguments_[Owner::kIndex + operand]);
+    }
+    Value value(int operand, Value otherwise) const {
+        return arguments_[Owner::kIndex + operand] ? value(operand) : otherwise;
+    }
     PyObject* object(int operand) const { return arguments_[Owner::kIndex + operand]; }
 
  private:
@@ -173,7 +189,7 @@ class Call {
     const std::memory_order order;
 };
 
-// ------------------------------------------------------------------------------------------------ methods of numbers and flags
+// ---- methods of numbers and flags
 
 template <class Owner>
 PyObject* cell_load(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
@@ -203,21 +219,27 @@ PyObject* cell_compare_exchange(PyObject* self, PyObject* const* given, Py_ssize
 
 struct Add {
     static constexpr const char *kMethod = "fetch_add", *kSign = "+";
-    static bool step(std::int64_t a, std::int64_t b, std::int64_t* sum) { return !__builtin_add_overflow(a, b, sum); }
+    static bool step(std::int64_t a, std::int64_t b, std::int64_t* sum) {
+        return !__builtin_add_overflow(a, b, sum);
+    }
     static bool step(double a, double b, double* sum) { return *sum = a + b, true; }
 };
 struct Subtract {
     static constexpr const char *kMethod = "fetch_sub", *kSign = "-";
-    static bool step(std::int64_t a, std::int64_t b, std::int64_t* difference) { return !__builtin_sub_overflow(a, b, difference); }
+    static bool step(std::int64_t a, std::int64_t b, std::int64_t* difference) {
+        return !__builtin_sub_overflow(a, b, difference);
+    }
     static bool step(double a, double b, double* difference) { return *difference = a - b, true; }
 };
 
 template <class K>
-[[noreturn]] void overflow(PyObject* self, const char* method, typename K::Value old, const char* sign, typename K::Value by) {
+[[noreturn]] void overflow(PyObject* self, const char* method, typename K::Value old, const char* sign,
+                           typename K::Value by) {
     Ref left = Ref::steal(checked(K::object(old))), right = Ref::steal(checked(K::object(by)));
     fail(PyExc_OverflowError, self, method,
-         "left the value as it is: %R %s %R is not in -2**63 to 2**63 - 1; an AtomicReference can hold any int", left.get(), sign,
-         right.get());
+         "left the value as it is: %R %s %R is not in -2**63 to 2**63 - 1; an AtomicReference can hold any "
+         "int",
+         left.get(), sign, right.get());
 }
 
 /// fetch_add and fetch_sub: the value changes unless the result does not fit.
@@ -227,7 +249,8 @@ PyObject* cell_fetch(PyObject* self, PyObject* const* given, Py_ssize_t count, P
     Call<Owner, 1> call(self, Operation::kMethod, given, count, names, Access::kChange, 0, "delta");
     Value by = call.value(0, 1), old;
     auto step = [by](Value value, Value* fresh) { return Operation::step(value, by, fresh); };
-    if (!change(call.cell, step, &old, call.order)) overflow<typename Owner::Kind>(self, Operation::kMethod, old, Operation::kSign, by);
+    if (!change(call.cell, step, &old, call.order))
+        overflow<typename Owner::Kind>(self, Operation::kMethod, old, Operation::kSign, by);
     return Owner::Kind::object(old);
 }
 
@@ -246,26 +269,35 @@ struct Xor {
 struct Max {
     static constexpr const char *kMethod = "fetch_max", *kOperand = "value";
     template <class Value>
-    static Value step(Value a, Value b) { return b > a ? b : a; }
+    static Value step(Value a, Value b) {
+        return b > a ? b : a;
+    }
 };
 struct Min {
     static constexpr const char *kMethod = "fetch_min", *kOperand = "value";
     template <class Value>
-    static Value step(Value a, Value b) { return b < a ? b : a; }
+    static Value step(Value a, Value b) {
+        return b < a ? b : a;
+    }
 };
 
 /// The other fetch_ methods: there always is a result.
 template <class Owner, class Operation>
 PyObject* cell_combine(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
     using Value = typename Owner::Value;
-    Call<Owner, 1> call(self, Operation::kMethod, given, count, names, Access::kChange, 1, Operation::kOperand);
+    Call<Owner, 1> call(self, Operation::kMethod, given, count, names, Access::kChange, 1,
+                        Operation::kOperand);
     Value operand = call.value(0), old;
-    change(call.cell, [operand](Value value, Value* fresh) { return *fresh = Operation::step(value, operand), true; }, &old, call.order);
+    change(
+        call.cell,
+        [operand](Value value, Value* fresh) { return *fresh = Operation::step(value, operand), true; }, &old,
+        call.order);
     return Owner::Kind::object(old);
 }
 
 void check_callable(PyObject* self, PyObject* fn) {
-    if (!PyCallable_Check(fn)) fail(PyExc_TypeError, self, "update", "wants fn(old) -> new, got %s", Py_TYPE(fn)->tp_name);
+    if (!PyCallable_Check(fn))
+        fail(PyExc_TypeError, self, "update", "wants fn(old) -> new, got %s", Py_TYPE(fn)->tp_name);
 }
 
 template <class Owner>
@@ -285,16 +317,19 @@ PyObject* cell_update(PyObject* self, PyObject* const* given, Py_ssize_t count, 
 
 template <class K>
 PyObject* number_repr(PyObject* self) {
-    Ref value = Ref::steal(checked(K::object(load(as_cells<typename K::Value>(self)->cells[0], std::memory_order_seq_cst))));
+    Ref value = Ref::steal(
+        checked(K::object(load(as_cells<typename K::Value>(self)->cells[0], std::memory_order_seq_cst))));
     return PyUnicode_FromFormat("%s(%R)", short_name(self), value.get());
 }
 
 int flag_bool(PyObject* self) { return load(as_cells<bool>(self)->cells[0], std::memory_order_seq_cst); }
 
-// ------------------------------------------------------------------------------------------------ AtomicIntArray
+// ---- AtomicIntArray
 
 AtomicCell<std::int64_t>* begin_of(PyObject* self) { return as_cells<std::int64_t>(self)->cells; }
-AtomicCell<std::int64_t>* end_of(PyObject* self) { return begin_of(self) + as_cells<std::int64_t>(self)->count; }
+AtomicCell<std::int64_t>* end_of(PyObject* self) {
+    return begin_of(self) + as_cells<std::int64_t>(self)->count;
+}
 
 /// fetch_add at an index the thread chooses: what threads count together, they need not count in one place.
 PyObject* array_add(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
@@ -302,12 +337,14 @@ PyObject* array_add(PyObject* self, PyObject* const* given, Py_ssize_t count, Py
     std::int64_t by = arguments[0] ? Int::value(self, "add", arguments[0]) : 1, old;
     auto& cell = begin_of(self)[thread_number() % as_cells<std::int64_t>(self)->count];
     auto step = [by](std::int64_t value, std::int64_t* sum) { return Add::step(value, by, sum); };
-    if (!change(cell, step, &old, std::memory_order_relaxed)) overflow<Int>(self, "add", old, "+", by);  // relaxed: a count orders nothing
+    // relaxed: a count orders nothing
+    if (!change(cell, step, &old, std::memory_order_relaxed)) overflow<Int>(self, "add", old, "+", by);
     Py_RETURN_NONE;
 }
 
 PyObject* array_sum(PyObject* self, PyObject*) {
-    Ref total = Ref::steal(checked(PyLong_FromLong(0)));  // a Python int: the sum of 64-bit numbers may need more
+    // a Python int: the sum of 64-bit numbers may need more
+    Ref total = Ref::steal(checked(PyLong_FromLong(0)));
     for (auto* cell = begin_of(self); cell != end_of(self); ++cell) {
         Ref value = Ref::steal(checked(Int::object(load(*cell, std::memory_order_seq_cst))));
         total = Ref::steal(checked(PyNumber_Add(total.get(), value.get())));
@@ -324,23 +361,28 @@ PyObject* array_repr(PyObject* self) {
     return PyUnicode_FromFormat("<%s %R>", short_name(self), values.get());
 }
 
-Py_ssize_t array_length(PyObject* self) { return static_cast<Py_ssize_t>(as_cells<std::int64_t>(self)->count); }
+Py_ssize_t array_length(PyObject* self) {
+    return static_cast<Py_ssize_t>(as_cells<std::int64_t>(self)->count);
+}
 
-// ------------------------------------------------------------------------------------------------ AtomicReference
+// ---- AtomicReference
 
 using ReferenceCell = AtomicCell<PyObject*>;
 
 ReferenceCell& reference_cell(PyObject* self) { return as_cells<PyObject*>(self)->cells[0]; }
 
-/// A reference to the object in the cell. Between reading its address and counting a reference another thread may take the
-/// object out and drop it; so count only if it is alive, and look again: if it is still there, it was there all the time or
-/// again, and either way the reference is to what the cell holds. No lock is needed, since put_in() lets every object be
-/// counted this way, and a dead one stays readable for as long as anybody may look (see try_incref).
+/// A reference to the object in the cell. Between reading its address and counting a reference another thread
+/// may take the object out and drop it; so count only if it is alive, and look again: if it is still there,
+/// it was there all the time or again, and either way the reference is to what the cell holds. No lock is
+/// needed, since put_in() lets every object be counted this way, and a dead one stays readable for as long as
+/// anybody may look (see try_incref).
 PyObject* held(ReferenceCell& cell) {
     for (;;) {
-        PyObject* object = cell.value.load(std::memory_order_acquire);  // acquire: pairs with put_in(); shows the object
+        // acquire: pairs with put_in(); shows the object
+        PyObject* object = cell.value.load(std::memory_order_acquire);
         bool counted = try_incref(object);
-        if (counted && cell.value.load(std::memory_order_acquire) == object) return object;  // acquire: not before the count
+        // acquire: not before the count
+        if (counted && cell.value.load(std::memory_order_acquire) == object) return object;
         if (counted) drop_reference(object);
         cell.contended.fetch_add(1, std::memory_order_relaxed);  // a figure for stats()
     }
@@ -357,7 +399,8 @@ Ref put_in(ReferenceCell& cell, PyObject* object) {
     return Ref::steal(cell.value.exchange(for_cell(object), std::memory_order_seq_cst));
 }
 
-/// The same if the object there is `expected`. The caller holds that, so its address is nobody else's meanwhile.
+/// The same if the object there is `expected`. The caller holds that, so its address is nobody else's
+/// meanwhile.
 bool put_in_place_of(ReferenceCell& cell, PyObject* expected, PyObject* object) {
     Ref fresh = Ref::steal(for_cell(object));
     PyObject* seen = expected;
@@ -374,9 +417,12 @@ PyObject* reference_store(PyObject* self, PyObject* object) {
     Py_RETURN_NONE;
 }
 
-PyObject* reference_exchange(PyObject* self, PyObject* object) { return put_in(reference_cell(self), object).release(); }
+PyObject* reference_exchange(PyObject* self, PyObject* object) {
+    return put_in(reference_cell(self), object).release();
+}
 
-PyObject* reference_compare_exchange(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
+PyObject* reference_compare_exchange(PyObject* self, PyObject* const* given, Py_ssize_t count,
+                                     PyObject* names) {
     Arguments<2> arguments("compare_exchange", given, count, names, 2, 2, {"expected", "new"});
     return PyBool_FromLong(put_in_place_of(reference_cell(self), arguments[0], arguments[1]));
 }
@@ -396,14 +442,17 @@ PyObject* reference_repr(PyObject* self) {
     if (inside < 0) throw PythonError{};
     if (inside) return PyUnicode_FromFormat("%s(...)", short_name(self));
     Ref object = Ref::steal(held(reference_cell(self)));
-    PyObject* words = outliving([&] { return PyUnicode_FromFormat("%s(%R)", short_name(self), object.get()); });
+    PyObject* words =
+        outliving([&] { return PyUnicode_FromFormat("%s(%R)", short_name(self), object.get()); });
     Py_ReprLeave(self);
     return words;
 }
 
 int reference_traverse(PyObject* self, visitproc visit, void* arg) {
     Py_VISIT(Py_TYPE(self));
-    if (as_cells<PyObject*>(self)->cells) Py_VISIT(reference_cell(self).value.load(std::memory_order_relaxed));  // the world stands
+    // the world stands
+    if (as_cells<PyObject*>(self)->cells)
+        Py_VISIT(reference_cell(self).value.load(std::memory_order_relaxed));
     return 0;
 }
 
@@ -412,7 +461,7 @@ int reference_clear(PyObject* self) {
     return 0;
 }
 
-// ------------------------------------------------------------------------------------------------ life
+// ---- life
 
 template <class T>
 Ref made(PyTypeObject* type, std::size_t count) {
@@ -426,8 +475,12 @@ Ref made(PyTypeObject* type, std::size_t count) {
 PyObject* initial_value(PyTypeObject* type, PyObject* arguments, PyObject* names) {
     PyObject* value = nullptr;
     static const char* parameters[] = {"value", nullptr};
-    std::string format = std::string("|O:") + (std::strrchr(type->tp_name, '.') ? std::strrchr(type->tp_name, '.') + 1 : type->tp_name);
-    if (!PyArg_ParseTupleAndKeywords(arguments, names, format.c_str(), const_cast<char**>(parameters), &value)) throw PythonError{};
+    std::string format =
+        std::string("|O:")
+        + (std::strrchr(type->tp_name, '.') ? std::strrchr(type->tp_name, '.') + 1 : type->tp_name);
+    if (!PyArg_ParseTupleAndKeywords(arguments, names, format.c_str(), const_cast<char**>(parameters),
+                                     &value))
+        throw PythonError{};
     return value;
 }
 
@@ -436,18 +489,23 @@ PyObject* number_new(PyTypeObject* type, PyObject* arguments, PyObject* names) {
     using Value = typename K::Value;
     PyObject* given = initial_value(type, arguments, names);
     Ref self = made<Value>(type, 1);
-    if (given) store(as_cells<Value>(self.get())->cells[0], K::value(self.get(), "", given), std::memory_order_relaxed);  // nobody looks yet
+    // nobody looks yet
+    if (given)
+        store(as_cells<Value>(self.get())->cells[0], K::value(self.get(), "", given),
+              std::memory_order_relaxed);
     return self.release();
 }
 
 PyObject* reference_new(PyTypeObject* type, PyObject* arguments, PyObject* names) {
     PyObject* given = initial_value(type, arguments, names);
     Ref self = made<PyObject*>(type, 1);
-    reference_cell(self.get()).value.store(for_cell(given ? given : Py_None), std::memory_order_release);  // release: pairs with held()
+    // release: pairs with held()
+    reference_cell(self.get()).value.store(for_cell(given ? given : Py_None), std::memory_order_release);
     return self.release();
 }
 
-/// Threads that share an array would otherwise wait for each other at its reference count, whatever cells they use.
+/// Threads that share an array would otherwise wait for each other at its reference count, whatever cells
+/// they use.
 void defer_counting(PyObject* self) {
 #ifdef Py_GIL_DISABLED
     PyUnstable_Object_EnableDeferredRefcount(self);
@@ -459,7 +517,9 @@ void defer_counting(PyObject* self) {
 PyObject* array_new(PyTypeObject* type, PyObject* arguments, PyObject* names) {
     Py_ssize_t length;
     static const char* parameters[] = {"length", nullptr};
-    if (!PyArg_ParseTupleAndKeywords(arguments, names, "n:AtomicIntArray", const_cast<char**>(parameters), &length)) throw PythonError{};
+    if (!PyArg_ParseTupleAndKeywords(arguments, names, "n:AtomicIntArray", const_cast<char**>(parameters),
+                                     &length))
+        throw PythonError{};
     if (length < 1) {
         PyErr_Format(PyExc_ValueError, "AtomicIntArray() wants a length of at least 1, got %zd", length);
         throw PythonError{};
@@ -484,11 +544,14 @@ void cells_dealloc(PyObject* self) {
     Py_DECREF(type);
 }
 
-/// References to references may be nested as deep as one likes: the trashcan frees them with no deep recursion.
+/// References to references may be nested as deep as one likes: the trashcan frees them with no deep
+/// recursion.
 void reference_dealloc(PyObject* self) {
     PyObject_GC_UnTrack(self);
     Py_TRASHCAN_BEGIN(self, reference_dealloc)
-    if (as_cells<PyObject*>(self)->cells) drop_reference(reference_cell(self).value.load(std::memory_order_acquire));  // acquire: pairs with put_in()
+        // acquire: pairs with put_in()
+        if (as_cells<PyObject*>(self)->cells)
+            drop_reference(reference_cell(self).value.load(std::memory_order_acquire));
     cells_dealloc<PyObject*>(self);
     Py_TRASHCAN_END
 }
@@ -502,11 +565,12 @@ PyObject* cells_stats(PyObject* self, PyObject*) {
     return PyObject_CallMethod(module.get(), "AtomicStats", "K", contended);
 }
 
-// ------------------------------------------------------------------------------------------------ what Python sees
+// ---- what Python sees
 
 constexpr int kNamed = METH_FASTCALL | METH_KEYWORDS;
 
-/// A method that single atomics and arrays share: its documentation is put together from the parts that differ.
+/// A method that single atomics and arrays share: its documentation is put together from the parts that
+/// differ.
 struct Row {
     const char* name;
     PyCFunction function;
@@ -530,50 +594,62 @@ PyMethodDef* methods_of(bool indexed, const std::vector<Row>& rows, const std::v
 
 template <class Owner>
 void add_common(std::vector<Row>& rows) {
-    rows.insert(rows.end(), {
-        {"load", method<cell_load<Owner>>(), "/, *, order='seq_cst'", "The value. " TP_ORDERED},
-        {"store", method<cell_store<Owner>>(), "value, /, *, order='seq_cst'", "Set the value. " TP_ORDERED},
-        {"exchange", method<cell_exchange<Owner>>(), "value, /, *, order='seq_cst'", "Set the value, and return the old one. " TP_ORDERED},
-        {"compare_exchange", method<cell_compare_exchange<Owner>>(), "expected, new, /, *, order='seq_cst'",
-         "Set the value to `new` if it equals `expected`; return whether it did.\n\n" TP_ORDERED
-         " Where it did not,\nthe step was a read. Numbers are equal as == has it, and NaN equals NaN."},
-    });
+    rows.insert(
+        rows.end(),
+        {
+            {"load", method<cell_load<Owner>>(), "/, *, order='seq_cst'", "The value. " TP_ORDERED},
+            {"store", method<cell_store<Owner>>(), "value, /, *, order='seq_cst'",
+             "Set the value. " TP_ORDERED},
+            {"exchange", method<cell_exchange<Owner>>(), "value, /, *, order='seq_cst'",
+             "Set the value, and return the old one. " TP_ORDERED},
+            {"compare_exchange", method<cell_compare_exchange<Owner>>(),
+             "expected, new, /, *, order='seq_cst'",
+             "Set the value to `new` if it equals `expected`; return whether it did.\n\n" TP_ORDERED
+             " Where it did not,\nthe step was a read. Numbers are equal as == has it, and NaN equals NaN."},
+        });
 }
 
 template <class Owner>
 void add_arithmetic(std::vector<Row>& rows) {
-    rows.insert(rows.end(), {
-        {"fetch_add", method<cell_fetch<Owner, Add>>(), "/, delta=1, *, order='seq_cst'",
-         "Add `delta`; return the value from before.\n\n" TP_ORDERED " An int that would not fit into\n64 bits is an OverflowError, and "
-         "nothing has changed."},
-        {"fetch_sub", method<cell_fetch<Owner, Subtract>>(), "/, delta=1, *, order='seq_cst'",
-         "Subtract `delta`; return the value from before. Otherwise as `fetch_add`."},
-        {"fetch_max", method<cell_combine<Owner, Max>>(), "value, /, *, order='seq_cst'",
-         "Set the value to `value` if that is greater; return the value from before. " TP_ORDERED},
-        {"fetch_min", method<cell_combine<Owner, Min>>(), "value, /, *, order='seq_cst'",
-         "Set the value to `value` if that is less; return the value from before. " TP_ORDERED},
-        {"update", method<cell_update<Owner>>(), "fn, /, *, order='seq_cst'",
-         "Set the value to `fn(value)`; return the new value.\n\n`fn` runs holding nothing. It runs again whenever another thread changed "
-         "the value meanwhile, so it\nmay run several times and must not change this atomic itself. The atomic step is the last run's\n"
-         "store. What `fn` raises reaches the caller, and nothing has changed."},
-    });
+    rows.insert(
+        rows.end(),
+        {
+            {"fetch_add", method<cell_fetch<Owner, Add>>(), "/, delta=1, *, order='seq_cst'",
+             "Add `delta`; return the value from before.\n\n" TP_ORDERED
+             " An int that would not fit into\n64 bits is an OverflowError, and "
+             "nothing has changed."},
+            {"fetch_sub", method<cell_fetch<Owner, Subtract>>(), "/, delta=1, *, order='seq_cst'",
+             "Subtract `delta`; return the value from before. Otherwise as `fetch_add`."},
+            {"fetch_max", method<cell_combine<Owner, Max>>(), "value, /, *, order='seq_cst'",
+             "Set the value to `value` if that is greater; return the value from before. " TP_ORDERED},
+            {"fetch_min", method<cell_combine<Owner, Min>>(), "value, /, *, order='seq_cst'",
+             "Set the value to `value` if that is less; return the value from before. " TP_ORDERED},
+            {"update", method<cell_update<Owner>>(), "fn, /, *, order='seq_cst'",
+             "Set the value to `fn(value)`; return the new value.\n\n`fn` runs holding nothing. It runs "
+             "again whenever another thread changed "
+             "the value meanwhile, so it\nmay run several times and must not change this atomic itself. The "
+             "atomic step is the last run's\n"
+             "store. What `fn` raises reaches the caller, and nothing has changed."},
+        });
 }
 
 template <class Owner>
 void add_bits(std::vector<Row>& rows) {
-    rows.insert(rows.end(), {
-        {"fetch_and", method<cell_combine<Owner, And>>(), "mask, /, *, order='seq_cst'",
-         "Keep the bits that are in `mask` too; return the value from before. " TP_ORDERED},
-        {"fetch_or", method<cell_combine<Owner, Or>>(), "mask, /, *, order='seq_cst'",
-         "Set the bits of `mask`; return the value from before. " TP_ORDERED},
-        {"fetch_xor", method<cell_combine<Owner, Xor>>(), "mask, /, *, order='seq_cst'",
-         "Flip the bits of `mask`; return the value from before. " TP_ORDERED},
-    });
+    rows.insert(rows.end(),
+                {
+                    {"fetch_and", method<cell_combine<Owner, And>>(), "mask, /, *, order='seq_cst'",
+                     "Keep the bits that are in `mask` too; return the value from before. " TP_ORDERED},
+                    {"fetch_or", method<cell_combine<Owner, Or>>(), "mask, /, *, order='seq_cst'",
+                     "Set the bits of `mask`; return the value from before. " TP_ORDERED},
+                    {"fetch_xor", method<cell_combine<Owner, Xor>>(), "mask, /, *, order='seq_cst'",
+                     "Flip the bits of `mask`; return the value from before. " TP_ORDERED},
+                });
 }
 
 template <class T>
 PyMethodDef stats_method() {
-    return {"stats", method<cells_stats<T>>(), METH_NOARGS, "stats($self, /)\n--\n\nHow contended it is: an AtomicStats."};
+    return {"stats", method<cells_stats<T>>(), METH_NOARGS,
+            "stats($self, /)\n--\n\nHow contended it is: an AtomicStats."};
 }
 
 template <class K>
@@ -590,32 +666,43 @@ PyMethodDef* array_methods() {
     add_common<Many<Int>>(rows);
     add_arithmetic<Many<Int>>(rows);
     add_bits<Many<Int>>(rows);
-    return methods_of(true, rows, {
-        {"add", method<array_add>(), kNamed,
-         "add($self, /, delta=1)\n--\n\nAdd `delta` to one of the numbers, which one depending on the calling thread.\n\nOne atomic, relaxed "
-         "step; waits for nobody. Threads that count with this seldom write the same\nnumber, and `sum` has the count."},
-        {"sum", method<array_sum>(), METH_NOARGS,
-         "sum($self, /)\n--\n\nThe sum of all numbers, of any size.\n\nEach number is one atomic read: while others add, the sum lies between "
-         "those before and after the\ncall if all add with one sign."},
-        stats_method<std::int64_t>(),
-    });
+    return methods_of(true, rows,
+                      {
+                          {"add", method<array_add>(), kNamed,
+                           "add($self, /, delta=1)\n--\n\nAdd `delta` to one of the numbers, which one "
+                           "depending on the calling thread.\n\nOne atomic, relaxed "
+                           "step; waits for nobody. Threads that count with this seldom write the "
+                           "same\nnumber, and `sum` has the count."},
+                          {"sum", method<array_sum>(), METH_NOARGS,
+                           "sum($self, /)\n--\n\nThe sum of all numbers, of any size.\n\nEach number is one "
+                           "atomic read: while others add, the sum lies between "
+                           "those before and after the\ncall if all add with one sign."},
+                          stats_method<std::int64_t>(),
+                      });
 }
 
 PyMethodDef reference_methods[] = {
     {"load", method<reference_load>(), METH_NOARGS,
      "load($self, /)\n--\n\nThe object. One atomic step; waits for nobody, and writers do not wait for it."},
     {"store", method<reference_store>(), METH_O,
-     "store($self, new, /)\n--\n\nSet the object. One atomic step; waits for nobody. The old object is let go of after it, which can run "
+     "store($self, new, /)\n--\n\nSet the object. One atomic step; waits for nobody. The old object is let "
+     "go of after it, which can run "
      "its\n`__del__`."},
     {"exchange", method<reference_exchange>(), METH_O,
-     "exchange($self, new, /)\n--\n\nSet the object, and return the old one. One atomic step; waits for nobody."},
+     "exchange($self, new, /)\n--\n\nSet the object, and return the old one. One atomic step; waits for "
+     "nobody."},
     {"compare_exchange", method<reference_compare_exchange>(), kNamed,
-     "compare_exchange($self, expected, new, /)\n--\n\nSet the object to `new` if it is `expected`; return whether it was.\n\nThe very object "
-     "counts: an equal one is another, be it a str or an int. So pass what `load` returned.\nOne atomic step; waits for nobody."},
+     "compare_exchange($self, expected, new, /)\n--\n\nSet the object to `new` if it is `expected`; return "
+     "whether it was.\n\nThe very object "
+     "counts: an equal one is another, be it a str or an int. So pass what `load` returned.\nOne atomic "
+     "step; waits for nobody."},
     {"update", method<reference_update>(), METH_O,
-     "update($self, fn, /)\n--\n\nSet the object to `fn(object)`; return the new object.\n\n`fn` runs holding nothing. It runs again whenever "
-     "another thread has set another object meanwhile, so\nit may run several times and must not set this reference itself. It has to make a "
-     "new object, not\nchange the old one, which others are reading. What it raises reaches the caller, and nothing has\nchanged."},
+     "update($self, fn, /)\n--\n\nSet the object to `fn(object)`; return the new object.\n\n`fn` runs "
+     "holding nothing. It runs again whenever "
+     "another thread has set another object meanwhile, so\nit may run several times and must not set this "
+     "reference itself. It has to make a "
+     "new object, not\nchange the old one, which others are reading. What it raises reaches the caller, and "
+     "nothing has\nchanged."},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, "__class_getitem__($type, item, /)\n--\n\n"},
     stats_method<PyObject*>(),
     {nullptr, nullptr, 0, nullptr},
@@ -627,16 +714,18 @@ PyMemberDef weak_reference_member[] = {
     {nullptr, 0, 0, 0, nullptr},
 };
 
-/// Makes the type threadproof.sync.NAME, of these slots and those that all atomics share, and adds it to the module.
+/// Makes the type threadproof.sync.NAME, of these slots and those that all atomics share, and adds it to the
+/// module.
 template <class T>
 bool add_type(PyObject* module, const char* full_name, const char* doc, std::vector<PyType_Slot> slots) {
     constexpr bool kObjects = std::is_same_v<T, PyObject*>;
     slots.insert(slots.end(), {
-        {Py_tp_doc, const_cast<char*>(doc)},
-        {Py_tp_dealloc, reinterpret_cast<void*>(kObjects ? reference_dealloc : cells_dealloc<T>)},
-        {Py_tp_members, weak_reference_member<T>},
-        {0, nullptr},
-    });
+                                  {Py_tp_doc, const_cast<char*>(doc)},
+                                  {Py_tp_dealloc,
+                                   reinterpret_cast<void*>(kObjects ? reference_dealloc : cells_dealloc<T>)},
+                                  {Py_tp_members, weak_reference_member<T>},
+                                  {0, nullptr},
+                              });
     PyType_Spec spec = {
         .name = full_name,
         .basicsize = sizeof(CellsObject<T>),
@@ -662,42 +751,51 @@ bool add_numbers(PyObject* module) {
     std::vector<PyType_Slot> flag_slots = number_slots<Flag>();
     flag_slots.push_back({Py_nb_bool, reinterpret_cast<void*>(flag_bool)});
     return add_type<std::int64_t>(module, "threadproof.sync.AtomicInt",
-                                  "AtomicInt(value=0)\n--\n\nAn int of 64 bits that threads change together. Results that do not fit "
+                                  "AtomicInt(value=0)\n--\n\nAn int of 64 bits that threads change together. "
+                                  "Results that do not fit "
                                   "raise OverflowError.",
                                   number_slots<Int>())
-        && add_type<double>(module, "threadproof.sync.AtomicFloat",
-                            "AtomicFloat(value=0.0)\n--\n\nA float that threads change together.", number_slots<Float>())
-        && add_type<bool>(module, "threadproof.sync.AtomicFlag",
-                          "AtomicFlag(value=False)\n--\n\nTrue or False, which threads change together. Its truth is its value.", flag_slots);
+           && add_type<double>(module, "threadproof.sync.AtomicFloat",
+                               "AtomicFloat(value=0.0)\n--\n\nA float that threads change together.",
+                               number_slots<Float>())
+           && add_type<bool>(module, "threadproof.sync.AtomicFlag",
+                             "AtomicFlag(value=False)\n--\n\nTrue or False, which threads change together. "
+                             "Its truth is its value.",
+                             flag_slots);
 }
 
 }  // namespace
 
 bool add_atomics(PyObject* module) {
     return add_numbers(module)
-        && add_type<std::int64_t>(module, "threadproof.sync.AtomicIntArray",
-                                  "AtomicIntArray(length)\n--\n\nSo many 64-bit ints, at first 0, each alone on its cache lines: threads that "
-                                  "change different ones do not\nslow each other down. For counts that many threads add to, see `add` and `sum`.\n\nOn "
-                                  "free-threaded Python an array dies at a collection, not with its last reference, because counting\nthose "
-                                  "would be what the threads wait for.",
+           && add_type<std::int64_t>(module, "threadproof.sync.AtomicIntArray",
+                                     "AtomicIntArray(length)\n--\n\nSo many 64-bit ints, at first 0, each "
+                                     "alone on its cache lines: threads that "
+                                     "change different ones do not\nslow each other down. For counts that "
+                                     "many threads add to, see `add` and `sum`.\n\nOn "
+                                     "free-threaded Python an array dies at a collection, not with its last "
+                                     "reference, because counting\nthose "
+                                     "would be what the threads wait for.",
+                                     {
+                                         {Py_tp_new, slot<array_new>()},
+                                         {Py_tp_repr, slot<array_repr>()},
+                                         {Py_tp_traverse, reinterpret_cast<void*>(cells_traverse)},
+                                         {Py_sq_length, reinterpret_cast<void*>(array_length)},
+                                         {Py_tp_methods, array_methods()},
+                                     })
+           && add_type<PyObject*>(module, "threadproof.sync.AtomicReference",
+                                  "AtomicReference(value=None)\n--\n\nOne object, which threads read and "
+                                  "replace without a lock.\n\nA reader that "
+                                  "gets an object sees all that was done to it before it was set; there is "
+                                  "no weaker\nmemory order, for what is read is "
+                                  "going to be used.",
                                   {
-                                      {Py_tp_new, slot<array_new>()},
-                                      {Py_tp_repr, slot<array_repr>()},
-                                      {Py_tp_traverse, reinterpret_cast<void*>(cells_traverse)},
-                                      {Py_sq_length, reinterpret_cast<void*>(array_length)},
-                                      {Py_tp_methods, array_methods()},
-                                  })
-        && add_type<PyObject*>(module, "threadproof.sync.AtomicReference",
-                               "AtomicReference(value=None)\n--\n\nOne object, which threads read and replace without a lock.\n\nA reader that "
-                               "gets an object sees all that was done to it before it was set; there is no weaker\nmemory order, for what is read is "
-                               "going to be used.",
-                               {
-                                   {Py_tp_new, slot<reference_new>()},
-                                   {Py_tp_repr, slot<reference_repr>()},
-                                   {Py_tp_traverse, reinterpret_cast<void*>(reference_traverse)},
-                                   {Py_tp_clear, reinterpret_cast<void*>(reference_clear)},
-                                   {Py_tp_methods, reference_methods},
-                               });
+                                      {Py_tp_new, slot<reference_new>()},
+                                      {Py_tp_repr, slot<reference_repr>()},
+                                      {Py_tp_traverse, reinterpret_cast<void*>(reference_traverse)},
+                                      {Py_tp_clear, reinterpret_cast<void*>(reference_clear)},
+                                      {Py_tp_methods, reference_methods},
+                                  });
 }
 
 }  // namespace threadproof::ext

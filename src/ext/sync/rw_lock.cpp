@@ -1,7 +1,7 @@
 /// The core's RWQueue as a Python type: a mutex around it, and a gate for every thread that waits.
 ///
-/// Everything between entering and the first line of the `with` block is one native call, so that no exception from a signal
-/// handler can come in between and leave the lock held.
+/// Everything between entering and the first line of the `with` block is one native call, so that no
+/// exception from a signal handler can come in between and leave the lock held.
 ///
 /// Field           | written             | read                | guard
 /// ----------------|---------------------|---------------------|--------------------------------------------------------
@@ -32,9 +32,9 @@ struct Figures {
 };
 
 struct LockObject {
-    PyObject_HEAD
-    PyObject* weak_references;
-    Lock mutex;  ///< held for some dozen steps that call nothing of Python: see ByteLock for what that is worth in a fork
+    PyObject_HEAD PyObject* weak_references;
+    /// held for some dozen steps that call nothing of Python: see ByteLock for what that is worth in a fork
+    Lock mutex;
     std::uint32_t generation;  ///< of the process in which the queue is right
     Figures figures;
     RWQueue queue;
@@ -42,8 +42,7 @@ struct LockObject {
 
 /// What `with` takes: it holds nothing itself, so it may be used any number of times.
 struct HoldObject {
-    PyObject_HEAD
-    PyObject* lock;
+    PyObject_HEAD PyObject* lock;
     PyObject* timeout;
     Side side;
 };
@@ -52,7 +51,8 @@ LockObject* as_lock(PyObject* self) { return reinterpret_cast<LockObject*>(self)
 HoldObject* as_hold(PyObject* self) { return reinterpret_cast<HoldObject*>(self); }
 const char* name_of(Side side) { return side == Side::kRead ? "read" : "write"; }
 
-/// Where one thread waits. Who opens it holds the mutex, and so does, later, who waited: the gate outlives its opening.
+/// Where one thread waits. Who opens it holds the mutex, and so does, later, who waited: the gate outlives
+/// its opening.
 class Gate {
  public:
     Gate() : lock_(PyThread_allocate_lock()) {
@@ -74,7 +74,8 @@ class Gate {
 class Inside {
  public:
     explicit Inside(LockObject* lock) : hold_(lock->mutex) {
-        std::uint32_t now = process_generation.load(std::memory_order_relaxed);  // relaxed: changes only in a fork
+        // relaxed: changes only in a fork
+        std::uint32_t now = process_generation.load(std::memory_order_relaxed);
         if (lock->generation != now) lock->queue.forget_others(thread_number(), Gate::open);
         lock->generation = now;
     }
@@ -83,7 +84,9 @@ class Inside {
     std::lock_guard<Lock> hold_;
 };
 
-void count_entry(LockObject* lock, Side side) { ++(side == Side::kRead ? lock->figures.reads : lock->figures.writes); }
+void count_entry(LockObject* lock, Side side) {
+    ++(side == Side::kRead ? lock->figures.reads : lock->figures.writes);
+}
 
 Answer enter_at_once(LockObject* lock, Side side) {
     Inside inside(lock);
@@ -98,8 +101,8 @@ Answer enter_or_queue(LockObject* lock, Waiter& waiter) {
     return lock->queue.enter(waiter);
 }
 
-/// After waiting: whether the thread is inside. If the wait was cut short, but it was let in just then, it may stay in
-/// (keep) or has to leave.
+/// After waiting: whether the thread is inside. If the wait was cut short, but it was let in just then, it
+/// may stay in (keep) or has to leave.
 bool settle(LockObject* lock, Waiter& waiter, bool keep) {
     Inside inside(lock);
     bool entered = !lock->queue.give_up(waiter, Gate::open);
@@ -111,7 +114,8 @@ bool settle(LockObject* lock, Waiter& waiter, bool keep) {
 
 [[noreturn]] void refuse_upgrade() {
     PyErr_SetString(deadlock_error(),
-                    "RWLock.write() inside read(): this thread would wait for itself to stop reading, and two that did so for each other; "
+                    "RWLock.write() inside read(): this thread would wait for itself to stop reading, and "
+                    "two that did so for each other; "
                     "leave read() first and look again inside write(), or begin with write()");
     throw PythonError{};
 }
@@ -124,17 +128,22 @@ bool settle(LockObject* lock, Waiter& waiter, bool keep) {
         readers = lock->queue.readers();
         writing = lock->queue.writing();
     }
-    PyErr_Format(PyExc_TimeoutError, "RWLock.%s() could not enter within %R seconds; now there are %zu readers and %d writers inside",
-                 name_of(side), timeout, readers, writing ? 1 : 0);
+    PyErr_Format(
+        PyExc_TimeoutError,
+        "RWLock.%s() could not enter within %R seconds; now there are %zu readers and %d writers inside",
+        name_of(side), timeout, readers, writing ? 1 : 0);
     throw PythonError{};
 }
 
-/// Most holds are short: yielding a few times costs less than going to sleep and being woken, which takes 10 us.
+/// Most holds are short: yielding a few times costs less than going to sleep and being woken, which takes 10
+/// us.
 GateWait wait_until_inside(Waiter& waiter, const Deadline& deadline) {
     for (unsigned round = 0; round < 16 && deadline.never(); ++round) {
-        if (waiter.inside.load(std::memory_order_relaxed)) return GateWait::kOpen;  // relaxed: settle() looks under the mutex
+        // relaxed: settle() looks under the mutex
+        if (waiter.inside.load(std::memory_order_relaxed)) return GateWait::kOpen;
         pause_round(round);
-        if (outliving([&] { return PyErr_CheckSignals(); }) < 0) return GateWait::kRaised;  // one that came now would not end the sleep
+        // one that came now would not end the sleep
+        if (outliving([&] { return PyErr_CheckSignals(); }) < 0) return GateWait::kRaised;
     }
     return wait_at_gate(waiter.gate, deadline);
 }
@@ -146,13 +155,14 @@ void enter(LockObject* lock, Side side, PyObject* timeout) {
     Deadline deadline = Deadline::after(reinterpret_cast<PyObject*>(lock), name_of(side), timeout);
     Gate gate;
     Waiter waiter{.thread = thread_number(), .side = side, .gate = gate.lock()};
-    GateWait waited = enter_or_queue(lock, waiter) == Answer::kWait ? wait_until_inside(waiter, deadline) : GateWait::kOpen;
+    GateWait waited =
+        enter_or_queue(lock, waiter) == Answer::kWait ? wait_until_inside(waiter, deadline) : GateWait::kOpen;
     bool entered = settle(lock, waiter, waited != GateWait::kRaised);
     if (waited == GateWait::kRaised) throw PythonError{};
     if (!entered) time_out(lock, side, timeout);
 }
 
-// ------------------------------------------------------------------------------------------------ RWLockHold
+// ---- RWLockHold
 
 PyObject* hold_enter(PyObject* self, PyObject*) {
     enter(as_lock(as_hold(self)->lock), as_hold(self)->side, as_hold(self)->timeout);
@@ -168,7 +178,9 @@ PyObject* hold_exit(PyObject* self, PyObject* const*, Py_ssize_t) {
         left = lock->queue.leave(thread_number(), side, Gate::open);
     }
     if (left) Py_RETURN_NONE;
-    PyErr_Format(PyExc_RuntimeError, "RWLock.%s() is left by a thread that is not inside; the thread that entered has to leave", name_of(side));
+    PyErr_Format(PyExc_RuntimeError,
+                 "RWLock.%s() is left by a thread that is not inside; the thread that entered has to leave",
+                 name_of(side));
     throw PythonError{};
 }
 
@@ -190,14 +202,16 @@ void hold_dealloc(PyObject* self) {
 }
 
 PyMethodDef hold_methods[] = {
-    {"__enter__", method<hold_enter>(), METH_NOARGS, "__enter__($self, /)\n--\n\nEnter the lock, and return it."},
+    {"__enter__", method<hold_enter>(), METH_NOARGS,
+     "__enter__($self, /)\n--\n\nEnter the lock, and return it."},
     {"__exit__", method<hold_exit>(), METH_FASTCALL,
      "__exit__($self, kind, error, traceback, /)\n--\n\nLeave the lock; what the block raised goes on."},
     {nullptr, nullptr, 0, nullptr},
 };
 
 PyType_Slot hold_slots[] = {
-    {Py_tp_doc, const_cast<char*>("One side of an RWLock, for `with`. It can be used again, and inside itself.")},
+    {Py_tp_doc,
+     const_cast<char*>("One side of an RWLock, for `with`. It can be used again, and inside itself.")},
     {Py_tp_dealloc, reinterpret_cast<void*>(hold_dealloc)},
     {Py_tp_traverse, reinterpret_cast<void*>(hold_traverse)},
     {Py_tp_methods, hold_methods},
@@ -208,11 +222,12 @@ PyType_Spec hold_spec = {
     .name = "threadproof.sync.RWLockHold",
     .basicsize = sizeof(HoldObject),
     .itemsize = 0,
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE
+             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = hold_slots,
 };
 
-// ------------------------------------------------------------------------------------------------ RWLock
+// ---- RWLock
 
 template <Side kSide>
 PyObject* lock_hold(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
@@ -239,13 +254,14 @@ PyObject* lock_stats(PyObject* self, PyObject*) {
         waiting = lock->queue.waiting();
     }
     Ref module = Ref::steal(checked(PyImport_ImportModule("threadproof.sync.rw_lock")));
-    return PyObject_CallMethod(module.get(), "RWLockStats", "nOnKKKK", readers, writing ? Py_True : Py_False, waiting, figures.reads,
-                               figures.writes, figures.contended, figures.timeouts);
+    return PyObject_CallMethod(module.get(), "RWLockStats", "nOnKKKK", readers, writing ? Py_True : Py_False,
+                               waiting, figures.reads, figures.writes, figures.contended, figures.timeouts);
 }
 
 PyObject* lock_new(PyTypeObject* type, PyObject* arguments, PyObject* names) {
     static const char* parameters[] = {nullptr};
-    if (!PyArg_ParseTupleAndKeywords(arguments, names, ":RWLock", const_cast<char**>(parameters))) throw PythonError{};
+    if (!PyArg_ParseTupleAndKeywords(arguments, names, ":RWLock", const_cast<char**>(parameters)))
+        throw PythonError{};
     Ref self = Ref::steal(checked(type->tp_alloc(type, 0)));
     LockObject* lock = as_lock(self.get());
     new (&lock->figures) Figures;
@@ -270,14 +286,19 @@ void lock_dealloc(PyObject* self) {
 
 PyMethodDef lock_methods[] = {
     {"read", method<lock_hold<Side::kRead>>(), METH_FASTCALL | METH_KEYWORDS,
-     "read($self, /, timeout=None)\n--\n\n`with lock.read():` runs the block while other readers may run theirs, and no writer.\n\nEntering waits "
-     "for a writer inside, and for one that waited already. TimeoutError after `timeout`\nseconds; 0 never waits. A thread that is inside, "
+     "read($self, /, timeout=None)\n--\n\n`with lock.read():` runs the block while other readers may run "
+     "theirs, and no writer.\n\nEntering waits "
+     "for a writer inside, and for one that waited already. TimeoutError after `timeout`\nseconds; 0 never "
+     "waits. A thread that is inside, "
      "reading or writing, enters at once."},
     {"write", method<lock_hold<Side::kWrite>>(), METH_FASTCALL | METH_KEYWORDS,
-     "write($self, /, timeout=None)\n--\n\n`with lock.write():` runs the block while nobody else is inside.\n\nEntering waits for all who are inside, "
-     "and for writers and readers whose turn is first. TimeoutError\nafter `timeout` seconds; 0 never waits. A thread that writes enters again at "
+     "write($self, /, timeout=None)\n--\n\n`with lock.write():` runs the block while nobody else is "
+     "inside.\n\nEntering waits for all who are inside, "
+     "and for writers and readers whose turn is first. TimeoutError\nafter `timeout` seconds; 0 never waits. "
+     "A thread that writes enters again at "
      "once; DeadlockError for\none that only reads, which would wait for itself."},
-    {"stats", method<lock_stats>(), METH_NOARGS, "stats($self, /)\n--\n\nWho is inside, who waits, and how often that was: an RWLockStats."},
+    {"stats", method<lock_stats>(), METH_NOARGS,
+     "stats($self, /)\n--\n\nWho is inside, who waits, and how often that was: an RWLockStats."},
     {nullptr, nullptr, 0, nullptr},
 };
 
@@ -322,8 +343,9 @@ bool is_write_hold(PyObject* hold) { return as_hold(hold)->side == Side::kWrite;
 bool add_rw_lock(PyObject* module) {
     hold_type = reinterpret_cast<PyTypeObject*>(PyType_FromModuleAndSpec(module, &hold_spec, nullptr));
     Ref lock_type = Ref::steal(PyType_FromModuleAndSpec(module, &lock_spec, nullptr));
-    return hold_type && lock_type && PyModule_AddObjectRef(module, "RWLockHold", reinterpret_cast<PyObject*>(hold_type)) == 0
-        && PyModule_AddObjectRef(module, "RWLock", lock_type.get()) == 0;
+    return hold_type && lock_type
+           && PyModule_AddObjectRef(module, "RWLockHold", reinterpret_cast<PyObject*>(hold_type)) == 0
+           && PyModule_AddObjectRef(module, "RWLock", lock_type.get()) == 0;
 }
 
 }  // namespace threadproof::ext

@@ -1,8 +1,8 @@
 /// Threads that a test holds at a window of an algorithm while it takes another step itself.
 ///
-/// An actor runs one step in a thread of its own. It stops when it comes to the window it is to be held at, when it waits
-/// for another thread (a lock, the gate), or when its step is done; the test waits for that, looks which it was, and lets
-/// it go on. Nothing depends on time.
+/// An actor runs one step in a thread of its own. It stops when it comes to the window it is to be held at,
+/// when it waits for another thread (a lock, the gate), or when its step is done; the test waits for that,
+/// looks which it was, and lets it go on. Nothing depends on time.
 #pragma once
 
 #include <condition_variable>
@@ -21,7 +21,8 @@ class Actor {
     enum State { kRunning, kWaiting, kHeld, kDone };
 
     /// Begins the step; it is held when it comes to the window for the `nth` time.
-    explicit Actor(std::function<void()> step, Window hold_at = kNowhere, int nth = 1) : hold_at_(hold_at), arrivals_left_(nth) {
+    explicit Actor(std::function<void()> step, Window hold_at = kNowhere, int nth = 1)
+        : hold_at_(hold_at), arrivals_left_(nth) {
         threadproof::stress::hook.store(arrive);
         threadproof::wait_a_little.store(wait_a_little);
         thread_ = std::thread([this, step] {
@@ -82,8 +83,8 @@ class Actor {
         changed_.notify_all();
     }
 
-    /// A thread shows the map it changed last, and has to be waited for by steps on that whole map even while it only reads.
-    /// A new thread may take over what a former one showed: not here.
+    /// A thread shows the map it changed last, and has to be waited for by steps on that whole map even while
+    /// it only reads. A new thread may take over what a former one showed: not here.
     static void forget_other_maps() {
         static Map& elsewhere = *new Map(1);
         elsewhere.replace_exact(0, 1, 1, 1);

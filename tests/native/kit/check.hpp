@@ -13,6 +13,7 @@ namespace checks {
 
 }  // namespace checks
 
-#define CHECK(condition) ((condition) ? (void)0 : checks::fail(#condition " at " __FILE__ ":" TP_STRING(__LINE__)))
+#define CHECK(condition) \
+    ((condition) ? (void)0 : checks::fail(#condition " at " __FILE__ ":" TP_STRING(__LINE__)))
 #define TP_STRING(x) TP_STRING2(x)
 #define TP_STRING2(x) #x

@@ -17,9 +17,11 @@ struct Claim {
     const char* name;
     void (*test)();
 };
-#define CLAIM(function) cells::Claim{#function, function}
+#define CLAIM(function) \
+    cells::Claim { #function, function }
 
-/// Runs those whose name contains the first argument, or all; the name printed last is the one that failed, or hangs.
+/// Runs those whose name contains the first argument, or all; the name printed last is the one that failed,
+/// or hangs.
 inline int run_claims(int argc, char** argv, std::initializer_list<Claim> claims) {
     int run = 0;
     for (const Claim& claim : claims) {

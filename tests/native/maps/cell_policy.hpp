@@ -1,40 +1,45 @@
-/// Keys and values for testing the map without Python: counted cells that notice when they are used after their death.
+/// Keys and values for testing the map without Python: counted cells that notice when they are used after
+/// their death.
 ///
-/// Three kinds of key, as the Python policy has: numbers held in the word, cells that match() looks into unheld (and so
-/// must outlive the pinned readers: they are deleted for real, for ASan to see), and cells only equal() can compare.
+/// Three kinds of key, as the Python policy has: numbers held in the word, cells that match() looks into
+/// unheld (and so must outlive the pinned readers: they are deleted for real, for ASan to see), and cells
+/// only equal() can compare.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <mutex>
 
-#include "kit/check.hpp"
 #include "core/maps/hash_map/map.hpp"
+#include "kit/check.hpp"
 
 namespace cells {
 
 using threadproof::Match;
 using threadproof::Word;
 
-
 /// One byte, spins then yields: fair enough for tests, and understood by TSan.
 struct SpinMutex {
     std::atomic<std::uint8_t> locked{0};
-    bool try_lock() { return locked.exchange(1, std::memory_order_acquire) == 0; }  // acquire: pairs with unlock()
+    bool try_lock() {
+        return locked.exchange(1, std::memory_order_acquire) == 0;
+    }  // acquire: pairs with unlock()
     void lock() {
         while (!try_lock()) sched_yield();
     }
     void unlock() { locked.store(0, std::memory_order_release); }  // release: pairs with try_lock()
 };
 
-/// A counted object. Dead ones keep their memory (as CPython's do while anybody may look), so that try_hold() may meet one.
+/// A counted object. Dead ones keep their memory (as CPython's do while anybody may look), so that try_hold()
+/// may meet one.
 struct alignas(16) Cell {
     Cell* next_free = nullptr;
     std::atomic<std::int64_t> references{0};
     std::atomic<std::uint64_t> number{0};  ///< values: what was stored; keys: which key
     std::atomic<std::uint64_t> behind{0};  ///< turns: the value readers see
 
-    // Not by the global operators, which out_of_memory_test.cpp lets fail: making a cell is no step of the map.
+    // Not by the global operators, which out_of_memory_test.cpp lets fail: making a cell is no step of the
+    // map.
     static void* operator new(std::size_t bytes) { return std::aligned_alloc(alignof(Cell), bytes); }
     static void operator delete(void* cell) { std::free(cell); }
 };
@@ -60,7 +65,8 @@ class Pool {
         CHECK(before > 0);
         if (before > 1) return;
         living_.fetch_sub(1);
-        if (Word behind = cell->behind.load()) release(reinterpret_cast<Cell*>(behind));  // a turn's old value dies with it
+        // a turn's old value dies with it
+        if (Word behind = cell->behind.load()) release(reinterpret_cast<Cell*>(behind));
         std::lock_guard hold(lock_);
         cell->next_free = free_;
         free_ = cell;
@@ -69,7 +75,8 @@ class Pool {
 
  private:
     static inline SpinMutex lock_;
-    static inline Cell* free_ = nullptr;  ///< the last to die first, so that an address comes again soon; all stay readable
+    /// the last to die first, so that an address comes again soon; all stay readable
+    static inline Cell* free_ = nullptr;
     static inline std::atomic<std::int64_t> living_{0};
 };
 
@@ -79,8 +86,10 @@ inline Word word(Cell* cell, Word tag = 0) { return reinterpret_cast<Word>(cell)
 struct Policy {
     static constexpr bool kThreads = true;
 
-    enum Kind : Word { kAsked = 0, kNumber = 2, kLookedInto = 4 };  // in bits 1 and 2; bit 0 marks turns, of values
-    static constexpr threadproof::stress::Window kComparing = threadproof::stress::Window::kCount;  ///< match() looks into a key
+    // in bits 1 and 2; bit 0 marks turns, of values
+    enum Kind : Word { kAsked = 0, kNumber = 2, kLookedInto = 4 };
+    /// match() looks into a key
+    static constexpr threadproof::stress::Window kComparing = threadproof::stress::Window::kCount;
 
     static std::uint64_t itself(std::uint64_t key) { return key; }
     static inline std::uint64_t (*hash_of)(std::uint64_t) = itself;
@@ -93,11 +102,14 @@ struct Policy {
     };
 
     static Kind kind(Word stored) { return static_cast<Kind>(stored & 6); }
-    static std::uint64_t number(Word key) { return kind(key) == kNumber ? key >> 4 : cell(key)->number.load(); }
-
+    static std::uint64_t number(Word key) {
+        return kind(key) == kNumber ? key >> 4 : cell(key)->number.load();
+    }
 
     /// Trusts the hash, as Python's policy does with ints.
-    static bool same(Word stored, const Probe& probe) { return kind(stored) == kNumber && probe.kind() == kNumber && hash_of == itself; }
+    static bool same(Word stored, const Probe& probe) {
+        return kind(stored) == kNumber && probe.kind() == kNumber && hash_of == itself;
+    }
 
     static Match match(Word stored, const Probe& probe) {
         if (same(stored, probe)) return Match::kYes;

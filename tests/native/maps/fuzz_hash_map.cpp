@@ -1,6 +1,6 @@
-/// One list of operations, replayed on a HashMap and on a std::map, which must agree after each. As a libFuzzer target
-/// (`make fuzz`) the list is what the fuzzer makes up; without libFuzzer, main() makes up random ones: the first argument
-/// is the seed, the second the number of lists.
+/// One list of operations, replayed on a HashMap and on a std::map, which must agree after each. As a
+/// libFuzzer target (`make fuzz`) the list is what the fuzzer makes up; without libFuzzer, main() makes up
+/// random ones: the first argument is the seed, the second the number of lists.
 #include <cstddef>
 #include <map>
 #include <memory>
@@ -32,7 +32,8 @@ class Replay {
     explicit Replay(Bytes bytes) : bytes_(bytes) {
         using Hash = std::uint64_t (*)(std::uint64_t);
         static const Hash hashes[] = {Policy::itself, [](std::uint64_t) { return std::uint64_t{7}; },
-                                      [](std::uint64_t k) { return k % 4; }, [](std::uint64_t k) { return k << 40; }};
+                                      [](std::uint64_t k) { return k % 4; },
+                                      [](std::uint64_t k) { return k << 40; }};
         Policy::hash_of = hashes[bytes_.next() % 4];
     }
     ~Replay() {
@@ -70,7 +71,7 @@ class Replay {
         }
     }
 
-    // ------------------------------------------------------------------------------------------------ one key
+    // ---- one key
 
     void store(std::uint64_t key) {
         bool busy = computations_.contains(key);
@@ -130,7 +131,7 @@ class Replay {
         computations_.clear();
     }
 
-    // ------------------------------------------------------------------------------------------------ the whole map
+    // ---- the whole map
 
     void empty_both(std::uint64_t how) {
         if (how % 2) map_.clear();
@@ -168,7 +169,7 @@ class Replay {
         walk_.reset();
     }
 
-    // ------------------------------------------------------------------------------------------------ the model
+    // ---- the model
 
     void set(std::uint64_t key, std::uint64_t value) { model_[key] = value; }
     void unset(std::uint64_t key) {
@@ -188,7 +189,8 @@ class Replay {
     Bytes bytes_;
     mutable Map map_{1};
     std::map<std::uint64_t, std::uint64_t> model_;
-    std::map<std::uint64_t, std::unique_ptr<Computation>> computations_;  // one that is destroyed leaves its turn to others
+    // one that is destroyed leaves its turn to others
+    std::map<std::uint64_t, std::unique_ptr<Computation>> computations_;
     std::uint64_t value_ = 0;
 
     std::optional<Map::Walk> walk_;
@@ -208,7 +210,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 int main(int argc, char** argv) {
     std::uint64_t seed = argc > 1 ? std::stoull(argv[1]) : std::random_device()();
     std::uint64_t lists = argc > 2 ? std::stoull(argv[2]) : 300;
-    std::printf("fuzz_hash_map: seed %llu, %llu lists\n", static_cast<unsigned long long>(seed), static_cast<unsigned long long>(lists));
+    std::printf("fuzz_hash_map: seed %llu, %llu lists\n", static_cast<unsigned long long>(seed),
+                static_cast<unsigned long long>(lists));
     std::mt19937_64 random(seed);
     for (std::uint64_t i = 0; i < lists; ++i) {
         std::vector<std::uint8_t> list(random() % 2000);

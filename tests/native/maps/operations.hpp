@@ -1,4 +1,5 @@
-/// The map's operations as tests call them: numbers in, numbers out, each value proving its key, every reference given back.
+/// The map's operations as tests call them: numbers in, numbers out, each value proving its key, every
+/// reference given back.
 #pragma once
 
 #include <set>
@@ -11,9 +12,13 @@ namespace cells {
 using threadproof::Outcome;
 
 /// A value shows its key in the high half of its number; the low half is what tests call the value.
-inline Word value_for(std::uint64_t key, std::uint64_t low) { return word(Pool::make(key << 32 | (low & 0xffffffff))); }
+inline Word value_for(std::uint64_t key, std::uint64_t low) {
+    return word(Pool::make(key << 32 | (low & 0xffffffff)));
+}
 inline std::uint64_t key_of(Word value) { return cell(value)->number.load() >> 32; }
-inline std::int64_t low_of(Word value) { return static_cast<std::int64_t>(cell(value)->number.load() & 0xffffffff); }
+inline std::int64_t low_of(Word value) {
+    return static_cast<std::int64_t>(cell(value)->number.load() & 0xffffffff);
+}
 
 /// Gives up a value that must have been the key's; returns what it was, or kNone.
 inline constexpr std::int64_t kNone = -1;
@@ -25,7 +30,8 @@ inline std::int64_t spend(std::uint64_t key, Word value) {
     return low;
 }
 
-/// Stores a value as the binding does, first by the short way. Never kError; on kBusy and kNoMemory nothing is stored.
+/// Stores a value as the binding does, first by the short way. Never kError; on kBusy and kNoMemory nothing
+/// is stored.
 inline Outcome try_put(Map& map, std::uint64_t key, std::uint64_t low) {
     Policy::Probe probe(key);
     Word fresh = value_for(key, low), old = 0, turn = 0;
@@ -48,7 +54,8 @@ inline bool put(Map& map, std::uint64_t key, std::uint64_t low) {
 
 inline Outcome try_remove(Map& map, std::uint64_t key) {
     Word old = 0, turn = 0;
-    Outcome outcome = map.change(Policy::Probe(key), [&](Word current) { return old = current, Word{0}; }, &turn);
+    Outcome outcome =
+        map.change(Policy::Probe(key), [&](Word current) { return old = current, Word{0}; }, &turn);
     CHECK(outcome != Outcome::kError);
     if (turn) Policy::drop(turn);
     if (outcome <= Outcome::kPresent) spend(key, old);
@@ -79,10 +86,12 @@ inline bool has(Map& map, std::uint64_t key) {
 /// A computation: from its beginning to its settling it has the key's turn.
 class Computation {
  public:
-    Computation(Map& map, std::uint64_t key) : map_(map), key_(key), turn_(Pool::make(0)), mine_(word(turn_, Map::kTurn)) {
+    Computation(Map& map, std::uint64_t key)
+        : map_(map), key_(key), turn_(Pool::make(0)), mine_(word(turn_, Map::kTurn)) {
         Policy::hold(mine_);  // for the slot
         Word other = 0;
-        outcome_ = map.change(Policy::Probe(key), [&](Word current) { return turn_->behind.store(current), mine_; }, &other);
+        outcome_ = map.change(
+            Policy::Probe(key), [&](Word current) { return turn_->behind.store(current), mine_; }, &other);
         if (other) Policy::drop(other);
         if (outcome_ > Outcome::kPresent) turn_->behind.store(0), Policy::drop(mine_);
         if (Word old = turn_->behind.load()) CHECK(key_of(old) == key);

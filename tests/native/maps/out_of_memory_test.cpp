@@ -1,6 +1,7 @@
-/// No memory, at every allocation in turn: each step is taken with n allocations left, for n = 0, 1, 2, ... until it needs no
-/// more. After each, the map passes its own check, holds what it held or what the step promised, has lost no reference, and
-/// goes on working once there is memory again. Only in the stress build can allocations fail.
+/// No memory, at every allocation in turn: each step is taken with n allocations left, for n = 0, 1, 2, ...
+/// until it needs no more. After each, the map passes its own check, holds what it held or what the step
+/// promised, has lost no reference, and goes on working once there is memory again. Only in the stress build
+/// can allocations fail.
 #include <algorithm>
 #include <array>
 #include <cstdlib>
@@ -12,16 +13,20 @@
 
 namespace stress = threadproof::stress;
 
-// The core allocates by allocate_zeroed(), which asks starve() itself, and by these. Apart, so that the compiler does not see
-// through them and take a delete for the wrong one.
+// The core allocates by allocate_zeroed(), which asks starve() itself, and by these. Apart, so that the
+// compiler does not see through them and take a delete for the wrong one.
 #define APART __attribute__((noinline))
-APART void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept { return stress::starve() ? nullptr : std::malloc(bytes); }
+APART void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+    return stress::starve() ? nullptr : std::malloc(bytes);
+}
 APART void* operator new(std::size_t bytes) {
     if (void* memory = operator new(bytes, std::nothrow)) return memory;
     throw std::bad_alloc();
 }
 APART void* operator new(std::size_t bytes, std::align_val_t alignment) {
-    if (void* memory = stress::starve() ? nullptr : std::aligned_alloc(static_cast<std::size_t>(alignment), bytes)) return memory;
+    if (void* memory =
+            stress::starve() ? nullptr : std::aligned_alloc(static_cast<std::size_t>(alignment), bytes))
+        return memory;
     throw std::bad_alloc();
 }
 APART void operator delete(void* memory) noexcept { std::free(memory); }
@@ -45,11 +50,14 @@ class Scarce {
 /// A second thread the core knows of, which does nothing: with it, what is retired has to be noted down.
 class Company {
  public:
-    Company() : thread_([this] {
-        threadproof::Threads::mine();
-        ready_.release();
-        over_.acquire();
-    }) { ready_.acquire(); }
+    Company()
+        : thread_([this] {
+              threadproof::Threads::mine();
+              ready_.release();
+              over_.acquire();
+          }) {
+        ready_.acquire();
+    }
     ~Company() {
         over_.release();
         thread_.join();
@@ -60,14 +68,17 @@ class Company {
     std::thread thread_;
 };
 
-constexpr std::uint64_t kKeys = 60;  // of one hash, more than the room for overflow that a table of 32 buckets has at first
+// of one hash, more than the room for overflow that a table of 32 buckets has at first
+constexpr std::uint64_t kKeys = 60;
 
 /// What the map should hold; not on the heap.
 struct Model {
     std::array<std::int64_t, kKeys> values;
 
     Model() { values.fill(kNone); }
-    std::size_t size() const { return kKeys - static_cast<std::size_t>(std::count(values.begin(), values.end(), kNone)); }
+    std::size_t size() const {
+        return kKeys - static_cast<std::size_t>(std::count(values.begin(), values.end(), kNone));
+    }
 
     /// Whether these are all its entries; gives them up.
     void must_be(Map::Entries& entries) const {
@@ -96,13 +107,15 @@ void finish_resizing(Map& map) {
     }
 }
 
-/// With memory again: a resize that got stuck comes to its end, everything can be removed and stored, and the table grows.
+/// With memory again: a resize that got stuck comes to its end, everything can be removed and stored, and the
+/// table grows.
 void must_work_on(Map& map, Model& model) {
     finish_resizing(map);
     compare(map, model);
     for (std::uint64_t key = 0; key < kKeys; ++key) remove(map, key), model.values[key] = kNone;
     compare(map, model);
-    for (std::uint64_t key = 0; key < kKeys; ++key) put(map, key, key + 500), model.values[key] = static_cast<std::int64_t>(key + 500);
+    for (std::uint64_t key = 0; key < kKeys; ++key)
+        put(map, key, key + 500), model.values[key] = static_cast<std::int64_t>(key + 500);
     finish_resizing(map);
     compare(map, model);
     CHECK(map.stats().buckets * Map::kLoad >= kKeys);
@@ -115,7 +128,8 @@ using Step = void (*)(Map& map, Model& model, Scarce& scarce);
 std::int64_t take(Step step, std::uint64_t filled, std::int64_t allocations) {
     Map map(1);
     Model model;
-    for (std::uint64_t key = 0; key < filled; ++key) put(map, key, key), model.values[key] = static_cast<std::int64_t>(key);
+    for (std::uint64_t key = 0; key < filled; ++key)
+        put(map, key, key), model.values[key] = static_cast<std::int64_t>(key);
     Scarce scarce(allocations);
     step(map, model, scarce);
     std::int64_t left = scarce.end();
@@ -129,14 +143,16 @@ void short_of_memory(Step step) {
     for (bool one_hash : {false, true}) {
         if (one_hash) Policy::hash_of = [](std::uint64_t key) { return key < kKeys ? 7 : key; };
         for (std::uint64_t filled : {std::uint64_t{0}, std::uint64_t{3}, std::uint64_t{17}, kKeys}) {
-            for (std::int64_t allocations = 0; take(step, filled, allocations) <= 0; ++allocations) nothing_is_left();
+            for (std::int64_t allocations = 0; take(step, filled, allocations) <= 0; ++allocations)
+                nothing_is_left();
             Company company;
-            for (std::int64_t allocations = 0; take(step, filled, allocations) <= 0; ++allocations) nothing_is_left();
+            for (std::int64_t allocations = 0; take(step, filled, allocations) <= 0; ++allocations)
+                nothing_is_left();
         }
     }
 }
 
-// ---------------------------------------------------------------------------------------------------- claims
+// ---- claims
 
 /// First of all, while no former thread has left its slot for another.
 void a_thread_that_gets_no_slot_does_nothing_and_tries_again() {
@@ -171,7 +187,8 @@ void no_map_is_made_where_there_is_no_memory_for_it() {
 void a_value_is_stored_or_nothing_has_changed() {
     short_of_memory([](Map& map, Model& model, Scarce&) {
         for (std::uint64_t key = 0; key < kKeys; ++key)
-            if (try_put(map, key, key + 100) != Outcome::kNoMemory) model.values[key] = static_cast<std::int64_t>(key + 100);
+            if (try_put(map, key, key + 100) != Outcome::kNoMemory)
+                model.values[key] = static_cast<std::int64_t>(key + 100);
     });
 }
 
@@ -187,9 +204,11 @@ void a_value_is_read_or_there_is_no_answer() {
         for (std::uint64_t key = 0; key < kKeys; ++key) {
             Word value = 0;
             Outcome outcome = map.get(Policy::Probe(key), &value);
-            if (outcome != Outcome::kNoMemory) CHECK(spend(key, outcome == Outcome::kPresent ? value : 0) == model.values[key]);
+            if (outcome != Outcome::kNoMemory)
+                CHECK(spend(key, outcome == Outcome::kPresent ? value : 0) == model.values[key]);
             outcome = map.contains(Policy::Probe(key));
-            if (outcome != Outcome::kNoMemory) CHECK((outcome == Outcome::kPresent) == (model.values[key] != kNone));
+            if (outcome != Outcome::kNoMemory)
+                CHECK((outcome == Outcome::kPresent) == (model.values[key] != kNone));
         }
     });
 }
@@ -211,7 +230,8 @@ void a_clear_takes_place_or_nothing_has_changed() {
         try {
             map.clear();
             model.values.fill(kNone);
-        } catch (const std::bad_alloc&) {}
+        } catch (const std::bad_alloc&) {
+        }
     });
 }
 
@@ -219,7 +239,8 @@ void a_refused_clear_changes_nothing() {
     short_of_memory([](Map& map, Model&, Scarce&) {
         try {
             CHECK(map.detach([](std::int64_t) { return false; }) == nullptr);
-        } catch (const std::bad_alloc&) {}
+        } catch (const std::bad_alloc&) {
+        }
     });
 }
 
@@ -228,7 +249,8 @@ void a_snapshot_is_whole_or_there_is_none() {
         try {
             Map::Entries all = map.snapshot();
             model.must_be(all);
-        } catch (const std::bad_alloc&) {}
+        } catch (const std::bad_alloc&) {
+        }
     });
 }
 
@@ -250,7 +272,8 @@ void an_iteration_goes_on_when_there_is_memory_again() {
             Map::drop_all(batch);
         }
         for (std::uint64_t key = 0; key < kKeys; ++key) CHECK(seen[key] == (model.values[key] != kNone));
-        if (left == 0 && stress::allocations_left.load() < 0) stress::allocations_left.store(0);  // it did fail
+        // it did fail
+        if (left == 0 && stress::allocations_left.load() < 0) stress::allocations_left.store(0);
     });
 }
 
@@ -259,7 +282,8 @@ void room_is_made_or_there_is_an_error() {
         try {
             map.reserve(Map::capacity(5));
             CHECK(map.stats().buckets >= 32 && !map.stats().resizing);
-        } catch (const std::bad_alloc&) {}
+        } catch (const std::bad_alloc&) {
+        }
     });
 }
 
@@ -268,13 +292,15 @@ void a_writer_is_not_harmed_by_a_snapshot_that_has_no_memory() {
     map.reserve(2 * kKeys);
     for (std::uint64_t key = 0; key < kKeys; ++key) put(map, key, 1);
     bool failed = false;
-    Actor copier([&] {
-        try {
-            snapshot(map);
-        } catch (const std::bad_alloc&) {
-            failed = true;
-        }
-    }, Window::kSnapshotOpen);
+    Actor copier(
+        [&] {
+            try {
+                snapshot(map);
+            } catch (const std::bad_alloc&) {
+                failed = true;
+            }
+        },
+        Window::kSnapshotOpen);
     copier.must_be_held();
     Scarce scarce(0);
     for (std::uint64_t key = 0; key < kKeys; ++key) put(map, key, 2);
@@ -291,18 +317,19 @@ void a_writer_is_not_harmed_by_a_snapshot_that_has_no_memory() {
 
 int main(int argc, char** argv) {
     threadproof::Threads::mine();  // this thread's slot, so that only the other's can be missing
-    return run_claims(argc, argv, {
-        CLAIM(a_thread_that_gets_no_slot_does_nothing_and_tries_again),
-        CLAIM(no_map_is_made_where_there_is_no_memory_for_it),
-        CLAIM(a_value_is_stored_or_nothing_has_changed),
-        CLAIM(a_key_is_removed_or_nothing_has_changed),
-        CLAIM(a_value_is_read_or_there_is_no_answer),
-        CLAIM(a_computation_takes_place_or_nothing_has_changed),
-        CLAIM(a_clear_takes_place_or_nothing_has_changed),
-        CLAIM(a_refused_clear_changes_nothing),
-        CLAIM(a_snapshot_is_whole_or_there_is_none),
-        CLAIM(an_iteration_goes_on_when_there_is_memory_again),
-        CLAIM(a_writer_is_not_harmed_by_a_snapshot_that_has_no_memory),
-        CLAIM(room_is_made_or_there_is_an_error),
-    });
+    return run_claims(argc, argv,
+                      {
+                          CLAIM(a_thread_that_gets_no_slot_does_nothing_and_tries_again),
+                          CLAIM(no_map_is_made_where_there_is_no_memory_for_it),
+                          CLAIM(a_value_is_stored_or_nothing_has_changed),
+                          CLAIM(a_key_is_removed_or_nothing_has_changed),
+                          CLAIM(a_value_is_read_or_there_is_no_answer),
+                          CLAIM(a_computation_takes_place_or_nothing_has_changed),
+                          CLAIM(a_clear_takes_place_or_nothing_has_changed),
+                          CLAIM(a_refused_clear_changes_nothing),
+                          CLAIM(a_snapshot_is_whole_or_there_is_none),
+                          CLAIM(an_iteration_goes_on_when_there_is_memory_again),
+                          CLAIM(a_writer_is_not_harmed_by_a_snapshot_that_has_no_memory),
+                          CLAIM(room_is_made_or_there_is_an_error),
+                      });
 }

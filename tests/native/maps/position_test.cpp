@@ -1,8 +1,9 @@
-/// Where keys belong: the same hash in tables of all sizes. The first argument sets the seed, which is printed.
+/// Where keys belong: the same hash in tables of all sizes. The first argument sets the seed, which is
+/// printed.
 #include <random>
 
-#include "kit/claims.hpp"
 #include "core/maps/hash_map/position.hpp"
+#include "kit/claims.hpp"
 
 using namespace cells;
 using threadproof::coarser_index;
@@ -31,7 +32,8 @@ std::size_t bucket(const Placement& placement, std::uint64_t hash, unsigned bits
 
 void a_bucket_is_in_the_table() {
     many_hashes([](const Placement& placement, std::uint64_t hash) {
-        for (unsigned bits = 0; bits <= 30; ++bits) CHECK(bucket(placement, hash, bits) < std::size_t{1} << bits);
+        for (unsigned bits = 0; bits <= 30; ++bits)
+            CHECK(bucket(placement, hash, bits) < std::size_t{1} << bits);
     });
 }
 
@@ -51,7 +53,8 @@ void what_lies_in_one_bucket_goes_to_one_bucket_of_a_smaller_table() {
     many_hashes([](const Placement& placement, std::uint64_t hash) {
         for (unsigned bits = 0; bits <= 24; ++bits)
             for (unsigned fewer = 0; fewer <= bits; ++fewer)
-                CHECK(coarser_index(bucket(placement, hash, bits), bits, fewer) == bucket(placement, hash, fewer));
+                CHECK(coarser_index(bucket(placement, hash, bits), bits, fewer)
+                      == bucket(placement, hash, fewer));
     });
 }
 
@@ -60,7 +63,8 @@ void a_large_table_shrinks_and_loses_nothing() {
     std::set<std::uint64_t> left;
     for (std::uint64_t key = 0; key < 40'000; ++key) put(map, key, key);
     std::uint64_t resizes = map.stats().resizes, buckets = map.stats().buckets;
-    for (std::uint64_t key = 0; key < 40'000; ++key) key % 32 == 0 ? (void)left.insert(key) : (void)remove(map, key);
+    for (std::uint64_t key = 0; key < 40'000; ++key)
+        key % 32 == 0 ? (void)left.insert(key) : (void)remove(map, key);
     while (map.stats().resizing) remove(map, 1);
     CHECK(map.stats().resizes > resizes && map.stats().buckets < buckets);
     map.check();
@@ -74,10 +78,11 @@ int main(int argc, char** argv) {
     std::uint64_t seed = argc > 1 ? std::stoull(argv[1]) : std::random_device()();
     std::printf("position_test: seed %llu\n", static_cast<unsigned long long>(seed));
     random_number.seed(seed);
-    return run_claims(1, argv, {
-        CLAIM(a_bucket_is_in_the_table),
-        CLAIM(the_home_that_a_reader_computes_owns_the_position),
-        CLAIM(what_lies_in_one_bucket_goes_to_one_bucket_of_a_smaller_table),
-        CLAIM(a_large_table_shrinks_and_loses_nothing),
-    });
+    return run_claims(1, argv,
+                      {
+                          CLAIM(a_bucket_is_in_the_table),
+                          CLAIM(the_home_that_a_reader_computes_owns_the_position),
+                          CLAIM(what_lies_in_one_bucket_goes_to_one_bucket_of_a_smaller_table),
+                          CLAIM(a_large_table_shrinks_and_loses_nothing),
+                      });
 }

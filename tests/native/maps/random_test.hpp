@@ -1,6 +1,6 @@
-/// A map's core without Python: random operations by one thread against std::map, then by several threads, each value
-/// proving its key, with clears, snapshots and resizes in between. Prints its seed; the first argument sets it, the
-/// second the number of operations of each thread.
+/// A map's core without Python: random operations by one thread against std::map, then by several threads,
+/// each value proving its key, with clears, snapshots and resizes in between. Prints its seed; the first
+/// argument sets it, the second the number of operations of each thread.
 #pragma once
 
 #include <map>
@@ -19,7 +19,8 @@ inline void compare(Map& map, const std::map<std::uint64_t, std::uint64_t>& mode
     for (auto [key, low] : model) CHECK(look(map, key) == static_cast<std::int64_t>(low));
     Map::Entries all = map.snapshot();
     CHECK(all.size() == model.size());
-    for (const Map::Entry& e : all) CHECK(model.at(Policy::number(e.key)) == static_cast<std::uint64_t>(low_of(e.value)));
+    for (const Map::Entry& e : all)
+        CHECK(model.at(Policy::number(e.key)) == static_cast<std::uint64_t>(low_of(e.value)));
     Map::drop_all(all);
 }
 
@@ -37,7 +38,8 @@ inline void one_thread_equals_a_std_map(std::uint64_t seed, std::uint64_t operat
         bool shrink = (i / (4 * keys)) % 2;  // phases that grow and phases that shrink
         if (dice < (shrink ? 200u : 500u)) put(map, key, low), model[key] = low;
         else if (dice < 700) CHECK(remove(map, key) == (model.erase(key) == 1));
-        else if (dice < 999) CHECK(look(map, key) == (model.contains(key) ? static_cast<std::int64_t>(model[key]) : -1));
+        else if (dice < 999)
+            CHECK(look(map, key) == (model.contains(key) ? static_cast<std::int64_t>(model[key]) : -1));
         else if (i % 7 == 0) map.clear(), model.clear();
         else compare(map, model);
     }
@@ -86,10 +88,11 @@ inline void many_threads_keep_their_values(std::uint64_t seed, std::uint64_t ope
 inline int run_random_test(const char* name, int argc, char** argv, std::uint64_t usual = 30000) {
     std::uint64_t seed = argc > 1 ? std::stoull(argv[1]) : std::random_device()();
     std::uint64_t operations = argc > 2 ? std::stoull(argv[2]) : usual;
-    std::printf("%s: seed %llu, %llu operations a thread\n", name, static_cast<unsigned long long>(seed), static_cast<unsigned long long>(operations));
+    std::printf("%s: seed %llu, %llu operations a thread\n", name, static_cast<unsigned long long>(seed),
+                static_cast<unsigned long long>(operations));
     using Hash = std::uint64_t (*)(std::uint64_t);
-    const Hash hashes[] = {Policy::itself, [](std::uint64_t) { return std::uint64_t{7}; }, [](std::uint64_t k) { return k % 4; },
-                           [](std::uint64_t k) { return k << 40; }};
+    const Hash hashes[] = {Policy::itself, [](std::uint64_t) { return std::uint64_t{7}; },
+                           [](std::uint64_t k) { return k % 4; }, [](std::uint64_t k) { return k << 40; }};
     for (Hash hash : hashes) {
         Policy::hash_of = hash;
         bool good = hash(1000) > 4;

@@ -3,8 +3,8 @@
 #include "core/maps/sync_map/map.hpp"
 #include "maps/random_test.hpp"
 
-// Hashes that are all alike make chains of tables, which the sanitizers take minutes for; and in the stress build hardly an
-// operation is without a new table. A longer run: the second argument.
+// Hashes that are all alike make chains of tables, which the sanitizers take minutes for; and in the stress
+// build hardly an operation is without a new table. A longer run: the second argument.
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 constexpr std::uint64_t kOperations = 5000;
 #else

@@ -1,5 +1,6 @@
-/// SyncMap's interleavings that matter, on purpose: a thread is held in the middle of one step while another step is taken. Only the
-/// stress build has the windows; its parts split beyond 4 cells, and one tombstone among no other keys makes a new table.
+/// SyncMap's interleavings that matter, on purpose: a thread is held in the middle of one step while another
+/// step is taken. Only the stress build has the windows; its parts split beyond 4 cells, and one tombstone
+/// among no other keys makes a new table.
 #define CELLS_MAP threadproof::SyncMap
 #include "core/maps/sync_map/map.hpp"
 
@@ -118,7 +119,8 @@ void of_two_writers_of_a_key_the_slower_replaces_what_the_faster_stored() {
 }
 
 void a_read_sees_one_of_the_values_while_they_change() {
-    for (Window window : {Window::kReadArrived, Window::kReadMatched, Window::kReadLoaded, Window::kReadHeld}) {
+    for (Window window :
+         {Window::kReadArrived, Window::kReadMatched, Window::kReadLoaded, Window::kReadHeld}) {
         Settled map({1, 2});
         std::int64_t seen = 0;
         Actor reader([&] { seen = look(map, 1); }, window);
@@ -146,7 +148,8 @@ void a_key_is_kept_while_a_reader_compares_it() {
 void a_key_asked_about_that_is_expunged_meanwhile_is_not_asked() {
     Settled map({3, 2, 4});
     std::int64_t seen = 0;
-    Actor reader([&] { seen = look(map, 3); }, Window::kReadArrived, 2);  // the first look only finds that it has to ask
+    // the first look only finds that it has to ask
+    Actor reader([&] { seen = look(map, 3); }, Window::kReadArrived, 2);
     reader.must_be_held();
     remove(map, 3);
     put(map, 1, 1);
@@ -195,7 +198,8 @@ void the_length_waits_for_a_change_that_is_under_way() {
     for (bool present : {true, false}) {
         Settled map({1, 2});
         std::int64_t length = 0;
-        Actor writer([&] { present ? (void)remove(map, 1) : (void)put(map, 3, 3); }, present ? Window::kChanged : Window::kAmending);
+        Actor writer([&] { present ? (void)remove(map, 1) : (void)put(map, 3, 3); },
+                     present ? Window::kChanged : Window::kAmending);
         writer.must_be_held();
         Actor counter([&] { length = map.size(); });
         counter.must_wait();
@@ -209,13 +213,16 @@ void a_snapshot_has_its_instant_though_keys_come_and_go_and_change() {
     Settled map({1, 2, 3});
     put(map, 4, 4);
     std::map<std::uint64_t, std::int64_t> seen;
-    Actor keeper([&] {
-        Map::Entries all = map.snapshot();
-        for (const Map::Entry& e : all) seen[Policy::number(e.key)] = low_of(e.value);
-        Map::drop_all(all);
-    }, Window::kSnapshotOpen);
+    Actor keeper(
+        [&] {
+            Map::Entries all = map.snapshot();
+            for (const Map::Entry& e : all) seen[Policy::number(e.key)] = low_of(e.value);
+            Map::drop_all(all);
+        },
+        Window::kSnapshotOpen);
     keeper.must_be_held();
-    put(map, 1, 10), remove(map, 2), put(map, 4, 40), put(map, 5, 50), put(map, 6, 60), remove(map, 3), put(map, 3, 30);
+    put(map, 1, 10), remove(map, 2), put(map, 4, 40), put(map, 5, 50), put(map, 6, 60), remove(map, 3),
+        put(map, 3, 30);
     keeper.finish();
     CHECK((seen == std::map<std::uint64_t, std::int64_t>{{1, 1}, {2, 2}, {3, 3}, {4, 4}}));
     all_is_well(map, {{1, 10}, {3, 30}, {4, 40}, {5, 50}, {6, 60}});
@@ -253,23 +260,25 @@ void many_keys_of_one_hash_do_not_make_the_directory_grow_for_ever() {
 }  // namespace
 
 int main(int argc, char** argv) {
-    return run_claims(argc, argv, {
-        CLAIM(a_key_missed_in_the_read_table_is_found_though_it_is_promoted_meanwhile),
-        CLAIM(keys_of_the_read_table_wait_for_no_promotion),
-        CLAIM(keys_of_the_read_table_wait_for_no_split),
-        CLAIM(a_writer_that_meets_an_expunged_cell_stores_elsewhere),
-        CLAIM(a_key_brought_back_during_a_promotion_is_not_expunged),
-        CLAIM(of_two_writers_of_a_key_the_slower_replaces_what_the_faster_stored),
-        CLAIM(a_read_sees_one_of_the_values_while_they_change),
-        CLAIM(a_key_is_kept_while_a_reader_compares_it),
-        CLAIM(a_key_asked_about_that_is_expunged_meanwhile_is_not_asked),
-        CLAIM(a_key_that_two_threads_put_is_there_once),
-        CLAIM(a_clear_waits_for_the_writer_inside_and_takes_its_key),
-        CLAIM(a_reader_that_promotes_while_the_map_is_cleared_promotes_the_old_one_or_the_new),
-        CLAIM(the_length_waits_for_a_change_that_is_under_way),
-        CLAIM(a_snapshot_has_its_instant_though_keys_come_and_go_and_change),
-        CLAIM(an_iteration_meets_every_key_once_while_parts_split),
-        CLAIM(a_computation_keeps_its_turn_while_its_key_is_promoted),
-        CLAIM(many_keys_of_one_hash_do_not_make_the_directory_grow_for_ever),
-    });
+    return run_claims(
+        argc, argv,
+        {
+            CLAIM(a_key_missed_in_the_read_table_is_found_though_it_is_promoted_meanwhile),
+            CLAIM(keys_of_the_read_table_wait_for_no_promotion),
+            CLAIM(keys_of_the_read_table_wait_for_no_split),
+            CLAIM(a_writer_that_meets_an_expunged_cell_stores_elsewhere),
+            CLAIM(a_key_brought_back_during_a_promotion_is_not_expunged),
+            CLAIM(of_two_writers_of_a_key_the_slower_replaces_what_the_faster_stored),
+            CLAIM(a_read_sees_one_of_the_values_while_they_change),
+            CLAIM(a_key_is_kept_while_a_reader_compares_it),
+            CLAIM(a_key_asked_about_that_is_expunged_meanwhile_is_not_asked),
+            CLAIM(a_key_that_two_threads_put_is_there_once),
+            CLAIM(a_clear_waits_for_the_writer_inside_and_takes_its_key),
+            CLAIM(a_reader_that_promotes_while_the_map_is_cleared_promotes_the_old_one_or_the_new),
+            CLAIM(the_length_waits_for_a_change_that_is_under_way),
+            CLAIM(a_snapshot_has_its_instant_though_keys_come_and_go_and_change),
+            CLAIM(an_iteration_meets_every_key_once_while_parts_split),
+            CLAIM(a_computation_keeps_its_turn_while_its_key_is_promoted),
+            CLAIM(many_keys_of_one_hash_do_not_make_the_directory_grow_for_ever),
+        });
 }

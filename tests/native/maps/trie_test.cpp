@@ -1,12 +1,13 @@
-/// The trie without Python: random changes by one thread against std::map, with every version kept and compared; then by
-/// several threads, each value proving its key. Prints its seed; the first argument sets it, the second the number of changes.
+/// The trie without Python: random changes by one thread against std::map, with every version kept and
+/// compared; then by several threads, each value proving its key. Prints its seed; the first argument sets
+/// it, the second the number of changes.
 #include <map>
 #include <random>
 #include <string>
 #include <thread>
 
-#include "maps/cell_policy.hpp"
 #include "core/maps/trie.hpp"
+#include "maps/cell_policy.hpp"
 
 using namespace threadproof;
 using namespace cells;
@@ -15,9 +16,9 @@ namespace {
 
 std::atomic<std::int64_t> living{0};  // nodes and entries
 
-/// Nodes and entries are counted here, marked in bits 0 and 1 of their words, and freed for real, for ASan to see. A key is a
-/// cell that match() looks into unheld, a value one of the Pool's; their numbers are the hash. Every fifth key has to be asked
-/// for, as a user's would.
+/// Nodes and entries are counted here, marked in bits 0 and 1 of their words, and freed for real, for ASan to
+/// see. A key is a cell that match() looks into unheld, a value one of the Pool's; their numbers are the
+/// hash. Every fifth key has to be asked for, as a user's would.
 struct NodePolicy {
     static constexpr bool kThreads = true;
     static constexpr Word kNode = 1, kEntry = 2;
@@ -42,7 +43,9 @@ struct NodePolicy {
         if (probe.hash % 5 == 0) return Match::kAsk;
         return cell(key)->number.load() == probe.hash ? Match::kYes : Match::kNo;
     }
-    static std::int64_t bytes_of(unsigned slots) { return static_cast<std::int64_t>(sizeof(Node) + slots * sizeof(TrieSlot)); }
+    static std::int64_t bytes_of(unsigned slots) {
+        return static_cast<std::int64_t>(sizeof(Node) + slots * sizeof(TrieSlot));
+    }
 
     static Node* make_node(unsigned slots) {
         Node* node = new (std::malloc(static_cast<std::size_t>(bytes_of(slots)))) Node{};
@@ -60,7 +63,9 @@ struct NodePolicy {
         return reinterpret_cast<Word>(entry) | kEntry;
     }
     static std::atomic<std::int64_t>& references(Word word) {
-        return word & kNode ? node(word)->references : word & kEntry ? entry(word)->references : cell(word)->references;
+        return word & kNode    ? node(word)->references
+               : word & kEntry ? entry(word)->references
+                               : cell(word)->references;
     }
     static void hold(Word word) { CHECK(references(word).fetch_add(1) > 0); }
     static bool try_hold(Word word) {
@@ -84,7 +89,8 @@ struct NodePolicy {
         Node* last = node(word);
         last->dead.store(true, std::memory_order_release);  // release: pairs with Cell::get()
         for (unsigned i = 0; i < last->count(); ++i) drop(last->slots()[i].word);
-        Reclaimer::retire(Retired{word, [](Word dead) { std::free(node(dead)); }}, static_cast<std::size_t>(bytes_of(last->count())));
+        Reclaimer::retire(Retired{word, [](Word dead) { std::free(node(dead)); }},
+                          static_cast<std::size_t>(bytes_of(last->count())));
     }
     static void end_entry(Word word) {
         entry(word)->dead.store(true, std::memory_order_release);  // release: pairs with Cell::read()
@@ -145,7 +151,8 @@ void compare_difference(const Tree::Node* a, const Model& before, const Tree::No
     CHECK(found == expected);
 }
 
-void one_thread_equals_a_std_map_in_every_version(std::uint64_t seed, std::uint64_t changes, std::uint64_t keys) {
+void one_thread_equals_a_std_map_in_every_version(std::uint64_t seed, std::uint64_t changes,
+                                                  std::uint64_t keys) {
     std::mt19937_64 random(seed);
     Tree::Cell trie(Tree::empty());
     Model model;
@@ -218,7 +225,8 @@ void several_threads_find_the_values_of_their_keys(std::uint64_t seed, std::uint
     std::vector<std::thread> threads;
     std::atomic<bool> done{false};
     std::thread reader(read_all, std::cref(trie), std::ref(done));
-    for (unsigned i = 0; i < 3; ++i) threads.emplace_back(work, std::ref(trie), std::ref(size), seed + i, changes);
+    for (unsigned i = 0; i < 3; ++i)
+        threads.emplace_back(work, std::ref(trie), std::ref(size), seed + i, changes);
     for (std::thread& thread : threads) thread.join();
     done.store(true);
     reader.join();

@@ -1,7 +1,9 @@
-/// The interleavings that matter, on purpose: a thread is held in the middle of one step while another step is taken. Only the
-/// stress build has the windows, and its first table is one bucket, and each write moves one bucket and its own.
+/// The interleavings that matter, on purpose: a thread is held in the middle of one step while another step
+/// is taken. Only the stress build has the windows, and its first table is one bucket, and each write moves
+/// one bucket and its own.
 ///
-/// In a table of 2^b buckets a key's home is its number modulo 2^b; its number modulo 3 chooses its kind (cell_policy.hpp).
+/// In a table of 2^b buckets a key's home is its number modulo 2^b; its number modulo 3 chooses its kind
+/// (cell_policy.hpp).
 #include <algorithm>
 #include <array>
 
@@ -14,9 +16,12 @@ using threadproof::Reclaimer;
 namespace {
 
 constexpr std::uint64_t kHomes = 4;
-constexpr std::array<std::uint64_t, 3> kOneOfEachKind = {1, 5, 9};  // all of home 1: a number, a cell looked into, a cell asked
-constexpr std::uint64_t kAgain = 12;                                // added: another key of the same kind and home
-constexpr Window kReading[] = {Window::kReadArrived, Window::kReadHashed, Window::kReadMatched, Window::kReadLoaded, Window::kReadHeld};
+// all of home 1: a number, a cell looked into, a cell asked
+constexpr std::array<std::uint64_t, 3> kOneOfEachKind = {1, 5, 9};
+// added: another key of the same kind and home
+constexpr std::uint64_t kAgain = 12;
+constexpr Window kReading[] = {Window::kReadArrived, Window::kReadHashed, Window::kReadMatched,
+                               Window::kReadLoaded, Window::kReadHeld};
 
 /// A map of four buckets, which it keeps when keys go.
 struct FourBuckets : Map {
@@ -56,9 +61,10 @@ bool is_one_of(const Key& value, std::initializer_list<Value> allowed) {
     return std::find(allowed.begin(), allowed.end(), value) != allowed.end();
 }
 
-// ---------------------------------------------------------------------------------------------------- reading
+// ---- reading
 
-/// Reads a key, held in a window of the read, during `step(map, key)`, with so many other keys before it in its chain.
+/// Reads a key, held in a window of the read, during `step(map, key)`, with so many other keys before it in
+/// its chain.
 template <class Step>
 std::int64_t read_during(Step step, std::uint64_t key, Window window, std::uint64_t others) {
     FourBuckets map;
@@ -78,7 +84,8 @@ template <class Step>
 void while_reading(Step step, std::initializer_list<std::int64_t> allowed) {
     for (std::uint64_t key : kOneOfEachKind)
         for (Window window : kReading)
-            for (std::uint64_t others : {0, 5}) CHECK(is_one_of(read_during(step, key, window, others), allowed));
+            for (std::uint64_t others : {0, 5})
+                CHECK(is_one_of(read_during(step, key, window, others), allowed));
 }
 
 void a_read_goes_on_in_a_table_that_has_been_replaced() {
@@ -127,7 +134,8 @@ void a_key_is_kept_while_a_reader_compares_it_and_the_map_is_drained() {
 }
 
 void a_read_returns_no_value_of_a_key_that_took_the_slot() {
-    while_reading([](Map& map, std::uint64_t key) { remove(map, key), put(map, key + kAgain, 2); }, {1, kNone});
+    while_reading([](Map& map, std::uint64_t key) { remove(map, key), put(map, key + kAgain, 2); },
+                  {1, kNone});
 }
 
 void a_read_returns_no_value_that_was_overwritten_and_is_another_keys_now() {
@@ -163,7 +171,8 @@ void a_read_in_vain_looks_again_when_the_key_came() {
     for (std::uint64_t key : {13, 17, 21}) {
         for (Window window : {Window::kReadArrived, Window::kReadMissed}) {
             FourBuckets map;
-            for (std::uint64_t i = 0; i < 5; ++i) put(map, 4 * i + 101, 0);  // the home is full: the key will overflow
+            // the home is full: the key will overflow
+            for (std::uint64_t i = 0; i < 5; ++i) put(map, 4 * i + 101, 0);
             std::int64_t seen = 0;
             Actor reader([&] { seen = look(map, key); }, window);
             reader.must_be_held();
@@ -175,7 +184,8 @@ void a_read_in_vain_looks_again_when_the_key_came() {
     }
 }
 
-/// The reader has found the hash of a key that is gone; the slot then gets another key, which must not pass for it.
+/// The reader has found the hash of a key that is gone; the slot then gets another key, which must not pass
+/// for it.
 void a_key_on_its_way_into_a_slot_does_not_pass_for_the_one_before() {
     for (std::uint64_t key : kOneOfEachKind) {
         FourBuckets map;
@@ -231,7 +241,8 @@ void nobody_is_asked_twice_about_a_key_though_the_search_begins_again() {
             for (std::uint64_t key : {0, 3, 6, 9}) put(map, key, 1);
             Policy::asked.store(0);
             auto search = [&] { write ? (void)put(map, 9, 2) : (void)look(map, 9); };
-            Actor searcher(search, write ? Window::kWriteAsked : Window::kReadArrived, write ? asked : asked + 1);
+            Actor searcher(search, write ? Window::kWriteAsked : Window::kReadArrived,
+                           write ? asked : asked + 1);
             searcher.must_be_held();
             put(map, 1, 1);  // a key of another kind, for which nobody is asked: the search begins again
             searcher.finish();
@@ -256,7 +267,7 @@ void a_key_that_two_threads_put_is_there_once_though_both_had_to_ask() {
     map.check();
 }
 
-// ---------------------------------------------------------------------------------------------------- moving
+// ---- moving
 
 void a_key_is_found_all_the_time_it_is_moved_to_a_larger_table() {
     for (Window window : {Window::kMigrateCopying, Window::kMigrateCopied}) {
@@ -265,7 +276,8 @@ void a_key_is_found_all_the_time_it_is_moved_to_a_larger_table() {
             for (std::uint64_t key = 0; key < 16; ++key) put(map, key, key);
             Actor mover([&] { grow(map); }, window, nth);
             mover.must_be_held();
-            for (std::uint64_t key = 0; key < 16; ++key) CHECK(look(map, key) == static_cast<std::int64_t>(key));
+            for (std::uint64_t key = 0; key < 16; ++key)
+                CHECK(look(map, key) == static_cast<std::int64_t>(key));
             mover.finish();
             map.check();
         }
@@ -276,9 +288,15 @@ void a_key_is_found_all_the_time_it_is_moved_to_a_smaller_table() {
     for (Window window : {Window::kMigrateCopying, Window::kMigrateCopied}) {
         for (int nth = 1; nth <= 6; ++nth) {
             AboutToShrink map;
-            Actor mover([&] { while (map.one_move()) {} }, window, nth);
+            Actor mover(
+                [&] {
+                    while (map.one_move()) {
+                    }
+                },
+                window, nth);
             mover.must_be_held();
-            for (std::uint64_t key = 0; key < AboutToShrink::kKeys; ++key) CHECK((look(map, key) != kNone) == map.left.contains(key));
+            for (std::uint64_t key = 0; key < AboutToShrink::kKeys; ++key)
+                CHECK((look(map, key) != kNone) == map.left.contains(key));
             mover.finish();
             map.check();
             CHECK(iterate(map) == map.left);
@@ -292,7 +310,8 @@ void a_moved_key_is_read_where_it_has_been_changed_since() {
         put(map, key, 1);
         Word first;  // held, so that it could still be read
         CHECK(map.get(Policy::Probe(key), &first) == Outcome::kPresent);
-        Actor mover([&] { grow(map); }, Window::kMigrateCopied, 2);  // in the second bucket that is moved: the key was in the first
+        // in the second bucket that is moved: the key was in the first
+        Actor mover([&] { grow(map); }, Window::kMigrateCopied, 2);
         mover.must_be_held();
         put(map, key, 2);
         CHECK(look(map, key) == 2);
@@ -334,7 +353,8 @@ void a_key_that_comes_or_goes_is_moved_when_it_has() {
         for (bool come : {false, true}) {
             FourBuckets map;
             if (!come) put(map, key, 1);
-            Actor writer([&] { come ? (void)put(map, key, 1) : (void)remove(map, key); }, come ? Window::kPublishing : Window::kVacating);
+            Actor writer([&] { come ? (void)put(map, key, 1) : (void)remove(map, key); },
+                         come ? Window::kPublishing : Window::kVacating);
             writer.must_be_held();
             Actor mover([&] { grow(map); });
             mover.must_wait();
@@ -348,19 +368,22 @@ void a_key_that_comes_or_goes_is_moved_when_it_has() {
 
 void two_buckets_that_shrink_into_one_are_moved_one_after_the_other() {
     AboutToShrink map(1, 1);  // 1 to 15 are left
-    Actor writer([&] { put(map, 64 + 19, 1); }, Window::kPublishing);  // moves the buckets 19 and 0, which are empty, and has chosen
-    writer.must_be_held();                                             // a slot of the new bucket 3, where 19 and 11 meet
-    Actor mover([&] { remove(map, 64 + 11); });                        // moves bucket 11
+    // moves the buckets 19 and 0, which are empty, and has chosen
+    Actor writer([&] { put(map, 64 + 19, 1); }, Window::kPublishing);
+    // a slot of the new bucket 3, where 19 and 11 meet
+    writer.must_be_held();
+    Actor mover([&] { remove(map, 64 + 11); });  // moves bucket 11
     mover.stopped();
     writer.finish();
     mover.finish();
-    while (map.one_move()) {}
+    while (map.one_move()) {
+    }
     map.left.insert(64 + 19);
     CHECK(iterate(map) == map.left);
     map.check();
 }
 
-// ---------------------------------------------------------------------------------------------------- the whole map
+// ---- the whole map
 
 void a_clear_waits_for_the_writer_inside_and_takes_its_key() {
     for (Window window : {Window::kPublishing, Window::kChanged}) {
@@ -479,7 +502,8 @@ void the_length_counts_a_key_no_longer_than_it_can_be_found() {
     }
 }
 
-/// Takes a snapshot of keys 0 to 9, their values being their numbers, with `change(map)` between its instant and its copying.
+/// Takes a snapshot of keys 0 to 9, their values being their numbers, with `change(map)` between its instant
+/// and its copying.
 template <class Change>
 void changed_while_copied(Change change) {
     FourBuckets map;
@@ -489,7 +513,8 @@ void changed_while_copied(Change change) {
     copier.must_be_held();
     change(map);
     copier.finish();
-    for (const Map::Entry& e : copied) CHECK(static_cast<std::uint64_t>(low_of(e.value)) == Policy::number(e.key));
+    for (const Map::Entry& e : copied)
+        CHECK(static_cast<std::uint64_t>(low_of(e.value)) == Policy::number(e.key));
     CHECK(keys_of(copied) == (std::set<std::uint64_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}));
     map.check();
 }
@@ -534,9 +559,11 @@ void a_snapshot_has_its_instant_though_the_table_shrinks() {
         Actor copier([&] { copied = map.snapshot(); }, Window::kSnapshotOpen);
         copier.must_be_held();
         for (std::uint64_t key = 0; key < AboutToShrink::kKeys; key += 3) put(map, key, 50);
-        while (map.one_move()) {}
+        while (map.one_move()) {
+        }
         copier.finish();
-        for (const Map::Entry& e : copied) CHECK(static_cast<std::uint64_t>(low_of(e.value)) == Policy::number(e.key));
+        for (const Map::Entry& e : copied)
+            CHECK(static_cast<std::uint64_t>(low_of(e.value)) == Policy::number(e.key));
         CHECK(keys_of(copied) == map.left);
         map.check();
     }
@@ -559,7 +586,11 @@ void an_iteration_meets_every_key_once_while_the_table_shrinks() {
     for (int first = 0; first < 12; ++first) {
         for (int moves = 1; moves <= 9; ++moves) {
             AboutToShrink map;
-            CHECK(seen_while_moved(map, first, [&](Map&) { for (int i = 0; i < moves; ++i) map.one_move(); }) == map.left);
+            CHECK(seen_while_moved(map, first,
+                                   [&](Map&) {
+                                       for (int i = 0; i < moves; ++i) map.one_move();
+                                   })
+                  == map.left);
         }
     }
 }
@@ -573,7 +604,8 @@ void an_iteration_meets_every_key_once_while_the_table_grows() {
             for (std::uint64_t key : all) put(map, key, key);
             std::uint64_t passing = 100;
             std::set<std::uint64_t> seen = seen_while_moved(map, first, [&](Map&) {
-                for (std::uint64_t i = 0; i < moves; ++i) put(map, ++passing, 0);  // the first begins a resize, the others move
+                // the first begins a resize, the others move
+                for (std::uint64_t i = 0; i < moves; ++i) put(map, ++passing, 0);
             });
             std::erase_if(seen, [](std::uint64_t key) { return key >= 100; });
             CHECK(seen == all);
@@ -614,47 +646,48 @@ void a_small_table_gets_more_buckets_when_its_writers_meet() {
 }  // namespace
 
 int main(int argc, char** argv) {
-    return run_claims(argc, argv, {
-        CLAIM(a_read_goes_on_in_a_table_that_has_been_replaced),
-        CLAIM(a_read_during_a_replacement_of_the_table_sees_one_of_the_values),
-        CLAIM(memory_is_kept_while_a_reader_may_look_at_it),
-        CLAIM(a_key_is_kept_while_a_reader_compares_it),
-        CLAIM(a_key_is_kept_while_a_reader_compares_it_and_the_map_is_drained),
-        CLAIM(a_read_returns_no_value_of_a_key_that_took_the_slot),
-        CLAIM(a_read_returns_no_value_that_was_overwritten_and_is_another_keys_now),
-        CLAIM(a_read_sees_one_of_the_values_of_a_key_put_back),
-        CLAIM(a_read_during_a_clear_sees_what_was_there_or_nothing),
-        CLAIM(a_read_during_a_computation_sees_the_old_value),
-        CLAIM(a_read_in_vain_looks_again_when_the_key_came),
-        CLAIM(a_key_on_its_way_into_a_slot_does_not_pass_for_the_one_before),
-        CLAIM(a_key_going_from_a_slot_does_not_lend_its_name_to_the_next),
-        CLAIM(readers_find_what_is_there_while_a_chain_gets_longer),
-        CLAIM(nobody_is_asked_twice_about_a_key_though_the_search_begins_again),
-        CLAIM(a_key_that_two_threads_put_is_there_once_though_both_had_to_ask),
-        CLAIM(a_key_is_found_all_the_time_it_is_moved_to_a_larger_table),
-        CLAIM(a_key_is_found_all_the_time_it_is_moved_to_a_smaller_table),
-        CLAIM(a_moved_key_is_read_where_it_has_been_changed_since),
-        CLAIM(a_key_removed_while_it_is_moved_stays_away),
-        CLAIM(a_value_put_while_its_key_is_moved_stays_there),
-        CLAIM(a_key_that_comes_or_goes_is_moved_when_it_has),
-        CLAIM(two_buckets_that_shrink_into_one_are_moved_one_after_the_other),
-        CLAIM(a_clear_waits_for_the_writer_inside_and_takes_its_key),
-        CLAIM(a_writer_waits_for_the_clear_and_keeps_its_key),
-        CLAIM(a_clear_takes_keys_half_moved),
-        CLAIM(a_result_is_dropped_when_its_computation_was_cleared_or_drained),
-        CLAIM(a_result_waits_for_a_clear_and_is_dropped),
-        CLAIM(a_computation_goes_with_its_bucket_to_the_next_table),
-        CLAIM(the_length_counts_a_key_from_when_it_can_be_found),
-        CLAIM(the_length_counts_a_key_no_longer_than_it_can_be_found),
-        CLAIM(a_snapshot_has_the_values_of_its_instant_though_they_are_overwritten),
-        CLAIM(a_snapshot_has_no_key_that_came_after_its_instant),
-        CLAIM(a_snapshot_has_the_keys_that_went_after_its_instant),
-        CLAIM(a_snapshot_has_its_instant_though_the_table_grows),
-        CLAIM(a_snapshot_has_the_values_that_computations_began_with),
-        CLAIM(a_snapshot_has_its_instant_though_the_table_shrinks),
-        CLAIM(an_iteration_meets_every_key_once_while_the_table_shrinks),
-        CLAIM(an_iteration_meets_every_key_once_while_the_table_grows),
-        CLAIM(readers_and_writers_elsewhere_do_not_wait_for_an_iteration),
-        CLAIM(a_small_table_gets_more_buckets_when_its_writers_meet),
-    });
+    return run_claims(argc, argv,
+                      {
+                          CLAIM(a_read_goes_on_in_a_table_that_has_been_replaced),
+                          CLAIM(a_read_during_a_replacement_of_the_table_sees_one_of_the_values),
+                          CLAIM(memory_is_kept_while_a_reader_may_look_at_it),
+                          CLAIM(a_key_is_kept_while_a_reader_compares_it),
+                          CLAIM(a_key_is_kept_while_a_reader_compares_it_and_the_map_is_drained),
+                          CLAIM(a_read_returns_no_value_of_a_key_that_took_the_slot),
+                          CLAIM(a_read_returns_no_value_that_was_overwritten_and_is_another_keys_now),
+                          CLAIM(a_read_sees_one_of_the_values_of_a_key_put_back),
+                          CLAIM(a_read_during_a_clear_sees_what_was_there_or_nothing),
+                          CLAIM(a_read_during_a_computation_sees_the_old_value),
+                          CLAIM(a_read_in_vain_looks_again_when_the_key_came),
+                          CLAIM(a_key_on_its_way_into_a_slot_does_not_pass_for_the_one_before),
+                          CLAIM(a_key_going_from_a_slot_does_not_lend_its_name_to_the_next),
+                          CLAIM(readers_find_what_is_there_while_a_chain_gets_longer),
+                          CLAIM(nobody_is_asked_twice_about_a_key_though_the_search_begins_again),
+                          CLAIM(a_key_that_two_threads_put_is_there_once_though_both_had_to_ask),
+                          CLAIM(a_key_is_found_all_the_time_it_is_moved_to_a_larger_table),
+                          CLAIM(a_key_is_found_all_the_time_it_is_moved_to_a_smaller_table),
+                          CLAIM(a_moved_key_is_read_where_it_has_been_changed_since),
+                          CLAIM(a_key_removed_while_it_is_moved_stays_away),
+                          CLAIM(a_value_put_while_its_key_is_moved_stays_there),
+                          CLAIM(a_key_that_comes_or_goes_is_moved_when_it_has),
+                          CLAIM(two_buckets_that_shrink_into_one_are_moved_one_after_the_other),
+                          CLAIM(a_clear_waits_for_the_writer_inside_and_takes_its_key),
+                          CLAIM(a_writer_waits_for_the_clear_and_keeps_its_key),
+                          CLAIM(a_clear_takes_keys_half_moved),
+                          CLAIM(a_result_is_dropped_when_its_computation_was_cleared_or_drained),
+                          CLAIM(a_result_waits_for_a_clear_and_is_dropped),
+                          CLAIM(a_computation_goes_with_its_bucket_to_the_next_table),
+                          CLAIM(the_length_counts_a_key_from_when_it_can_be_found),
+                          CLAIM(the_length_counts_a_key_no_longer_than_it_can_be_found),
+                          CLAIM(a_snapshot_has_the_values_of_its_instant_though_they_are_overwritten),
+                          CLAIM(a_snapshot_has_no_key_that_came_after_its_instant),
+                          CLAIM(a_snapshot_has_the_keys_that_went_after_its_instant),
+                          CLAIM(a_snapshot_has_its_instant_though_the_table_grows),
+                          CLAIM(a_snapshot_has_the_values_that_computations_began_with),
+                          CLAIM(a_snapshot_has_its_instant_though_the_table_shrinks),
+                          CLAIM(an_iteration_meets_every_key_once_while_the_table_shrinks),
+                          CLAIM(an_iteration_meets_every_key_once_while_the_table_grows),
+                          CLAIM(readers_and_writers_elsewhere_do_not_wait_for_an_iteration),
+                          CLAIM(a_small_table_gets_more_buckets_when_its_writers_meet),
+                      });
 }

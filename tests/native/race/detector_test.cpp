@@ -1,5 +1,5 @@
-/// The race detector's core without Python: what is ordered and what is not, operation by operation; then threads that hand
-/// a variable on under real locks, whose every step the detector must find ordered.
+/// The race detector's core without Python: what is ordered and what is not, operation by operation; then
+/// threads that hand a variable on under real locks, whose every step the detector must find ordered.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -12,13 +12,15 @@
 
 using namespace threadproof::race;
 
-/// A fork holds all of the detector's locks at once, in one order; TSan's search for deadlocks ends at 64 locks.
+/// A fork holds all of the detector's locks at once, in one order; TSan's search for deadlocks ends at 64
+/// locks.
 extern "C" const char* __tsan_default_options() { return "detect_deadlocks=0"; }
 
 namespace {
 
-#define CHECK(condition) \
-    ((condition) ? void() : (std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition), std::abort()))
+#define CHECK(condition)  \
+    ((condition) ? void() \
+                 : (std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition), std::abort()))
 
 constexpr Object kObject = 0x1000;
 constexpr Field kField = 7;
@@ -31,12 +33,16 @@ struct World {
     Thread& a = *detector->start(parent);
     Thread& b = *detector->start(parent);
 
-    Found access(Thread& thread, bool write, std::uint32_t stack, std::uint16_t traits = 0, Object object = kObject,
-                 Field field = kField) {
+    Found access(Thread& thread, bool write, std::uint32_t stack, std::uint16_t traits = 0,
+                 Object object = kObject, Field field = kField) {
         return detector->access(thread, object, field, write, traits, [&] { return stack; });
     }
-    void write(Thread& thread, std::uint32_t stack, std::uint16_t traits = 0) { access(thread, true, stack, traits); }
-    void read(Thread& thread, std::uint32_t stack, std::uint16_t traits = 0) { access(thread, false, stack, traits); }
+    void write(Thread& thread, std::uint32_t stack, std::uint16_t traits = 0) {
+        access(thread, true, stack, traits);
+    }
+    void read(Thread& thread, std::uint32_t stack, std::uint16_t traits = 0) {
+        access(thread, false, stack, traits);
+    }
     std::size_t races() const { return detector->races().size(); }
     Race only() const {
         CHECK(races() == 1);
@@ -94,7 +100,8 @@ void a_lock_orders_and_another_lock_does_not() {
         CHECK(w.races() == (second == kLock ? 0 : 1));
         if (second == kLock) continue;
         CHECK(w.detector->locks(w.only().earlier.locks) == std::vector<Sync>{kLock});
-        CHECK(w.detector->locks(w.only().later.locks) == std::vector<Sync>{kOther} && w.only().later.traits & kLocked);
+        CHECK(w.detector->locks(w.only().later.locks) == std::vector<Sync>{kOther}
+              && w.only().later.traits & kLocked);
     }
 }
 
@@ -140,11 +147,14 @@ void starting_and_joining_order() {
 
 void permits_order_one_giver_with_one_taker() {
     World mutex, pair;
-    mutex.detector->take_permit(mutex.a, kLock, 1), mutex.write(mutex.a, 1), mutex.detector->give_permits(mutex.a, kLock, 1, 1);
+    mutex.detector->take_permit(mutex.a, kLock, 1), mutex.write(mutex.a, 1),
+        mutex.detector->give_permits(mutex.a, kLock, 1, 1);
     mutex.detector->take_permit(mutex.b, kLock, 1), mutex.write(mutex.b, 2);
     CHECK(mutex.races() == 0);
-    pair.detector->take_permit(pair.a, kLock, 2), pair.write(pair.a, 1), pair.detector->give_permits(pair.a, kLock, 2, 1);
-    pair.detector->take_permit(pair.b, kLock, 2), pair.write(pair.b, 2);  // the second initial one, from nobody
+    pair.detector->take_permit(pair.a, kLock, 2), pair.write(pair.a, 1),
+        pair.detector->give_permits(pair.a, kLock, 2, 1);
+    // the second initial one, from nobody
+    pair.detector->take_permit(pair.b, kLock, 2), pair.write(pair.b, 2);
     CHECK(pair.races() == 1);
 }
 
@@ -172,7 +182,8 @@ void one_mistake_gives_one_report() {
 
 void the_same_two_places_are_reported_once_and_counted() {
     World w;
-    for (int i = 0; i < 3; ++i) w.write(w.a, 1), w.detector->release(w.a, kOther), w.write(w.b, 2), w.detector->release(w.b, kLock);
+    for (int i = 0; i < 3; ++i)
+        w.write(w.a, 1), w.detector->release(w.a, kOther), w.write(w.b, 2), w.detector->release(w.b, kLock);
     CHECK(w.races() == 2 && w.detector->races()[0].times == 3);  // a before b, and b before a
 }
 
@@ -263,8 +274,10 @@ void the_child_of_a_fork_is_alone_and_comes_after_everything() {
 
 void positions_are_apart_near_and_far() {
     World w;
-    for (Field place : {0, 1, 3, 4, 11, 12, 1000, 1'000'000}) w.access(w.a, true, 1, 0, kObject, kPosition | place);
-    w.access(w.b, true, 2, 0, kObject, kPosition | 2), w.access(w.b, true, 2, 0, kObject, kPosition | 999'999);
+    for (Field place : {0, 1, 3, 4, 11, 12, 1000, 1'000'000})
+        w.access(w.a, true, 1, 0, kObject, kPosition | place);
+    w.access(w.b, true, 2, 0, kObject, kPosition | 2),
+        w.access(w.b, true, 2, 0, kObject, kPosition | 999'999);
     CHECK(w.races() == 0);
     w.access(w.b, true, 3, 0, kObject, kPosition | 12);
     CHECK(w.only().field == (kPosition | 12));
@@ -274,7 +287,8 @@ void positions_are_apart_near_and_far() {
 void what_is_forgotten_for_want_of_room_is_no_race() {
     World w;
     w.detector->limit(1000);
-    for (Object object = kObject; object < kObject + 16 * 100'000; object += 16) w.access(w.a, true, 1, 0, object);
+    for (Object object = kObject; object < kObject + 16 * 100'000; object += 16)
+        w.access(w.a, true, 1, 0, object);
     w.detector->check();
     w.write(w.b, 2);
     CHECK(w.races() == 0);
@@ -294,7 +308,8 @@ void a_list_may_be_long_as_long_as_all_together_are_not_too_many() {
 void what_is_known_of_an_object_is_counted_by_kind() {
     Known known;
     known.add(kObject, Known::kCells), known.add(kObject, Known::kCells), known.add(kObject, Known::kOrigin);
-    CHECK(known.has(kObject, Known::kCells) && known.has(kObject, Known::kOrigin) && !known.has(kObject, Known::kDict));
+    CHECK(known.has(kObject, Known::kCells) && known.has(kObject, Known::kOrigin)
+          && !known.has(kObject, Known::kDict));
     known.remove(kObject, Known::kCells);
     CHECK(known.has(kObject, Known::kCells));
     known.remove(kObject, Known::kCells), known.remove(kObject, Known::kOrigin);
@@ -330,7 +345,8 @@ void a_memo_asks_once_for_each_hash() {
 
 void a_full_depot_takes_no_more() {
     Depot<int> depot(1);
-    CHECK(depot.number_of({1}) == 1 && depot.number_of({2}) == 0 && depot.number_of({1}) == 1 && depot.get(0).empty());
+    CHECK(depot.number_of({1}) == 1 && depot.number_of({2}) == 0 && depot.number_of({1}) == 1
+          && depot.get(0).empty());
 }
 
 /// How often each of 50 places is looked at in each of 3 rounds.
@@ -379,7 +395,8 @@ void threads_that_lock_are_silent(int threads, int steps) {
                 Object object = kObject + 16 * static_cast<Object>(which);
                 std::lock_guard hold(locks[which]);
                 detector->take_lock(*me, kLock + static_cast<Sync>(which) * 16);
-                detector->access(*me, object, static_cast<Field>(step % 20), step % 3 == 0, 0, [&] { return 1u; });
+                detector->access(*me, object, static_cast<Field>(step % 20), step % 3 == 0, 0,
+                                 [&] { return 1u; });
                 if (step % 50 == 0) detector->forget(object);
                 detector->give_lock(*me, kLock + static_cast<Sync>(which) * 16);
             }
@@ -391,7 +408,8 @@ void threads_that_lock_are_silent(int threads, int steps) {
     CHECK(detector->alone());
 }
 
-/// Real threads without any order in the detector's eyes: it must neither miss the race nor tear its own memory.
+/// Real threads without any order in the detector's eyes: it must neither miss the race nor tear its own
+/// memory.
 void threads_that_do_not_lock_are_found(int threads, int steps) {
     auto detector = std::make_unique<Detector>();
     Thread& parent = *detector->adopt();
@@ -400,7 +418,8 @@ void threads_that_do_not_lock_are_found(int threads, int steps) {
         running.emplace_back([&, i, me = detector->start(parent)] {
             for (int step = 0; step < steps; ++step) {
                 Object object = kObject + 16 * static_cast<Object>(step % 8);
-                detector->access(*me, object, 1, step % 2 == 0, 0, [&] { return static_cast<std::uint32_t>(i + 1); });
+                detector->access(*me, object, 1, step % 2 == 0, 0,
+                                 [&] { return static_cast<std::uint32_t>(i + 1); });
                 detector->release(*me, kOther + 16 * static_cast<Sync>(i));
                 if (step % 64 == 0) detector->forget(object);
             }

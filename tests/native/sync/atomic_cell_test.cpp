@@ -1,24 +1,27 @@
-/// Atomic cells without Python: nothing is lost, a refused change changes nothing, and comparisons of floats come to an end.
+/// Atomic cells without Python: nothing is lost, a refused change changes nothing, and comparisons of floats
+/// come to an end.
 #include <cmath>
 #include <functional>
 #include <limits>
 #include <thread>
 #include <vector>
 
-#include "kit/check.hpp"
 #include "core/sync/atomic_cell.hpp"
+#include "kit/check.hpp"
 
 using namespace threadproof;
 
 namespace {
 
-constexpr std::memory_order kOrders[] = {std::memory_order_relaxed, std::memory_order_acquire, std::memory_order_release,
-                                         std::memory_order_acq_rel, std::memory_order_seq_cst};
+constexpr std::memory_order kOrders[] = {std::memory_order_relaxed, std::memory_order_acquire,
+                                         std::memory_order_release, std::memory_order_acq_rel,
+                                         std::memory_order_seq_cst};
 
 void cells_do_not_share_lines() {
     AtomicCell<std::int64_t> cells[2];
     CHECK(reinterpret_cast<std::uintptr_t>(&cells[0]) % kNoSharing == 0);
-    CHECK(reinterpret_cast<std::uintptr_t>(&cells[1]) - reinterpret_cast<std::uintptr_t>(&cells[0]) >= kNoSharing);
+    CHECK(reinterpret_cast<std::uintptr_t>(&cells[1]) - reinterpret_cast<std::uintptr_t>(&cells[0])
+          >= kNoSharing);
 }
 
 void every_order_gives_the_same_values() {
@@ -28,7 +31,9 @@ void every_order_gives_the_same_values() {
         CHECK(exchange<std::int64_t>(cell, 1, order) == 0);
         CHECK(!compare_exchange<std::int64_t>(cell, 0, 2, order));
         CHECK(compare_exchange<std::int64_t>(cell, 1, 2, order));
-        CHECK(change(cell, [](std::int64_t value, std::int64_t* fresh) { return *fresh = value + 1, true; }, &old, order));
+        CHECK(change(
+            cell, [](std::int64_t value, std::int64_t* fresh) { return *fresh = value + 1, true; }, &old,
+            order));
         CHECK(old == 2 && load(cell, std::memory_order_relaxed) == 3);
     }
 }
@@ -37,7 +42,9 @@ void a_refused_change_changes_nothing() {
     AtomicCell<std::int64_t> cell;
     std::int64_t old = 0;
     store<std::int64_t>(cell, 7, std::memory_order_release);
-    CHECK(!change(cell, [](std::int64_t, std::int64_t* fresh) { return *fresh = 8, false; }, &old, std::memory_order_seq_cst));
+    CHECK(!change(
+        cell, [](std::int64_t, std::int64_t* fresh) { return *fresh = 8, false; }, &old,
+        std::memory_order_seq_cst));
     CHECK(old == 7 && load(cell, std::memory_order_acquire) == 7);
 }
 
@@ -60,7 +67,9 @@ void no_addition_is_lost() {
             std::int64_t old;
             double seen;
             for (int n = 0; n < kTimes; ++n) {
-                change(cell, [](std::int64_t value, std::int64_t* fresh) { return *fresh = value + 1, true; }, &old, kOrders[i]);
+                change(
+                    cell, [](std::int64_t value, std::int64_t* fresh) { return *fresh = value + 1, true; },
+                    &old, kOrders[i]);
                 do seen = load(real, std::memory_order_relaxed);
                 while (!compare_exchange(real, seen, seen + 1, std::memory_order_relaxed));
             }

@@ -1,12 +1,13 @@
-/// The rules of the reader-writer lock without threads: who enters when, one step at a time, and then at random.
+/// The rules of the reader-writer lock without threads: who enters when, one step at a time, and then at
+/// random.
 #include <deque>
 #include <memory>
 #include <random>
 #include <string>
 #include <vector>
 
-#include "kit/check.hpp"
 #include "core/sync/rw_queue.hpp"
+#include "kit/check.hpp"
 
 using threadproof::RWQueue;
 using threadproof::Side;
@@ -167,7 +168,8 @@ void after_a_fork_only_one_thread_is_left() {
     CHECK(lock.enter(1, kWrite) == Answer::kInside);
 }
 
-/// Threads come, leave and give up at random; check() holds all the time, and in the end everybody has been inside.
+/// Threads come, leave and give up at random; check() holds all the time, and in the end everybody has been
+/// inside.
 void nobody_is_forgotten(unsigned seed) {
     constexpr int kThreads = 6;
     std::mt19937 random(seed);
@@ -191,7 +193,8 @@ void nobody_is_forgotten(unsigned seed) {
         else if (waiters[i].back()->inside || random() % 4 == 0) leave(i);
         lock.queue.check();
     }
-    for (int left = 4 * kThreads + 1; left > 0;) {  // those inside leave until all have been: nobody has to give up
+    // those inside leave until all have been: nobody has to give up
+    for (int left = 4 * kThreads + 1; left > 0;) {
         int before = left;
         left = 0;
         for (int i = 0; i < kThreads; ++i) {

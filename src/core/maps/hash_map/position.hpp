@@ -1,20 +1,23 @@
 /// Where a key belongs.
 ///
-/// Every hash has a 64-bit position, and a table of 2^b buckets gives each bucket the keys whose positions begin with
-/// the same b bits. So when a table doubles, one bucket becomes two neighbours; when it halves, two become one; and an
-/// iteration needs no more than the position it has reached, whatever the table does meanwhile.
+/// Every hash has a 64-bit position, and a table of 2^b buckets gives each bucket the keys whose positions
+/// begin with the same b bits. So when a table doubles, one bucket becomes two neighbours; when it halves,
+/// two become one; and an iteration needs no more than the position it has reached, whatever the table does
+/// meanwhile.
 ///
 ///     position(hash) = [10 bits of the line, reversed][54 bits of the page]
 ///         page = (hash >> 10) * multiplier             which group of 1024 buckets, by its top bits
 ///         line = (hash ^ page >> 40) mod 1024          which bucket of the group
 ///
-/// Consecutive ints share a page and differ in the line: they fill neighbouring buckets, one key each, and two threads
-/// that write neighbouring keys do not wait for each other. In memory the line is the low part of the bucket's index
-/// and the page the high part; the reversal only serves to make small tables prefixes of large ones.
+/// Consecutive ints share a page and differ in the line: they fill neighbouring buckets, one key each, and
+/// two threads that write neighbouring keys do not wait for each other. In memory the line is the low part of
+/// the bucket's index and the page the high part; the reversal only serves to make small tables prefixes of
+/// large ones.
 ///
-/// The multiplier is a map's secret: crafted keys cannot be aimed at one bucket without it. It is a badly approximable
-/// number (its continued fraction holds only ones and twos), so that dense ranges of ints, whose pages are 0, 1, 2, ...,
-/// spread as evenly as with the golden ratio. Source: three-distance theorem; Knuth, TAOCP 3, section 6.4.
+/// The multiplier is a map's secret: crafted keys cannot be aimed at one bucket without it. It is a badly
+/// approximable number (its continued fraction holds only ones and twos), so that dense ranges of ints, whose
+/// pages are 0, 1, 2, ..., spread as evenly as with the golden ratio. Source: three-distance theorem; Knuth,
+/// TAOCP 3, section 6.4.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +25,8 @@
 
 namespace threadproof {
 
-inline constexpr unsigned kLineBits = 10;  // 1024 buckets of 128 bytes: a group spans 128 KiB, within reach of the TLB
+// 1024 buckets of 128 bytes: a group spans 128 KiB, within reach of the TLB
+inline constexpr unsigned kLineBits = 10;
 inline constexpr std::uint64_t kLineMask = (1u << kLineBits) - 1;
 
 /// The low `bits` bits of x in reverse order; bits <= 10.
@@ -43,12 +47,15 @@ class Placement {
             denominator = next;
             secret = secret >> 1 | secret << 63;
         }
-        multiplier_ = static_cast<std::uint64_t>((static_cast<unsigned __int128>(numerator) << 64) / denominator) | 1;
+        multiplier_ =
+            static_cast<std::uint64_t>((static_cast<unsigned __int128>(numerator) << 64) / denominator) | 1;
     }
 
     std::uint64_t page(std::uint64_t hash) const { return (hash >> kLineBits) * multiplier_; }
 
-    static std::uint64_t line(std::uint64_t hash, std::uint64_t page) { return (hash ^ page >> 40) & kLineMask; }
+    static std::uint64_t line(std::uint64_t hash, std::uint64_t page) {
+        return (hash ^ page >> 40) & kLineMask;
+    }
 
     std::uint64_t position(std::uint64_t hash) const {
         std::uint64_t page = this->page(hash);
@@ -69,7 +76,8 @@ constexpr std::size_t index_of_prefix(std::uint64_t prefix, unsigned bits) {
     return page << kLineBits | reverse_line(prefix >> page_bits, kLineBits);
 }
 
-/// The index in a table of 2^to_bits buckets of the bucket that takes in bucket `index` of 2^bits; to_bits <= bits.
+/// The index in a table of 2^to_bits buckets of the bucket that takes in bucket `index` of 2^bits; to_bits <=
+/// bits.
 constexpr std::size_t coarser_index(std::size_t index, unsigned bits, unsigned to_bits) {
     if (to_bits <= kLineBits) return index & ((std::size_t{1} << to_bits) - 1);
     std::size_t page = index >> kLineBits >> (bits - to_bits);

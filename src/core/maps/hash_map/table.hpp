@@ -2,9 +2,9 @@
 ///
 ///     bucket (128 bytes)   hash x 5 | key x 5 | value x 5 | lock 1 | link 3 | meta 4
 ///
-/// That is two cache lines, and all that an overwrite changes is in the second: threads that look for keys keep their copies of the
-/// first.
-/// A chain is a home bucket and the overflow buckets behind it; the home's lock and version speak for all of it.
+/// That is two cache lines, and all that an overwrite changes is in the second: threads that look for keys
+/// keep their copies of the first. A chain is a home bucket and the overflow buckets behind it; the home's
+/// lock and version speak for all of it.
 #pragma once
 
 #include <atomic>
@@ -14,17 +14,20 @@
 
 #include "core/base/hints.hpp"
 #include "core/base/memory.hpp"
-#include "core/maps/hash_map/position.hpp"
 #include "core/base/reclaim.hpp"
+#include "core/maps/hash_map/position.hpp"
 
 namespace threadproof {
 
 /// The bits of a bucket's meta word.
-inline constexpr std::uint32_t kMoved = 1;    ///< home: the entries are in the next table, and stay here only for readers that came before
+/// home: the entries are in the next table, and stay here only for readers that came before
+inline constexpr std::uint32_t kMoved = 1;
 inline constexpr std::uint32_t kChained = 2;  ///< link names the next bucket of the chain; once set, for good
-inline constexpr std::uint32_t kParity = 4;   ///< home: differs from the map's while an open snapshot still needs the entries
-inline constexpr std::uint32_t kVersion = 8;  ///< home: 29 bits from here up, one more whenever a key comes or goes. To be fooled, a
-                                              ///< reader would have to sleep for exactly 2^29 changes of one chain (about 10 s of them)
+/// home: differs from the map's while an open snapshot still needs the entries
+inline constexpr std::uint32_t kParity = 4;
+/// home: 29 bits from here up, one more whenever a key comes or goes. To be fooled, a
+inline constexpr std::uint32_t kVersion = 8;
+///< reader would have to sleep for exactly 2^29 changes of one chain (about 10 s of them)
 
 template <class Lock>
 struct alignas(kNoSharing) Bucket {
@@ -49,12 +52,14 @@ struct alignas(kNoSharing) Bucket {
     TP_HOT unsigned matches(std::uint64_t h) const {
         unsigned found = 0;
 #pragma GCC unroll 5
-        for (int i = 0; i < kSlots; ++i) found |= static_cast<unsigned>(hash[i].load(std::memory_order_relaxed) == h) << i;
+        for (int i = 0; i < kSlots; ++i)
+            found |= static_cast<unsigned>(hash[i].load(std::memory_order_relaxed) == h) << i;
         return found;
     }
 
-    /// The first slot that holds this hash, or -1. In conditional moves, so that there is no branch to be guessed wrong, and half the
-    /// instructions of matches(); the empty statements keep the compiler from making branches of them again.
+    /// The first slot that holds this hash, or -1. In conditional moves, so that there is no branch to be
+    /// guessed wrong, and half the instructions of matches(); the empty statements keep the compiler from
+    /// making branches of them again.
     TP_HOT std::intptr_t first_match(std::uint64_t h) const {
         std::intptr_t found = -1;
 #pragma GCC unroll 5
@@ -67,12 +72,14 @@ struct alignas(kNoSharing) Bucket {
         return found;
     }
 
-    /// The first access to a bucket of a new table: a write. Reading an untouched page maps the kernel's page of zeroes, and the write
-    /// that follows has to take it away from every core (measured with two threads: 540 instead of 160 ns an insert).
+    /// The first access to a bucket of a new table: a write. Reading an untouched page maps the kernel's page
+    /// of zeroes, and the write that follows has to take it away from every core (measured with two threads:
+    /// 540 instead of 160 ns an insert).
     void touch() { meta.fetch_or(0, std::memory_order_relaxed); }
 
     std::uint32_t link() const {  // relaxed: the caller has seen kChained, stored after both halves
-        return std::uint32_t{link_high.load(std::memory_order_relaxed)} << 16 | link_low.load(std::memory_order_relaxed);
+        return std::uint32_t{link_high.load(std::memory_order_relaxed)} << 16
+               | link_low.load(std::memory_order_relaxed);
     }
 };
 
@@ -86,10 +93,12 @@ class Table {
     /// A table of 2^bits buckets, or null when there is no memory for it.
     static Table* make(unsigned bits, std::uint64_t multiplier, std::uint64_t id) {
         std::size_t buckets = std::size_t{1} << bits;
-        std::size_t spare = buckets / 32 + 1;  // the first segment of overflow buckets, each as large as all before it: few in most tables
+        // the first segment of overflow buckets, each as large as all before it: few in most tables
+        std::size_t spare = buckets / 32 + 1;
         std::size_t bytes = kHeader + (buckets + spare) * sizeof(Bucket);
         void* memory = allocate_zeroed(bytes);
-        return memory ? new (memory) Table(bits, multiplier, id, static_cast<std::uint32_t>(spare), bytes) : nullptr;
+        return memory ? new (memory) Table(bits, multiplier, id, static_cast<std::uint32_t>(spare), bytes)
+                      : nullptr;
     }
 
     std::size_t size() const { return mask_ + 1; }
@@ -112,10 +121,12 @@ class Table {
     TP_HOT Bucket* after(const Bucket& bucket, std::uint32_t meta) {
         return meta & kChained ? &spare(bucket.link() - 1) : nullptr;
     }
-    Bucket* after(const Bucket& bucket) { return after(bucket, bucket.meta.load(std::memory_order_acquire)); }  // acquire: pairs with extend()
+    Bucket* after(const Bucket& bucket) {
+        return after(bucket, bucket.meta.load(std::memory_order_acquire));
+    }  // acquire: pairs with extend()
 
-    /// Puts an empty bucket at the end of a chain; null, and nothing changed, when there is no memory. Call it with the
-    /// home's lock held.
+    /// Puts an empty bucket at the end of a chain; null, and nothing changed, when there is no memory. Call
+    /// it with the home's lock held.
     Bucket* extend(Bucket& last) {
         std::uint32_t number = take_spare();
         if (number == 0) return nullptr;
@@ -123,7 +134,8 @@ class Table {
         last.link_high.store(static_cast<std::uint8_t>(number >> 16), std::memory_order_relaxed);
         last.link_low.store(static_cast<std::uint16_t>(number), std::memory_order_relaxed);
         std::uint32_t meta = last.meta.load(std::memory_order_relaxed);  // ours: we hold the lock
-        last.meta.store(meta | kChained, std::memory_order_release);     // release: pairs with after(); publishes the link
+        // release: pairs with after(); publishes the link
+        last.meta.store(meta | kChained, std::memory_order_release);
         return &spare(number - 1);
     }
 
@@ -131,17 +143,20 @@ class Table {
     std::size_t bytes() const {
         std::size_t total = bytes_;
         for (unsigned i = 0; i < kSegments; ++i)
-            if (segments_[i].load(std::memory_order_relaxed)) total += segment_buckets(i) * sizeof(Bucket);  // a figure
+            // a figure
+            if (segments_[i].load(std::memory_order_relaxed)) total += segment_buckets(i) * sizeof(Bucket);
         return total;
     }
-    /// Whether overflow buckets, of which a table can have 2^24, are running out: with hashes that spread, beyond 1.4e8 keys.
+    /// Whether overflow buckets, of which a table can have 2^24, are running out: with hashes that spread,
+    /// beyond 1.4e8 keys.
     bool crowded() const { return spare_used() > kMostSpare / 2; }
     std::uint32_t spare_used() const { return spare_used_.load(std::memory_order_relaxed); }
 
     /// Frees the table once no reader can be in it. The caller has unlinked it and is not pinned.
     void retire() {
         for (unsigned i = 0; i < kSegments; ++i) {
-            if (Bucket* segment = segments_[i].load(std::memory_order_relaxed))  // nobody extends an unlinked table
+            if (Bucket* segment =
+                    segments_[i].load(std::memory_order_relaxed))  // nobody extends an unlinked table
                 Reclaimer::retire(Released{segment, segment_buckets(i) * sizeof(Bucket)});
         }
         Reclaimer::retire(Released{this, bytes_});
@@ -157,13 +172,19 @@ class Table {
     }
 
  private:
-    static constexpr unsigned kSegments = 24;                           // each doubles: 2^24 links are used up before them
-    static constexpr std::uint32_t kMostSpare = (1u << 24) - 1;         // three bytes of link
+    // each doubles: 2^24 links are used up before them
+    static constexpr unsigned kSegments = 24;
+    static constexpr std::uint32_t kMostSpare = (1u << 24) - 1;  // three bytes of link
     static constexpr std::size_t kHeader = 4 * kNoSharing;
 
     Table(unsigned bits, std::uint64_t multiplier, std::uint64_t id, std::uint32_t spare, std::size_t bytes)
-        : mask_((std::size_t{1} << bits) - 1), multiplier_(multiplier),
-          page_shift_(bits > kLineBits ? 64 - (bits - kLineBits) : 63), bits_(bits), id_(id), spare_(spare), bytes_(bytes) {
+        : mask_((std::size_t{1} << bits) - 1),
+          multiplier_(multiplier),
+          page_shift_(bits > kLineBits ? 64 - (bits - kLineBits) : 63),
+          bits_(bits),
+          id_(id),
+          spare_(spare),
+          bytes_(bytes) {
         static_assert(sizeof(Table) <= kHeader);
     }
 
@@ -199,7 +220,8 @@ class Table {
         void* memory = allocate_zeroed(bytes);
         Bucket* none = nullptr;
         // release: pairs with spare(). When another thread was first, its segment serves both.
-        if (memory && !place.compare_exchange_strong(none, static_cast<Bucket*>(memory), std::memory_order_acq_rel))
+        if (memory
+            && !place.compare_exchange_strong(none, static_cast<Bucket*>(memory), std::memory_order_acq_rel))
             Released{memory, bytes}.all();
         return place.load(std::memory_order_acquire) != nullptr;
     }
@@ -217,9 +239,12 @@ class Table {
     std::atomic<bool> resizing{false};  ///< somebody is making `next`
 
     // Written while others read the above: apart from it.
-    alignas(kNoSharing) std::atomic<std::uint64_t> cursor{0};  ///< the next bucket a helper takes, modulo size()
-    std::atomic<std::uint64_t> moved{0};                       ///< how many buckets have moved; at size() the table is done
-    std::atomic<std::uint64_t> met{0};                         ///< times that a writer found another in its bucket
+    /// the next bucket a helper takes, modulo size()
+    alignas(kNoSharing) std::atomic<std::uint64_t> cursor{0};
+    /// how many buckets have moved; at size() the table is done
+    std::atomic<std::uint64_t> moved{0};
+    /// times that a writer found another in its bucket
+    std::atomic<std::uint64_t> met{0};
 
  private:
     std::atomic<std::uint32_t> spare_used_{0};

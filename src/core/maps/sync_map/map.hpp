@@ -1,15 +1,16 @@
-/// A concurrent map after Go's sync.Map: what is in the read table is read and written with no lock; new keys go to a dirty table
-/// under a mutex, until they have been missed often enough to be promoted.
+/// A concurrent map after Go's sync.Map: what is in the read table is read and written with no lock; new keys
+/// go to a dirty table under a mutex, until they have been missed often enough to be promoted.
 ///
-/// How it works. A cell is a key and a word that is exchanged atomically: its value. The read table finds cells and never
-/// changes, so whoever reads, overwrites, removes or brings back a key that is in it takes no lock. A key that is not in it goes
-/// to the dirty table, under the mutex, and the view of the read table is marked `amended`: from then on, who misses a key there
-/// looks for it in the dirty table, under the mutex, and counts a miss. When there have been as many misses as the dirty table
-/// has cells, it is promoted: a new read table gets the cells of both but for the deleted ones, which are expunged.
+/// How it works. A cell is a key and a word that is exchanged atomically: its value. The read table finds
+/// cells and never changes, so whoever reads, overwrites, removes or brings back a key that is in it takes no
+/// lock. A key that is not in it goes to the dirty table, under the mutex, and the view of the read table is
+/// marked `amended`: from then on, who misses a key there looks for it in the dirty table, under the mutex,
+/// and counts a miss. When there have been as many misses as the dirty table has cells, it is promoted: a new
+/// read table gets the cells of both but for the deleted ones, which are expunged.
 ///
-/// Go promotes, and copies, the whole map at once. Here it is made of parts, each with a read and a dirty table of its own; the
-/// first bits of a key's spread hash say which is its part, and a part that has grown too big splits in two. So nothing a thread
-/// does is longer than a part. The parts share one mutex.
+/// Go promotes, and copies, the whole map at once. Here it is made of parts, each with a read and a dirty
+/// table of its own; the first bits of a key's spread hash say which is its part, and a part that has grown
+/// too big splits in two. So nothing a thread does is longer than a part. The parts share one mutex.
 ///
 /// A cell's value | what it is                  | what that says of the rest
 /// ---------------|-----------------------------|----------------------------------------------------------------------------
@@ -62,8 +63,9 @@ namespace threadproof {
 template <class P>
 class SyncMap : public MapBase<P> {
     using Base = MapBase<P>;
-    using typename Base::Answers, typename Base::Closed, typename Base::Gate, typename Base::Guard, typename Base::Section;
     using Base::ask, Base::look_behind, Base::require, Base::visible;
+    using typename Base::Answers, typename Base::Closed, typename Base::Gate, typename Base::Guard,
+        typename Base::Section;
     using Cell = SyncCell;
     using Table = SyncTable;
     using Part = SyncPart;
@@ -73,12 +75,12 @@ class SyncMap : public MapBase<P> {
     using Leftovers = typename Parts::Leftovers;
 
  public:
-    using typename Base::Entry, typename Base::Probe;
     using Base::drop_all, Base::is_turn;
+    using typename Base::Entry, typename Base::Probe;
     static constexpr bool kKeepsDeleted = true;
     static constexpr bool kOverwritesLocked = false;
-    using Chain = Directory*;             ///< what detach() takes out of a map
-    using Entries = std::deque<Entry>;    ///< grows without moving what it holds
+    using Chain = Directory*;           ///< what detach() takes out of a map
+    using Entries = std::deque<Entry>;  ///< grows without moving what it holds
 
     explicit SyncMap(std::uint64_t secret) : parts_(secret) {}
 
@@ -88,10 +90,10 @@ class SyncMap : public MapBase<P> {
     SyncMap(const SyncMap&) = delete;
     SyncMap& operator=(const SyncMap&) = delete;
 
-    // ------------------------------------------------------------------------------------------------ one key
+    // ---- one key
 
-    /// Takes out a copy of the value: on kPresent *value is held for the caller. Takes no lock but to look among keys that are
-    /// not promoted yet. kAbsent, kPresent, kError, kNoMemory.
+    /// Takes out a copy of the value: on kPresent *value is held for the caller. Takes no lock but to look
+    /// among keys that are not promoted yet. kAbsent, kPresent, kError, kNoMemory.
     TP_HOT Outcome get(const Probe& probe, Word* value) { return read<true>(probe, value); }
 
     TP_HOT Outcome contains(const Probe& probe) {
@@ -112,12 +114,13 @@ class SyncMap : public MapBase<P> {
             each(i, outcome, value);
         }
     }
-    void prefetch_group(const Probe*, unsigned) {}  // four loads lead to a value, each to where the next one is
+    void prefetch_group(const Probe*, unsigned) {
+    }  // four loads lead to a value, each to where the next one is
 
-    /// The one way to change a key. `decide(current)` gets the value, or 0, and returns the value to have: `current` to leave it, 0
-    /// to remove the key. It runs no user code, and is called again when another thread was faster. References: the map's to the
-    /// value that is replaced or removed goes to the caller; the one to the new value goes to the map. kBusy puts a held turn
-    /// into *turn.
+    /// The one way to change a key. `decide(current)` gets the value, or 0, and returns the value to have:
+    /// `current` to leave it, 0 to remove the key. It runs no user code, and is called again when another
+    /// thread was faster. References: the map's to the value that is replaced or removed goes to the caller;
+    /// the one to the new value goes to the map. kBusy puts a held turn into *turn.
     template <class Decide>
     TP_HOT Outcome change(const Probe& probe, Decide&& decide, Word* turn = nullptr) {
         Leftovers left;
@@ -131,30 +134,34 @@ class SyncMap : public MapBase<P> {
         return change_slow(probe, decide, turn);
     }
 
-    /// The commonest change in the commonest case: a key of the read table gets another value. False, and nothing is done, in every
-    /// other case: then change() it. `next(current)` may be called several times, runs no user code, and does not look into the
-    /// current value, which nobody holds; it returns the new one with a reference for the cell, not the only one, for what is not stored
-    /// is dropped here. The old value's reference goes to the caller.
+    /// The commonest change in the commonest case: a key of the read table gets another value. False, and
+    /// nothing is done, in every other case: then change() it. `next(current)` may be called several times,
+    /// runs no user code, and does not look into the current value, which nobody holds; it returns the new
+    /// one with a reference for the cell, not the only one, for what is not stored is dropped here. The old
+    /// value's reference goes to the caller.
     template <class Next>
     TP_HOT bool overwrite(const Probe& probe, Next next, Word* old) {
         Section section(gate_);
         Spot at = parts_.arrive(probe.hash);
         Cell* cell;
-        if (seek(at.view.table(), probe, nullptr, &cell) != Found::kYes || TP_UNLIKELY(!saved(*at.part))) return false;
+        if (seek(at.view.table(), probe, nullptr, &cell) != Found::kYes || TP_UNLIKELY(!saved(*at.part)))
+            return false;
         Word current = cell->value.load(std::memory_order_acquire);  // acquire: pairs with whoever stored it
         for (;;) {
             if (TP_UNLIKELY(!live(current) || is_turn(current))) return false;
             Word fresh = next(current);
             P::open(fresh);
-            if (cell->value.compare_exchange_strong(current, fresh, std::memory_order_acq_rel)) break;  // release: publishes the value
+            // release: publishes the value
+            if (cell->value.compare_exchange_strong(current, fresh, std::memory_order_acq_rel)) break;
             P::drop(fresh);
         }
         *old = current;
         return true;
     }
 
-    /// Puts `next` in the place of exactly this value (and key, unless 0): an identity, compared with nothing else. The caller
-    /// holds it. False when it is no longer there; references as in change(); kNoMemory cannot happen.
+    /// Puts `next` in the place of exactly this value (and key, unless 0): an identity, compared with nothing
+    /// else. The caller holds it. False when it is no longer there; references as in change(); kNoMemory
+    /// cannot happen.
     bool replace_exact(std::uint64_t hash, Word key, Word value, Word next) {
         for (;;) {
             Leftovers left;
@@ -168,14 +175,14 @@ class SyncMap : public MapBase<P> {
         }
     }
 
-    // ------------------------------------------------------------------------------------------------ the whole map
+    // ---- the whole map
 
     /// The number of keys at one instant within this call.
     std::int64_t size() { return Base::exact(count_, gate_); }
 
-    /// Detaches all entries in one atomic step and leaves an empty map; the caller owns what it returns and passes it to
-    /// take_all() and then retire_chain(). `allowed(count)` has the last word, with the map stopped: false, and null is
-    /// returned and nothing has changed. Throws bad_alloc, with nothing changed.
+    /// Detaches all entries in one atomic step and leaves an empty map; the caller owns what it returns and
+    /// passes it to take_all() and then retire_chain(). `allowed(count)` has the last word, with the map
+    /// stopped: false, and null is returned and nothing has changed. Throws bad_alloc, with nothing changed.
     template <class Allowed>
     Chain detach(Allowed allowed) {
         std::lock_guard whole(whole_);
@@ -195,13 +202,14 @@ class SyncMap : public MapBase<P> {
         return parts_.replace_all(fresh);
     }
 
-    /// Takes every entry out of a detached chain and hands it, with its references, to sink(entry), outside all locks. The key's
-    /// is to be given up with drop_key().
+    /// Takes every entry out of a detached chain and hands it, with its references, to sink(entry), outside
+    /// all locks. The key's is to be given up with drop_key().
     template <class Sink>
     void take_all(Chain chain, Sink sink) {
         chain->each([&](Part& part) {
             Parts::each_cell(part, [&](std::uint64_t, Cell& cell) {
-                Word value = cell.value.exchange(kExpunged, std::memory_order_acq_rel);  // readers may still be looking at it
+                // readers may still be looking at it
+                Word value = cell.value.exchange(kExpunged, std::memory_order_acq_rel);
                 if (value) {
                     P::hold(cell.key);
                     sink(Entry{cell.key, value});
@@ -234,11 +242,12 @@ class SyncMap : public MapBase<P> {
     /// For a key's reference from take_all(); the cell has its own, for readers that may be comparing it.
     static void drop_key(Word key) { P::drop(key); }
 
-    /// All entries as they were at one instant, each held for the caller. Writers go on meanwhile: whoever changes a part that
-    /// is not saved yet saves it first. Throws bad_alloc, holding nothing.
+    /// All entries as they were at one instant, each held for the caller. Writers go on meanwhile: whoever
+    /// changes a part that is not saved yet saves it first. Throws bad_alloc, holding nothing.
     Entries snapshot() {
-        Entries entries;                           // made first: making one can throw, swapping two cannot
-        auto shot = std::make_unique<Snapshot>();  // not on the stack: a forked child keeps the map, but not this thread's stack
+        Entries entries;  // made first: making one can throw, swapping two cannot
+        // not on the stack: a forked child keeps the map, but not this thread's stack
+        auto shot = std::make_unique<Snapshot>();
         {
             std::lock_guard whole(whole_);
             shot->number = ++shots_;
@@ -274,9 +283,9 @@ class SyncMap : public MapBase<P> {
         }
     };
 
-    /// Copies the entries of the next part that has some into `batch`, each held for the caller; false at the end. A key that is
-    /// there throughout an iteration is seen exactly once, and none is seen twice. kDeletedToo: with their keys, and 0 for the
-    /// value. Throws bad_alloc, holding nothing.
+    /// Copies the entries of the next part that has some into `batch`, each held for the caller; false at the
+    /// end. A key that is there throughout an iteration is seen exactly once, and none is seen twice.
+    /// kDeletedToo: with their keys, and 0 for the value. Throws bad_alloc, holding nothing.
     template <bool kDeletedToo = false>
     bool next_batch(Walk& walk, std::vector<Entry>& batch) {
         batch.clear();
@@ -296,26 +305,30 @@ class SyncMap : public MapBase<P> {
         return !batch.empty();
     }
 
-    /// Calls visit(key, value) for every cell, deleted ones and turns included, with no lock. Nobody may be changing the map: for a
-    /// garbage collector that has stopped the world.
+    /// Calls visit(key, value) for every cell, deleted ones and turns included, with no lock. Nobody may be
+    /// changing the map: for a garbage collector that has stopped the world.
     template <class Visit>
     int visit_stopped(Visit visit) {
         int stop = 0;
         parts_.root_now()->each([&](Part& part) {
             Parts::each_cell(part, [&](std::uint64_t, Cell& cell) {
-                if (!stop) stop = visit(cell.key, cell.value.load(std::memory_order_relaxed));  // relaxed: the world is stopped
+                // relaxed: the world is stopped
+                if (!stop) stop = visit(cell.key, cell.value.load(std::memory_order_relaxed));
             });
         });
         return stop;
     }
 
-    /// Drops the values of a map that nobody uses any more: what is dropped here must not come back to it. For its destruction.
+    /// Drops the values of a map that nobody uses any more: what is dropped here must not come back to it.
+    /// For its destruction.
     void empty() {
         parts_.root_now()->each([&](Part& part) {
             Parts::each_cell(part, [&](std::uint64_t, Cell& cell) {
                 Word value = cell.value.exchange(0, std::memory_order_acq_rel);
                 if (!value) return;
-                { CountChange gone(stripe(), -visible(value)); }
+                {
+                    CountChange gone(stripe(), -visible(value));
+                }
                 P::drop(value);
             });
         });
@@ -323,7 +336,8 @@ class SyncMap : public MapBase<P> {
 
     struct Stats {
         std::int64_t size;
-        std::uint64_t hits, misses, promotions, splits, read_cells, dirty_cells, amended, parts, expunged, last_ns, worst_ns, bytes;
+        std::uint64_t hits, misses, promotions, splits, read_cells, dirty_cells, amended, parts, expunged,
+            last_ns, worst_ns, bytes;
     };
 
     /// Cheap, whatever the size.
@@ -346,7 +360,8 @@ class SyncMap : public MapBase<P> {
         return s;
     }
 
-    /// Asserts the invariants; nobody may be changing the map. Throws logic_error naming the one that does not hold.
+    /// Asserts the invariants; nobody may be changing the map. Throws logic_error naming the one that does
+    /// not hold.
     void check() {
         std::int64_t seen = parts_.check(), count = -1;
         require(count_.try_read(&count), "no change is under way");
@@ -355,17 +370,20 @@ class SyncMap : public MapBase<P> {
     }
 
  private:
-    // ------------------------------------------------------------------------------------------------ finding
+    // ---- finding
 
-    /// Holds a cell's key; false if the cell is expunged. A key that match() does not look into goes at once with its cell, so it may
-    /// be dying, or its address may be another's: then what is held is held for nothing.
+    /// Holds a cell's key; false if the cell is expunged. A key that match() does not look into goes at once
+    /// with its cell, so it may be dying, or its address may be another's: then what is held is held for
+    /// nothing.
     static bool hold_key(const Cell& cell, Word* held) {
         if (!P::try_hold(cell.key)) return false;
         *held = cell.key;
-        return !(cell.value.load(std::memory_order_acquire) & kExpunged);  // acquire: pairs with expunge(), after which the key goes
+        // acquire: pairs with expunge(), after which the key goes
+        return !(cell.value.load(std::memory_order_acquire) & kExpunged);
     }
 
-    /// A search that has to ask a user's comparison. It looks, lets go of everything, asks about what it met, and looks again.
+    /// A search that has to ask a user's comparison. It looks, lets go of everything, asks about what it met,
+    /// and looks again.
     struct Search {
         const Probe probe;
         Answers answers{};
@@ -391,7 +409,8 @@ class SyncMap : public MapBase<P> {
         Outcome ask_all() {
             Outcome outcome = Outcome::kPresent;
             std::size_t asked = 0;
-            for (bool found = false; !found && outcome == Outcome::kPresent && asked < unknown.size(); ++asked) {
+            for (bool found = false; !found && outcome == Outcome::kPresent && asked < unknown.size();
+                 ++asked) {
                 outcome = ask(unknown[asked], probe, answers);
                 found = outcome == Outcome::kPresent && answers.recall(unknown[asked]) == Match::kYes;
             }
@@ -403,7 +422,8 @@ class SyncMap : public MapBase<P> {
 
     enum class Found : std::uint8_t { kNo, kYes, kAsk };
 
-    /// Looks for the key in a table. kAsk: only the user's comparison can tell of some keys, which are noted in `search`.
+    /// Looks for the key in a table. kAsk: only the user's comparison can tell of some keys, which are noted
+    /// in `search`.
     TP_HOT Found seek(const Table& table, const Probe& probe, Search* search, Cell** found) const {
         bool unknown = false;
         stress::reach(stress::Window::kReadArrived);
@@ -421,7 +441,7 @@ class SyncMap : public MapBase<P> {
         return unknown ? Found::kAsk : Found::kNo;
     }
 
-    // ------------------------------------------------------------------------------------------------ reading
+    // ---- reading
 
     /// What one look came to. kDrop: look again, but first drop the value, which is held for nothing.
     enum class Step : std::uint8_t { kHit, kMiss, kRetry, kDrop, kDirty, kAsk };
@@ -436,7 +456,9 @@ class SyncMap : public MapBase<P> {
         }
         if (TP_UNLIKELY(step > Step::kMiss)) return read_slow<kTake>(step, probe, value);
         count_hit();
-        return TP_LIKELY(step == Step::kHit) ? (TP_UNLIKELY(is_turn(*value)) ? look_behind(value) : Outcome::kPresent) : Outcome::kAbsent;
+        return TP_LIKELY(step == Step::kHit)
+                   ? (TP_UNLIKELY(is_turn(*value)) ? look_behind(value) : Outcome::kPresent)
+                   : Outcome::kAbsent;
     }
 
     /// One look at the read table, pinned. What is not in it is in the dirty table, if the view is amended.
@@ -450,11 +472,13 @@ class SyncMap : public MapBase<P> {
         }
     }
 
-    /// An expunged cell says kMiss like a deleted one: the key had no value when its view was replaced, which was after we came.
+    /// An expunged cell says kMiss like a deleted one: the key had no value when its view was replaced, which
+    /// was after we came.
     template <bool kTake>
     TP_HOT Step look_at(const Cell& cell, Word* value) const {
         stress::reach(stress::Window::kReadMatched);
-        Word word = cell.value.load(std::memory_order_acquire);  // acquire: pairs with the release of whoever stored it
+        // acquire: pairs with the release of whoever stored it
+        Word word = cell.value.load(std::memory_order_acquire);
         if (TP_UNLIKELY(!live(word))) return Step::kMiss;
         if (!kTake && !is_turn(word)) return Step::kHit;
         stress::reach(stress::Window::kReadLoaded);
@@ -504,17 +528,19 @@ class SyncMap : public MapBase<P> {
 
     TP_HOT void count_hit() {
         std::atomic<std::uint64_t>& mine = hits_[Base::my_stripe() % kStripes].count;
-        mine.store(mine.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);  // no order, and threads of one stripe may lose some
+        // no order, and threads of one stripe may lose some
+        mine.store(mine.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     }
 
-    // ------------------------------------------------------------------------------------------------ writing
+    // ---- writing
 
     /// An Outcome, or: look again; only a user's comparison can tell.
     enum class Attempt : std::uint8_t { kAbsent, kPresent, kBusy, kError, kNoMemory, kRetry, kAsk };
 
     /// One attempt at a change, inside a Section.
     template <class Decide>
-    TP_HOT Attempt try_change(const Probe& probe, Search* search, Decide& decide, Word* turn, Leftovers& left) {
+    TP_HOT Attempt try_change(const Probe& probe, Search* search, Decide& decide, Word* turn,
+                              Leftovers& left) {
         Spot at = parts_.arrive(probe.hash);
         Cell* cell;
         Found found = seek(at.view.table(), probe, search, &cell);
@@ -523,14 +549,16 @@ class SyncMap : public MapBase<P> {
             Attempt attempt = change_value(*at.part, *cell, decide, turn, left);
             if (TP_LIKELY(attempt != Attempt::kRetry)) return attempt;
         }
-        return try_change_locked(at, found == Found::kYes ? cell : nullptr, probe, search, decide, turn, left);
+        return try_change_locked(at, found == Found::kYes ? cell : nullptr, probe, search, decide, turn,
+                                 left);
     }
 
     /// The same for a key that is not in the read table, or in one that is being replaced or has to be saved.
     template <class Decide>
-    TP_APART Attempt try_change_locked(const Spot& at, Cell* cell, const Probe& probe, Search* search, Decide& decide, Word* turn,
-                                       Leftovers& left) {
-        if (left.held) return Attempt::kRetry;  // another writer was faster, and what it replaced is to be dropped first
+    TP_APART Attempt try_change_locked(const Spot& at, Cell* cell, const Probe& probe, Search* search,
+                                       Decide& decide, Word* turn, Leftovers& left) {
+        // another writer was faster, and what it replaced is to be dropped first
+        if (left.held) return Attempt::kRetry;
         stress::reach(stress::Window::kReadMissed);
         std::lock_guard hold(parts_.mutex);
         if (!parts_.current(at, parts_.spread(probe.hash))) return Attempt::kRetry;
@@ -547,7 +575,8 @@ class SyncMap : public MapBase<P> {
             }
         }
         Word value = decide(Word{0});
-        return !value || parts_.insert(part, probe, value, stripe(), left) ? Attempt::kAbsent : Attempt::kNoMemory;
+        return !value || parts_.insert(part, probe, value, stripe(), left) ? Attempt::kAbsent
+                                                                           : Attempt::kNoMemory;
     }
 
     template <class Decide>
@@ -570,7 +599,8 @@ class SyncMap : public MapBase<P> {
         return Outcome::kNoMemory;
     }
 
-    /// Asks `decide` about a cell's value, held, and exchanges it. kRetry when another thread was faster, or the cell is expunged.
+    /// Asks `decide` about a cell's value, held, and exchanges it. kRetry when another thread was faster, or
+    /// the cell is expunged.
     template <class Decide>
     TP_HOT Attempt change_value(Part& part, Cell& cell, Decide& decide, Word* turn, Leftovers& left) {
         Word current = cell.value.load(std::memory_order_acquire);  // acquire: pairs with exchange()
@@ -590,7 +620,8 @@ class SyncMap : public MapBase<P> {
         return current ? Attempt::kPresent : Attempt::kAbsent;
     }
 
-    /// Puts `next` in the place of `current`, if it is still there. The caller holds `current`; the part is saved.
+    /// Puts `next` in the place of `current`, if it is still there. The caller holds `current`; the part is
+    /// saved.
     TP_HOT bool exchange(Part& part, Cell& cell, Word current, Word next, Leftovers& left) {
         if (next) P::open(next);
         const int by = visible(next) - visible(current);
@@ -611,7 +642,8 @@ class SyncMap : public MapBase<P> {
         Spot at = parts_.arrive(hash);
         Cell* cell = seek_exact(at.view.table(), hash, key, value);
         if (!cell && !at.view.amended()) return Attempt::kAbsent;
-        if (cell && saved(*at.part)) return exchange(*at.part, *cell, value, next, left) ? Attempt::kPresent : Attempt::kAbsent;
+        if (cell && saved(*at.part))
+            return exchange(*at.part, *cell, value, next, left) ? Attempt::kPresent : Attempt::kAbsent;
         std::lock_guard hold(parts_.mutex);
         if (!parts_.current(at, parts_.spread(hash))) return Attempt::kRetry;
         save(*at.part);
@@ -621,14 +653,16 @@ class SyncMap : public MapBase<P> {
 
     Cell* seek_exact(const Table& table, std::uint64_t hash, Word key, Word value) const {
         for (std::uint64_t at = parts_.spread(hash); Cell* cell = table.next(hash, at);) {
-            if ((!key || cell->key == key) && cell->value.load(std::memory_order_acquire) == value) return cell;  // acquire: as in change_value()
+            // acquire: as in change_value()
+            if ((!key || cell->key == key) && cell->value.load(std::memory_order_acquire) == value)
+                return cell;
         }
         return nullptr;
     }
 
     StripedCount::Stripe& stripe() { return count_.stripe(Base::my_stripe()); }
 
-    // ------------------------------------------------------------------------------------------------ many entries
+    // ---- many entries
 
     /// What a snapshot has copied so far, by its own thread and by writers that were about to change a part.
     struct Snapshot {
@@ -642,18 +676,20 @@ class SyncMap : public MapBase<P> {
     };
 
     TP_HOT Snapshot* open_shot() const {
-        Snapshot* shot = shot_.load(std::memory_order_acquire);  // acquire: pairs with snapshot(), which waits for every Section before it goes
+        // acquire: pairs with snapshot(), which waits for every Section before it goes
+        Snapshot* shot = shot_.load(std::memory_order_acquire);
         return TP_LIKELY(!shot) || shot->stale() ? nullptr : shot;
     }
 
     /// Whether values in the part may be changed without the mutex.
     TP_HOT bool saved(const Part& part) const {
         Snapshot* shot = open_shot();
-        return TP_LIKELY(!shot) || part.saved.load(std::memory_order_acquire) == shot->number;  // acquire: pairs with save()
+        // acquire: pairs with save()
+        return TP_LIKELY(!shot) || part.saved.load(std::memory_order_acquire) == shot->number;
     }
 
-    /// Copies a part for the open snapshot, if there is one that has not got it. Under the mutex: until the mark nobody changes
-    /// a value in it, so each can be held as it is.
+    /// Copies a part for the open snapshot, if there is one that has not got it. Under the mutex: until the
+    /// mark nobody changes a value in it, so each can be held as it is.
     void save(Part& part) {
         if (TP_LIKELY(saved(part))) return;
         Snapshot& shot = *open_shot();
@@ -669,7 +705,8 @@ class SyncMap : public MapBase<P> {
         } catch (const std::bad_alloc&) {
             shot.failed = true;  // the snapshot fails, the writer does not
         }
-        part.saved.store(shot.number, std::memory_order_release);  // release: pairs with saved(): the copy comes before what follows
+        // release: pairs with saved(): the copy comes before what follows
+        part.saved.store(shot.number, std::memory_order_release);
     }
 
     /// Copies the part at the walk's position, pinned. Values held in vain are among the entries with no key.
@@ -695,7 +732,8 @@ class SyncMap : public MapBase<P> {
     template <bool kDeletedToo>
     void copy_cell(Cell& cell, std::vector<Entry>& batch) {
         for (;;) {
-            if (batch.capacity() - batch.size() < 3) batch.reserve(2 * batch.size() + 3);  // first: it can throw
+            // first: it can throw
+            if (batch.capacity() - batch.size() < 3) batch.reserve(2 * batch.size() + 3);
             Word value = 0, key = 0;
             Step step = look_at<true>(cell, &value);
             Word seen = step == Step::kHit && is_turn(value) ? P::behind(value) : value;
@@ -720,7 +758,7 @@ class SyncMap : public MapBase<P> {
         });
     }
 
-    // ------------------------------------------------------------------------------------------------ fields
+    // ---- fields
 
     static constexpr unsigned kStripes = 8;  // as StripedCount's
     struct alignas(kApart) Hits {

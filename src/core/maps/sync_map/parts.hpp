@@ -1,7 +1,8 @@
-/// The tables of a SyncMap, and what happens to them under the mutex: a new key comes, a part's new keys are promoted, a part splits.
+/// The tables of a SyncMap, and what happens to them under the mutex: a new key comes, a part's new keys are
+/// promoted, a part splits.
 ///
-/// map.hpp says how it works, what a cell's value may be, and the invariants. Nothing here waits, and nothing calls a user's
-/// code but retire() and tidy(), which are for outside the mutex.
+/// map.hpp says how it works, what a cell's value may be, and the invariants. Nothing here waits, and nothing
+/// calls a user's code but retire() and tidy(), which are for outside the mutex.
 #pragma once
 
 #include <time.h>
@@ -29,9 +30,11 @@ class SyncParts : MapBase<P> {
     using Directory = SyncDirectory;
 
  public:
-    // A part splits beyond this many cells: to copy them takes some microseconds, and a directory for 5e6 keys is a quarter of a megabyte.
+    // A part splits beyond this many cells: to copy them takes some microseconds, and a directory for 5e6
+    // keys is a quarter of a megabyte.
     static constexpr std::uint32_t kPart = stress::shrunk(256u, 4u);
-    // Cells a part that the directory must have before it doubles: many keys of one hash cannot be split, and must not try for ever.
+    // Cells a part that the directory must have before it doubles: many keys of one hash cannot be split, and
+    // must not try for ever.
     static constexpr std::uint64_t kDense = stress::shrunk(32u, 1u);
     // Fewer tombstones than this are not worth a new table: a key that comes and goes keeps its cell.
     static constexpr std::int32_t kFew = stress::shrunk(8, 1);
@@ -56,7 +59,7 @@ class SyncParts : MapBase<P> {
     SyncParts(const SyncParts&) = delete;
     SyncParts& operator=(const SyncParts&) = delete;
 
-    // ------------------------------------------------------------------------------------------------ finding
+    // ---- finding
 
     /// Where a key belongs, as it was when we came.
     struct Spot {
@@ -64,16 +67,20 @@ class SyncParts : MapBase<P> {
         View view;
     };
 
-    /// Spreads a hash over 64 bits, differently in each map. Source: the folded product of wyhash, by Wang Yi.
+    /// Spreads a hash over 64 bits, differently in each map. Source: the folded product of wyhash, by Wang
+    /// Yi.
     TP_HOT std::uint64_t spread(std::uint64_t hash) const {
-        unsigned __int128 product = static_cast<unsigned __int128>(hash ^ secret_) * 0x9e3779b97f4a7c15;  // 2^64 / the golden ratio
+        // 2^64 / the golden ratio
+        unsigned __int128 product = static_cast<unsigned __int128>(hash ^ secret_) * 0x9e3779b97f4a7c15;
         return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
     }
 
     TP_HOT Spot arrive(std::uint64_t hash) const { return arrive_at(spread(hash)); }
     TP_HOT Spot arrive_at(std::uint64_t position) const {
-        Part* part = root_.load(std::memory_order_acquire)->part(position);  // acquire: pairs with split() and detach()
-        return {part, View{part->view.load(std::memory_order_acquire)}};      // acquire: pairs with promote() and insert()
+        // acquire: pairs with split() and detach()
+        Part* part = root_.load(std::memory_order_acquire)->part(position);
+        // acquire: pairs with promote() and insert()
+        return {part, View{part->view.load(std::memory_order_acquire)}};
     }
 
     /// Whether a spot is still what it was. Under the mutex: then it stays so.
@@ -90,7 +97,7 @@ class SyncParts : MapBase<P> {
         if (part.dirty) part.dirty->each(visit);
     }
 
-    // ------------------------------------------------------------------------------------------------ changing, under the mutex
+    // ---- changing, under the mutex
 
     /// What a step leaves to be given up outside the mutex and the Section.
     struct Leftovers {
@@ -102,8 +109,8 @@ class SyncParts : MapBase<P> {
         bool crowded = false;  ///< the key's part has too many tombstones
     };
 
-    /// Puts a new cell into the dirty table. From the mark in the view on, readers look for it there. False, and nothing has changed,
-    /// when there is no memory.
+    /// Puts a new cell into the dirty table. From the mark in the view on, readers look for it there. False,
+    /// and nothing has changed, when there is no memory.
     bool insert(Part& part, const Probe& probe, Word value, StripedCount::Stripe& stripe, Leftovers& left) {
         Cell* cell = make_room(part) ? Cell::make() : nullptr;
         if (!cell) return false;  // an empty dirty table may stay; it does no harm
@@ -115,7 +122,8 @@ class SyncParts : MapBase<P> {
         part.dirty->add(spread(probe.hash), probe.hash, cell);
         stress::reach(stress::Window::kAmending);
         View view = part.view_now();
-        if (!view.amended()) part.view.store(view.word | View::kAmended, std::memory_order_release);  // release: pairs with arrive()
+        // release: pairs with arrive()
+        if (!view.amended()) part.view.store(view.word | View::kAmended, std::memory_order_release);
         part.cells.fetch_add(1, std::memory_order_relaxed);  // a hint to others
         ++sums.cells;
         ++sums.dirty;
@@ -123,11 +131,13 @@ class SyncParts : MapBase<P> {
         return true;
     }
 
-    /// Sees to it that there is a dirty table with room for one cell more. Nobody looks at it without the mutex.
+    /// Sees to it that there is a dirty table with room for one cell more. Nobody looks at it without the
+    /// mutex.
     bool make_room(Part& part) {
         Table* old = part.dirty;
         if (old && !old->full()) return true;
-        Table* table = Table::make(old ? 2 * old->used() : 3);  // 3: in 4 slots, the fewest that are worth a line
+        // 3: in 4 slots, the fewest that are worth a line
+        Table* table = Table::make(old ? 2 * old->used() : 3);
         if (!table) return false;
         sums.bytes += table->bytes();
         if (old) {
@@ -141,7 +151,8 @@ class SyncParts : MapBase<P> {
         return true;
     }
 
-    /// A key was looked for in vain in the read table; when that has happened once for each cell that is not in it, they go there.
+    /// A key was looked for in vain in the read table; when that has happened once for each cell that is not
+    /// in it, they go there.
     void count_miss(Part& part, Leftovers& left) {
         ++sums.misses;
         if (++part.misses >= part.dirty->used()) rebuild(part, left);
@@ -149,11 +160,13 @@ class SyncParts : MapBase<P> {
 
     bool can_split(const Part& part) const {
         unsigned bits = root_now()->bits();
-        return part.cells.load(std::memory_order_relaxed) > kPart && (part.depth < bits || sums.cells >> bits >= kDense);
+        return part.cells.load(std::memory_order_relaxed) > kPart
+               && (part.depth < bits || sums.cells >> bits >= kDense);
     }
 
-    /// Brings all cells of a part into a new read table, or those of two parts, and leaves the deleted ones out. Nothing happens when there
-    /// is no memory for it: the part works on, and tries again after as many misses.
+    /// Brings all cells of a part into a new read table, or those of two parts, and leaves the deleted ones
+    /// out. Nothing happens when there is no memory for it: the part works on, and tries again after as many
+    /// misses.
     TP_APART void rebuild(Part& part, Leftovers& left) {
         timespec begin, end;
         clock_gettime(CLOCK_MONOTONIC, &begin);
@@ -163,7 +176,8 @@ class SyncParts : MapBase<P> {
         clock_gettime(CLOCK_MONOTONIC, &end);
         sums.promotions += promoting;
         sums.splits += splitting;
-        sums.last_ns = static_cast<std::uint64_t>((end.tv_sec - begin.tv_sec) * 1'000'000'000 + end.tv_nsec - begin.tv_nsec);
+        sums.last_ns = static_cast<std::uint64_t>((end.tv_sec - begin.tv_sec) * 1'000'000'000 + end.tv_nsec
+                                                  - begin.tv_nsec);
         sums.worst_ns = std::max(sums.worst_ns, sums.last_ns);
     }
 
@@ -172,26 +186,32 @@ class SyncParts : MapBase<P> {
         if (!fill(part, tables, left)) return false;
         stress::reach(stress::Window::kPromoting);
         left.table = part.view_now().table_now();
-        part.view.store(as_word(tables[0]), std::memory_order_release);  // release: pairs with arrive(); publishes the table
-        part.tombstones.store(0, std::memory_order_relaxed);             // a hint: what was deleted meanwhile is counted again
+        // release: pairs with arrive(); publishes the table
+        part.view.store(as_word(tables[0]), std::memory_order_release);
+        // a hint: what was deleted meanwhile is counted again
+        part.tombstones.store(0, std::memory_order_relaxed);
         part.cells.store(tables[0]->used(), std::memory_order_relaxed);  // a hint to others
         sums.bytes -= left.table->bytes();
         forget_dirty(part);
         return true;
     }
 
-    /// Puts two parts in the place of one. Who came before finds in the old one's read table what was in it, and its mark.
+    /// Puts two parts in the place of one. Who came before finds in the old one's read table what was in it,
+    /// and its mark.
     bool split(Part& part, Leftovers& left) {
         Directory* root = root_now();
         Owned<Directory> wider(part.depth < root->bits() ? nullptr : root->doubled());
-        Owned<Part> halves[2] = {Owned<Part>(Part::make(part.depth + 1, part.first)),
-                                 Owned<Part>(Part::make(part.depth + 1, part.first | std::uint64_t{1} << (63 - part.depth)))};
+        Owned<Part> halves[2] = {
+            Owned<Part>(Part::make(part.depth + 1, part.first)),
+            Owned<Part>(Part::make(part.depth + 1, part.first | std::uint64_t{1} << (63 - part.depth)))};
         Table* tables[2];
-        if ((part.depth == root->bits() && !wider) || !halves[0] || !halves[1] || !fill(part, tables, left)) return false;
+        if ((part.depth == root->bits() && !wider) || !halves[0] || !halves[1] || !fill(part, tables, left))
+            return false;
         stress::reach(stress::Window::kPromoting);
         Directory* directory = wider ? wider.get() : root;
         for (int i = 0; i < 2; ++i) {
-            halves[i]->view.store(as_word(tables[i]), std::memory_order_relaxed);  // published with the part, as the rest
+            // published with the part, as the rest
+            halves[i]->view.store(as_word(tables[i]), std::memory_order_relaxed);
             halves[i]->cells.store(tables[i]->used(), std::memory_order_relaxed);
             halves[i]->saved.store(part.saved.load(std::memory_order_relaxed), std::memory_order_relaxed);
             directory->put(halves[i].release());
@@ -209,12 +229,14 @@ class SyncParts : MapBase<P> {
         return true;
     }
 
-    /// Makes a table for all cells of a part, or for those of each half, and expunges those that are deleted. False, and nothing has
-    /// changed, when there is no memory.
+    /// Makes a table for all cells of a part, or for those of each half, and expunges those that are deleted.
+    /// False, and nothing has changed, when there is no memory.
     template <std::size_t kTables>
     bool fill(Part& part, Table* (&tables)[kTables], Leftovers& left) {
         std::size_t cells[kTables] = {};
-        auto half_of = [&](std::uint64_t hash) { return kTables == 1 ? 0 : spread(hash) >> (63 - part.depth) & 1; };
+        auto half_of = [&](std::uint64_t hash) {
+            return kTables == 1 ? 0 : spread(hash) >> (63 - part.depth) & 1;
+        };
         each_cell(part, [&](std::uint64_t hash, Cell&) { ++cells[half_of(hash)]; });
         Owned<Table> made[kTables];
         for (std::size_t i = 0; i < kTables; ++i) {
@@ -235,7 +257,10 @@ class SyncParts : MapBase<P> {
     bool expunge(Cell& cell, Leftovers& left) {
         Word value = cell.value.load(std::memory_order_relaxed);  // looked at again by the exchange
         // release: what comes before in this thread is not seen later; acquire: of the deletion
-        if (value || !cell.value.compare_exchange_strong(value, left.expunged | kExpunged, std::memory_order_acq_rel)) return false;
+        if (value
+            || !cell.value.compare_exchange_strong(value, left.expunged | kExpunged,
+                                                   std::memory_order_acq_rel))
+            return false;
         left.expunged = as_word(&cell);
         ++sums.expunged;
         --sums.cells;
@@ -256,10 +281,11 @@ class SyncParts : MapBase<P> {
         sums.cells = sums.dirty = sums.amended = 0;
         sums.parts = 1;
         sums.bytes = first->bytes() + part.bytes() + part.table_bytes();
-        return root_.exchange(first, std::memory_order_acq_rel);  // release: publishes the new parts; acquire: the old ones' content
+        // release: publishes the new parts; acquire: the old ones' content
+        return root_.exchange(first, std::memory_order_acq_rel);
     }
 
-    // ------------------------------------------------------------------------------------------------ freeing, outside the mutex and every pin
+    // ---- freeing, outside the mutex and every pin
 
     /// Gives up what a step left, and rebuilds the part of a hash if it has too many tombstones now.
     TP_HOT void dispose(Leftovers& left, std::uint64_t hash) {
@@ -283,7 +309,8 @@ class SyncParts : MapBase<P> {
     TP_COLD void retire_all(const Leftovers& left) {
         for (Word at = left.expunged; at;) {
             Cell* cell = as<Cell>(at);
-            at = cell->value.load(std::memory_order_relaxed) & ~kExpunged;  // relaxed: it does not change any more
+            // relaxed: it does not change any more
+            at = cell->value.load(std::memory_order_relaxed) & ~kExpunged;
             retire_cell(cell);
         }
         retire(left.table);
@@ -300,7 +327,8 @@ class SyncParts : MapBase<P> {
     static void retire_cell(Cell* cell) {
         const Word key = cell->key;
         if (!P::kThreads) free_cell(as_word(cell));
-        else if (P::deferred(key)) Reclaimer::retire(Retired{as_word(cell), free_cell}, kCellBytes + P::weight(key));
+        else if (P::deferred(key))
+            Reclaimer::retire(Retired{as_word(cell), free_cell}, kCellBytes + P::weight(key));
         else {
             Reclaimer::retire(Retired{as_word(cell), Cell::free}, kCellBytes);
             P::drop(key);
@@ -312,7 +340,7 @@ class SyncParts : MapBase<P> {
         P::drop(key);
     }
 
-    // ------------------------------------------------------------------------------------------------ figures
+    // ---- figures
 
     /// Asserts the invariants, and returns how many keys readers see; nobody may be changing the map.
     std::int64_t check() {
@@ -327,7 +355,8 @@ class SyncParts : MapBase<P> {
             bytes += part.bytes() + part.table_bytes();
             ++parts;
         });
-        require(cells == sums.cells && dirty == sums.dirty && amended == sums.amended && parts == sums.parts, "cells are counted");
+        require(cells == sums.cells && dirty == sums.dirty && amended == sums.amended && parts == sums.parts,
+                "cells are counted");
         require(bytes + root.bytes() == sums.bytes, "memory is counted");
         return seen;
     }
@@ -336,14 +365,17 @@ class SyncParts : MapBase<P> {
     std::int64_t check_part(Directory& root, Part& part) {
         std::int64_t seen = 0;
         std::uint64_t cells = 0;
-        require(part.view_now().amended() == (part.dirty && part.dirty->used()), "a view is amended if its part has a dirty table");
+        require(part.view_now().amended() == (part.dirty && part.dirty->used()),
+                "a view is amended if its part has a dirty table");
         each_cell(part, [&](std::uint64_t hash, Cell& cell) {
-            Word value = cell.value.load(std::memory_order_relaxed), key = cell.key;  // relaxed: nobody changes the map
+            // relaxed: nobody changes the map
+            Word value = cell.value.load(std::memory_order_relaxed), key = cell.key;
             require(root.part(spread(hash)) == &part, "a cell lies in its part");
             require(live(value) || value == 0, "an expunged cell is in no table");
             int times = 0;
             for (Table* table : {part.view_now().table_now(), part.dirty}) {
-                for (std::uint64_t at = spread(hash); Cell* other = table ? table->next(hash, at) : nullptr;) times += other->key == key;
+                for (std::uint64_t at = spread(hash); Cell* other = table ? table->next(hash, at) : nullptr;)
+                    times += other->key == key;
             }
             require(times == 1, "a key has one cell only");
             seen += Base::visible(value);
@@ -363,7 +395,8 @@ class SyncParts : MapBase<P> {
 
     /// What stats() tells, under the mutex.
     struct Sums {
-        std::uint64_t misses, promotions, splits, cells, dirty, amended, parts, expunged, last_ns, worst_ns, bytes;
+        std::uint64_t misses, promotions, splits, cells, dirty, amended, parts, expunged, last_ns, worst_ns,
+            bytes;
     } sums{};
 };
 

@@ -1,4 +1,5 @@
-/// What a SyncMap is made of: cells, tables of them, the parts that have two tables each, and the directory of parts.
+/// What a SyncMap is made of: cells, tables of them, the parts that have two tables each, and the directory
+/// of parts.
 ///
 ///     directory -> part -> view: read table -> cell {key, value}
 ///                       -> dirty table -----^
@@ -24,14 +25,22 @@ inline constexpr std::size_t kApart = kNoSharing;
 #endif
 
 template <class T>
-TP_HOT Word as_word(T* object) { return reinterpret_cast<Word>(object); }
+TP_HOT Word as_word(T* object) {
+    return reinterpret_cast<Word>(object);
+}
 template <class T>
-TP_HOT T* as(Word word) { return reinterpret_cast<T*>(word); }
+TP_HOT T* as(Word word) {
+    return reinterpret_cast<T*>(word);
+}
 
 /// Memory from allocate_zeroed() that begins with a T.
 template <class T>
-T* allocated(std::size_t bytes) { return static_cast<T*>(allocate_zeroed(bytes, alignof(T) > alignof(std::max_align_t))); }
-constexpr std::size_t rounded(std::size_t bytes) { return (bytes + kNoSharing - 1) / kNoSharing * kNoSharing; }
+T* allocated(std::size_t bytes) {
+    return static_cast<T*>(allocate_zeroed(bytes, alignof(T) > alignof(std::max_align_t)));
+}
+constexpr std::size_t rounded(std::size_t bytes) {
+    return (bytes + kNoSharing - 1) / kNoSharing * kNoSharing;
+}
 
 /// Owns what is not published yet.
 template <class T>
@@ -54,13 +63,14 @@ struct SyncCell {
     static void free(Word cell) { delete as<SyncCell>(cell); }
 };
 
-/// Finds cells by the hashes of their keys: open addressing, linear probing, nothing is ever taken out. Published, it is never
-/// changed; before, it belongs to one thread at a time.
+/// Finds cells by the hashes of their keys: open addressing, linear probing, nothing is ever taken out.
+/// Published, it is never changed; before, it belongs to one thread at a time.
 class SyncTable {
  public:
     /// A table for this many cells; null when there is no memory.
     static SyncTable* make(std::size_t cells) {
-        std::size_t slots = std::bit_ceil(cells + cells / 3 + 1);  // at most 3/4 full, where a vain search looks at 8 slots (Knuth, 6.4)
+        // at most 3/4 full, where a vain search looks at 8 slots (Knuth, 6.4)
+        std::size_t slots = std::bit_ceil(cells + cells / 3 + 1);
         std::size_t bytes = rounded(sizeof(SyncTable) + slots * sizeof(Slot));
         SyncTable* table = allocated<SyncTable>(bytes);
         if (!table) return nullptr;
@@ -128,9 +138,10 @@ struct SyncPart {
 
     // Written by who changes keys.
     alignas(kApart) SyncTable* dirty;
-    std::size_t misses;                ///< in the read table, since it was made
-    std::atomic<std::size_t> cells;    ///< in both tables
-    std::atomic<std::int32_t> tombstones;  ///< deleted ones among them, but for some that were deleted during a promotion
+    std::size_t misses;              ///< in the read table, since it was made
+    std::atomic<std::size_t> cells;  ///< in both tables
+    /// deleted ones among them, but for some that were deleted during a promotion
+    std::atomic<std::int32_t> tombstones;
     std::atomic<std::uint64_t> saved;  ///< the number of the last snapshot that has copied it
 
     static SyncPart* make(unsigned depth, std::uint64_t first) {
@@ -166,7 +177,8 @@ struct SyncPart {
 };
 
 #ifndef THREADPROOF_PACKED
-static_assert(offsetof(SyncPart, dirty) - offsetof(SyncPart, view) >= kNoSharing, "readers read where nobody writes");
+static_assert(offsetof(SyncPart, dirty) - offsetof(SyncPart, view) >= kNoSharing,
+              "readers read where nobody writes");
 static_assert(sizeof(SyncPart) % kNoSharing == 0, "parts share no line");
 #endif
 
@@ -187,10 +199,13 @@ class SyncDirectory {
     SyncDirectory* doubled() const {
         SyncDirectory* wider = make(bits_ + 1);
         for (std::size_t i = 0; wider && i < wider->size(); ++i)
-            wider->parts()[i].store(at(i / 2), std::memory_order_relaxed);  // published with the directory; the parts are not looked at
+            // published with the directory; the parts are not looked at
+            wider->parts()[i].store(at(i / 2), std::memory_order_relaxed);
         return wider;
     }
-    static void free(Word directory) { Released{as<void>(directory), as<SyncDirectory>(directory)->bytes()}.all(); }
+    static void free(Word directory) {
+        Released{as<void>(directory), as<SyncDirectory>(directory)->bytes()}.all();
+    }
 
     unsigned bits() const { return static_cast<unsigned>(bits_); }
     std::size_t bytes() const { return rounded(sizeof(SyncDirectory) + size() * sizeof(void*)); }
@@ -201,7 +216,9 @@ class SyncDirectory {
 
     void put(SyncPart* part) {
         std::size_t first = index(part->first);
-        for (std::size_t i = 0; i < slots_of(*part); ++i) parts()[first + i].store(part, std::memory_order_release);  // release: pairs with at()
+        // release: pairs with at()
+        for (std::size_t i = 0; i < slots_of(*part); ++i)
+            parts()[first + i].store(part, std::memory_order_release);
     }
 
     template <class Visit>
@@ -215,16 +232,23 @@ class SyncDirectory {
 
  private:
     static SyncDirectory* make(unsigned bits) {
-        SyncDirectory* directory = allocated<SyncDirectory>(rounded(sizeof(SyncDirectory) + (sizeof(void*) << bits)));
+        SyncDirectory* directory =
+            allocated<SyncDirectory>(rounded(sizeof(SyncDirectory) + (sizeof(void*) << bits)));
         if (directory) directory->bits_ = bits;
         return directory;
     }
 
     std::size_t slots_of(const SyncPart& part) const { return std::size_t{1} << (bits_ - part.depth); }
-    TP_HOT std::size_t index(std::uint64_t spread) const { return spread >> 1 >> (63 - bits_); }  // in two steps: a shift by 64 is undefined
-    TP_HOT SyncPart* at(std::size_t index) const { return parts()[index].load(std::memory_order_acquire); }  // acquire: pairs with put()
+    TP_HOT std::size_t index(std::uint64_t spread) const {
+        return spread >> 1 >> (63 - bits_);
+    }  // in two steps: a shift by 64 is undefined
+    TP_HOT SyncPart* at(std::size_t index) const {
+        return parts()[index].load(std::memory_order_acquire);
+    }  // acquire: pairs with put()
     std::atomic<SyncPart*>* parts() { return reinterpret_cast<std::atomic<SyncPart*>*>(this + 1); }
-    const std::atomic<SyncPart*>* parts() const { return reinterpret_cast<const std::atomic<SyncPart*>*>(this + 1); }
+    const std::atomic<SyncPart*>* parts() const {
+        return reinterpret_cast<const std::atomic<SyncPart*>*>(this + 1);
+    }
 
     std::uint64_t bits_;
 };
