@@ -1,4 +1,4 @@
-"""One reader-writer lock guards the whole map, and a writer holds it while it loads a value.
+"""One reader-writer lock guards the whole map, and a writer holds it while loading a value.
 
 Promise: a read of another key does not wait for the load.
 """
@@ -15,7 +15,7 @@ def naive() -> None:
     prices = {"apple": 1}
 
     def read() -> int:
-        with lock.read(timeout=0):  # who waits at all, waits for the whole load
+        with lock.read(timeout=0):  # a reader that had to wait would wait for the whole load
             return prices["apple"]
 
     with lock.write():
@@ -29,7 +29,7 @@ def fixed() -> None:
 
 
 def load(read: Callable[[], int]) -> int:
-    """A slow call to a database, during which others read."""
+    """A slow call to a database, during which another thread reads."""
     meanwhile(read)
     return 2
 

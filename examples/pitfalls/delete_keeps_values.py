@@ -1,6 +1,6 @@
-"""A map for many reads keeps a copy that readers use without a lock, and writers the truth, under one.
+"""A map for many reads has two dicts: a copy, read without a lock, and the truth, written under a lock.
 
-Promise: a deleted value is let go of, and its memory comes back.
+Promise: a deleted value is released, and its memory is freed.
 """
 
 import weakref
@@ -12,11 +12,11 @@ from threadproof import HashMap
 
 
 class Session:
-    """A value that can be watched dying."""
+    """A value that can have a weak reference."""
 
 
 class ReadMostly:
-    """Deleting marks the key, and the entry stays in the readers' copy until that is made again."""
+    """A deletion marks the key; the entry stays in the copy until the next write makes a new copy."""
 
     def __init__(self) -> None:
         self._lock = Lock()

@@ -1,6 +1,6 @@
-"""One thread walks all leases while another revokes one.
+"""One thread iterates over all leases while another thread revokes one.
 
-Promise: the walk goes on, and sees every lease that is there from beginning to end, once.
+Promise: the iteration continues, and returns every lease that is there from beginning to end exactly once.
 """
 
 from collections.abc import MutableMapping

@@ -1,6 +1,6 @@
-"""Counts are sent off and cleared while another thread goes on counting.
+"""Counts are sent and then cleared, while another thread goes on counting.
 
-Promise: every count is sent or stays, and a clear takes the older before the newer.
+Promise: every count is sent or stays in the map, and no older count stays when a newer one is removed.
 """
 
 from meanwhile import meanwhile, report
@@ -16,7 +16,7 @@ def naive_copy_then_clear() -> None:
 
 
 def naive_clear_part_by_part() -> None:
-    """As a map of shards does that locks one after the other."""
+    """As a sharded map does if its `clear` locks one shard after the other."""
     shards: tuple[dict[str, int], dict[str, int]] = {"a": 1}, {"b": 1}
 
     def count_old_and_then_new() -> None:
@@ -33,7 +33,7 @@ def naive_clear_part_by_part() -> None:
 def fixed() -> None:
     counts: HashMap[str, int] = HashMap(a=1)
     meanwhile(lambda: counts.add("b"))
-    sent = counts.drain()  # one atomic step that takes everything
+    sent = counts.drain()  # removes and returns everything, in one atomic step
     meanwhile(lambda: counts.add("c"))
     assert sent == {"a": 1, "b": 1}
     assert counts == {"c": 1}

@@ -1,6 +1,6 @@
-"""A lease expires, and its watchers are told, while one more registers.
+"""A lease expires and its watchers are told, while one more watcher registers.
 
-Promise: whoever registers is told, now or later.
+Promise: every watcher that registers is told, at once or later.
 """
 
 from meanwhile import meanwhile, report
@@ -26,10 +26,10 @@ def fixed() -> None:
 
     def register(watcher: str) -> None:
         if watchers.compute_if_present("lease", lambda known: (*known, watcher)) is None:
-            told.append(watcher)  # the lease is gone already
+            told.append(watcher)  # the lease has expired already
 
     meanwhile(lambda: register("in time"))
-    expired = watchers.pop("lease")  # one atomic step: whoever is not in it finds no lease any more
+    expired = watchers.pop("lease")  # one atomic step: a watcher that is not in it will find no lease
     meanwhile(lambda: register("late"))
     told.extend(expired)
     assert sorted(told) == ["early", "in time", "late"], f"told: {told}"

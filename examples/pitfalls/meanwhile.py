@@ -1,4 +1,4 @@
-"""What the pitfalls share: another thread that acts at a chosen moment, and a report of what came of it."""
+"""Helpers of all pitfalls: run another thread at a chosen moment, and report the outcome."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 
 def meanwhile(act: Callable[[], object]) -> None:
-    """Let another thread act while this one stands still here, as a thread that lost its processor does.
+    """Run `act` in another thread and wait for it, as if the scheduler had preempted this thread here.
 
-    What the other thread raises is raised here.
+    An exception of the other thread is raised here.
     """
     errors: list[BaseException] = []
 
@@ -27,7 +27,7 @@ def meanwhile(act: Callable[[], object]) -> None:
 
 
 def report(*versions: Callable[[], None]) -> None:
-    """Run each version and print what came of it. A version keeps its promise, or it raises."""
+    """Run each version and print the outcome. A version keeps its promise, or it raises."""
     for version in versions:
         try:
             version()

@@ -1,4 +1,4 @@
-"""Each write takes the next revision and then stores its value; two writers overtake each other in between.
+"""Each write takes the next revision and then stores its value; a second writer does both in between.
 
 Promise: a key's revision never goes back.
 """
@@ -9,7 +9,7 @@ from meanwhile import meanwhile, report
 from threadproof import HashMap
 from threadproof.sync import AtomicInt
 
-Versioned = tuple[int, str]  # its revision, and a value
+Versioned = tuple[int, str]  # revision and value
 
 
 def two_writers(put: Callable[[Versioned], object], get: Callable[[], Versioned]) -> None:
@@ -31,7 +31,7 @@ def naive() -> None:
 
 def fixed() -> None:
     store: HashMap[str, Versioned] = HashMap()
-    newest = max  # of what is there and what comes
+    newest = max  # of the stored and the new revision
     two_writers(lambda new: store.merge("key", new, newest), lambda: store["key"])
 
 

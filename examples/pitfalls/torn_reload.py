@@ -1,6 +1,6 @@
-"""Permissions are loaded again, key by key, while requests are checked against them.
+"""Permissions are reloaded key by key, while requests are checked against them.
 
-Promise: a request sees the old rules or the new ones, never some of each.
+Promise: a request sees only old rules or only new rules.
 """
 
 from collections.abc import Callable, Mapping, MutableMapping
@@ -13,7 +13,7 @@ NEW = {"alice": "rules of Tuesday", "bob": "rules of Tuesday"}
 
 
 def check(permissions: Mapping[str, str]) -> None:
-    """As a request that needs two permissions does."""
+    """Check a request that needs two permissions."""
     rules = {permissions.get("alice", "nothing"), permissions.get("bob", "nothing")}
     assert len(rules) == 1, f"one request saw {' and '.join(sorted(rules))}"
 
