@@ -1,11 +1,10 @@
-"""The race detector under pytest: `pytest --race` fails the test in which two accesses raced.
+"""The race detector under pytest: `pytest --race` fails the test during which two accesses raced.
 
-One watch covers the whole run; what it finds while a test runs, its set-up and tear-down included, is that
-test's. `--race-threads N` is for tests that have no threads of their own: each test function is called in N
-threads at once, with the same fixtures, and the detector is the judge. Under pytest-xdist each worker watches
-itself, and its findings travel with its reports.
+One session watches the whole run. A race found during a test, its set-up or its tear-down belongs to that
+test. `--race-threads N` is for tests without threads: each test function is called in N threads at once, with
+one set of fixtures. Under pytest-xdist each worker has a session, and its findings travel with its reports.
 
-pytest loads this module in every run, so it imports the detector only when asked for.
+pytest loads this module in every run, so it imports the detector only when that is asked for.
 """
 
 from __future__ import annotations
@@ -20,33 +19,33 @@ import pytest
 
 if TYPE_CHECKING:
     from threadproof.findings import Finding
-    from threadproof.findings.suppress import Rule
+    from threadproof.findings.suppress import Suppression
 
 MARKERS = {
-    "race_allowed(*classes, variable=..., function=..., caller=..., file=..., reason=...)": (
-        "races that are no failure of this test; without arguments, all"
+    "race_allowed(*rules, variable=..., function=..., caller=..., file=..., reason=...)": (
+        "races that do not fail this test; without arguments, all"
     ),
-    "race_threads(n)": "call this test in n threads at once, whatever --race-threads says",
+    "race_threads(n)": "call this test in n threads at once, instead of the number of --race-threads",
 }
-# What pytest makes for one test at a time: two threads that use one of these race by that alone.
+# Fixtures that pytest makes for one test at a time: two threads that use one of them race on it.
 FOR_ONE = {"capsys", "capsysbinary", "capfd", "capfdbinary", "caplog", "monkeypatch", "recwarn", "pytester"}
-PATIENCE = 60  # seconds a thread waits for the others to be ready; they only have to start
+PATIENCE = 60  # seconds that a thread waits for the others to start: longer means that one cannot
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("threadproof", "data races, by threadproof")
-    group.addoption("--race", action="store_true", help="watch for data races; a test with one fails")
+    group.addoption("--race", action="store_true", help="watch for data races; a test with a race fails")
     group.addoption(
         "--race-sample",
         action="store_true",
-        help="look at hot code now and then only, which costs little and finds less; means --race",
+        help="as --race, but watch a sample of hot code: costs little, and finds less",
     )
     group.addoption(
         "--race-threads",
         type=int,
         default=0,
         metavar="N",
-        help="call each test in N threads at once; means --race",
+        help="as --race, and call each test in N threads at once",
     )
     parser.addini("race_options", "options of the race detector, as in THREADPROOF_RACE", default="")
 
@@ -62,18 +61,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class RacePlugin:
-    """One run of pytest with the detector; in a controller of pytest-xdist it only gathers."""
+    """One run of pytest with the detector; in a controller of pytest-xdist it only collects findings."""
 
     def __init__(self, config: pytest.Config) -> None:
+        from threadproof.findings.options import OptionError
+        from threadproof.findings.reporter import Reporter
         from threadproof.findings.suppress import SuppressionError
-        from threadproof.race.options import VARIABLE, OptionError, options_from
-        from threadproof.race.report import Reporter
+        from threadproof.race.options import OPTIONS
+        from threadproof.race.report import DETECTOR
         from threadproof.race.session import Scope, Session
 
-        texts = (config.getini("race_options"), os.environ.get(VARIABLE, ""))
+        ini = str(config.getini("race_options"))
         try:
-            options = options_from({VARIABLE: ":".join(texts)})
-            self.reporter = Reporter(options)
+            options = OPTIONS.read(os.environ, ini=ini, ini_name="race_options", folder=config.rootpath)
+            self.reporter = Reporter(DETECTOR, options)
         except (OptionError, SuppressionError) as error:
             raise pytest.UsageError(str(error)) from None
         folders = [str(config.rootpath), str(config.invocation_params.dir)]
@@ -82,12 +83,12 @@ class RacePlugin:
         self.session = Session(scope, history=options["history"], sample=sample)
         self.threads = int(config.getoption("race_threads") or 0)
         self.running = False
-        self.seen = 0  # races that have been given to a test
-        self.known: dict[str, int] = {}  # fingerprint -> how bad it was where it was reported
+        self.seen = 0  # races that were assigned to a test
+        self.known: dict[str, int] = {}  # fingerprint -> the severity reported for it
         self.found: list[Finding] = []
-        self.failures = 0  # reports that failed by races alone
+        self.failures = 0  # reports that failed only because of races
 
-    # --- the watch ---
+    # --- the session ---
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
@@ -107,13 +108,13 @@ class RacePlugin:
 
     def pytest_collection_modifyitems(self, items: Sequence[pytest.Item]) -> None:
         for item in items:
-            allowances(item)  # which says what cannot be read before anything runs
+            allowances(item)  # so that a marker with an error stops the run before any test
 
     # --- a test ---
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> object:
-        """Call the test in several threads at once; None leaves the call to whoever is next."""
+        """Call the test in several threads at once; None leaves the call to the next plugin."""
         count = self.threads_for(pyfuncitem)
         if count < 2 or inspect.iscoroutinefunction(pyfuncitem.obj) or FOR_ONE & set(pyfuncitem.fixturenames):
             return None
@@ -134,8 +135,8 @@ class RacePlugin:
         bad = self.news(item) if self.running else []
         if not bad:
             return report
-        from threadproof.findings.json import json_object
-        from threadproof.findings.text import as_text
+        from threadproof.findings.formats.json import json_object
+        from threadproof.findings.formats.text import as_text
 
         text = "\n\n".join(map(as_text, bad))
         report.races = [json_object(finding) for finding in bad]  # type: ignore[attr-defined]
@@ -147,10 +148,14 @@ class RacePlugin:
         return report
 
     def news(self, item: pytest.Item) -> list[Finding]:
-        """What was found since the last call and counts, and has not been reported for another test."""
+        """The findings since the last call that count and were not reported for another test."""
+        from threadproof.race.report import findings
+
         before, self.seen = self.seen, self.session.races()
-        found = self.reporter.findings(self.session, allowances(item), before) if self.seen > before else []
-        bad = [finding for finding in found if self.reporter.is_bad(finding)]
+        if self.seen == before:
+            return []
+        found = findings(self.reporter, self.session, allowances(item), before)
+        bad = filter(self.reporter.counts, found)
         news = [f for f in bad if f.severity > self.known.get(f.fingerprint(), -1)]
         self.known |= {finding.fingerprint(): finding.severity for finding in news}
         return news
@@ -158,22 +163,20 @@ class RacePlugin:
     # --- the end ---
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Also called in the controller of xdist, for what its workers report."""
-        from threadproof.findings.json import from_object
+        """Also called in the controller of xdist, with the reports of its workers."""
+        from threadproof.findings.formats.json import from_object
 
         self.found += map(from_object, getattr(report, "races", ()))
         self.failures += getattr(report, "only_races", False)
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
         raced = getattr(report, "only_races", False) and report.when == "call"
-        return ("failed", "R", "RACE") if raced else None  # elsewhere it is an error, as any failure is
+        return ("failed", "R", "RACE") if raced else None  # in a fixture it is an error, as any failure is
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        from threadproof.race.report import RACE_FOUND
-
         if exitstatus == pytest.ExitCode.TESTS_FAILED and session.testsfailed == self.failures:
-            session.exitstatus = RACE_FOUND
+            session.exitstatus = self.reporter.tool.found
         if not hasattr(session.config, "workerinput"):
             self.reporter.save(self.found)
 
@@ -186,34 +189,32 @@ class RacePlugin:
                 f"{finding.place}: {finding.severity}: {finding.rule}: {finding.subject}"
             )
         if self.running:
-            for row in self.reporter.suppressions.unused(self.session.watched_files()):
+            for row in self.reporter.unused(self.session.watched_files()):
                 terminalreporter.write_line(row)
-        terminalreporter.write_line(f"threadproof race: {summary(self.found)}")
+        terminalreporter.write_line(f"{self.reporter.tool.title}: {summary(self.found)}")
 
 
-def allowances(item: pytest.Item) -> list[Rule]:
-    """What the markers of a test allow, as rules; UsageError for one that cannot be read."""
-    from threadproof.findings.suppress import SuppressionError, rule_of
-    from threadproof.race.kinds import KINDS
+def allowances(item: pytest.Item) -> list[Suppression]:
+    """The races that a test's markers allow; UsageError for a marker that cannot be read."""
+    from threadproof.findings.suppress import SuppressionError, suppression_of
+    from threadproof.race.report import DETECTOR
 
-    rules = []
+    allowed = []
     for marker in item.iter_markers("race_allowed"):
         named = dict(marker.kwargs)
         reason = named.pop("reason", "")
-        conditions = [f"{name}:{pattern}" for name, pattern in named.items()]
-        for kind in marker.args or ("*",):
-            line = " ".join([f"class:{kind}", *conditions])
+        conditions = " ".join(f"{name}:{pattern}" for name, pattern in named.items())
+        for rule in marker.args or ("*",):
+            line = f"rule:{rule} {conditions} # {reason}"
             try:
-                rules.append(
-                    rule_of(f"{line} # {reason}", f"{item.nodeid}: race_allowed", {k.name for k in KINDS})
-                )
+                allowed.append(suppression_of(line, f"{item.nodeid}: race_allowed", DETECTOR.rule_names))
             except SuppressionError as error:
                 raise pytest.UsageError(str(error)) from None
-    return rules
+    return allowed
 
 
 def call_in_threads(name: str, count: int, function: Callable[[], object]) -> None:
-    """Call it in `count` threads that begin together; raises what one raised, a failure before a skip."""
+    """Call it in `count` threads that begin together; raises one of their exceptions, a skip last."""
     __tracebackhide__ = True
     raised: list[BaseException] = []
     ready = threading.Barrier(count)

@@ -72,10 +72,10 @@ def test_a_comment_with_nothing_to_suppress_is_reported(program: Path) -> None:
 
 
 def test_a_file_of_suppressions_silences_what_it_covers() -> None:
-    Path("races.txt").write_text("variable:Box.n function:bump  # statistics\nclass:stale-size\n")
+    Path("races.txt").write_text("variable:Box.n function:bump  # statistics\nrule:stale-size\n")
     ran = race("--suppressions", "races.txt")
     assert silent(ran)
-    assert "races.txt:2: the rule suppressed nothing\n" in ran.stderr
+    assert "races.txt:2: the line suppressed nothing\n" in ran.stderr
 
 
 def test_a_bad_file_of_suppressions_is_one_line_and_the_program_does_not_run() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from threadproof.findings import Finding, Place, Severity, Step, Suppressed
+from threadproof.findings.options import Options
+from threadproof.findings.tool import Tool
 
 GOLDEN = Path(__file__).parent / "golden"
 BANK = str(GOLDEN / "bank.txt")
@@ -13,6 +15,8 @@ CHECK = Place(BANK, 11, "Account.pay", 11, 33)
 STORE = Place(BANK, 12, "Account.pay", 12, 24)
 CALLER = Place(BANK, 16, "run", 4, 19)
 MODULE = Place(BANK, 19, "<module>", 18, 28)
+
+RACE = Tool(Options("race"), (), "1.0")  # a tool whose rules are not known
 
 EXAMPLES = [
     Finding(

@@ -1,4 +1,4 @@
-"""Each format, to the letter. `python -m tests.findings.test_golden` writes the golden files anew."""
+"""Each format, byte for byte. `python -m tests.findings.test_golden` writes the golden files again."""
 
 from __future__ import annotations
 
@@ -9,21 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.findings.examples import EXAMPLES, GOLDEN
-from threadproof.findings.github import as_github
-from threadproof.findings.html import as_html
-from threadproof.findings.json import as_json
-from threadproof.findings.sarif import as_sarif
-from threadproof.findings.text import COLOUR, PLAIN, as_text
+from tests.findings.examples import EXAMPLES, GOLDEN, RACE
+from threadproof.findings.formats.github import as_github
+from threadproof.findings.formats.html import as_html
+from threadproof.findings.formats.json import as_json
+from threadproof.findings.formats.sarif import as_sarif
+from threadproof.findings.formats.text import COLOUR, PLAIN, as_text
 
 ROOT = Path(__file__).parents[2]
 FORMATS: dict[str, Callable[[], str]] = {
     "report.txt": lambda: "\n\n".join(as_text(finding, PLAIN) for finding in EXAMPLES),
     "report.colour.txt": lambda: "\n\n".join(as_text(finding, COLOUR) for finding in EXAMPLES),
     "report.json": lambda: as_json(EXAMPLES).replace(str(ROOT), "ROOT"),
-    "report.sarif": lambda: as_sarif(EXAMPLES, "threadproof race", "1.0").replace(
-        ROOT.as_uri(), "file:///ROOT"
-    ),
+    "report.sarif": lambda: as_sarif(EXAMPLES, RACE).replace(ROOT.as_uri(), "file:///ROOT"),
     "report.html": lambda: as_html(EXAMPLES, "threadproof race"),
     "report.github.txt": lambda: "\n".join(as_github(finding) for finding in EXAMPLES),
 }
@@ -31,7 +29,7 @@ FORMATS: dict[str, Callable[[], str]] = {
 
 @contextmanager
 def at_the_root() -> Iterator[None]:
-    """Places are named from where one stands."""
+    """Reports name files relative to the current directory."""
     before = os.getcwd()
     os.chdir(ROOT)
     try:

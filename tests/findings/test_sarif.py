@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from tests.findings.examples import EXAMPLES
-from threadproof.findings.sarif import as_sarif
+from tests.findings.examples import EXAMPLES, RACE
+from threadproof.findings.formats.sarif import as_sarif
 
 # Object: (required, optional) properties, of sections 3.13 to 3.49 of the standard, as far as used here.
 SHAPES: dict[str, tuple[set[str], set[str]]] = {
@@ -50,7 +50,7 @@ def objects(node: dict[str, Any], shape: str = "log") -> Iterator[tuple[str, dic
                 yield from objects(part, child)
 
 
-LOG = json.loads(as_sarif(EXAMPLES, "threadproof race", "1.0"))
+LOG = json.loads(as_sarif(EXAMPLES, RACE))
 
 
 def each(shape: str) -> list[dict[str, Any]]:

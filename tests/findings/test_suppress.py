@@ -1,4 +1,4 @@
-"""What suppresses a finding, and what is said of that which suppresses none."""
+"""Comments, files and baselines suppress findings, and those that suppress none are reported."""
 
 from __future__ import annotations
 
@@ -15,34 +15,36 @@ from threadproof.findings.suppress import (
     Suppressions,
     comments_in,
     read_baseline,
-    read_rules,
+    read_suppressions,
     write_baseline,
 )
 
 RACE = EXAMPLES[0]
-CLASSES = {"check-then-act", "lost-update"}
+RULES = {"check-then-act", "lost-update"}
 
 
-def rules(tmp_path: Path, text: str) -> Suppressions:
+def suppressions_of(tmp_path: Path, text: str) -> Suppressions:
     (tmp_path / "races.txt").write_text(text)
-    return Suppressions("race", read_rules(str(tmp_path / "races.txt"), CLASSES))
+    return Suppressions("race", read_suppressions(str(tmp_path / "races.txt"), RULES))
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        "class:check-then-act",
-        "class:check-*",
+        "rule:check-then-act",
+        "class:check-then-act",  # the former names of this condition
+        "kind:check-then-act",
+        "rule:check-*",
         "variable:Account.*",
         "function:Account.pay",
         "caller:run",
         "file:*/golden/bank.txt",
         f"fingerprint:{RACE.fingerprint()}",
-        "class:check-then-act variable:Account.balance caller:run",
+        "rule:check-then-act variable:Account.balance caller:run",
     ],
 )
-def test_a_rule_covers_what_all_its_conditions_hold_for(tmp_path: Path, line: str) -> None:
-    suppressed = rules(tmp_path, f"# comment\n\n{line}  # known, see #12\n").suppressor(RACE)
+def test_a_suppression_covers_findings_for_which_all_its_conditions_hold(tmp_path: Path, line: str) -> None:
+    suppressed = suppressions_of(tmp_path, f"# comment\n\n{line}  # known, see #12\n").suppressed(RACE)
     assert suppressed
     assert (suppressed.where, suppressed.reason) == (f"{tmp_path}/races.txt:3", "known, see #12")
     assert not suppressed.in_source
@@ -51,38 +53,38 @@ def test_a_rule_covers_what_all_its_conditions_hold_for(tmp_path: Path, line: st
 @pytest.mark.parametrize(
     "line",
     [
-        "class:lost-update",
+        "rule:lost-update",
         "variable:account.*",
         "function:run",
-        "class:check-then-act variable:x",
+        "rule:check-then-act variable:x",
         "file:bank.txt",
     ],
 )
-def test_a_rule_of_which_one_condition_fails_covers_nothing(tmp_path: Path, line: str) -> None:
-    suppressions = rules(tmp_path, line)
-    assert suppressions.suppressor(RACE) is None
-    assert suppressions.unused([]) == [f"{tmp_path}/races.txt:1: the rule suppressed nothing"]
+def test_a_suppression_with_a_condition_that_fails_covers_nothing(tmp_path: Path, line: str) -> None:
+    suppressions = suppressions_of(tmp_path, line)
+    assert suppressions.suppressed(RACE) is None
+    assert suppressions.unused([]) == [f"{tmp_path}/races.txt:1: the line suppressed nothing"]
 
 
 @pytest.mark.parametrize(
     ("line", "error"),
     [
-        ("race:Account", "races.txt:1: 'race' is no condition; write one of class, variable, function,"),
+        ("race:Account", "races.txt:1: 'race' is no condition; write one of rule, variable, function,"),
         ("Account.pay", "races.txt:1: 'Account.pay' is no condition"),
-        ("class:", "races.txt:1: 'class' is no condition"),
-        ("class:lost-updates", "there is no class 'lost-updates', but check-then-act, lost-update"),
+        ("rule:", "races.txt:1: 'rule' is no condition"),
+        ("rule:lost-updates", "there is no rule 'lost-updates', but check-then-act, lost-update"),
     ],
 )
-def test_a_line_that_is_no_rule_is_named(tmp_path: Path, line: str, error: str) -> None:
+def test_a_line_that_is_no_suppression_is_named(tmp_path: Path, line: str, error: str) -> None:
     with pytest.raises(SuppressionError) as raised:
-        rules(tmp_path, line)
+        suppressions_of(tmp_path, line)
     assert error in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
 def test_a_file_that_is_not_there_is_named() -> None:
     with pytest.raises(SuppressionError, match=r"cannot read the suppressions 'nowhere\.txt'"):
-        read_rules("nowhere.txt", CLASSES)
+        read_suppressions("nowhere.txt", RULES)
     with pytest.raises(SuppressionError, match=r"cannot read the baseline 'nowhere\.json'"):
         read_baseline("nowhere.json")
 
@@ -107,21 +109,21 @@ def at(file: Path, line: int, rule: str = "lost-update") -> Finding:
         ("x = '# race: ignore'\n", set()),
     ],
 )
-def test_a_comment_speaks_of_its_line_and_classes(tmp_path: Path, source: str, covered: set[str]) -> None:
+def test_a_comment_covers_its_line_and_its_rules(tmp_path: Path, source: str, covered: set[str]) -> None:
     (tmp_path / "a.py").write_text(source)
     suppressions = Suppressions("race")
-    found = {rule for rule in CLASSES if suppressions.suppressor(at(tmp_path / "a.py", 1, rule))}
+    found = {rule for rule in RULES if suppressions.suppressed(at(tmp_path / "a.py", 1, rule))}
     assert found == covered
 
 
-def test_a_comment_on_a_line_of_its_own_speaks_of_the_next(tmp_path: Path) -> None:
+def test_a_comment_alone_on_a_line_covers_the_next(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("# race: ignore[lost-update] counted twice is fine\nx += 1\nx += 2\n")
     suppressions = Suppressions("race")
-    suppressed = suppressions.suppressor(at(tmp_path / "a.py", 2))
+    suppressed = suppressions.suppressed(at(tmp_path / "a.py", 2))
     assert suppressed
     assert suppressed.in_source
     assert suppressed.reason == "counted twice is fine"
-    assert suppressions.suppressor(at(tmp_path / "a.py", 3)) is None
+    assert suppressions.suppressed(at(tmp_path / "a.py", 3)) is None
 
 
 def test_a_comment_on_either_side_is_enough_and_one_that_suppresses_nothing_is_listed(tmp_path: Path) -> None:
@@ -152,9 +154,9 @@ def test_a_baseline_covers_what_it_lists_until_that_becomes_worse(tmp_path: Path
     )
     write_baseline([warning], file)
     suppressions = Suppressions("race", baseline=file)
-    assert suppressions.suppressor(note)
-    assert suppressions.suppressor(warning)
-    assert suppressions.suppressor(error) is None
+    assert suppressions.suppressed(note)
+    assert suppressions.suppressed(warning)
+    assert suppressions.suppressed(error) is None
 
 
 def test_a_baseline_keeps_the_worst_of_two_and_says_what_it_lists(tmp_path: Path) -> None:
@@ -162,7 +164,7 @@ def test_a_baseline_keeps_the_worst_of_two_and_says_what_it_lists(tmp_path: Path
     write_baseline([RACE, replace(RACE, severity=Severity.NOTE)], str(file))
     assert read_baseline(str(file)) == {RACE.fingerprint(): Severity.ERROR}
     (entry,) = json.loads(file.read_text()).values()
-    assert entry["class"] == "check-then-act"
+    assert entry["rule"] == "check-then-act"
     assert entry["message"] == RACE.message
 
 
@@ -179,7 +181,7 @@ def test_what_comes_again_under_a_comment_has_come_again(tmp_path: Path) -> None
     source.write_text("x += 1  # race: ignore\n")
     write_baseline([at(source, 1)], file)
     suppressions = Suppressions("race", baseline=file)
-    suppressed = suppressions.suppressor(at(source, 1))
+    suppressed = suppressions.suppressed(at(source, 1))
     assert suppressed
     assert suppressed.in_source
     assert suppressions.unused([]) == []

@@ -9,7 +9,7 @@ import pytest
 
 from tests.findings.examples import EXAMPLES
 from threadproof.findings import Place, summary
-from threadproof.findings.text import COLOUR, PLAIN, Style, style_for
+from threadproof.findings.formats.text import COLOUR, PLAIN, Style, style_for
 
 
 class Terminal(io.StringIO):

@@ -1,4 +1,4 @@
-"""THREADPROOF_RACE: what it may say, and what is said when it does not."""
+"""The options of the race detector, read from THREADPROOF_RACE; errors are one line that names the source."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import Any
 import pytest
 
 from threadproof.findings import Severity
-from threadproof.race.options import OPTIONS, OptionError, options_from
+from threadproof.findings.options import OptionError
+from threadproof.race.options import HISTORY, OPTIONS
 
 
 def read(text: str) -> dict[str, Any]:
-    return options_from({"THREADPROOF_RACE": text})
+    return OPTIONS.read({"THREADPROOF_RACE": text})
 
 
 def test_without_it_every_option_has_its_default() -> None:
-    options = options_from({})
-    assert options.keys() == OPTIONS.keys()
+    options = OPTIONS.read({})
+    assert options.keys() == OPTIONS.by_name.keys()
     assert options["severity"] is Severity.WARNING
     assert (options["halt_on_error"], options["history"], options["include"]) == (False, 16, [])
 
@@ -44,7 +45,7 @@ def test_what_may_be_repeated_adds_up_and_the_last_of_the_rest_wins() -> None:
     ("text", "error"),
     [
         ("severty=note", "severty: there is no such option; is it severity?"),
-        ("x=1", "x: there is no such option; they are severity, strict,"),
+        ("x=1", "x: there is no such option; they are severity, suppressions,"),
         ("severity=fatal", "severity: 'fatal' is no severity; write note, warning, error"),
         ("halt_on_error=maybe", "halt_on_error: 'maybe' is neither 1 nor 0"),
         ("halt_on_error", "halt_on_error: '' is neither 1 nor 0"),
@@ -64,6 +65,11 @@ def test_what_cannot_be_read_is_one_line_that_names_it(text: str, error: str) ->
 def test_the_documentation_has_a_row_for_every_option() -> None:
     page = (Path(__file__).parents[2] / "docs" / "race.md").read_text(encoding="utf-8")
     rows = [line.split("|") for line in page.splitlines() if line.startswith("| `--")]
-    assert {name.strip("` ") for row in rows for name in row[2].split(",")} == set(OPTIONS)
+    assert {name.strip("` ") for row in rows for name in row[2].split(",")} == set(OPTIONS.by_name)
     flags = {flag.strip("` ").split()[0] for row in rows for flag in row[1].split(",")}
-    assert flags == {f"--{name.replace('_', '-')}" for name in OPTIONS}
+    assert flags == {f"--{name.replace('_', '-')}" for name in OPTIONS.by_name}
+
+
+def test_the_default_history_is_that_of_a_session() -> None:
+    session = pytest.importorskip("threadproof.race.session")
+    assert session.HISTORY == HISTORY

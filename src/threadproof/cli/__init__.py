@@ -1,7 +1,7 @@
 """The `threadproof` command: a table of commands, and what they share.
 
-A command is one module in this package and one row in COMMANDS. The module has `add_arguments(parser)` and
-`run(args) -> int`, and is imported only when its command is asked for.
+A command is one module in this package and one row in COMMANDS. It has `add_arguments(parser)`,
+`run(args) -> int`, and EXIT_CODES, which `--help` lists. It is imported only when its command is chosen.
 """
 
 from __future__ import annotations
@@ -9,10 +9,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import version
 from typing import NoReturn
+
+from threadproof.findings import ExitCode
 
 COMMANDS = {
     "bench": "measure maps against dict, dict with a lock, and other packages",
@@ -20,50 +23,65 @@ COMMANDS = {
     "race": "run a program and report its data races",
 }
 
-USAGE_ERROR = 2
-INTERRUPTED = 130  # 128 + SIGINT, as shells say it
-OUTPUT_CLOSED = 141  # 128 + SIGPIPE: whoever read our output has gone, as `head` does
-
 
 class UsageError(Exception):
-    """What was asked for cannot be done; the message is the one line that says why."""
+    """The request cannot be carried out; the message is the one line that says why."""
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one line."""
+    """An ArgumentParser whose errors are one line, with the option that was probably meant."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(USAGE_ERROR, f"{self.prog}: {message}; see `{self.prog} --help`\n")
+        self.exit(ExitCode.USAGE, f"{self.prog}: {message}{self.hint(message)}; see `{self.prog} --help`\n")
+
+    def hint(self, message: str) -> str:
+        """For `unrecognized arguments: --sevrity=note`: the option with the most similar name."""
+        unknown = [word.partition("=")[0] for word in message.split() if word.startswith("--")]
+        close = get_close_matches(unknown[0], self._option_string_actions, n=1) if unknown else []
+        return f" (is it {close[0]}?)" if message.startswith("unrecognized") and close else ""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that argv names and return its exit code; argv is the process's own unless given."""
     chosen = command_parser().parse_args(argv)
-    parser = Parser(prog=f"threadproof {chosen.command}", description=COMMANDS[chosen.command])
+    parser = Parser(
+        prog=f"threadproof {chosen.command}",
+        description=COMMANDS[chosen.command],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     try:
         command = import_module(f"threadproof.cli.{chosen.command}")
         command.add_arguments(parser)
+        parser.epilog = "\n\n".join(filter(None, [parser.epilog, exit_codes(command.EXIT_CODES)]))
         code: int = command.run(parser.parse_args(chosen.arguments))
         sys.stdout.flush()
         return code
     except UsageError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
-        return USAGE_ERROR
+        return ExitCode.USAGE
     except KeyboardInterrupt:
         print(f"\n{parser.prog}: interrupted", file=sys.stderr)
-        return INTERRUPTED
+        return ExitCode.INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at exit
-        return OUTPUT_CLOSED
+        return ExitCode.OUTPUT_CLOSED
+
+
+def exit_codes(meanings: Mapping[int | str, str]) -> str:
+    """The part of a command's help that lists its exit codes."""
+    return "exit codes:\n" + table({str(code): meaning for code, meaning in meanings.items()})
+
+
+def table(rows: Mapping[str, str]) -> str:
+    width = max(map(len, rows))
+    return "\n".join(f"  {name:{width}}  {meaning}" for name, meaning in rows.items())
 
 
 def command_parser() -> Parser:
-    width = max(map(len, COMMANDS))
-    rows = "\n".join(f"  {name:{width}}  {summary}" for name, summary in COMMANDS.items())
     parser = Parser(
         prog="threadproof",
         description="Concurrent maps for threaded Python, and the tools that prove a threaded program right.",
-        epilog=f"commands:\n{rows}\n\n`threadproof <command> --help` says what a command takes.",
+        epilog=f"commands:\n{table(COMMANDS)}\n\n`threadproof <command> --help` has its arguments.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"threadproof {version('threadproof')}")

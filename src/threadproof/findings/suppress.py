@@ -1,12 +1,15 @@
-"""Which findings nobody wants to hear of: by a file of rules, comments in the source, or a baseline.
+"""Suppressions: findings that are known and accepted, named by a comment, by a file, or by a baseline.
 
-A rule is a line such as `class:lost-update variable:Page.*  # why that is fine`: all its conditions must
-hold. Each is a name of FIELDS, a colon, and a pattern as of the shell. A comment such as
-`# race: ignore[lost-update] why` stands on the line of one of the main places, or on a line of its own above;
-without brackets it is for every class. A baseline is what was found before: it covers what it lists, unless
-that has become worse.
+A comment such as `# race: ignore[lost-update] why` stands on the line of one of the finding's main places, or
+alone on the line above. Without brackets it covers every rule.
 
-Whatever suppresses says where it stands and why, and `unused()` lists what had nothing to suppress.
+A file of suppressions has one on each line, such as `rule:lost-update variable:Page.*  # why`. All its
+conditions must hold. A condition is a name of CONDITIONS, a colon, and a pattern as of the shell.
+
+A baseline lists the findings of an earlier run. It covers what it lists, unless the severity has risen.
+
+A suppressed finding says where it is suppressed and why, and `unused()` lists the suppressions that covered
+nothing.
 """
 
 from __future__ import annotations
@@ -20,25 +23,29 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from threadproof.findings import Finding, Severity, Suppressed
+from threadproof.findings.model import Finding, Severity, Suppressed
 
-FIELDS: dict[str, Callable[[Finding], Iterable[str]]] = {
-    "class": lambda finding: [finding.rule],
+CONDITIONS: dict[str, Callable[[Finding], Iterable[str]]] = {
+    "rule": lambda finding: [finding.rule],
     "variable": lambda finding: [finding.subject],
     "function": lambda finding: [place.function for place in finding.places()],
     "caller": lambda finding: [p.function for step in finding.steps if step.main for p in step.stack],
     "file": lambda finding: [name for p in finding.places() for name in (p.path(), p.file)],
     "fingerprint": lambda finding: [finding.fingerprint()],
 }
+FORMER = {"class": "rule", "kind": "rule"}  # names of conditions that older files of suppressions use
 
 
 class SuppressionError(ValueError):
-    """A file of rules or a baseline that cannot be read; the message is one line and says where and why."""
+    """A file of suppressions or a baseline that cannot be read; the message is one line, with the place."""
+
+
+# --- files of suppressions ---
 
 
 @dataclass(frozen=True)
-class Rule:
-    """What it covers: everything for which each (field, pattern) holds."""
+class Suppression:
+    """Covers the findings for which each (condition, pattern) holds."""
 
     where: str
     reason: str
@@ -46,36 +53,38 @@ class Rule:
 
     def covers(self, finding: Finding) -> bool:
         return all(
-            any(fnmatchcase(value, pattern) for value in FIELDS[name](finding))
+            any(fnmatchcase(value, pattern) for value in CONDITIONS[name](finding))
             for name, pattern in self.conditions
         )
 
 
-def read_rules(path: str, classes: Collection[str]) -> list[Rule]:
-    """Make the rules of a file; SuppressionError names the line that is not one."""
+def read_suppressions(path: str, rules: Collection[str]) -> list[Suppression]:
+    """The suppressions of a file, given the names of all rules; SuppressionError names the bad line."""
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise SuppressionError(f"cannot read the suppressions {path!r}: {error}") from None
-    rules = (rule_of(line, f"{path}:{number}", classes) for number, line in enumerate(lines, 1))
-    return [rule for rule in rules if rule.conditions]
+    found = (suppression_of(line, f"{path}:{number}", rules) for number, line in enumerate(lines, 1))
+    return [suppression for suppression in found if suppression.conditions]
 
 
-def rule_of(line: str, where: str, classes: Collection[str]) -> Rule:
-    """The rule that a line is; without conditions if it is empty or a comment."""
+def suppression_of(line: str, where: str, rules: Collection[str]) -> Suppression:
+    """The suppression that a line has; without conditions if the line is empty or a comment."""
     text, _, reason = line.partition("#")
-    conditions = [(name, pattern) for name, _, pattern in (word.partition(":") for word in text.split())]
-    for name, pattern in conditions:
-        if name not in FIELDS or not pattern:
-            known = ", ".join(FIELDS)
-            raise SuppressionError(
-                f"{where}: {name!r} is no condition; write one of {known}, a colon and a pattern"
-            )
-        if name == "class" and not any(fnmatchcase(known, pattern) for known in classes):
-            raise SuppressionError(
-                f"{where}: there is no class {pattern!r}, but {', '.join(sorted(classes))}"
-            )
-    return Rule(where, reason.strip(), conditions)
+    return Suppression(where, reason.strip(), [condition_of(word, where, rules) for word in text.split()])
+
+
+def condition_of(word: str, where: str, rules: Collection[str]) -> tuple[str, str]:
+    written, _, pattern = word.partition(":")
+    name = FORMER.get(written, written)
+    if name not in CONDITIONS or not pattern:
+        known = ", ".join(CONDITIONS)
+        raise SuppressionError(
+            f"{where}: {written!r} is no condition; write one of {known}, a colon and a pattern"
+        )
+    if name == "rule" and not any(fnmatchcase(known, pattern) for known in rules):
+        raise SuppressionError(f"{where}: there is no rule {pattern!r}, but {', '.join(sorted(rules))}")
+    return name, pattern
 
 
 # --- comments ---
@@ -83,46 +92,46 @@ def rule_of(line: str, where: str, classes: Collection[str]) -> Rule:
 
 @dataclass(frozen=True)
 class Comment:
-    """`# race: ignore[classes] reason` in a source file; `lines` are those it speaks of."""
+    """`# race: ignore[rules] reason` in a source file; it applies to the findings on `lines`."""
 
     file: str
     line: int
     lines: Sequence[int]
-    classes: Collection[str]
+    rules: Collection[str]
     reason: str
 
     def covers(self, finding: Finding) -> bool:
         here = any(place.file == self.file and place.line in self.lines for place in finding.places())
-        return here and (not self.classes or finding.rule in self.classes)
+        return here and (not self.rules or finding.rule in self.rules)
 
 
 def comments_in(file: str, tool: str) -> Iterator[Comment]:
-    """The comments of a file that speak to the tool; none where it cannot be read as Python."""
-    speaks = re.compile(rf"#\s*{tool}:\s*ignore\b(?:\[([^\]]*)\])?\s*(.*)")
+    """The comments of a file that are for the tool; none where it cannot be read as Python."""
+    form = re.compile(rf"#\s*{tool}:\s*ignore\b(?:\[([^\]]*)\])?\s*(.*)")
     source = linecache.getlines(file)
-    if not any(map(speaks.search, source)):
-        return  # most files; to take them apart would be most of the work
+    if not any(map(form.search, source)):
+        return  # most files have none, and tokenizing is the slow part
     lines = iter(source)
     try:
         for token in tokenize.generate_tokens(lambda: next(lines, "")):
-            if token.type == tokenize.COMMENT and (match := speaks.search(token.string)):
+            if token.type == tokenize.COMMENT and (match := form.search(token.string)):
                 number = token.start[0]
                 alone = not token.line[: token.start[1]].strip()
-                classes = {name for name in re.split(r"[\s,]+", match[1] or "") if name}
-                yield Comment(file, number, [number, number + 1] if alone else [number], classes, match[2])
+                rules = {name for name in re.split(r"[\s,]+", match[1] or "") if name}
+                yield Comment(file, number, [number, number + 1] if alone else [number], rules, match[2])
     except (tokenize.TokenError, SyntaxError):
         return
 
 
-# --- baseline ---
+# --- baselines ---
 
 
 def write_baseline(findings: Sequence[Finding], path: str) -> None:
-    """List what there is to hear of, so that the next run is silent about it."""
+    """List the findings by fingerprint; of two with the same one, the worse."""
     known = {
         finding.fingerprint(): {
             "severity": str(finding.severity),
-            "class": finding.rule,
+            "rule": finding.rule,
             "message": finding.message,
             "place": str(finding.place),
         }
@@ -132,7 +141,7 @@ def write_baseline(findings: Sequence[Finding], path: str) -> None:
 
 
 def read_baseline(path: str) -> dict[str, Severity]:
-    """{fingerprint: how bad it was}."""
+    """{fingerprint: severity}."""
     try:
         listed = json.loads(Path(path).read_text(encoding="utf-8"))
         return {fingerprint: Severity[entry["severity"].upper()] for fingerprint, entry in listed.items()}
@@ -146,37 +155,39 @@ def read_baseline(path: str) -> dict[str, Severity]:
 
 
 class Suppressions:
-    """All that suppresses findings of one tool; remembers what was used."""
+    """Everything that suppresses findings of one tool; records what was used."""
 
-    def __init__(self, tool: str, rules: Sequence[Rule] = (), baseline: str = "") -> None:
+    def __init__(self, tool: str, listed: Sequence[Suppression] = (), baseline: str = "") -> None:
+        """`listed` are those of files, `baseline` is the path of one, or empty."""
         self.tool = tool
-        self.rules = rules
+        self.listed = listed
         self.baseline_file = baseline
         self.baseline = read_baseline(baseline) if baseline else {}
         self.used: set[object] = set()
 
-    def apply(self, findings: Iterable[Finding], more: Sequence[Rule] = ()) -> list[Finding]:
-        """Make the same findings, each with who suppresses it, if anybody; `more` rules hold this once."""
-        return [replace(finding, suppressed=self.suppressor(finding, more)) for finding in findings]
+    def apply(self, findings: Iterable[Finding], more: Sequence[Suppression] = ()) -> list[Finding]:
+        """The same findings, each marked if it is suppressed; `more` applies to this call only."""
+        return [replace(finding, suppressed=self.suppressed(finding, more)) for finding in findings]
 
-    def suppressor(self, finding: Finding, more: Sequence[Rule] = ()) -> Suppressed | None:
+    def suppressed(self, finding: Finding, more: Sequence[Suppression] = ()) -> Suppressed | None:
+        """What suppresses the finding: a comment, else a file, else the baseline."""
         fingerprint = finding.fingerprint()
         known = finding.severity <= self.baseline.get(fingerprint, Severity.OFF)
-        if known:  # it has come again, also where somebody else suppresses it
+        if known:  # the baseline's entry is used, even where a comment suppresses the finding as well
             self.used.add(fingerprint)
         for place in finding.places():
             for comment in comments_in(place.file, self.tool):
                 if comment.covers(finding):
                     self.used.add((comment.file, comment.line))
                     return Suppressed(f"{place.path()}:{comment.line}", comment.reason, in_source=True)
-        for rule in (*self.rules, *more):
-            if rule.covers(finding):
-                self.used.add(rule.where)
-                return Suppressed(rule.where, rule.reason)
+        for suppression in (*self.listed, *more):
+            if suppression.covers(finding):
+                self.used.add(suppression.where)
+                return Suppressed(suppression.where, suppression.reason)
         return Suppressed(self.baseline_file, f"{fingerprint} was there before") if known else None
 
     def unused(self, files: Iterable[str]) -> list[str]:
-        """What suppressed nothing, a line each; comments are looked for in these files."""
+        """The suppressions that covered nothing, a line each; comments are looked for in these files."""
         comments = [comment for file in sorted(files) for comment in comments_in(file, self.tool)]
         rows = [
             f"{comment.file}:{comment.line}: the comment suppressed nothing"
@@ -184,7 +195,9 @@ class Suppressions:
             if (comment.file, comment.line) not in self.used
         ]
         rows += [
-            f"{rule.where}: the rule suppressed nothing" for rule in self.rules if rule.where not in self.used
+            f"{each.where}: the line suppressed nothing"
+            for each in self.listed
+            if each.where not in self.used
         ]
         gone = len(self.baseline.keys() - self.used)
         return [

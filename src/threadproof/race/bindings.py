@@ -1,8 +1,8 @@
-"""Where the source gives a container its name: the one assignment to `self.items` in a class, or to `cache`.
+"""Where the source assigns a container to its name: the one assignment to `self.items`, or to `cache`.
 
-This is read off the source of the file, not seen in the run: so it is said only where there is no choice. A
-parameter, a name that is assigned twice, and an attribute that the class itself does not assign have no such
-place. An assignment of None is none: it says that the value comes later.
+This is derived from the source, not observed in the run, so a place is given only where it is unambiguous. A
+parameter, a name that is assigned twice, and an attribute that its class does not assign have none. An
+assignment of None does not count: the container is assigned later.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Scope = Function | ast.ClassDef | ast.Module
 
 
 def binding_of(name: str, place: Place) -> Place | None:
-    """The only assignment that the name, as the source has it at this place, can mean."""
+    """The only assignment to which the name, used at this place, can refer."""
     around = scopes_around(place)
     if name.startswith("self."):
         classes = [scope for scope in around if isinstance(scope, ast.ClassDef)]
@@ -32,7 +32,7 @@ def binding_of(name: str, place: Place) -> Place | None:
     return Place(place.file, target.lineno).from_byte(target.col_offset, target.end_col_offset or 0)
 
 
-@lru_cache(maxsize=64)  # files: those of one report, and some
+@lru_cache(maxsize=64)  # files: more than one report names
 def tree_of(file: str) -> ast.Module:
     try:
         return ast.parse("".join(linecache.getlines(file)))
@@ -41,7 +41,7 @@ def tree_of(file: str) -> ast.Module:
 
 
 def scopes_around(place: Place) -> list[Scope]:
-    """The functions and classes that the line is in, the innermost first, and the module."""
+    """The functions and classes around the line, innermost first, and the module."""
     tree = tree_of(place.file)
     around: list[Scope] = [
         node
@@ -53,12 +53,12 @@ def scopes_around(place: Place) -> list[Scope]:
 
 
 def not_a_class(scope: Scope) -> bool:
-    """A class is no scope for the functions in it."""
+    """Functions in a class do not see its names."""
     return not isinstance(scope, ast.ClassDef)
 
 
 def own(scope: ast.AST) -> Iterator[ast.AST]:
-    """What stands in the scope itself, not in the functions and classes in it."""
+    """The nodes of the scope itself, without those of functions and classes in it."""
     for child in ast.iter_child_nodes(scope):
         yield child
         if not isinstance(child, Scope):
@@ -66,7 +66,7 @@ def own(scope: ast.AST) -> Iterator[ast.AST]:
 
 
 def assigned(nodes: Iterator[ast.AST]) -> Iterator[ast.expr]:
-    """The targets of assignments that give a value."""
+    """The targets of assignments of a value."""
     for node in nodes:
         match node:
             case ast.Assign(value=ast.Constant(value=None)) | ast.AnnAssign(value=None):
@@ -78,7 +78,7 @@ def assigned(nodes: Iterator[ast.AST]) -> Iterator[ast.expr]:
 
 
 def names_in(scope: Scope, name: str) -> list[ast.AST]:
-    """What gives the name a value in the scope: targets, and a parameter of that name."""
+    """The assignments to the name in the scope, and its parameters of that name."""
     found: list[ast.AST] = [
         target for target in assigned(own(scope)) if isinstance(target, ast.Name) and target.id == name
     ]
@@ -88,7 +88,7 @@ def names_in(scope: Scope, name: str) -> list[ast.AST]:
 
 
 def attributes_of(scope: ast.ClassDef, name: str) -> list[ast.AST]:
-    """What gives `self.name` a value anywhere in the class, or `name` in its body."""
+    """The assignments to `self.name` anywhere in the class, and to `name` in its body."""
     in_methods = [
         target
         for target in assigned(ast.walk(scope))

@@ -1,4 +1,4 @@
-"""From a pair of accesses to a finding: both stacks, the object, why nothing orders the two, and the fix."""
+"""From pairs of accesses to findings: both stacks, the object, why nothing orders the two, and the fix."""
 
 from __future__ import annotations
 
@@ -9,31 +9,36 @@ from types import CodeType
 
 from threadproof import _core
 from threadproof.findings import Finding, Place, Severity, Step
+from threadproof.race.access import Access, Race, as_race
 from threadproof.race.bindings import binding_of
-from threadproof.race.kinds import Access, Race, kind_of
 from threadproof.race.naming import name_of, source_name
+from threadproof.race.rules import rule_of
 
 PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
-RUNNERS = (PACKAGE + "cli/", PACKAGE + "pytest_plugin.py")  # call the program
+RUNNERS = (PACKAGE + "cli/", PACKAGE + "pytest_plugin.py")  # call the program: their callers are left out
 LIBRARY = os.path.dirname(os.__file__) + os.sep
-BETWEEN = (PACKAGE + "race/", LIBRARY + "threading.py", "<frozen importlib")  # are called by it
-
-RawRace = tuple[object, ...]
+# The program calls these: their frames are left out.
+BETWEEN = (PACKAGE + "probe/", PACKAGE + "race/", LIBRARY + "threading.py", "<frozen importlib")
 
 
 @dataclass(frozen=True)
 class Started:
-    """A thread: its name, and by which thread and where it was started (0 where that was not seen)."""
+    """A thread: its name, the thread that started it, and the stack there (0 where that is not known)."""
 
     name: str
     by: int
     stack: int
 
 
-def explain(raw: Iterable[RawRace], started: dict[int, Started], strict: bool = False) -> list[Finding]:
-    """One finding for each root cause, the worst first; `strict` leaves none out, and calls all errors."""
+def explain(
+    rows: Iterable[tuple[object, ...]], started: dict[int, Started], strict: bool = False
+) -> list[Finding]:
+    """One finding for each cause, worst first. `strict` omits no rule, and makes each finding an error.
+
+    `rows` are those of _core.race_races().
+    """
     worst: dict[tuple[object, ...], Finding] = {}
-    for race in map(as_race, raw):
+    for race in map(as_race, rows):
         finding = finding_of(race, started)
         if strict:
             finding = replace(finding, severity=Severity.ERROR)
@@ -46,12 +51,6 @@ def explain(raw: Iterable[RawRace], started: dict[int, Started], strict: bool = 
     return sorted(shown, key=lambda finding: (-finding.severity, finding.place.file, finding.place.line))
 
 
-def as_race(raw: RawRace) -> Race:
-    race = Race(*raw)  # type: ignore[arg-type]
-    then = Access(*race.then) if race.then else None
-    return race._replace(earlier=Access(*race.earlier), later=Access(*race.later), then=then)
-
-
 def cause_of(race: Race) -> tuple[object, ...]:
     """Races on one variable between the same two functions have one cause."""
     functions = {(place.file, place.function) for place in map(innermost, (race.earlier, race.later))}
@@ -59,42 +58,36 @@ def cause_of(race: Race) -> tuple[object, ...]:
 
 
 def finding_of(race: Race, started: dict[int, Started]) -> Finding:
-    kind = kind_of(race)
-    steps = [*access_steps(race, started), *origin_steps(race, started)]
-    return Finding(
-        rule=kind.name,
-        severity=kind.severity,
-        message=kind.message.format(what=what(race)),
-        place=innermost(race.later),
-        steps=steps,
-        why=why(race),
-        fix=kind.fix,
-        times=race.times,
+    return rule_of(race).finding(
+        innermost(race.later),
+        variable=description(race),
         subject=subject(race),
+        steps=[*access_steps(race, started), *origin_steps(race, started)],
+        why=why(race),
+        times=race.times,
     )
 
 
 def subject(race: Race) -> str:
-    """The variable, as the program names it; all items of a container are one."""
+    """The variable's name in the program; all items of a container share one."""
     if race.part in ("attribute", "global"):
         return f"{race.owner}.{race.name}"
     return str(race.name if race.part == "cell" else container_name(race) or race.owner)
 
 
 def container_name(race: Race) -> str | None:
-    """What both sides call it."""
+    """The container's name, if both accesses use the same one."""
     names = {name_of(innermost(access)) for access in (race.earlier, race.later)}
     return names.pop() if len(names) == 1 else None
 
 
-def what(race: Race) -> str:
-    """The variable, in the words of a sentence; of a container, the very item."""
+def description(race: Race) -> str:
+    """The variable as part of a sentence; for an item of a container, that item."""
     match race.part:
         case "attribute":
             return subject(race)
         case "global" | "cell" as part:
-            kind = "variable" if part == "cell" else part
-            return f"the {kind} {subject(race)}"
+            return f"the {'variable' if part == 'cell' else part} {subject(race)}"
         case part:
             name = container_name(race)
             container = f"the {race.owner} {name}" if name else f"a {race.owner}"
@@ -114,7 +107,7 @@ def why(race: Race) -> str:
 
 
 class LockNames:
-    """Lock A, lock B: the same letter for the same lock, within one report."""
+    """Lock A, lock B: within one report the same letter is the same lock."""
 
     def __init__(self) -> None:
         self.letters: dict[int, str] = {}
@@ -127,39 +120,39 @@ class LockNames:
 
 
 def access_steps(race: Race, started: dict[int, Started]) -> list[Step]:
-    """This access, what the same thread then stored there, and the earlier one of the other thread."""
+    """The later access, its thread's next write of the variable, and the other thread's earlier access."""
     names = LockNames()
 
     def step(access: Access, when: str) -> Step:
         verb = "write" if access.write else "read"
-        who = thread_name(access.thread, started)
-        return Step(f"{when}{verb} by {who}, holding {names.of(access.locks)}", places(access.stack))
+        thread = thread_name(access.thread, started)
+        return Step(f"{when}{verb} by {thread}, holding {names.of(access.locks)}", places(access.stack))
 
-    followed = race.then and innermost(race.then) != innermost(race.later)
-    then = [step(race.then, "next ")] if race.then and followed else []
+    elsewhere = race.then and innermost(race.then) != innermost(race.later)
+    then = [step(race.then, "next ")] if race.then and elsewhere else []
     return [step(race.later, ""), *then, step(race.earlier, "earlier ")]
 
 
 def origin_steps(race: Race, started: dict[int, Started]) -> list[Step]:
-    """Where the object was made and the two threads were started, as far as that was seen."""
-    return [*made_step(race, started), *start_steps(race, started)]
+    """Where the object was allocated and the two threads were started, as far as that is known."""
+    return [*allocation_step(race, started), *start_steps(race, started)]
 
 
-def made_step(race: Race, started: dict[int, Started]) -> list[Step]:
-    """Who called the constructor of the object; of a container, the assignment that gave it its name."""
+def allocation_step(race: Race, started: dict[int, Started]) -> list[Step]:
+    """The constructor's caller; for a container, the only assignment to its name."""
     if race.part in ("item", "index", "structure"):
         place = innermost(race.later)
         name, shown = source_name(place), container_name(race)
         bound = binding_of(name, place) if name and shown else None
         return [Step(f"{shown} is assigned only here", [bound], main=False)] if bound else []
     thread, stack = race.made
-    makers = [place for place in places(stack) if place.file][1:]
-    what = f"the {race.owner} was made by {thread_name(thread, started)}"
-    return [Step(what, makers, main=False)] if makers else []
+    callers = [place for place in places(stack) if place.file][1:]
+    made = f"the {race.owner} was made by {thread_name(thread, started)}"
+    return [Step(made, callers, main=False)] if callers else []
 
 
 def start_steps(race: Race, started: dict[int, Started]) -> list[Step]:
-    """Where the two threads were started; once if it is one place."""
+    """Where the two threads were started; one step if that is one place."""
     names: dict[tuple[int, int], list[str]] = {}
     for thread in dict.fromkeys((race.later.thread, race.earlier.thread)):
         origin = started.get(thread)
@@ -176,11 +169,9 @@ def start_steps(race: Race, started: dict[int, Started]) -> list[Step]:
 
 
 def thread_name(thread: int, started: dict[int, Started]) -> str:
-    return (
-        started[thread].name
-        if thread in started
-        else f"a thread not started before our eyes (number {thread})"
-    )
+    if thread in started:
+        return started[thread].name
+    return f"thread number {thread}, whose start was not recorded"
 
 
 def innermost(access: Access) -> Place:
@@ -188,10 +179,10 @@ def innermost(access: Access) -> Place:
 
 
 def places(stack: int) -> list[Place]:
-    """The program's part of a call stack, the innermost first."""
+    """The program's part of a call stack, innermost call first."""
     found = [place_of(code, offset) for code, offset in _core.race_frames(stack)]
-    runs_it = next((depth for depth, place in enumerate(found) if runs_the_program(place)), len(found))
-    return [place for place in found[:runs_it] if not place.file.startswith(BETWEEN)]
+    runner = next((depth for depth, place in enumerate(found) if runs_the_program(place)), len(found))
+    return [place for place in found[:runner] if not place.file.startswith(BETWEEN)]
 
 
 def runs_the_program(place: Place) -> bool:
@@ -199,7 +190,7 @@ def runs_the_program(place: Place) -> bool:
 
 
 def place_of(code: CodeType, offset: int) -> Place:
-    """Where the instruction stands; a piece of source over several lines is known by its first line only."""
+    """The instruction's place. An expression of several lines has its first line, and no columns."""
     line, end_line, begin, end = list(code.co_positions())[offset // 2]
     place = Place(code.co_filename, line or code.co_firstlineno, code.co_qualname)
     whole = line == end_line and begin is not None and end is not None

@@ -1,7 +1,7 @@
-"""What the program itself calls a container that is in a race: `Registry.items` says more than `a dict`.
+"""The name of a container in the program's source: `Registry.items` says more in a report than `a dict`.
 
-The piece of source that an instruction belongs to names it: `self.items[key]`, `len(self.items)`,
-`for item in self.items.values()`. Nothing is guessed: a piece of any other form has no name.
+The expression that an instruction belongs to has the name: `self.items[key]`, `len(self.items)`,
+`for item in self.items.values()`. An expression of any other form gives no name.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from threadproof.findings import Place
 
 
 def name_of(place: Place) -> str | None:
-    """The container's name at one access; `self.x` in a method is `Class.x`."""
+    """The container's name at one access; `self.x` in a method becomes `Class.x`."""
     name = source_name(place)
     owner = place.function.rpartition(".")[0]
     if name and name.startswith("self.") and owner and not owner.endswith("<locals>"):
@@ -22,16 +22,16 @@ def name_of(place: Place) -> str | None:
 
 
 def source_name(place: Place) -> str | None:
-    """The container's name as it stands there."""
+    """The container's name as written at the place."""
     marked = place.marked()
     return container_in(place.source()[slice(*marked)]) if marked else None
 
 
-@lru_cache(maxsize=1024)  # pieces of source: a run that finds more races than that is not read to its end
-def container_in(piece: str) -> str | None:
+@lru_cache(maxsize=1024)  # expressions: nobody reads a report of more races than that to its end
+def container_in(source: str) -> str | None:
     """`d` for `d[k]`, `d.get(k)`, `len(d)`, `k in d` and `d`, if `d` is a name or a name's attribute."""
     try:
-        expression = ast.parse(piece, mode="eval").body
+        expression = ast.parse(source, mode="eval").body
     except SyntaxError:
         return None
     found = container_of(expression)

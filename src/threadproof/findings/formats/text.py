@@ -1,4 +1,4 @@
-"""Findings as a person reads them on a terminal, or in a log."""
+"""Findings as text, for a terminal or a log."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from threadproof.findings import Finding, Place, Severity
+from threadproof.findings.model import Finding, Place, Severity
 
 
 @dataclass(frozen=True)
 class Style:
-    """What is put around words on a terminal; nothing at all elsewhere."""
+    """The escape sequences around parts of a report; empty where there is no colour."""
 
     severity: Mapping[Severity, str] = field(default_factory=dict)
     bold: str = ""
@@ -32,14 +32,14 @@ COLOUR = Style(
 
 
 def style_for(stream: TextIO, environment: Mapping[str, str] = os.environ) -> Style:
-    """Colour on a terminal, unless NO_COLOR (no-color.org) is set; with FORCE_COLOR also elsewhere."""
+    """Colour on a terminal, unless NO_COLOR (no-color.org) is set; FORCE_COLOR gives colour elsewhere."""
     if environment.get("NO_COLOR"):
         return PLAIN
     return COLOUR if stream.isatty() or environment.get("FORCE_COLOR") else PLAIN
 
 
 def as_text(finding: Finding, style: Style = PLAIN) -> str:
-    """Make the lines a person reads, without a newline at the end."""
+    """The finding's lines, without a newline at the end."""
     tint = style.severity.get(finding.severity, "")
     where = f"{style.bold}{finding.place}{style.end}: {tint}{finding.severity}{style.end}"
     lines = [f"{where}: {style.bold}{finding.rule}{style.end}: {finding.message}"]
@@ -63,7 +63,7 @@ def stack_lines(stack: Sequence[Place], style: Style, tint: str) -> list[str]:
 
 
 def excerpt(place: Place, style: Style, tint: str) -> list[str]:
-    """The line of source, and carets under the piece of it that is meant."""
+    """The line of source, and carets under its columns."""
     source = place.source()
     if not source.strip():
         return []

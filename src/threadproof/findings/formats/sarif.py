@@ -1,8 +1,8 @@
 """Findings as SARIF 2.1.0, which code hosts and editors show beside the source.
 
-Each step of a finding is a thread flow: its call stack, the outermost first, so that one can walk through
-both sides of a race. What is suppressed is listed as such. The standard is OASIS's, "Static Analysis Results
-Interchange Format (SARIF) Version 2.1.0".
+Each step of a finding is a thread flow: its call stack, outermost call first, so that a viewer can step
+through both sides of a race. Suppressed findings are included, and marked. The standard is OASIS's "Static
+Analysis Results Interchange Format (SARIF) Version 2.1.0".
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from threadproof.findings import Finding, Place, Severity
+from threadproof.findings.model import Finding, Place, Severity
+from threadproof.findings.rule import Rule
+from threadproof.findings.tool import Tool
 
 LEVELS = {
     Severity.ERROR: "error",
@@ -25,21 +27,40 @@ LEVELS = {
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
-def as_sarif(findings: Sequence[Finding], tool: str, version: str) -> str:
-    """Make the text of the file, without a newline at the end."""
-    rules = {
-        finding.rule: {"id": finding.rule, "help": {"text": finding.fix or finding.rule}}
-        for finding in findings
-    }
+def as_sarif(findings: Sequence[Finding], tool: Tool) -> str:
+    """The text of the file, without a newline at the end."""
+    driver = {"name": tool.title, "version": tool.version, "rules": descriptors(findings, tool.rules)}
     run = {
-        "tool": {
-            "driver": {"name": tool, "version": version, "rules": [rules[rule] for rule in sorted(rules)]}
-        },
+        "tool": {"driver": driver},
         "columnKind": "unicodeCodePoints",
         "originalUriBaseIds": {"ROOT": {"uri": Path.cwd().as_uri() + "/"}},
         "results": [result(finding) for finding in findings],
     }
     return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2)
+
+
+def descriptors(findings: Sequence[Finding], rules: Sequence[Rule]) -> list[dict[str, Any]]:
+    """One for each rule that has a finding, by name. Of a rule that is no value only the fix is known."""
+    fixes = {finding.rule: finding.fix for finding in findings}
+    known = {rule.name: rule for rule in rules}
+    return [
+        {"id": name, "help": {"text": fixes[name] or name}}
+        | (description(known[name]) if name in known else {})
+        for name in sorted(fixes)
+    ]
+
+
+def description(rule: Rule) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "shortDescription": {"text": rule.summary},
+        "fullDescription": {"text": rule.explanation or rule.summary},
+        "defaultConfiguration": {"level": LEVELS[rule.severity]},
+    }
+    if rule.url:
+        described["helpUri"] = rule.url
+    if rule.tags:
+        described["properties"] = {"tags": list(rule.tags)}
+    return described
 
 
 def result(finding: Finding) -> dict[str, Any]:
@@ -51,8 +72,8 @@ def result(finding: Finding) -> dict[str, Any]:
         }
         for step in steps
     ]
-    ends = [("Why", finding.why), ("Fix", finding.fix)]
-    text = ". ".join([finding.message, *(f"{word}: {said}" for word, said in ends if said)])
+    parts = [("Why", finding.why), ("Fix", finding.fix)]
+    text = ". ".join([finding.message, *(f"{title}: {part}" for title, part in parts if part)])
     return {
         "ruleId": finding.rule,
         "level": LEVELS[finding.severity],
@@ -67,7 +88,7 @@ def result(finding: Finding) -> dict[str, Any]:
 
 
 def suppressions(finding: Finding) -> list[dict[str, str]]:
-    """An empty list says that it has been looked for, and that there is none."""
+    """SARIF reads an empty list as "not suppressed", and no list as "not known"."""
     by = finding.suppressed
     if by is None:
         return []
@@ -87,7 +108,7 @@ def location(place: Place, what: str = "") -> dict[str, Any]:
 
 
 def artifact(place: Place) -> dict[str, str]:
-    """The file from the root of the project, where it is below that; else all of its path."""
+    """The file, relative to the current directory where it is below that; else its whole path."""
     path = place.path()
     if os.path.isabs(path):
         return {"uri": Path(path).as_uri()}

@@ -1,18 +1,18 @@
-"""Findings as workflow commands, which GitHub Actions shows as annotations of a pull request's lines.
+"""Findings as workflow commands, which GitHub Actions shows as annotations on the lines of a pull request.
 
-The runner reads them in what a step prints. A line break, and in a property also a colon and a comma, are
-written as the runner decodes them.
+The runner reads them from what a step prints. Line breaks, and in properties also colons and commas, are
+percent-encoded, as the runner decodes them.
 """
 
 from __future__ import annotations
 
-from threadproof.findings import Finding, Severity
+from threadproof.findings.model import Finding, Severity
 
 COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}
 
 
 def as_github(finding: Finding) -> str:
-    """One line: the command, where it goes, and the message with what else there is to say."""
+    """One line: the command, the place, and the message with steps, reason and fix."""
     place = finding.place
     properties = {"file": place.path(), "line": str(place.line), "title": finding.rule}
     if place.column is not None and place.end_column is not None:

@@ -1,7 +1,7 @@
-"""Findings as one page of HTML that needs nothing else: no server, no network, no script.
+"""Findings as one HTML page that needs no server, no network and no script.
 
-Each finding shows its main steps side by side, with the source around them and the very piece marked; the
-rest of its story folds away. The page is light or dark as the reader's system is.
+Each finding shows its main steps side by side, with the source around them and the columns marked. The other
+steps and the callers are folded. The page is light or dark as the reader's system is.
 """
 
 from __future__ import annotations
@@ -15,15 +15,17 @@ from html import escape
 from itertools import pairwise
 from pathlib import Path
 
-from threadproof.findings import Finding, Place, Step, summary
+from threadproof.findings.model import Finding, Place, Step, summary
 
-AROUND = 4  # lines of source above and below the one that is meant: what fits two such pieces on a screen
+AROUND = 4  # lines of source above and below the marked one: two such excerpts fit on a screen
+
+LONGEST = 10_000  # columns: where a line inside a token ends; beyond that a line has no colour
 
 STYLE = Path(__file__).with_name("page.css")
 
 
 def as_html(findings: Sequence[Finding], title: str) -> str:
-    """Make the whole page; files are read where the findings say they are."""
+    """The whole page; the source is read from the files that the findings name."""
     articles = "\n".join(article(number, finding) for number, finding in enumerate(findings, 1))
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -38,7 +40,7 @@ def as_html(findings: Sequence[Finding], title: str) -> str:
 
 
 def contents(findings: Sequence[Finding]) -> str:
-    """A list of what follows, where that is more than fits a screen."""
+    """A table of contents, if there are more findings than fit on a screen."""
     if len(findings) < 3:
         return ""
     rows = "".join(
@@ -52,12 +54,12 @@ def contents(findings: Sequence[Finding]) -> str:
 def article(number: int, finding: Finding) -> str:
     tint = "suppressed" if finding.suppressed else str(finding.severity)
     sides = "".join(side(step) for step in finding.steps if step.main and step.stack)
-    rest = "".join(told(step) for step in finding.steps if not step.main or not step.stack)
+    rest = "".join(one_line(step) for step in finding.steps if not step.main or not step.stack)
     times = f", seen {finding.times} times" if finding.times > 1 else ""
     return f"""<article class="{tint}" id="{number}">
 <h2>{escape(finding.message)}</h2>
 <p><span class="badge">{escape(str(finding.severity))}</span> <code>{escape(finding.rule)}</code>
-<span class="at">{escape(str(finding.place))}{times}</span></p>{silence(finding)}
+<span class="at">{escape(str(finding.place))}{times}</span></p>{suppression(finding)}
 <div class="sides">{sides}</div>
 {f"<p><b>Why:</b> {escape(finding.why)}</p>" if finding.why else ""}
 {f'<p class="fix">Fix: {escape(finding.fix)}</p>' if finding.fix else ""}
@@ -65,13 +67,13 @@ def article(number: int, finding: Finding) -> str:
 </article>"""
 
 
-def silence(finding: Finding) -> str:
+def suppression(finding: Finding) -> str:
     by = finding.suppressed
     return f'\n<p class="who">Suppressed by {escape(by.where)}: {escape(by.reason)}</p>' if by else ""
 
 
 def side(step: Step) -> str:
-    """One access with its source, and its callers behind a fold."""
+    """A main step with its source, and its callers folded."""
     first, *callers = step.stack
     fold = (
         f"<details><summary>called from {escape(str(callers[0]))}</summary>{calls(callers)}</details>"
@@ -85,7 +87,8 @@ def side(step: Step) -> str:
 {fold}</section>"""
 
 
-def told(step: Step) -> str:
+def one_line(step: Step) -> str:
+    """A step of the history: its event, its place and its line of source."""
     first = step.stack[0] if step.stack else None
     source = f"<br><code>{escape(first.source().strip())}</code>" if first else ""
     where = f' <span class="at">{escape(str(first))}, in {escape(first.function)}</span>' if first else ""
@@ -105,7 +108,7 @@ def calls(stack: Sequence[Place]) -> str:
 
 
 def excerpt(place: Place) -> str:
-    """The lines around the place, with the piece that is meant marked; nothing where there is no source."""
+    """The lines around the place, with its columns marked; empty where there is no source."""
     lines = linecache.getlines(place.file)
     colours = colours_of(place.file)
     first, last = max(1, place.line - AROUND), min(len(lines), place.line + AROUND)
@@ -113,48 +116,49 @@ def excerpt(place: Place) -> str:
     return f"<pre>{''.join(rows)}</pre>" if rows else ""
 
 
-Colours = dict[int, list[tuple[int, int, str]]]  # line -> [(from column, to column, class)]
+Colours = dict[int, list[tuple[int, int, str]]]  # line -> [(from column, to column, CSS class)]
 
 
 def row(number: int, text: str, place: Place, colours: Colours) -> str:
-    """One line: cut wherever a colour or the mark begins or ends, so that the pieces nest."""
+    """One line, cut wherever a colour or the mark begins or ends, so that the elements nest."""
     here = number == place.line
     begin, end = (place.marked() if here else None) or (0, 0)
     spans = colours.get(number, [])
     cuts = sorted({0, len(text), begin, end, *(c for a, b, _ in spans for c in (a, b) if c <= len(text))})
     pieces = [
-        painted(text[a:b], next((kind for x, y, kind in spans if x <= a < y), ""), begin <= a < end)
+        element(text[a:b], next((name for x, y, name in spans if x <= a < y), ""), begin <= a < end)
         for a, b in pairwise(cuts)
     ]
     return f'<span class="row{" here" if here else ""}"><i>{number}</i>{"".join(pieces) or " "}</span>'
 
 
-def painted(text: str, kind: str, marked: bool) -> str:
-    inner = f'<span class="{kind}">{escape(text)}</span>' if kind else escape(text)
+def element(text: str, colour: str, marked: bool) -> str:
+    inner = f'<span class="{colour}">{escape(text)}</span>' if colour else escape(text)
     return f"<mark>{inner}</mark>" if marked else inner
 
 
 def colours_of(file: str) -> Colours:
-    """Keywords, strings, numbers and comments of a file, by line; as far as it is Python."""
+    """Where a file has keywords, strings, numbers and comments; up to the first line that is not Python."""
     found: Colours = {}
     try:
         for token in tokenize.generate_tokens(io.StringIO("".join(linecache.getlines(file))).readline):
             for line, begin, end in lines_of(token):
-                if kind := kind_of(token):
-                    found.setdefault(line, []).append((begin, end, kind))
+                if colour := colour_of(token):
+                    found.setdefault(line, []).append((begin, end, colour))
     except (tokenize.TokenError, SyntaxError):
-        pass  # what was found until then
+        pass  # keep the colours of the lines before
     return found
 
 
 def lines_of(token: tokenize.TokenInfo) -> Iterator[tuple[int, int, int]]:
-    """(line, from column, to column) of each line that the token is on."""
+    """(line, from column, to column) for each line of the token."""
     (first, begin), (last, end) = token.start, token.end
     for line in range(first, last + 1):
-        yield line, begin if line == first else 0, end if line == last else 10_000
+        yield line, begin if line == first else 0, end if line == last else LONGEST
 
 
-def kind_of(token: tokenize.TokenInfo) -> str:
+def colour_of(token: tokenize.TokenInfo) -> str:
+    """The CSS class of a token; empty for most."""
     if token.type == tokenize.NAME:
         return "keyword" if keyword.iskeyword(token.string) else ""
     if token.type == tokenize.STRING or tokenize.tok_name[token.type].startswith("FSTRING"):

@@ -1,4 +1,4 @@
-"""Findings for programs: a list of all there is to know, one object for each."""
+"""Findings as JSON: a list with one object for each finding, which has all its fields."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from threadproof.findings import Finding, Place, Severity, Step, Suppressed
+from threadproof.findings.model import Finding, Place, Severity, Step, Suppressed
 
 
 def as_json(findings: Sequence[Finding]) -> str:
-    """Make the text of the file, without a newline at the end; what is suppressed is in it, and says so."""
+    """The text of the file, without a newline at the end. Suppressed findings are included, and marked."""
     return json.dumps([json_object(finding) for finding in findings], indent=2)
 
 
@@ -20,7 +20,7 @@ def json_object(finding: Finding) -> dict[str, Any]:
 
 
 def from_object(made: dict[str, Any]) -> Finding:
-    """The finding of which json_object() made this."""
+    """The finding from which json_object() made this."""
     fields = {name: value for name, value in made.items() if name != "fingerprint"}
     fields["severity"] = Severity[made["severity"].upper()]
     fields["place"] = Place(**made["place"])

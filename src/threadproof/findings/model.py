@@ -1,0 +1,139 @@
+"""Finding: one thing that a person should look at, with the places and the steps that explain it."""
+
+from __future__ import annotations
+
+import hashlib
+import linecache
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+
+class Severity(IntEnum):
+    """How bad it is. NOTE: worth knowing. WARNING: may give wrong results. ERROR: will lose data one day."""
+
+    OFF = 0
+    NOTE = 1
+    WARNING = 2
+    ERROR = 3
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+@dataclass(frozen=True)
+class Place:
+    """A line of source, or a part of one.
+
+    Columns count characters from 0; they are None where only the line is known. `shown` replaces the file's
+    name in reports.
+    """
+
+    file: str
+    line: int
+    function: str = ""
+    column: int | None = None
+    end_column: int | None = None
+    shown: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path()}:{self.line}"
+
+    def path(self) -> str:
+        """The file's name for reports: from the current directory, unless it is two levels above it."""
+        if self.shown:
+            return self.shown
+        if not os.path.isabs(self.file):
+            return self.file
+        relative = os.path.relpath(self.file)
+        return self.file if relative.startswith(os.path.join(os.pardir, os.pardir)) else relative
+
+    def source(self) -> str:
+        """The line's text, empty where the file cannot be read."""
+        return linecache.getline(self.file, self.line).rstrip()
+
+    def from_byte(self, begin: int, end: int) -> Place:
+        """The same place with columns, given as CPython gives them: in bytes of UTF-8."""
+        line = linecache.getline(self.file, self.line).encode()
+        begin, end = (len(line[:offset].decode(errors="ignore")) for offset in (begin, end))
+        return replace(self, column=begin, end_column=end)
+
+    def marked(self) -> tuple[int, int] | None:
+        """The columns to underline; None where they are not known, or lie outside the line's text."""
+        if self.column is None or self.end_column is None:
+            return None
+        source = self.source()
+        begin = len(source) - len(source.lstrip())
+        inside = begin <= self.column < self.end_column <= len(source)
+        return (self.column, self.end_column) if inside else None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One event that led to the finding, and the call stack at that event, innermost call first.
+
+    Main steps are the mistake itself, such as the two accesses of a race. The others are its history.
+    """
+
+    what: str
+    stack: Sequence[Place] = ()
+    main: bool = True
+
+
+@dataclass(frozen=True)
+class Suppressed:
+    """Where a finding is suppressed, and the reason given there."""
+
+    where: str
+    reason: str = ""
+    in_source: bool = False
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one rule reports at one place.
+
+    `place` is where to look first, `steps` explain how it happens, `fix` is the remedy in one line, and
+    `subject` is the thing concerned, such as a variable. `times` counts how often it was seen.
+    """
+
+    rule: str
+    severity: Severity
+    message: str
+    place: Place
+    steps: Sequence[Step] = ()
+    why: str = ""
+    fix: str = ""
+    times: int = 1
+    subject: str = ""
+    suppressed: Suppressed | None = None
+
+    def places(self) -> list[Place]:
+        """The places of the mistake itself: the innermost call of each main step."""
+        return [step.stack[0] for step in self.steps if step.main and step.stack] or [self.place]
+
+    def fingerprint(self) -> str:
+        """Identifies the same mistake in another run: its subject, and the functions that it is in.
+
+        It does not change when lines move, nor with the order of the two threads. For a finding without a
+        subject it is made of the rule and the lines of source.
+        """
+        if self.subject:
+            parts = {f"{file_name(place)}:{place.function}" for place in self.places()}
+        else:
+            parts = {f"{file_name(place)}:{self.rule}:{place.source().strip()}" for place in self.places()}
+        return hashlib.sha256("\n".join([self.subject, *sorted(parts)]).encode()).hexdigest()[:16]
+
+
+def file_name(place: Place) -> str:
+    return place.file.rpartition("/")[2]
+
+
+def summary(findings: Sequence[Finding]) -> str:
+    """`2 errors, 1 note`; suppressed findings are counted apart."""
+    shown = [finding for finding in findings if not finding.suppressed]
+    counts = [(sum(f.severity is severity for f in shown), str(severity)) for severity in reversed(Severity)]
+    words = [f"{count} {name}{'s' * (count > 1)}" for count, name in counts if count]
+    words += [f"{len(findings) - len(shown)} suppressed"] if len(shown) < len(findings) else []
+    return ", ".join(words) or "nothing found"
