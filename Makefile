@@ -28,7 +28,7 @@ bench:  ## measure everything, and write it into README.md, docs/benchmarks.md a
 bench-quick:  ## the same on small maps and with few rounds, on the terminal only: three minutes
 	@venv=$$(tools/make-venv bench) && bin=$${venv#$$PWD/}/bin && set -x && \
 	$$bin/threadproof bench --quick && \
-	{ $$bin/threadproof bench targets --quick || test $$? = 3; } && \
+	{ $$bin/python benchmarks/targets.py --quick || test $$? = 3; } && \
 	$$bin/python benchmarks/ratios.py --quick
 
 CPP = $(shell find src tests benchmarks -name '*.[ch]pp')

@@ -1,9 +1,9 @@
-"""What it costs when writers write where readers read: SyncMap's core with its padding, and without.
+"""The cost of false sharing between writers and readers: SyncMap's core with its padding, and without.
 
     python benchmarks/false_sharing.py --rounds 9 --json result.json
 
 Builds benchmarks/false_sharing.cpp twice, the second time with -DTHREADPROOF_PACKED, and runs both in turn:
-one thread reads settled keys, another makes keys come and go. Prints the best reads a second of each, and
+one thread reads settled keys, another stores and deletes keys. Prints the most reads per second of each, and
 their ratio. It needs a C++20 compiler (CXX) and two cores.
 """
 
@@ -23,7 +23,7 @@ KINDS = {"padded": [], "packed": ["-DTHREADPROOF_PACKED"]}
 
 
 def build(kind: str, where: Path) -> Path:
-    """The program, compiled as a release is."""
+    """The program, compiled with the options of a release."""
     program = where / kind
     compiler = os.environ.get("CXX", "c++")
     flags = ["-std=c++20", "-O3", "-DNDEBUG", "-pthread", f"-I{ROOT / 'src'}", *KINDS[kind]]
@@ -32,7 +32,7 @@ def build(kind: str, where: Path) -> Path:
 
 
 def reads(program: Path) -> float:
-    """How many reads a second one run made."""
+    """The reads per second of one run."""
     return float(subprocess.run([str(program)], check=True, capture_output=True, text=True).stdout)
 
 

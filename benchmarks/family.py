@@ -10,12 +10,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from threadproof.bench import family, results
-from threadproof.bench.pages import arguments, write_between
-from threadproof.bench.passes import say
-from threadproof.bench.rivals import DICT, LOCKED_DICT
-from threadproof.bench.stage import Effort
-from threadproof.cli.bench import our_maps
+import threadproof.maps
+from pages import family
+from pages.markers import arguments, write_between
+from pages.passes import say
+from pages.rows import fewer_samples
+from threadproof.bench import contenders, results
+from threadproof.bench.contenders import DICT, LOCKED_DICT
+from threadproof.bench.runner import Effort
 
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "family.json"
@@ -36,10 +38,10 @@ def main() -> int:
 
 def measure(out: Path, trial: bool) -> None:
     sizes, effort = ((200,), Effort(0, 1, 1)) if trial else (family.SIZES, family.EFFORT)
-    rivals = [DICT, LOCKED_DICT, *our_maps()]
-    result = family.measure(rivals, results.machine(), sizes, effort, say)
+    measured = [DICT, LOCKED_DICT, *contenders.in_module(threadproof.maps)]
+    result = family.measure(measured, results.machine(), sizes, effort, say)
     out.parent.mkdir(exist_ok=True)
-    results.save(results.Result(result.machine, results.fewer_samples(result.rows), result.figures), out)
+    results.save(results.Result(result.machine, fewer_samples(result.rows), result.measurements), out)
 
 
 def text(result: results.Result) -> str:

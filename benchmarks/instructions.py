@@ -1,10 +1,10 @@
-"""Count the instructions of one operation, under Valgrind's callgrind: steady on a machine that is not.
+"""Count the instructions of one operation under Valgrind's callgrind: exact, also on a busy machine.
 
     python benchmarks/instructions.py            print the table
     python benchmarks/instructions.py --write    put it into docs/benchmarks.md, too
 
-A run that does an operation many times is compared with one that only prepares it. What the operation costs
-includes the interpreter's part, and the loop; the loop with nothing in it is a row of its own.
+A run with many operations is compared with one that only prepares them. The difference includes the
+interpreter's part and the loop; the empty loop is a row of its own.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+from pages.markers import write_between
 from threadproof.bench import tables
-from threadproof.bench.pages import write_between
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
-TIMES = 60  # loops over all keys: enough for the interpreter to have specialised its instructions
+TIMES = 60  # loops over all keys: by then the interpreter has specialised its instructions
 N = 1_000
 
 PROGRAM = """
@@ -45,7 +45,7 @@ def loop(m, keys):
 for _ in range({times}):
     loop(m, keys)
 """
-KINDS = {  # how a key is stored, and what is then used for it
+KINDS = {  # the expression for stored keys, and for the keys used in the loop
     "int, identical": ("10**6 + i", "stored[i]"),
     "int, fresh": ("10**6 + i", "10**6 + i"),
     "str, fresh": ("f'key:{i}'", "f'key:{i}'"),
@@ -85,7 +85,7 @@ def program(kind: str, m: str, operation: str, times: int) -> str:
 
 
 def instructions(code: str) -> int:
-    """Run it under callgrind and return how many instructions it took."""
+    """The number of instructions that the code takes under callgrind."""
     with tempfile.TemporaryDirectory() as folder:
         command = [
             "valgrind",

@@ -1,8 +1,8 @@
-"""Measure what docs/benchmarks.md says, and write it there.
+"""Measure everything that docs/benchmarks.md shows, and write it there.
 
 python benchmarks/page.py            measure, keep the results in benchmarks/results, write the page
-python benchmarks/page.py --render   write the page again from the results that are kept
-python benchmarks/page.py --targets  measure the targets again, but keep the rows of all workloads
+python benchmarks/page.py --render   write the page again from the kept results
+python benchmarks/page.py --targets  measure the targets again, and keep the rows of all workloads
 python benchmarks/page.py --try      small and short, into build/: to see that it works
 """
 
@@ -11,20 +11,24 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from threadproof.bench import latency, memory, pauses, plot, results, rivals, scaling, tables, targets
-from threadproof.bench.pages import arguments, write_between
-from threadproof.bench.passes import say
-from threadproof.bench.results import Figure, Result
-from threadproof.bench.stage import Effort
-from threadproof.bench.workloads import Scene
-from threadproof.cli.bench import TARGET_EFFORT, the_map, versions
+from pages import memory, pauses, targets
+from pages.ceiling import ceiling
+from pages.markers import arguments, write_between
+from pages.passes import say
+from pages.rows import fewer_samples, losses
+from threadproof.bench import contenders, latency, plot, results, scaling, tables
+from threadproof.bench.contenders import Contender
+from threadproof.bench.results import Measurement, Result
+from threadproof.bench.runner import Effort
+from threadproof.bench.scenario import Scenario
+from threadproof.maps import HashMap
 
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "benchmarks" / "results"
 TRIAL = ROOT / "build" / "page"
 PAGE = ROOT / "docs" / "benchmarks.md"
 CEILING = "2 processes that share nothing, throughput gained over one"
-NAME = "HashMap"
+HASH_MAP = contenders.of_contract("HashMap", HashMap)
 
 
 def main() -> int:
@@ -47,35 +51,35 @@ def main() -> int:
 
 
 def measure(folder: Path, trial: bool) -> None:
-    installed, missing = rivals.installed()
+    installed, missing = contenders.installed()
     if missing and not trial:
         sys.exit(f"not installed: {', '.join(missing)}; `make bench` installs them")
     others = targets.others(installed)
-    effort = Effort(0, 1, 1) if trial else TARGET_EFFORT
-    cells, rows = targets.measure(the_map(), others, effort, trial, say)
-    figures = one_figures([the_map(), *others], trial)
-    machine = results.machine(versions(others))
-    results.save(Result(machine, results.fewer_samples(rows), figures), folder / "bench.json")
+    effort = Effort(0, 1, 1) if trial else targets.EFFORT
+    cells, rows = targets.measure(HASH_MAP, others, effort, trial, say)
+    measurements = single_measurements([HASH_MAP, *others], trial)
+    machine = results.machine(contenders.versions(others))
+    results.save(Result(machine, fewer_samples(rows), measurements), folder / "bench.json")
     (folder / "targets.json").write_text(targets.to_json(machine, cells), encoding="utf-8")
     plot.write(Result(machine, rows), folder / "bench.html")
 
 
 def measure_targets(folder: Path) -> None:
     kept = results.load(folder / "bench.json")
-    cells = targets.without_peers(the_map(), TARGET_EFFORT, False, say)
-    cells += targets.against_peers(NAME, kept.rows)
+    cells = targets.without_peers(HASH_MAP, targets.EFFORT, False, say)
+    cells += targets.against_peers(HASH_MAP.name, kept.rows)
     (folder / "targets.json").write_text(targets.to_json(kept.machine, cells), encoding="utf-8")
 
 
-def one_figures(players: list[rivals.Rival], trial: bool) -> list[Figure]:
-    """What is no row: pauses, bytes, percentiles, and the machine's own ceiling."""
+def single_measurements(measured: list[Contender], trial: bool) -> list[Measurement]:
+    """The measurements that are no rows: pauses, bytes, percentiles, and the machine's ceiling."""
     n = 10_000 if trial else 1_000_000
     say("pauses, bytes, percentiles")
-    figures = [*pauses.worst_pauses(players, n, 1), *pauses.worst_pauses(players, n, 2)]
-    figures += memory.bytes_per_entry(players, 1_000) + memory.bytes_per_entry(players, n)
-    scene = Scene(heap=True, n=1_000, operations=2_000 if trial else 200_000, threads=2)
-    figures += latency.latencies(players, scene, rate=100_000)
-    return [*figures, Figure(CEILING, "dict", 1_000, 2, scaling.ceiling(2, 1_000))]
+    measurements = [*pauses.worst_pauses(measured, n, 1), *pauses.worst_pauses(measured, n, 2)]
+    measurements += memory.bytes_per_entry(measured, 1_000) + memory.bytes_per_entry(measured, n)
+    scenario = Scenario(heap=True, n=1_000, operations=2_000 if trial else 200_000, threads=2)
+    measurements += latency.latencies(measured, scenario, rate=100_000)
+    return [*measurements, Measurement(CEILING, "dict", 1_000, 2, ceiling(2, 1_000))]
 
 
 # --- writing ---
@@ -88,41 +92,42 @@ def sections(folder: Path) -> dict[str, str]:
     return {
         "machine": f"Measured on {results.where(result.machine)}.",
         "targets": targets.report(cells),
-        "losses": losses(result),
+        "losses": losses_table(result),
         "rows": tables.report(result.rows),
-        "pauses": of_each(result.figures, pauses.WORST_PAUSE)
+        "pauses": of_each(result.measurements, pauses.WORST_PAUSE)
         + "\n\n"
-        + of_each(result.figures, memory.BYTES),
-        "latency": latency.report([figure for figure in result.figures if "loop" in figure.what]),
-        "scaling": ceiling(result),
+        + of_each(result.measurements, memory.BYTES),
+        "latency": latency.report([each for each in result.measurements if "loop" in each.what]),
+        "scaling": scaling_text(result),
     }
 
 
-def losses(result: Result) -> str:
-    lines = [["workload", "map", "of the best's throughput", "who"]]
-    for times, own, best in tables.losses(result.rows, NAME):
-        lines.append([own.workload, f"{own.scene.crowd}, {own.scene.label}", f"{times:.2f}", best.rival])
+def losses_table(result: Result) -> str:
+    lines = [["workload", "map", "of the best's throughput", "best"]]
+    for times, own, best in losses(result.rows, HASH_MAP.name):
+        where = f"{own.scenario.threads_label}, {own.scenario.label}"
+        lines.append([own.workload, where, f"{times:.2f}", best.contender])
     return tables.columns(lines) if len(lines) > 1 else "Nowhere, in this run."
 
 
-def of_each(figures: list[Figure], what: str) -> str:
-    """A table of one kind of figure: a row for each rival, a column for each size and number of threads."""
-    own = [figure for figure in figures if figure.what == what]
-    places = list(dict.fromkeys((figure.n, figure.threads) for figure in own))
-    cells = {(each.rival, each.n, each.threads): each for each in own}
+def of_each(measurements: list[Measurement], what: str) -> str:
+    """A table of one measurement: a row for each contender, a column for each size and number of threads."""
+    own = [each for each in measurements if each.what == what]
+    places = list(dict.fromkeys((each.n, each.threads) for each in own))
+    cells = {(each.contender, each.n, each.threads): each for each in own}
     lines = [[what, *(f"n={n:,}, {threads} thread{'s' * (threads > 1)}" for n, threads in places)]]
-    for rival in dict.fromkeys(figure.rival for figure in own):
-        found = [cells.get((rival, *place)) for place in places]
+    for contender in dict.fromkeys(each.contender for each in own):
+        found = [cells.get((contender, *place)) for place in places]
         lines.append(
-            [rival, *("-" if each is None or each.problem else f"{each.value:.3g}" for each in found)]
+            [contender, *("-" if each is None or each.problem else f"{each.value:.3g}" for each in found)]
         )
     return tables.columns(lines)
 
 
-def ceiling(result: Result) -> str:
-    (gained,) = (figure.value for figure in result.figures if figure.what == CEILING)
-    scenes = [row.scene for row in result.rows]
-    return f"{CEILING}: {gained:.2f}x. {scaling.report(result.rows, scenes)}"
+def scaling_text(result: Result) -> str:
+    (gained,) = (each.value for each in result.measurements if each.what == CEILING)
+    scenarios = [row.scenario for row in result.rows]
+    return f"{CEILING}: {gained:.2f}x. {scaling.report(result.rows, scenarios)}"
 
 
 if __name__ == "__main__":

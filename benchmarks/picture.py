@@ -128,8 +128,8 @@ def panel(result: Result, n: int, x: int) -> Iterator[str]:
 def find(result: Result, workload: str, name: str, n: int) -> Row:
     """The row of a map in a workload; MissingTimeError if it has no time."""
     for row in result.rows:
-        scene = (row.scene.kind, row.scene.n, row.scene.threads)
-        if (row.workload, row.rival, *scene) == (workload, name, KIND, n, THREADS) and not row.lost:
+        scenario = (row.scenario.kind, row.scenario.n, row.scenario.threads)
+        if (row.workload, row.contender, *scenario) == (workload, name, KIND, n, THREADS) and not row.lost:
             return row
     raise MissingTimeError(f"no time of {name} in {workload!r}, {KIND} keys, n={n:,}, {THREADS} threads")
 
@@ -138,9 +138,9 @@ def draw_bar(x: int, y: int, scale: float, row: Row, base: Row) -> Iterator[str]
     """One bar and its number."""
     length = row.throughput * scale
     number, style = f"{row.throughput / 1e6:.1f}", "value"
-    if row.rival == "HashMap":
+    if row.contender == "HashMap":
         number, style = f"{number} ({row.throughput / base.throughput:.1f}x)", "value best"
-    yield f'<rect class="{MAPS[row.rival]}" x="{x}" y="{y}" width="{length:.1f}" height="{BAR - 1}"/>'
+    yield f'<rect class="{MAPS[row.contender]}" x="{x}" y="{y}" width="{length:.1f}" height="{BAR - 1}"/>'
     yield text(x + length + 6, y + BAR - 3, number, style)
 
 

@@ -1,19 +1,19 @@
-"""Measure what the race detector costs: CPU time and memory with it, over those without it.
+"""Measure the cost of the race detector: CPU time and memory with it, relative to those without it.
 
     python benchmarks/race.py                    all programs, some minutes; prints a markdown table
     python benchmarks/race.py --quick            one round; a minute
-    python benchmarks/race.py --only lists       programs whose name has this in it; --only may be repeated
-    python benchmarks/race.py --rivals PYTHON    the interpreter of an environment of its own that has
-                                                 pyvft==0.2.0 and threadcheck==0.0.1.2, run beside us
+    python benchmarks/race.py --only lists       programs whose name contains this; may be repeated
+    python benchmarks/race.py --others PYTHON    also pyvft==0.2.0 and threadcheck==0.0.1.2, which the
+                                                 environment of that interpreter has
     python benchmarks/race.py --json out.json    all samples, too
 
-The programs are in benchmarks/race_programs; two take mistune and sqlglot (dependency group
-`race-bench`), and are left out where those are not. Each run is a process of its own, of whose repeats the
-second half counts; `first` is the first one, compared with the first one alone.
-Rounds interleave the ways to run a program, and of each the least CPU time counts, for neighbours can only
-slow a run down. `watched` has a second thread alive, which waits: so every access is judged. `before` is
-watched, too, but starts no thread. `sampled` judges part of the accesses, so some repeats are fast and some
-are slow: there the mean of a process counts, of the best process. It takes so many repeats that the pauses
+The programs are in benchmarks/race_programs; two need mistune and sqlglot (dependency group `race-bench`), and
+are skipped without them. Each run is a process of its own, with many repeats, of which the second half
+counts; `first` is the first repeat, relative to the first one without the detector.
+Rounds interleave the ways to run a program, and the least CPU time of each way counts, since other users of
+the machine can only slow a run down. `watched` has a second thread alive, which waits, so every access is
+judged. `before` is watched, too, but starts no thread. `sampled` judges some of the accesses, so some repeats
+are fast and some are slow: there the mean of the best process counts. The repeats are so many that the pauses
 of the garbage collector, some twenty repeats apart, are in all means alike.
 """
 
@@ -32,19 +32,19 @@ from pathlib import Path
 
 RUN = Path(__file__).with_name("race_run.py")
 PROGRAMS = ["attributes", "dicts", "lists", "calls", "markdown", "sql"]
-HEAP = "objects"  # what a watched heap takes
+HEAP = "objects"  # for the memory of a watched heap
 NEEDS = {"markdown": "mistune", "sql": "sqlglot"}
-RIVALS = {"pyvft": ["-m", "pyvft"], "threadcheck": ["-m", "threadcheck", "run", "-q"]}
-PATIENCE = 60  # seconds for one run: a rival that takes a thousand times as long has failed, or hangs
+OTHERS = {"pyvft": ["-m", "pyvft"], "threadcheck": ["-m", "threadcheck", "run", "-q"]}
+PATIENCE = 60  # seconds for one run: another detector that takes a thousand times as long has failed
 
 
 class WrongAnswerError(Exception):
-    """A program came to something else than without the detector."""
+    """A program has another result than without the detector."""
 
 
 @dataclass
 class Samples:
-    """All that was measured of one way to run one program."""
+    """All samples of one way to run one program."""
 
     answers: set[str] = field(default_factory=set)
     seconds: list[list[float]] = field(default_factory=list)  # of each process, of each repeat
@@ -65,7 +65,7 @@ class Samples:
         self.kilobytes.append(measured["kilobytes"])  # type: ignore[arg-type]
 
 
-# column: (the way to run it, the way it is compared with, which figure of each)
+# column: (the way to run it, the way it is compared with, the statistic of each)
 WAYS: dict[str, tuple[str, str, Callable[[Samples], float]]] = {
     "first": ("watched", "two threads", Samples.first),
     "watched": ("watched", "two threads", Samples.least),
@@ -76,7 +76,7 @@ Measured = dict[str, dict[str, Samples]]  # program: way: samples
 
 
 def settled(seconds: list[float]) -> list[float]:
-    """The repeats that count: instructions that never meet a variable are given up after a thousand times."""
+    """The repeats that count: instructions without a variable are not watched after a thousand times."""
     return seconds[len(seconds) // 2 :]
 
 
@@ -85,11 +85,11 @@ def main() -> int:
     rounds, repeats = (1, 12) if args.quick else (2, 60)
     programs = [name for name in [*PROGRAMS, HEAP] if wanted(name, args.only)]
     try:
-        measured = {program: measure(program, rounds, repeats, args.rivals) for program in programs}
+        measured = {program: measure(program, rounds, repeats, args.others) for program in programs}
     except WrongAnswerError as error:
         print(f"WRONG ANSWER: {error}", file=sys.stderr)
         return 1
-    print(table(measured, [*WAYS, *(RIVALS if args.rivals else ())]))
+    print(table(measured, [*WAYS, *(OTHERS if args.others else ())]))
     if args.json:
         args.json.write_text(json.dumps(as_data(measured), indent=1) + "\n", encoding="utf-8")
     return 0
@@ -103,7 +103,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--only", action="append", default=[], metavar="TEXT", help="programs with TEXT in their name"
     )
-    parser.add_argument("--rivals", metavar="PYTHON", help="an interpreter that has pyvft and threadcheck")
+    parser.add_argument("--others", metavar="PYTHON", help="an interpreter that has pyvft and threadcheck")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write all samples to this file")
     return parser.parse_args()
 
@@ -116,23 +116,23 @@ def wanted(program: str, only: list[str]) -> bool:
     return not only or any(text in program for text in only)
 
 
-def measure(program: str, rounds: int, repeats: int, rivals: str | None) -> dict[str, Samples]:
-    """Every way to run the program, round after round; the rivals, who are slow, once."""
+def measure(program: str, rounds: int, repeats: int, others: str | None) -> dict[str, Samples]:
+    """Every way to run the program, round after round; the other detectors, which are slow, once."""
     ways = dict.fromkeys(way for column in WAYS.values() for way in column[:2])
     samples = {way: Samples() for way in ways}
     for _ in range(rounds):
         for way in ways:
             samples[way].add(run([sys.executable, str(RUN)], way, program, repeats))
     if len(answers := set().union(*(each.answers for each in samples.values()))) > 1:
-        raise WrongAnswerError(f"{program} came to {' and '.join(sorted(answers))}")
-    for rival, command in RIVALS.items() if rivals and program != HEAP else ():
-        samples[rival] = Samples()
-        samples[rival].add(run([str(rivals), *command, str(RUN)], "two threads", program, 1))
+        raise WrongAnswerError(f"{program} has the results {' and '.join(sorted(answers))}")
+    for name, command in OTHERS.items() if others and program != HEAP else ():
+        samples[name] = Samples()
+        samples[name].add(run([str(others), *command, str(RUN)], "two threads", program, 1))
     return samples
 
 
 def run(command: list[str], way: str, program: str, repeats: int) -> dict[str, list[str] | list[float] | int]:
-    """What race_run.py says of one run; empty lists if a rival breaks the program."""
+    """The output of race_run.py for one run; empty lists if another detector breaks the program."""
     ours = command[1] == str(RUN)
     environment = os.environ | {"RACE_RUN": f"{way},{program},{repeats}", "PYTHONHASHSEED": "0"}
     try:

@@ -1,11 +1,11 @@
-"""Runs one program in this process, watched in one way or not at all; prints what it took as JSON.
+"""Runs one program in this process, watched in one way or not at all; prints time and memory as JSON.
 
     RACE_RUN="WAY,PROGRAM,REPEATS" python benchmarks/race_run.py
 
-WAY is a key of WAYS; PROGRAM is a module of benchmarks/race_programs. A process of its own for each run,
-because what has been hooked once stays hooked. benchmarks/race.py calls this, also by way of the rivals, one
-of which hands on no arguments: so they come in the environment. Another puts code of its own before the first
-line, so that nothing here may begin with an import from __future__.
+WAY is a key of WAYS; PROGRAM is a module of benchmarks/race_programs. Each run needs a new process, because an
+intercepted method stays so. benchmarks/race.py calls this, also through other detectors. One of them passes no
+arguments on, so they are in the environment; another inserts code before the first line, so there can be no
+import from __future__.
 """
 
 import importlib
@@ -20,12 +20,12 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 PROGRAMS = Path(__file__).parent / "race_programs"
-LIBRARIES = ["mistune", "sqlglot"]  # of whom the last two programs are
+LIBRARIES = ["mistune", "sqlglot"]  # the packages that two of the programs run
 
 
 @contextmanager
 def second_thread() -> Iterator[None]:
-    """While a thread waits for us, races are possible."""
+    """While a second thread is alive, even if it waits, races are possible."""
     done = threading.Event()
     thread = threading.Thread(target=done.wait)
     thread.start()
@@ -48,7 +48,7 @@ def both(first: AbstractContextManager[object], second: AbstractContextManager[o
         yield
 
 
-# What is around a run: the first half is what the second is compared with.
+# The context of a run, by the name of the way.
 WAYS: dict[str, Callable[[], AbstractContextManager[object]]] = {
     "one thread": nullcontext,
     "before the first start": watched,

@@ -2,14 +2,14 @@
 
     python benchmarks/ratios.py                        all rows, each in three processes; twelve minutes
     python benchmarks/ratios.py --quick                fewer rounds and no large maps; some seconds
-    python benchmarks/ratios.py --only "read: int"     rows whose name has this in it; --only may be repeated
-    python benchmarks/ratios.py --rival module:Class   one more map, in the same run; --rival may be repeated
+    python benchmarks/ratios.py --only "read: int"     rows whose name contains this; may be repeated
+    python benchmarks/ratios.py --contender module:C   one more map in the same run; may be repeated
     python benchmarks/ratios.py --json out.json        all samples, too
     python benchmarks/ratios.py --write                and write some of the rows into README.md
 
 A cell of one thread is `ns (ratio to dict)`: less is better. A cell of two threads is `ns (ratio to dict)
-gain`: the ns of an operation while two threads run, and how much more than one they get done: of that, more
-is better. Values are None, which nobody counts, so that the map is all there is to see.
+gain`: the ns of an operation while two threads run, and their throughput over that of one, where more is
+better. Values are None, which is immortal, so that only the map is measured.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from prototype import FIGURES
-from threadproof.bench import isolate, rivals, tables
-from threadproof.bench.crew import usable_cpus
-from threadproof.bench.pages import write_between
-from threadproof.bench.passes import Passes, in_passes, say
+from pages.markers import write_between
+from pages.passes import Passes, in_passes, say
+from pages.targets import APART, BUILD, COUNT_MANY, GET_MANY, READ, RESERVE, SET_MANY, WRITE
+from threadproof.bench import contenders, isolate, tables
+from threadproof.bench.contenders import DICT, LOCKED_DICT, Contender
 from threadproof.bench.results import Row, machine, where
-from threadproof.bench.rivals import DICT, LOCKED_DICT, Rival
-from threadproof.bench.stage import Effort
-from threadproof.bench.targets import APART, BUILD, COUNT_MANY, GET_MANY, READ, RESERVE, SET_MANY, WRITE
-from threadproof.bench.workloads import LOOP, WORKLOADS, Scene, Workload, mixed
+from threadproof.bench.runner import Effort
+from threadproof.bench.scenario import Scenario
+from threadproof.bench.workers import usable_cpus
+from threadproof.bench.workloads import LOOP, WORKLOADS, Workload, mixed
 from threadproof.maps import HashMap
 
-PASSES = 3  # processes that measure each row, minutes apart; all their rounds count together
-SECONDS = 0.3  # of each rival in each: some hundred rounds on a small map
+PASSES = 3  # processes that measure each row, minutes apart; all their samples count together
+SECONDS = 0.3  # of each contender in each process: some hundred rounds on a small map
 QUICK_ROUNDS, QUICK_SHARE, QUICK_SIZE = 5, 5, 1_000
 SMALL, LARGE = 1_000, 1_000_000
 IDENTICAL, FRESH = True, False
 BOTH = (IDENTICAL, FRESH)
 
-# Where the loop is no small part of what is measured, it is taken off; elsewhere it stays.
+# Where the loop is a large part of the time, its cost is subtracted; elsewhere it stays.
 GET = replace(READ, name="get", body=f"{LOOP}    <get>")
 IN = replace(READ, name="in", body=f"{LOOP}    <in>")
 DELETE = replace(WORKLOADS["mass delete"], name="delete", subtract=False)
@@ -60,7 +60,7 @@ WHOLE = (BUILD, RESERVE, SET_MANY, DELETE)
 MANY = (GET_MANY, COUNT_MANY_UNIFORM, COUNT_MANY_ZIPF)
 SHARED = (READ, APART, READ_95, READ_50, INSERT_DELETE)
 
-# What README shows of them.
+# The rows that README shows.
 README = Path(__file__).parents[1] / "README.md"
 ROWS_OF_ONE = (
     "read: int, identical, n=1,000",
@@ -105,7 +105,7 @@ ROWS_OF_TWO = (
 
 @dataclass(frozen=True)
 class Part:
-    """Workloads that are run in the same scenes: of each of the kinds, with each origin of the keys."""
+    """Workloads that run in the same scenarios: one for each kind of key and each origin of the keys."""
 
     kinds: str
     origins: tuple[bool, ...]
@@ -113,19 +113,19 @@ class Part:
     operations: int
     rounds: int  # at least
     workloads: tuple[Workload, ...]
-    shuffled: bool = False  # take every key of a map, but in random order
+    shuffled: bool = False  # every key of a map in random order
 
-    def scenes(self, threads: int) -> Iterator[Scene]:
+    def scenarios(self, threads: int) -> Iterator[Scenario]:
         for kind in self.kinds.split(", "):
             for identical in self.origins:
-                yield Scene(
+                yield Scenario(
                     kind, identical, False, self.n, self.operations, threads=threads, shuffled=self.shuffled
                 )
 
 
 @dataclass(frozen=True)
 class Table:
-    """Scenes printed together; of the thread that made the maps, or of two others."""
+    """Scenarios printed together: of the thread that made the maps, or of two others."""
 
     title: str
     parts: tuple[Part, ...]
@@ -180,7 +180,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Cell:
-    """What one rival did in one row."""
+    """One contender in one row."""
 
     nanoseconds: float
     ratio: float
@@ -198,18 +198,17 @@ class Line:
 
     name: str
     cells: dict[str, Cell]
-    prototype: str
 
 
 class WrongAnswerError(Exception):
-    """A map does not hold what the run has put into it, so its times are worth nothing."""
+    """A map does not hold what the run has stored, so its times mean nothing."""
 
 
 def main() -> int:
     args = parse_arguments()
     print(f"{where(machine())}, load {machine()['load']}\n")
-    players = [DICT, LOCKED_DICT, rivals.of_contract("HashMap", HashMap), *args.rival]
-    pieces = [piece for table in TABLES for piece in pieces_of(table, players, args)]
+    measured = [DICT, LOCKED_DICT, contenders.of_contract("HashMap", HashMap), *args.contender]
+    pieces = [piece for table in TABLES for piece in pieces_of(table, measured, args)]
     passes = in_passes([piece.job for piece in pieces], 1 if args.quick else PASSES, say)
     try:
         lines = [(piece.table, line) for piece in pieces for line in lines_of(piece, passes)]
@@ -217,7 +216,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     results = [
-        print_table(table, [line for each, line in lines if each is table], players) for table in TABLES
+        print_table(table, [line for each, line in lines if each is table], measured) for table in TABLES
     ]
     if args.write:
         write_between(README, "ratios", in_readme({line.name: line.cells for _, line in lines}))
@@ -234,7 +233,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--only", action="append", default=[], metavar="TEXT", help="rows with TEXT in their name"
     )
-    parser.add_argument("--rival", action="append", default=[], type=load, metavar="MODULE:CLASS",
+    parser.add_argument("--contender", action="append", default=[], type=load, metavar="MODULE:CLASS",
                         help="another map to measure; found through PYTHONPATH")  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="OUT", help="write all samples to this file")
     parser.add_argument("--write", action="store_true", help="write some of the rows into README.md")
@@ -244,33 +243,33 @@ def parse_arguments() -> argparse.Namespace:
     return args
 
 
-def load(place: str) -> Rival:
+def load(place: str) -> Contender:
     try:
-        return rivals.load(place)
+        return contenders.load(place)
     except (ImportError, AttributeError, ValueError) as error:
         raise argparse.ArgumentTypeError(f"cannot load {place!r}: {error}") from error
 
 
-def pieces_of(table: Table, players: Sequence[Rival], args: argparse.Namespace) -> Iterator[Piece]:
-    """What is to be measured for a table; nothing where there are too few CPUs."""
+def pieces_of(table: Table, measured: Sequence[Contender], args: argparse.Namespace) -> Iterator[Piece]:
+    """What to measure for a table; nothing if there are too few CPUs."""
     for part in table.parts:
         if table.threads > len(usable_cpus()) or (args.quick and part.n > QUICK_SIZE):
             continue
         effort = Effort(0, QUICK_ROUNDS, QUICK_ROUNDS) if args.quick else Effort(SECONDS, part.rounds, 1_000)
-        for scene in part.scenes(table.threads):
-            operations = max(scene.operations // QUICK_SHARE, scene.n) if args.quick else scene.operations
-            workloads = [each for each in part.workloads if wanted(name(scene, each), args.only)]
+        for scenario in part.scenarios(table.threads):
+            few = max(scenario.operations // QUICK_SHARE, scenario.n)
+            workloads = [each for each in part.workloads if wanted(name(scenario, each), args.only)]
             if workloads:
-                few = replace(scene, operations=operations)
-                yield Piece(table, isolate.Job(few, workloads, players, effort))
+                chosen = replace(scenario, operations=few) if args.quick else scenario
+                yield Piece(table, isolate.Job(chosen, workloads, measured, effort))
 
 
-def print_table(table: Table, lines: Sequence[Line], players: Sequence[Rival]) -> dict[str, Any]:
+def print_table(table: Table, lines: Sequence[Line], measured: Sequence[Contender]) -> dict[str, Any]:
     """Print a table, and return it as data."""
     if table.threads > len(usable_cpus()):
         print(f"### {table.title}\n\nLeft out: this process may use one CPU only.\n")
     elif lines:
-        print(markdown(table.title, lines, [rival.name for rival in players]), flush=True)
+        print(markdown(table.title, lines, [contender.name for contender in measured]), flush=True)
     return {"table": table.title, "rows": [asdict(line) for line in lines]}
 
 
@@ -278,48 +277,47 @@ def wanted(row: str, only: Sequence[str]) -> bool:
     return not only or any(text in row for text in only)
 
 
-def name(scene: Scene, workload: Workload) -> str:
-    """Name a row; tables, JSON and --only go by it."""
-    kind = f"{scene.kind}, shuffled" if scene.shuffled else scene.kind
-    origin = "" if workload in WHOLE else ", identical" if scene.identical else ", fresh"
-    start = "two threads, " if scene.threads > 1 else ""
-    return f"{start}{workload.name}: {kind}{origin}, n={scene.n:,}"
+def name(scenario: Scenario, workload: Workload) -> str:
+    """The name of a row, in tables, in JSON and for --only."""
+    kind = f"{scenario.kind}, shuffled" if scenario.shuffled else scenario.kind
+    origin = "" if workload in WHOLE else ", identical" if scenario.identical else ", fresh"
+    start = "two threads, " if scenario.threads > 1 else ""
+    return f"{start}{workload.name}: {kind}{origin}, n={scenario.n:,}"
 
 
 def lines_of(piece: Piece, passes: Passes) -> Iterator[Line]:
-    scene = piece.job.scene
+    scenario = piece.job.scenario
     for workload in piece.job.workloads:
-        title = name(scene, workload)
-        found = [passes.row(scene, workload, rival) for rival in piece.job.rivals]
+        title = name(scenario, workload)
+        found = [passes.row(scenario, workload, contender) for contender in piece.job.contenders]
         for row in found:
             if row.problem.startswith("WRONG"):
-                raise WrongAnswerError(f"{row.rival}, {title}: {row.problem}")
+                raise WrongAnswerError(f"{row.contender}, {title}: {row.problem}")
         dicts = found[0].nanoseconds
-        made = {row.rival: make_cell(row, dicts) for row in found if not row.problem}
-        yield Line(title, made, FIGURES.get(title, ""))
+        made = {row.contender: make_cell(row, dicts) for row in found if not row.problem}
+        yield Line(title, made)
 
 
 def make_cell(row: Row, dicts: float) -> Cell:
     return Cell(row.nanoseconds, row.nanoseconds / dicts, row.gain, row.samples)
 
 
-def markdown(title: str, lines: Sequence[Line], players: Sequence[str]) -> str:
-    head = ["", *players, "prototype"]
-    body = [[line.name, *(str(line.cells.get(p, "-")) for p in players), line.prototype] for line in lines]
-    return f"### {title}\n\n{tables.columns([head, *body])}\n"
+def markdown(title: str, lines: Sequence[Line], names: Sequence[str]) -> str:
+    body = [[line.name, *(str(line.cells.get(each, "-")) for each in names)] for line in lines]
+    return f"### {title}\n\n{tables.columns([['', *names], *body])}\n"
 
 
 def in_readme(cells: Mapping[str, dict[str, Cell]]) -> str:
     one = [["one thread, ns (ratio to dict)", "dict", "HashMap"]]
     one += [[row, f"{cells[row]['dict'].nanoseconds:.1f}", str(cells[row]["HashMap"])] for row in ROWS_OF_ONE]
-    head, *players = (
+    head, *names = (
         "two threads, ns (ratio to dict) and gain over one thread",
         "dict",
         "dict + Lock",
         "HashMap",
     )
-    two = [[head, *players]]
-    two += [[row, *(str(cells[f"two threads, {row}"][each]) for each in players)] for row in ROWS_OF_TWO]
+    two = [[head, *names]]
+    two += [[row, *(str(cells[f"two threads, {row}"][each]) for each in names)] for row in ROWS_OF_TWO]
     return f"{tables.columns(one)}\n\n{tables.columns(two)}"
 
 

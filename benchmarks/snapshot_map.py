@@ -1,4 +1,4 @@
-"""What reading and writing a SnapshotMap costs, by one thread and by several at once, beside a dict.
+"""The cost of reading and writing a SnapshotMap, by one thread and by two at once, relative to a dict.
 
 python benchmarks/snapshot_map.py --keys 1000
 """
@@ -32,25 +32,25 @@ def write(m: Map, keys: list[int]) -> None:
 
 
 def measure(work: Callable[[Map, list[int]], None], m: Map, keys: list[int], threads: int) -> float:
-    """Nanoseconds per operation of one thread: the median, as in the fastest round threads never met."""
+    """Nanoseconds per operation of one thread: the median, as the threads of the fastest round ran apart."""
     return statistics.median(one_round(work, m, keys, threads) for _ in range(ROUNDS)) / OPERATIONS * 1e9
 
 
 def one_round(work: Callable[[Map, list[int]], None], m: Map, keys: list[int], threads: int) -> float:
-    """Seconds that so many threads take to do the work at the same time, each all of it."""
+    """The seconds until so many threads have each done all of the work at the same time."""
     start = threading.Barrier(threads + 1)
 
     def begin_together() -> None:
         start.wait()
         work(m, keys)
 
-    hands = [threading.Thread(target=begin_together) for _ in range(threads)]
-    for hand in hands:
-        hand.start()
+    workers = [threading.Thread(target=begin_together) for _ in range(threads)]
+    for worker in workers:
+        worker.start()
     start.wait()
     begun = time.perf_counter()
-    for hand in hands:
-        hand.join()
+    for worker in workers:
+        worker.join()
     return time.perf_counter() - begun
 
 
@@ -67,7 +67,7 @@ def main() -> None:
             print(
                 f"{work.__name__}, {threads} threads: {ours:.0f} ns, {ours / plain:.1f} of a dict's", end=""
             )
-            print(f", {again:.2f} made again" if work is write else "")
+            print(f", {again:.2f} retries per write" if work is write else "")
 
 
 if __name__ == "__main__":

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import product
 
+from pages.memory import BYTES, bytes_per_entry
+from pages.pauses import WORST_PAUSE, worst_pauses
 from threadproof.bench import isolate, tables
-from threadproof.bench.memory import BYTES, bytes_per_entry
-from threadproof.bench.pauses import NOTHING, WORST_PAUSE, worst_pauses
-from threadproof.bench.results import Figure, Result, Row
-from threadproof.bench.rivals import Rival
-from threadproof.bench.stage import Effort
-from threadproof.bench.workloads import WORKLOADS, Scene
+from threadproof.bench.contenders import NOTHING, Contender
+from threadproof.bench.results import Measurement, Result, Row
+from threadproof.bench.runner import Effort
+from threadproof.bench.scenario import Scenario
+from threadproof.bench.workloads import WORKLOADS
 
 SIZES = (1_000, 1_000_000)
 THREADS = (1, 2)
@@ -30,70 +31,74 @@ TITLES = {
     "50/50 new": "50/50, new keys",
     "write new": "0/100, new keys",
 }
-OPERATIONS = 20_000  # of each thread in a sample: a map written in Python takes some 50 ms for them
+OPERATIONS = 20_000  # of each thread in a sample: a map written in Python needs 50 ms for them
 EFFORT = Effort(seconds=0.3, least=1, most=1_000)
 PAUSE_ROUNDS = 3
 
 
 def measure(
-    rivals: Sequence[Rival],
+    contenders: Sequence[Contender],
     machine: dict[str, object],
     sizes: Sequence[int] = SIZES,
     effort: Effort = EFFORT,
     show: Callable[[str], None] = print,
 ) -> Result:
-    """Measure everything; `show` is told what comes next."""
+    """Measure everything; `show` is called with the name of each step."""
     rows: list[Row] = []
-    figures: list[Figure] = []
+    measurements: list[Measurement] = []
     for n, threads in product(sizes, THREADS):
-        scene = Scene(heap=True, n=n, operations=OPERATIONS, threads=threads)
-        show(f"{n:,} keys, {scene.crowd}")
+        scenario = Scenario(heap=True, n=n, operations=OPERATIONS, threads=threads)
+        show(f"{n:,} keys, {scenario.threads_label}")
         rows += isolate.measure(
-            isolate.Job(scene, [WORKLOADS[name] for name in NAMES], rivals, effort, False)
+            isolate.Job(scenario, [WORKLOADS[name] for name in NAMES], contenders, effort, False)
         )
-        figures += worst_pauses(rivals, n, threads, PAUSE_ROUNDS)
-        figures += bytes_per_entry(rivals, n) if threads == 1 else []
-    return Result(machine, rows, figures)
+        measurements += worst_pauses(contenders, n, threads, PAUSE_ROUNDS)
+        measurements += bytes_per_entry(contenders, n) if threads == 1 else []
+    return Result(machine, rows, measurements)
 
 
 def markdown(result: Result) -> str:
-    """The tables, one for each size and number of threads, and what did not take part."""
+    """The tables, one for each size and number of threads, and the contenders that were excluded."""
     parts = []
-    for scene, rows in tables.by_scene(result.rows).items():
-        parts.append(f"**{scene.n:,} keys, {scene.crowd}**\n\n{table(rows, result.figures, scene)}")
+    for scenario, rows in tables.by_scenario(result.rows).items():
+        title = f"**{scenario.n:,} keys, {scenario.threads_label}**"
+        parts.append(f"{title}\n\n{table(rows, result.measurements, scenario)}")
     parts += ["\n".join(f"- {line}" for line in tables.problems(result.rows))] * bool(
         tables.problems(result.rows)
     )
     return "\n\n".join(parts)
 
 
-def table(rows: Sequence[Row], figures: Sequence[Figure], scene: Scene) -> str:
-    workloads, rivals, cells = tables.grid(rows)
-    lines = [["", *rivals]]
+def table(rows: Sequence[Row], measurements: Sequence[Measurement], scenario: Scenario) -> str:
+    workloads, contenders, cells = tables.grid(rows)
+    lines = [["", *contenders]]
     for workload in workloads:
         base = cells.get((workload, tables.BASE))
-        ratios = [tables.ratio(cells.get((workload, rival)), base) for rival in rivals]
+        ratios = [tables.ratio(cells.get((workload, contender)), base) for contender in contenders]
         lines.append([TITLES.get(workload, workload), *(short(ratio) for ratio in ratios)])
-    pauses = [of(figures, WORST_PAUSE, rival, scene) for rival in rivals]
+    pauses = [of(measurements, WORST_PAUSE, contender, scenario) for contender in contenders]
     lines.append(
-        [f"{WORST_PAUSE} ({short(of(figures, WORST_PAUSE, NOTHING.name, scene))})", *map(short, pauses)]
+        [
+            f"{WORST_PAUSE} ({short(of(measurements, WORST_PAUSE, NOTHING.name, scenario))})",
+            *map(short, pauses),
+        ]
     )
-    sizes = [of(figures, BYTES, rival, scene) for rival in rivals]
+    sizes = [of(measurements, BYTES, contender, scenario) for contender in contenders]
     lines.append([BYTES, *("-" if size is None else f"{size:.0f}" for size in sizes)])
     return tables.columns(lines)
 
 
-def of(figures: Sequence[Figure], what: str, rival: str, scene: Scene) -> float | None:
-    """Pick a figure; bytes are the same for any number of threads."""
+def of(measurements: Sequence[Measurement], what: str, contender: str, scenario: Scenario) -> float | None:
+    """The value of one measurement; bytes do not depend on the number of threads."""
     found = [
-        figure.value
-        for figure in figures
-        if (figure.what, figure.rival, figure.n, figure.problem) == (what, rival, scene.n, "")
-        and (what == BYTES or figure.threads == scene.threads)
+        each.value
+        for each in measurements
+        if (each.what, each.contender, each.n, each.problem) == (what, contender, scenario.n, "")
+        and (what == BYTES or each.threads == scenario.threads)
     ]
     return found[0] if found else None
 
 
 def short(value: float | None) -> str:
-    """Two digits that count."""
+    """Two significant digits."""
     return "-" if value is None else f"{value:.2g}" if value < 100 else f"{value:.0f}"

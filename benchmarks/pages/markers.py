@@ -1,4 +1,4 @@
-"""Tables in documents: what stands between two markers is written by a program, and only that."""
+"""Replaces the text between two markers in a page, such as a table of results."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class NoMarkerError(Exception):
-    """The page does not say where the text belongs."""
+    """The page lacks the markers."""
 
 
 def replace_between(text: str, name: str, new: str) -> str:
@@ -25,12 +25,12 @@ def write_between(page: Path, name: str, new: str) -> None:
 
 
 def arguments(description: str | None, **flags: str) -> argparse.Namespace:
-    """Read the arguments of a script that measures and then writes a page; `flags` are its own, explained."""
+    """The arguments of a script that measures and writes a page; `flags` are its own, with their help."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--render", action="store_true", help="measure nothing")
-    parser.add_argument("--try", action="store_true", dest="trial", help="measure hardly anything")
+    parser.add_argument("--render", action="store_true", help="write the page from the results that are kept")
+    parser.add_argument("--try", action="store_true", dest="trial", help="measure very little, into build/")
     for name, meaning in flags.items():
         parser.add_argument(f"--{name}", action="store_true", help=meaning)
     return parser.parse_args()

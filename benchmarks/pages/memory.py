@@ -1,6 +1,6 @@
-"""Bytes per entry: by how much the process grows when a map is filled with keys that were there before.
+"""Bytes per entry: the growth of the process when a map is filled with existing keys.
 
-So it counts the table, and whatever objects a map makes for each entry, and neither the keys nor the values.
+That is the table and the objects that the map makes for each entry, without keys and values.
 """
 
 from __future__ import annotations
@@ -11,40 +11,40 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from threadproof.bench.contenders import Contender
 from threadproof.bench.isolate import ChildError, answer
 from threadproof.bench.keys import make_keys
-from threadproof.bench.results import Figure
-from threadproof.bench.rivals import Rival
+from threadproof.bench.results import Measurement
 
 BYTES = "bytes per entry"
-ENTRIES = 200_000  # at least, so that whole pages hardly matter: of small maps, many are made
+ENTRIES = 200_000  # at least, so that rounding to pages is below 1 %: of small maps, many are made
 STATM = Path("/proc/self/statm")
 
 
-def bytes_per_entry(rivals: Sequence[Rival], n: int, kind: str = "int") -> list[Figure]:
-    """The bytes per entry of each rival at n keys; nothing where the system does not tell how big it is."""
-    return [one(rival, n, kind) for rival in rivals] if STATM.exists() else []
+def bytes_per_entry(contenders: Sequence[Contender], n: int, kind: str = "int") -> list[Measurement]:
+    """The bytes per entry of each contender at n keys; empty where the system has no /proc/self/statm."""
+    return [one(contender, n, kind) for contender in contenders] if STATM.exists() else []
 
 
-def one(rival: Rival, n: int, kind: str) -> Figure:
+def one(contender: Contender, n: int, kind: str) -> Measurement:
     try:
-        return Figure(BYTES, rival.name, n, value=answer(filling, rival, n, kind))
+        return Measurement(BYTES, contender.name, n, value=answer(filling, contender, n, kind))
     except ChildError as error:
-        return Figure(BYTES, rival.name, n, problem=str(error))
+        return Measurement(BYTES, contender.name, n, problem=str(error))
 
 
-def filling(rival: Rival, n: int, kind: str) -> float:
+def filling(contender: Contender, n: int, kind: str) -> float:
     maps: list[Any] = [None] * max(ENTRIES // n, 1)
     keys = make_keys(kind, range(n))
     gc.collect()
     before = resident()
     for place in range(len(maps)):
-        maps[place] = m = rival.make()
+        maps[place] = m = contender.make()
         for key in keys:
             m[key] = None
     return (resident() - before) / (n * len(maps))
 
 
 def resident() -> int:
-    """The bytes of this process that are in memory."""
+    """The resident bytes of this process."""
     return int(STATM.read_text().split()[1]) * resource.getpagesize()

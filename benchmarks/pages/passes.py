@@ -1,7 +1,7 @@
-"""The same jobs again and again, minutes apart.
+"""Measures the same jobs several times, minutes apart, each time in new processes.
 
-Neighbours on the machine halve a core's speed for a tenth of a second, or for minutes, and where a process
-has its pages is luck. The least of all samples of several processes has the least of both.
+Other users of the machine halve a core's speed for a tenth of a second, or for minutes; and where a process
+has its memory pages is a matter of chance. The minimum over several processes has the least of both.
 """
 
 from __future__ import annotations
@@ -13,36 +13,37 @@ from dataclasses import replace
 from itertools import product
 
 from threadproof.bench import isolate
+from threadproof.bench.contenders import Contender
 from threadproof.bench.results import Row
-from threadproof.bench.rivals import Rival
-from threadproof.bench.workloads import Scene, Workload
+from threadproof.bench.scenario import Scenario
+from threadproof.bench.workloads import Workload
 
 Show = Callable[[str], None]
 
 
 def say(step: str) -> None:
-    """Show which step comes next, where it is in nobody's way."""
+    """Print the next step on stderr."""
     print(step, file=sys.stderr)
 
 
 class Passes:
-    """Rows of the same jobs, measured again and again in processes of their own."""
+    """Rows of the same jobs, measured several times in processes of their own."""
 
     def __init__(self) -> None:
-        self.rows: defaultdict[tuple[Scene, str, str], list[Row]] = defaultdict(list)
+        self.rows: defaultdict[tuple[Scenario, str, str], list[Row]] = defaultdict(list)
 
     def add(self, row: Row) -> None:
-        self.rows[row.scene, row.workload, row.rival].append(row)
+        self.rows[row.scenario, row.workload, row.contender].append(row)
 
-    def row(self, scene: Scene, workload: Workload, rival: Rival) -> Row:
-        """Return what all passes together say."""
-        return together(self.rows[scene, workload.name, rival.name])
+    def row(self, scenario: Scenario, workload: Workload, contender: Contender) -> Row:
+        """The row of all passes together."""
+        return together(self.rows[scenario, workload.name, contender.name])
 
-    def figures(self, scene: Scene, workload: Workload, rival: Rival) -> Row:
-        """Return the same where a row without figures is an error."""
-        row = self.row(scene, workload, rival)
+    def valid_row(self, scenario: Scenario, workload: Workload, contender: Contender) -> Row:
+        """The row of all passes together; RuntimeError if one had a problem."""
+        row = self.row(scenario, workload, contender)
         if row.problem:
-            raise RuntimeError(f"{row.rival}, {row.workload}: {row.problem}")
+            raise RuntimeError(f"{row.contender}, {row.workload}: {row.problem}")
         return row
 
     def all(self) -> list[Row]:
@@ -50,17 +51,17 @@ class Passes:
 
 
 def in_passes(jobs: Sequence[isolate.Job], count: int, show: Show) -> Passes:
-    """Measure all jobs, and then all of them again."""
+    """Measure all jobs `count` times, one pass after another."""
     passes = Passes()
     for number, job in product(range(count), jobs):
-        show(f"pass {number + 1} of {count}, {job.scene.crowd}, {job.scene.label}")
+        show(f"pass {number + 1} of {count}, {job.scenario.threads_label}, {job.scenario.label}")
         for row in isolate.measure(job):
             passes.add(row)
     return passes
 
 
 def together(rows: Sequence[Row]) -> Row:
-    """Make one row of those that several processes measured of the same; a problem is one of all."""
+    """One row of several for the same cell; a problem in one is a problem of all."""
     if broken := [row for row in rows if row.problem]:
         return broken[0]
     return replace(

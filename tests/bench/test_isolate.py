@@ -1,4 +1,4 @@
-"""A rival that takes its process down gets a row that says so, and the others are measured all the same."""
+"""A contender that ends its process has a row with that problem, and the others are measured."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ CRASH = """
 import os, signal
 from dataclasses import replace
 from threadproof.bench.isolate import Job, measure
-from threadproof.bench.rivals import DICT, LOCKED_DICT
-from threadproof.bench.stage import Effort
-from threadproof.bench.workloads import WORKLOADS, Scene
+from threadproof.bench.contenders import DICT, LOCKED_DICT
+from threadproof.bench.runner import Effort
+from threadproof.bench.scenario import Scenario
+from threadproof.bench.workloads import WORKLOADS
 
 class Crashes(dict):
     def __delitem__(self, key):
@@ -21,13 +22,13 @@ class Crashes(dict):
 
 crashes = replace(DICT, name="crashes", make=Crashes)
 workloads = [WORKLOADS[name] for name in ("read", "churn", "write")]
-job = Job(Scene(n=10, operations=10), workloads, (crashes, LOCKED_DICT), Effort(0, 1, 1))
+job = Job(Scenario(n=10, operations=10), workloads, (crashes, LOCKED_DICT), Effort(0, 1, 1))
 for row in measure(job):
-    print(row.workload, row.rival, row.problem or bool(row.samples), sep=": ")
+    print(row.workload, row.contender, row.problem or bool(row.samples), sep=": ")
 """
 
 
-def test_who_crashes_gets_a_row_and_the_others_run_again() -> None:
+def test_a_contender_that_crashes_has_a_row_and_the_others_run_again() -> None:
     done = subprocess.run(
         [sys.executable, "-c", CRASH], capture_output=True, text=True, check=False, timeout=PATIENCE
     )

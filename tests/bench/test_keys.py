@@ -1,4 +1,4 @@
-"""What threads draw: the distributions are what they are called, and the same every time."""
+"""Threads draw keys by the distribution's name, and the same ones every time."""
 
 from __future__ import annotations
 

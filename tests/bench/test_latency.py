@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from threadproof.bench import loops
+from threadproof.bench.contenders import DICT
 from threadproof.bench.latency import CLOSED, OPEN, PERCENTILES, Histogram, bucket, percentiles
-from threadproof.bench.rivals import DICT
-from threadproof.bench.workloads import Scene
+from threadproof.bench.scenario import Scenario
 
 
 @pytest.mark.parametrize("value", [0, 1, 127, 128, 129, 255, 256, 1_000, 123_456, 10**9])
@@ -56,8 +56,8 @@ def test_a_pause_shows_in_all_operations_that_it_delays_only_in_an_open_loop(
                 clock.now += 10_000_000
             return super().__getitem__(key)
 
-    rival = replace(DICT, name="stops", make=Stops)
-    scene = Scene(n=10, operations=3_000)
+    contender = replace(DICT, name="stops", make=Stops)
+    scenario = Scenario(n=10, operations=3_000)
     at_99 = PERCENTILES.index(99.0)
-    closed, opened = (percentiles(rival, scene, mode, 10_000)[at_99] for mode in (CLOSED, OPEN))
+    closed, opened = (percentiles(contender, scenario, mode, 10_000)[at_99] for mode in (CLOSED, OPEN))
     assert opened > 1_000_000 > closed

@@ -1,7 +1,4 @@
-"""Runs of the harness at tiny sizes: who takes part, what is counted, and that wrong answers are seen.
-
-Nothing here looks at how long anything took.
-"""
+"""Runs of the harness at tiny sizes: contenders, counts, and wrong answers. No test asserts a time."""
 
 from __future__ import annotations
 
@@ -11,30 +8,31 @@ from typing import Any
 
 import pytest
 
+from threadproof.bench.contenders import BUILT_IN, DICT, LOCKED_DICT, Contender, load, of_contract
 from threadproof.bench.results import Row
-from threadproof.bench.rivals import BUILT_IN, DICT, LOCKED_DICT, Rival, load, of_contract
-from threadproof.bench.stage import Effort, Stage
-from threadproof.bench.workloads import WORKLOADS, Hand, Scene
+from threadproof.bench.runner import Effort, Runner
+from threadproof.bench.scenario import Scenario, Worker
+from threadproof.bench.workloads import WORKLOADS
 from threadproof.maps import HashMap, LockedMap
 
 ONCE = Effort(seconds=0, least=1, most=1)
 OURS = (of_contract("HashMap", HashMap), of_contract("LockedMap", LockedMap))
 
 
-def measured(scene: Scene, name: str, rivals: Sequence[Rival]) -> dict[str, Row]:
-    stage = Stage(scene, rivals, lambda rival, workload: None)
-    rows = stage.measure(WORKLOADS[name], ONCE, {})
-    stage.crew.leave()
-    return {row.rival: row for row in rows}
+def measured(scenario: Scenario, name: str, contenders: Sequence[Contender]) -> dict[str, Row]:
+    runner = Runner(scenario, contenders, lambda contender, workload: None)
+    rows = runner.measure(WORKLOADS[name], ONCE, {})
+    runner.workers.stop()
+    return {row.contender: row for row in rows}
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_every_workload_runs_and_finds_right_answers(name: str, threads: int) -> None:
-    scene = Scene(n=100, operations=600, threads=threads, heap=True)
-    for row in measured(scene, name, (*BUILT_IN, *OURS)).values():
+    scenario = Scenario(n=100, operations=600, threads=threads, heap=True)
+    for row in measured(scenario, name, (*BUILT_IN, *OURS)).values():
         if row.problem:
-            assert (row.rival, threads) == ("dict", 2), row.problem
+            assert (row.contender, threads) == ("dict", 2), row.problem
             assert (
                 row.problem in ("add: updates are lost", "count_many: updates are lost")
                 or "raises" in row.problem
@@ -45,36 +43,36 @@ def test_every_workload_runs_and_finds_right_answers(name: str, threads: int) ->
             assert (row.gain is None) == (threads == 1)
 
 
-@pytest.mark.parametrize("scene", [
-    Scene("str", n=50, operations=200, identical=True, threads=2),
-    Scene("tuple", n=50, operations=200, heap=True, identical=True),
-    Scene("float", n=50, operations=200, distribution="apart", threads=2),
-    Scene("bytes", n=50, operations=200, distribution="zipfian"),
-    Scene("big int", n=50, operations=200, distribution="latest", shuffled=False),
-], ids=lambda scene: scene.label)  # fmt: skip
-def test_every_kind_of_scene_runs(scene: Scene) -> None:
+@pytest.mark.parametrize("scenario", [
+    Scenario("str", n=50, operations=200, identical=True, threads=2),
+    Scenario("tuple", n=50, operations=200, heap=True, identical=True),
+    Scenario("float", n=50, operations=200, distribution="apart", threads=2),
+    Scenario("bytes", n=50, operations=200, distribution="zipfian"),
+    Scenario("big int", n=50, operations=200, distribution="latest", shuffled=False),
+], ids=lambda scenario: scenario.label)  # fmt: skip
+def test_every_kind_of_scenario_runs(scenario: Scenario) -> None:
     for name in ("95/5", "50/50 new", "grow"):
-        assert not [row.problem for row in measured(scene, name, OURS).values() if row.problem]
+        assert not [row.problem for row in measured(scenario, name, OURS).values() if row.problem]
 
 
 def test_a_thread_has_exactly_the_share_of_writes_that_the_workload_names() -> None:
-    scene = Scene(operations=1_000)
-    hand = Hand(scene, list(range(scene.n)), 0, 1)
-    lists = WORKLOADS["95/5"].lists(hand)
+    scenario = Scenario(operations=1_000)
+    worker = Worker(scenario, list(range(scenario.n)), 0, 1)
+    lists = WORKLOADS["95/5"].lists(worker)
     assert len(lists) == 50
-    assert WORKLOADS["95/5"].count(scene, lists) == 1_000
+    assert WORKLOADS["95/5"].count(scenario, lists) == 1_000
 
 
 def test_new_keys_come_and_old_ones_go_in_a_ring() -> None:
-    scene = Scene(operations=1_000, n=10)
-    held = {new for _, new, _ in WORKLOADS["write new"].lists(Hand(scene, list(range(10)), 0, 1))[-64:]}
-    for _, new, old in WORKLOADS["write new"].lists(Hand(scene, list(range(10)), 0, 1)):
+    scenario = Scenario(operations=1_000, n=10)
+    held = {new for _, new, _ in WORKLOADS["write new"].lists(Worker(scenario, list(range(10)), 0, 1))[-64:]}
+    for _, new, old in WORKLOADS["write new"].lists(Worker(scenario, list(range(10)), 0, 1)):
         held.add(new)
         held.remove(old)
     assert len(held) == 64
 
 
-# --- a rival that does wrong ---
+# --- contenders with wrong answers ---
 
 
 class Forgets(dict[Any, Any]):
@@ -106,7 +104,7 @@ class Miscounts(dict[Any, Any]):
             super().__setitem__(key, value)
 
 
-def rival(make: type[Any]) -> Rival:
+def contender(make: type[Any]) -> Contender:
     return replace(DICT, name=make.__name__, make=make, make_counts=make, unsafe={})
 
 
@@ -120,20 +118,22 @@ def rival(make: type[Any]) -> Rival:
         (Forgets, "write new"),
     ],
 )
-def test_a_wrong_answer_voids_the_row_and_only_this_one(kind: type[Any], workload: str) -> None:
-    rows = measured(Scene(n=100, operations=1_000, heap=True), workload, (rival(kind), LOCKED_DICT))
+def test_a_wrong_answer_makes_its_row_invalid_and_no_other(kind: type[Any], workload: str) -> None:
+    rows = measured(Scenario(n=100, operations=1_000, heap=True), workload, (contender(kind), LOCKED_DICT))
     assert rows[kind.__name__].problem
     assert not rows[kind.__name__].samples
     assert not rows["dict + Lock"].problem
 
 
 def test_who_cannot_do_an_operation_takes_no_part_in_it() -> None:
-    rows = measured(Scene(n=10, operations=10), "counters", (replace(DICT, idioms={"read": "m[k]"}), *OURS))
+    rows = measured(
+        Scenario(n=10, operations=10), "counters", (replace(DICT, idioms={"read": "m[k]"}), *OURS)
+    )
     assert rows["dict"].problem == "has no add"
 
 
-def test_any_class_can_be_a_rival() -> None:
+def test_any_class_can_be_a_contender() -> None:
     found = load("threadproof.maps:HashMap")
-    assert not measured(Scene(n=10, operations=100), "count_many", (found,))[found.name].problem
+    assert not measured(Scenario(n=10, operations=100), "count_many", (found,))[found.name].problem
     plain = load("collections:OrderedDict")
-    assert not measured(Scene(n=10, operations=100), "50/50", (plain,))[plain.name].problem
+    assert not measured(Scenario(n=10, operations=100), "50/50", (plain,))[plain.name].problem

@@ -1,4 +1,4 @@
-"""The Universal Scalability Law is found in throughputs made by it; what cannot be told is said to be so."""
+"""The Universal Scalability Law is found in throughputs made by it; too few points are reported as such."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def test_perfect_scaling_has_no_peak() -> None:
     assert peak == inf or peak > 1e3
 
 
-def test_more_than_perfect_scaling_is_not_taken_for_negative_contention() -> None:
+def test_better_than_perfect_scaling_is_not_negative_contention() -> None:
     assert solve({1: 1.0, 2: 2.2, 4: 4.6, 8: 9.5})[:2] == (0, 0)
 
 
-def test_intervals_hold_the_figure_and_grow_with_the_noise() -> None:
+def test_intervals_hold_the_measurement_and_grow_with_the_noise() -> None:
     draw = random.Random(1)
 
     def spread(noise: float) -> tuple[float, float]:
@@ -45,15 +45,15 @@ def test_intervals_hold_the_figure_and_grow_with_the_noise() -> None:
     assert highest - lowest > high - low
 
 
-def test_two_cpus_are_too_few_to_tell() -> None:
+def test_two_cpus_are_too_few_points() -> None:
     text = verdict({1: [1.0], 2: [1.9], 4: [1.9], 8: [1.8]}, cpus=2)
-    assert text.startswith("too few CPUs to tell where it bends: on 2 of them, 1, 2 threads have one each")
+    assert text.startswith("too few CPUs to fit the scalability law: with 2, only 1, 2 threads have one each")
 
 
-def test_enough_points_are_told_with_their_intervals() -> None:
+def test_enough_points_give_parameters_with_intervals() -> None:
     text = verdict({n: [law(n, 0.05, 0.01)] * 3 for n in (1, 2, 4, 8, 16)}, cpus=16)
     assert text.startswith("contention 5.00% (5.00% to 5.00%), coherency 1.00%")
-    assert text.endswith("most is done by 10 threads (10 to 10)")
+    assert text.endswith("peak at 10 threads (10 to 10)")
 
 
 def test_equations_are_solved() -> None:

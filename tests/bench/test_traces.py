@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from threadproof.bench.rivals import BUILT_IN, of_contract
-from threadproof.bench.stage import Effort, Stage
+from threadproof.bench.contenders import BUILT_IN, of_contract
+from threadproof.bench.runner import Effort, Runner
+from threadproof.bench.scenario import Scenario
 from threadproof.bench.traces import TraceError, guess, read_trace, replay
-from threadproof.bench.workloads import Scene
 from threadproof.maps import HashMap
 
 KEYS = [7, 8, 7, 9]
@@ -57,8 +57,8 @@ def test_what_is_no_trace_is_refused_by_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_replayed_trace_leaves_exactly_its_keys(threads: int) -> None:
     workload = replay(Path("trace"), SAME * 20)
-    scene = Scene(n=3, operations=80, threads=threads, heap=True)
-    stage = Stage(scene, (*BUILT_IN, of_contract("HashMap", HashMap)), lambda rival, workload: None)
-    rows = stage.measure(workload, Effort(0, 1, 1), {})
+    scenario = Scenario(n=3, operations=80, threads=threads, heap=True)
+    runner = Runner(scenario, (*BUILT_IN, of_contract("HashMap", HashMap)), lambda contender, workload: None)
+    rows = runner.measure(workload, Effort(0, 1, 1), {})
     assert [row.problem for row in rows] == [""] * 4
     assert all(row.operations == 80 // threads for row in rows)

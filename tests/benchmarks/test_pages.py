@@ -1,4 +1,4 @@
-"""The scripts that write pages run from end to end, at tiny sizes, and leave the pages alone then."""
+"""The scripts that write pages run from end to end, at tiny sizes, and then do not change the pages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("script", "page", "said"),
+    ("script", "page", "parts"),
     [
         (
             "family.py",
@@ -29,12 +29,12 @@ ROOT = Path(__file__).parents[2]
         ),
     ],
 )
-def test_a_script_measures_and_reports(script: str, page: str, said: tuple[str, ...]) -> None:
+def test_a_script_measures_and_reports(script: str, page: str, parts: tuple[str, ...]) -> None:
     before = (ROOT / "docs" / page).read_bytes()
     command = [sys.executable, f"benchmarks/{script}", "--try"]
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=2 * PATIENCE, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert not [text for text in said if text not in done.stdout]
+    assert not [text for text in parts if text not in done.stdout]
     assert (ROOT / "docs" / page).read_bytes() == before

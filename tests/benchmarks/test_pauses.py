@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from threadproof.bench.pauses import NOTHING, of_every_round, worst_pause
-from threadproof.bench.rivals import DICT
+from pages.pauses import of_every_round, worst_pause
+from threadproof.bench.contenders import DICT, NOTHING
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_a_pause_counts_that_comes_in_every_round_in_the_same_part_or_the_next(
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_every_round_has_its_own_worst(threads: int) -> None:
-    figures = [worst_pause(rival, 10_000, threads, rounds=2) for rival in (NOTHING, DICT)]
-    assert not [figure.problem for figure in figures if figure.problem]
-    assert all(0 < figure.value <= min(figure.samples) for figure in figures)
-    assert [len(figure.samples) for figure in figures] == [2, 2]
+    measurements = [worst_pause(contender, 10_000, threads, rounds=2) for contender in (NOTHING, DICT)]
+    assert not [measurement.problem for measurement in measurements if measurement.problem]
+    assert all(0 < measurement.value <= min(measurement.samples) for measurement in measurements)
+    assert [len(measurement.samples) for measurement in measurements] == [2, 2]

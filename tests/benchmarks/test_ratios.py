@@ -21,7 +21,7 @@ ROWS = [
 
 
 def ratios(*arguments: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the script; modules for --rival are in `path`."""
+    """Run the script; modules for --contender are in `path`."""
     command = [sys.executable, "benchmarks/ratios.py", *arguments]
     environment = os.environ | ({"PYTHONPATH": str(path)} if path else {})
     return subprocess.run(
@@ -29,16 +29,16 @@ def ratios(*arguments: str, path: Path | None = None) -> subprocess.CompletedPro
     )
 
 
-def quick_rows(out: Path, *rivals: str) -> dict[str, Any]:
+def quick_rows(out: Path, *contenders: str) -> dict[str, Any]:
     only = [argument for row in ROWS for argument in ("--only", row)]
-    done = ratios("--quick", "--json", str(out), *only, *rivals)
+    done = ratios("--quick", "--json", str(out), *only, *contenders)
     assert done.returncode == 0, done.stderr
     rows = [row for table in json.loads(out.read_text())["tables"] for row in table["rows"]]
     assert all(row["name"] in done.stdout for row in rows)
     return {row["name"]: row for row in rows}
 
 
-def test_each_kind_of_workload_is_measured_for_every_rival(tmp_path: Path) -> None:
+def test_each_kind_of_workload_is_measured_for_every_contender(tmp_path: Path) -> None:
     rows = quick_rows(tmp_path / "out.json")
     assert set(rows) >= set(ROWS)
     for row in rows.values():
@@ -47,8 +47,8 @@ def test_each_kind_of_workload_is_measured_for_every_rival(tmp_path: Path) -> No
         assert all(cell["nanoseconds"] > 0 and cell["samples"] for cell in row["cells"].values())
 
 
-def test_another_map_can_be_a_rival(tmp_path: Path) -> None:
-    rows = quick_rows(tmp_path / "out.json", "--rival", "threadproof.maps:LockedMap")
+def test_another_map_can_be_a_contender(tmp_path: Path) -> None:
+    rows = quick_rows(tmp_path / "out.json", "--contender", "threadproof.maps:LockedMap")
     assert all("threadproof.maps:LockedMap" in row["cells"] for row in rows.values())
 
 
@@ -58,12 +58,12 @@ def test_a_map_that_does_not_hold_what_was_put_in_voids_the_run(tmp_path: Path) 
         "    def __setitem__(self, key, value):\n"
         "        super().__setitem__(key, 'wrong' if key in self else value)\n"
     )
-    done = ratios("--quick", "--only", "overwrite: int, fresh", "--rival", "wrong:Map", path=tmp_path)
+    done = ratios("--quick", "--only", "overwrite: int, fresh", "--contender", "wrong:Map", path=tmp_path)
     assert done.returncode == 1
     assert "wrong:Map, overwrite: int, fresh, n=1,000: WRONG ANSWER: 'wrong' at " in done.stderr
 
 
-def test_a_rival_that_cannot_be_loaded_is_bad_usage() -> None:
-    done = ratios("--rival", "nowhere:Map")
+def test_a_contender_that_cannot_be_loaded_is_bad_usage() -> None:
+    done = ratios("--contender", "nowhere:Map")
     assert done.returncode == 2
     assert "cannot load 'nowhere:Map': No module named 'nowhere'" in done.stderr

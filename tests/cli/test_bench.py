@@ -24,10 +24,10 @@ def test_a_table_has_a_row_for_each_workload_and_a_column_for_each_map(tmp_path:
     assert done.stdout.count("| read ") == 3  # one thread, two threads, what two gain
     assert "1 thread, int keys, fresh, heap values, n=100" in done.stdout
     rows = load(tmp_path / "out").rows
-    assert {(row.workload, row.rival, row.scene.threads) for row in rows} == {
-        (workload, rival, threads)
+    assert {(row.workload, row.contender, row.scenario.threads) for row in rows} == {
+        (workload, contender, threads)
         for workload in ("read", "95/5 new")
-        for rival in ("dict + Lock", "HashMap")
+        for contender in ("dict + Lock", "HashMap")
         for threads in (1, 2)
     }
 

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from tests.kit.hammer import PATIENCE
-from threadproof.cli import concordance, main
+from threadproof.cli import main
 from threadproof.cli.progress import Progress
+from threadproof.demo import concordance
 from threadproof.maps import HashMap
 
 Tree = pathlib.Path

@@ -14,7 +14,20 @@ SOURCE = Path(__file__).parents[2] / "src"
 PACKAGE = SOURCE / "threadproof"
 
 # What each area may import of ours, besides itself; a package stands for all it holds.
-AREAS = {"_core", "findings", "missing", "stats", "maps", "sync", "race", "lint", "health", "bench", "remote"}
+AREAS = {
+    "_core",
+    "findings",
+    "missing",
+    "stats",
+    "maps",
+    "sync",
+    "race",
+    "lint",
+    "health",
+    "bench",
+    "demo",
+    "remote",
+}
 ARROWS: dict[str, set[str]] = {
     "__init__": AREAS,  # the headline names
     "__main__": {"cli"},
@@ -22,6 +35,7 @@ ARROWS: dict[str, set[str]] = {
     "pytest_plugin": AREAS | {"__init__"},
     "health": {"stats", "findings"},
     "bench": {"maps.contract", "stats", "findings"},
+    "demo": {"maps"},
     "remote": {"maps.contract", "stats"},
     "race": {"_core", "findings"},
     "lint": {"findings"},

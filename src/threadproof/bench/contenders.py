@@ -1,24 +1,28 @@
-"""Rivals: maps to measure, and how a good program of each says an operation.
+"""Contenders: the maps to measure, and the source by which a good program does each operation on them.
 
-An idiom is the source that stands in the timed loop for an operation, in the words below. A rival without an
-idiom for an operation takes no part in workloads that need it; one whose idiom is `unsafe` takes no part
-where threads share the map. Nothing here imports a rival that was not asked for.
+An idiom is the source of one operation in a timed loop, with the names below. A contender is excluded from
+workloads for which it lacks an idiom, and where threads share the map from those with an `unsafe` idiom.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from inspect import isabstract
+from types import ModuleType
 from typing import Any
 
-SHARDS = 64
+from threadproof.maps.contract import ConcurrentMap
 
-# What an idiom may name: m the map, lock one that all threads have, k a key, ks a list of keys, VALUE and
-# VALUES what is stored there, n how many keys the map will have.
+SHARDS = 64  # as ShardedMap has
+COPYING = ("LockedMap", "ShardedMap")  # their iterators begin with a copy: they cannot scan just 50 entries
+
+# Names in an idiom: m the map, lock a lock that all threads share, k a key, ks a list of keys, VALUE and
+# VALUES the values to store there, n how many keys the map will have.
 READ, WRITE, DELETE = "m[k]", "m[k] = VALUE", "del m[k]"
 CHECK = "m[k] == VALUE or wrong(k)"
 
@@ -45,28 +49,26 @@ RAISES = "raises RuntimeError when another thread inserts"
 
 
 @dataclass(frozen=True)
-class Rival:
+class Contender:
     """A map to measure."""
 
     name: str
     make: Callable[[], Any]
     idioms: Mapping[str, str]
-    unsafe: Mapping[str, str] = field(default_factory=dict)  # operation -> what goes wrong among threads
-    make_counts: Callable[[], Any] | None = None  # another map to count in
-    counters: Mapping[str, Callable[[], Any]] = field(
-        default_factory=dict
-    )  # operation -> what counts, if not int
-    package: str = ""  # who makes it, if not Python or we
+    unsafe: Mapping[str, str] = field(default_factory=dict)  # operation -> the error when threads share it
+    make_counts: Callable[[], Any] | None = None  # the map for counting, if it is another one
+    counters: Mapping[str, Callable[[], Any]] = field(default_factory=dict)  # operation -> type of the counts
+    package: str = ""  # the distribution that it comes from, if not Python or this one
 
     def __hash__(self) -> int:
         return hash(self.name)
 
     def counter(self, operations: frozenset[str]) -> Callable[[], Any]:
-        """What the values are where these operations count in them."""
+        """The type of the values in a workload of these operations that counts."""
         return next((self.counters[each] for each in sorted(operations) if each in self.counters), int)
 
     def obstacle(self, operations: frozenset[str], threads: int) -> str:
-        """Say why the rival cannot take part where threads use these operations; empty if it can."""
+        """Why the contender is excluded from a workload of these operations; empty if it is not."""
         missing = sorted(operations - set(self.idioms))
         if missing:
             return f"has no {missing[0]}"
@@ -75,11 +77,11 @@ class Rival:
 
 
 def guarded(idioms: Mapping[str, str]) -> dict[str, str]:
-    """The same, each under the lock."""
+    """The same idioms, each under the lock."""
     return {name: f"with lock: {idiom}" for name, idiom in idioms.items()}
 
 
-DICT = Rival(
+DICT = Contender(
     "dict",
     dict,
     DICT_IDIOMS,
@@ -87,7 +89,7 @@ DICT = Rival(
     make_counts=Counter,
 )
 
-LOCKED_DICT = Rival(
+LOCKED_DICT = Contender(
     "dict + Lock",
     dict,
     guarded(DICT_IDIOMS)
@@ -103,7 +105,7 @@ LOCKED_DICT = Rival(
 
 
 class ShardedDict:
-    """64 dicts, each with a lock: what many programs make do with."""
+    """64 dicts, each with a lock, as many programs have."""
 
     def __init__(self) -> None:
         self.shards: list[dict[Any, Any]] = [{} for _ in range(SHARDS)]
@@ -125,7 +127,7 @@ class ShardedDict:
         return (key for shard in self.shards for key in shard)
 
     def clear(self) -> None:
-        """Empty all shards at one instant, as the other maps do."""
+        """Empty all shards in one atomic step, as the other maps do."""
         for lock in self.locks:
             lock.acquire()
         for shard in self.shards:
@@ -135,7 +137,7 @@ class ShardedDict:
 
 
 def sharded(idiom: str) -> str:
-    """Turn an idiom for a dict at one key into that for the key's shard, under its lock."""
+    """The idiom for a dict at one key, applied to the key's shard under its lock."""
     return f"i = hash(k) & {SHARDS - 1}\nwith m.locks[i]: {idiom.replace('m[', 'm.shards[i][')}"
 
 
@@ -143,7 +145,7 @@ def each_key(idiom: str) -> str:
     return "for k in ks:\n" + "\n".join(f"    {line}" for line in idiom.splitlines())
 
 
-SHARDED_DICT = Rival(
+SHARDED_DICT = Contender(
     f"{SHARDS} dicts + Locks",
     ShardedDict,
     {name: sharded(DICT_IDIOMS[name]) for name in ("read", "check", "write", "delete", "add")}
@@ -173,29 +175,40 @@ CONTRACT_IDIOMS = DICT_IDIOMS | {
 }
 
 
-def of_contract(name: str, make: Callable[[], Any], scans: bool = True) -> Rival:
-    """Make a rival of a map that keeps the contract; `scans` if its iterators do not begin with a copy."""
+def of_contract(name: str, make: Callable[[], Any], scans: bool = True) -> Contender:
+    """A contender that keeps ConcurrentMap's contract; `scans` if its iterators do not begin with a copy."""
     idioms = dict(CONTRACT_IDIOMS) if scans else {k: v for k, v in CONTRACT_IDIOMS.items() if k != "scan"}
-    return Rival(name, make, idioms | ({"reserve": "m.reserve(n)"} if hasattr(make, "reserve") else {}))
+    return Contender(name, make, idioms | ({"reserve": "m.reserve(n)"} if hasattr(make, "reserve") else {}))
 
 
-def of_mapping(name: str, make: Callable[[], Any]) -> Rival:
-    """Make a rival of any other map; it is taken at its word that threads may share it."""
+def in_module(module: ModuleType) -> list[Contender]:
+    """Every map that keeps the contract among the public names of a module, such as threadproof.maps."""
+    members = [getattr(module, name) for name in module.__all__]
+    maps = [each for each in members if isinstance(each, type) and issubclass(each, ConcurrentMap)]
+    return [
+        of_contract(each.__name__, each, scans=each.__name__ not in COPYING)
+        for each in maps
+        if not isabstract(each)
+    ]
+
+
+def of_mapping(name: str, make: Callable[[], Any]) -> Contender:
+    """A contender of any other type, on the assumption that threads may share it."""
     if hasattr(make, "compute_if_absent"):
         return of_contract(name, make)
     methods = {"setdefault", "iterate", "get_many", "set_many", "count_many", "clear"}
     have = {each for each in methods if hasattr(make, each)}
     plain = {"read", "check", "write", "delete", "get", "in"}
-    return Rival(name, make, {each: CONTRACT_IDIOMS[each] for each in plain | have})
+    return Contender(name, make, {each: CONTRACT_IDIOMS[each] for each in plain | have})
 
 
 # --- of other packages ---
 
 
-def cereggii() -> Rival:
+def cereggii() -> Contender:
     module = import_module("cereggii")
     crash = "segfaults when another thread writes (cereggii issue 88)"
-    return Rival(
+    return Contender(
         "cereggii.AtomicDict",
         module.AtomicDict,
         {
@@ -205,7 +218,7 @@ def cereggii() -> Rival:
             "write": WRITE,
             "delete": DELETE,
             "fetch": "if m.get(k) is None: m[k] = VALUE",
-            "add": "m[k].increment_and_get()",  # quicker than its reduce_sum for one key
+            "add": "m[k].increment_and_get()",  # faster than its reduce_sum for one key
             "iterate": "for _ in m.fast_iter(): pass",
             "scan": "for _ in islice(m.fast_iter(), 50): pass",
             "get_many": "m.batch_getitem(dict.fromkeys(ks))",
@@ -219,9 +232,9 @@ def cereggii() -> Rival:
     )
 
 
-def ft_utils() -> Rival:
+def ft_utils() -> Contender:
     module = import_module("ft_utils.concurrency")
-    return Rival(
+    return Contender(
         "ft_utils.ConcurrentDict",
         module.ConcurrentDict,
         DICT_IDIOMS
@@ -237,16 +250,19 @@ def ft_utils() -> Rival:
     )
 
 
-PACKAGES: dict[str, Callable[[], Rival]] = {
+PACKAGES: dict[str, Callable[[], Contender]] = {
     "cereggii.AtomicDict": cereggii,
     "ft_utils.ConcurrentDict": ft_utils,
 }
 BUILT_IN = (DICT, LOCKED_DICT, SHARDED_DICT)
+NOTHING = Contender(  # does nothing: the delays of the machine itself, for measurements of single operations
+    "nothing at all", dict, {"write": "pass", "get": "pass"}
+)
 
 
-def installed() -> tuple[list[Rival], list[str]]:
-    """The rivals of other packages that are installed here, and the names of those that are not."""
-    found: list[Rival] = []
+def installed() -> tuple[list[Contender], list[str]]:
+    """The contenders of other packages that are installed, and the names of those that are not."""
+    found: list[Contender] = []
     missing: list[str] = []
     for name, make in PACKAGES.items():
         try:
@@ -256,14 +272,19 @@ def installed() -> tuple[list[Rival], list[str]]:
     return found, missing
 
 
-def package_version(rival: Rival) -> str:
+def versions(contenders: Iterable[Contender]) -> dict[str, str]:
+    """The version of each package that a contender is from."""
+    return {each.package: version_of(each.package) for each in contenders if each.package}
+
+
+def version_of(package: str) -> str:
     try:
-        return version(rival.package) if rival.package else ""
+        return version(package)
     except PackageNotFoundError:
         return ""
 
 
-def load(place: str) -> Rival:
-    """Make a rival of `module:attribute`, found through PYTHONPATH; calling it gives an empty map."""
+def load(place: str) -> Contender:
+    """A contender of `module:attribute`, found through PYTHONPATH; the attribute makes an empty map."""
     module, _, attribute = place.partition(":")
     return replace(of_mapping(place, getattr(import_module(module), attribute)))

@@ -1,4 +1,4 @@
-"""Every scene runs in a process of its own: a rival that crashes or hangs is a result and not an end."""
+"""Runs each scenario in a process of its own, so that a contender that crashes or hangs ends nothing else."""
 
 from __future__ import annotations
 
@@ -10,69 +10,70 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
+from threadproof.bench.contenders import Contender
 from threadproof.bench.results import Row
-from threadproof.bench.rivals import Rival
-from threadproof.bench.stage import Effort, Stage
-from threadproof.bench.workloads import Scene, Workload
+from threadproof.bench.runner import Effort, Runner
+from threadproof.bench.scenario import Scenario
+from threadproof.bench.workloads import Workload
 
-PATIENCE = 180.0  # seconds without a sign of life; filling a map with a million keys takes a tenth of that
-Bars = dict[tuple[str, str], str]  # rival and workload -> why the one may not run the other
+PATIENCE = 180.0  # seconds without a message: ten times as long as filling a map with a million keys takes
+Exclusions = dict[tuple[str, str], str]  # contender and workload -> why the contender does not run it
 
 
 @dataclass(frozen=True)
 class Job:
-    """Workloads to run in one scene with rivals in turn."""
+    """Workloads to run in one scenario, with contenders in turn."""
 
-    scene: Scene
+    scenario: Scenario
     workloads: Sequence[Workload]
-    rivals: Sequence[Rival]
+    contenders: Sequence[Contender]
     effort: Effort
-    gains: bool = True  # whether to measure one of the threads alone, too
+    gains: bool = True  # whether one thread is measured as well, for the gain of several
 
 
 def measure(job: Job) -> Iterator[Row]:
-    """Yield the rows, workload by workload; who crashes gets one that says so, and the others run again."""
-    bars: Bars = {}
+    """Yield the rows. A contender that crashes has a row with a problem, and the others run again."""
+    exclusions: Exclusions = {}
     waiting = list(job.workloads)
     while waiting:
-        ended = yield from one_process(job, waiting, bars)
+        ended = yield from one_process(job, waiting, exclusions)
         if ended is None:
             return
-        rival, workload, how = ended
-        if (rival, workload) in bars:
-            raise RuntimeError(f"{workload} {how} without {rival}, which it was put down to")
-        bars[rival, workload] = how
+        contender, workload, how = ended
+        if (contender, workload) in exclusions:
+            raise RuntimeError(f"{workload} {how} also without {contender}, which was excluded for that")
+        exclusions[contender, workload] = how
 
 
 def one_process(
-    job: Job, waiting: list[Workload], bars: Bars
+    job: Job, waiting: list[Workload], exclusions: Exclusions
 ) -> Generator[Row, None, tuple[str, str, str] | None]:
-    """Run what waits, and take it off the list when its rows have come; return whose fault the end was."""
-    receiver, process = start(work, job, tuple(waiting), bars)
-    rival = workload = ""
+    """Run the waiting workloads and remove those done; return what was running if the process ended."""
+    receiver, process = start(work, job, tuple(waiting), exclusions)
+    contender = workload = ""
     while True:
         try:
             if not receiver.poll(PATIENCE):
                 process.kill()
                 process.join()
-                return rival, workload, f"hung for {PATIENCE:.0f} s"
+                return contender, workload, f"hung for {PATIENCE:.0f} s"
             what, *rest = receiver.recv()
         except EOFError:
             process.join()
-            return None if not process.exitcode else (rival, workload, exit_text(process.exitcode))
+            return None if not process.exitcode else (contender, workload, exit_text(process.exitcode))
         if what == "at":
-            rival, workload = rest
+            contender, workload = rest
         else:
             del waiting[0]
             yield from rest[0]
 
 
 class ChildError(Exception):
-    """The process that was to answer has ended without an answer; the message says how."""
+    """The process ended without a result; the message says how."""
 
 
 def answer(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call the function in a process of its own and return its result; ChildError when there is none."""
+    """Call the function in a process of its own and return its result; ChildError if there is none."""
     receiver, process = start(send_answer, function, *arguments)
     try:
         if not receiver.poll(PATIENCE):
@@ -97,7 +98,7 @@ def send_answer(sender: Connection, function: Callable[..., Any], *arguments: An
 
 
 def start(target: Callable[..., None], *arguments: Any) -> tuple[Connection, Any]:
-    """Start a process that sends to the connection returned; forked where that can be, which is quickest."""
+    """Start a process that sends to the connection returned; by fork if there is one, as that is fastest."""
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("fork" if "fork" in methods else None)
     receiver, sender = context.Pipe(duplex=False)
@@ -107,15 +108,17 @@ def start(target: Callable[..., None], *arguments: Any) -> tuple[Connection, Any
     return receiver, process
 
 
-def work(sender: Connection, job: Job, workloads: Sequence[Workload], bars: Bars) -> None:
+def work(sender: Connection, job: Job, workloads: Sequence[Workload], exclusions: Exclusions) -> None:
     gc.disable()
-    stage = Stage(
-        job.scene, job.rivals, lambda rival, workload: sender.send(("at", rival, workload)), job.gains
-    )
+
+    def on_attempt(contender: str, workload: str) -> None:
+        sender.send(("at", contender, workload))
+
+    runner = Runner(job.scenario, job.contenders, on_attempt, job.gains)
     for workload in workloads:
-        barred = {rival: how for (rival, name), how in bars.items() if name == workload.name}
-        sender.send(("rows", stage.measure(workload, job.effort, barred)))
-    stage.crew.leave()
+        excluded = {contender: how for (contender, name), how in exclusions.items() if name == workload.name}
+        sender.send(("rows", runner.measure(workload, job.effort, excluded)))
+    runner.workers.stop()
 
 
 def exit_text(code: int) -> str:

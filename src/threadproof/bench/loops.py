@@ -1,6 +1,6 @@
-"""Timed loops: a workload's body with a rival's idioms in it, compiled, as timeit does.
+"""Timed loops: a workload's body with a contender's idioms in it, compiled, as timeit does.
 
-A call for each operation would cost more than the operation.
+A function call for each operation would cost more than the operation.
 """
 
 from __future__ import annotations
@@ -14,38 +14,38 @@ from textwrap import indent
 from time import perf_counter_ns
 from typing import Any, NoReturn
 
-from threadproof.bench.crew import Loop
-from threadproof.bench.rivals import Rival
+from threadproof.bench.contenders import Contender
+from threadproof.bench.workers import Loop
 from threadproof.bench.workloads import End, Workload
 
 LINE = re.compile(r"^( *)<(\w+)>$", re.MULTILINE)
 
 
 class WrongAnswerError(Exception):
-    """A map does not hold what the run has put into it, so its times are worth nothing."""
+    """A map does not hold what the run has stored, so its times mean nothing."""
 
 
 @cache
-def rival_loop(workload: Workload, rival: Rival, heap: bool) -> Loop:
-    return compile_loop(workload.body, stored(rival.idioms, heap))
+def timed_loop(workload: Workload, contender: Contender, heap: bool) -> Loop:
+    return compile_loop(workload.body, stored(contender.idioms, heap))
 
 
 @cache
-def checking_loop(workload: Workload, rival: Rival, heap: bool) -> Loop:
-    """Make the same loop, where every value read is compared with what is stored at its key."""
-    idioms = stored(rival.idioms, heap)
+def checking_loop(workload: Workload, contender: Contender, heap: bool) -> Loop:
+    """The same loop, in which every value read is compared with the one stored at its key."""
+    idioms = stored(contender.idioms, heap)
     checks = {} if workload.end is End.COUNTS else {"read": idioms["check"]}
     return compile_loop(workload.body, idioms | checks)
 
 
 @cache
 def empty_loop(workload: Workload) -> Loop:
-    """Make the loop with nothing in it."""
+    """The same loop without the operations."""
     return compile_loop(workload.body, dict.fromkeys(workload.operations, "pass"))
 
 
 def stored(idioms: Mapping[str, str], heap: bool) -> dict[str, str]:
-    """Say in the idioms what is stored: the key itself, an object that is counted, or None, which is not."""
+    """The idioms with the values filled in: the key itself, whose references are counted, or None."""
     value, values = ("k", "ks") if heap else ("None", "[None] * len(ks)")
     return {name: idiom.replace("VALUES", values).replace("VALUE", value) for name, idiom in idioms.items()}
 

@@ -1,6 +1,6 @@
-"""Ratios as pictures: a row for each workload, a mark for each rival, a logarithmic axis.
+"""Ratios as pictures: a row for each workload, a mark for each contender, a logarithmic axis.
 
-As SVG inside an HTML page, which needs nothing but a browser; or as PNG, which takes matplotlib.
+As SVG in an HTML page that needs no other file, or as PNG, which needs matplotlib.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from threadproof.bench.results import Result, where
 LINES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 # Colours that can be told apart by the colour-blind as well (Okabe and Ito), on light and on dark.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8C8C00", "#999999", "#882255")
-LEFT, RIGHT, ROW, TOP, WIDTH = 190, 30, 26, 60, 900  # px
+LEFT, RIGHT, ROW, TOP, WIDTH = 190, 30, 26, 60, 900  # px: margins, height of a row, legend, all
 
 STYLE = """\
 :root { color-scheme: light dark; --ink: #222; --faint: #ccc; --paper: #fff; }
@@ -33,40 +33,40 @@ circle { stroke: var(--paper); stroke-width: 1.5; } .legend circle { stroke: non
 
 
 class MissingError(Exception):
-    """A picture of that kind takes a package that is not installed."""
+    """The picture needs a package that is not installed."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture: ratios of rivals in workloads."""
+    """One picture: ratios of contenders in workloads."""
 
     title: str
     workloads: list[str]
-    rivals: list[str]
-    ratios: dict[tuple[str, str], float]  # of workload and rival
+    contenders: list[str]
+    ratios: dict[tuple[str, str], float]  # of workload and contender
 
     @property
     def ends(self) -> tuple[float, float]:
-        """The first and the last ratio line, so that every mark is between them."""
+        """The ends of the axis: every mark is between them."""
         least, most = min([*self.ratios.values(), 1]), max([*self.ratios.values(), 1])
         low = max([each for each in LINES if each <= least], default=10.0 ** floor(log10(least)))
         return low, min([each for each in LINES if each >= most], default=10.0 ** ceil(log10(most)))
 
 
 def panels(result: Result, base: str = tables.BASE) -> list[Panel]:
-    """Make one picture for each scene."""
-    return [make_panel(f"{scene.crowd}, {scene.label}", rows, base)
-        for scene, rows in tables.by_scene(result.rows).items()]  # fmt: skip
+    """One picture for each scenario."""
+    return [make_panel(f"{scenario.threads_label}, {scenario.label}", rows, base)
+        for scenario, rows in tables.by_scenario(result.rows).items()]  # fmt: skip
 
 
 def make_panel(title: str, rows: Sequence[Any], base: str) -> Panel:
-    workloads, rivals, cells = tables.grid(rows)
+    workloads, contenders, cells = tables.grid(rows)
     found = {
         place: ratio
         for place, row in cells.items()
         if (ratio := tables.ratio(row, cells.get((place[0], base)))) is not None
     }
-    return Panel(title, workloads, rivals, found)
+    return Panel(title, workloads, contenders, found)
 
 
 # --- SVG ---
@@ -78,7 +78,7 @@ def html(result: Result, base: str = tables.BASE) -> str:
     return (
         f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>threadproof bench</title>\n'
         f"<style>\n{STYLE}</style>\n<h1>Throughput, as a multiple of {escape(base)}</h1>\n"
-        f"<p>{machine}. To the right is faster; each mark says its number.</p>\n{pictures}\n</html>\n"
+        f"<p>{machine}. Further right is faster; a mark's tooltip has its number.</p>\n{pictures}\n</html>\n"
     )
 
 
@@ -90,18 +90,18 @@ def svg(panel: Panel) -> str:
 
 
 def across(panel: Panel, ratio: float) -> float:
-    """Where a ratio is, in px from the left."""
+    """The ratio's distance from the left, in px."""
     low, high = panel.ends
     share = log10(ratio / low) / log10(high / low) if high > low else 0.5
     return LEFT + share * (WIDTH - LEFT - RIGHT)
 
 
 def legend(panel: Panel) -> Iterator[str]:
-    for number, rival in enumerate(panel.rivals):
+    for number, contender in enumerate(panel.contenders):
         x, y = 14 + number % 5 * 178, 14 + number // 5 * 20
         yield (
             f'<g class="legend"><circle cx="{x}" cy="{y}" r="6" fill="{colour(number)}"/>'
-            f'<text x="{x + 11}" y="{y + 4}">{escape(rival)}</text></g>'
+            f'<text x="{x + 11}" y="{y + 4}">{escape(contender)}</text></g>'
         )
 
 
@@ -119,13 +119,13 @@ def marks(panel: Panel) -> Iterator[str]:
         y = TOP + ROW * row + ROW / 2
         yield f'<text x="{LEFT - 12}" y="{y + 4}" text-anchor="end">{escape(workload)}</text>'
         yield f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}" stroke-dasharray="1 5"/>'
-        for number, rival in enumerate(panel.rivals):
-            ratio = panel.ratios.get((workload, rival))
+        for number, contender in enumerate(panel.contenders):
+            ratio = panel.ratios.get((workload, contender))
             if ratio is not None:
-                said = f"{escape(rival)}, {escape(workload)}: {ratio:.2f}x"
+                title = f"{escape(contender)}, {escape(workload)}: {ratio:.2f}x"
                 yield (
                     f'<circle cx="{across(panel, ratio):.1f}" cy="{y}" r="6" fill="{colour(number)}">'
-                    f"<title>{said}</title></circle>"
+                    f"<title>{title}</title></circle>"
                 )
 
 
@@ -137,7 +137,7 @@ def colour(number: int) -> str:
 
 
 def write(result: Result, path: Path, base: str = tables.BASE) -> None:
-    """Write the pictures: an .html by ourselves, anything else with matplotlib."""
+    """Write the pictures: an .html without help, anything else with matplotlib."""
     if path.suffix == ".html":
         path.write_text(html(result, base), encoding="utf-8")
     else:
@@ -148,14 +148,14 @@ def with_matplotlib(pictures: Sequence[Panel], path: Path, base: str) -> None:
     try:
         pyplot = import_module("matplotlib.pyplot")
     except ImportError:
-        raise MissingError(f"{path.name} takes matplotlib: install it, or write a .html") from None
+        raise MissingError(f"{path.name} needs matplotlib: install it, or write a .html") from None
     heights = [2 + len(panel.workloads) * 0.3 for panel in pictures]
-    figure, every = pyplot.subplots(
+    measurement, every = pyplot.subplots(
         len(pictures), figsize=(11, sum(heights)), squeeze=False, height_ratios=heights, layout="constrained"
     )
     for axes, panel in zip(every[:, 0], pictures, strict=True):
         draw(axes, panel, base)
-    figure.savefig(path, dpi=150)
+    measurement.savefig(path, dpi=150)
 
 
 def draw(axes: Any, panel: Panel, base: str) -> None:
@@ -168,12 +168,12 @@ def draw(axes: Any, panel: Panel, base: str) -> None:
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.4)
     axes.axvline(1, color="black")
-    for number, rival in enumerate(panel.rivals):
+    for number, contender in enumerate(panel.contenders):
         points = [
-            (panel.ratios[workload, rival], row)
+            (panel.ratios[workload, contender], row)
             for row, workload in enumerate(panel.workloads)
-            if (workload, rival) in panel.ratios
+            if (workload, contender) in panel.ratios
         ]
         x, y = zip(*points, strict=True) if points else ((), ())
-        axes.plot(x, y, "o", color=colour(number), label=rival)
+        axes.plot(x, y, "o", color=colour(number), label=contender)
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)

@@ -1,8 +1,8 @@
-"""How throughput grows with threads: Gunther's Universal Scalability Law, and what the machine itself allows.
+"""How throughput grows with threads: Gunther's Universal Scalability Law.
 
-X(N) = lambda N / (1 + sigma (N - 1) + kappa N (N - 1)): sigma is contention, the share of the work that is
-done by one thread after the other; kappa is coherency, what they pay for telling each other. With kappa there
-is a peak, at N = sqrt((1 - sigma) / kappa), after which more threads get less done.
+X(N) = lambda N / (1 + sigma (N - 1) + kappa N (N - 1)): sigma is contention, the share of the work that
+threads do one after the other; kappa is coherency, the cost of keeping their caches consistent. With kappa
+above 0 there is a peak, at N = sqrt((1 - sigma) / kappa), beyond which more threads achieve less.
 """
 
 from __future__ import annotations
@@ -12,25 +12,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import inf, sqrt
-from time import perf_counter_ns
 
-from threadproof.bench.crew import pin, usable_cpus
-from threadproof.bench.isolate import start
-from threadproof.bench.keys import make_keys
-from threadproof.bench.loops import rival_loop
 from threadproof.bench.results import Row
-from threadproof.bench.rivals import DICT
-from threadproof.bench.workloads import WORKLOADS, Hand, Scene
+from threadproof.bench.scenario import Scenario
+from threadproof.bench.workers import usable_cpus
 
-LEAST_POINTS = 4  # numbers of threads: three unknowns, and one to see whether the law fits at all
-RESAMPLES = 400  # of the samples at each number of threads, for the intervals
+LEAST_POINTS = 4  # numbers of threads: three unknowns, and one more to see whether the law fits
+RESAMPLES = 400  # bootstrap resamples for the intervals: their 2.5 % ends are then 10 values
 TOO_FEW = "too few CPUs"
 Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Fit:
-    """The law's figures, each between the ends of its 95 % interval."""
+    """The law's parameters, each with its 95 % interval."""
 
     contention: float
     coherency: float
@@ -41,7 +36,7 @@ class Fit:
 
 
 def fit(samples: Mapping[int, Sequence[float]]) -> Fit:
-    """Fit the law to throughputs, several for each number of threads: to the best, and to resamples."""
+    """Fit the law to the best throughput of each number of threads, and to resamples for intervals."""
     best = solve({threads: max(values) for threads, values in samples.items()})
     draw = random.Random(1)
     again = [
@@ -53,7 +48,7 @@ def fit(samples: Mapping[int, Sequence[float]]) -> Fit:
 
 
 def solve(points: Mapping[int, float]) -> tuple[float, float, float]:
-    """Return contention, coherency and peak: least squares of N / X, linear in both, none below zero."""
+    """Contention, coherency and peak, none negative: least squares of N / X, which is linear in both."""
     candidates = [least_squares(points, terms) for size in (2, 1, 0) for terms in combinations((1, 2), size)]
     allowed = [(error, found) for error, found in candidates if min(found) >= 0]
     _, (base, contention, coherency) = min(allowed)
@@ -62,7 +57,7 @@ def solve(points: Mapping[int, float]) -> tuple[float, float, float]:
 
 
 def least_squares(points: Mapping[int, float], terms: Sequence[int]) -> tuple[float, tuple[float, ...]]:
-    """Fit N / X by a constant and these of the terms N - 1 and N (N - 1); return the error, and the fit."""
+    """Fit N / X by a constant and the given terms (1: N - 1, 2: N (N - 1)); return the error, and the fit."""
     used = (0, *terms)
     rows = [[(1, n - 1, n * (n - 1))[term] * x / n for term in used] for n, x in points.items()]
     normal = [[sum(row[i] * row[j] for row in rows) for j in range(len(used))] for i in range(len(used))]
@@ -94,87 +89,51 @@ def interval(values: Sequence[float]) -> Interval:
 
 
 def verdict(samples: Mapping[int, Sequence[float]], cpus: int) -> str:
-    """Say what the law says about these throughputs, or plainly that they cannot tell."""
+    """The law's parameters for these throughputs, or why they cannot be determined."""
     usable = {threads: values for threads, values in samples.items() if threads <= cpus}
     if len(usable) < LEAST_POINTS:
         counts = ", ".join(map(str, sorted(usable)))
         return (
-            f"{TOO_FEW} to tell where it bends: on {cpus} of them, {counts} threads have one each, which "
-            f"makes {len(usable)} points; the law has three unknowns and wants {LEAST_POINTS} or more"
+            f"{TOO_FEW} to fit the scalability law: with {cpus}, only {counts} threads have one each, which "
+            f"gives {len(usable)} points; the law has three unknowns and needs {LEAST_POINTS} or more"
         )
     found = fit(usable)
     text = f"contention {percent(found.contention, found.contention_interval)}"
     text += f", coherency {percent(found.coherency, found.coherency_interval)}"
     if found.coherency_interval[0] == 0:
-        return f"{text}; no peak is seen"
+        return f"{text}; no peak"
     low, high = found.peak_interval
-    return f"{text}; most is done by {found.peak:.0f} threads ({low:.0f} to {high:.0f})"
+    return f"{text}; peak at {found.peak:.0f} threads ({low:.0f} to {high:.0f})"
 
 
 def percent(value: float, ends: Interval) -> str:
     return f"{value:.2%} ({ends[0]:.2%} to {ends[1]:.2%})"
 
 
-def report(rows: Sequence[Row], scenes: Sequence[Scene]) -> str:
-    """What the law says about each rival in each workload; where nothing can be told, once why."""
-    if len({scene.threads for scene in scenes}) < 2:
+def report(rows: Sequence[Row], scenarios: Sequence[Scenario]) -> str:
+    """The law's parameters for each contender and workload; or once why there are none."""
+    if len({scenario.threads for scenario in scenarios}) < 2:
         return ""
-    said = {(row.workload, row.rival, row.scene.n): "" for row in rows if not row.lost}
-    for workload, rival, n in said:
-        those = [row for row in rows if (row.workload, row.rival, row.scene.n) == (workload, rival, n)]
-        said[workload, rival, n] = verdict(throughputs(those), len(usable_cpus()))
-    if all(text.startswith(TOO_FEW) for text in said.values()):
-        return f"Scaling: {max(said.values(), default=TOO_FEW)}\n"
-    lines = [f"- {workload}, {rival}, n={n:,}: {text}" for (workload, rival, n), text in said.items()]
+    verdicts = {(row.workload, row.contender, row.scenario.n): "" for row in rows if not row.lost}
+    for workload, contender, n in verdicts:
+        those = [
+            row for row in rows if (row.workload, row.contender, row.scenario.n) == (workload, contender, n)
+        ]
+        verdicts[workload, contender, n] = verdict(throughputs(those), len(usable_cpus()))
+    if all(text.startswith(TOO_FEW) for text in verdicts.values()):
+        return f"Scaling: {max(verdicts.values(), default=TOO_FEW)}\n"
+    lines = [
+        f"- {workload}, {contender}, n={n:,}: {text}" for (workload, contender, n), text in verdicts.items()
+    ]
     return "Scaling:\n\n" + "\n".join(lines) + "\n"
 
 
 def throughputs(rows: Sequence[Row]) -> dict[int, list[float]]:
-    """Operations in a second of each sample; one thread as it does on a map that no thread made."""
+    """Operations per second of each sample; for one thread, on a map that another thread made."""
     found: dict[int, list[float]] = {}
     for row in rows:
-        if row.scene.threads > 1 and not row.lost:
-            many = row.operations * row.scene.threads * 1e9
-            found[row.scene.threads] = [many / sample for sample in row.samples]
+        if row.scenario.threads > 1 and not row.lost:
+            many = row.operations * row.scenario.threads * 1e9
+            found[row.scenario.threads] = [many / sample for sample in row.samples]
             found[1] = [row.alone_operations * 1e9 / sample for sample in row.alone]
     return found
-
-
-# --- the machine's own ceiling ---
-
-
-def ceiling(processes: int, n: int) -> float:
-    """How much more as many processes get done than one, where they share nothing: dicts that are read.
-
-    No map that threads share can be asked for more on this machine.
-    """
-    return best_rate(processes, n) / best_rate(1, n)
-
-
-def best_rate(processes: int, n: int, rounds: int = 5) -> float:
-    """Reads in a ns by that many processes, each on a CPU of its own; the best round."""
-    return max(one_round(processes, n) for _ in range(rounds))
-
-
-def one_round(processes: int, n: int) -> float:
-    cpus = usable_cpus()
-    begin = perf_counter_ns() + 200_000_000 + 400 * n  # when all have made their keys
-    children = [start(read_alone, cpus[number % len(cpus)], n, begin) for number in range(processes)]
-    ends = [receiver.recv() for receiver, _ in children]
-    for _, process in children:
-        process.join()
-    last: int = max(ends)
-    return processes / (last - begin)
-
-
-def read_alone(sender: object, cpu: int, n: int, begin: int) -> None:
-    pin(cpu)
-    scene = Scene(n=n, operations=500_000)
-    stored = make_keys(scene.kind, range(n))
-    keys = WORKLOADS["read"].lists(Hand(scene, stored, 0, 1))
-    loop = rival_loop(WORKLOADS["read"], DICT, heap=False)
-    m = dict.fromkeys(stored)
-    while perf_counter_ns() < begin:
-        pass
-    loop(m, keys, None, n)  # type: ignore[arg-type]
-    sender.send(perf_counter_ns())  # type: ignore[attr-defined]

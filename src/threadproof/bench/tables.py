@@ -1,4 +1,4 @@
-"""Rows as tables: for people at a terminal, and the same text as Markdown."""
+"""Rows as tables, in Markdown that can also be read on a terminal."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from threadproof.bench.results import Row
-from threadproof.bench.workloads import Scene
+from threadproof.bench.scenario import Scenario
 
 BASE = "dict + Lock"
-NOISY = 0.25  # a median that much above the minimum says that the machine was busy
+NOISY = 0.25  # a median that far above the minimum means that the machine was busy
 
 
 def columns(lines: Sequence[Sequence[str]]) -> str:
-    """Lay out lines of cells under one another, as a Markdown table whose source can be read too."""
+    """Cells as a Markdown table with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rule = ["-" * width for width in widths]
     return "\n".join(
@@ -22,19 +22,19 @@ def columns(lines: Sequence[Sequence[str]]) -> str:
     )
 
 
-def by_scene(rows: Iterable[Row]) -> dict[Scene, list[Row]]:
-    """The rows of each scene; scenes that differ only in how much was done are one."""
-    scenes: dict[Scene, list[Row]] = {}
+def by_scenario(rows: Iterable[Row]) -> dict[Scenario, list[Row]]:
+    """The rows of each scenario; scenarios that differ only in the number of operations are one."""
+    scenarios: dict[Scenario, list[Row]] = {}
     for row in rows:
-        scenes.setdefault(replace(row.scene, operations=0), []).append(row)
-    return scenes
+        scenarios.setdefault(replace(row.scenario, operations=0), []).append(row)
+    return scenarios
 
 
 def grid(rows: Iterable[Row]) -> tuple[list[str], list[str], dict[tuple[str, str], Row]]:
-    """The workloads, the rivals, and the row of each pair of them."""
-    cells = {(row.workload, row.rival): row for row in rows}
+    """The workloads, the contenders, and the row of each pair."""
+    cells = {(row.workload, row.contender): row for row in rows}
     workloads = list(dict.fromkeys(workload for workload, _ in cells))
-    return workloads, list(dict.fromkeys(rival for _, rival in cells)), cells
+    return workloads, list(dict.fromkeys(contender for _, contender in cells)), cells
 
 
 def ratio(row: Row | None, base: Row | None) -> float | None:
@@ -44,12 +44,14 @@ def ratio(row: Row | None, base: Row | None) -> float | None:
     return base.nanoseconds / row.nanoseconds
 
 
-def scene_table(rows: Sequence[Row], base: str = BASE) -> str:
-    workloads, rivals, cells = grid(rows)
-    lines = [["", *rivals]]
+def scenario_table(rows: Sequence[Row], base: str = BASE) -> str:
+    workloads, contenders, cells = grid(rows)
+    lines = [["", *contenders]]
     for workload in workloads:
         reference = cells.get((workload, base))
-        lines.append([workload, *(cell(cells.get((workload, rival)), reference) for rival in rivals)])
+        lines.append(
+            [workload, *(cell(cells.get((workload, contender)), reference) for contender in contenders)]
+        )
     return columns(lines)
 
 
@@ -64,58 +66,49 @@ def cell(row: Row | None, base: Row | None) -> str:
 
 
 def gains_table(rows: Sequence[Row]) -> str:
-    """How much more the threads get done than one of them."""
-    workloads, rivals, cells = grid(rows)
-    lines = [["", *rivals]]
+    """The throughput of several threads over that of one."""
+    workloads, contenders, cells = grid(rows)
+    lines = [["", *contenders]]
     for workload in workloads:
-        gains = [each.gain if each and not each.problem else None for each in picked(cells, workload, rivals)]
+        gains = [
+            each.gain if each and not each.problem else None for each in picked(cells, workload, contenders)
+        ]
         lines.append([workload, *("-" if gain is None else f"{gain:.2f}x" for gain in gains)])
     return columns(lines)
 
 
-def picked(cells: dict[tuple[str, str], Row], workload: str, rivals: Sequence[str]) -> list[Row | None]:
-    return [cells.get((workload, rival)) for rival in rivals]
+def picked(cells: dict[tuple[str, str], Row], workload: str, contenders: Sequence[str]) -> list[Row | None]:
+    return [cells.get((workload, contender)) for contender in contenders]
 
 
 def loops(rows: Sequence[Row]) -> str:
-    """What the loops cost that was taken off."""
+    """The costs of the empty loops, which were subtracted."""
     shown = {row.workload: row.loop / row.operations for row in rows if not row.problem}
     return ", ".join(f"{workload} {nanoseconds:.1f}" for workload, nanoseconds in shown.items())
 
 
 def problems(rows: Iterable[Row]) -> list[str]:
-    """Who took no part, and why; a line for each reason."""
+    """The contenders that were excluded, with the reason; a line for each reason."""
     reasons: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         if row.problem:
-            workloads = reasons.setdefault((row.rival, row.problem), [])
+            workloads = reasons.setdefault((row.contender, row.problem), [])
             workloads += [] if row.workload in workloads else [row.workload]
-    return [f"{rival}: {problem} ({', '.join(workloads)})" for (rival, problem), workloads in reasons.items()]
-
-
-def losses(rows: Sequence[Row], name: str) -> list[tuple[float, Row, Row]]:
-    """Where somebody is ahead of the rival of this name: ratio, its row, the best's row."""
-    found = []
-    for those in by_scene(rows).values():
-        workloads, rivals, cells = grid(those)
-        for workload in workloads:
-            others = [cells[workload, rival] for rival in rivals if rival != name]
-            best = min((row for row in others if not row.lost), key=lambda row: row.nanoseconds, default=None)
-            times = ratio(cells[workload, name], best)
-            if best is not None and times is not None and times < 1:
-                found.append((times, cells[workload, name], best))
-    return sorted(found, key=lambda loss: loss[0])
+    return [
+        f"{contender}: {problem} ({', '.join(workloads)})"
+        for (contender, problem), workloads in reasons.items()
+    ]
 
 
 def report(rows: Sequence[Row], base: str = BASE) -> str:
-    """All rows: a table for each scene, the gains where threads share a map, and what went wrong."""
+    """All rows: a table for each scenario, the gains where threads share a map, and the problems."""
     parts = []
-    for scene, those in by_scene(rows).items():
-        parts.append(f"### {scene.crowd}, {scene.label}\n\n{scene_table(those, base)}\n")
-        parts.append(f"ns of the loops, taken off: {loops(those)}\n")
-        if scene.threads > 1:
+    for scenario, those in by_scenario(rows).items():
+        parts.append(f"### {scenario.threads_label}, {scenario.label}\n\n{scenario_table(those, base)}\n")
+        parts.append(f"ns of the empty loops, subtracted: {loops(those)}\n")
+        if scenario.threads > 1:
             parts.append(f"Throughput gained over one thread:\n\n{gains_table(those)}\n")
-    parts += ["Took no part:\n\n" + "\n".join(f"- {line}" for line in problems(rows)) + "\n"] * any(
+    parts += ["Excluded:\n\n" + "\n".join(f"- {line}" for line in problems(rows)) + "\n"] * any(
         problems(rows)
     )
     return "\n".join(parts)

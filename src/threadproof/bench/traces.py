@@ -1,7 +1,6 @@
-"""Recorded streams of keys, from files as they are published, and how a run replays one.
+"""Traces: recorded sequences of requested keys, read from files as they are published, and replayed.
 
-A trace tells which key each request asked for. Replaying it is what a cache without bounds does: look the key
-up, and store it where it is not there.
+A replay does what an unbounded cache does: look each key up, and store it if it is missing.
 """
 
 from __future__ import annotations
@@ -16,35 +15,36 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from threadproof.bench.keys import Draw
-from threadproof.bench.workloads import LOOP, Hand, Start, Workload
+from threadproof.bench.keys import Distribution
+from threadproof.bench.scenario import Worker
+from threadproof.bench.workloads import LOOP, Start, Workload
 
-TEXT = frozenset(b"0123456789 \t\r\n*-.,")  # what a trace of numbers is written with
+TEXT = frozenset(b"0123456789 \t\r\n*-.,")  # the characters of a trace of numbers
 
 
 class TraceError(Exception):
-    """The file is no trace that can be read here."""
+    """The file is no trace, or not in a format known here; the message is one line."""
 
 
 def lines(data: bytes) -> Iterable[bytes]:
-    """One key to a line; a line with a star marks a phase (LIRS)."""
+    """One key on each line; a line with a star separates phases (LIRS)."""
     return (line.strip() for line in data.splitlines() if line.strip() not in (b"", b"*"))
 
 
 def ranges(data: bytes) -> Iterable[int]:
-    """First block and number of blocks begin each line; each block is a key (ARC)."""
+    """Each line begins with the first block and the number of blocks; each block is a key (ARC)."""
     for line in data.splitlines():
         first, count, *_ = map(int, line.split())
         yield from range(first, first + count)
 
 
 def second_column(data: bytes) -> Iterable[bytes]:
-    """Time, key and size in each line (AdaptSize)."""
+    """Time, key and size on each line (AdaptSize)."""
     return (line.split()[1] for line in data.splitlines() if line.strip())
 
 
 def words(code: str) -> Callable[[bytes], Iterable[int]]:
-    """Make a reader of binary keys; their byte order does not matter, for only equality counts."""
+    """A reader of binary keys; their byte order does not matter, as keys are only compared."""
 
     def read(data: bytes) -> Iterable[int]:
         numbers = array(code)
@@ -64,7 +64,7 @@ FORMATS: dict[str, Callable[[bytes], Iterable[Any]]] = {
 
 
 def read_trace(path: Path, form: str = "", most: int = sys.maxsize) -> list[int]:
-    """The keys of the first `most` requests, numbered in the order in which they appear first."""
+    """The keys of the first `most` requests, as numbers in the order of their first appearance."""
     data = unpacked(path)
     read = FORMATS[form or guess(path, data)]
     numbers: dict[Any, int] = {}
@@ -91,7 +91,7 @@ def unpacked(path: Path) -> bytes:
 
 
 def guess(path: Path, data: bytes) -> str:
-    """Tell the format: text by its number of columns, anything else is binary."""
+    """The format: of text by its number of columns; anything else is binary."""
     head = data[:4096]
     if not set(head) <= TEXT:
         return "words8" if "corda" in path.name else "words4"
@@ -100,9 +100,9 @@ def guess(path: Path, data: bytes) -> str:
 
 
 def replay(path: Path, requests: Sequence[int]) -> Workload:
-    """Make the workload; of several threads, each has every so-many-th request."""
+    """The workload; N threads each have every N-th request."""
 
-    def prepare(hand: Hand, draw: Draw) -> list[Any]:
-        return hand.keys(requests[hand.thread :: hand.threads])
+    def prepare(worker: Worker, draw: Distribution) -> list[Any]:
+        return worker.keys(requests[worker.thread :: worker.threads])
 
     return Workload(path.name, f"replay of {path.name}", f"{LOOP}    <fetch>", prepare, start=Start.EMPTY)

@@ -1,4 +1,4 @@
-"""The threads of a run: each on a CPU of its own where there are enough, all starting at one instant."""
+"""The threads of a run: each on a CPU of its own if there are enough, all starting at one instant."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from time import perf_counter_ns
 from typing import Any
 
 Loop = Callable[[Any, Sequence[Any], threading.Lock, int], None]
-HEAD_START = 300_000  # ns between handing out work and its start: enough for every thread to wake up
+HEAD_START = 300_000  # ns between submitting a loop and its start: more than a thread takes to wake up
 
 
-class Crew:
-    """Threads that wait for work."""
+class Workers:
+    """Threads that wait for work, each in an executor of its own, so that one of them can be given work."""
 
     def __init__(self, size: int) -> None:
         cpus: Sequence[int | None] = usable_cpus()[:size]
         places = cpus if len(cpus) == size else [None] * size
-        self.hands = [ThreadPoolExecutor(1, initializer=pin, initargs=(cpu,)) for cpu in places]
+        self.executors = [ThreadPoolExecutor(1, initializer=pin, initargs=(cpu,)) for cpu in places]
 
     def first(self, make: Callable[..., Any], *arguments: Any) -> Any:
-        """Have the first thread make something, so that it owns it."""
-        return self.hands[0].submit(make, *arguments).result()
+        """Call it in the first thread, which then owns what it returns."""
+        return self.executors[0].submit(make, *arguments).result()
 
     def each(self, make: Callable[[Any], Any], arguments: Sequence[Any]) -> list[Any]:
-        """Have each thread make something of its own, from an argument of its own."""
-        pairs = zip(self.hands, arguments, strict=False)
-        return [hand.submit(make, argument).result() for hand, argument in pairs]
+        """Call it in each thread with an argument of its own; the results in order."""
+        pairs = zip(self.executors, arguments, strict=False)
+        return [executor.submit(make, argument).result() for executor, argument in pairs]
 
     def time(self, loop: Loop, m: Any, lists: Sequence[Sequence[Any]], n: int = 0) -> int:
-        """Return the ns in which as many threads as there are lists have all run the loop."""
+        """The ns until one thread for each list has run the loop over it."""
         lock, start = threading.Lock(), perf_counter_ns() + HEAD_START
-        pairs = zip(self.hands, lists, strict=False)
-        runs = [hand.submit(run, start, loop, m, own, lock, n) for hand, own in pairs]
+        pairs = zip(self.executors, lists, strict=False)
+        runs = [executor.submit(run, start, loop, m, own, lock, n) for executor, own in pairs]
         return max([each.result() for each in runs]) - start
 
-    def leave(self) -> None:
-        for hand in self.hands:
-            hand.shutdown()
+    def stop(self) -> None:
+        for executor in self.executors:
+            executor.shutdown()
 
 
 def run(start: int, loop: Loop, m: Any, keys: Sequence[Any], lock: threading.Lock, n: int) -> int:
@@ -63,9 +63,9 @@ def pin(cpu: int | None) -> None:
 
 
 def immortalise(things: Sequence[Any]) -> None:
-    """End the reference counting of these objects where CPython lets us, as it does itself with interned str.
+    """Stop the reference counting of these objects, where CPython allows that, as it does for interned str.
 
-    Otherwise two threads that use the very same key objects measure the cost of sharing a reference count.
+    Otherwise two threads that use the same key objects measure the cost of a shared reference count.
     """
     # The public PyUnstable_SetImmortal of 3.15 takes only objects that nothing else refers to; a list does.
     make_immortal = getattr(ctypes.pythonapi, "_Py_SetImmortal", None)

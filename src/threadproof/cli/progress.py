@@ -1,16 +1,16 @@
-"""One line on a terminal that says how far a long step is."""
+"""One line on a terminal that shows how far a long step is."""
 
 from __future__ import annotations
 
 import time
 from typing import TextIO
 
-WIDTH = 30
-INTERVAL = 0.1  # seconds between two drawings: often enough to look alive, too seldom to cost anything
+WIDTH = 30  # characters of the bar: with the step's name and the numbers it fits a line of 80
+INTERVAL = 0.1  # seconds between two drawings: often enough for a person, seldom enough to be cheap
 
 
 class Progress:
-    """A bar drawn over itself on `stream`; nothing at all where that is not a terminal or `quiet` is true."""
+    """A bar that is redrawn in place on `stream`; draws nothing if that is no terminal, or if `quiet`."""
 
     def __init__(self, stream: TextIO, quiet: bool = False) -> None:
         self.stream = stream
@@ -19,11 +19,11 @@ class Progress:
         self.step, self.total, self.unit = "", 1, ""
 
     def begin(self, step: str, total: int, unit: str = "files") -> None:
-        """Say what the bar shows from now on, and how many of the unit are all of it."""
+        """Start a step of `total` units."""
         self.step, self.total, self.unit = step, max(total, 1), unit
 
     def show(self, done: int) -> None:
-        """Draw the bar at `done` units, unless it was drawn a moment ago."""
+        """Draw the bar at `done` units, unless the last drawing was a moment ago."""
         now = time.monotonic()
         if self.silent or now - self.drawn < INTERVAL:
             return
@@ -32,12 +32,12 @@ class Progress:
         self.write(f"{self.step:<24} [{bar:<{WIDTH}}] {done:,} of {self.total:,} {self.unit}")
 
     def say(self, step: str) -> None:
-        """Show the step alone, where nobody knows how far it is."""
+        """Show the step's name alone, for a step of unknown length."""
         if not self.silent:
             self.write(step)
 
     def clear(self) -> None:
-        """Take the bar away, so that the next line starts on a clean one."""
+        """Erase the bar, so that the next line starts on a clean one."""
         if not self.silent:
             self.write("")
 

@@ -1,7 +1,7 @@
 """A concordance: every word of a source tree, how often it occurs, and in which files.
 
-Three classes build the same concordance, each in the way that is fastest for what it has: one thread and a
-dict, a dict behind a lock, and a map that threads share as it is.
+Three classes build the same concordance, each in its fastest way: one thread and a dict, several threads and
+a dict with a lock, several threads and a HashMap.
 """
 
 from __future__ import annotations
@@ -16,11 +16,21 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from threadproof.cli.progress import INTERVAL, Progress
 from threadproof.maps import HashMap
 
 WORD = re.compile(r"\b[^\W\d]\w*")  # a word or an identifier, in any script
-NOT_SOURCE = {"__pycache__", "node_modules", "site-packages"}  # directories; those that start with a dot, too
+NOT_SOURCE = {"__pycache__", "node_modules", "site-packages"}  # skipped, as is .git and any other .name
+INTERVAL = 0.1  # seconds between two reports of progress: often enough for a person, and cheap
+
+
+class Progress(Protocol):
+    """Shows how far a step is; `threadproof.cli.progress` has one for terminals."""
+
+    def begin(self, step: str, total: int) -> None:
+        """The step's name, and how many files it has."""
+
+    def show(self, done: int) -> None:
+        """So many files are done."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +43,7 @@ class File:
 
 @dataclass
 class Tree:
-    """The files of a source tree, and how many were left out."""
+    """The text files of a source tree, and the numbers of those that were skipped."""
 
     files: list[File] = field(default_factory=list)
     binary: int = 0
@@ -64,7 +74,7 @@ def source_paths(root: Path, on_closed_directory: Callable[[OSError], None]) -> 
 
 
 def read_text(path: Path) -> str:
-    """Return what is in the file; OSError where it cannot be read, ValueError where it is not text."""
+    """The file's text; OSError if it cannot be read, ValueError if it is not text."""
     if not path.is_file():
         raise OSError(f"{path} is a pipe, a device or a broken link, and might never end")
     data = path.read_bytes()
@@ -85,7 +95,7 @@ class Concordance(Protocol):
 
 
 class DictConcordance:
-    """For one thread. Counter is a dict that counts a list in C: nothing is faster without threads."""
+    """For one thread. Counter is a dict that counts a list in C, which is the fastest way without threads."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -98,7 +108,7 @@ class DictConcordance:
 
 
 class LockedConcordance(DictConcordance):
-    """The same dicts and a lock, held once per file and not once per word, for as short as can be."""
+    """The same dicts and a lock, which is held once per file, not once per word, and briefly."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -113,7 +123,7 @@ class LockedConcordance(DictConcordance):
 
 
 class SharedConcordance:
-    """Two HashMaps that all threads write as they come; there is no lock to hold."""
+    """Two HashMaps that all threads write to, without a lock."""
 
     def __init__(self) -> None:
         self.counts: HashMap[str, int] = HashMap()
@@ -124,12 +134,12 @@ class SharedConcordance:
         words = list(set(file.words))
         for word, names in zip(words, self.files.get_many(words), strict=True):
             if names is None:
-                names = self.files.setdefault(word, [])  # of two threads here, both get the same list
+                names = self.files.setdefault(word, [])  # two threads at this line get the same list
             names.append(file.name)  # one atomic step of a list
 
 
 def build(concordance: Concordance, files: list[File], threads: int, progress: Progress) -> None:
-    """Enter all files; in this thread when `threads` is 1, else in that many others."""
+    """Enter all files: in this thread if `threads` is 1, else in that many new ones."""
     if threads == 1:
         for done, file in enumerate(files):
             concordance.add(file)
@@ -154,7 +164,7 @@ def build_in_threads(concordance: Concordance, files: list[File], threads: int, 
                 worker.join(INTERVAL)
                 progress.show(len(files) - todo.qsize())
     finally:
-        stop.set()  # after Ctrl-C the workers end by themselves, with the file they have in hand
+        stop.set()  # after Ctrl-C the workers finish their current file and end
     if errors:
         raise errors[0]
 
@@ -173,7 +183,7 @@ def enter_files(
 
 
 def difference(built: Concordance, expected: Concordance) -> str | None:
-    """Say how a concordance differs from the expected one, by one word; None when they are equal."""
+    """The first difference from the expected concordance, in words; None if they are equal."""
     for word in built.counts.keys() | expected.counts.keys():
         counted = built.counts.get(word, 0), expected.counts.get(word, 0)
         if counted[0] != counted[1]:
