@@ -3,12 +3,12 @@
     python benchmarks/race.py                    all programs, some minutes; prints a markdown table
     python benchmarks/race.py --quick            one round; a minute
     python benchmarks/race.py --only lists       programs whose name contains this; may be repeated
-    python benchmarks/race.py --others PYTHON    also pyvft==0.2.0 and threadcheck==0.0.1.2, which the
-                                                 environment of that interpreter has
+    python benchmarks/race.py --others PYTHON    also pyvft==0.2.0 and threadcheck==0.0.1.2, with the
+                                                 interpreter of an environment that has them
     python benchmarks/race.py --json out.json    all samples, too
 
-The programs are in benchmarks/race_programs; two need mistune and sqlglot (dependency group `race-bench`), and
-are skipped without them. Each run is a process of its own, with many repeats, of which the second half
+The programs are in benchmarks/race_programs; two need mistune and sqlglot (dependency group `race-bench`),
+and are skipped without them. Each run is a process of its own, with many repeats, of which the second half
 counts; `first` is the first repeat, relative to the first one without the detector.
 Rounds interleave the ways to run a program, and the least CPU time of each way counts, since other users of
 the machine can only slow a run down. `watched` has a second thread alive, which waits, so every access is

@@ -2,10 +2,10 @@
 
     RACE_RUN="WAY,PROGRAM,REPEATS" python benchmarks/race_run.py
 
-WAY is a key of WAYS; PROGRAM is a module of benchmarks/race_programs. Each run needs a new process, because an
-intercepted method stays so. benchmarks/race.py calls this, also through other detectors. One of them passes no
-arguments on, so they are in the environment; another inserts code before the first line, so there can be no
-import from __future__.
+WAY is a key of WAYS; PROGRAM is a module of benchmarks/race_programs. Each run needs a new process, because
+an intercepted method stays so. benchmarks/race.py calls this, also through other detectors. One of them
+passes no arguments on, so they are in the environment; another inserts code before the first line, so there
+can be no import from __future__.
 """
 
 import importlib

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from threadproof import _core
 from threadproof.maps.contract import ConcurrentMap
 from threadproof.maps.native import NativeMap
-from threadproof.stats import Stats
+from threadproof.stats import Stats, counter, gauge
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -16,32 +16,24 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, slots=True)
 class HashMapStats(Stats):
-    """The state of a HashMap's table.
+    """The state of a HashMap's table."""
 
-    size             keys
-    buckets          of five entries each, chosen by the hash
-    capacity         how many keys fit before the table grows
-    overflow_buckets behind full ones, for further keys that belong there
-    longest_chain    a bucket and those behind it, among 1,024; beyond 3, many keys have equal hashes
-    resizes          begun since the map was made
-    moved_buckets    already emptied by the resize that is under way
-    resizing         whether one is
-    bytes            of the table, without keys and values
-    retired_bytes    of tables, of all maps, that wait for their last reader
-    lock_waits       times that a writer found its bucket locked
-    """
-
-    size: int
-    buckets: int
-    capacity: int
-    overflow_buckets: int
-    longest_chain: int
-    resizes: int
-    moved_buckets: int
-    resizing: bool
-    bytes: int
-    retired_bytes: int
-    lock_waits: int
+    size: int = field(metadata=gauge("keys", "keys in the map"))
+    buckets: int = field(metadata=gauge("buckets", "buckets of five entries, chosen by the hash"))
+    capacity: int = field(metadata=gauge("keys", "keys that fit before the table grows"))
+    overflow_buckets: int = field(
+        metadata=gauge("buckets", "buckets behind full ones, for keys that belong there")
+    )
+    longest_chain: int = field(
+        metadata=gauge(
+            "buckets", "a bucket and those behind it, of 1,024; beyond 3, many keys have equal hashes"
+        )
+    )
+    resizes: int = field(metadata=counter("resizes", "resizes begun since the map was made"))
+    moved_buckets: int = field(metadata=gauge("buckets", "buckets that the current resize has emptied"))
+    resizing: bool = field(metadata=gauge("boolean", "whether a resize is under way"))
+    bytes: int = field(metadata=gauge("bytes", "memory of the table, without keys and values"))
+    lock_waits: int = field(metadata=counter("waits", "times that a writer found its bucket locked"))
 
 
 class HashMap(_core.HashMap[K, V], NativeMap[K, V]):
@@ -70,7 +62,10 @@ class HashMap(_core.HashMap[K, V], NativeMap[K, V]):
 
     def stats(self) -> HashMapStats:
         """The state of the table. Looks at no more than 1,024 of its buckets, however large it is."""
-        return HashMapStats(*self._stats())
+        values = self._stats()
+        return HashMapStats(
+            *values[:9], values[10]
+        )  # values[9] is of the process: threadproof.stats.process()
 
 
 _core.adopt_methods(HashMap, ConcurrentMap)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import RLock
 from typing import TypeVar
 
 from threadproof.maps.tables import Lock, TabledMap
-from threadproof.stats import Stats
+from threadproof.stats import Stats, gauge
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -16,11 +16,11 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, slots=True)
 class LockedMapStats(Stats):
-    """How big a LockedMap is: its entries, the different hashes of their keys, and the bytes of its dict."""
+    """How big a LockedMap is."""
 
-    size: int
-    hashes: int
-    bytes: int
+    size: int = field(metadata=gauge("keys", "keys in the map"))
+    hashes: int = field(metadata=gauge("hashes", "different hashes of the keys"))
+    bytes: int = field(metadata=gauge("bytes", "memory of the dict, without keys and values"))
 
 
 class LockedMap(TabledMap[K, V]):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import RLock
 from typing import Any, ClassVar, TypeVar, cast
 
 from threadproof._core import DeadlockError
 from threadproof.maps.tables import TabledMap
-from threadproof.stats import Stats
+from threadproof.stats import Stats, counter, gauge, ratio
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -22,11 +22,13 @@ PATIENCE = 10.0  # seconds; locks are held for microseconds, so who waits that l
 class ShardedMapStats(Stats):
     """How a ShardedMap's entries and its threads are spread over its shards."""
 
-    size: int
-    sizes: tuple[int, ...]  # of each shard
-    imbalance: float  # the largest shard's size as a multiple of the average; 1.0 is even, or empty
-    contended: int  # times a thread found a shard's lock taken, since the map was made
-    bytes: int  # of the dicts
+    size: int = field(metadata=gauge("keys", "keys in the map"))
+    sizes: tuple[int, ...] = field(metadata=gauge("keys", "keys in each shard"))
+    imbalance: float = field(
+        metadata=ratio("the largest shard's size over the average; 1.0 is even, or empty")
+    )
+    contended: int = field(metadata=counter("waits", "times that a thread found a shard's lock taken"))
+    bytes: int = field(metadata=gauge("bytes", "memory of the dicts, without keys and values"))
 
 
 class ShardLock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, ValuesView
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from reprlib import recursive_repr
 from typing import Any, Final, Generic, NoReturn, Self, TypeVar, cast
 
@@ -13,7 +13,7 @@ from threadproof._core import Entry, TrieVersion, Turn
 from threadproof.maps.chains import Chain, ChainedMap, entry_at, same_entries, size_of
 from threadproof.maps.contract import ConcurrentMap, Items, Values, identical_or_equal
 from threadproof.missing import MISSING
-from threadproof.stats import Stats
+from threadproof.stats import Stats, counter, gauge
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -25,11 +25,20 @@ class ConflictError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class SnapshotMapStats(Stats):
-    """How big a SnapshotMap is, and how often its writers got in each other's way."""
+    """How big a SnapshotMap is, and how often its writers started again."""
 
-    size: int
-    bytes: int  # of the trie's nodes, also those that snapshots share, without keys and values
-    retries: int  # times a writer was overtaken by another and made its new version again
+    size: int = field(metadata=gauge("keys", "keys in the map"))
+    bytes: int = field(
+        metadata=gauge(
+            "bytes",
+            "memory of the trie's nodes, those shared with snapshots included, without keys and values",
+        )
+    )
+    retries: int = field(
+        metadata=counter(
+            "retries", "times that a writer lost the CAS to another and made its new version again"
+        )
+    )
 
 
 class Snapshot(_core.Snapshot[K, V], Mapping[K, V]):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, TypeVar
 
 from threadproof import _core
 from threadproof.maps.contract import ConcurrentMap
 from threadproof.maps.native import NativeMap
-from threadproof.stats import Stats
+from threadproof.stats import Stats, counter, duration, gauge
 
 __all__ = ["DELETED", "SyncMap", "SyncMapStats"]
 
@@ -29,38 +29,34 @@ DELETED: Final = Deleted.DELETED
 
 @dataclass(frozen=True, slots=True)
 class SyncMapStats(Stats):
-    """The state of a SyncMap's tables. A cell is a key and the place of its value.
+    """The state of a SyncMap's tables. A cell is a key and the place of its value."""
 
-    size             keys
-    read_hits        reads that the read tables answered, with no lock; with many threads some are lost
-    misses           times that a key was looked for in a dirty table, under the mutex
-    promotions       dirty tables that became part of a read table
-    splits           parts that were too big and became two
-    parts            each with a read table, and a dirty one when there are new keys in it
-    read_size        cells in read tables, also of deleted keys
-    dirty_size       cells in dirty tables, also of deleted keys
-    amended          parts that have a dirty table
-    tombstones       cells of deleted keys, which keep their keys but not their values
-    expunged         cells of deleted keys that were left out of a new read table, since the map was made
-    last_promotion   seconds that making the last new read table took, while other writers of new keys waited
-    worst_promotion  and the longest
-    bytes            of tables and cells, without keys and values
-    """
-
-    size: int
-    read_hits: int
-    misses: int
-    promotions: int
-    splits: int
-    parts: int
-    read_size: int
-    dirty_size: int
-    amended: int
-    tombstones: int
-    expunged: int
-    last_promotion: float
-    worst_promotion: float
-    bytes: int
+    size: int = field(metadata=gauge("keys", "keys in the map"))
+    read_hits: int = field(
+        metadata=counter(
+            "reads", "reads that the read tables answered without a lock; many threads lose some"
+        )
+    )
+    misses: int = field(metadata=counter("lookups", "lookups of a key in a dirty table, under the mutex"))
+    promotions: int = field(metadata=counter("promotions", "dirty tables that became part of a read table"))
+    splits: int = field(metadata=counter("splits", "parts that were too big and became two"))
+    parts: int = field(
+        metadata=gauge("parts", "parts, each with a read table, and a dirty one for its new keys")
+    )
+    read_size: int = field(metadata=gauge("cells", "cells in read tables, also of deleted keys"))
+    dirty_size: int = field(metadata=gauge("cells", "cells in dirty tables, also of deleted keys"))
+    amended: int = field(metadata=gauge("parts", "parts that have a dirty table"))
+    tombstones: int = field(
+        metadata=gauge("cells", "cells of deleted keys, which keep their keys, not their values")
+    )
+    expunged: int = field(
+        metadata=counter("cells", "cells of deleted keys that were left out of a new read table")
+    )
+    last_promotion: float = field(
+        metadata=duration("making the last new read table, while other writers of new keys waited")
+    )
+    worst_promotion: float = field(metadata=duration("making a new read table, the longest time"))
+    bytes: int = field(metadata=gauge("bytes", "memory of tables and cells, without keys and values"))
 
 
 class SyncMap(_core.SyncMap[K, V], NativeMap[K, V]):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from threadproof._core import AtomicFlag, AtomicFloat, AtomicInt, AtomicIntArray, AtomicReference
-from threadproof.stats import Stats
+from threadproof.stats import Stats, counter
 
 __all__ = ["AtomicFlag", "AtomicFloat", "AtomicInt", "AtomicIntArray", "AtomicReference", "AtomicStats"]
 
@@ -17,6 +17,8 @@ Order = Literal["relaxed", "acquire", "release", "acq_rel", "seq_cst"]
 
 @dataclass(frozen=True, slots=True)
 class AtomicStats(Stats):
-    """How contended an atomic is. Nobody ever waits for an atomic, but a step may have to begin again."""
+    """How contended an atomic is. No thread ever waits for an atomic, but a step may have to begin again."""
 
-    contended: int  # times a step began again because another thread's had come in between
+    contended: int = field(
+        metadata=counter("retries", "times that a step began again because another thread's came in between")
+    )

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import update_wrapper
 from time import monotonic
 from typing import Generic, TypeVar
 
 from threadproof._core import AtomicInt, AtomicReference, Turn
 from threadproof.missing import MISSING, Missing
-from threadproof.stats import Stats
+from threadproof.stats import Stats, counter, gauge
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class OnceStats(Stats):
-    """Whether it is done, and what it took."""
+    """Whether it is done, and how often that was tried."""
 
-    done: bool
-    runs: int  # times a function began; all but the last failed
-    waits: int  # times a thread found another one at it
+    done: bool = field(metadata=gauge("boolean", "whether there is a result"))
+    runs: int = field(metadata=counter("runs", "times that a function began; all but the last have failed"))
+    waits: int = field(metadata=counter("waits", "times that a thread waited for another one's run"))
 
 
 class Attempt(Generic[T]):

@@ -5,24 +5,24 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from threadproof._core import AtomicInt, AtomicReference
-from threadproof.stats import Stats
+from threadproof.stats import Stats, counter, gauge
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class PoolStats(Stats):
-    """What a Pool has, and had to do. Objects that a thread takes from its own cache are not counted."""
+    """The objects of a Pool. Objects that a thread takes from its own cache are not counted."""
 
-    shared: int  # idle objects, without those in the threads' own caches
-    made: int
-    dropped: int  # objects there was no room for, or that were left in an unknown state
-    contended: int  # times a thread met another one at the shared list
+    shared: int = field(metadata=gauge("objects", "idle objects, without those in the threads' own caches"))
+    made: int = field(metadata=counter("objects", "objects made"))
+    dropped: int = field(metadata=counter("objects", "objects dropped: no room, or left in an unknown state"))
+    contended: int = field(metadata=counter("retries", "times that threads collided at the shared list"))
 
 
 class Batch(NamedTuple, Generic[T]):
