@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields
 from enum import Enum
 
 Value = int | float | bool | tuple[int, ...]
-METRIC = "threadproof.metric"  # the key in a field's metadata, which other libraries use as well
+METRIC = "threadproof metric"  # the key in a field's metadata, which other libraries use as well
 
 
 class Kind(Enum):

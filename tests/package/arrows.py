@@ -1,0 +1,81 @@
+"""Which part may use which, as data. ARCHITECTURE.md has the reasons; test_layers.py reads the sources.
+
+An area that does not exist yet has its arrows already. A new area is a row here.
+"""
+
+from __future__ import annotations
+
+# --- src/threadproof: what each area may import of ours, besides itself ---
+
+GROUND_FLOOR = {"findings", "missing", "probe", "stats"}
+AREAS = {"advise", "bench", "explore", "lint", "maps", "race", "remote", "sync", "watch"}
+DOORS = {"__init__", "__main__", "annotations", "cli", "demo", "pytest_plugin", "testing"}
+BELOW_AREAS = GROUND_FLOOR | {"_core"}
+
+PYTHON: dict[str, set[str]] = {
+    "findings": set(),
+    "missing": set(),
+    "stats": {"_core"},
+    "probe": {"_core"},
+    # Areas do not import each other. The contract of all maps is the one thing that others need of them.
+    **dict.fromkeys(AREAS, BELOW_AREAS),
+    "bench": BELOW_AREAS | {"maps.contract"},
+    "remote": BELOW_AREAS | {"maps.contract"},
+    "lint": {"findings", "missing"},  # works where the extension is not built
+    # Doors may use every area; nothing imports a door.
+    **dict.fromkeys(DOORS, BELOW_AREAS | AREAS | {"__init__", "demo"}),
+    "__main__": {"cli"},
+    "annotations": set(),  # imported by programs at run time, and read by the linter: nothing to load
+    "demo": {"maps"},
+}
+
+NAMES_AS_DATA = {
+    "lint"
+}  # names modules in strings because it looks for them in sources; it imports none of them
+
+# --- src/core, src/ext: which folders each folder may include, besides itself ---
+
+# The algorithms: base below, and no folder beside another.
+CORE: dict[str, set[str]] = {
+    "core/base": set(),
+    "core/probe": {"core/base"},
+    "core/maps": {"core/base"},
+    "core/sync": {"core/base"},
+    "core/race": {"core/base", "core/probe"},
+    "core/explore": {"core/base"},
+}
+
+# The bindings: each over its algorithms, over what all bindings share, and over the probe. Maps and locks
+# publish their events to the probe; the race detector subscribes to it.
+SHARED = {"core/base", "ext/python"}
+EXT: dict[str, set[str]] = {
+    "ext/python": {"core/base"},
+    "ext/probe": SHARED | {"core/probe"},
+    "ext/maps": SHARED | {"ext/probe", "core/maps"},
+    "ext/sync": SHARED | {"ext/probe", "core/sync"},
+    "ext/race": SHARED | {"ext/probe", "core/probe", "core/race"},
+    "ext/explore": SHARED | {"ext/probe", "core/explore"},
+    "ext": {*CORE, *(f"ext/{each}" for each in ("python", "probe", "maps", "sync", "race", "explore"))},
+}
+
+INTERNALS = {
+    "ext/race/internals.hpp",
+    "ext/probe/internals.hpp",
+}  # the only files with CPython's internal headers
+
+# --- what still breaks an arrow: (file, what it uses): why, and what ends it ---
+
+WORDS = "calls a Python module above it by name; the module should register what the extension needs"
+PATCHES = "patches what it finds in sys.modules; maps, Once and Pool should publish their events themselves"
+KNOWN: dict[tuple[str, str], str] = {
+    ("ext/maps/native_map.hpp", "threadproof.maps.contract"): WORDS,
+    ("ext/maps/turn.cpp", "threadproof.maps.contract"): WORDS,
+    ("ext/maps/trie.cpp", "threadproof.missing"): WORDS,
+    ("ext/sync/atomics.cpp", "threadproof.sync.atomics"): WORDS,
+    ("ext/sync/rw_lock.cpp", "threadproof.sync.rw_lock"): WORDS,
+    ("ext/sync/rw_lock.cpp", "ext/maps/turn.hpp"): "waiting with a deadline should be in ext/python",
+    ("ext/race/hooks.cpp", "ext/sync/rw_lock.hpp"): "RWLock should publish its events itself",
+    ("threadproof/race/edges/ours.py", "maps.contract"): PATCHES,
+    ("threadproof/race/edges/ours.py", "sync.once"): PATCHES,
+    ("threadproof/race/edges/ours.py", "sync.pool"): PATCHES,
+}
