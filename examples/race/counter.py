@@ -1,4 +1,4 @@
-"""Two threads count visits, and some get lost: `threadproof race examples/race/counter.py` says where."""
+"""Two threads count visits, and some are lost: `threadproof race examples/race/counter.py` reports where."""
 
 import threading
 

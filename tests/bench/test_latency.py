@@ -24,7 +24,7 @@ def test_percentiles_are_those_of_the_values() -> None:
     assert [histogram.percentile(percent) for percent in (50, 99, 100)] == [50, 99, 100]
 
 
-def test_an_empty_histogram_says_so() -> None:
+def test_an_empty_histogram_has_no_percentiles() -> None:
     with pytest.raises(ValueError, match="empty histogram"):
         Histogram().percentile(50)
 

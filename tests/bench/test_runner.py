@@ -28,7 +28,7 @@ def measured(scenario: Scenario, name: str, contenders: Sequence[Contender]) -> 
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("name", WORKLOADS)
-def test_every_workload_runs_and_finds_right_answers(name: str, threads: int) -> None:
+def test_every_workload_runs_with_right_answers(name: str, threads: int) -> None:
     scenario = Scenario(n=100, operations=600, threads=threads, heap=True)
     for row in measured(scenario, name, (*BUILT_IN, *OURS)).values():
         if row.problem:
@@ -76,7 +76,7 @@ def test_new_keys_come_and_old_ones_go_in_a_ring() -> None:
 
 
 class Forgets(dict[Any, Any]):
-    """Loses what is stored at every key whose hash is 7 modulo 13."""
+    """Loses the values of keys with a hash of 7 modulo 13."""
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if hash(key) % 13 != 7:
@@ -125,7 +125,7 @@ def test_a_wrong_answer_makes_its_row_invalid_and_no_other(kind: type[Any], work
     assert not rows["dict + Lock"].problem
 
 
-def test_who_cannot_do_an_operation_takes_no_part_in_it() -> None:
+def test_a_contender_without_an_idiom_is_excluded() -> None:
     rows = measured(
         Scenario(n=10, operations=10), "counters", (replace(DICT, idioms={"read": "m[k]"}), *OURS)
     )

@@ -1,4 +1,4 @@
-"""benchmarks/race.py runs and says what it should; how fast anything is, no test asserts."""
+"""benchmarks/race.py runs and prints its table; no test asserts a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""benchmarks/ratios.py runs and says what it should; how fast anything is, no test asserts."""
+"""benchmarks/ratios.py runs and prints its tables; no test asserts a time."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_another_map_can_be_a_contender(tmp_path: Path) -> None:
     assert all("threadproof.maps:LockedMap" in row["cells"] for row in rows.values())
 
 
-def test_a_map_that_does_not_hold_what_was_put_in_voids_the_run(tmp_path: Path) -> None:
+def test_a_map_that_does_not_hold_what_was_stored_ends_the_run(tmp_path: Path) -> None:
     (tmp_path / "wrong.py").write_text(
         "class Map(dict):\n"
         "    def __setitem__(self, key, value):\n"

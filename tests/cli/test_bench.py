@@ -32,7 +32,7 @@ def test_a_table_has_a_row_for_each_workload_and_a_column_for_each_map(tmp_path:
     }
 
 
-def test_every_map_of_ours_takes_part_unless_some_are_chosen() -> None:
+def test_every_map_of_this_package_is_measured_unless_some_are_chosen() -> None:
     done = bench("read", "--threads", "1", *TINY)
     for name in ("dict + Lock", "64 dicts + Locks", "HashMap", "LockedMap", "ShardedMap", "SnapshotMap"):
         assert f"| {name} " in done.stdout
@@ -45,7 +45,7 @@ def test_the_results_can_be_compared_by_pyperf(tmp_path: Path) -> None:
     assert suite["benchmarks"][0]["runs"][0]["values"]
 
 
-def test_bad_usage_names_what_there_is() -> None:
+def test_bad_usage_lists_what_exists() -> None:
     for arguments, message in (
         (["dance"], "no workload 'dance'; there are read, "),
         (["--maps", "Dance"], "no map 'Dance'; there are dict, "),

@@ -92,7 +92,7 @@ def test_json_has_every_part_of_the_report(tree: Tree, capsys: Captured) -> None
     assert report["python"].split()[1] == sys.version.split()[0]
 
 
-def test_the_text_says_what_was_skipped_checked_and_timed(tree: Tree, capsys: Captured) -> None:
+def test_the_text_has_what_was_skipped_checked_and_timed(tree: Tree, capsys: Captured) -> None:
     assert main(["demo", str(tree)]) == 0
     text, errors = capsys.readouterr()
     assert errors == ""
@@ -124,7 +124,7 @@ def test_bad_usage_is_one_line_and_exit_code_2(arguments: list[str], reason: str
     assert done.stderr.count("\n") == 1
 
 
-def test_a_tree_without_words_is_bad_usage_and_says_what_was_there(tmp_path: pathlib.Path) -> None:
+def test_a_tree_without_words_is_bad_usage_and_lists_its_files(tmp_path: pathlib.Path) -> None:
     (tmp_path / "numbers.txt").write_text("1 2 3")
     done = threadproof("demo", str(tmp_path))
     assert done.returncode == 2
@@ -144,7 +144,7 @@ def test_the_command_runs_in_a_process_of_its_own(tree: Tree) -> None:
     assert json.loads(done.stdout)["words"] == 8
 
 
-def test_a_reader_that_goes_away_is_no_error_to_talk_about(tree: Tree) -> None:
+def test_a_closed_output_ends_the_command_without_a_message(tree: Tree) -> None:
     command = [sys.executable, "-m", "threadproof", "demo", str(tree)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -37,6 +37,25 @@ def test_each_command_is_a_module_that_takes_arguments_and_runs(name: str) -> No
     assert callable(module.run)
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_a_command_lists_its_exit_codes_and_has_json(name: str, capsys: Captured) -> None:
+    assert exit_code(name, "--help") == 0
+    text = capsys.readouterr().out
+    codes = text.partition("exit codes:\n")[2].splitlines()
+    assert {line.split()[0] for line in codes} >= {"2", "130"}
+    assert "--json" in text
+
+
+def test_a_misspelt_option_is_answered_with_the_one_that_was_meant(capsys: Captured) -> None:
+    assert exit_code("demo", "--thread-count=3", "--quit") == 2
+    assert exit_code("race", "--sevrity", "note", "x.py") == 2
+    demo, race = capsys.readouterr().err.splitlines()
+    assert demo.startswith(
+        "threadproof demo: unrecognized arguments: --thread-count=3 --quit (is it --threads?)"
+    )
+    assert "--sevrity (is it --severity?)" in race
+
+
 def test_version_is_that_of_the_package(capsys: Captured) -> None:
     assert exit_code("--version") == 0
     assert capsys.readouterr().out == f"threadproof {version('threadproof')}\n"

@@ -1,4 +1,4 @@
-"""`threadproof race` and its options: what is heard of, where the report goes, when the program ends."""
+"""`threadproof race` and its options: suppressions, scope, where the report goes, when the program ends."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def silent(ran: Ran) -> bool:
 # --- suppression ---
 
 
-def test_a_comment_silences_its_line_and_the_summary_says_so(program: Path) -> None:
+def test_a_comment_suppresses_its_line_and_the_summary_counts_it(program: Path) -> None:
     program.write_text(
         PROGRAM.replace("box.n += 1", "box.n += 1  # race: ignore[lost-update] only statistics")
     )
@@ -71,7 +71,7 @@ def test_a_comment_with_nothing_to_suppress_is_reported(program: Path) -> None:
     assert "app.py:4: the comment suppressed nothing\n" in ran.stderr
 
 
-def test_a_file_of_suppressions_silences_what_it_covers() -> None:
+def test_a_file_of_suppressions_suppresses_what_it_covers() -> None:
     Path("races.txt").write_text("variable:Box.n function:bump  # statistics\nrule:stale-size\n")
     ran = race("--suppressions", "races.txt")
     assert silent(ran)
@@ -82,7 +82,7 @@ def test_a_bad_file_of_suppressions_is_one_line_and_the_program_does_not_run() -
     Path("races.txt").write_text("klass:stale-size\n")
     ran = race("--suppressions", "races.txt")
     assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (2, "", 1)
-    assert "races.txt:1: 'klass' is no condition" in ran.stderr
+    assert "races.txt:1: 'klass' is not a condition" in ran.stderr
 
 
 def test_what_is_in_the_baseline_is_silent_and_what_is_new_is_not(program: Path) -> None:
@@ -103,7 +103,9 @@ def test_what_is_in_the_baseline_is_silent_and_what_is_new_is_not(program: Path)
         ("    box.n += 1", "    with race.ignore('statistics'):\n        box.n += 1"),
     ],
 )
-def test_what_the_program_ignores_races_with_nothing(program: Path, ignored: tuple[str, str]) -> None:
+def test_accesses_that_the_program_ignores_take_part_in_no_race(
+    program: Path, ignored: tuple[str, str]
+) -> None:
     program.write_text("from threadproof import race\n" + PROGRAM.replace(*ignored))
     ran = race()
     assert silent(ran)

@@ -1,4 +1,4 @@
-"""Each pitfall, run as a program: the naive version fails as the README says, the other one holds."""
+"""Each pitfall, run as a program: the naive version fails as the README shows, the other one holds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PITFALLS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "mea
 
 
 @pytest.mark.parametrize("pitfall", PITFALLS)
-def test_a_naive_version_fails_as_the_readme_says_and_the_fixed_one_holds(pitfall: str) -> None:
+def test_a_naive_version_fails_as_the_readme_shows_and_the_fixed_one_holds(pitfall: str) -> None:
     command = [sys.executable, "-W", "error", str(FOLDER / f"{pitfall}.py")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE)
     *naive, fixed = done.stdout.splitlines()

@@ -1,4 +1,4 @@
-"""A fingerprint names one mistake, in this run and the next."""
+"""A fingerprint identifies one mistake, in this run and the next."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_lines_that_move_and_a_folder_that_is_renamed_change_nothing() -> None:
     assert replace(RACE, steps=steps).fingerprint() == RACE.fingerprint()
 
 
-def test_which_thread_came_first_and_what_became_of_it_change_nothing() -> None:
+def test_the_order_of_the_threads_and_the_rule_change_nothing() -> None:
     read, write, *rest = RACE.steps
     assert replace(RACE, steps=[write, read, *rest]).fingerprint() == RACE.fingerprint()
     assert replace(RACE, rule="lost-update", times=9).fingerprint() == RACE.fingerprint()
@@ -43,7 +43,7 @@ def test_another_variable_function_or_file_is_another_mistake(other: Finding) ->
     assert other.fingerprint() != RACE.fingerprint()
 
 
-def test_a_finding_about_nothing_in_particular_goes_by_its_source(tmp_path: Path) -> None:
+def test_a_finding_without_a_subject_is_identified_by_its_source(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("one\n\ntwo\none\n")
     places = [Place(str(tmp_path / "a.py"), line) for line in (1, 3, 4)]
     one, two, again = (Finding("rule", Severity.NOTE, "", place).fingerprint() for place in places)

@@ -81,7 +81,7 @@ def test_a_later_source_wins_and_repeated_options_add_up(project: Path) -> None:
     ("text", "error"),
     [
         ("severty = 'note'", "severty: there is no such option; is it severity?"),
-        ("severity = 'fatal'", "severity: 'fatal' is no severity; write note, warning, error"),
+        ("severity = 'fatal'", "severity: 'fatal' is not a severity; write note, warning, error"),
         ("deep = 2", "deep: '2' is neither 1 nor 0"),
         ("deep = ['a']", "deep: wants true or false, got ['a']"),
         ("json = true", "json: wants a string, got True"),

@@ -1,4 +1,4 @@
-"""SARIF 2.1.0 as the standard has it: what each object that is used must have, and may have."""
+"""SARIF 2.1.0: the required and optional properties of each object that is used, as the standard has them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def each(shape: str) -> list[dict[str, Any]]:
     return [node for name, node in objects(LOG) if name == shape]
 
 
-def test_every_object_has_what_it_must_and_nothing_the_standard_does_not_know() -> None:
+def test_every_object_has_its_required_properties_and_none_that_the_standard_lacks() -> None:
     for shape, node in objects(LOG):
         required, optional = SHAPES[shape]
         assert required <= node.keys() <= required | optional, shape
@@ -93,7 +93,7 @@ def test_each_side_of_a_finding_is_a_thread_flow_with_the_outermost_call_first()
     assert lines == [16, 11]
 
 
-def test_what_is_suppressed_is_there_and_says_by_whom() -> None:
+def test_suppressed_findings_are_included_with_where_and_why() -> None:
     *_, last = each("result")
     assert last["suppressions"] == [{"kind": "inSource", "justification": "app.py:3: a test <double>"}]
     assert len(last["partialFingerprints"]["threadproof/v1"]) == 16

@@ -69,9 +69,9 @@ def test_a_suppression_with_a_condition_that_fails_covers_nothing(tmp_path: Path
 @pytest.mark.parametrize(
     ("line", "error"),
     [
-        ("race:Account", "races.txt:1: 'race' is no condition; write one of rule, variable, function,"),
-        ("Account.pay", "races.txt:1: 'Account.pay' is no condition"),
-        ("rule:", "races.txt:1: 'rule' is no condition"),
+        ("race:Account", "races.txt:1: 'race' is not a condition; write one of rule, variable, function,"),
+        ("Account.pay", "races.txt:1: 'Account.pay' is not a condition"),
+        ("rule:", "races.txt:1: 'rule' is not a condition"),
         ("rule:lost-updates", "there is no rule 'lost-updates', but check-then-act, lost-update"),
     ],
 )
@@ -159,7 +159,7 @@ def test_a_baseline_covers_what_it_lists_until_that_becomes_worse(tmp_path: Path
     assert suppressions.suppressed(error) is None
 
 
-def test_a_baseline_keeps_the_worst_of_two_and_says_what_it_lists(tmp_path: Path) -> None:
+def test_a_baseline_keeps_the_worse_of_two_with_rule_and_message(tmp_path: Path) -> None:
     file = tmp_path / "known.json"
     write_baseline([RACE, replace(RACE, severity=Severity.NOTE)], str(file))
     assert read_baseline(str(file)) == {RACE.fingerprint(): Severity.ERROR}
@@ -190,5 +190,5 @@ def test_what_comes_again_under_a_comment_has_come_again(tmp_path: Path) -> None
 @pytest.mark.parametrize("text", ["", "[]", "{}x", '{"a": {}}', '{"a": {"severity": "bad"}}'])
 def test_a_file_that_is_no_baseline_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "known.json").write_text(text)
-    with pytest.raises(SuppressionError, match="is no baseline"):
+    with pytest.raises(SuppressionError, match="is not a baseline"):
         read_baseline(str(tmp_path / "known.json"))

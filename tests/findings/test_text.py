@@ -1,4 +1,4 @@
-"""Where colour goes, and what is marked."""
+"""Colour, marked columns, and names of files in reports."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_colour_is_for_terminals_unless_it_is_not_wanted(
     assert style_for(stream, environment) is style
 
 
-def test_the_summary_counts_what_can_be_heard_by_severity() -> None:
+def test_the_summary_counts_findings_by_severity_and_suppressed_ones_apart() -> None:
     assert summary(EXAMPLES) == "1 error, 1 warning, 1 note, 1 suppressed"
     assert summary(EXAMPLES[:1] * 2) == "2 errors"
     assert summary([]) == "nothing found"

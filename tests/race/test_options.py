@@ -46,11 +46,11 @@ def test_what_may_be_repeated_adds_up_and_the_last_of_the_rest_wins() -> None:
     [
         ("severty=note", "severty: there is no such option; is it severity?"),
         ("x=1", "x: there is no such option; they are severity, suppressions,"),
-        ("severity=fatal", "severity: 'fatal' is no severity; write note, warning, error"),
+        ("severity=fatal", "severity: 'fatal' is not a severity; write note, warning, error"),
         ("halt_on_error=maybe", "halt_on_error: 'maybe' is neither 1 nor 0"),
         ("halt_on_error", "halt_on_error: '' is neither 1 nor 0"),
-        ("history=0", "history: '0' is no number of frames from 1 to 1000"),
-        ("history=many", "history: 'many' is no number of frames"),
+        ("history=0", "history: '0' is not a number of frames from 1 to 1000"),
+        ("history=many", "history: 'many' is not a number of frames"),
         ("log_path='a", 'No closing quotation in "log_path=\'a"'),
     ],
 )

@@ -145,4 +145,5 @@ def table(measurements: Sequence[Measurement], mode: str, n: int, threads: int) 
                 *([f"{each.value:,.0f}" for each in own] if not own[0].problem else ["-"] * len(PERCENTILES)),
             ]
         )
-    return f"### {mode}, 95 % reads, n={n:,}, {threads} threads\n\n{tables.columns(lines)}\n"
+    label = f"{threads} thread{'s' * (threads > 1)}"
+    return f"### {mode}, 95 % reads, n={n:,}, {label}\n\n{tables.columns(lines)}\n"

@@ -16,9 +16,7 @@ class Scenario:
 
     kind: str = "int"
     identical: bool = False  # the stored key objects; else equal ones, made by the thread that uses them
-    heap: bool = (
-        False  # each key's value is the key, whose references are counted; else None, which is immortal
-    )
+    heap: bool = False  # a key's value is the key, so its references are counted; else None
     n: int = 1_000  # keys
     operations: int = 50_000  # of each thread
     distribution: str = "uniform"

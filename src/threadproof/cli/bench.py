@@ -88,8 +88,10 @@ def run(args: argparse.Namespace) -> int:
     try:
         chosen, missing = choose_contenders(args.maps, contenders.in_module(threadproof.maps))
         scenarios, workloads = to_measure(args)
-    except (UnknownNameError, traces.TraceError, OSError) as error:
+    except (UnknownNameError, traces.TraceError) as error:
         raise UsageError(str(error)) from None
+    except OSError as error:
+        raise UsageError(f"cannot read {error.filename!r}: {error.strerror}") from None
     for name in missing:
         print(f"not installed, left out: {name}", file=sys.stderr)
     rows: list[Row] = []

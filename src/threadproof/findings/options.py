@@ -37,7 +37,7 @@ class OptionError(ValueError):
 
 def severity(text: str) -> Severity:
     if text not in SEVERITIES:
-        raise ArgumentTypeError(f"{text!r} is no severity; write {', '.join(SEVERITIES)}")
+        raise ArgumentTypeError(f"{text!r} is not a severity; write {', '.join(SEVERITIES)}")
     return SEVERITIES[text]
 
 

@@ -80,7 +80,7 @@ def condition_of(word: str, where: str, rules: Collection[str]) -> tuple[str, st
     if name not in CONDITIONS or not pattern:
         known = ", ".join(CONDITIONS)
         raise SuppressionError(
-            f"{where}: {written!r} is no condition; write one of {known}, a colon and a pattern"
+            f"{where}: {written!r} is not a condition; write one of {known}, a colon and a pattern"
         )
     if name == "rule" and not any(fnmatchcase(known, pattern) for known in rules):
         raise SuppressionError(f"{where}: there is no rule {pattern!r}, but {', '.join(sorted(rules))}")
@@ -148,7 +148,9 @@ def read_baseline(path: str) -> dict[str, Severity]:
     except OSError as error:
         raise SuppressionError(f"cannot read the baseline {path!r}: {error.strerror}") from None
     except (ValueError, AttributeError, KeyError, TypeError) as error:
-        raise SuppressionError(f"{path!r} is no baseline ({error}); make one with --write-baseline") from None
+        raise SuppressionError(
+            f"{path!r} is not a baseline ({error}); make one with --write-baseline"
+        ) from None
 
 
 # --- all of them ---

@@ -12,7 +12,7 @@ HISTORY = 16  # calls, as session.HISTORY, which explains it
 
 def calls(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= DEEPEST:
-        raise ArgumentTypeError(f"{text!r} is no number of frames from 1 to {DEEPEST}")
+        raise ArgumentTypeError(f"{text!r} is not a number of frames from 1 to {DEEPEST}")
     return int(text)
 
 
