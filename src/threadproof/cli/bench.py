@@ -44,7 +44,7 @@ EXIT_CODES = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "workloads:\n" + table({each.name: each.summary for each in WORKLOADS.values()})
     names = "only these, by their names in the table; module:attribute for any other map"
-    rate = "percentiles in ns of single operations, closed and open loop; RATE are due per second (%(const)s)"
+    rate = "percentiles in ns of single operations; in the open loop RATE per second are due (%(const)s)"
     add = parser.add_argument
     add("workloads", nargs="*", metavar="workload", help="what to run (default: all)")
     add("--maps", type=listed, default=[], metavar="A,B", help=names)
@@ -57,9 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--operations", type=number, metavar="N", help="of each thread in a sample (default: 50000)")
     add("--replay", type=Path, metavar="TRACE", help="replay the keys of this file instead")
     add("--format", choices=traces.FORMATS, default="", help="of the trace (default: guessed)")
-    add(
-        "--latency", type=number, nargs="?", const=100_000, metavar="RATE", help=rate + "(default: %(const)s)"
-    )
+    add("--latency", type=number, nargs="?", const=100_000, metavar="RATE", help=rate)
     add("--quick", action="store_true", help="few rounds, and 1e3 keys: to see that it works")
     add("--json", type=Path, metavar="OUT", help="write all samples, in ns, to this file")
     add("--plot", type=Path, metavar="OUT", help="draw the ratios: out.html, or with matplotlib out.png")
@@ -97,10 +95,10 @@ def run(args: argparse.Namespace) -> int:
     rows: list[Row] = []
     measurements: list[Measurement] = []
     if args.latency:
-        measurements = [m for each in scenarios for m in latency.latencies(chosen, each, args.latency)]
+        measurements = percentiles(scenarios, chosen, args.latency)
         print(latency.report(measurements))
     else:
-        rows = with_progress(scenarios, workloads, chosen, QUICK if args.quick else Effort())
+        rows = throughputs(scenarios, workloads, chosen, QUICK if args.quick else Effort())
         print(tables.report(rows))
         print(scaling.report(rows, scenarios))
     machine = results.machine(contenders.versions(chosen))
@@ -121,9 +119,23 @@ def to_measure(args: argparse.Namespace) -> tuple[list[Scenario], list[Workload]
     return grid.scenarios(), workloads
 
 
-def with_progress(
+def percentiles(scenarios: Sequence[Scenario], chosen: Sequence[Contender], rate: int) -> list[Measurement]:
+    """The latencies of every scenario, with progress on a terminal."""
+    progress = Progress(sys.stderr)
+    measurements: list[Measurement] = []
+    try:
+        for number, scenario in enumerate(scenarios, 1):
+            progress.say(f"scenario {number} of {len(scenarios)}: {scenario.threads_label}, {scenario.label}")
+            measurements += latency.latencies(chosen, scenario, rate)
+    finally:
+        progress.clear()
+    return measurements
+
+
+def throughputs(
     scenarios: Sequence[Scenario], workloads: Sequence[Workload], chosen: Sequence[Contender], effort: Effort
 ) -> list[Row]:
+    """The rows of every scenario, with progress on a terminal."""
     progress = Progress(sys.stderr)
     progress.begin("measuring", len(scenarios) * len(workloads) * len(chosen), "cells")
     rows: list[Row] = []

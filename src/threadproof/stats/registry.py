@@ -24,6 +24,7 @@ class HasStats(Protocol):
 
     def stats(self) -> Stats:
         """Its metrics; cheap enough to call every second under load."""
+        ...
 
 
 T = TypeVar("T", bound=HasStats)
