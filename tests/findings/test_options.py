@@ -16,6 +16,7 @@ OPTIONS = Options(
     [
         Option("deep", "", truth, default=False),
         Option("include", "", many=True, located=below_if_there),
+        Option("width", "", int, 80),
     ],
 )
 
@@ -83,6 +84,7 @@ def test_a_later_source_wins_and_repeated_options_add_up(project: Path) -> None:
         ("severty = 'note'", "severty: there is no such option; is it severity?"),
         ("severity = 'fatal'", "severity: 'fatal' is not a severity; write note, warning, error"),
         ("deep = 2", "deep: '2' is neither 1 nor 0"),
+        ("width = 'wide'", "width: invalid literal for int() with base 10: 'wide'"),
         ("deep = ['a']", "deep: wants true or false, got ['a']"),
         ("json = true", "json: wants a string, got True"),
         ("include = [1.5]", "include: wants a string, or a list of them, got 1.5"),

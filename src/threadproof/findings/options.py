@@ -32,7 +32,7 @@ class OptionError(ValueError):
     """An option that does not exist, or cannot have that value; the message is one line with the way out."""
 
 
-# --- how the text of a value is read; ArgumentTypeError has the reason why not ---
+# --- from the text of a value to the value; ArgumentTypeError or ValueError if it is not one ---
 
 
 def severity(text: str) -> Severity:
@@ -176,7 +176,7 @@ class Options:
             option = self.named(name)
             given = [str(value)] if folder is None else texts(option, value, folder)
             parsed = [option.parse(text) for text in given]
-        except (OptionError, ArgumentTypeError) as error:
+        except (ArgumentTypeError, ValueError) as error:
             raise OptionError(f"{source}: {name}: {error}") from None
         values[name] = [*values[name], *parsed] if option.many else parsed[0]
 
