@@ -89,12 +89,10 @@ def main() -> None:
     for done in chain.from_iterable(runs):
         checked += done
         rate = checked / (time.monotonic() - start)
-        print(
-            f"\r{options.map}: {checked:,} operations, {rate:,.0f} a second: all linearizable",
-            end="",
-            flush=True,
-        )
-    print()
+        line = f"{options.map}: {checked:,} operations, {rate:,.0f} a second: all linearizable"
+        if sys.stdout.isatty():  # a pipe or a file gets the last line alone
+            print(f"\r{line}", end="", flush=True)
+    print(f"\r{line}" if sys.stdout.isatty() else line)
 
 
 if __name__ == "__main__":
