@@ -39,7 +39,7 @@ bench-quick:  ## the same on small maps and with few rounds, on the terminal onl
 	$$bin/python benchmarks/ratios.py --quick
 
 CPP = $(shell find src tests benchmarks -name '*.[ch]pp')
-SCRIPTS = .ci/run tools/find-python tools/make-venv tools/sanitized
+SCRIPTS = .ci/run $(filter-out tools/get-python,$(wildcard tools/*))
 
 lint:  ## style, types, and the stub against the binary: half a minute
 	@venv=$$(tools/make-venv lint) && bin=$${venv#$$PWD/}/bin && set -x && \

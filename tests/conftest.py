@@ -19,19 +19,23 @@ def pytest_configure() -> None:
 
 # What a sanitized process cannot show, by a part of the test's name.
 NOT_SANITIZED = {
-    "take_no_memory": "a sanitized process keeps what was freed for a while, to see who still uses it",
-    "takes_no_memory": "a sanitized process keeps what was freed for a while, to see who still uses it",
-    "what_is_counted_may_count_and_so_on": "the frames of a sanitized build are larger than those measured here",
+    "take_no_memory": "a sanitized process keeps freed memory for a while",
+    "takes_no_memory": "a sanitized process keeps freed memory for a while",
+    "what_is_counted_may_count_and_so_on": "a sanitized build has larger stack frames",
 }
+# What `make test-quick` leaves out, beside the tests marked so where they stand.
+SLOW = ("collects garbage", "a_million_replacements", "-backward]", "-together]", "-random-2]")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip, under tools/sanitized, what says nothing there."""
-    if "libasan" in os.environ.get("LD_PRELOAD", ""):
-        for item in items:
-            for part, reason in NOT_SANITIZED.items():
-                if part in item.name:
-                    item.add_marker(pytest.mark.skip(reason=reason))
+    """Mark the slow tests, and skip under tools/sanitized those that show nothing there."""
+    sanitized = "libasan" in os.environ.get("LD_PRELOAD", "")
+    for item in items:
+        if any(part in item.name for part in SLOW):
+            item.add_marker(pytest.mark.slow)
+        for part, reason in NOT_SANITIZED.items():
+            if sanitized and part in item.name:
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def pytest_collection_finish() -> None:

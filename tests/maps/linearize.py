@@ -86,6 +86,7 @@ def main() -> None:
     options = parser.parse_args()
     random, start, checked = seeded(options.seed), time.monotonic(), 0
     runs = [verify(maps[options.map], mix, random, int(options.ops / len(MIXES))) for mix in MIXES]
+    line = ""
     for done in chain.from_iterable(runs):
         checked += done
         rate = checked / (time.monotonic() - start)
