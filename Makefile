@@ -52,10 +52,10 @@ lint:  ## style, types, and the stub against the binary: half a minute
 	$$bin/pyright --pythonpath $$bin/python && \
 	MYPYPATH=src $$bin/python -m mypy.stubtest threadproof._core
 
-# The extension as CMake compiles it; the native tests as the stress build, which has all there is.
+# The extension as CMake compiles it, but that warnings are GCC's; the native tests as the stress build, which has all.
 tidy:  ## clang-tidy on the C++, checks in .clang-tidy: half a minute
 	@venv=$$(tools/make-venv lint) && bin=$${venv#$$PWD/}/bin && build=build/cmake-$${venv##*/venv-} && \
-	find src -name '*.cpp' | xargs -P $(CORES) -n 1 $$bin/clang-tidy --quiet -p $$build && \
+	find src -name '*.cpp' | xargs -P $(CORES) -n 1 $$bin/clang-tidy --quiet -p $$build --extra-arg=-Wno-error && \
 	find tests/native -name '*.cpp' | xargs -P $(CORES) -I {} \
 		$$bin/clang-tidy --quiet {} -- -std=c++20 -Isrc -Itests/native -DTHREADPROOF_STRESS=1
 
