@@ -14,13 +14,13 @@ help:  ## what can be made
 	@echo 'ARGS="..." goes to the command, as in: make test ARGS="tests/maps -k snapshot"'
 	@echo 'THREADPROOF_STRESS=1 shrinks every constant of the native code, so that rare paths become common.'
 
-check:  ## all that CI does, in the same way: @CHECK@ minutes; ARGS="lint native" does only those parts
+check:  ## all that CI does, in the same way: 15 minutes; ARGS="lint native" does only those parts
 	@.ci/run $(ARGS)
 
-test:  ## the tests, on every core: @TEST@ minutes; ARGS goes to pytest
+test:  ## the tests, on every core: 5 minutes; ARGS goes to pytest
 	@venv=$$(tools/make-venv test) && $$venv/bin/python -m pytest -n auto $(ARGS)
 
-test-quick:  ## the tests but for the slow ones: @QUICK@ minutes
+test-quick:  ## the tests but for the slow ones: under 3 minutes
 	@venv=$$(tools/make-venv test) && $$venv/bin/python -m pytest -n auto -m "not slow" $(ARGS)
 
 demo:  ## index the standard library with many threads; ARGS goes to `threadproof demo`

@@ -24,7 +24,10 @@ NOT_SANITIZED = {
     "what_is_counted_may_count_and_so_on": "a sanitized build has larger stack frames",
 }
 # What `make test-quick` leaves out, beside the tests marked so where they stand.
-SLOW = ("collects garbage", "a_million_replacements", "-backward]", "-together]", "-random-2]")
+SLOW = (
+    *("collects garbage", "a_million_replacements", "a_sum_is_its_callers"),
+    *("-backward]", "-together]", "-random-2]"),  # schedules of the race detector's cases, beside two others
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
