@@ -26,9 +26,10 @@ test-quick:  ## the tests but for the slow ones: under 3 minutes
 demo:  ## index the standard library with many threads; ARGS goes to `threadproof demo`
 	@venv=$$(tools/make-venv) && $$venv/bin/threadproof demo $(ARGS)
 
-bench:  ## measure everything, and write it into README.md, docs/benchmarks.md and docs/maps.md: an hour
+bench:  ## measure everything, and write the tables and the picture of README.md, docs/benchmarks.md, docs/maps.md: an hour
 	@venv=$$(tools/make-venv bench) && bin=$${venv#$$PWD/}/bin && set -x && \
 	$$bin/python benchmarks/page.py && \
+	$$bin/python benchmarks/picture.py && \
 	$$bin/python benchmarks/family.py && \
 	$$bin/python benchmarks/ratios.py --write
 
