@@ -7,6 +7,7 @@
 #include "ext/maps/sync_map.hpp"
 #include "ext/maps/trie.hpp"
 #include "ext/maps/turn.hpp"
+#include "ext/probe/api.hpp"
 #include "ext/python/py.hpp"
 #include "ext/race/race.hpp"
 #include "ext/stress.hpp"
@@ -103,13 +104,13 @@ int execute(PyObject* module) {
     bool done = in_main_interpreter() && first_time() && ext::add_turn(module) && add_remove(module)
                 && ext::add_map_parts(module) && ext::add_hash_map(module) && ext::add_sync_map(module)
                 && ext::add_trie(module) && ext::add_snapshot_map(module) && ext::add_atomics(module)
-                && ext::add_rw_lock(module) && ext::add_race(module) && ext::add_stress(module)
-                && follow_collections();
+                && ext::add_rw_lock(module) && probe::add_probe(module) && ext::add_race(module)
+                && ext::add_stress(module) && follow_collections();
     return done ? 0 : -1;
 }
 
 PyModuleDef_Slot slots[] = {
-    {Py_mod_exec, reinterpret_cast<void*>(execute)},
+    {Py_mod_exec, ext::slot<execute>()},
 #if PY_VERSION_HEX >= 0x030C0000
     {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
 #endif

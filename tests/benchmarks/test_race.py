@@ -15,7 +15,7 @@ from threadproof import _core
 ROOT = Path(__file__).parents[2]
 SCRIPT = [sys.executable, "benchmarks/race.py"]
 
-if hasattr(_core, "race_arm"):
+if hasattr(_core, "race"):
 
     def test_a_program_is_measured_in_every_way(tmp_path: Path) -> None:
         out = tmp_path / "out.json"

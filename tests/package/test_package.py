@@ -8,6 +8,8 @@ import pkgutil
 import subprocess
 import sys
 
+import pytest
+
 import threadproof
 from threadproof import _core
 from threadproof.maps import ConcurrentMap, HashMap, Snapshot, SnapshotMap, SyncMap
@@ -47,8 +49,8 @@ def test_the_version_is_the_one_in_the_metadata() -> None:
     assert threadproof.__version__ == importlib.metadata.version("threadproof")
 
 
-def stub() -> ast.Module:
-    return ast.parse(importlib.resources.files("threadproof").joinpath("_core.pyi").read_text())
+def stub(module: str = "__init__") -> ast.Module:
+    return ast.parse(importlib.resources.files("threadproof").joinpath(f"_core/{module}.pyi").read_text())
 
 
 def names_in(body: list[ast.stmt]) -> set[str]:
@@ -65,9 +67,17 @@ def names_in(body: list[ast.stmt]) -> set[str]:
 
 def test_the_stub_names_what_the_extension_exports() -> None:
     described = names_in(stub().body)
-    if not hasattr(_core, "race_arm"):  # where the race detector does not know the interpreter
-        described = {name for name in described if not name.startswith("race_")}
-    assert described == set(vars(_core)) - IMPLIED
+    submodules = {"probe", "race"} if hasattr(_core, "race") else {"probe"}
+    assert described | submodules == set(vars(_core)) - IMPLIED
+
+
+@pytest.mark.parametrize("name", ["probe", "race"])
+def test_the_stub_of_a_submodule_names_what_it_exports(name: str) -> None:
+    if not hasattr(_core, "race"):  # where the probe does not know the interpreter
+        pytest.skip("there is no probe for this interpreter, and no race detector")
+    module = importlib.import_module(f"threadproof._core.{name}")
+    assert module is getattr(_core, name)
+    assert names_in(stub(name).body) == set(vars(module)) - IMPLIED
 
 
 def test_the_stub_names_every_public_method() -> None:

@@ -18,7 +18,7 @@ from tests.race.run_cases import CASES, cases_of
 from threadproof import _core
 
 ROOT = Path(__file__).parents[2]
-SUPPORTED = hasattr(_core, "race_arm")
+SUPPORTED = hasattr(_core, "race")
 TOPICS = sorted(path.stem for path in CASES.glob("[a-z]*.py"))
 ORDERS = ["forward", "backward", "together", "random-1", "random-2"]
 # What one process finds comes together, so that of several workers one asks for it.

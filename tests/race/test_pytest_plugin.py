@@ -11,7 +11,7 @@ import pytest
 from tests.kit.hammer import PATIENCE
 from threadproof import _core
 
-if not hasattr(_core, "race_arm"):
+if not hasattr(_core, "race"):
     pytest.skip("the race detector needs CPython 3.14", allow_module_level=True)
 
 pytest_plugins = ["pytester"]

@@ -9,6 +9,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from threadproof import _core
 ROOT = Path(__file__).parents[2]
 COUNTER = "examples/race/counter.py"
 PAGES = [ROOT / "README.md", ROOT / "docs" / "race.md"]
-SUPPORTED = hasattr(_core, "race_arm")
+SUPPORTED = hasattr(_core, "race")
 
 RACY = """
 import threading, sys
@@ -149,22 +150,41 @@ if SUPPORTED:
         assert result["partialFingerprints"] == {"threadproof/v1": finding["fingerprint"]}
         assert len(result["codeFlows"][0]["threadFlows"]) == 4
 
-    def test_a_taken_place_in_sys_monitoring_is_a_clear_error() -> None:
+    @pytest.mark.parametrize("taken", [range(5), range(1, 6), [4, 3]])
+    def test_any_free_tool_of_sys_monitoring_will_do(taken: Iterable[int]) -> None:
         program = (
-            "import sys\nfrom threadproof.race import detect\n"
-            "sys.monitoring.use_tool_id(4, 'rival')\nwith detect(): pass\n"
+            "import sys, threading\nfrom threadproof.race import detect\n"
+            f"for tool in {[*taken]}: sys.monitoring.use_tool_id(tool, 'rival')\n"
+            "class Box: n = 0\n"
+            "def bump(): Box.n += 1\n"
+            "threads = [threading.Thread(target=bump) for _ in range(2)]\n"
+            "with detect(include=['<string>']) as detection:\n"
+            "    for thread in threads: thread.start()\n"
+            "    for thread in threads: thread.join()\n"
+            "print([finding.rule for finding in detection.findings])\n"
         )
         ran = subprocess.run(
             [sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE
         )
-        assert "UnsupportedError: sys.monitoring's tool 4 is taken by 'rival'; run without it" in ran.stderr
+        assert (ran.stdout, ran.stderr) == ("['lost-update']\n", "")
+
+    def test_no_free_tool_of_sys_monitoring_is_a_clear_error() -> None:
+        program = (
+            "import sys\nfrom threadproof.race import detect\n"
+            "for tool in range(6): sys.monitoring.use_tool_id(tool, 'rival')\n"
+            "with detect(): pass\n"
+        )
+        ran = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE
+        )
+        assert "UnsupportedError: all of sys.monitoring's tool ids are taken ('rival')" in ran.stderr
 
     def test_frames_that_are_read_wrongly_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-        from threadproof.race import selftest
+        from threadproof.probe import selftest
 
         wanted = selftest.expected(selftest.Canary(), [], {}, selftest.canary_function()[1])
         selftest.compare(wanted, wanted)
-        with pytest.raises(selftest.SelfTestError, match="does not understand the frames"):
+        with pytest.raises(selftest.SelfTestError, match="cannot read the frames"):
             selftest.compare([("load_attribute", object(), None), *wanted[1:]], wanted)
         with pytest.raises(
             selftest.SelfTestError, match=f"it saw {len(wanted) - 1} instructions of {len(wanted)}"
@@ -174,17 +194,17 @@ if SUPPORTED:
     @pytest.mark.parametrize(
         ("function", "answer", "check"),
         [
-            ("race_frames", [(compile("", "x", "exec"), 0)], "check_stack"),
-            ("race_read_object", (None, False, None), "check_objects"),
+            ("frames", [(compile("", "x", "exec"), 0)], "check_stack"),
+            ("read_object", (None, False, None), "check_objects"),
         ],
     )
     def test_stacks_and_objects_that_are_read_wrongly_are_refused(
         monkeypatch: pytest.MonkeyPatch, function: str, answer: object, check: str
     ) -> None:
-        from threadproof.race import selftest
+        from threadproof.probe import selftest
 
-        monkeypatch.setattr(_core, function, lambda *_: answer)
-        with pytest.raises(selftest.SelfTestError, match="does not understand the frames"):
+        monkeypatch.setattr(_core.probe, function, lambda *_: answer)
+        with pytest.raises(selftest.SelfTestError, match="cannot read the frames"):
             getattr(selftest, check)()
 
     @pytest.mark.parametrize("start", ["thread.start()", "try: thread.start()\nexcept Exception: pass"])
@@ -192,12 +212,12 @@ if SUPPORTED:
         program = f"import threading\nthread = threading.Thread(target=int)\n{start}"
         broken = (
             "import sys\nfrom threadproof import _core\nfrom threadproof.cli import main\n"
-            "_core.race_read_object = lambda *_: (None, False, None)\n"
+            "_core.probe.read_object = lambda *_: (None, False, None)\n"
             f"sys.exit(main(['race', '-c', {program!r}]))"
         )
         ran = subprocess.run([sys.executable, "-c", broken], capture_output=True, text=True, timeout=PATIENCE)
         assert (ran.returncode, ran.stdout) == (2, "")
-        assert ran.stderr.startswith("threadproof race: the race detector does not understand the frames")
+        assert ran.stderr.startswith("threadproof race: the probe cannot read the frames")
         assert ran.stderr.count("\n") == 1
 
 else:

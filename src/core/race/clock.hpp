@@ -1,12 +1,11 @@
-/// Who has seen what: the epochs and vector clocks by which the race detector decides whether two steps are
-/// ordered.
+/// Epochs and vector clocks, by which the race detector decides whether two steps are ordered.
 ///
-/// A thread's own count goes up each time it publishes what it has done (a release). An epoch is one thread
-/// at one count. A clock holds, for every thread, the count up to which its steps are known to have come
-/// before. So a step at epoch e came before whatever a thread does now exactly if that thread's clock covers
-/// e.
+/// A thread's own count goes up at each release, when the thread publishes what it has done. An epoch is one
+/// thread at one count. A clock holds, for every thread, the count up to which that thread's steps are
+/// ordered before. So a step at epoch e is ordered before what a thread does now exactly if the thread's
+/// clock covers e.
 ///
-/// Papers: Flanagan and Freund, FastTrack (PLDI 2009): most variables need one epoch, not a clock.
+/// Source: Flanagan and Freund, FastTrack (PLDI 2009): most variables need one epoch, not a clock.
 #pragma once
 
 #include <algorithm>
@@ -18,7 +17,7 @@ namespace threadproof::race {
 
 using ThreadId = std::uint32_t;
 
-/// One thread at one of its counts, in one word; the default one belongs to nobody and comes before
+/// One thread at one of its counts, in one word. The default epoch belongs to no thread and is ordered before
 /// everything.
 class Epoch {
  public:
@@ -38,19 +37,19 @@ class Epoch {
     std::uint64_t word_ = 0;
 };
 
-/// For every thread, the count up to which its steps came before; 0 for threads it has not heard of.
+/// For every thread, the count up to which its steps are ordered before; 0 for a thread it knows nothing of.
 class Clock {
  public:
     std::uint64_t count_of(ThreadId thread) const { return thread < counts_.size() ? counts_[thread] : 0; }
     bool covers(Epoch epoch) const { return epoch.count() <= count_of(epoch.thread()); }
 
-    /// After this, covers(epoch) holds, and all that held before.
+    /// Afterwards covers(epoch) holds, and all that held before.
     void learn(Epoch epoch) {
         if (epoch.thread() >= counts_.size()) counts_.resize(epoch.thread() + 1);
         counts_[epoch.thread()] = std::max(counts_[epoch.thread()], epoch.count());
     }
 
-    /// After this, it covers all that either covered.
+    /// Afterwards it covers all that either clock covered.
     void join(const Clock& other) {
         if (other.counts_.size() > counts_.size()) counts_.resize(other.counts_.size());
         for (std::size_t i = 0; i < other.counts_.size(); ++i)

@@ -1,56 +1,55 @@
-/// Which accesses race: two to one variable, one of them a write, that no synchronisation the program used
-/// puts in order.
+/// The race detector: finds two accesses to one variable, one of them a write, that no synchronisation of the
+/// program orders.
 ///
-/// This is FastTrack. Each thread has a clock. Synchronising hands clocks on: a release adds the thread's
-/// clock to the synchronisation object's, an acquire takes that over. An access races with one remembered in
-/// the variable's cell if the thread's clock does not cover it. What the threads really did, and when, plays
-/// no part: a race is found also in a run in which nothing went wrong.
+/// The algorithm is FastTrack. Each thread has a clock. A release adds the thread's clock to that of a
+/// synchronisation object, an acquire adds the object's clock to the thread's. An access races with one in
+/// the variable's cell if the thread's clock does not cover that one. The time at which the threads really
+/// ran is irrelevant, so a race is found also in a run in which nothing went wrong.
 ///
-/// Invariants: 1. a thread's own count is in its clock, and only its own thread raises it, at each release; so an epoch
-///                names all its steps between two releases, and the second access to a variable in one epoch tells nothing
-///                new: the thread's cache (Looks) answers it without a lock, or else the cell before a stack is captured;
-///             2. a thread that reads what another wrote without order between them is reported once, and then counts
-///                as having seen that write: what follows from one mistake is not reported again;
-///             3. no lock of ours is held while another is taken, but for the depots', which are innermost.
+/// Invariants: 1. a thread's own count is in its clock, and only the thread itself raises it, at each
+/// release. So
+///                an epoch names all its steps between two releases, and a second access to a variable in one
+/// epoch is no news: the thread's EpochCache answers it without a lock, or else the cell answers
+///                it before the call stack is captured;
+/// 2. a thread that reads a value which another thread wrote without order between them is reported once, and
+/// then counts as ordered after that write: consequences of one mistake are not reported; 3. no lock of the
+/// detector is held while another one is taken, except those of the depots, which
+///                are innermost.
 ///
-/// Field             | written | read | guard
-/// ------------------|---------|------|---------------------------------------------------------------
-/// thread.*          | plain   | plain| its own thread; start() fills it before the thread runs, and join()
-///                   |         |      | reads it after finish(), which the caller puts in order
-/// clocks, permits,  | plain   | plain| their shard's mutex
-/// parcels           |         |      |
-/// threads, races    | plain   | plain| mutex_
-/// running           | relaxed | relaxed| none: a thread that starts another has raised it before
+/// Field          | written | read    | guard
+/// ---------------|---------|---------|-----------------------------------------------------------------
+/// thread.*       | plain   | plain   | only its own thread. create_thread() fills it before the thread runs;
+///                |         |         | join_thread() reads it after end_thread(), which the caller orders
+/// threads, races | plain   | plain   | mutex_
+/// running        | relaxed | relaxed | none: a thread that creates another has raised it before
 ///
-/// Threads, variables and synchronisation objects are numbers here; call stacks and sets of locks are numbers
-/// of a Depot.
+/// Threads, variables and synchronisation objects are numbers here; call stacks and lock sets are numbers of
+/// a Depot.
 #pragma once
 
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "core/base/hints.hpp"
+#include "core/probe/depot.hpp"
 #include "core/race/clock.hpp"
-#include "core/race/depot.hpp"
+#include "core/race/epoch_cache.hpp"
 #include "core/race/shadow.hpp"
+#include "core/race/sync_objects.hpp"
 
 namespace threadproof::race {
 
-using Sync = std::uintptr_t;
+using probe::Depot;
+using probe::NumberCache;
 
-/// What of a synchronisation object orders: an item of a channel, a key of a map.
-using Topic = std::uint64_t;
-
-/// Two accesses with no order between them. `then` is what the later thread wrote there next, if it did.
+/// Two unordered accesses. `then` is the write with which the later thread followed its read, if it did.
 struct Race {
     Object object;
     Field field;
@@ -58,62 +57,11 @@ struct Race {
     std::uint64_t times = 1;
 };
 
-/// The variables a thread looked at in this epoch, and in which ways: a cache of the last few thousand.
-///
-/// An entry is a hash of 64 bits and, in one word, the count of the epoch and the ways. Two variables of one
-/// hash would be taken for one, which leaves one access unchecked; with 64 bits that is not worth a longer
-/// entry.
-class Looks {
- public:
-    static constexpr std::uint32_t kWrite = 1 << 8, kRead = 1 << 9;  // beside the traits
+/// What an access came to: it repeats another one of this epoch, it is new, or it has found a race, or has
+/// more to say of one.
+enum class Outcome { kRepeated, kNew, kRace };
 
-    /// Whether the thread has looked at it in all these `ways`, at this count of its own; else it has from
-    /// now on.
-    TP_HOT bool again(std::uint64_t tag, std::uint64_t count, std::uint32_t ways) {
-        Set& set = sets_[tag >> 32 & (kSets - 1)];
-        for (Entry& entry : set.entries)
-            if (entry.tag == tag && entry.seen >> kWayBits == count) {
-                if (TP_LIKELY((entry.seen & ways) == ways)) return true;
-                entry.seen |= ways;
-                return false;
-            }
-        set.entries[set.next++ % kPerSet] = {tag, count << kWayBits | ways};
-        return false;
-    }
-
-    /// In which ways the thread has looked at it, at this count, as far as that is remembered.
-    std::uint32_t ways(std::uint64_t tag, std::uint64_t count) const {
-        for (const Entry& entry : sets_[tag >> 32 & (kSets - 1)].entries)
-            if (entry.tag == tag && entry.seen >> kWayBits == count)
-                return entry.seen & ((1u << kWayBits) - 1);
-        return 0;
-    }
-
-    void free() { sets_ = {}; }
-
- private:
-    static constexpr int kWayBits = 16;        // an epoch's count has 48
-    static constexpr std::size_t kPerSet = 3;  // as many as share a cache line with whose turn it is
-    // 64 kB a thread: a quarter of a small second-level cache
-    static constexpr std::size_t kSets = stress::shrunk<std::size_t>(1024, 2);
-
-    struct Entry {
-        std::uint64_t tag = 0;
-        std::uint64_t seen = 0;
-    };
-    struct alignas(kCacheLine) Set {
-        std::array<Entry, kPerSet> entries;
-        std::uint32_t next = 0;
-    };
-
-    std::vector<Set> sets_ = std::vector<Set>(kSets);
-};
-
-/// What an access came to: the same was known of this epoch, or it was news, or a race that had not been
-/// found before.
-enum class Found { kRepeated, kNothing, kRace };
-
-/// What the detector knows of one thread of the program.
+/// What the detector keeps of one thread of the program.
 class Thread {
  public:
     explicit Thread(ThreadId id) : id(id) { clock.learn(now()); }
@@ -121,50 +69,48 @@ class Thread {
     Epoch now() const { return Epoch(id, count); }
 
     const ThreadId id;
-    int quiet = 0;  // > 0: accesses and synchronisation are not the program's
-    // > 0: the program says that its accesses need not be looked at; they still synchronise
-    int ignored = 0;
-    std::vector<Sync> held;  // locks, in the order they were taken
-    // for whoever captures them: 128 kB a thread, for recursion makes many of few places
-    Memo<8192> stacks;
+    int excluded = 0;        // > 0: the program excludes its accesses; its synchronisation still orders
+    std::vector<Sync> held;  // locks, in the order of their acquisition
 
  private:
     friend class Detector;
 
-    std::atomic<bool> joined{false};  // so that a thread several others wait for is counted once
+    std::atomic<bool> joined{false};  // a thread that several others join is counted once
 
-    /// A read that was reported: if a write follows, the report gets it.
-    struct Doubt {
+    /// A reported read: if a write of the same thread follows, the report gets it.
+    struct PendingRead {
         Object object = 0;
         Field field = 0;
         std::uint32_t generation = 0;
         std::size_t race = 0;
     };
-
-    // a write follows its read soon, or the two have little to do with each other
-    static constexpr std::size_t kDoubts = 16;
+    // a write that depends on a read follows it soon, with few other reported reads in between
+    static constexpr std::size_t kPendingReads = 16;
 
     Clock clock;
     std::uint64_t count = 1;
-    Looks looks;
-    Memo<64> lock_sets;
-    std::array<Doubt, kDoubts> doubts;
-    std::size_t next_doubt = 0;
+    EpochCache cache;
+    NumberCache<64> lock_sets;  // a thread holds few different sets of locks again and again
+    std::array<PendingRead, kPendingReads> pending_reads;
+    std::size_t next_pending = 0;
 };
 
 class Detector {
  public:
+    /// `filter` counts the objects for which the detector has state: report their deallocation with forget().
+    explicit Detector(ObjectFilter& filter) : shadow_(filter), sync_objects_(filter) {}
+
     // ---- threads
 
-    /// A thread that nobody of ours started.
-    Thread* adopt() {
+    /// A thread whose creation was not seen. Null when there were too many threads.
+    Thread* adopt_thread() {
         std::lock_guard hold(mutex_);
         return add_thread();
     }
 
-    /// A thread that `parent` is about to start; everything the parent did so far comes before all it does.
-    /// Null when there were too many.
-    Thread* start(Thread& parent) {
+    /// A thread that `parent` is about to start: all that the parent did is ordered before it. Null when
+    /// there were too many threads.
+    Thread* create_thread(Thread& parent) {
         std::unique_lock hold(mutex_);
         Thread* child = add_thread();
         hold.unlock();
@@ -175,213 +121,157 @@ class Detector {
         return child;
     }
 
-    /// `child` has finished, and `me` knows; everything it did comes before all that `me` does now.
-    void join(Thread& me, Thread& child) {
+    /// `child` has ended, and `me` knows it: all that it did is ordered before what `me` does now.
+    void join_thread(Thread& me, Thread& child) {
         me.clock.join(child.clock);
-        if (!child.joined.exchange(true)) running_.fetch_sub(1, std::memory_order_relaxed);
+        // relaxed: counted once, by whichever thread joins it first
+        if (!child.joined.exchange(true, std::memory_order_relaxed))
+            running_.fetch_sub(1, std::memory_order_relaxed);
     }
 
-    /// The thread does nothing more: its clock stays for those who will join it.
-    void finish(Thread& me) {
-        me.quiet = 1;
-        me.looks.free();
-        me.stacks.free();
+    /// The thread does nothing more. Its clock stays for the threads that will join it.
+    void end_thread(Thread& me) {
+        me.cache.free();
         me.held = {};
     }
 
-    /// Whether only one thread runs: nothing can race then, for whatever it does comes before the next
+    /// Whether only one thread runs: nothing can race then, for all that it does is ordered before the next
     /// thread's start.
     TP_HOT bool alone() const { return running_.load(std::memory_order_relaxed) <= 1; }
 
     // ---- order
 
-    /// All that was done before a release() of this object comes before what `me` does now.
-    void acquire(Thread& me, Sync sync) {
-        if (me.quiet) return;
-        SyncShard& shard = shard_of(sync);
-        std::lock_guard hold(shard.mutex);
-        if (auto place = shard.clocks.find(sync); place != shard.clocks.end()) me.clock.join(place->second);
-    }
+    /// All that was done before a release() of this object is ordered before what `me` does now.
+    void acquire(Thread& me, Sync sync) { sync_objects_.acquire(me.clock, sync); }
 
     void release(Thread& me, Sync sync) {
-        if (me.quiet) return;
-        {
-            SyncShard& shard = shard_of(sync);
-            std::lock_guard hold(shard.mutex);
-            shard.clocks[sync].join(me.clock);
-        }
+        sync_objects_.release(me.clock, sync);
         tick(me);
     }
 
-    /// As acquire() and release(), for one topic of the object.
-    void acquire(Thread& me, Sync sync, Topic topic) {
-        if (me.quiet) return;
-        SyncShard& shard = shard_of(sync);
-        std::lock_guard hold(shard.mutex);
-        if (Parcel* parcel = shard.parcel(sync, topic)) me.clock.join(parcel->clock);
-    }
+    /// As acquire() and release(), for one key of the object.
+    void acquire(Thread& me, Sync sync, SyncKey key) { sync_objects_.acquire(me.clock, sync, key); }
+    void release(Thread& me, Sync sync, SyncKey key) { send(me, sync, key, 0); }
 
-    void release(Thread& me, Sync sync, Topic topic) { send(me, sync, topic, 0); }
-
-    /// An item goes into a channel with the sender's clock, and whoever gets it takes that over. Equal items
-    /// are one topic: nobody can tell which of them it got, so it is ordered after all who sent one that was
-    /// on its way.
-    void send(Thread& me, Sync channel, Topic item, std::size_t count = 1) {
-        if (me.quiet) return;
-        {
-            SyncShard& shard = shard_of(channel);
-            std::lock_guard hold(shard.mutex);
-            Parcel& parcel = shard.parcels[channel][item];
-            parcel.clock.join(me.clock);
-            parcel.items += count;
-        }
+    /// An item goes into a channel together with the sender's clock, which its receiver acquires.
+    void send(Thread& me, Sync channel, SyncKey item, std::size_t items = 1) {
+        sync_objects_.release(me.clock, channel, item, items);
         tick(me);
     }
 
-    void receive(Thread& me, Sync channel, Topic item) {
+    void receive(Thread& me, Sync channel, SyncKey item) {
         acquire(me, channel, item);
-        unsend(me, channel, item);
+        unsend(channel, item);
     }
 
     /// The item did not go in after all.
-    void unsend(Thread& me, Sync channel, Topic item) {
-        if (me.quiet) return;
-        SyncShard& shard = shard_of(channel);
-        std::lock_guard hold(shard.mutex);
-        if (Parcel* parcel = shard.parcel(channel, item); parcel && parcel->items <= 1)
-            shard.parcels[channel].erase(item);
-        else if (parcel) --parcel->items;
-    }
+    void unsend(Sync channel, SyncKey item) { sync_objects_.remove_item(channel, item); }
 
-    /// The object is in nobody's hands any more but `me`'s: all that was done to it comes before what `me`
-    /// does now.
-    void last_use(Thread& me, Object object) {
-        if (me.quiet) return;
+    /// Only `me` has the object from now on: all accesses to it are ordered before what `me` does now.
+    void own(Thread& me, Object object) {
         shadow_.each_cell(object, [&](const Cell& cell) {
             me.clock.learn(cell.write.epoch);
             cell.each_read([&](const Access& read) { me.clock.learn(read.epoch); });
         });
     }
 
-    /// One that is taken again before it was given back, and is not made for that, is no mutex: somebody else
-    /// gave it back, to wake this thread. Conditions wait so.
-    void take_lock(Thread& me, Sync lock, bool reentrant = false) {
-        acquire(me, lock);
-        if (me.quiet) return;
-        bool again = !reentrant && std::find(me.held.begin(), me.held.end(), lock) != me.held.end();
-        again ? drop_lock(me, lock) : me.held.push_back(lock);
+    void give_permits(Thread& me, Sync sync, std::size_t initial, std::size_t permits) {
+        sync_objects_.give_permits(me.clock, sync, initial, permits);
+        tick(me);
     }
 
-    /// It is held no more, however often it was taken.
-    void drop_lock(Thread& me, Sync lock) { std::erase(me.held, lock); }
+    /// Whether there was a permit.
+    bool take_permit(Thread& me, Sync sync, std::size_t initial) {
+        return sync_objects_.take_permit(me.clock, sync, initial);
+    }
 
-    void give_lock(Thread& me, Sync lock) {
-        forget_lock(me, lock);
+    // ---- locks
+
+    /// A non-reentrant lock that its holder acquires again has been released by another thread: it is used as
+    /// a signal (as threading.Condition does), not as a mutex, so it leaves the lock set.
+    void acquire_lock(Thread& me, Sync lock, bool reentrant = false) {
+        acquire(me, lock);
+        bool again = !reentrant && std::find(me.held.begin(), me.held.end(), lock) != me.held.end();
+        if (again) drop_lock(me, lock);
+        else add_lock(me, lock);
+    }
+
+    void release_lock(Thread& me, Sync lock) {
+        remove_lock(me, lock);
         release(me, lock);
     }
 
-    /// From now on reports say that `me` holds it, whatever that orders.
-    void note_lock(Thread& me, Sync lock) {
-        if (!me.quiet) me.held.push_back(lock);
-    }
+    /// The lock is in the thread's lock set, or once more, whatever it orders.
+    void add_lock(Thread& me, Sync lock) { me.held.push_back(lock); }
 
-    void forget_lock(Thread& me, Sync lock) {
-        if (me.quiet) return;
+    /// Undoes the last add_lock() of this lock; does nothing if there is none.
+    void remove_lock(Thread& me, Sync lock) {
         auto last = std::find(me.held.rbegin(), me.held.rend(), lock);
         if (last != me.held.rend()) me.held.erase(std::next(last).base());
     }
 
-    /// A permit comes with the clock of whoever gave it, and the oldest is taken first; `initial` were there
-    /// from the start.
-    void give_permits(Thread& me, Sync sync, std::size_t initial, std::size_t permits) {
-        if (me.quiet) return;
-        {
-            SyncShard& shard = shard_of(sync);
-            std::lock_guard hold(shard.mutex);
-            auto& queue = shard.permits.try_emplace(sync, initial).first->second;
-            queue.insert(queue.end(), permits, me.clock);
-        }
-        tick(me);
-    }
-
-    /// Whether there was one.
-    bool take_permit(Thread& me, Sync sync, std::size_t initial) {
-        if (me.quiet) return false;
-        SyncShard& shard = shard_of(sync);
-        std::lock_guard hold(shard.mutex);
-        auto& queue = shard.permits.try_emplace(sync, initial).first->second;
-        if (queue.empty()) return false;
-        me.clock.join(queue.front());
-        queue.pop_front();
-        return true;
-    }
+    /// The lock is not in the set any more, however often it was added.
+    void drop_lock(Thread& me, Sync lock) { std::erase(me.held, lock); }
 
     // ---- accesses
 
-    /// kRace also where there is more to say of one. `capture()` is the number of the call stack; it is asked
-    /// only for news.
+    /// capture() returns the number of the call stack; it is called only where the access is new.
     template <class Capture>
-    TP_HOT Found access(Thread& me, Object object, Field field, bool write, std::uint16_t traits,
-                        Capture&& capture) {
-        if (TP_UNLIKELY(me.quiet | me.ignored)) return Found::kRepeated;
+    TP_HOT Outcome access(Thread& me, Object object, Field field, bool write, std::uint16_t flags,
+                          Capture&& capture) {
+        if (TP_UNLIKELY(me.excluded)) return Outcome::kRepeated;
         std::uint32_t generation = shadow_.generation(mixed(object));
-        // odd: nothing is lost
+        // odd factors: no bit is lost
         std::uint64_t tag =
             object * 0x9E3779B97F4A7C15u ^ field * 0xC2B2AE3D27D4EB4Fu ^ generation * 0x165667B19E3779F9u;
-        if (TP_LIKELY(me.looks.again(tag, me.count, traits | (write ? Looks::kWrite : Looks::kRead))))
-            return Found::kRepeated;
-        if (shadow_.knows(object, field, me.now(), write, traits)) return Found::kRepeated;
-        Access access{me.now(), capture(), lock_set(me), traits, write};
-        if (!me.held.empty()) access.traits |= kLocked;
-        if (std::uint32_t ways = write ? me.looks.ways(tag, me.count) : 0; ways & Looks::kRead)
-            follow(access, ways);
-        return check(me, object, field, access, generation) ? Found::kRace : Found::kNothing;
+        std::uint32_t kind = flags | (write ? EpochCache::kWrite : EpochCache::kRead);
+        if (TP_LIKELY(me.cache.has_or_add(tag, me.count, kind))) return Outcome::kRepeated;
+        if (shadow_.has_seen(object, field, me.now(), write, flags)) return Outcome::kRepeated;
+        Access access{me.now(), capture(), lock_set(me), flags, write};
+        if (!me.held.empty()) access.flags |= kLocked;
+        if (std::uint32_t kinds = write ? me.cache.kinds(tag, me.count) : 0; kinds & EpochCache::kRead)
+            follow(access, kinds);
+        return check(me, object, field, access, generation) ? Outcome::kRace : Outcome::kNew;
     }
 
-    /// The object is no more: neither its variables, nor its clock. True if it may have been one to
-    /// synchronise by.
+    /// The object is deallocated: neither its variables nor its clocks count for the next object at its
+    /// address. True if it may have been a synchronisation object.
     bool forget(Object object) {
         shadow_.forget(object);
-        if (!known_.has(object, Known::kOrder)) return false;
-        SyncShard& shard = shards_[mixed(object) % kSyncShards];
-        std::lock_guard hold(shard.mutex);
-        shard.clocks.erase(object);
-        shard.permits.erase(object);
-        shard.parcels.erase(object);
-        return true;
+        return sync_objects_.forget(object);
     }
 
     // ---- fork
 
-    /// So that nobody is in the middle of a step when the process forks; after it, let_go() in both
-    /// processes.
-    void hold_still() {
-        for (SyncShard& shard : shards_) shard.mutex.lock();
-        shadow_.hold_still();
+    /// Around a fork: no other thread is in the middle of a step.
+    void lock_for_fork() {
+        sync_objects_.lock_for_fork();
+        shadow_.lock_for_fork();
         mutex_.lock();
-        locks_.hold_still();
+        lock_sets_.lock_for_fork();
     }
 
-    void let_go() {
-        locks_.let_go();
+    void unlock_after_fork() {
+        lock_sets_.unlock_after_fork();
         mutex_.unlock();
-        shadow_.let_go();
-        for (SyncShard& shard : shards_) shard.mutex.unlock();
+        shadow_.unlock_after_fork();
+        sync_objects_.unlock_after_fork();
     }
 
-    /// `me` is the only thread of a forked child; what the others did before the fork is done.
-    void survive_fork(Thread& me) {
+    /// `me` is the only thread of a forked child; all that other threads did before the fork is ordered
+    /// before.
+    void continue_in_child(Thread& me) {
         std::lock_guard hold(mutex_);
         for (const auto& thread : threads_) me.clock.learn(thread->now());
-        running_.store(1, std::memory_order_relaxed);  // relaxed: nobody else is there
+        running_.store(1, std::memory_order_relaxed);  // relaxed: there is no other thread
     }
 
     // ---- results
 
-    /// From now on, what was reported before is news again.
+    /// Races that were found before count as new ones from now on.
     void report_anew() {
         std::lock_guard hold(mutex_);
-        known_races_.clear();
+        races_by_stacks_.clear();
     }
 
     std::vector<Race> races() const {
@@ -389,48 +279,27 @@ class Detector {
         return races_;
     }
 
-    std::vector<Sync> locks(std::uint32_t number) const { return locks_.get(number); }
+    /// The locks of a lock set.
+    std::vector<Sync> locks(std::uint32_t number) const { return lock_sets_.get(number); }
 
     // ---- memory
 
     /// Remember about so many variables, and forget some of them when there are more.
     void limit(std::size_t variables) { shadow_.limit(variables); }
 
+    /// Asserts the invariants of the shadow; std::logic_error if one is broken. No other thread may be in a
+    /// step.
     void check() { shadow_.check(); }
 
-    /// For others who remember something of objects, too.
-    Known& known() { return known_; }
-
  private:
-    static constexpr std::size_t kSyncShards = 64;
-    // races of one access that are told apart; more have the same cause
+    // races of one access that are reported apart; more of them have the same cause
     static constexpr std::size_t kAtOnce = 4;
-
-    /// The clock that goes with a topic, and how many items of a channel it stands for.
-    struct Parcel {
-        Clock clock;
-        std::size_t items = 0;
-    };
-
-    struct alignas(kCacheLine) SyncShard {
-        std::mutex mutex;
-        std::unordered_map<Sync, Clock> clocks;
-        std::unordered_map<Sync, std::deque<Clock>> permits;
-        std::unordered_map<Sync, std::unordered_map<Topic, Parcel>> parcels;
-
-        Parcel* parcel(Sync sync, Topic topic) {
-            auto object = parcels.find(sync);
-            if (object == parcels.end()) return nullptr;
-            auto place = object->second.find(topic);
-            return place == object->second.end() ? nullptr : &place->second;
-        }
-    };
 
     std::uint32_t lock_set(Thread& me) {
         if (me.held.empty()) return 0;
-        std::uint64_t hash = kHashSeed;
-        for (Sync lock : me.held) hash = hash_on(hash, lock);
-        return me.lock_sets.number_of(hash, [&] { return locks_.number_of(me.held); });
+        std::uint64_t hash = probe::kHashSeed;
+        for (Sync lock : me.held) hash = probe::hash_on(hash, lock);
+        return me.lock_sets.number_of(hash, [&] { return lock_sets_.number_of(me.held); });
     }
 
     Thread* add_thread() {
@@ -444,12 +313,7 @@ class Detector {
         me.clock.learn(me.now());
     }
 
-    SyncShard& shard_of(Sync sync) {
-        known_.mark(sync, Known::kOrder);
-        return shards_[mixed(sync) % kSyncShards];
-    }
-
-    /// Compares the access with what the cell remembers, and has it remembered in turn.
+    /// Compares the access with those in the cell, and puts it there.
     TP_APART bool check(Thread& me, Object object, Field field, Access access, std::uint32_t generation) {
         std::array<Access, kAtOnce> unordered;
         std::size_t found = 0;
@@ -459,66 +323,66 @@ class Detector {
         shadow_.with_cell(object, field, [&](Cell& cell) {
             compare(cell.write);
             if (access.write) {
-                if (const Access* read = cell.reads.at(access.epoch)) follow(access, read->traits);
+                if (const Access* read = cell.reads.at(access.epoch)) follow(access, read->flags);
                 cell.reads.each(compare);
                 cell.reads.clear();
                 cell.write = access;
             } else {
-                if (const Access* before = cell.reads.at(access.epoch)) access.traits |= before->traits;
+                if (const Access* before = cell.reads.at(access.epoch)) access.flags |= before->flags;
                 cell.reads.remember(access, me.clock);
             }
         });
-        bool news = access.write && resolve_doubt(me, object, field, generation, access);
+        bool news = access.write && resolve_pending_read(me, object, field, generation, access);
         for (std::size_t i = 0; i < found; ++i)
             news |= report(me, {object, field, unordered[i], access, {}}, generation);
         return news;
     }
 
-    /// A write that follows the thread's own read of the same variable, in one epoch, depends on it as far as
-    /// we can tell. Both the thread and the cell may remember that read: the one until others push it out,
-    /// the other until somebody writes.
+    /// A write that follows a read of the same variable in the same epoch probably depends on it. Both the
+    /// thread's cache and the cell may have that read: the cache until other accesses replace it, the cell
+    /// until any thread writes.
     static void follow(Access& write, std::uint32_t read) {
-        write.traits |= read & kCheck;
-        if (!(write.traits & kAtomic)) write.traits |= kUpdate;
+        write.flags |= read & kCheck;
+        if (!(write.flags & kAtomic)) write.flags |= kUpdate;
     }
 
     bool report(Thread& me, const Race& race, std::uint32_t generation) {
         // invariant 2
-        if (!race.later.write && !(race.later.traits & kUpdate)) me.clock.learn(race.earlier.epoch);
+        if (!race.later.write && !(race.later.flags & kUpdate)) me.clock.learn(race.earlier.epoch);
         std::lock_guard hold(mutex_);
-        auto [place, fresh] = known_races_.try_emplace({race.earlier.stack, race.later.stack}, races_.size());
+        auto [known, fresh] =
+            races_by_stacks_.try_emplace({race.earlier.stack, race.later.stack}, races_.size());
         if (fresh) races_.push_back(race);
-        else ++races_[place->second].times;
+        else ++races_[known->second].times;
         if (!race.later.write)
-            me.doubts[me.next_doubt++ % Thread::kDoubts] = {race.object, race.field, generation,
-                                                            place->second};
+            me.pending_reads[me.next_pending++ % Thread::kPendingReads] = {race.object, race.field,
+                                                                           generation, known->second};
         return fresh;
     }
 
-    /// The write after a reported read makes the read part of a check-then-act, or of an update.
-    bool resolve_doubt(Thread& me, Object object, Field field, std::uint32_t generation,
-                       const Access& write) {
+    /// A write after a reported read makes the read part of a check-then-act, or of an update.
+    bool resolve_pending_read(Thread& me, Object object, Field field, std::uint32_t generation,
+                              const Access& write) {
         bool resolved = false;
-        for (Thread::Doubt& doubt : me.doubts) {
-            if (doubt.object != object || doubt.field != field || doubt.generation != generation) continue;
+        for (Thread::PendingRead& read : me.pending_reads) {
+            if (read.object != object || read.field != field || read.generation != generation) continue;
             std::lock_guard hold(mutex_);
-            races_[doubt.race].then = write;
-            doubt.object = 0;
+            races_[read.race].then = write;
+            read.object = 0;
             resolved = true;
         }
         return resolved;
     }
 
-    Known known_;
-    Shadow shadow_{known_};
-    Depot<Sync> locks_{(1u << Access::kLockBits) - 1};
-    std::array<SyncShard, kSyncShards> shards_;
+    Shadow shadow_;
+    SyncObjects sync_objects_;
+    Depot<Sync> lock_sets_{(1u << Access::kLockBits) - 1};
     std::atomic<int> running_{1};
 
     mutable std::mutex mutex_;
     std::vector<std::unique_ptr<Thread>> threads_;
     std::vector<Race> races_;
-    std::map<std::pair<std::uint32_t, std::uint32_t>, std::size_t> known_races_;
+    std::map<std::pair<std::uint32_t, std::uint32_t>, std::size_t> races_by_stacks_;
 };
 
 }  // namespace threadproof::race

@@ -1,19 +1,28 @@
-/// Where objects were made, for as long as they live.
+/// Where objects were allocated, for as long as they live.
 ///
-/// Only some of them are noted, a bounded number for each place in the source: a report names one object, and
-/// a program that makes a million of a kind pays for none of the later ones.
+/// A bounded number of objects is noted for each place in the source: a report names one object, and a
+/// program that allocates a million of a kind does not pay for the later ones.
 ///
-/// Invariants: 1. an address has an origin only while the object that was noted lives: whoever notes objects of a type
-///                reports their deaths; 2. `known` counts every noted address, so most deaths take no lock.
+/// Invariants: 1. an address has an origin only while the noted object lives: every noted type is tracked, so
+/// its
+///                deallocations are reported;
+///             2. `filter` counts every noted address, so most deallocations take no lock.
+///
+/// Field     | written | read  | guard
+/// ----------|---------|-------|------
+/// origins   | plain   | plain | mutex
 #pragma once
 
 #include <cstdint>
 #include <mutex>
 #include <unordered_map>
 
-#include "core/race/known.hpp"
+#include "core/probe/object_filter.hpp"
 
 namespace threadproof::race {
+
+using probe::Object;
+using probe::ObjectFilter;
 
 struct Origin {
     std::uint32_t thread = 0, stack = 0;
@@ -21,33 +30,33 @@ struct Origin {
 
 class Origins {
  public:
-    explicit Origins(Known& known) : known_(known) {}
+    explicit Origins(ObjectFilter& filter) : filter_(filter) {}
 
-    /// The first note of an object stays: the constructor of a base class is called by that of the class.
+    /// The first note of an object stays: a class's constructor calls that of its base class.
     void note(Object object, Origin origin) {
         std::lock_guard hold(mutex_);
-        if (origins_.try_emplace(object, origin).second) known_.add(object, Known::kOrigin);
+        if (origins_.try_emplace(object, origin).second) filter_.add(object, ObjectFilter::kOrigin);
     }
 
     void forget(Object object) {
-        if (!known_.has(object, Known::kOrigin)) return;
+        if (!filter_.has(object, ObjectFilter::kOrigin)) return;
         std::lock_guard hold(mutex_);
-        if (origins_.erase(object) != 0) known_.remove(object, Known::kOrigin);
+        if (origins_.erase(object) != 0) filter_.remove(object, ObjectFilter::kOrigin);
     }
 
-    /// Its stack is 0 where nothing is known.
+    /// An origin of an object that was not noted has stack 0.
     Origin of(Object object) const {
         std::lock_guard hold(mutex_);
         auto found = origins_.find(object);
         return found == origins_.end() ? Origin{} : found->second;
     }
 
-    /// For a fork: nobody is in the middle of a step from hold_still() to let_go().
-    void hold_still() { mutex_.lock(); }
-    void let_go() { mutex_.unlock(); }
+    /// Around a fork: no other thread is in the middle of a step.
+    void lock_for_fork() { mutex_.lock(); }
+    void unlock_after_fork() { mutex_.unlock(); }
 
  private:
-    Known& known_;
+    ObjectFilter& filter_;
     mutable std::mutex mutex_;
     std::unordered_map<Object, Origin> origins_;
 };

@@ -1,8 +1,9 @@
-"""The race detector: which accesses of one run nothing puts in order.
+"""The race detector: finds the accesses of one run that no synchronisation orders.
 
 `threadproof race script.py` watches a program; `with threadproof.race.detect():` watches a part of one. An
-access is judged by the synchronisation that the program used before it, not by what happened to come first:
-so a race is found in a run in which nothing went wrong, and a program that synchronises is left in peace.
+access is judged by the synchronisation that the program used before it, not by the order in which threads
+happened to run: a race is found in a run in which nothing went wrong, and a program that synchronises has
+none.
 
 For synchronisation that the detector cannot see, say so: `acquire(obj)` after waiting, `release(obj)` before
 waking. All that a thread did before release(obj) then comes before all that another does after acquire(obj).
@@ -21,13 +22,13 @@ from typing import Any, TypeVar
 
 from threadproof import _core
 from threadproof.findings import Finding
-from threadproof.race.selftest import SelfTestError
-from threadproof.race.session import Scope, Session, UnsupportedError
+from threadproof.probe import Scope
+from threadproof.probe import SelfTestError as SelfTestError
+from threadproof.probe import UnsupportedError as UnsupportedError
+from threadproof.race.session import Session
 
 __all__ = [
     "Detection",
-    "SelfTestError",
-    "UnsupportedError",
     "acquire",
     "detect",
     "happens_before",
@@ -74,13 +75,13 @@ def detect(
 def acquire(sync: object) -> None:
     """What any thread did before its release(sync) comes before what this one does now. Blocks on nobody."""
     if Session.running:
-        _core.race_acquire(sync)
+        _core.probe.observe(sync)
 
 
 def release(sync: object) -> None:
     """What this thread has done comes before what others do after their acquire(sync). Blocks on nobody."""
     if Session.running:
-        _core.race_release(sync)
+        _core.probe.publish(sync)
 
 
 @contextmanager
@@ -116,11 +117,11 @@ class ignore(ContextDecorator):  # noqa: N801 - it is used as a function is
     def __enter__(self) -> None:
         self.watched = Session.running is not None
         if self.watched:
-            _core.race_ignore(1)
+            _core.race.exclude(1)
 
     def __exit__(self, *error: object) -> None:
         if self.watched:
-            _core.race_ignore(-1)
+            _core.race.exclude(-1)
 
     def __call__(self, function: F) -> F:
         if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):

@@ -180,7 +180,7 @@ def innermost(access: Access) -> Place:
 
 def places(stack: int) -> list[Place]:
     """The program's part of a call stack, innermost call first."""
-    found = [place_of(code, offset) for code, offset in _core.race_frames(stack)]
+    found = [place_of(code, offset) for code, offset in _core.probe.frames(stack)]
     runner = next((depth for depth, place in enumerate(found) if runs_the_program(place)), len(found))
     return [place for place in found[:runner] if not place.file.startswith(BETWEEN)]
 

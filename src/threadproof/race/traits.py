@@ -1,16 +1,7 @@
-"""What is known of an access besides reading or writing; the bits of core/race/shadow.hpp."""
+"""The flags of accesses, under the name by which kinds.py knows them."""
 
 from __future__ import annotations
 
-from enum import IntFlag
+from threadproof.probe.flags import AccessFlag as Trait
 
-
-class Trait(IntFlag):
-    """The front end sets them; the detector adds UPDATE and CHECK to a write after a read of the same."""
-
-    UPDATE = 1  # part of a read-modify-write
-    CHECK = 2  # a read that a decision hangs on, or the write decided on
-    ATOMIC = 4  # one atomic step of a container
-    ITERATE = 8  # goes over the whole container
-    STRUCTURE = 16  # changes which elements there are
-    LOCKED = 32  # at least one lock was held
+__all__ = ["Trait"]

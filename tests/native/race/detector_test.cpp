@@ -28,20 +28,21 @@ constexpr Sync kLock = 0x2000, kOther = 0x3000;
 
 /// A detector with two threads that know nothing of each other's steps.
 struct World {
-    std::unique_ptr<Detector> detector = std::make_unique<Detector>();
-    Thread& parent = *detector->adopt();
-    Thread& a = *detector->start(parent);
-    Thread& b = *detector->start(parent);
+    std::unique_ptr<ObjectFilter> filter = std::make_unique<ObjectFilter>();
+    std::unique_ptr<Detector> detector = std::make_unique<Detector>(*filter);
+    Thread& parent = *detector->adopt_thread();
+    Thread& a = *detector->create_thread(parent);
+    Thread& b = *detector->create_thread(parent);
 
-    Found access(Thread& thread, bool write, std::uint32_t stack, std::uint16_t traits = 0,
-                 Object object = kObject, Field field = kField) {
-        return detector->access(thread, object, field, write, traits, [&] { return stack; });
+    Outcome access(Thread& thread, bool write, std::uint32_t stack, std::uint16_t flags = 0,
+                   Object object = kObject, Field field = kField) {
+        return detector->access(thread, object, field, write, flags, [&] { return stack; });
     }
-    void write(Thread& thread, std::uint32_t stack, std::uint16_t traits = 0) {
-        access(thread, true, stack, traits);
+    void write(Thread& thread, std::uint32_t stack, std::uint16_t flags = 0) {
+        access(thread, true, stack, flags);
     }
-    void read(Thread& thread, std::uint32_t stack, std::uint16_t traits = 0) {
-        access(thread, false, stack, traits);
+    void read(Thread& thread, std::uint32_t stack, std::uint16_t flags = 0) {
+        access(thread, false, stack, flags);
     }
     std::size_t races() const { return detector->races().size(); }
     Race only() const {
@@ -85,7 +86,7 @@ void a_read_races_with_a_write_either_way() {
 
 void reads_do_not_race_and_each_is_remembered() {
     World w;
-    Thread& c = *w.detector->start(w.parent);
+    Thread& c = *w.detector->create_thread(w.parent);
     w.read(w.a, 1), w.read(w.b, 2);
     CHECK(w.races() == 0);
     w.write(c, 3);
@@ -95,33 +96,33 @@ void reads_do_not_race_and_each_is_remembered() {
 void a_lock_orders_and_another_lock_does_not() {
     for (Sync second : {kLock, kOther}) {
         World w;
-        w.detector->take_lock(w.a, kLock), w.write(w.a, 1), w.detector->give_lock(w.a, kLock);
-        w.detector->take_lock(w.b, second), w.write(w.b, 2), w.detector->give_lock(w.b, second);
+        w.detector->acquire_lock(w.a, kLock), w.write(w.a, 1), w.detector->release_lock(w.a, kLock);
+        w.detector->acquire_lock(w.b, second), w.write(w.b, 2), w.detector->release_lock(w.b, second);
         CHECK(w.races() == (second == kLock ? 0 : 1));
         if (second == kLock) continue;
         CHECK(w.detector->locks(w.only().earlier.locks) == std::vector<Sync>{kLock});
         CHECK(w.detector->locks(w.only().later.locks) == std::vector<Sync>{kOther}
-              && w.only().later.traits & kLocked);
+              && w.only().later.flags & kLocked);
     }
 }
 
-void a_lock_that_somebody_else_gives_back_is_not_held() {
+void a_lock_that_another_thread_releases_is_not_held() {
     for (bool reentrant : {false, true}) {
         World w;
-        w.detector->take_lock(w.a, kLock, reentrant), w.detector->take_lock(w.a, kLock, reentrant);
+        w.detector->acquire_lock(w.a, kLock, reentrant), w.detector->acquire_lock(w.a, kLock, reentrant);
         CHECK(w.a.held.size() == (reentrant ? 2 : 0));
         w.detector->drop_lock(w.a, kLock);
         CHECK(w.a.held.empty());
     }
 }
 
-void accesses_that_are_ignored_race_with_nothing_and_locks_still_order() {
+void excluded_accesses_race_with_nothing_and_locks_still_order() {
     World w;
-    w.a.ignored = 1;
+    w.a.excluded = 1;
     w.write(w.a, 1), w.write(w.b, 2);
     CHECK(w.races() == 0);
     w.detector->release(w.a, kLock);
-    w.a.ignored = 0;
+    w.a.excluded = 0;
     w.write(w.b, 3), w.detector->release(w.b, kOther), w.detector->acquire(w.a, kOther), w.write(w.a, 4);
     CHECK(w.races() == 0);
 }
@@ -136,9 +137,9 @@ void what_is_written_after_a_release_is_not_ordered_by_it() {
 void starting_and_joining_order() {
     World w;
     w.write(w.a, 1);
-    w.detector->join(w.parent, w.a);
+    w.detector->join_thread(w.parent, w.a);
     w.write(w.parent, 2);
-    Thread& child = *w.detector->start(w.parent);
+    Thread& child = *w.detector->create_thread(w.parent);
     w.write(child, 3);
     CHECK(w.races() == 0);
     w.write(w.parent, 4);
@@ -161,14 +162,14 @@ void permits_order_one_giver_with_one_taker() {
 void a_write_after_the_own_read_is_an_update() {
     World w;
     w.read(w.a, 1, kCheck), w.write(w.a, 2), w.write(w.b, 3);
-    CHECK(w.only().earlier.traits == (kCheck | kUpdate));
+    CHECK(w.only().earlier.flags == (kCheck | kUpdate));
 }
 
 void a_write_after_the_own_check_is_its_act_also_where_another_wrote_in_between() {
     World w;
     w.read(w.a, 1, kCheck), w.write(w.b, 2), w.write(w.a, 3);
     CHECK(w.races() == 2);
-    CHECK(w.detector->races()[1].later.traits == (kCheck | kUpdate));
+    CHECK(w.detector->races()[1].later.flags == (kCheck | kUpdate));
 }
 
 void one_mistake_gives_one_report() {
@@ -211,7 +212,7 @@ void many_fields_of_one_object_are_apart() {
 }
 
 void an_item_orders_its_sender_with_its_receiver() {
-    constexpr Topic kItem = 1, kAnother = 2;
+    constexpr SyncKey kItem = 1, kAnother = 2;
     World w;
     w.write(w.a, 1);
     w.detector->send(w.a, kLock, kItem), w.detector->send(w.parent, kLock, kAnother);
@@ -227,7 +228,7 @@ void an_item_orders_its_sender_with_its_receiver() {
 void an_item_is_on_its_way_until_it_is_received_or_taken_back() {
     World w;
     w.write(w.a, 1);
-    w.detector->send(w.a, kLock, 1), w.detector->unsend(w.a, kLock, 1);
+    w.detector->send(w.a, kLock, 1), w.detector->unsend(kLock, 1);
     w.detector->receive(w.b, kLock, 1), w.read(w.b, 2);
     CHECK(w.races() == 1);
     World v;
@@ -238,7 +239,7 @@ void an_item_is_on_its_way_until_it_is_received_or_taken_back() {
     CHECK(v.races() == 0);
 }
 
-void topics_of_one_object_are_apart() {
+void keys_of_one_object_order_apart() {
     World w;
     w.write(w.a, 1);
     w.detector->release(w.a, kLock, 1), w.detector->acquire(w.b, kLock, 2);
@@ -254,10 +255,10 @@ void topics_of_one_object_are_apart() {
     CHECK(v.races() == 1);
 }
 
-void the_last_use_of_an_object_comes_after_all_others() {
+void an_owned_object_s_accesses_are_ordered_before_its_owner() {
     World w;
     w.write(w.a, 1), w.access(w.parent, false, 2, 0, kObject, 8);
-    w.detector->last_use(w.b, kObject);
+    w.detector->own(w.b, kObject);
     w.write(w.b, 3), w.access(w.b, true, 4, 0, kObject, 8);
     CHECK(w.races() == 0);
 }
@@ -266,8 +267,8 @@ void the_child_of_a_fork_is_alone_and_comes_after_everything() {
     World w;
     w.write(w.a, 1), w.write(w.parent, 2, kAtomic);
     std::size_t before = w.races();
-    w.detector->hold_still(), w.detector->let_go();
-    w.detector->survive_fork(w.b);
+    w.detector->lock_for_fork(), w.detector->unlock_after_fork();
+    w.detector->continue_in_child(w.b);
     w.write(w.b, 3);
     CHECK(w.races() == before && w.detector->alone());
 }
@@ -305,42 +306,48 @@ void a_list_may_be_long_as_long_as_all_together_are_not_too_many() {
     CHECK(w.races() == 1);
 }
 
-void what_is_known_of_an_object_is_counted_by_kind() {
-    Known known;
-    known.add(kObject, Known::kCells), known.add(kObject, Known::kCells), known.add(kObject, Known::kOrigin);
-    CHECK(known.has(kObject, Known::kCells) && known.has(kObject, Known::kOrigin)
-          && !known.has(kObject, Known::kDict));
-    known.remove(kObject, Known::kCells);
-    CHECK(known.has(kObject, Known::kCells));
-    known.remove(kObject, Known::kCells), known.remove(kObject, Known::kOrigin);
-    CHECK(!known.has(kObject, Known::kCells) && !known.any(kObject));
-    known.mark(kObject, Known::kDict), known.mark(kObject, Known::kDict), known.remove(kObject, Known::kDict);
-    CHECK(!known.any(kObject));
+void the_filter_counts_each_state_of_an_object() {
+    ObjectFilter filter;
+    filter.add(kObject, ObjectFilter::kCells), filter.add(kObject, ObjectFilter::kCells);
+    filter.add(kObject, ObjectFilter::kOrigin);
+    CHECK(filter.has(kObject, ObjectFilter::kCells) && filter.has(kObject, ObjectFilter::kOrigin));
+    CHECK(!filter.has(kObject, ObjectFilter::kNoted));
+    filter.remove(kObject, ObjectFilter::kCells);
+    CHECK(filter.has(kObject, ObjectFilter::kCells));
+    filter.remove(kObject, ObjectFilter::kCells), filter.remove(kObject, ObjectFilter::kOrigin);
+    CHECK(!filter.has(kObject, ObjectFilter::kCells) && !filter.any(kObject));
+    filter.mark(kObject, ObjectFilter::kNoted), filter.mark(kObject, ObjectFilter::kNoted);
+    filter.remove(kObject, ObjectFilter::kNoted);
+    CHECK(!filter.any(kObject));
 }
 
 void the_first_access_of_an_epoch_is_the_one_that_is_remembered() {
     World w;
-    CHECK(w.access(w.a, true, 1) == Found::kNothing && w.access(w.a, true, 2) == Found::kRepeated);
-    CHECK(w.access(w.a, false, 3) == Found::kRepeated && w.access(w.a, false, 4, kCheck) == Found::kNothing);
-    CHECK(w.access(w.b, true, 5) == Found::kRace);
+    CHECK(w.access(w.a, true, 1) == Outcome::kNew && w.access(w.a, true, 2) == Outcome::kRepeated);
+    CHECK(w.access(w.a, false, 3) == Outcome::kRepeated && w.access(w.a, false, 4, kCheck) == Outcome::kNew);
+    CHECK(w.access(w.b, true, 5) == Outcome::kRace);
     CHECK(w.detector->races()[0].earlier.stack == 1);
 }
 
-void looks_do_not_outlive_what_they_looked_at() {
-    Looks looks;
+void the_epoch_cache_ends_with_its_epoch_and_keeps_a_few_of_a_set() {
+    EpochCache cache;
     std::uint64_t tag = 0x1234567800000001;
-    CHECK(!looks.again(tag, 1, kCheck) && looks.again(tag, 1, kCheck) && looks.again(tag, 1, 0));
-    CHECK(!looks.again(tag, 1, Looks::kWrite) && looks.again(tag, 1, Looks::kWrite | kCheck));
-    CHECK(!looks.again(tag, 2, 0) && looks.again(tag, 2, 0));
-    for (std::uint64_t other = 1; other < 10; ++other) looks.again(tag + other, 2, 0);
-    CHECK(!looks.again(tag, 2, 0));
+    CHECK(!cache.has_or_add(tag, 1, kCheck) && cache.has_or_add(tag, 1, kCheck)
+          && cache.has_or_add(tag, 1, 0));
+    CHECK(!cache.has_or_add(tag, 1, EpochCache::kWrite));
+    CHECK(cache.has_or_add(tag, 1, EpochCache::kWrite | kCheck));
+    CHECK(cache.kinds(tag, 1) == (EpochCache::kWrite | kCheck) && cache.kinds(tag, 2) == 0);
+    CHECK(!cache.has_or_add(tag, 2, 0) && cache.has_or_add(tag, 2, 0));
+    for (std::uint64_t other = 1; other < 10; ++other) cache.has_or_add(tag + other, 2, 0);
+    CHECK(!cache.has_or_add(tag, 2, 0));
 }
 
-void a_memo_asks_once_for_each_hash() {
-    Memo<8> memo;
-    std::uint32_t asked = 0;
-    auto ask = [&] { return ++asked; };
-    CHECK(memo.number_of(5, ask) == 1 && memo.number_of(5, ask) == 1 && memo.number_of(6, ask) == 2);
+void a_number_cache_looks_up_once_for_each_hash() {
+    NumberCache<8> cache;
+    std::uint32_t looked_up = 0;
+    auto look_up = [&] { return ++looked_up; };
+    CHECK(cache.number_of(5, look_up) == 1 && cache.number_of(5, look_up) == 1
+          && cache.number_of(6, look_up) == 2);
 }
 
 void a_full_depot_takes_no_more() {
@@ -349,73 +356,75 @@ void a_full_depot_takes_no_more() {
           && depot.get(0).empty());
 }
 
-/// How often each of 50 places is looked at in each of 3 rounds.
+/// How often each of 50 sites is judged in each of 3 rounds.
 std::vector<int> bursts_of(std::uint32_t seed) {
     Sampling sampling;
-    std::vector<Bursts> places(50);
-    std::vector<int> looks;
+    std::vector<int> executions;
     for (int round = 0; round < 3; ++round) {
         sampling.begin_round(10, seed);
-        for (std::uint32_t number = 0; number < places.size(); ++number) {
-            places[number].number = number;
-            looks.push_back(1);
-            while (!sampling.last_look(places[number])) ++looks.back();
+        for (std::uint32_t site = 0; site < 50; ++site) {
+            executions.push_back(1);
+            while (!sampling.ends_burst(site * 1000)) ++executions.back();
         }
     }
-    return looks;
+    return executions;
 }
 
 void bursts_are_the_same_for_the_same_seed_and_within_their_bounds() {
-    std::vector<int> looks = bursts_of(1);
-    CHECK(looks == bursts_of(1) && looks != bursts_of(2));
-    for (int each : looks) CHECK(each > 10 && each <= 20);
-    CHECK(!std::equal(looks.begin(), looks.begin() + 50, looks.begin() + 50));
+    std::vector<int> executions = bursts_of(1);
+    CHECK(executions == bursts_of(1) && executions != bursts_of(2));
+    for (int each : executions) CHECK(each > 10 && each <= 20);
+    CHECK(!std::equal(executions.begin(), executions.begin() + 50, executions.begin() + 50));
 }
 
-void a_quiet_thread_leaves_no_trace() {
-    World w;
-    w.a.quiet = 1;
-    w.write(w.a, 1), w.write(w.b, 2);
-    CHECK(w.races() == 0);
+void every_site_has_a_burst_of_its_own() {
+    Sampling sampling;
+    sampling.begin_round(1, 1);
+    for (std::uint32_t site : {0u, 1u, 1023u, 1024u, 2047u, 2048u, 4095u, 4096u, 1'000'000u}) {
+        CHECK(!sampling.ends_burst(site) && sampling.ends_burst(site));
+    }
 }
 
 /// Real threads, real locks: each guards its own variables, and nobody uses another's.
 void threads_that_lock_are_silent(int threads, int steps) {
     constexpr int kLocks = 4;
-    auto detector = std::make_unique<Detector>();
-    Thread& parent = *detector->adopt();
+    ObjectFilter filter;
+    auto detector = std::make_unique<Detector>(filter);
+    Thread& parent = *detector->adopt_thread();
     std::mutex locks[kLocks];
     std::vector<std::thread> running;
     std::vector<Thread*> children;
-    for (int i = 0; i < threads; ++i) children.push_back(detector->start(parent));
+    for (int i = 0; i < threads; ++i) children.push_back(detector->create_thread(parent));
     for (int i = 0; i < threads; ++i)
         running.emplace_back([&, i, me = children[i]] {
             for (int step = 0; step < steps; ++step) {
                 int which = (step * 7 + i) % kLocks;
                 Object object = kObject + 16 * static_cast<Object>(which);
                 std::lock_guard hold(locks[which]);
-                detector->take_lock(*me, kLock + static_cast<Sync>(which) * 16);
+                detector->acquire_lock(*me, kLock + static_cast<Sync>(which) * 16);
                 detector->access(*me, object, static_cast<Field>(step % 20), step % 3 == 0, 0,
                                  [&] { return 1u; });
                 if (step % 50 == 0) detector->forget(object);
-                detector->give_lock(*me, kLock + static_cast<Sync>(which) * 16);
+                detector->release_lock(*me, kLock + static_cast<Sync>(which) * 16);
             }
         });
     for (std::thread& thread : running) thread.join();
     detector->check();
     CHECK(detector->races().empty());
-    for (Thread* child : children) detector->join(parent, *child), detector->join(parent, *child);
+    for (Thread* child : children)
+        detector->join_thread(parent, *child), detector->join_thread(parent, *child);
     CHECK(detector->alone());
 }
 
 /// Real threads without any order in the detector's eyes: it must neither miss the race nor tear its own
 /// memory.
 void threads_that_do_not_lock_are_found(int threads, int steps) {
-    auto detector = std::make_unique<Detector>();
-    Thread& parent = *detector->adopt();
+    ObjectFilter filter;
+    auto detector = std::make_unique<Detector>(filter);
+    Thread& parent = *detector->adopt_thread();
     std::vector<std::thread> running;
     for (int i = 0; i < threads; ++i)
-        running.emplace_back([&, i, me = detector->start(parent)] {
+        running.emplace_back([&, i, me = detector->create_thread(parent)] {
             for (int step = 0; step < steps; ++step) {
                 Object object = kObject + 16 * static_cast<Object>(step % 8);
                 detector->access(*me, object, 1, step % 2 == 0, 0,
@@ -438,8 +447,8 @@ int main() {
     a_read_races_with_a_write_either_way();
     reads_do_not_race_and_each_is_remembered();
     a_lock_orders_and_another_lock_does_not();
-    a_lock_that_somebody_else_gives_back_is_not_held();
-    accesses_that_are_ignored_race_with_nothing_and_locks_still_order();
+    a_lock_that_another_thread_releases_is_not_held();
+    excluded_accesses_race_with_nothing_and_locks_still_order();
     what_is_written_after_a_release_is_not_ordered_by_it();
     starting_and_joining_order();
     permits_order_one_giver_with_one_taker();
@@ -451,19 +460,19 @@ int main() {
     many_fields_of_one_object_are_apart();
     an_item_orders_its_sender_with_its_receiver();
     an_item_is_on_its_way_until_it_is_received_or_taken_back();
-    topics_of_one_object_are_apart();
-    the_last_use_of_an_object_comes_after_all_others();
+    keys_of_one_object_order_apart();
+    an_owned_object_s_accesses_are_ordered_before_its_owner();
     the_child_of_a_fork_is_alone_and_comes_after_everything();
     positions_are_apart_near_and_far();
     what_is_forgotten_for_want_of_room_is_no_race();
     a_list_may_be_long_as_long_as_all_together_are_not_too_many();
-    what_is_known_of_an_object_is_counted_by_kind();
+    the_filter_counts_each_state_of_an_object();
     the_first_access_of_an_epoch_is_the_one_that_is_remembered();
-    looks_do_not_outlive_what_they_looked_at();
-    a_memo_asks_once_for_each_hash();
+    the_epoch_cache_ends_with_its_epoch_and_keeps_a_few_of_a_set();
+    a_number_cache_looks_up_once_for_each_hash();
     a_full_depot_takes_no_more();
     bursts_are_the_same_for_the_same_seed_and_within_their_bounds();
-    a_quiet_thread_leaves_no_trace();
+    every_site_has_a_burst_of_its_own();
     threads_that_lock_are_silent(4, 5000);
     threads_that_do_not_lock_are_found(4, 5000);
     std::puts("detector: ok");

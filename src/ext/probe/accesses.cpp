@@ -1,0 +1,239 @@
+#include "ext/probe/internals.hpp"
+
+#ifdef THREADPROOF_PROBE
+
+#include <algorithm>
+#include <mutex>
+#include <shared_mutex>
+#include <vector>
+
+#include "ext/probe/accesses.hpp"
+#include "ext/probe/entry.hpp"
+#include "ext/probe/objects.hpp"
+
+namespace threadproof::probe {
+namespace {
+
+constexpr unsigned kChange = kStructure | kAtomic;
+constexpr unsigned kWholeStep = kIterate | kAtomic;
+
+/// What a call of a builtin does to its arguments.
+struct Reader {
+    PyObject* function;
+    unsigned flags;
+};
+std::vector<Reader>& readers = *new std::vector<Reader>;
+PyObject *getattr_function, *hasattr_function, *setattr_function, *delattr_function, *vars_function;
+PyObject* local_type;      // threading.local
+PyObject* restart_events;  // sys.monitoring.restart_events
+
+PyObject* import_name(const char* module_name, const char* name) {
+    Ref module = Ref::steal(checked(PyImport_ImportModule(module_name)));
+    return checked(PyObject_GetAttrString(module.get(), name));
+}
+
+}  // namespace
+
+// ---- attributes
+
+namespace {
+
+bool is_value(PyTypeObject* type) {
+    return type == &PyUnicode_Type || type == &PyLong_Type || type == &PyFloat_Type || type == &PyTuple_Type
+           || type == &PyBytes_Type || type == &PyList_Type || type == &PyDict_Type || type == &PySet_Type
+           || type == &PyFunction_Type;
+}
+
+/// An attribute in an object's own dict: one variable by either name, o.x and o.__dict__["x"].
+void record_own(PyObject* object, PyObject* name, bool write, unsigned flags) {
+    PyObject* dict = attribute_dict(object);
+    PyObject* owner = owner_of_dict(dict, nullptr);
+    if (!owner) {
+        record_access(attribute_of(object, name), write, flags);
+        return;
+    }
+    if (write && !has_own_attribute(object, name)) record_change(dict);
+    record_access(owner == dict ? item_of(dict, name) : attribute_of(owner, name), write, flags);
+}
+
+void record_class(PyTypeObject* type, PyObject* name, bool write, unsigned flags) {
+    PyObject* owner = write ? reinterpret_cast<PyObject*>(type) : class_that_has(type, name);
+    record_access(attribute_of(owner, name), write, flags);
+}
+
+/// Names of globals that some file stores as attributes of another module.
+std::vector<PyObject*>& stored_from_outside = *new std::vector<PyObject*>;
+std::shared_mutex stored_mutex;
+
+/// Reads of a global that its own file stores only once are instrumented from the first store from outside
+/// on.
+void note_stored_from_outside(PyObject* name) {
+    if (is_stored_from_outside(name)) return;
+    {
+        std::unique_lock hold(stored_mutex);
+        stored_from_outside.push_back(Py_NewRef(name));
+    }
+    Ref result = Ref::steal(PyObject_CallNoArgs(restart_events));
+    if (!result) PyErr_Clear();
+}
+
+void record_module(PyObject* module, PyObject* name, bool write, unsigned flags) {
+    if (write) note_stored_from_outside(name);
+    record_access(global_of(PyModule_GetDict(module), name), write, flags);
+}
+
+}  // namespace
+
+AttributeHome home_of(PyTypeObject* type, PyObject* name, bool store) {
+    if (is_value(type) || PyType_IsSubtype(type, reinterpret_cast<PyTypeObject*>(local_type)))
+        return AttributeHome::kNowhere;
+    if (type == &PyModule_Type) return AttributeHome::kModule;
+    if (PyType_FastSubclass(type, Py_TPFLAGS_TYPE_SUBCLASS)) return AttributeHome::kClass;
+    if (!is_tracked(type)) return AttributeHome::kNowhere;
+    PyObject* found = _PyType_Lookup(type, name);
+    if (!found)
+        return type->tp_flags & Py_TPFLAGS_HEAPTYPE || type->tp_dictoffset ? AttributeHome::kDict
+                                                                           : AttributeHome::kNowhere;
+    if (Py_IS_TYPE(found, &PyMemberDescr_Type)) return AttributeHome::kSlot;
+    if (Py_TYPE(found)->tp_descr_set) return AttributeHome::kNowhere;  // a property: its own code is watched
+    if (store) return AttributeHome::kDict;
+    return Py_TYPE(found)->tp_descr_get ? AttributeHome::kNowhere : AttributeHome::kDefault;
+}
+
+bool is_stored_from_outside(PyObject* name) {
+    std::shared_lock hold(stored_mutex);
+    return std::find(stored_from_outside.begin(), stored_from_outside.end(), name)
+           != stored_from_outside.end();
+}
+
+void record_attribute(PyObject* object, PyObject* name, AttributeHome home, bool write, unsigned flags,
+                      bool method) {
+    switch (home) {
+        case AttributeHome::kNowhere: return;
+        case AttributeHome::kModule: return record_module(object, name, write, flags);
+        case AttributeHome::kSlot: record_access(attribute_of(object, name), write, flags); return;
+        case AttributeHome::kDict: return record_own(object, name, write, flags);
+        case AttributeHome::kClass:
+            if (!method || write) record_class(reinterpret_cast<PyTypeObject*>(object), name, write, flags);
+            return;
+        case AttributeHome::kDefault:
+            record_own(object, name, write, flags);
+            if (!has_own_attribute(object, name)) record_class(Py_TYPE(object), name, write, flags);
+            return;
+    }
+}
+
+// ---- containers
+
+void record_change(PyObject* container) { record_access(structure_of(container), true, kChange); }
+
+void record_store(PyObject* dict, PyObject* key, unsigned flags) {
+    // no news: it was stored in this epoch, so the key is there
+    if (!record_access(key_of(dict, key), true, flags) || !is_plain_key(key)) return;
+    int there = PyDict_Contains(dict, key);
+    if (there < 0) PyErr_Clear();
+    if (there == 0) record_change(dict);
+}
+
+void record_item(PyObject* object, PyObject* key, bool write, unsigned flags) {
+    // mostly
+    if (PyList_CheckExact(object) && PyLong_CheckExact(key)) {
+        record_access(index_of(object, key), write, flags);
+        return;
+    }
+    if (is_value(Py_TYPE(object)) && !PyList_CheckExact(object) && !PyDict_CheckExact(object)) return;
+    if (!runs_built_in_code(object, write ? Operation::kStore : Operation::kLoad)) return;
+    if (PyDict_Check(object)) {
+        if (write) record_store(object, key, flags);
+        else record_access(key_of(object, key), false, flags);
+    } else if (is_indexed(object) && PySlice_Check(key)) {
+        record_access(structure_of(object), write, kAtomic | (write ? kStructure : kIterate));
+    } else if (is_indexed(object)) {
+        record_access(index_of(object, key), write, flags);
+    }
+}
+
+void record_deletion(PyObject* object, PyObject* key) {
+    if (!is_container(object) || !runs_built_in_code(object, Operation::kDelete)) return;
+    if (PyDict_Check(object)) record_access(key_of(object, key), true, kStructure);
+    record_change(object);
+}
+
+void record_membership(PyObject* object, PyObject* key) {
+    bool values = PyDictValues_Check(object);
+    object = behind_view(object);
+    if (!is_container(object) || !runs_built_in_code(object, Operation::kContains)) return;
+    if (PyDict_Check(object) && !values) record_access(key_of(object, key), false, kCheck);
+    else if (PyAnySet_Check(object)) record_access(item_of(object, key), false, kCheck);
+    else record_access(structure_of(object), false, kIterate);
+}
+
+void record_slice_store(PyObject* object) {
+    if (is_indexed(object) && runs_built_in_code(object, Operation::kStore)) record_change(object);
+}
+
+void record_combination(PyObject* left, PyObject* right, bool in_place) {
+    record_whole(right, kWholeStep);
+    if (!in_place) record_whole(left, kWholeStep);
+    else if (is_container(left) && !PyFrozenSet_Check(left)) record_change(left);
+}
+
+void record_whole(PyObject* object, unsigned flags) {
+    if (!object) return;
+    object = behind_view(object);
+    if (is_container(object)) {
+        Operation operation = flags & kIterate ? Operation::kIterate : Operation::kLength;
+        if (runs_built_in_code(object, operation)) record_access(structure_of(object), false, flags);
+    } else if (is_shared_iterator(object)) {
+        record_access(iterator_of(object), true, kUpdate);
+    }
+}
+
+// ---- calls
+
+namespace {
+
+void record_attribute_call(PyObject* function, PyObject* object, PyObject* name) {
+    bool write = function == setattr_function || function == delattr_function;
+    if (!write && function != getattr_function && function != hasattr_function) return;
+    PyObject* interned = Py_NewRef(name);
+    // the interpreter would do it next; never released: its address is the variable's field
+    PyUnicode_InternInPlace(&interned);
+    unsigned flags = function == hasattr_function ? kCheck : 0;
+    record_attribute(object, interned, home_of(Py_TYPE(object), interned, write), write, flags, false);
+}
+
+}  // namespace
+
+void record_call(PyObject* function, PyObject* const* arguments, std::size_t count) {
+    for (const Reader& reader : readers)
+        if (reader.function == function) {
+            for (std::size_t i = 0; i < count; ++i) record_whole(arguments[i], reader.flags);
+            return;
+        }
+    if (count == 0 || !arguments[0]) return;
+    if (function == vars_function) return note_own_dict(arguments[0]);
+    if (count > 1 && arguments[1] && PyUnicode_CheckExact(arguments[1]))
+        record_attribute_call(function, arguments[0], arguments[1]);
+}
+
+void set_readers(PyObject* functions) {
+    PyObject *function, *flags;
+    for (Py_ssize_t place = 0; PyDict_Next(functions, &place, &function, &flags);)
+        readers.push_back({Py_NewRef(function), static_cast<unsigned>(PyLong_AsUnsignedLong(flags))});
+    getattr_function = import_name("builtins", "getattr");
+    hasattr_function = import_name("builtins", "hasattr");
+    setattr_function = import_name("builtins", "setattr");
+    delattr_function = import_name("builtins", "delattr");
+    vars_function = import_name("builtins", "vars");
+    local_type = import_name("_thread", "_local");
+    Ref monitoring = Ref::steal(import_name("sys", "monitoring"));
+    restart_events = checked(PyObject_GetAttrString(monitoring.get(), "restart_events"));
+}
+
+void lock_accesses() { stored_mutex.lock(); }
+void unlock_accesses() { stored_mutex.unlock(); }
+
+}  // namespace threadproof::probe
+
+#endif

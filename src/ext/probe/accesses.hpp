@@ -1,0 +1,57 @@
+/// From a step of the program to the accesses it consists of: which variables an instruction, or a method of
+/// a container, reads and writes.
+///
+/// The functions here publish AccessEvents. None of them runs user code: keys whose hash or equality is user
+/// code are told apart by identity.
+#pragma once
+
+#include "ext/probe/events.hpp"
+
+namespace threadproof::probe {
+
+// ---- attributes
+
+/// Where an attribute of a type's instances lives, as far as threads can race for it.
+enum class AttributeHome : std::uint8_t {
+    kNowhere,  // no object that is tracked
+    kSlot,
+    kDict,  // the object's own
+    kModule,
+    kClass,
+    kDefault,  // a value of the class, for instances that have none of their own
+};
+AttributeHome home_of(PyTypeObject* type, PyObject* name, bool store);
+
+/// `method`: the attribute is loaded to be called.
+void record_attribute(PyObject* object, PyObject* name, AttributeHome home, bool write, unsigned flags,
+                      bool method);
+
+// ---- containers
+
+void record_item(PyObject* object, PyObject* key, bool write, unsigned flags);  // o[k], o[k] = v
+void record_deletion(PyObject* object, PyObject* key);                          // del o[k]
+void record_membership(PyObject* object, PyObject* key);                        // k in o
+void record_slice_store(PyObject* object);                                      // o[i:j] = v
+void record_combination(PyObject* left, PyObject* right, bool in_place);        // +, |, += and their like
+/// What reads all of a container, or its size. An iterator that several threads may have is advanced by it.
+void record_whole(PyObject* object, unsigned flags);
+/// Assigns a key of a dict: a new key changes the structure, too.
+void record_store(PyObject* dict, PyObject* key, unsigned flags);
+/// Adds or removes an element.
+void record_change(PyObject* container);
+
+// ---- globals and calls
+
+/// Whether another file stores the global as an attribute of its module: then its readers are watched.
+bool is_stored_from_outside(PyObject* name);
+
+/// A call of `function` with these arguments: of a builtin that reads containers or attributes.
+void record_call(PyObject* function, PyObject* const* arguments, std::size_t count);
+
+/// Builtins that read the containers they are given: {function: AccessFlags}.
+void set_readers(PyObject* readers);
+
+void lock_accesses();  // around a fork
+void unlock_accesses();
+
+}  // namespace threadproof::probe

@@ -1,0 +1,247 @@
+/// threadproof._core.probe: what threadproof/probe calls, and the tables of names that both sides share.
+
+#include "ext/probe/api.hpp"
+
+#include "ext/python/submodule.hpp"
+
+#ifdef THREADPROOF_PROBE
+#include <pthread.h>
+
+#include <mutex>
+
+#include "ext/probe/accesses.hpp"
+#include "ext/probe/entry.hpp"
+#include "ext/probe/events_in_python.hpp"
+#include "ext/probe/methods.hpp"
+#include "ext/probe/objects.hpp"
+#include "ext/probe/sites.hpp"
+#include "ext/probe/stacks.hpp"
+#endif
+
+namespace threadproof::probe {
+namespace {
+
+using ext::method;
+
+#ifdef THREADPROOF_PROBE
+
+// ---- forks
+
+/// A fork finds no thread in the middle of a step: a mutex that another thread holds would be locked for ever
+/// in the child. Subscribers first, for they call the probe.
+void before_fork() {
+    each_subscriber(kForks, [](Subscriber& subscriber) { subscriber.on(ForkStep::kBefore); });
+    lock_dicts();
+    lock_accesses();
+    call_stacks().lock_for_fork();
+    lock_subscribers();
+}
+
+void after_fork(ForkStep step) {
+    unlock_subscribers();
+    call_stacks().unlock_after_fork();
+    unlock_accesses();
+    unlock_dicts();
+    each_subscriber(kForks, [step](Subscriber& subscriber) { subscriber.on(step); });
+}
+
+void follow_forks() {
+    static std::once_flag once;
+    std::call_once(once, [] {
+        pthread_atfork(
+            before_fork, [] { after_fork(ForkStep::kInParent); }, [] { after_fork(ForkStep::kInChild); });
+    });
+}
+
+// ---- the rest
+
+/// configure(types with items by position, unsafe iterators, {builtin: flags}, prefixes of uninstrumented
+/// files): once.
+PyObject* configure(PyObject*, PyObject* arguments) {
+    PyObject *indexed, *iterators, *readers, *uninstrumented;
+    if (!PyArg_ParseTuple(arguments, "O!O!O!O!:configure", &PyTuple_Type, &indexed, &PyTuple_Type, &iterators,
+                          &PyDict_Type, &readers, &PyTuple_Type, &uninstrumented))
+        throw PythonError{};
+    Ref monitoring = Ref::steal(checked(PyImport_ImportModule("sys")));
+    monitoring = Ref::steal(checked(PyObject_GetAttrString(monitoring.get(), "monitoring")));
+    Ref disable = Ref::steal(checked(PyObject_GetAttrString(monitoring.get(), "DISABLE")));
+    set_disable(disable.get());
+    set_types(indexed, iterators);
+    set_readers(readers);
+    set_uninstrumented(uninstrumented);
+    follow_forks();
+    Py_RETURN_NONE;
+}
+
+template <std::uint32_t ThisThread::* kDepth>
+PyObject* change_depth(PyObject*, PyObject* change) {
+    long by = PyLong_AsLong(change);
+    if (by == -1 && PyErr_Occurred()) throw PythonError{};
+    this_thread.*kDepth += static_cast<std::uint32_t>(by);
+    Py_RETURN_NONE;
+}
+
+PyObject* capture(PyObject*, PyObject* frames) {
+    std::size_t most = PyLong_AsSize_t(frames);
+    if (most == static_cast<std::size_t>(-1) && PyErr_Occurred()) throw PythonError{};
+    return PyLong_FromUnsignedLong(capture_stack(most));
+}
+
+/// [(code, offset of the instruction), ...], the innermost first.
+PyObject* frames_of(PyObject*, PyObject* number) {
+    unsigned long stack = PyLong_AsUnsignedLong(number);
+    if (stack == static_cast<unsigned long>(-1) && PyErr_Occurred()) throw PythonError{};
+    Ref list = Ref::steal(checked(PyList_New(0)));
+    for (const Frame& frame : call_stacks().get(static_cast<std::uint32_t>(stack))) {
+        Ref item = Ref::steal(checked(Py_BuildValue("On", reinterpret_cast<PyObject*>(frame.code),
+                                                    static_cast<Py_ssize_t>(frame.offset))));
+        if (PyList_Append(list.get(), item.get()) < 0) throw PythonError{};
+    }
+    return list.release();
+}
+
+template <std::size_t kCount>
+void add_names(PyObject* module, const char* name, const char* const (&names)[kCount]) {
+    Ref tuple = Ref::steal(checked(PyTuple_New(kCount)));
+    for (std::size_t i = 0; i < kCount; ++i)
+        PyTuple_SET_ITEM(tuple.get(), static_cast<Py_ssize_t>(i), checked(PyUnicode_FromString(names[i])));
+    if (PyModule_AddObjectRef(module, name, tuple.get()) < 0) throw PythonError{};
+}
+
+void add_tables(PyObject* module) {
+    static constexpr const char* kLockKindNames[] = {TP_LOCK_KINDS(TP_NAME)};
+    static constexpr const char* kLockAttemptNames[] = {TP_LOCK_ATTEMPTS(TP_NAME)};
+    static constexpr const char* kWaitReasonNames[] = {TP_WAIT_REASONS(TP_NAME)};
+    static constexpr const char* kPartNames[] = {TP_PARTS(TP_NAME)};
+    add_names(module, "EVENTS", kEventNames);
+    add_names(module, "SITE_KINDS", kSiteKindNames);
+    add_names(module, "METHOD_ACTIONS", kMethodActionNames);
+    add_names(module, "LOCK_KINDS", kLockKindNames);
+    add_names(module, "LOCK_ATTEMPTS", kLockAttemptNames);
+    add_names(module, "WAIT_REASONS", kWaitReasonNames);
+    add_names(module, "PARTS", kPartNames);
+    Ref flags = Ref::steal(checked(PyDict_New()));
+#define TP_ADD_FLAG(constant, value, name)                                                   \
+    {                                                                                        \
+        Ref number = Ref::steal(checked(PyLong_FromLong(value)));                            \
+        if (PyDict_SetItemString(flags.get(), #name, number.get()) < 0) throw PythonError{}; \
+    }
+    TP_ACCESS_FLAGS(TP_ADD_FLAG)
+#undef TP_ADD_FLAG
+    if (PyModule_AddObjectRef(module, "ACCESS_FLAGS", flags.get()) < 0) throw PythonError{};
+}
+
+#endif
+
+PyMethodDef functions[] = {
+    // publish.cpp, on every interpreter
+    {"publish", method<publish_order>(), METH_O, "publish($module, sync, /)\n--\n\n"},
+    {"observe", method<observe_order>(), METH_O, "observe($module, sync, /)\n--\n\n"},
+    {"send", method<item_step<ItemStep::kSend>>(), METH_FASTCALL, "send($module, channel, item, /)\n--\n\n"},
+    {"unsend", method<item_step<ItemStep::kUnsend>>(), METH_FASTCALL,
+     "unsend($module, channel, item, /)\n--\n\n"},
+    {"receive", method<item_step<ItemStep::kReceive>>(), METH_FASTCALL,
+     "receive($module, channel, item, /)\n--\n\n"},
+    {"give_permits", method<give_permits>(), METH_VARARGS,
+     "give_permits($module, sync, initial, count, /)\n--\n\n"},
+    {"take_permit", method<take_permit>(), METH_VARARGS,
+     "take_permit($module, sync, initial, or_observe=False, /)\n--\n\n"},
+    {"read_key", method<key_step<MapStep::kReadKey>>(), METH_FASTCALL,
+     "read_key($module, shared, key, /)\n--\n\n"},
+    {"change_key", method<key_step<MapStep::kChangeKey>>(), METH_FASTCALL,
+     "change_key($module, shared, key, /)\n--\n\n"},
+    {"read_map", method<map_step<MapStep::kReadAll>>(), METH_O, "read_map($module, shared, /)\n--\n\n"},
+    {"change_map", method<map_step<MapStep::kChangeAll>>(), METH_O, "change_map($module, shared, /)\n--\n\n"},
+#ifdef THREADPROOF_PROBE
+    {"joining", method<joining_begins>(), METH_O, "joining($module, thread, /)\n--\n\n"},
+    {"joined", method<joining_ends>(), METH_O, "joined($module, thread, /)\n--\n\n"},
+    {"own", method<own>(), METH_O, "own($module, address, /)\n--\n\n"},
+    {"allocated", method<allocated>(), METH_O, "allocated($module, instance, /)\n--\n\n"},
+    {"modules_seen", method<modules_seen>(), METH_O, "modules_seen($module, names, /)\n--\n\n"},
+    // threads.cpp
+    {"create_thread", method<create_thread>(), METH_O, "create_thread($module, name, /)\n--\n\n"},
+    {"in_thread", method<in_thread>(), METH_VARARGS, "in_thread($module, number, function, /)\n--\n\n"},
+    {"join_thread", method<join_thread>(), METH_O, "join_thread($module, number, /)\n--\n\n"},
+    {"thread_number", method<number_of_thread>(), METH_NOARGS, "thread_number($module, /)\n--\n\n"},
+    // instructions.cpp
+    {"instruction", method<instruction>(), METH_FASTCALL, "instruction(code, offset, /)\n--\n\n"},
+    {"module_returned", method<module_returned>(), METH_FASTCALL,
+     "module_returned(code, offset, value, /)\n--\n\n"},
+    {"sites_given_up", method<sites_given_up>(), METH_NOARGS, "sites_given_up($module, /)\n--\n\n"},
+    {"record_operands", method<record_operands>(), METH_O, "record_operands($module, into, /)\n--\n\n"},
+    {"read_object", method<read_object>(), METH_VARARGS,
+     "read_object($module, instance, attribute, /)\n--\n\n"},
+    // sites.cpp
+    {"register", method<register_code>(), METH_VARARGS, "register($module, code, placements, /)\n--\n\n"},
+    {"registered", method<is_registered>(), METH_O, "registered($module, code, /)\n--\n\n"},
+    // methods.cpp, functions.cpp, deallocations.cpp
+    {"intercept_method", method<intercept_method>(), METH_VARARGS,
+     "intercept_method($module, owner, name, action, /)\n--\n\n"},
+    {"intercept_truth", method<intercept_truth>(), METH_O, "intercept_truth($module, flag_type, /)\n--\n\n"},
+    {"exclude_lock", method<exclude_lock>(), METH_O, "exclude_lock($module, lock, /)\n--\n\n"},
+    {"disable_list_append", method<disable_list_append>(), METH_NOARGS,
+     "disable_list_append($module, /)\n--\n\n"},
+    {"intercept_function", method<intercept_function>(), METH_VARARGS,
+     "intercept_function($module, function, before, after, always, internal, generator, /)\n--\n\n"},
+    {"undisturbed", method<undisturbed>(), METH_O, "undisturbed($module, callback, /)\n--\n\n"},
+    {"intercept_deallocation", method<intercept_deallocation>(), METH_O,
+     "intercept_deallocation($module, owner, /)\n--\n\n"},
+    // python_subscriber.cpp
+    {"set_event_classes", method<set_event_classes>(), METH_O,
+     "set_event_classes($module, by_name, /)\n--\n\n"},
+    {"subscribe", method<subscribe_python>(), METH_O, "subscribe($module, callbacks, /)\n--\n\n"},
+    {"unsubscribe", method<unsubscribe_python>(), METH_O, "unsubscribe($module, slot, /)\n--\n\n"},
+    // here
+    {"configure", method<configure>(), METH_VARARGS,
+     "configure($module, indexed, iterators, readers, uninstrumented, /)\n--\n\n"},
+    {"suspend", method<change_depth<&ThisThread::suspended>>(), METH_O,
+     "suspend($module, change, /)\n--\n\n"},
+    {"capture", method<capture>(), METH_O, "capture($module, frames, /)\n--\n\n"},
+    {"frames", method<frames_of>(), METH_O, "frames($module, stack, /)\n--\n\n"},
+#endif
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyModuleDef definition = {
+    .m_base = PyModuleDef_HEAD_INIT,
+    .m_name = "threadproof._core.probe",
+    .m_doc = "What threadproof.probe is made of.",
+    .m_size = -1,
+    .m_methods = functions,
+    .m_slots = nullptr,
+    .m_traverse = nullptr,
+    .m_clear = nullptr,
+    .m_free = nullptr,
+};
+
+}  // namespace
+
+#ifdef THREADPROOF_PROBE
+
+void report_unraisable() noexcept {
+    PyObject* before = nullptr;
+    try {
+        throw;
+    } catch (const PythonError&) {  // the exception is set, in the place of any other
+    } catch (const std::bad_alloc&) {
+        before = PyErr_GetRaisedException();
+        PyErr_NoMemory();
+    } catch (const std::exception& error) {
+        before = PyErr_GetRaisedException();
+        PyErr_SetString(PyExc_RuntimeError, error.what());
+    }
+    PyErr_WriteUnraisable(nullptr);
+    if (before) PyErr_SetRaisedException(before);
+}
+
+#endif
+
+bool add_probe(PyObject* module) {
+    [[maybe_unused]] PyObject* made = ext::add_submodule(module, definition, "probe");
+#ifdef THREADPROOF_PROBE
+    add_tables(made);
+#endif
+    return true;
+}
+
+}  // namespace threadproof::probe

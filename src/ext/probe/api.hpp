@@ -1,0 +1,61 @@
+/// The functions of threadproof._core.probe, for the table in api.cpp; each throws where it fails.
+#pragma once
+
+#include "ext/probe/events.hpp"
+
+namespace threadproof::probe {
+
+// publish.cpp: what Python code publishes
+PyObject* publish_order(PyObject*, PyObject* object);
+PyObject* observe_order(PyObject*, PyObject* object);
+template <ItemStep kStep>
+PyObject* item_step(PyObject*, PyObject* const* arguments, Py_ssize_t count);  // channel, item
+PyObject* give_permits(PyObject*, PyObject* arguments);                        // object, initial, count
+PyObject* take_permit(PyObject*, PyObject* arguments);                         // object, initial, or_observe
+template <MapStep kStep>
+PyObject* key_step(PyObject*, PyObject* const* arguments, Py_ssize_t count);  // map, key
+template <MapStep kStep>
+PyObject* map_step(PyObject*, PyObject* map);
+PyObject* joining_begins(PyObject*, PyObject* thread);
+PyObject* joining_ends(PyObject*, PyObject* thread);
+PyObject* own(PyObject*, PyObject* address);
+PyObject* allocated(PyObject*, PyObject* object);
+PyObject* modules_seen(PyObject*, PyObject* names);
+void publish_modules_seen(PyObject* names);  // a tuple
+
+// threads.cpp
+PyObject* create_thread(PyObject*, PyObject* name);
+PyObject* in_thread(PyObject*, PyObject* arguments);  // number, function
+PyObject* join_thread(PyObject*, PyObject* number);
+PyObject* number_of_thread(PyObject*, PyObject*);
+
+// instructions.cpp: callbacks of sys.monitoring, and the self-test
+PyObject* instruction(PyObject*, PyObject* const* arguments, Py_ssize_t count);      // code, offset
+PyObject* module_returned(PyObject*, PyObject* const* arguments, Py_ssize_t count);  // code, offset, value
+PyObject* sites_given_up(PyObject*, PyObject*);
+PyObject* record_operands(PyObject*, PyObject* list);
+PyObject* read_object(PyObject*, PyObject* arguments);  // object, attribute
+void set_disable(PyObject* sentinel);
+
+// sites.cpp
+PyObject* register_code(PyObject*, PyObject* arguments);  // code, placements
+PyObject* is_registered(PyObject*, PyObject* code);
+
+// methods.cpp, functions.cpp, deallocations.cpp
+PyObject* intercept_method(PyObject*, PyObject* arguments);  // owner, name, action
+PyObject* intercept_truth(PyObject*, PyObject* type);
+PyObject* exclude_lock(PyObject*, PyObject* lock);
+PyObject* disable_list_append(PyObject*, PyObject*);
+PyObject* intercept_function(PyObject*, PyObject* arguments);
+PyObject* undisturbed(PyObject*, PyObject* callable);
+PyObject* intercept_deallocation(PyObject*, PyObject* type);
+
+// python_subscriber.cpp
+PyObject* set_event_classes(PyObject*, PyObject* by_name);
+PyObject* subscribe_python(PyObject*, PyObject* by_name);
+PyObject* unsubscribe_python(PyObject*, PyObject* slot);
+
+// api.cpp
+bool add_probe(PyObject* module);
+
+}  // namespace threadproof::probe

@@ -1,0 +1,369 @@
+/// The seam between what happens in a program and the tools that watch it: typed events, and subscribers.
+///
+/// The interceptors (methods.cpp, functions.cpp, instructions.cpp, threads.cpp, deallocations.cpp) and
+/// threadproof's own structures publish; the race detector, a profiler, an explorer of schedules and
+/// callbacks in Python subscribe. Neither side knows the other. While no subscriber is interested in an
+/// event, publishing it costs one relaxed load of the interests.
+///
+/// | event       | published                                                                            |
+/// |-------------|--------------------------------------------------------------------------------------|
+/// | LockEvent   | before an acquisition, which may block; after it; before a release                   |
+/// | OrderEvent  | before a step that later observers are ordered after; after such an observation      |
+/// | ItemEvent   | before an item is sent through a channel; after it was received, or was refused      |
+/// | PermitEvent | before a semaphore is released; after it was acquired                                |
+/// | WaitEvent   | before and after the thread blocks on something that is no lock                      |
+/// | ThreadEvent | before a thread is started; at its begin and end; after it was joined                |
+/// | AccessEvent | before an access to a variable: an attribute, a global, an item of a container       |
+/// | SiteEvent   | after an instruction was judged                                                      |
+/// | MapEvent    | before a concurrent map changes; after it was read; around a computation             |
+/// | ObjectEvent | where an object is allocated, has one owner left, is deallocated                     |
+/// | ModuleEvent | after a module's top level ran; after an import has waited for that                  |
+/// | fork        | before os.fork(), and after it in the parent and in the child                        |
+///
+/// A subscriber is called by the thread that the event is about, attached to the interpreter, while no lock
+/// of the probe is held. It may block in the events that are published *before* something happens (it then
+/// has to detach the thread), but not in an ObjectEvent. It must not raise. Python code that it calls runs
+/// inside a Suspension, in which the thread publishes nothing.
+///
+/// Field                        | written                    | read              | guard
+/// -----------------------------|----------------------------|-------------------|------------------------------
+/// interests.all                | relaxed, under a mutex     | relaxed           | none: being late is
+/// harmless interests.of[slot]           | release, under a mutex     | acquire           | none: publishes
+/// the subscriber interests.subscribers[slot]  | relaxed, before of[slot]   | relaxed, after it | none: a
+/// subscriber stays valid for ever this_thread.*                | plain                      | plain
+/// | its own thread
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "core/base/hints.hpp"
+#include "core/probe/object.hpp"
+#include "core/probe/variable.hpp"
+#include "ext/python/py.hpp"
+
+#if PY_VERSION_HEX >= 0x030E0000 && PY_VERSION_HEX < 0x03100000
+#define THREADPROOF_PROBE \
+    1  // the interpreters whose frames internals.hpp knows; elsewhere nothing subscribes
+#endif
+
+namespace threadproof::probe {
+
+// ---- events
+
+/// Which events a subscriber wants; bits of a mask.
+enum Interest : std::uint32_t {
+    kLockAttempts = 1 << 0,  // LockEvents before an acquisition
+    kLocks = 1 << 1,         // all other LockEvents
+    kOrder = 1 << 2,
+    kItems = 1 << 3,
+    kPermits = 1 << 4,
+    kWaits = 1 << 5,
+    kThreads = 1 << 6,
+    kAccesses = 1 << 7,
+    kSites = 1 << 8,  // every SiteEvent; without it only those of idle sites
+    kMaps = 1 << 9,
+    kAllocations = 1 << 10,
+    kOwnership = 1 << 11,
+    kDeallocations = 1 << 12,  // of objects in the filter only
+    kModules = 1 << 13,
+    kForks = 1 << 14,
+};
+
+/// A thread's serial number, from 1 on; 0 is no thread.
+using ThreadNumber = std::uint64_t;
+
+/// X(constant, name in Python), for the enumerations that Python code sees too.
+#define TP_LOCK_KINDS(X)       \
+    X(kMutex, "mutex")         \
+    X(kReentrant, "reentrant") \
+    X(kShared, "shared")       \
+    X(kExclusive, "exclusive")
+#define TP_LOCK_ATTEMPTS(X)  \
+    X(kBlocking, "blocking") \
+    X(kTimed, "timed")       \
+    X(kTry, "try")
+#define TP_WAIT_REASONS(X) \
+    X(kJoin, "join")       \
+    X(kItem, "item")       \
+    X(kComputation, "computation")
+#define TP_PARTS(X)            \
+    X(kAttribute, "attribute") \
+    X(kItem, "item")           \
+    X(kGlobal, "global")       \
+    X(kStructure, "structure") \
+    X(kCell, "cell")           \
+    X(kIterator, "iterator")   \
+    X(kIndex, "index")
+#define TP_CONSTANT(constant, name) constant,
+#define TP_NAME(constant, name) name,
+
+enum class LockKind : std::uint8_t { TP_LOCK_KINDS(TP_CONSTANT) };
+enum class LockAttempt : std::uint8_t { TP_LOCK_ATTEMPTS(TP_CONSTANT) };
+enum class LockStep : std::uint8_t { kAcquiring, kAcquired, kAbandoned, kReleasing };
+
+struct LockEvent {
+    LockStep step;
+    PyObject* lock;
+    LockKind kind = LockKind::kMutex;
+    /// How long kAcquiring may wait.
+    LockAttempt attempt = LockAttempt::kBlocking;
+    /// A library's own lock, taken for its own ends: inside an intercepted function, or by code of the
+    /// standard library whose locks order nothing that the program may rely on.
+    bool internal = false;
+};
+
+enum class OrderStep : std::uint8_t { kPublish, kObserve };
+
+/// What a thread did before kPublish is ordered before what any thread does after a later kObserve of the
+/// same object and key.
+struct OrderEvent {
+    OrderStep step;
+    PyObject* object;
+    std::uint64_t key = 0;  // which part of the object orders; 0: the object as a whole
+};
+
+enum class ItemStep : std::uint8_t { kSend, kUnsend, kReceive };
+
+struct ItemEvent {
+    ItemStep step;
+    PyObject* channel;
+    PyObject* item;
+};
+
+enum class PermitStep : std::uint8_t { kGive, kTake };
+
+struct PermitEvent {
+    PermitStep step;
+    PyObject* object;
+    std::size_t initial;    // permits that were there before the first event of this object
+    std::size_t count = 1;  // of kGive
+    /// Of kTake: where the initial permits and those given are used up, it is an observation of the object.
+    bool or_observe = false;
+};
+
+enum class WaitStep : std::uint8_t { kBegin, kEnd };
+enum class WaitReason : std::uint8_t { TP_WAIT_REASONS(TP_CONSTANT) };
+
+struct WaitEvent {
+    WaitStep step;
+    WaitReason reason;
+    PyObject* object;
+};
+
+enum class ThreadStep : std::uint8_t { kCreate, kBegin, kEnd, kJoin };
+
+struct ThreadEvent {
+    ThreadStep step;
+    ThreadNumber thread;       // which is created, begins, ends, or was joined by the calling one
+    PyObject* name = nullptr;  // of kCreate
+};
+
+/// What of an object a variable is. A global is an item of its module's dict that has a name.
+enum class Part : std::uint8_t { kNone, TP_PARTS(TP_CONSTANT) };
+
+/// A variable of the program. `name` is what a report calls it (an attribute's name, a key) or null.
+/// Borrowed.
+struct Variable {
+    PyObject* object;
+    Field field;
+    Part part;
+    PyObject* name;
+};
+
+struct AccessEvent {
+    Variable variable;
+    bool write;
+    std::uint16_t flags;  // of AccessFlag
+};
+
+/// One instruction of the program, by its serial number.
+struct SiteEvent {
+    std::uint32_t site;
+    bool idle;  // the instruction has met nothing that threads can share, and hardly ever will
+};
+
+enum class MapStep : std::uint8_t {
+    kReadKey,
+    kChangeKey,
+    kReadAll,
+    kChangeAll,
+    kComputationBegin,
+    kComputationEnd
+};
+
+struct MapEvent {
+    MapStep step;
+    PyObject* map;
+    PyObject* key = nullptr;  // null where the step is about the whole map
+};
+
+enum class ObjectStep : std::uint8_t { kAllocated, kOwned, kDeallocated };
+
+struct ObjectEvent {
+    ObjectStep step;
+    Object object;  // an address: kOwned may name an object whose memory is about to go
+};
+
+enum class ModuleStep : std::uint8_t { kRan, kSeen };
+
+struct ModuleEvent {
+    ModuleStep step;
+    PyObject* name;
+};
+
+enum class ForkStep : std::uint8_t { kBefore, kInParent, kInChild };
+
+// ---- subscribers
+
+/// Receives the events of its interests. A subscriber must stay valid until the process ends.
+class Subscriber {
+ public:
+    virtual void on(const LockEvent&) {}
+    virtual void on(const OrderEvent&) {}
+    virtual void on(const ItemEvent&) {}
+    virtual void on(const PermitEvent&) {}
+    virtual void on(const WaitEvent&) {}
+    virtual void on(const ThreadEvent&) {}
+    virtual void on(const MapEvent&) {}
+    virtual void on(const ObjectEvent&) {}
+    virtual void on(const ModuleEvent&) {}
+    virtual void on(ForkStep) {}
+    /// Whether the access was news: the probe then looks at what else the same step may change.
+    virtual bool on(const AccessEvent&) { return false; }
+    /// Whether the subscriber wants the accesses of the call of a container's method that comes next; it is
+    /// asked because to ask is cheaper than to find out which accesses those are.
+    virtual bool wants_call() { return true; }
+    /// Whether the subscriber needs no further events of this site. The probe gives a site up once all
+    /// subscribers with kAccesses agree.
+    virtual bool done_with(const SiteEvent& event) { return event.idle; }
+
+ protected:
+    ~Subscriber() = default;
+};
+
+inline constexpr std::size_t kMostSubscribers = 4;  // the race detector, another tool, and room for two
+
+struct alignas(64) Interests {
+    std::atomic<std::uint32_t> all{0};  // of any subscriber
+    std::array<std::atomic<std::uint32_t>, kMostSubscribers> of{};
+    std::array<std::atomic<Subscriber*>, kMostSubscribers> subscribers{};
+};
+extern constinit Interests interests;
+
+/// Takes a slot for the subscriber, with no interest yet; kMostSubscribers if all are taken.
+std::size_t subscribe(Subscriber& subscriber);
+void unsubscribe(std::size_t slot);
+/// A thread that is publishing at this moment may still call the subscriber afterwards.
+void set_interests(std::size_t slot, std::uint32_t mask);
+
+void lock_subscribers();  // around a fork
+void unlock_subscribers();
+
+/// Whether any subscriber has one of these interests.
+TP_HOT bool listening([[maybe_unused]] std::uint32_t mask) {
+#ifdef THREADPROOF_PROBE
+    return (interests.all.load(std::memory_order_relaxed) & mask) != 0;
+#else
+    return false;
+#endif
+}
+
+/// Calls call(subscriber) for each subscriber with this interest.
+template <class Call>
+TP_HOT void each_subscriber(std::uint32_t interest, Call&& call) {
+    for (std::size_t slot = 0; slot < kMostSubscribers; ++slot)
+        // acquire: pairs with the release store in set_interests(); makes the subscriber visible
+        if (interests.of[slot].load(std::memory_order_acquire) & interest)
+            call(*interests.subscribers[slot].load(std::memory_order_relaxed));
+}
+
+// ---- the calling thread
+
+struct ThisThread {
+    std::uint32_t suspended = 0;  // > 0: what the thread does is the probe's doing, or a subscriber's
+    std::uint32_t internal = 0;   // > 0: it is inside an intercepted function of a library
+    bool accessed = false;        // it has met a variable since this was last set to false
+    ThreadNumber number = 0;      // 0: not asked for yet
+};
+// Words that every watched instruction reads: initial-exec spares a call, and takes little of the room that
+// dlopen() has left.
+extern constinit thread_local ThisThread this_thread __attribute__((tls_model("initial-exec")));
+
+/// While there is one, the thread publishes nothing but threads and deallocations.
+class Suspension {
+ public:
+    Suspension() { ++this_thread.suspended; }
+    ~Suspension() { --this_thread.suspended; }
+    Suspension(const Suspension&) = delete;
+    Suspension& operator=(const Suspension&) = delete;
+};
+
+/// Whether what the thread does now is the program's own.
+TP_HOT bool in_program() { return (this_thread.suspended | this_thread.internal) == 0; }
+
+ThreadNumber new_thread_number();
+inline ThreadNumber thread_number() {
+    if (this_thread.number == 0) this_thread.number = new_thread_number();
+    return this_thread.number;
+}
+
+// ---- publishing
+
+/// The interest that an event belongs to.
+TP_HOT std::uint32_t interest_of(const LockEvent& event) {
+    return event.step == LockStep::kAcquiring ? kLockAttempts : kLocks;
+}
+TP_HOT std::uint32_t interest_of(const OrderEvent&) { return kOrder; }
+TP_HOT std::uint32_t interest_of(const ItemEvent&) { return kItems; }
+TP_HOT std::uint32_t interest_of(const PermitEvent&) { return kPermits; }
+TP_HOT std::uint32_t interest_of(const WaitEvent&) { return kWaits; }
+TP_HOT std::uint32_t interest_of(const ThreadEvent&) { return kThreads; }
+TP_HOT std::uint32_t interest_of(const MapEvent&) { return kMaps; }
+TP_HOT std::uint32_t interest_of(const ModuleEvent&) { return kModules; }
+TP_HOT std::uint32_t interest_of(const ObjectEvent& event) {
+    switch (event.step) {
+        case ObjectStep::kAllocated: return kAllocations;
+        case ObjectStep::kOwned: return kOwnership;
+        default: return kDeallocations;
+    }
+}
+
+/// Whether the thread publishes such an event now. Threads and deallocations are facts, whoever brings them
+/// about; locks and waits inside a library's function block the thread as any others do.
+template <class Event>
+TP_HOT bool may_publish(const Event&) {
+    return in_program();
+}
+TP_HOT bool may_publish(const LockEvent&) { return this_thread.suspended == 0; }
+TP_HOT bool may_publish(const WaitEvent&) { return this_thread.suspended == 0; }
+TP_HOT bool may_publish(const ThreadEvent&) { return true; }
+TP_HOT bool may_publish(const ObjectEvent& event) {
+    return event.step == ObjectStep::kDeallocated || in_program();
+}
+
+template <class Event>
+TP_APART void deliver(const Event& event) {
+    each_subscriber(interest_of(event), [&](Subscriber& subscriber) { subscriber.on(event); });
+}
+
+/// Delivers the event to the subscribers that want it. Where it costs something to make the event, ask
+/// listening() first.
+template <class Event>
+TP_HOT void publish(const Event& event) {
+    if (TP_UNLIKELY(listening(interest_of(event))) && may_publish(event)) deliver(event);
+}
+
+/// Publishes an access; whether it was news for any subscriber. The caller has asked listening().
+TP_HOT bool record_access(const Variable& variable, bool write, unsigned flags) {
+    this_thread.accessed = true;  // first: a site inside a library's function is no idle one
+    if (TP_UNLIKELY(!in_program())) return false;
+    AccessEvent event{variable, write, static_cast<std::uint16_t>(flags)};
+    bool news = false;
+    each_subscriber(kAccesses, [&](Subscriber& subscriber) { news |= subscriber.on(event); });
+    return news;
+}
+
+}  // namespace threadproof::probe

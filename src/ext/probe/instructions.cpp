@@ -1,0 +1,236 @@
+/// The callback of sys.monitoring: judges each instrumented instruction before it runs.
+///
+/// The instruction's operands are on the value stack of the interpreter's frame, and sites.hpp says where.
+/// They are borrowed: the frame holds them until the instruction runs, which is after the callback returns.
+
+#include "ext/probe/internals.hpp"
+
+#ifdef THREADPROOF_PROBE
+
+#include <algorithm>
+
+#include "ext/probe/accesses.hpp"
+#include "ext/probe/api.hpp"
+#include "ext/probe/entry.hpp"
+#include "ext/probe/objects.hpp"
+#include "ext/probe/sites.hpp"
+
+namespace threadproof::probe {
+namespace {
+
+PyObject* disable = nullptr;   // sys.monitoring.DISABLE
+PyObject* recorder = nullptr;  // during the self-test: a list that gets the operands, which are not judged
+std::atomic<std::uint64_t> given_up{0};  // relaxed: a count orders nothing
+
+/// A site's operands, which the frame holds until the instruction has run.
+class Operands {
+ public:
+    static constexpr std::size_t kMost = std::tuple_size_v<decltype(Site::operands)>;
+
+    Operands(const Site& site, RunningFrame* frame) : site_(site), frame_(frame) {}
+
+    /// Null where there is none, as for an unbound variable.
+    TP_HOT PyObject* operator[](std::size_t number) const {
+        Source source = site_.operands[number];
+        switch (source.from) {
+            case Source::kStack: return on_stack(frame_, source.index);
+            case Source::kLocal: return local_in(frame_, source.index);
+            case Source::kConstant: return site_.constant;
+            case Source::kGlobals: return globals_in(frame_);
+            default: return nullptr;
+        }
+    }
+
+ private:
+    const Site& site_;
+    RunningFrame* frame_;
+};
+
+// ---- what an instruction means
+
+AttributeHome home_at(Site& site, PyTypeObject* type, bool store) {
+    std::uint64_t version = type->tp_version_tag;
+    std::uint64_t cached = site.home.load(std::memory_order_relaxed);
+    if (version && cached >> 8 == version) return static_cast<AttributeHome>(cached & 0xff);
+    AttributeHome home = home_of(type, site.name, store);
+    site.home.store(version << 8 | static_cast<std::uint8_t>(home), std::memory_order_relaxed);
+    return home;
+}
+
+/// Whether it is the function of a generator expression, whose one argument is the iterable.
+bool is_generator_expression(PyObject* function) {
+    if (!function || !PyFunction_Check(function)) return false;
+    auto* code = reinterpret_cast<PyCodeObject*>(PyFunction_GET_CODE(function));
+    return PyUnicode_CompareWithASCIIString(code->co_name, "<genexpr>") == 0;
+}
+
+/// A thread that runs `__del__` is the object's only owner.
+void begin_finaliser(PyObject* object) {
+    if (PyCell_Check(object)) object = PyCell_GET(object);
+    if (!object) return;
+    publish(ObjectEvent{ObjectStep::kOwned, address_of(object)});
+    if (PyObject* dict = attribute_dict(object)) publish(ObjectEvent{ObjectStep::kOwned, address_of(dict)});
+}
+
+void judge_call(const Site& site, const Operands& operands) {
+    std::array<PyObject*, Operands::kMost - 1> arguments;
+    std::size_t count = std::min<std::size_t>(site.argument, arguments.size());
+    for (std::size_t i = 0; i < count; ++i) arguments[i] = operands[i + 1];
+    record_call(operands[0], arguments.data(), count);
+}
+
+/// The instructions that are not among the few that most programs consist of.
+TP_APART void judge_rare(const Site& site, const Operands& operands, PyObject* object) {
+    constexpr unsigned kWholeStep = kIterate | kAtomic;
+    switch (site.kind) {
+        case SiteKind::kDeleteItem: return record_deletion(object, operands[1]);
+        case SiteKind::kContains: return record_membership(object, operands[1]);
+        case SiteKind::kLoadOnce:
+        case SiteKind::kLoadGlobal: record_access(global_of(object, site.name), false, site.flags); return;
+        case SiteKind::kStoreGlobal: record_access(global_of(object, site.name), true, site.flags); return;
+        case SiteKind::kLoadCell: record_access(cell_of(object, site.name), false, site.flags); return;
+        case SiteKind::kStoreCell: record_access(cell_of(object, site.name), true, site.flags); return;
+        case SiteKind::kIterate: return record_whole(object, kIterate);
+        case SiteKind::kUnpack:
+        case SiteKind::kLoadSlice: return record_whole(object, kWholeStep);
+        case SiteKind::kStoreSlice: return record_slice_store(object);
+        case SiteKind::kCall:
+        case SiteKind::kCallNamed: return judge_call(site, operands);
+        case SiteKind::kLoadDict: return note_own_dict(object);
+        case SiteKind::kStoreDict: return note_assigned_dict(object, operands[1]);
+        case SiteKind::kCombine: return record_combination(object, operands[1], site.argument != 0);
+        case SiteKind::kTruth: return record_whole(object, kCheck);
+        case SiteKind::kSpread:
+            record_whole(object, kWholeStep);
+            return record_whole(operands[1], kWholeStep);
+        case SiteKind::kImported: return publish_modules_seen(site.name);
+        case SiteKind::kFinalise: return begin_finaliser(object);
+        case SiteKind::kGenerate:
+            if (is_generator_expression(object)) record_whole(operands[1], kIterate);
+            return;
+        default: return;
+    }
+}
+
+void judge(Site& site, const Operands& operands) {
+    PyObject* object = operands[0];
+    if (!object) return;
+    switch (site.kind) {
+        case SiteKind::kLoadAttribute:
+        case SiteKind::kLoadMethod:
+            return record_attribute(object, site.name, home_at(site, Py_TYPE(object), false), false,
+                                    site.flags, site.kind == SiteKind::kLoadMethod);
+        case SiteKind::kStoreAttribute:
+            return record_attribute(object, site.name, home_at(site, Py_TYPE(object), true), true, site.flags,
+                                    false);
+        case SiteKind::kLoadItem: return record_item(object, operands[1], false, site.flags);
+        case SiteKind::kStoreItem: return record_item(object, operands[1], true, site.flags);
+        default: return judge_rare(site, operands, object);
+    }
+}
+
+// ---- which sites stay instrumented
+
+/// Sites of these kinds are kept only if they meet a container the first time, or a global that is stored
+/// again.
+bool may_become_useful(const Site& site, const Operands& operands) {
+    switch (site.kind) {
+        case SiteKind::kCombine:
+            return (operands[0] && is_container(operands[0])) || (operands[1] && is_container(operands[1]));
+        case SiteKind::kTruth: return operands[0] && is_container(operands[0]);
+        case SiteKind::kGenerate: return is_generator_expression(operands[0]);
+        case SiteKind::kLoadOnce: return is_stored_from_outside(site.name);
+        default: return true;
+    }
+}
+
+/// Sites that order, or say whose a dict is: each execution counts.
+bool is_never_idle(SiteKind kind) {
+    return kind == SiteKind::kImported || kind == SiteKind::kFinalise || kind == SiteKind::kLoadDict
+           || kind == SiteKind::kStoreDict;
+}
+
+// executions: an instruction that met only values and methods until then hardly meets anything else
+constexpr std::uint32_t kIdle = 1000;
+
+bool is_idle(Site& site, const Operands& operands) {
+    if (!may_become_useful(site, operands)) return true;
+    if (this_thread.accessed) return false;
+    // a load and a store, not an atomic addition: losing a count is cheaper than contending for it
+    std::uint32_t count = site.idle.load(std::memory_order_relaxed) + 1;
+    site.idle.store(count, std::memory_order_relaxed);
+    return count >= kIdle;
+}
+
+/// Whether no subscriber needs more of this site, now that it has been judged.
+bool is_done(Site& site, const Operands& operands) {
+    if (is_never_idle(site.kind)) return false;
+    bool idle = is_idle(site, operands);
+    if (TP_LIKELY(!idle && !listening(kSites))) return false;
+    SiteEvent event{site.number, idle};
+    bool done = true;
+    each_subscriber(kAccesses, [&](Subscriber& subscriber) { done &= subscriber.done_with(event); });
+    return done;
+}
+
+PyObject* give_up() {
+    given_up.fetch_add(1, std::memory_order_relaxed);
+    return Py_NewRef(disable);
+}
+
+/// For the self-test: (kind of site, first and second operand).
+void record(const Site& site, const Operands& operands) {
+    PyObject *first = operands[0], *second = operands[1];
+    Ref entry = Ref::steal(Py_BuildValue("sOO", kSiteKindNames[static_cast<int>(site.kind)],
+                                         first ? first : Py_None, second ? second : Py_None));
+    if (!entry || PyList_Append(recorder, entry.get()) < 0) PyErr_Clear();
+}
+
+}  // namespace
+
+PyObject* instruction(PyObject*, PyObject* const* arguments, Py_ssize_t) {
+    CodeSites* code = sites_of(arguments[0]);
+    std::int64_t offset;
+    Site* site = code && ext::small_int(arguments[1], &offset)
+                     ? code->at(static_cast<std::size_t>(offset) / kCodeUnit)
+                     : nullptr;
+    if (TP_UNLIKELY(!site)) return give_up();
+    if (TP_UNLIKELY(recorder != nullptr)) {
+        record(*site, Operands(*site, innermost_frame()));
+    } else if (TP_LIKELY(listening(kAccesses))) {
+        this_thread.accessed = false;
+        Operands operands(*site, innermost_frame());
+        judge(*site, operands);
+        if (TP_UNLIKELY(is_done(*site, operands))) return give_up();
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject* module_returned(PyObject*, PyObject* const*, Py_ssize_t) {
+    PyObject* name = PyDict_GetItemString(globals_in(innermost_frame()), "__name__");
+    if (name && PyUnicode_Check(name)) publish(ModuleEvent{ModuleStep::kRan, name});
+    return Py_NewRef(disable);
+}
+
+void set_disable(PyObject* sentinel) { disable = Py_NewRef(sentinel); }
+
+PyObject* sites_given_up(PyObject*, PyObject*) {
+    return PyLong_FromUnsignedLongLong(given_up.load(std::memory_order_relaxed));
+}
+
+PyObject* record_operands(PyObject*, PyObject* list) {
+    Py_XDECREF(std::exchange(recorder, list == Py_None ? nullptr : Py_NewRef(list)));
+    Py_RETURN_NONE;
+}
+
+PyObject* read_object(PyObject*, PyObject* arguments) {
+    PyObject *object, *name;
+    if (!PyArg_ParseTuple(arguments, "OU:read_object", &object, &name)) throw PythonError{};
+    PyObject* dict = attribute_dict(object);
+    return Py_BuildValue("ONO", dict ? dict : Py_None, PyBool_FromLong(has_own_attribute(object, name)),
+                         behind_view(object));
+}
+
+}  // namespace threadproof::probe
+
+#endif

@@ -1,0 +1,139 @@
+/// All of CPython's private structures that the probe reads: the interpreter's frames, where an instance
+/// keeps its attributes, the dict behind a view, and the flags that interrupt a thread.
+///
+/// No public function shows these, so this is the only file that includes CPython's internal headers
+/// (tests/package/test_layers.py). A self-test compares what is read here with what a known program has there
+/// (threadproof/probe/selftest.py), and the probe refuses to start where they differ. Include this file
+/// first: it decides what Python.h declares.
+#pragma once
+
+#define Py_BUILD_CORE_MODULE 1  // what CPython's own modules say to see its internals; before Python.h
+#include "ext/probe/events.hpp"
+
+#ifdef THREADPROOF_PROBE
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+extern "C" {
+#include "internal/pycore_ceval.h"
+#include "internal/pycore_dict.h"
+#include "internal/pycore_frame.h"
+#include "internal/pycore_interp.h"
+#include "internal/pycore_interpframe.h"
+#include "internal/pycore_object.h"
+}
+#pragma GCC diagnostic pop
+
+namespace threadproof::probe {
+
+// ---- frames
+
+using RunningFrame = _PyInterpreterFrame;                // not a Python object
+constexpr std::size_t kCodeUnit = sizeof(_Py_CODEUNIT);  // bytes
+
+/// The frame's code; null for a frame that runs no Python code.
+inline PyObject* code_of(const RunningFrame* frame) {
+    if (frame->owner == FRAME_OWNED_BY_INTERPRETER) return nullptr;
+    PyObject* code = PyStackRef_AsPyObjectBorrow(frame->f_executable);
+    return code && PyCode_Check(code) ? code : nullptr;
+}
+
+/// The thread's innermost frame. In a callback of sys.monitoring it runs Python code.
+inline RunningFrame* innermost_frame() { return PyThreadState_Get()->current_frame; }
+
+/// The innermost frame that runs Python code, from `frame` outwards.
+inline RunningFrame* python_frame(RunningFrame* frame) {
+    while (frame && (!code_of(frame) || _PyFrame_IsIncomplete(frame))) frame = frame->previous;
+    return frame;
+}
+
+inline RunningFrame* caller_of(RunningFrame* frame) { return python_frame(frame->previous); }
+
+/// The position of the frame's current instruction, in code units.
+inline std::int64_t unit_in(RunningFrame* frame) { return _PyInterpreterFrame_LASTI(frame); }
+
+/// Null where there is none.
+inline PyObject* borrowed(_PyStackRef operand) {
+    return PyStackRef_IsNull(operand) ? nullptr : PyStackRef_AsPyObjectBorrow(operand);
+}
+
+/// Borrowed from the frame. The top of the stack is number 1. CPython saves the stack pointer before it calls
+/// a callback of sys.monitoring.
+TP_HOT PyObject* on_stack(RunningFrame* frame, std::uint32_t number) {
+    return borrowed(frame->stackpointer[-static_cast<std::ptrdiff_t>(number)]);
+}
+TP_HOT PyObject* local_in(RunningFrame* frame, std::uint32_t index) {
+    return borrowed(frame->localsplus[index]);
+}
+TP_HOT PyObject* globals_in(RunningFrame* frame) { return frame->f_globals; }
+
+/// Calls visit(word) for the `deepest` innermost frames, from the inside outwards. Two words are equal if
+/// code and instruction are equal, and otherwise only by chance. It follows no pointers but those from frame
+/// to frame. So it also visits a function that has not begun yet, which python_frame() leaves out; one of
+/// those is among the callers only while a finaliser runs.
+template <class Visit>
+TP_HOT void each_call(std::size_t deepest, Visit&& visit) {
+    for (RunningFrame* frame = innermost_frame(); frame && deepest > 0; frame = frame->previous) {
+        if (frame->owner == FRAME_OWNED_BY_INTERPRETER) continue;
+        // addresses have 48 bits
+        visit(frame->f_executable.bits ^ reinterpret_cast<std::uintptr_t>(frame->instr_ptr) << 16);
+        --deepest;
+    }
+}
+
+// ---- objects
+
+/// The dict that holds the object's attributes; null if the program has not asked for it yet.
+inline PyObject* attribute_dict(PyObject* object) {
+    if (!(Py_TYPE(object)->tp_flags & Py_TPFLAGS_MANAGED_DICT)) return nullptr;
+    auto* managed = reinterpret_cast<PyDictObject**>(reinterpret_cast<char*>(object) + MANAGED_DICT_OFFSET);
+    // acquire: as _PyObject_GetManagedDict(); pairs with CPython's release store of the new dict
+    return reinterpret_cast<PyObject*>(__atomic_load_n(managed, __ATOMIC_ACQUIRE));
+}
+
+/// Whether an object that has no dict yet has the attribute: the instances of a class share a table of names,
+/// and each has an array of values.
+inline bool has_inline_value(PyObject* object, PyObject* name) {
+    if (!(Py_TYPE(object)->tp_flags & Py_TPFLAGS_INLINE_VALUES)) return false;
+    PyDictValues* values = _PyObject_InlineValues(object);
+    PyDictKeysObject* keys = reinterpret_cast<PyHeapTypeObject*>(Py_TYPE(object))->ht_cached_keys;
+    if (!values->valid || !keys) return false;
+    for (Py_ssize_t i = 0; i < keys->dk_nentries; ++i)
+        if (DK_UNICODE_ENTRIES(keys)[i].me_key == name) return values->values[i] != nullptr;
+    return false;
+}
+
+/// The result of dict.keys(), values() and items(); CPython declares it in no header.
+struct DictView {
+    PyObject base;
+    PyObject* dict;
+};
+
+/// The dict behind one of its views; `object` itself if it is no view.
+inline PyObject* behind_view(PyObject* object) {
+    bool view = PyDictViewSet_Check(object) || PyDictValues_Check(object);
+    return view ? reinterpret_cast<DictView*>(object)->dict : object;
+}
+
+// ---- the interpreter
+
+/// Removes and returns the pending signals and asynchronous exceptions that would interrupt the thread before
+/// its next call or jump.
+inline std::uintptr_t take_interrupts() {
+    PyThreadState* thread = PyThreadState_Get();
+    auto waits = [&](std::uintptr_t bit) { return _Py_eval_breaker_bit_is_set(thread, bit) ? bit : 0; };
+    std::uintptr_t pending = waits(_PY_SIGNALS_PENDING_BIT) | waits(_PY_ASYNC_EXCEPTION_BIT);
+    _Py_unset_eval_breaker_bit(thread, pending);
+    return pending;
+}
+
+inline void restore_interrupts(std::uintptr_t pending) {
+    _Py_set_eval_breaker_bit(PyThreadState_Get(), pending);
+}
+
+/// Turns off CPython's shortcut for list.append, which calls no method definition.
+inline void disable_list_append_shortcut() { PyInterpreterState_Get()->callable_cache.list_append = Py_None; }
+
+}  // namespace threadproof::probe
+
+#endif

@@ -1,0 +1,118 @@
+/// What Python code publishes: the interceptors of probe/library, and those of threadproof's structures that
+/// are written in Python.
+
+#include "ext/probe/api.hpp"
+#include "ext/probe/events.hpp"
+
+#ifdef THREADPROOF_PROBE
+#include "ext/probe/objects.hpp"
+#endif
+
+namespace threadproof::probe {
+
+using ext::PythonError;
+
+namespace {
+
+/// The two arguments of a METH_FASTCALL function.
+void want_two(const char* function, Py_ssize_t count) {
+    if (count == 2) return;
+    PyErr_Format(PyExc_TypeError, "%s() takes 2 arguments, got %zd", function, count);
+    throw PythonError{};
+}
+
+}  // namespace
+
+PyObject* publish_order(PyObject*, PyObject* object) {
+    publish(OrderEvent{OrderStep::kPublish, object});
+    Py_RETURN_NONE;
+}
+
+PyObject* observe_order(PyObject*, PyObject* object) {
+    publish(OrderEvent{OrderStep::kObserve, object});
+    Py_RETURN_NONE;
+}
+
+template <ItemStep kStep>
+PyObject* item_step(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
+    want_two("send, unsend or receive", count);
+    publish(ItemEvent{kStep, arguments[0], arguments[1]});
+    Py_RETURN_NONE;
+}
+template PyObject* item_step<ItemStep::kSend>(PyObject*, PyObject* const*, Py_ssize_t);
+template PyObject* item_step<ItemStep::kUnsend>(PyObject*, PyObject* const*, Py_ssize_t);
+template PyObject* item_step<ItemStep::kReceive>(PyObject*, PyObject* const*, Py_ssize_t);
+
+PyObject* give_permits(PyObject*, PyObject* arguments) {
+    PyObject* object;
+    Py_ssize_t initial, count;
+    if (!PyArg_ParseTuple(arguments, "Onn:give_permits", &object, &initial, &count)) throw PythonError{};
+    publish(PermitEvent{PermitStep::kGive, object, static_cast<std::size_t>(initial),
+                        static_cast<std::size_t>(count)});
+    Py_RETURN_NONE;
+}
+
+PyObject* take_permit(PyObject*, PyObject* arguments) {
+    PyObject* object;
+    Py_ssize_t initial;
+    int or_observe = 0;
+    if (!PyArg_ParseTuple(arguments, "On|p:take_permit", &object, &initial, &or_observe)) throw PythonError{};
+    publish(PermitEvent{PermitStep::kTake, object, static_cast<std::size_t>(initial), 1, or_observe != 0});
+    Py_RETURN_NONE;
+}
+
+template <MapStep kStep>
+PyObject* key_step(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
+    want_two("read_key or change_key", count);
+    publish(MapEvent{kStep, arguments[0], arguments[1]});
+    Py_RETURN_NONE;
+}
+template PyObject* key_step<MapStep::kReadKey>(PyObject*, PyObject* const*, Py_ssize_t);
+template PyObject* key_step<MapStep::kChangeKey>(PyObject*, PyObject* const*, Py_ssize_t);
+
+template <MapStep kStep>
+PyObject* map_step(PyObject*, PyObject* map) {
+    publish(MapEvent{kStep, map});
+    Py_RETURN_NONE;
+}
+template PyObject* map_step<MapStep::kReadAll>(PyObject*, PyObject*);
+template PyObject* map_step<MapStep::kChangeAll>(PyObject*, PyObject*);
+
+#ifdef THREADPROOF_PROBE
+
+PyObject* joining_begins(PyObject*, PyObject* thread) {
+    publish(WaitEvent{WaitStep::kBegin, WaitReason::kJoin, thread});
+    Py_RETURN_NONE;
+}
+
+PyObject* joining_ends(PyObject*, PyObject* thread) {
+    publish(WaitEvent{WaitStep::kEnd, WaitReason::kJoin, thread});
+    Py_RETURN_NONE;
+}
+
+PyObject* own(PyObject*, PyObject* address) {
+    void* object = PyLong_AsVoidPtr(address);
+    if (!object && PyErr_Occurred()) throw PythonError{};
+    publish(ObjectEvent{ObjectStep::kOwned, reinterpret_cast<Object>(object)});
+    Py_RETURN_NONE;
+}
+
+PyObject* allocated(PyObject*, PyObject* object) {
+    if (!PyType_Check(object) && is_tracked(Py_TYPE(object)))
+        publish(ObjectEvent{ObjectStep::kAllocated, address_of(object)});
+    Py_RETURN_NONE;
+}
+
+void publish_modules_seen(PyObject* names) {
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); ++i)
+        publish(ModuleEvent{ModuleStep::kSeen, PyTuple_GET_ITEM(names, i)});
+}
+
+PyObject* modules_seen(PyObject*, PyObject* names) {
+    if (PyTuple_Check(names)) publish_modules_seen(names);
+    Py_RETURN_NONE;
+}
+
+#endif
+
+}  // namespace threadproof::probe

@@ -1,0 +1,235 @@
+/// Subscribers that are callbacks in Python.
+///
+/// A callback gets one object, made by the class that probe/events.py has for the event. It runs in the
+/// thread that the event is about, inside a Suspension, and no signal handler interrupts it. What it raises
+/// goes to sys.unraisablehook.
+
+#include "ext/probe/internals.hpp"
+
+#ifdef THREADPROOF_PROBE
+
+#include <array>
+#include <cstring>
+#include <initializer_list>
+#include <mutex>
+
+#include "ext/probe/api.hpp"
+#include "ext/probe/entry.hpp"
+#include "ext/probe/events_in_python.hpp"
+#include "ext/probe/interrupts.hpp"
+#include "ext/probe/objects.hpp"
+
+namespace threadproof::probe {
+namespace {
+
+constexpr std::size_t kEvents = std::size(kEventNames);
+using Callbacks = std::array<PyObject*, kEvents>;  // owned, or null
+
+/// For each event, its name as a str and the class of its objects; set once.
+std::array<PyObject*, kEvents> names, classes;
+
+constexpr const char* kLockKindNames[] = {TP_LOCK_KINDS(TP_NAME)};
+constexpr const char* kLockAttemptNames[] = {TP_LOCK_ATTEMPTS(TP_NAME)};
+constexpr const char* kWaitReasonNames[] = {TP_WAIT_REASONS(TP_NAME)};
+constexpr const char* kPartNames[] = {"", TP_PARTS(TP_NAME)};
+
+template <class Enum, std::size_t kCount>
+Ref name_of(const char* const (&enum_names)[kCount], Enum value) {
+    return Ref::steal(checked(PyUnicode_InternFromString(enum_names[static_cast<std::size_t>(value)])));
+}
+Ref number(std::uint64_t value) { return Ref::steal(checked(PyLong_FromUnsignedLongLong(value))); }
+Ref truth(bool value) { return Ref::borrow(value ? Py_True : Py_False); }
+Ref or_none(PyObject* object) { return Ref::borrow(object ? object : Py_None); }
+
+/// Field       | written         | read            | guard
+/// ------------|-----------------|-----------------|------------------------------------------
+/// callbacks_  | plain           | plain           | mutex_, for the moment of taking a reference
+/// used        | plain           | plain           | the mutex of subscribe_python()
+class PythonSubscriber final : public Subscriber {
+ public:
+    void set(Callbacks callbacks) {
+        {
+            std::lock_guard hold(mutex_);
+            std::swap(callbacks_, callbacks);
+        }
+        for (PyObject* old : callbacks) ext::drop_reference(old);
+    }
+
+    void on(const LockEvent& event) override {
+        constexpr EventKind kKinds[] = {EventKind::kAcquiring, EventKind::kAcquired, EventKind::kAbandoned,
+                                        EventKind::kReleasing};
+        tell(kKinds[static_cast<int>(event.step)], event.lock, [&](auto&& call) {
+            call(name_of(kLockKindNames, event.kind), name_of(kLockAttemptNames, event.attempt),
+                 truth(event.internal));
+        });
+    }
+    void on(const OrderEvent& event) override {
+        EventKind kind = event.step == OrderStep::kPublish ? EventKind::kPublishing : EventKind::kObserved;
+        tell(kind, event.object, [&](auto&& call) { call(number(event.key)); });
+    }
+    void on(const ItemEvent& event) override {
+        constexpr EventKind kKinds[] = {EventKind::kSending, EventKind::kUnsent, EventKind::kReceived};
+        tell(kKinds[static_cast<int>(event.step)], event.channel,
+             [&](auto&& call) { call(or_none(event.item)); });
+    }
+    void on(const PermitEvent& event) override {
+        EventKind kind = event.step == PermitStep::kGive ? EventKind::kGivingPermits : EventKind::kTookPermit;
+        tell(kind, event.object, [&](auto&& call) { call(number(event.initial), number(event.count)); });
+    }
+    void on(const WaitEvent& event) override {
+        tell(event.step == WaitStep::kBegin ? EventKind::kWaiting : EventKind::kWaited, event.object,
+             [&](auto&& call) { call(name_of(kWaitReasonNames, event.reason)); });
+    }
+    void on(const ThreadEvent& event) override {
+        constexpr EventKind kKinds[] = {EventKind::kCreatingThread, EventKind::kThreadBegan,
+                                        EventKind::kThreadEnding, EventKind::kJoined};
+        tell(kKinds[static_cast<int>(event.step)], nullptr,
+             [&](auto&& call) { call(number(event.thread), or_none(event.name)); });
+    }
+    bool on(const AccessEvent& event) override {
+        const Variable& variable = event.variable;
+        tell(EventKind::kAccessing, variable.object, [&](auto&& call) {
+            call(name_of(kPartNames, variable.part), or_none(variable.name), truth(event.write),
+                 number(event.flags));
+        });
+        return true;
+    }
+    void on(const MapEvent& event) override {
+        constexpr EventKind kKinds[] = {EventKind::kReadKey,   EventKind::kChangingKey,
+                                        EventKind::kReadMap,   EventKind::kChangingMap,
+                                        EventKind::kComputing, EventKind::kComputed};
+        tell(kKinds[static_cast<int>(event.step)], event.map, [&](auto&& call) { call(or_none(event.key)); });
+    }
+    void on(const ObjectEvent& event) override {
+        constexpr EventKind kKinds[] = {EventKind::kAllocated, EventKind::kOwned, EventKind::kDeallocating};
+        tell(kKinds[static_cast<int>(event.step)], nullptr, [&](auto&& call) { call(number(event.object)); });
+    }
+    void on(const ModuleEvent& event) override {
+        tell(event.step == ModuleStep::kRan ? EventKind::kModuleRan : EventKind::kModuleSeen, nullptr,
+             [&](auto&& call) { call(or_none(event.name)); });
+    }
+
+    bool used = false;
+
+ private:
+    /// A new reference, or null.
+    Ref callback(EventKind kind) {
+        std::lock_guard hold(mutex_);
+        return Ref::borrow(callbacks_[static_cast<std::size_t>(kind)]);
+    }
+
+    /// Calls the callback with the event; `with(call)` gives the details to call().
+    template <class With>
+    void tell(EventKind kind, PyObject* object, With&& with) {
+        if (this_thread.suspended) return;  // a thread or a deallocation that a callback brings about
+        Ref function = callback(kind);
+        if (!function) return;
+        if (object && callback(EventKind::kDeallocating))
+            object_filter().mark(address_of(object), ObjectFilter::kNoted);
+        Suspension suspension;
+        InterruptsHeld held;
+        with_exception_aside(
+            [&] { with([&](auto... details) { call(function.get(), kind, object, {details.get()...}); }); });
+    }
+
+    static void call(PyObject* function, EventKind kind, PyObject* object,
+                     std::initializer_list<PyObject*> details) {
+        auto index = static_cast<std::size_t>(kind);
+        Ref thread = number(thread_number());
+        std::array<PyObject*, 8> arguments{names[index], object ? object : Py_None, thread.get()};
+        std::copy(details.begin(), details.end(), arguments.begin() + 3);
+        Ref event = Ref::steal(
+            checked(PyObject_Vectorcall(classes[index], arguments.data(), 3 + details.size(), nullptr)));
+        Ref result = Ref::steal(PyObject_CallOneArg(function, event.get()));
+        if (!result) PyErr_WriteUnraisable(function);
+    }
+
+    std::mutex mutex_;
+    Callbacks callbacks_{};
+};
+
+std::mutex slots_mutex;
+std::array<PythonSubscriber, kMostSubscribers>& subscribers =
+    *new std::array<PythonSubscriber, kMostSubscribers>;
+
+/// The index of an event, by its name; ValueError if there is none.
+std::size_t event_named(PyObject* name) {
+    for (std::size_t i = 0; i < kEvents; ++i)
+        if (PyUnicode_Check(name) && PyUnicode_CompareWithASCIIString(name, kEventNames[i]) == 0) return i;
+    PyErr_Format(PyExc_ValueError, "there is no event %R", name);
+    throw PythonError{};
+}
+
+/// Takes a slot for one of the subscribers that is not used; throws if there is none.
+std::size_t take_slot() {
+    std::lock_guard hold(slots_mutex);
+    for (PythonSubscriber& each : subscribers) {
+        if (each.used) continue;
+        std::size_t slot = subscribe(each);
+        if (slot == kMostSubscribers) break;
+        each.used = true;
+        return slot;
+    }
+    PyErr_Format(PyExc_RuntimeError, "there are %zu subscribers already; end one of them first",
+                 kMostSubscribers);
+    throw PythonError{};
+}
+
+PythonSubscriber& subscriber_in(std::size_t slot) {
+    return static_cast<PythonSubscriber&>(*interests.subscribers[slot].load(std::memory_order_relaxed));
+}
+
+}  // namespace
+
+PyObject* set_event_classes(PyObject*, PyObject* by_name) {
+    if (!PyDict_Check(by_name)) {
+        PyErr_Format(PyExc_TypeError, "a dict of names and classes is wanted, got %R", by_name);
+        throw PythonError{};
+    }
+    PyObject *name, *cls;
+    for (Py_ssize_t place = 0; PyDict_Next(by_name, &place, &name, &cls);) {
+        std::size_t index = event_named(name);
+        names[index] = Py_NewRef(name);
+        classes[index] = Py_NewRef(cls);
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject* subscribe_python(PyObject*, PyObject* by_name) {
+    if (!PyDict_Check(by_name)) {
+        PyErr_Format(PyExc_TypeError, "a dict of names and callbacks is wanted, got %R", by_name);
+        throw PythonError{};
+    }
+    Callbacks callbacks{};
+    std::uint32_t mask = 0;
+    PyObject *name, *callback;
+    for (Py_ssize_t place = 0; PyDict_Next(by_name, &place, &name, &callback);) {
+        std::size_t index = event_named(name);
+        callbacks[index] = callback;
+        mask |= kEventInterests[index];
+    }
+    std::size_t slot = take_slot();
+    for (PyObject* each : callbacks) Py_XINCREF(each);
+    subscriber_in(slot).set(callbacks);
+    set_interests(slot, mask);
+    return PyLong_FromSize_t(slot);
+}
+
+PyObject* unsubscribe_python(PyObject*, PyObject* number) {
+    std::size_t slot = PyLong_AsSize_t(number);
+    if (slot >= kMostSubscribers) {
+        if (!PyErr_Occurred()) PyErr_Format(PyExc_ValueError, "there is no subscriber %R", number);
+        throw PythonError{};
+    }
+    PythonSubscriber& subscriber = subscriber_in(slot);
+    set_interests(slot, 0);
+    subscriber.set({});
+    std::lock_guard hold(slots_mutex);
+    unsubscribe(slot);
+    subscriber.used = false;
+    Py_RETURN_NONE;
+}
+
+}  // namespace threadproof::probe
+
+#endif

@@ -1,0 +1,34 @@
+/// Call stacks, and whose code called a C function. CPython's frames are read in internals.hpp.
+#pragma once
+
+#include "core/probe/depot.hpp"
+#include "ext/probe/events.hpp"
+
+namespace threadproof::probe {
+
+/// One line of a call stack: a code object, and the offset of its current instruction.
+struct Frame {
+    std::uintptr_t code;
+    std::int64_t offset;
+    friend bool operator==(const Frame&, const Frame&) = default;
+};
+
+/// Frames of the probe and of threading.py that are above the program's where Python code publishes. A stack
+/// is captured so much deeper there.
+inline constexpr std::size_t kOwnFrames = 4;
+
+/// The number of the thread's call stack in call_stacks(), innermost frame first. Its code objects are kept
+/// for the life of the process.
+std::uint32_t capture_stack(std::size_t frames);
+
+Depot<Frame>& call_stacks();
+
+/// Whose code the innermost Python frame runs.
+enum class Caller : std::uint8_t {
+    kProgram,         // code that is instrumented
+    kLibrary,         // other code
+    kUninstrumented,  // library code whose locks do not order the program
+};
+Caller caller();
+
+}  // namespace threadproof::probe

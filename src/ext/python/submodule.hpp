@@ -1,0 +1,21 @@
+/// Modules inside threadproof._core.
+#pragma once
+
+#include "ext/python/py.hpp"
+
+namespace threadproof::ext {
+
+/// Makes the module of this definition, whose name is "threadproof._core." and `name`, an attribute of the parent
+/// that can also be imported. Borrowed; throws.
+inline PyObject* add_submodule(PyObject* parent, PyModuleDef& definition, const char* name) {
+    Ref module = Ref::steal(checked(PyModule_Create(&definition)));
+#ifdef Py_GIL_DISABLED
+    PyUnstable_Module_SetGIL(module.get(), Py_MOD_GIL_NOT_USED);
+#endif
+    PyObject* modules = PyImport_GetModuleDict();
+    if (PyDict_SetItemString(modules, definition.m_name, module.get()) < 0) throw PythonError{};
+    if (PyModule_AddObjectRef(parent, name, module.get()) < 0) throw PythonError{};
+    return module.get();
+}
+
+}  // namespace threadproof::ext

@@ -1,0 +1,157 @@
+"""What a callback of `subscribe()` gets: one class for each type of event.
+
+Which ones there are, and when they are published, is in src/ext/probe/events.hpp.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from threadproof import _core
+from threadproof.probe.scope import LIBRARY, OWN, PACKAGE
+
+DEEPEST = 64  # frames of a stack: deeper ones hardly say more of a place
+
+
+class Place(NamedTuple):
+    """A line of the program."""
+
+    file: str
+    line: int
+    function: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} in {self.function}"
+
+
+# Files of the standard library that synchronise for their callers: the place of an event is outside of them.
+SYNCHRONISING = tuple(
+    LIBRARY + path
+    for path in ("threading.py", "queue.py", "concurrent/", "asyncio/", "logging/", "multiprocessing/")
+)
+BETWEEN = (*OWN, PACKAGE + "maps/", PACKAGE + "sync/", "<frozen importlib", *SYNCHRONISING)
+
+
+def stack() -> list[Place]:
+    """The calling thread's stack, innermost first, without frames of the probe."""
+    frames = _core.probe.frames(_core.probe.capture(DEEPEST))
+    places = []
+    for code, offset in frames:
+        if not code.co_filename.startswith(OWN):
+            line = next((line for begin, end, line in code.co_lines() if begin <= offset < end), None)
+            places.append(Place(code.co_filename, line or code.co_firstlineno, code.co_qualname))
+    return places
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What happened, to which object, in which thread. Use it only while its callback runs."""
+
+    kind: str  # the keyword of subscribe()
+    object: object
+    thread: int  # the number of the thread in which it happens, which is the calling one
+
+    def stack(self) -> list[Place]:
+        """Where it happens, innermost first; the first one may be that of a callback."""
+        return stack()
+
+    def place(self) -> Place:
+        """Where the program causes it: the innermost line outside of what synchronises for others."""
+        found = stack()
+        return next((each for each in found[1:] if not each.file.startswith(BETWEEN)), found[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class LockEvent(Event):
+    """acquiring, acquired, abandoned (it could not be acquired, or not in time), releasing."""
+
+    lock_kind: str  # "mutex", "reentrant", "shared" or "exclusive"
+    attempt: str  # of acquiring: "blocking", "timed" or "try"
+    internal: bool  # a library's own lock, acquired for its own ends
+
+
+@dataclass(frozen=True, slots=True)
+class OrderEvent(Event):
+    """publishing: what the thread did is ordered before what follows an observed of this object and key."""
+
+    key: int  # 0: the object as a whole
+
+
+@dataclass(frozen=True, slots=True)
+class ItemEvent(Event):
+    """sending and received: an item through a channel, the object. unsent: it did not go in after all."""
+
+    item: object
+
+
+@dataclass(frozen=True, slots=True)
+class PermitEvent(Event):
+    """giving_permits and took_permit, of a semaphore."""
+
+    initial: int  # permits that were there before the first event of this object
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class WaitEvent(Event):
+    """waiting and waited, around what may block and is no lock."""
+
+    reason: str  # "join", "item" or "computation"
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadEvent(Event):
+    """creating_thread, thread_began, thread_ending, joined; the object is None."""
+
+    number: int  # of the thread that is created, begins, ends, or was joined
+    name: str | None  # of creating_thread
+
+
+@dataclass(frozen=True, slots=True)
+class AccessEvent(Event):
+    """accessing: an instrumented instruction is about to read or write a variable of the object."""
+
+    part: str  # "attribute", "item", "global", "structure", "cell", "iterator" or "index"
+    name: object  # of the attribute, or the key; None
+    write: bool
+    flags: int  # of AccessFlag
+
+
+@dataclass(frozen=True, slots=True)
+class MapEvent(Event):
+    """read_key, changing_key, computing, computed; read_map and changing_map, whose key is None."""
+
+    key: object
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectEvent(Event):
+    """allocated, owned (no other thread has it any more), deallocating; the object is None.
+
+    deallocating is published of objects that an earlier event of this subscription was about.
+    """
+
+    address: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleEvent(Event):
+    """module_ran: its top level is done. module_seen: an import has waited for that. The object is None."""
+
+    name: str
+
+
+CLASSES: dict[str, type[Event]] = {
+    **dict.fromkeys(("acquiring", "acquired", "abandoned", "releasing"), LockEvent),
+    **dict.fromkeys(("publishing", "observed"), OrderEvent),
+    **dict.fromkeys(("sending", "unsent", "received"), ItemEvent),
+    **dict.fromkeys(("giving_permits", "took_permit"), PermitEvent),
+    **dict.fromkeys(("waiting", "waited"), WaitEvent),
+    **dict.fromkeys(("creating_thread", "thread_began", "thread_ending", "joined"), ThreadEvent),
+    "accessing": AccessEvent,
+    **dict.fromkeys(("read_key", "changing_key", "computing", "computed"), MapEvent),
+    **dict.fromkeys(("read_map", "changing_map"), MapEvent),
+    **dict.fromkeys(("allocated", "owned", "deallocating"), ObjectEvent),
+    **dict.fromkeys(("module_ran", "module_seen"), ModuleEvent),
+}

@@ -1,0 +1,16 @@
+"""What is known of an access besides reading or writing; `_core.probe.ACCESS_FLAGS` has the same."""
+
+from __future__ import annotations
+
+from enum import IntFlag
+
+
+class AccessFlag(IntFlag):
+    """The probe sets them; the race detector adds UPDATE and CHECK to a write after a read of the same."""
+
+    UPDATE = 1  # part of a read-modify-write
+    CHECK = 2  # a read that a decision depends on, or the write decided on
+    ATOMIC = 4  # one atomic step of a container
+    ITERATE = 8  # goes over the whole container
+    STRUCTURE = 16  # changes which elements there are
+    LOCKED = 32  # at least one lock was held

@@ -1,0 +1,163 @@
+"""Which code objects are instrumented: those in the scopes of all watches, from their next start on.
+
+sys.monitoring calls on_start() when a function starts for the first time, and `_core.probe.instruction`
+before each instrumented instruction.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib.machinery import SourceFileLoader
+from types import CodeType, FrameType
+from typing import Any
+
+from threadproof import _core
+from threadproof.probe.instrument import Stored, sites_of, stored_names
+from threadproof.probe.scope import Scope
+from threadproof.probe.selftest import self_test
+
+monitoring: Any = getattr(sys, "monitoring", None)  # new in 3.12
+# sys.monitoring's tool ids, those first that it reserves for no kind of tool.
+TOOLS = (4, 3, 5, 2, 1, 0)
+ALLOCATIONS = 1000  # of each constructor: more are seldom in one report, and cost
+NOTHING = Stored(frozenset(), frozenset())
+
+
+class UnsupportedError(RuntimeError):
+    """This interpreter, or another tool that watches it, leaves no room for the probe."""
+
+
+class Module(SourceFileLoader):
+    """A module's code, from its cache if that is up to date, as an import has it; writes no cache."""
+
+    def set_data(self, path: object, data: object, *, _mode: int = 0) -> None:
+        pass
+
+
+class Instrumentation:
+    """One for the process, between add() of the first scope and remove() of the last one."""
+
+    def __init__(self) -> None:
+        self.scopes: list[Scope] = []
+        self.tool = -1
+        self.stored: dict[str, Stored] = {}  # for each source file whose code has started
+        self.allocations: dict[int, int] = {}  # objects that a constructor has made, by its code's id
+        self.armed = False
+
+    def add(self, scope: Scope) -> None:
+        """Publish the allocation of objects of classes in the scope. UnsupportedError if no tool is free."""
+        if not self.scopes:
+            self.begin()
+        self.scopes.append(scope)
+
+    def remove(self, scope: Scope) -> None:
+        self.scopes.remove(scope)
+        if not self.scopes:
+            self.armed = False
+            monitoring.set_events(self.tool, 0)
+            monitoring.free_tool_id(self.tool)
+
+    def begin(self) -> None:
+        self.tool = free_tool()
+        monitoring.use_tool_id(self.tool, "threadproof")
+        self.stored, self.allocations = {}, {}
+        events = monitoring.events
+        self.register(events.INSTRUCTION, _core.probe.instruction)
+        self.register(events.PY_RETURN, _core.probe.module_returned)
+        # a coroutine may have started before, and be waiting
+        self.register(events.PY_START | events.PY_RESUME, _core.probe.undisturbed(self.on_start))
+        monitoring.set_events(self.tool, events.PY_START | events.PY_RESUME)
+
+    def register(self, events: int, callback: Callable[..., object]) -> None:
+        """For each of the events, a bit each."""
+        while events:
+            event = events & -events
+            monitoring.register_callback(self.tool, event, callback)
+            events &= ~event
+
+    def arm(self) -> None:
+        """Publish accesses, too. SelfTestError if the frames of this interpreter cannot be read."""
+        if not self.armed:
+            self_test(self.watch_instructions)
+        self.allocations.clear()
+        self.armed = True
+        monitoring.restart_events()  # functions that have started before publish their next start
+        for frame in sys._current_frames().values():
+            self.see_callers(frame)
+
+    def covers(self, filename: str) -> bool:
+        return any(filename in scope for scope in self.scopes)
+
+    def on_start(self, code: CodeType, offset: int) -> object:
+        """Called before a code object starts, or goes on, for the first time; a constructor's, again."""
+        frame = sys._getframe(1)
+        if self.armed and id(code) not in self.allocations:
+            with suspended():
+                self.see(code, frame.f_globals)
+        again = code.co_name == "__init__" and self.covers(code.co_filename) and self.note_allocation(frame)
+        return None if again else monitoring.DISABLE
+
+    def note_allocation(self, frame: FrameType) -> bool:
+        """A constructor of the program starts: whether its next start is to be noted, too."""
+        code = frame.f_code
+        self.allocations[id(code)] = self.allocations.get(id(code), 0) + 1
+        if code.co_argcount:
+            _core.probe.allocated(frame.f_locals[code.co_varnames[0]])
+        return self.allocations[id(code)] < ALLOCATIONS
+
+    def see_callers(self, frame: FrameType | None) -> None:
+        """The functions that are running started before on_start() was called for them."""
+        while frame is not None:
+            self.see(frame.f_code, frame.f_globals)
+            frame = frame.f_back
+
+    def see(self, code: CodeType, module: dict[str, Any]) -> None:
+        if not self.covers(code.co_filename):
+            return
+        main, package = module.get("__name__") == "__main__", module.get("__package__") or ""
+        if not _core.probe.registered(code):
+            _core.probe.register(code, sites_of(code, self.stored_in(code), main, package))
+        self.watch_instructions(code)
+        if code.co_name == "<module>":
+            events = monitoring.events
+            monitoring.set_local_events(self.tool, code, events.INSTRUCTION | events.PY_RETURN)
+
+    def watch_instructions(self, code: CodeType) -> None:
+        monitoring.set_local_events(self.tool, code, monitoring.events.INSTRUCTION)
+
+    def stored_in(self, code: CodeType) -> Stored:
+        """What the whole source file stores again; where it cannot be read, what this code does."""
+        filename = code.co_filename
+        if filename not in self.stored:
+            try:
+                module = Module("", filename).get_code("")
+                self.stored[filename] = stored_names(module) if module else NOTHING
+            except (OSError, ImportError, SyntaxError, ValueError):
+                self.stored[filename] = NOTHING
+        return self.stored[filename] | stored_names(code)
+
+    def know(self, code: CodeType) -> None:
+        """The code of a whole program that is in no file."""
+        self.stored[code.co_filename] = stored_names(code)
+
+
+class suspended:  # noqa: N801 - it is used as a function is
+    """What this thread does in the block publishes nothing."""
+
+    def __enter__(self) -> None:
+        _core.probe.suspend(1)
+
+    def __exit__(self, *error: object) -> None:
+        _core.probe.suspend(-1)
+
+
+def free_tool() -> int:
+    for tool in TOOLS:
+        if monitoring.get_tool(tool) is None:
+            return tool
+    tools = ", ".join(sorted({repr(monitoring.get_tool(tool)) for tool in TOOLS}))
+    raise UnsupportedError(f"all of sys.monitoring's tool ids are taken ({tools}); run without one of them")
+
+
+instrumentation = Instrumentation()

@@ -1,0 +1,137 @@
+"""The methods of C types that publish events, and the types whose deallocation does.
+
+A method is intercepted where it is defined (`_core.probe.intercept_method`), so every way to call it counts.
+Its action says what it publishes; `_core.probe.METHOD_ACTIONS` has them all. Functions written in Python are
+in probe/library.
+"""
+
+from __future__ import annotations
+
+import _queue
+import _thread
+import array
+import atexit
+import collections
+import heapq
+import threading
+import types
+from collections.abc import Iterable
+from typing import Any
+
+from threadproof import _core
+
+LOCK, RLOCK = type(_thread.allocate_lock()), type(_thread.RLock())
+
+# Types with items by position, besides list.
+INDEXED = (collections.deque, bytearray, array.array)
+
+# Iterators that two threads must not share. An itertools.count() is not among them: that is safe to share.
+ITERATORS: tuple[type, ...] = (
+    *map(type, (iter([]), reversed([]), iter(()), iter(range(0)), iter(range(2**70)), iter(set()), iter(""))),
+    *map(type, (iter({}), iter({}.values()), iter({}.items()), reversed({}), (None for _ in ""))),
+    *(enumerate, zip, map, filter, reversed),
+)
+
+NUMBERS, ARRAY = (_core.AtomicInt, _core.AtomicFloat, _core.AtomicFlag), _core.AtomicIntArray
+STEPS = (
+    *("exchange", "compare_exchange", "fetch_add", "fetch_sub", "fetch_max", "fetch_min"),
+    *("fetch_and", "fetch_or", "fetch_xor"),
+)
+
+Methods = list[tuple[Any, str, tuple[str, ...]]]  # (type or module, action, names)
+
+# By the kind of event that they publish, for a subscriber may want one kind only.
+METHODS: dict[str, Methods] = {
+    "locks": [
+        (LOCK, "acquire", ("acquire", "acquire_lock", "__enter__")),
+        (LOCK, "release", ("release", "release_lock", "__exit__")),
+        (RLOCK, "acquire", ("acquire", "__enter__", "_acquire_restore")),
+        (RLOCK, "release", ("release", "__exit__", "_release_save")),
+        (_core.RWLockHold, "enter", ("__enter__",)),
+        (_core.RWLockHold, "leave", ("__exit__",)),
+    ],
+    "items": [
+        (_queue.SimpleQueue, "send", ("put", "put_nowait")),
+        (_queue.SimpleQueue, "receive", ("get", "get_nowait")),
+    ],
+    "order": [
+        (atexit, "publish", ("register",)),
+        *(
+            (owner, f"{action}{suffix}", names)
+            for owner, suffix in (
+                *((owner, "") for owner in (*NUMBERS, _core.AtomicReference)),
+                (ARRAY, "_at"),
+            )
+            for action, names in (
+                ("load", ("load",)),
+                ("store", ("store",)),
+                ("exchange", STEPS),
+                ("update", ("update",)),
+            )
+        ),
+    ],
+    "accesses": [
+        (list, "change", ("append", "insert", "remove", "clear", "sort", "reverse", "pop")),
+        (list, "extend", ("extend",)),
+        (list, "read", ("copy", "index", "count")),
+        (str, "read_argument", ("join",)),
+        (dict, "read_item", ("get",)),
+        (dict, "store_item", ("setdefault",)),
+        (dict, "change_item", ("pop",)),
+        (dict, "change", ("popitem", "clear")),
+        (dict, "update_dict", ("update",)),
+        (dict, "read", ("copy",)),
+        (collections.OrderedDict, "store_item", ("setdefault",)),
+        (collections.OrderedDict, "change_item", ("pop",)),
+        (collections.OrderedDict, "change", ("popitem", "clear", "move_to_end", "update")),
+        (collections.OrderedDict, "read", ("copy",)),
+        (collections.defaultdict, "read", ("copy",)),
+        (set, "change_item", ("add", "discard", "remove")),
+        (set, "change", ("pop", "clear")),
+        (set, "extend", ("update", "difference_update")),
+        (set, "extend", ("intersection_update", "symmetric_difference_update")),
+        (set, "read", ("copy", "union", "difference", "intersection")),
+        (set, "read", ("isdisjoint", "issubset", "issuperset")),
+        (collections.deque, "change", ("append", "appendleft", "pop", "popleft", "insert")),
+        (collections.deque, "change", ("remove", "clear", "rotate", "reverse")),
+        (collections.deque, "extend", ("extend", "extendleft")),
+        (collections.deque, "read", ("copy", "index", "count")),
+        *(
+            (owner, "change", ("append", "insert", "remove", "reverse", "pop"))
+            for owner in (bytearray, array.array)
+        ),
+        *((owner, "extend", ("extend",)) for owner in (bytearray, array.array)),
+        (heapq, "change_argument", ("heappush", "heappop", "heapify", "heapreplace", "heappushpop")),
+    ],
+}
+
+# What events name is deallocated through one of these; an instance of a class in Python, through its base.
+TRACKED: tuple[type, ...] = (
+    *(object, list, dict, set, type, BaseException, collections.deque, collections.OrderedDict),
+    *(bytearray, array.array, *ITERATORS),
+    *(collections.defaultdict, types.CellType, types.ModuleType, LOCK, RLOCK, _queue.SimpleQueue),
+    *(*NUMBERS, ARRAY, _core.AtomicReference, _core.RWLock, _core.HashMap, _core.SyncMap),
+)
+
+intercepted: set[str] = set()  # the groups of METHODS
+
+
+def intercept_methods(groups: Iterable[str]) -> None:
+    """Intercept the methods of these groups, each once for the process: there is no safe way back."""
+    for group in set(groups) - intercepted:
+        intercepted.add(group)
+        for owner, action, names in METHODS[group]:
+            for name in names:
+                if name in vars(owner):  # not an inherited one, which is intercepted where it is defined
+                    _core.probe.intercept_method(owner, name, action)
+        if group == "order":
+            _core.probe.intercept_truth(_core.AtomicFlag)
+        if group == "accesses":
+            _core.probe.disable_list_append()
+
+
+def intercept_deallocations() -> None:
+    """Publish the deallocation of all that events can name; once for the process, too."""
+    _core.probe.exclude_lock(threading._active_limbo_lock)  # type: ignore[attr-defined]
+    for tracked in dict.fromkeys(TRACKED):
+        _core.probe.intercept_deallocation(tracked)

@@ -1,0 +1,41 @@
+"""What of the standard library orders threads, as data: one file for each part of it, with a table ROWS.
+
+Locks, SimpleQueue and atomics are C types, and have a table in probe/interceptors.py.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from typing import Any
+
+from threadproof.probe.library import futures, lifetimes, locks, loops, queues
+from threadproof.probe.library.rows import Row
+
+pending: list[Row] = [
+    *(*locks.ROWS, *queues.ROWS, *futures.ROWS, *loops.ROWS, *lifetimes.ROWS),
+]
+following = False  # imports are
+
+
+def install() -> None:
+    """Intercept the functions of all rows, each as soon as its module has been imported."""
+    global following
+    install_imported()
+    if not following:
+        following = True
+        Row("importlib._bootstrap", "_find_and_load", generator=loading, internal=False).install()
+
+
+def install_imported() -> None:
+    for row in list(pending):
+        if row.module in sys.modules:
+            pending.remove(row)
+            row.install()
+
+
+def loading(name: str, import_: object) -> Generator[None, Any]:
+    """The import of one module."""
+    yield
+    if any(row.module == name for row in pending):
+        install_imported()

@@ -1,0 +1,49 @@
+"""Events and semaphores. Conditions and barriers are made of locks, which order them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from typing import Any
+
+from threadproof import _core
+from threadproof.probe.library.rows import OBSERVE_IF_TRUE, PUBLISH, Row
+from threadproof.probe.scope import UNINSTRUMENTED
+
+# A release() gives a permit, and an acquire() takes one: a semaphore of two permits is no mutex. The permits
+# that are there at the first event of a semaphore order nothing.
+
+
+def acquiring(semaphore: Any, blocking: bool = True, timeout: float | None = None) -> Generator[None, bool]:
+    by_library, initial = called_by_library(), semaphore._value
+    taken = yield
+    if taken and not by_library:
+        _core.probe.take_permit(semaphore, initial)
+
+
+def releasing(semaphore: Any, n: int = 1) -> Generator[None, Any]:
+    if not called_by_library():
+        _core.probe.give_permits(semaphore, semaphore._value, n)
+    yield
+
+
+def leaving(semaphore: Any, *error: object) -> Generator[None, Any]:
+    if not called_by_library():
+        _core.probe.give_permits(semaphore, semaphore._value, 1)
+    yield
+
+
+def called_by_library() -> bool:
+    """Whether a library called the intercepted function, for ends of its own."""
+    return sys._getframe(2).f_code.co_filename.startswith(UNINSTRUMENTED)
+
+
+ROWS = (
+    Row("threading:Event", "set", before=(PUBLISH,)),
+    Row("threading:Event", "is_set wait", after=(OBSERVE_IF_TRUE,)),
+    Row("threading:Event", "clear"),
+    Row("threading:Semaphore", "acquire", generator=acquiring),  # __enter__ is the same function
+    Row("threading:Semaphore", "release", generator=releasing),
+    Row("threading:BoundedSemaphore", "release", generator=releasing),
+    Row("threading:Semaphore", "__exit__", generator=leaving),
+)

@@ -1,0 +1,71 @@
+"""Which code is instrumented, and which library code's locks order nothing."""
+
+from __future__ import annotations
+
+import os
+import site
+import sysconfig
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+LIBRARY = os.path.dirname(os.__file__) + os.sep
+PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
+OWN = (PACKAGE + "probe" + os.sep, PACKAGE + "race" + os.sep)  # never instrumented
+
+# Files whose code acquires locks for its own ends: that two threads log does not order them.
+UNINSTRUMENTED = (
+    *(
+        LIBRARY + path
+        for path in ("logging/", "asyncio/", "concurrent/futures/thread.py", "queue.py", "_weakrefset.py")
+    ),
+    *(LIBRARY + path for path in ("tempfile.py", "random.py", "importlib/", "weakref.py")),
+    *(PACKAGE + area + os.sep for area in ("maps", "sync")),
+    "<frozen importlib",
+    *OWN,
+)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The code below the roots, except libraries; what is included, too; nothing that is excluded.
+
+    `include` and `exclude` name packages, modules, files or folders. Excluding wins.
+    """
+
+    roots: Sequence[str]
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    libraries: Sequence[str] = field(default_factory=lambda: library_folders())
+    decided: dict[str, bool] = field(default_factory=dict)  # decide() looks at the disk, for each function
+
+    def __contains__(self, filename: str) -> bool:
+        inside = self.decided.get(filename)
+        if inside is None:
+            inside = self.decided[filename] = self.decide(filename)
+        return inside
+
+    def decide(self, filename: str) -> bool:
+        if not filename.startswith("<"):
+            filename = os.path.abspath(filename)  # folder/../other/file.py is not in the folder
+        if any(names(package, filename) for package in self.exclude) or filename.startswith(OWN):
+            return False
+        if any(names(package, filename) for package in self.include) or filename == "<string>":
+            return True
+        own = any(filename.startswith(os.path.join(root, "")) for root in self.roots)
+        return own and not any(filename.startswith(folder) for folder in self.libraries)
+
+
+def library_folders() -> list[str]:
+    paths = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    return [
+        os.path.join(path, "") for path in {*paths, *site.getsitepackages(), os.path.dirname(os.__file__)}
+    ]
+
+
+def names(package: str, filename: str) -> bool:
+    """Whether the file belongs to the package or module, or is in the folder, that an option names."""
+    if os.sep in package or os.path.exists(package):
+        path = os.path.abspath(package)
+        return filename == path or filename.startswith(os.path.join(path, ""))
+    path = package.replace(".", os.sep)
+    return f"{os.sep}{path}{os.sep}" in filename or filename.endswith(f"{os.sep}{path}.py")

@@ -1,0 +1,132 @@
+"""When the probe watches: from the start of a watch to its end, and accesses from the first thread on.
+
+Until a second thread starts, nothing can race and nobody contends. So a watch that is started while one
+thread runs only publishes what orders threads, and where objects are allocated. The first start of a thread
+*arms* it: the methods of C types are intercepted, the self-test runs, and code is instrumented.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from types import CodeType
+
+from threadproof import _core
+from threadproof.probe import interceptors, library, ours, threads
+from threadproof.probe.instrument import READERS
+from threadproof.probe.instrumentation import UnsupportedError, instrumentation
+from threadproof.probe.scope import UNINSTRUMENTED, Scope
+from threadproof.probe.selftest import SelfTestError
+
+ALL_METHODS = frozenset(interceptors.METHODS)
+NOWHERE = Scope((), libraries=())  # no code is instrumented
+
+
+def nothing() -> None:
+    pass
+
+
+class Watch:
+    """What one subscriber has the probe do between start() and stop(). Several watches may run at once."""
+
+    def __init__(
+        self,
+        scope: Scope = NOWHERE,
+        methods: Iterable[str] = ALL_METHODS,
+        *,
+        armed: Callable[[], None] = nothing,
+        starting: Callable[[], None] = nothing,
+    ) -> None:
+        """`scope`: whose code is instrumented. `methods`: groups of probe/interceptors.py.
+
+        `armed()` is called once, when the watch has been armed; `starting()` before each start of a thread.
+        """
+        self.scope = scope
+        self.methods = frozenset(methods)
+        self.when_armed = armed
+        self.when_starting = starting
+        self.armed = False
+        self.refused: SelfTestError | None = None
+
+    def start(self) -> None:
+        """UnsupportedError where the interpreter is not known, or no tool of sys.monitoring is free."""
+        check_interpreter()
+        prepare()
+        instrumentation.add(self.scope)
+        watches.append(self)
+        starts.replace()
+        library.install()
+        if threading.active_count() > 1:
+            self.arm()
+
+    def stop(self) -> None:
+        """Threads start as ever; what is intercepted for good publishes to nobody, or to other watches."""
+        if self not in watches:
+            return
+        watches.remove(self)
+        if not watches:
+            starts.restore()
+            ours.patches.restore()
+        instrumentation.remove(self.scope)
+
+    def arm(self) -> None:
+        """Publish everything from now on. SelfTestError if this interpreter's frames cannot be read."""
+        self.armed = True
+        interceptors.intercept_methods(self.methods)
+        if not ours.patches.originals:
+            ours.patch(ours.patches)
+        try:
+            instrumentation.arm()
+        except SelfTestError as error:
+            self.refused = error  # the program may catch it, or a thread may end by it: the runner looks here
+            raise
+        self.when_armed()
+
+    def join_ended_threads(self) -> None:
+        """The calling thread has waited for all threads that are no daemons."""
+        threads.join_all_done()
+
+    def watched_files(self) -> list[str]:
+        """The source files whose code has started while it was watched."""
+        return list(instrumentation.stored)
+
+    def know(self, code: CodeType) -> None:
+        """The code of a whole program that is in no file."""
+        instrumentation.know(code)
+
+
+watches: list[Watch] = []
+
+
+def before_a_thread_starts() -> None:
+    for watch in watches:
+        if not watch.armed:
+            watch.arm()
+        watch.when_starting()
+
+
+starts = threads.Starts(before_a_thread_starts)
+prepared = False
+
+
+def prepare() -> None:
+    """What is done once for the process, and stays."""
+    global prepared
+    if prepared:
+        return
+    prepared = True
+    readers = {function: int(flags) for function, flags in READERS.items()}
+    _core.probe.configure(interceptors.INDEXED, interceptors.ITERATORS, readers, UNINSTRUMENTED)
+    interceptors.intercept_deallocations()
+    for row in threads.ROWS:
+        row.install()
+
+
+def check_interpreter() -> None:
+    if not hasattr(_core.probe, "instruction"):
+        version = ".".join(map(str, sys.version_info[:3]))
+        raise UnsupportedError(
+            "the probe reads the frames of CPython 3.14 and 3.15, "
+            f"and this is {version}; run it with python3.14t"
+        )
