@@ -11,7 +11,7 @@ using Field = std::uint64_t;
 /// A field with this bit is a position: its other bits are small, and neighbours are accessed together.
 inline constexpr Field kPosition = Field{1} << 63;
 
-/// What is known of an access besides reading or writing: X(constant, value, name in Python).
+/// What is known of an access: X(constant, value, name in Python).
 /// The probe sets the flags. The race detector adds kUpdate and kCheck to a write that follows a read of the
 /// same variable, and kLocked.
 #define TP_ACCESS_FLAGS(X)                                                                        \
@@ -20,7 +20,8 @@ inline constexpr Field kPosition = Field{1} << 63;
     X(kAtomic, 4, ATOMIC)        /* one atomic step of a container */                             \
     X(kIterate, 8, ITERATE)      /* goes over the whole container */                              \
     X(kStructure, 16, STRUCTURE) /* changes which elements there are */                           \
-    X(kLocked, 32, LOCKED)       /* at least one lock was held */
+    X(kLocked, 32, LOCKED)       /* at least one lock was held */                                 \
+    X(kWrite, 256, WRITE)        /* a write; else it is a read */
 
 enum AccessFlag : std::uint16_t {
 #define TP_FLAG(constant, value, name) constant = value,

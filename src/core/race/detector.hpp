@@ -215,23 +215,31 @@ class Detector {
 
     // ---- accesses
 
-    /// capture() returns the number of the call stack; it is called only where the access is new.
+    /// Whether the thread's cache has an access of this kind (AccessFlags) in this epoch. Afterwards it has.
+    TP_HOT bool is_cached(Thread& me, Object object, Field field, unsigned flags) {
+        return me.cache.has_or_add(tag_of(object, field), me.count, kind_of(flags));
+    }
+
+    /// An access for which is_cached() was false. capture() returns the number of the call stack; it is called
+    /// only where the access is new.
     template <class Capture>
-    TP_HOT Outcome access(Thread& me, Object object, Field field, bool write, std::uint16_t flags,
-                          Capture&& capture) {
-        if (TP_UNLIKELY(me.excluded)) return Outcome::kRepeated;
-        std::uint32_t generation = shadow_.generation(mixed(object));
-        // odd factors: no bit is lost
-        std::uint64_t tag =
-            object * 0x9E3779B97F4A7C15u ^ field * 0xC2B2AE3D27D4EB4Fu ^ generation * 0x165667B19E3779F9u;
-        std::uint32_t kind = flags | (write ? EpochCache::kWrite : EpochCache::kRead);
-        if (TP_LIKELY(me.cache.has_or_add(tag, me.count, kind))) return Outcome::kRepeated;
+    TP_APART Outcome access_uncached(Thread& me, Object object, Field field, unsigned flags,
+                                     Capture&& capture) {
+        bool write = flags & kWrite;
+        flags &= ~kWrite;
         if (shadow_.has_seen(object, field, me.now(), write, flags)) return Outcome::kRepeated;
         Access access{me.now(), capture(), lock_set(me), flags, write};
         if (!me.held.empty()) access.flags |= kLocked;
-        if (std::uint32_t kinds = write ? me.cache.kinds(tag, me.count) : 0; kinds & EpochCache::kRead)
-            follow(access, kinds);
-        return check(me, object, field, access, generation) ? Outcome::kRace : Outcome::kNew;
+        unsigned kinds = write ? me.cache.kinds(tag_of(object, field), me.count) : 0;
+        if (kinds & EpochCache::kRead) follow(access, kinds);
+        return check(me, object, field, access) ? Outcome::kRace : Outcome::kNew;
+    }
+
+    /// One access.
+    template <class Capture>
+    Outcome access(Thread& me, Object object, Field field, unsigned flags, Capture&& capture) {
+        if (me.excluded || is_cached(me, object, field, flags)) return Outcome::kRepeated;
+        return access_uncached(me, object, field, flags, capture);
     }
 
     /// The object is deallocated: neither its variables nor its clocks count for the next object at its
@@ -295,6 +303,19 @@ class Detector {
     // races of one access that are reported apart; more of them have the same cause
     static constexpr std::size_t kAtOnce = 4;
 
+    /// A variable in the caches: forgetting it changes the tag.
+    TP_HOT std::uint64_t tag_of(Object object, Field field) const {
+        std::uint32_t generation = shadow_.generation(mixed(object));
+        // odd factors: no bit is lost
+        return object * 0x9E3779B97F4A7C15u ^ field * 0xC2B2AE3D27D4EB4Fu ^ generation * 0x165667B19E3779F9u;
+    }
+
+    /// In the caches, a read has a bit of its own: a write does not stand for it.
+    TP_HOT static unsigned kind_of(unsigned flags) {
+        static_assert(EpochCache::kWrite == kWrite && EpochCache::kRead == 2 * kWrite);
+        return flags + 2 * (~flags & kWrite);
+    }
+
     std::uint32_t lock_set(Thread& me) {
         if (me.held.empty()) return 0;
         std::uint64_t hash = probe::kHashSeed;
@@ -314,7 +335,7 @@ class Detector {
     }
 
     /// Compares the access with those in the cell, and puts it there.
-    TP_APART bool check(Thread& me, Object object, Field field, Access access, std::uint32_t generation) {
+    bool check(Thread& me, Object object, Field field, Access access) {
         std::array<Access, kAtOnce> unordered;
         std::size_t found = 0;
         auto compare = [&](const Access& other) {
@@ -332,6 +353,7 @@ class Detector {
                 cell.reads.remember(access, me.clock);
             }
         });
+        std::uint32_t generation = shadow_.generation(mixed(object));
         bool news = access.write && resolve_pending_read(me, object, field, generation, access);
         for (std::size_t i = 0; i < found; ++i)
             news |= report(me, {object, field, unordered[i], access, {}}, generation);

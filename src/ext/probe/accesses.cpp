@@ -14,7 +14,7 @@
 namespace threadproof::probe {
 namespace {
 
-constexpr unsigned kChange = kStructure | kAtomic;
+constexpr unsigned kChange = kWrite | kStructure | kAtomic;
 constexpr unsigned kWholeStep = kIterate | kAtomic;
 
 /// What a call of a builtin does to its arguments.
@@ -44,21 +44,9 @@ bool is_value(PyTypeObject* type) {
            || type == &PyFunction_Type;
 }
 
-/// An attribute in an object's own dict: one variable by either name, o.x and o.__dict__["x"].
-void record_own(PyObject* object, PyObject* name, bool write, unsigned flags) {
-    PyObject* dict = attribute_dict(object);
-    PyObject* owner = owner_of_dict(dict, nullptr);
-    if (!owner) {
-        record_access(attribute_of(object, name), write, flags);
-        return;
-    }
-    if (write && !has_own_attribute(object, name)) record_change(dict);
-    record_access(owner == dict ? item_of(dict, name) : attribute_of(owner, name), write, flags);
-}
-
-void record_class(PyTypeObject* type, PyObject* name, bool write, unsigned flags) {
-    PyObject* owner = write ? reinterpret_cast<PyObject*>(type) : class_that_has(type, name);
-    record_access(attribute_of(owner, name), write, flags);
+void record_class(PyTypeObject* type, PyObject* name, unsigned flags) {
+    PyObject* owner = flags & kWrite ? reinterpret_cast<PyObject*>(type) : class_that_has(type, name);
+    record_access(attribute_of(owner, name), flags);
 }
 
 /// Names of globals that some file stores as attributes of another module.
@@ -77,9 +65,9 @@ void note_stored_from_outside(PyObject* name) {
     if (!result) PyErr_Clear();
 }
 
-void record_module(PyObject* module, PyObject* name, bool write, unsigned flags) {
-    if (write) note_stored_from_outside(name);
-    record_access(global_of(PyModule_GetDict(module), name), write, flags);
+void record_module(PyObject* module, PyObject* name, unsigned flags) {
+    if (flags & kWrite) note_stored_from_outside(name);
+    record_access(global_of(PyModule_GetDict(module), name), flags);
 }
 
 }  // namespace
@@ -106,56 +94,67 @@ bool is_stored_from_outside(PyObject* name) {
            != stored_from_outside.end();
 }
 
-void record_attribute(PyObject* object, PyObject* name, AttributeHome home, bool write, unsigned flags,
-                      bool method) {
+void record_own_attribute(PyObject* object, PyObject* name, unsigned flags) {
+    PyObject* dict = attribute_dict(object);
+    PyObject* owner = owner_of_dict(dict, nullptr);
+    if (TP_LIKELY(!owner)) {
+        record_access(attribute_of(object, name), flags);
+        return;
+    }
+    if (flags & kWrite && !has_own_attribute(object, name)) record_change(dict);
+    record_access(owner == dict ? item_of(dict, name) : attribute_of(owner, name), flags);
+}
+
+void record_attribute_elsewhere(PyObject* object, PyObject* name, AttributeHome home, unsigned flags,
+                                bool method) {
     switch (home) {
         case AttributeHome::kNowhere: return;
-        case AttributeHome::kModule: return record_module(object, name, write, flags);
-        case AttributeHome::kSlot: record_access(attribute_of(object, name), write, flags); return;
-        case AttributeHome::kDict: return record_own(object, name, write, flags);
+        case AttributeHome::kModule: return record_module(object, name, flags);
+        case AttributeHome::kSlot: record_access(attribute_of(object, name), flags); return;
+        case AttributeHome::kDict: return record_own_attribute(object, name, flags);
         case AttributeHome::kClass:
-            if (!method || write) record_class(reinterpret_cast<PyTypeObject*>(object), name, write, flags);
+            if (!method || flags & kWrite) record_class(reinterpret_cast<PyTypeObject*>(object), name, flags);
             return;
         case AttributeHome::kDefault:
-            record_own(object, name, write, flags);
-            if (!has_own_attribute(object, name)) record_class(Py_TYPE(object), name, write, flags);
+            record_own_attribute(object, name, flags);
+            if (!has_own_attribute(object, name)) record_class(Py_TYPE(object), name, flags);
             return;
     }
 }
 
 // ---- containers
 
-void record_change(PyObject* container) { record_access(structure_of(container), true, kChange); }
+void record_change(PyObject* container) { record_access(structure_of(container), kChange); }
 
 void record_store(PyObject* dict, PyObject* key, unsigned flags) {
     // no news: it was stored in this epoch, so the key is there
-    if (!record_access(key_of(dict, key), true, flags) || !is_plain_key(key)) return;
+    if (!record_access(key_of(dict, key), flags | kWrite) || !is_plain_key(key)) return;
     int there = PyDict_Contains(dict, key);
     if (there < 0) PyErr_Clear();
     if (there == 0) record_change(dict);
 }
 
-void record_item(PyObject* object, PyObject* key, bool write, unsigned flags) {
+void record_item(PyObject* object, PyObject* key, unsigned flags) {
     // mostly
     if (PyList_CheckExact(object) && PyLong_CheckExact(key)) {
-        record_access(index_of(object, key), write, flags);
+        record_access(index_of(object, key), flags);
         return;
     }
     if (is_value(Py_TYPE(object)) && !PyList_CheckExact(object) && !PyDict_CheckExact(object)) return;
-    if (!runs_built_in_code(object, write ? Operation::kStore : Operation::kLoad)) return;
+    if (!runs_built_in_code(object, flags & kWrite ? Operation::kStore : Operation::kLoad)) return;
     if (PyDict_Check(object)) {
-        if (write) record_store(object, key, flags);
-        else record_access(key_of(object, key), false, flags);
+        if (flags & kWrite) record_store(object, key, flags);
+        else record_access(key_of(object, key), flags);
     } else if (is_indexed(object) && PySlice_Check(key)) {
-        record_access(structure_of(object), write, kAtomic | (write ? kStructure : kIterate));
+        record_access(structure_of(object), flags & kWrite ? kChange : kWholeStep);
     } else if (is_indexed(object)) {
-        record_access(index_of(object, key), write, flags);
+        record_access(index_of(object, key), flags);
     }
 }
 
 void record_deletion(PyObject* object, PyObject* key) {
     if (!is_container(object) || !runs_built_in_code(object, Operation::kDelete)) return;
-    if (PyDict_Check(object)) record_access(key_of(object, key), true, kStructure);
+    if (PyDict_Check(object)) record_access(key_of(object, key), kWrite | kStructure);
     record_change(object);
 }
 
@@ -163,9 +162,9 @@ void record_membership(PyObject* object, PyObject* key) {
     bool values = PyDictValues_Check(object);
     object = behind_view(object);
     if (!is_container(object) || !runs_built_in_code(object, Operation::kContains)) return;
-    if (PyDict_Check(object) && !values) record_access(key_of(object, key), false, kCheck);
-    else if (PyAnySet_Check(object)) record_access(item_of(object, key), false, kCheck);
-    else record_access(structure_of(object), false, kIterate);
+    if (PyDict_Check(object) && !values) record_access(key_of(object, key), kCheck);
+    else if (PyAnySet_Check(object)) record_access(item_of(object, key), kCheck);
+    else record_access(structure_of(object), kIterate);
 }
 
 void record_slice_store(PyObject* object) {
@@ -183,9 +182,9 @@ void record_whole(PyObject* object, unsigned flags) {
     object = behind_view(object);
     if (is_container(object)) {
         Operation operation = flags & kIterate ? Operation::kIterate : Operation::kLength;
-        if (runs_built_in_code(object, operation)) record_access(structure_of(object), false, flags);
+        if (runs_built_in_code(object, operation)) record_access(structure_of(object), flags);
     } else if (is_shared_iterator(object)) {
-        record_access(iterator_of(object), true, kUpdate);
+        record_access(iterator_of(object), kWrite | kUpdate);
     }
 }
 
@@ -199,8 +198,8 @@ void record_attribute_call(PyObject* function, PyObject* object, PyObject* name)
     PyObject* interned = Py_NewRef(name);
     // the interpreter would do it next; never released: its address is the variable's field
     PyUnicode_InternInPlace(&interned);
-    unsigned flags = function == hasattr_function ? kCheck : 0;
-    record_attribute(object, interned, home_of(Py_TYPE(object), interned, write), write, flags, false);
+    unsigned flags = write ? kWrite : function == hasattr_function ? kCheck : 0;
+    record_attribute(object, interned, home_of(Py_TYPE(object), interned, write), flags, false);
 }
 
 }  // namespace

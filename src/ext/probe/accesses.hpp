@@ -1,7 +1,7 @@
 /// From a step of the program to the accesses it consists of: which variables an instruction, or a method of
 /// a container, reads and writes.
 ///
-/// The functions here publish AccessEvents. None of them runs user code: keys whose hash or equality is user
+/// The functions here publish accesses. None of them runs user code: keys whose hash or equality is user
 /// code are told apart by identity.
 #pragma once
 
@@ -22,17 +22,25 @@ enum class AttributeHome : std::uint8_t {
 };
 AttributeHome home_of(PyTypeObject* type, PyObject* name, bool store);
 
-/// `method`: the attribute is loaded to be called.
-void record_attribute(PyObject* object, PyObject* name, AttributeHome home, bool write, unsigned flags,
-                      bool method);
+/// An attribute in the object's own dict: one variable by either name, o.x and o.__dict__["x"].
+void record_own_attribute(PyObject* object, PyObject* name, unsigned flags);
+/// Any other attribute. `method`: it is loaded to be called.
+void record_attribute_elsewhere(PyObject* object, PyObject* name, AttributeHome home, unsigned flags,
+                                bool method);
+
+TP_HOT void record_attribute(PyObject* object, PyObject* name, AttributeHome home, unsigned flags,
+                             bool method) {
+    if (TP_LIKELY(home == AttributeHome::kDict)) record_own_attribute(object, name, flags);
+    else record_attribute_elsewhere(object, name, home, flags, method);
+}
 
 // ---- containers
 
-void record_item(PyObject* object, PyObject* key, bool write, unsigned flags);  // o[k], o[k] = v
-void record_deletion(PyObject* object, PyObject* key);                          // del o[k]
-void record_membership(PyObject* object, PyObject* key);                        // k in o
-void record_slice_store(PyObject* object);                                      // o[i:j] = v
-void record_combination(PyObject* left, PyObject* right, bool in_place);        // +, |, += and their like
+void record_item(PyObject* object, PyObject* key, unsigned flags);        // o[k], o[k] = v
+void record_deletion(PyObject* object, PyObject* key);                    // del o[k]
+void record_membership(PyObject* object, PyObject* key);                  // k in o
+void record_slice_store(PyObject* object);                                // o[i:j] = v
+void record_combination(PyObject* left, PyObject* right, bool in_place);  // +, |, += and their like
 /// What reads all of a container, or its size. An iterator that several threads may have is advanced by it.
 void record_whole(PyObject* object, unsigned flags);
 /// Assigns a key of a dict: a new key changes the structure, too.

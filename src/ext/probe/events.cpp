@@ -38,12 +38,41 @@ void set_interests(std::size_t slot, std::uint32_t mask) {
     // release: pairs with the acquire load in each_subscriber(); makes the subscriber visible
     interests.of[slot].store(mask, std::memory_order_release);
     std::uint32_t all = 0;
-    for (const auto& each : interests.of) all |= each.load(std::memory_order_relaxed);
+    auto* next = interests.of_accesses.data();
+    for (std::size_t each = 0; each < kMostSubscribers; ++each) {
+        std::uint32_t of_each = interests.of[each].load(std::memory_order_relaxed);
+        all |= of_each;
+        // release: pairs with the acquire load in each_access_subscriber(); makes the subscriber visible
+        if (of_each & kAccesses)
+            next++->store(interests.subscribers[each].load(std::memory_order_relaxed),
+                          std::memory_order_release);
+    }
+    while (next != &interests.of_accesses.back()) next++->store(nullptr, std::memory_order_relaxed);
     interests.all.store(all, std::memory_order_relaxed);
 }
 
 void lock_subscribers() { subscribing.lock(); }
 void unlock_subscribers() { subscribing.unlock(); }
+
+namespace {
+
+TP_APART bool record_for_several(const Variable& variable, unsigned flags) {
+    bool news = false;
+    each_access_subscriber([&](Subscriber& subscriber) { news |= subscriber.access(variable, flags); });
+    return news;
+}
+
+}  // namespace
+
+bool record_access(const Variable& variable, unsigned flags) {
+    this_thread.accessed = true;  // first: a site inside a library's function is no idle one
+    if (TP_UNLIKELY(!in_program())) return false;
+    // acquire: pairs with the release store in set_interests()
+    Subscriber* first = interests.of_accesses[0].load(std::memory_order_acquire);
+    bool alone = !interests.of_accesses[1].load(std::memory_order_relaxed);
+    if (TP_LIKELY(first && alone)) return first->access(variable, flags);
+    return record_for_several(variable, flags);
+}
 
 ThreadNumber new_thread_number() {
     return last_thread.fetch_add(1, std::memory_order_relaxed) + 1;  // relaxed: only has to be different

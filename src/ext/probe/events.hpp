@@ -13,7 +13,7 @@
 /// | PermitEvent | before a semaphore is released; after it was acquired                                |
 /// | WaitEvent   | before and after the thread blocks on something that is no lock                      |
 /// | ThreadEvent | before a thread is started; at its begin and end; after it was joined                |
-/// | AccessEvent | before an access to a variable: an attribute, a global, an item of a container       |
+/// | access      | before an access to a variable: an attribute, a global, an item of a container       |
 /// | SiteEvent   | after an instruction was judged                                                      |
 /// | MapEvent    | before a concurrent map changes; after it was read; around a computation             |
 /// | ObjectEvent | where an object is allocated, has one owner left, is deallocated                     |
@@ -25,13 +25,15 @@
 /// has to detach the thread), but not in an ObjectEvent. It must not raise. Python code that it calls runs
 /// inside a Suspension, in which the thread publishes nothing.
 ///
-/// Field                        | written                    | read              | guard
-/// -----------------------------|----------------------------|-------------------|------------------------------
-/// interests.all                | relaxed, under a mutex     | relaxed           | none: being late is
-/// harmless interests.of[slot]           | release, under a mutex     | acquire           | none: publishes
-/// the subscriber interests.subscribers[slot]  | relaxed, before of[slot]   | relaxed, after it | none: a
-/// subscriber stays valid for ever this_thread.*                | plain                      | plain
-/// | its own thread
+/// Field of interests | written                  | read              | guard
+/// -------------------|--------------------------|-------------------|------------------------------------------
+/// all                | relaxed, under a mutex   | relaxed           | none: being late is harmless
+/// of[slot]           | release, under a mutex   | acquire           | none: publishes the subscriber
+/// subscribers[slot]  | relaxed, before of[slot] | relaxed, after it | none: a subscriber stays valid for ever
+/// of_accesses        | release, under a mutex   | acquire           | none: publishes the subscribers; during a
+///                    |                          |                   | change, an event may reach one twice, or not
+///
+/// this_thread is read and written by its own thread only.
 #pragma once
 
 #include <array>
@@ -173,12 +175,6 @@ struct Variable {
     PyObject* name;
 };
 
-struct AccessEvent {
-    Variable variable;
-    bool write;
-    std::uint16_t flags;  // of AccessFlag
-};
-
 /// One instruction of the program, by its serial number.
 struct SiteEvent {
     std::uint32_t site;
@@ -231,8 +227,9 @@ class Subscriber {
     virtual void on(const ObjectEvent&) {}
     virtual void on(const ModuleEvent&) {}
     virtual void on(ForkStep) {}
-    /// Whether the access was news: the probe then looks at what else the same step may change.
-    virtual bool on(const AccessEvent&) { return false; }
+    /// An access, with its AccessFlags; whether it was news: the probe then looks at what else the same step may
+    /// change. (The most frequent event by far, so its parts come in registers.)
+    virtual bool access(const Variable&, [[maybe_unused]] unsigned flags) { return false; }
     /// Whether the subscriber wants the accesses of the call of a container's method that comes next; it is
     /// asked because to ask is cheaper than to find out which accesses those are.
     virtual bool wants_call() { return true; }
@@ -250,6 +247,8 @@ struct alignas(64) Interests {
     std::atomic<std::uint32_t> all{0};  // of any subscriber
     std::array<std::atomic<std::uint32_t>, kMostSubscribers> of{};
     std::array<std::atomic<Subscriber*>, kMostSubscribers> subscribers{};
+    /// Those with kAccesses, and null behind the last one: accesses are by far the most frequent events.
+    std::array<std::atomic<Subscriber*>, kMostSubscribers + 1> of_accesses{};
 };
 extern constinit Interests interests;
 
@@ -356,14 +355,16 @@ TP_HOT void publish(const Event& event) {
     if (TP_UNLIKELY(listening(interest_of(event))) && may_publish(event)) deliver(event);
 }
 
-/// Publishes an access; whether it was news for any subscriber. The caller has asked listening().
-TP_HOT bool record_access(const Variable& variable, bool write, unsigned flags) {
-    this_thread.accessed = true;  // first: a site inside a library's function is no idle one
-    if (TP_UNLIKELY(!in_program())) return false;
-    AccessEvent event{variable, write, static_cast<std::uint16_t>(flags)};
-    bool news = false;
-    each_subscriber(kAccesses, [&](Subscriber& subscriber) { news |= subscriber.on(event); });
-    return news;
+/// Calls call(subscriber) for each subscriber with kAccesses.
+template <class Call>
+TP_HOT void each_access_subscriber(Call&& call) {
+    // acquire: pairs with the release stores in set_interests(); makes the subscriber visible
+    for (auto* next = interests.of_accesses.data(); Subscriber* each = next->load(std::memory_order_acquire);
+         ++next)
+        call(*each);
 }
+
+/// Publishes an access; whether it was news for any subscriber. The caller has asked listening().
+bool record_access(const Variable& variable, unsigned flags);
 
 }  // namespace threadproof::probe

@@ -32,13 +32,11 @@ class Operands {
     /// Null where there is none, as for an unbound variable.
     TP_HOT PyObject* operator[](std::size_t number) const {
         Source source = site_.operands[number];
-        switch (source.from) {
-            case Source::kStack: return on_stack(frame_, source.index);
-            case Source::kLocal: return local_in(frame_, source.index);
-            case Source::kConstant: return site_.constant;
-            case Source::kGlobals: return globals_in(frame_);
-            default: return nullptr;
-        }
+        // the most frequent ones first; a switch tests the others before them
+        if (TP_LIKELY(source.from == Source::kLocal)) return local_in(frame_, source.index);
+        if (source.from == Source::kStack) return on_stack(frame_, source.index);
+        if (source.from == Source::kConstant) return site_.constant;
+        return source.from == Source::kGlobals ? globals_in(frame_) : nullptr;
     }
 
  private:
@@ -48,11 +46,11 @@ class Operands {
 
 // ---- what an instruction means
 
-AttributeHome home_at(Site& site, PyTypeObject* type, bool store) {
+AttributeHome home_at(Site& site, PyTypeObject* type) {
     std::uint64_t version = type->tp_version_tag;
     std::uint64_t cached = site.home.load(std::memory_order_relaxed);
     if (version && cached >> 8 == version) return static_cast<AttributeHome>(cached & 0xff);
-    AttributeHome home = home_of(type, site.name, store);
+    AttributeHome home = home_of(type, site.name, site.flags & kWrite);
     site.home.store(version << 8 | static_cast<std::uint8_t>(home), std::memory_order_relaxed);
     return home;
 }
@@ -86,10 +84,10 @@ TP_APART void judge_rare(const Site& site, const Operands& operands, PyObject* o
         case SiteKind::kDeleteItem: return record_deletion(object, operands[1]);
         case SiteKind::kContains: return record_membership(object, operands[1]);
         case SiteKind::kLoadOnce:
-        case SiteKind::kLoadGlobal: record_access(global_of(object, site.name), false, site.flags); return;
-        case SiteKind::kStoreGlobal: record_access(global_of(object, site.name), true, site.flags); return;
-        case SiteKind::kLoadCell: record_access(cell_of(object, site.name), false, site.flags); return;
-        case SiteKind::kStoreCell: record_access(cell_of(object, site.name), true, site.flags); return;
+        case SiteKind::kLoadGlobal:
+        case SiteKind::kStoreGlobal: record_access(global_of(object, site.name), site.flags); return;
+        case SiteKind::kLoadCell:
+        case SiteKind::kStoreCell: record_access(cell_of(object, site.name), site.flags); return;
         case SiteKind::kIterate: return record_whole(object, kIterate);
         case SiteKind::kUnpack:
         case SiteKind::kLoadSlice: return record_whole(object, kWholeStep);
@@ -118,22 +116,18 @@ void judge(Site& site, const Operands& operands) {
     switch (site.kind) {
         case SiteKind::kLoadAttribute:
         case SiteKind::kLoadMethod:
-            return record_attribute(object, site.name, home_at(site, Py_TYPE(object), false), false,
-                                    site.flags, site.kind == SiteKind::kLoadMethod);
         case SiteKind::kStoreAttribute:
-            return record_attribute(object, site.name, home_at(site, Py_TYPE(object), true), true, site.flags,
-                                    false);
-        case SiteKind::kLoadItem: return record_item(object, operands[1], false, site.flags);
-        case SiteKind::kStoreItem: return record_item(object, operands[1], true, site.flags);
+            return record_attribute(object, site.name, home_at(site, Py_TYPE(object)), site.flags,
+                                    site.kind == SiteKind::kLoadMethod);
+        case SiteKind::kLoadItem:
+        case SiteKind::kStoreItem: return record_item(object, operands[1], site.flags);
         default: return judge_rare(site, operands, object);
     }
 }
 
 // ---- which sites stay instrumented
 
-/// Sites of these kinds are kept only if they meet a container the first time, or a global that is stored
-/// again.
-bool may_become_useful(const Site& site, const Operands& operands) {
+bool is_useful(const Site& site, const Operands& operands) {
     switch (site.kind) {
         case SiteKind::kCombine:
             return (operands[0] && is_container(operands[0])) || (operands[1] && is_container(operands[1]));
@@ -144,17 +138,11 @@ bool may_become_useful(const Site& site, const Operands& operands) {
     }
 }
 
-/// Sites that order, or say whose a dict is: each execution counts.
-bool is_never_idle(SiteKind kind) {
-    return kind == SiteKind::kImported || kind == SiteKind::kFinalise || kind == SiteKind::kLoadDict
-           || kind == SiteKind::kStoreDict;
-}
-
 // executions: an instruction that met only values and methods until then hardly meets anything else
 constexpr std::uint32_t kIdle = 1000;
 
 bool is_idle(Site& site, const Operands& operands) {
-    if (!may_become_useful(site, operands)) return true;
+    if (!is_useful(site, operands)) return true;
     if (this_thread.accessed) return false;
     // a load and a store, not an atomic addition: losing a count is cheaper than contending for it
     std::uint32_t count = site.idle.load(std::memory_order_relaxed) + 1;
@@ -162,15 +150,20 @@ bool is_idle(Site& site, const Operands& operands) {
     return count >= kIdle;
 }
 
-/// Whether no subscriber needs more of this site, now that it has been judged.
-bool is_done(Site& site, const Operands& operands) {
-    if (is_never_idle(site.kind)) return false;
+TP_APART bool may_be_done(Site& site, const Operands& operands) {
     bool idle = is_idle(site, operands);
-    if (TP_LIKELY(!idle && !listening(kSites))) return false;
+    if (!idle && !listening(kSites)) return false;
     SiteEvent event{site.number, idle};
     bool done = true;
-    each_subscriber(kAccesses, [&](Subscriber& subscriber) { done &= subscriber.done_with(event); });
+    each_access_subscriber([&](Subscriber& subscriber) { done &= subscriber.done_with(event); });
     return done;
+}
+
+/// Whether no subscriber needs more of this site, now that it has been judged.
+TP_HOT bool is_done(Site& site, const Operands& operands) {
+    if (site.stay == Stay::kAlways) return false;
+    bool stays = site.stay == Stay::kUnlessIdle && this_thread.accessed && !listening(kSites);
+    return !TP_LIKELY(stays) && may_be_done(site, operands);
 }
 
 PyObject* give_up() {
@@ -190,10 +183,8 @@ void record(const Site& site, const Operands& operands) {
 
 PyObject* instruction(PyObject*, PyObject* const* arguments, Py_ssize_t) {
     CodeSites* code = sites_of(arguments[0]);
-    std::int64_t offset;
-    Site* site = code && ext::small_int(arguments[1], &offset)
-                     ? code->at(static_cast<std::size_t>(offset) / kCodeUnit)
-                     : nullptr;
+    std::size_t offset = ext::Digits(arguments[1]).digits[0];  // one digit: code has less than 2^30 bytes
+    Site* site = TP_LIKELY(code != nullptr) ? code->at(offset / kCodeUnit) : nullptr;
     if (TP_UNLIKELY(!site)) return give_up();
     if (TP_UNLIKELY(recorder != nullptr)) {
         record(*site, Operands(*site, innermost_frame()));

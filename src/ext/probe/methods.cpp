@@ -157,7 +157,7 @@ PyObject* ordered_function(MethodAction action, const Call& call, PyObject* func
 // ---- containers
 
 void change_item(PyObject* self, PyObject* key) {
-    if (key) record_access(PyDict_Check(self) ? key_of(self, key) : item_of(self, key), true, kAtomic);
+    if (key) record_access(PyDict_Check(self) ? key_of(self, key) : item_of(self, key), kWrite | kAtomic);
     record_change(self);
 }
 
@@ -182,9 +182,9 @@ void access_container(MethodAction action, const Call& call) {
     PyObject *self = call.self, *first = call.first();
     switch (action) {
         case MethodAction::kChange: return record_change(self);
-        case MethodAction::kRead: record_access(structure_of(self), false, kAtomic); return;
+        case MethodAction::kRead: record_access(structure_of(self), kAtomic); return;
         case MethodAction::kReadItem:
-            if (first) record_access(key_of(self, first), false, kCheck);
+            if (first) record_access(key_of(self, first), kCheck);
             return;
         case MethodAction::kExtend: record_whole(first, kIterate | kAtomic); return record_change(self);
         case MethodAction::kUpdateDict: update_dict(self, first); return update_dict(self, call.keywords);
@@ -201,7 +201,7 @@ void access_container(MethodAction action, const Call& call) {
 void before_container(MethodAction action, const Call& call) {
     if (!listening(kAccesses)) return;
     bool wanted = false;
-    each_subscriber(kAccesses, [&](Subscriber& subscriber) { wanted |= subscriber.wants_call(); });
+    each_access_subscriber([&](Subscriber& subscriber) { wanted |= subscriber.wants_call(); });
     if (wanted && caller() == Caller::kProgram) access_container(action, call);
 }
 

@@ -15,9 +15,10 @@ inline Object address_of(PyObject* object) { return reinterpret_cast<Object>(obj
 
 // ---- variables
 
-inline Field field_of(Part part, std::uint64_t rest) {
-    constexpr int kShift = 60;  // a part has four bits, the highest of which marks a position
-    return static_cast<std::uint64_t>(part) << kShift | (rest & ((std::uint64_t{1} << kShift) - 1));
+TP_HOT Field field_of(Part part, std::uint64_t rest) {
+    constexpr int kShift = 60;  // three bits for a part that is no position
+    std::uint64_t high = part == Part::kIndex ? kPosition : static_cast<std::uint64_t>(part) << kShift;
+    return high | (rest & ((std::uint64_t{1} << kShift) - 1));
 }
 
 inline Variable attribute_of(PyObject* object, PyObject* name) {

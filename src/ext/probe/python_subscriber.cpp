@@ -86,11 +86,9 @@ class PythonSubscriber final : public Subscriber {
         tell(kKinds[static_cast<int>(event.step)], nullptr,
              [&](auto&& call) { call(number(event.thread), or_none(event.name)); });
     }
-    bool on(const AccessEvent& event) override {
-        const Variable& variable = event.variable;
+    bool access(const Variable& variable, unsigned flags) override {
         tell(EventKind::kAccessing, variable.object, [&](auto&& call) {
-            call(name_of(kPartNames, variable.part), or_none(variable.name), truth(event.write),
-                 number(event.flags));
+            call(name_of(kPartNames, variable.part), or_none(variable.name), number(flags));
         });
         return true;
     }

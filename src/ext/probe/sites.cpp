@@ -82,6 +82,25 @@ Source implied(SiteKind kind, std::uint32_t argument) {
     }
 }
 
+bool is_store(SiteKind kind) {
+    return kind == SiteKind::kStoreAttribute || kind == SiteKind::kStoreItem || kind == SiteKind::kStoreGlobal
+           || kind == SiteKind::kStoreCell;
+}
+
+Stay stay_of(SiteKind kind) {
+    switch (kind) {
+        case SiteKind::kCombine:
+        case SiteKind::kTruth:
+        case SiteKind::kGenerate:
+        case SiteKind::kLoadOnce: return Stay::kIfUseful;
+        case SiteKind::kImported:
+        case SiteKind::kFinalise:
+        case SiteKind::kLoadDict:
+        case SiteKind::kStoreDict: return Stay::kAlways;
+        default: return Stay::kUnlessIdle;
+    }
+}
+
 /// Fills the site from a placement.Placement of Python; returns the offset at which it is instrumented.
 Py_ssize_t fill(Site& site, PyObject* described) {
     static std::atomic<std::uint32_t> sites{0};
@@ -93,6 +112,8 @@ Py_ssize_t fill(Site& site, PyObject* described) {
         throw PythonError{};
     site.number = sites.fetch_add(1, std::memory_order_relaxed);  // relaxed: only has to be different
     site.kind = kind_named(kind);
+    site.stay = stay_of(site.kind);
+    if (is_store(site.kind)) site.flags |= kWrite;
     site.instruction = static_cast<std::int32_t>(offset / static_cast<Py_ssize_t>(kCodeUnit));
     site.operands[0] = implied(site.kind, site.argument);
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(operands); ++i)

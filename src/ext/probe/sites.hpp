@@ -53,8 +53,16 @@ struct Source {
     std::uint32_t index = 0;  // from the top of the stack, which is 1; or of the local variable
 };
 
+/// Whether a site stays instrumented, once it has been judged.
+enum class Stay : std::uint8_t {
+    kUnlessIdle,
+    kIfUseful,  // only if it meets a container the first time, or a global that is stored again
+    kAlways,    // it orders, or says whose a dict is: each execution counts
+};
+
 struct Site {
     SiteKind kind{};
+    Stay stay{};
     std::uint16_t flags = 0;  // of AccessFlag
     std::uint16_t argument = 0;
     std::array<Source, 5>

@@ -68,7 +68,7 @@ class RaceSubscriber final : public probe::Subscriber {
     void on(const probe::ItemEvent& event) override;
     void on(const probe::PermitEvent& event) override;
     void on(const probe::ThreadEvent& event) override;
-    bool on(const probe::AccessEvent& event) override;
+    bool access(const probe::Variable& variable, unsigned flags) override;
     void on(const probe::MapEvent& event) override;
     void on(const probe::ObjectEvent& event) override;
     void on(const probe::ModuleEvent& event) override;
@@ -92,11 +92,13 @@ class RaceSubscriber final : public probe::Subscriber {
 
  private:
     race::Thread* me();
+    race::Thread* adopt();
     race::Thread* child_of(probe::ThreadNumber number);
     void create_thread(const probe::ThreadEvent& event);
     void begin_thread(probe::ThreadNumber number);
     void end_thread();
     void deallocate(probe::Object object);
+    bool access_uncached(const probe::Variable& variable, unsigned flags);
     void report(const probe::Variable& variable);
     void update_interests();
 

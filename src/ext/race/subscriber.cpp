@@ -99,8 +99,11 @@ void RaceSubscriber::update_interests() {
 
 // ---- threads
 
-Thread* RaceSubscriber::me() {
-    if (TP_LIKELY(my_thread.thread != nullptr)) return my_thread.thread;
+TP_HOT Thread* RaceSubscriber::me() {
+    return TP_LIKELY(my_thread.thread != nullptr) ? my_thread.thread : adopt();
+}
+
+TP_COLD Thread* RaceSubscriber::adopt() {
     if (!my_thread.unwatched) my_thread.thread = detector_.adopt_thread();
     return my_thread.thread;
 }
@@ -247,18 +250,23 @@ void RaceSubscriber::on(const probe::ModuleEvent& event) {
 
 // ---- accesses and objects
 
-bool RaceSubscriber::on(const probe::AccessEvent& event) {
+bool RaceSubscriber::access(const probe::Variable& variable, unsigned flags) {
     Thread* thread = me();
-    if (TP_UNLIKELY(!thread)) return false;
-    const probe::Variable& variable = event.variable;
+    if (TP_UNLIKELY(!thread || thread->excluded)) return false;
+    if (TP_LIKELY(detector_.is_cached(*thread, address_of(variable.object), variable.field, flags)))
+        return false;
+    return access_uncached(variable, flags);
+}
+
+TP_APART bool RaceSubscriber::access_uncached(const probe::Variable& variable, unsigned flags) {
     race::Outcome outcome =
-        detector_.access(*thread, address_of(variable.object), variable.field, event.write, event.flags,
-                         [this] { return probe::capture_stack(history_); });
-    if (TP_UNLIKELY(outcome == race::Outcome::kRace)) report(variable);
+        detector_.access_uncached(*my_thread.thread, address_of(variable.object), variable.field, flags,
+                                  [this] { return probe::capture_stack(history_); });
+    if (outcome == race::Outcome::kRace) report(variable);
     return outcome != race::Outcome::kRepeated;
 }
 
-TP_APART void RaceSubscriber::report(const probe::Variable& variable) {
+void RaceSubscriber::report(const probe::Variable& variable) {
     probe::Suspension suspension;
     descriptions_.add(variable, origins_.of(address_of(variable.object)));
     Ref callback = Ref::borrow(on_race_);

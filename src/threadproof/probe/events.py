@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from threadproof import _core
+from threadproof.probe.flags import AccessFlag
 from threadproof.probe.scope import LIBRARY, OWN, PACKAGE
 
 DEEPEST = 64  # frames of a stack: deeper ones hardly say more of a place
@@ -114,8 +115,12 @@ class AccessEvent(Event):
 
     part: str  # "attribute", "item", "global", "structure", "cell", "iterator" or "index"
     name: object  # of the attribute, or the key; None
-    write: bool
     flags: int  # of AccessFlag
+
+    @property
+    def write(self) -> bool:
+        """Whether it is a write; else it is a read."""
+        return bool(self.flags & AccessFlag.WRITE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What is known of an access besides reading or writing; `_core.probe.ACCESS_FLAGS` has the same."""
+"""What is known of an access; `_core.probe.ACCESS_FLAGS` has the same."""
 
 from __future__ import annotations
 
@@ -14,3 +14,4 @@ class AccessFlag(IntFlag):
     ITERATE = 8  # goes over the whole container
     STRUCTURE = 16  # changes which elements there are
     LOCKED = 32  # at least one lock was held
+    WRITE = 256  # a write; else it is a read

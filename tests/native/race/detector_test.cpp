@@ -36,7 +36,7 @@ struct World {
 
     Outcome access(Thread& thread, bool write, std::uint32_t stack, std::uint16_t flags = 0,
                    Object object = kObject, Field field = kField) {
-        return detector->access(thread, object, field, write, flags, [&] { return stack; });
+        return detector->access(thread, object, field, flags | (write ? kWrite : 0), [&] { return stack; });
     }
     void write(Thread& thread, std::uint32_t stack, std::uint16_t flags = 0) {
         access(thread, true, stack, flags);
@@ -402,7 +402,7 @@ void threads_that_lock_are_silent(int threads, int steps) {
                 Object object = kObject + 16 * static_cast<Object>(which);
                 std::lock_guard hold(locks[which]);
                 detector->acquire_lock(*me, kLock + static_cast<Sync>(which) * 16);
-                detector->access(*me, object, static_cast<Field>(step % 20), step % 3 == 0, 0,
+                detector->access(*me, object, static_cast<Field>(step % 20), step % 3 == 0 ? kWrite : 0,
                                  [&] { return 1u; });
                 if (step % 50 == 0) detector->forget(object);
                 detector->release_lock(*me, kLock + static_cast<Sync>(which) * 16);
@@ -427,7 +427,7 @@ void threads_that_do_not_lock_are_found(int threads, int steps) {
         running.emplace_back([&, i, me = detector->create_thread(parent)] {
             for (int step = 0; step < steps; ++step) {
                 Object object = kObject + 16 * static_cast<Object>(step % 8);
-                detector->access(*me, object, 1, step % 2 == 0, 0,
+                detector->access(*me, object, 1, step % 2 == 0 ? kWrite : 0,
                                  [&] { return static_cast<std::uint32_t>(i + 1); });
                 detector->release(*me, kOther + 16 * static_cast<Sync>(i));
                 if (step % 64 == 0) detector->forget(object);
