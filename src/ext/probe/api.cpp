@@ -110,14 +110,14 @@ void add_names(PyObject* module, const char* name, const char* const (&names)[kC
 
 void add_tables(PyObject* module) {
     static constexpr const char* kLockKindNames[] = {TP_LOCK_KINDS(TP_NAME)};
-    static constexpr const char* kLockAttemptNames[] = {TP_LOCK_ATTEMPTS(TP_NAME)};
+    static constexpr const char* kAttemptNames[] = {TP_ATTEMPTS(TP_NAME)};
     static constexpr const char* kWaitReasonNames[] = {TP_WAIT_REASONS(TP_NAME)};
     static constexpr const char* kPartNames[] = {TP_PARTS(TP_NAME)};
     add_names(module, "EVENTS", kEventNames);
     add_names(module, "SITE_KINDS", kSiteKindNames);
     add_names(module, "METHOD_ACTIONS", kMethodActionNames);
     add_names(module, "LOCK_KINDS", kLockKindNames);
-    add_names(module, "LOCK_ATTEMPTS", kLockAttemptNames);
+    add_names(module, "ATTEMPTS", kAttemptNames);
     add_names(module, "WAIT_REASONS", kWaitReasonNames);
     add_names(module, "PARTS", kPartNames);
     Ref flags = Ref::steal(checked(PyDict_New()));
@@ -153,7 +153,7 @@ PyMethodDef functions[] = {
     {"read_map", method<map_step<MapStep::kReadAll>>(), METH_O, "read_map($module, shared, /)\n--\n\n"},
     {"change_map", method<map_step<MapStep::kChangeAll>>(), METH_O, "change_map($module, shared, /)\n--\n\n"},
 #ifdef THREADPROOF_PROBE
-    {"joining", method<joining_begins>(), METH_O, "joining($module, thread, /)\n--\n\n"},
+    {"joining", method<joining_begins>(), METH_FASTCALL, "joining($module, thread, timeout, /)\n--\n\n"},
     {"joined", method<joining_ends>(), METH_O, "joined($module, thread, /)\n--\n\n"},
     {"own", method<own>(), METH_O, "own($module, address, /)\n--\n\n"},
     {"allocated", method<allocated>(), METH_O, "allocated($module, instance, /)\n--\n\n"},

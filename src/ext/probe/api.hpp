@@ -16,12 +16,14 @@ template <MapStep kStep>
 PyObject* key_step(PyObject*, PyObject* const* arguments, Py_ssize_t count);  // map, key
 template <MapStep kStep>
 PyObject* map_step(PyObject*, PyObject* map);
-PyObject* joining_begins(PyObject*, PyObject* thread);
+PyObject* joining_begins(PyObject*, PyObject* const* arguments, Py_ssize_t count);  // thread, timeout
 PyObject* joining_ends(PyObject*, PyObject* thread);
 PyObject* own(PyObject*, PyObject* address);
 PyObject* allocated(PyObject*, PyObject* object);
 PyObject* modules_seen(PyObject*, PyObject* names);
 void publish_modules_seen(PyObject* names);  // a tuple
+/// What the arguments `blocking` and `timeout` of a function that may wait mean; null for one not given.
+Attempt attempt_of(PyObject* blocking, PyObject* timeout);
 
 // threads.cpp
 PyObject* create_thread(PyObject*, PyObject* name);

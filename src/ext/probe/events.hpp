@@ -21,9 +21,10 @@
 /// | fork        | before os.fork(), and after it in the parent and in the child                        |
 ///
 /// A subscriber is called by the thread that the event is about, attached to the interpreter, while no lock
-/// of the probe is held. It may block in the events that are published *before* something happens (it then
-/// has to detach the thread), but not in an ObjectEvent. It must not raise. Python code that it calls runs
-/// inside a Suspension, in which the thread publishes nothing.
+/// of the probe is held. It may block in an event that is published *before* something happens; it then has
+/// to detach the thread. It must not raise. Python code that it calls runs inside a Suspension, in which the
+/// thread publishes nothing. A deallocation neither blocks nor runs Python code: the collector may see the
+/// object.
 ///
 /// Field of interests | written                  | read              | guard
 /// -------------------|--------------------------|-------------------|------------------------------------------
@@ -83,7 +84,7 @@ using ThreadNumber = std::uint64_t;
     X(kReentrant, "reentrant") \
     X(kShared, "shared")       \
     X(kExclusive, "exclusive")
-#define TP_LOCK_ATTEMPTS(X)  \
+#define TP_ATTEMPTS(X)       \
     X(kBlocking, "blocking") \
     X(kTimed, "timed")       \
     X(kTry, "try")
@@ -103,15 +104,15 @@ using ThreadNumber = std::uint64_t;
 #define TP_NAME(constant, name) name,
 
 enum class LockKind : std::uint8_t { TP_LOCK_KINDS(TP_CONSTANT) };
-enum class LockAttempt : std::uint8_t { TP_LOCK_ATTEMPTS(TP_CONSTANT) };
+/// How long a step may block.
+enum class Attempt : std::uint8_t { TP_ATTEMPTS(TP_CONSTANT) };
 enum class LockStep : std::uint8_t { kAcquiring, kAcquired, kAbandoned, kReleasing };
 
 struct LockEvent {
     LockStep step;
     PyObject* lock;
     LockKind kind = LockKind::kMutex;
-    /// How long kAcquiring may wait.
-    LockAttempt attempt = LockAttempt::kBlocking;
+    Attempt attempt = Attempt::kBlocking;
     /// A library's own lock, taken for its own ends: inside an intercepted function, or by code of the
     /// standard library whose locks order nothing that the program may rely on.
     bool internal = false;
@@ -153,6 +154,7 @@ struct WaitEvent {
     WaitStep step;
     WaitReason reason;
     PyObject* object;
+    Attempt attempt = Attempt::kBlocking;
 };
 
 enum class ThreadStep : std::uint8_t { kCreate, kBegin, kEnd, kJoin };

@@ -67,13 +67,13 @@ TP_HOT PyObject* local_in(RunningFrame* frame, std::uint32_t index) {
 }
 TP_HOT PyObject* globals_in(RunningFrame* frame) { return frame->f_globals; }
 
-/// Calls visit(word) for the `deepest` innermost frames, from the inside outwards. Two words are equal if
+/// Calls visit(word) for `deepest` frames, from `first` outwards. Two words are equal if
 /// code and instruction are equal, and otherwise only by chance. It follows no pointers but those from frame
 /// to frame. So it also visits a function that has not begun yet, which python_frame() leaves out; one of
 /// those is among the callers only while a finaliser runs.
 template <class Visit>
-TP_HOT void each_call(std::size_t deepest, Visit&& visit) {
-    for (RunningFrame* frame = innermost_frame(); frame && deepest > 0; frame = frame->previous) {
+TP_HOT void each_call(RunningFrame* first, std::size_t deepest, Visit&& visit) {
+    for (RunningFrame* frame = first; frame && deepest > 0; frame = frame->previous) {
         if (frame->owner == FRAME_OWNED_BY_INTERPRETER) continue;
         // addresses have 48 bits
         visit(frame->f_executable.bits ^ reinterpret_cast<std::uintptr_t>(frame->instr_ptr) << 16);

@@ -69,22 +69,14 @@ bool is_internal(PyObject* lock) {
 
 LockEvent lock_event(LockStep step, PyObject* lock) {
     LockKind kind = Py_IS_TYPE(lock, reentrant) ? LockKind::kReentrant : LockKind::kMutex;
-    return {step, lock, kind, LockAttempt::kBlocking, is_internal(lock)};
-}
-
-/// acquire(blocking=True, timeout=-1); `with` passes nothing.
-LockAttempt attempt_of(const Call& call) {
-    PyObject *blocking = call.argument(0, "blocking"), *timeout = call.argument(1, "timeout");
-    if (blocking && !PyObject_IsTrue(blocking)) return LockAttempt::kTry;
-    bool timed = timeout && PyNumber_Check(timeout) && PyFloat_AsDouble(timeout) >= 0;
-    PyErr_Clear();  // the method itself raises for what is neither
-    return timed ? LockAttempt::kTimed : LockAttempt::kBlocking;
+    return {step, lock, kind, Attempt::kBlocking, is_internal(lock)};
 }
 
 void before_acquire(const Call& call) {
     if (!listening(kLockAttempts)) return;
     LockEvent event = lock_event(LockStep::kAcquiring, call.self);
-    event.attempt = attempt_of(call);
+    // acquire(blocking=True, timeout=-1); `with` passes neither
+    event.attempt = attempt_of(call.argument(0, "blocking"), call.argument(1, "timeout"));
     publish(event);
 }
 
@@ -101,7 +93,7 @@ void after_acquire(const Call& call, PyObject* result) {
 LockEvent hold_event(LockStep step, PyObject* hold) {
     LockKind kind = ext::is_write_hold(hold) ? LockKind::kExclusive : LockKind::kShared;
     PyObject* lock = ext::lock_of_hold(hold);
-    return {step, lock, kind, LockAttempt::kBlocking, is_internal(lock)};
+    return {step, lock, kind, Attempt::kBlocking, is_internal(lock)};
 }
 
 // ---- atomics
@@ -146,7 +138,7 @@ PyObject* run_update(PyObject* self, PyObject* value) {
     return made;
 }
 
-PyMethodDef run_update_definition = {"update", run_update, METH_O, nullptr};
+PyMethodDef run_update_definition = {"update", ext::method<run_update>(), METH_O, nullptr};
 
 PyObject* ordered_function(MethodAction action, const Call& call, PyObject* function) {
     Ref self = Ref::steal(Py_BuildValue(
@@ -205,6 +197,15 @@ void before_container(MethodAction action, const Call& call) {
     if (wanted && caller() == Caller::kProgram) access_container(action, call);
 }
 
+// ---- channels
+
+/// get(block=True, timeout=None).
+void before_receive(const Call& call) {
+    if (!listening(kWaits)) return;
+    Attempt attempt = attempt_of(call.argument(0, "block"), call.argument(1, "timeout"));
+    publish(WaitEvent{WaitStep::kBegin, WaitReason::kItem, call.self, attempt});
+}
+
 // ---- all methods
 
 /// What a call publishes before the original runs.
@@ -224,8 +225,7 @@ void before(MethodAction action, const Call& call) {
             if (PyObject* item = call.argument(0, "item"))
                 publish(ItemEvent{ItemStep::kSend, call.self, item});
             return;
-        case MethodAction::kReceive:
-            return publish(WaitEvent{WaitStep::kBegin, WaitReason::kItem, call.self});
+        case MethodAction::kReceive: return before_receive(call);
         case MethodAction::kStore:
         case MethodAction::kExchange:
         case MethodAction::kStoreAt:

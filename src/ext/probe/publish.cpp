@@ -80,8 +80,18 @@ template PyObject* map_step<MapStep::kChangeAll>(PyObject*, PyObject*);
 
 #ifdef THREADPROOF_PROBE
 
-PyObject* joining_begins(PyObject*, PyObject* thread) {
-    publish(WaitEvent{WaitStep::kBegin, WaitReason::kJoin, thread});
+Attempt attempt_of(PyObject* blocking, PyObject* timeout) {
+    if (blocking && PyObject_IsTrue(blocking) == 0) return Attempt::kTry;
+    bool timed = timeout && timeout != Py_None && PyNumber_Check(timeout) && PyFloat_AsDouble(timeout) >= 0;
+    PyErr_Clear();  // the function itself raises for what is neither
+    return timed ? Attempt::kTimed : Attempt::kBlocking;
+}
+
+PyObject* joining_begins(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
+    want_two("joining", count);
+    if (listening(kWaits))
+        publish(
+            WaitEvent{WaitStep::kBegin, WaitReason::kJoin, arguments[0], attempt_of(nullptr, arguments[1])});
     Py_RETURN_NONE;
 }
 

@@ -17,7 +17,7 @@
 #include "ext/probe/entry.hpp"
 #include "ext/probe/events_in_python.hpp"
 #include "ext/probe/interrupts.hpp"
-#include "ext/probe/objects.hpp"
+#include "ext/probe/stacks.hpp"
 
 namespace threadproof::probe {
 namespace {
@@ -29,7 +29,7 @@ using Callbacks = std::array<PyObject*, kEvents>;  // owned, or null
 std::array<PyObject*, kEvents> names, classes;
 
 constexpr const char* kLockKindNames[] = {TP_LOCK_KINDS(TP_NAME)};
-constexpr const char* kLockAttemptNames[] = {TP_LOCK_ATTEMPTS(TP_NAME)};
+constexpr const char* kAttemptNames[] = {TP_ATTEMPTS(TP_NAME)};
 constexpr const char* kWaitReasonNames[] = {TP_WAIT_REASONS(TP_NAME)};
 constexpr const char* kPartNames[] = {"", TP_PARTS(TP_NAME)};
 
@@ -59,7 +59,7 @@ class PythonSubscriber final : public Subscriber {
         constexpr EventKind kKinds[] = {EventKind::kAcquiring, EventKind::kAcquired, EventKind::kAbandoned,
                                         EventKind::kReleasing};
         tell(kKinds[static_cast<int>(event.step)], event.lock, [&](auto&& call) {
-            call(name_of(kLockKindNames, event.kind), name_of(kLockAttemptNames, event.attempt),
+            call(name_of(kLockKindNames, event.kind), name_of(kAttemptNames, event.attempt),
                  truth(event.internal));
         });
     }
@@ -78,7 +78,9 @@ class PythonSubscriber final : public Subscriber {
     }
     void on(const WaitEvent& event) override {
         tell(event.step == WaitStep::kBegin ? EventKind::kWaiting : EventKind::kWaited, event.object,
-             [&](auto&& call) { call(name_of(kWaitReasonNames, event.reason)); });
+             [&](auto&& call) {
+                 call(name_of(kWaitReasonNames, event.reason), name_of(kAttemptNames, event.attempt));
+             });
     }
     void on(const ThreadEvent& event) override {
         constexpr EventKind kKinds[] = {EventKind::kCreatingThread, EventKind::kThreadBegan,
@@ -99,8 +101,9 @@ class PythonSubscriber final : public Subscriber {
         tell(kKinds[static_cast<int>(event.step)], event.map, [&](auto&& call) { call(or_none(event.key)); });
     }
     void on(const ObjectEvent& event) override {
-        constexpr EventKind kKinds[] = {EventKind::kAllocated, EventKind::kOwned, EventKind::kDeallocating};
-        tell(kKinds[static_cast<int>(event.step)], nullptr, [&](auto&& call) { call(number(event.object)); });
+        // a deallocation must not run Python code, so no callback can have an interest in it
+        tell(event.step == ObjectStep::kAllocated ? EventKind::kAllocated : EventKind::kOwned, nullptr,
+             [&](auto&& call) { call(number(event.object)); });
     }
     void on(const ModuleEvent& event) override {
         tell(event.step == ModuleStep::kRan ? EventKind::kModuleRan : EventKind::kModuleSeen, nullptr,
@@ -119,13 +122,12 @@ class PythonSubscriber final : public Subscriber {
     /// Calls the callback with the event; `with(call)` gives the details to call().
     template <class With>
     void tell(EventKind kind, PyObject* object, With&& with) {
-        if (this_thread.suspended) return;  // a thread or a deallocation that a callback brings about
+        if (this_thread.suspended) return;  // a callback starts or joins a thread
         Ref function = callback(kind);
         if (!function) return;
-        if (object && callback(EventKind::kDeallocating))
-            object_filter().mark(address_of(object), ObjectFilter::kNoted);
         Suspension suspension;
         InterruptsHeld held;
+        FromHere from_here;
         with_exception_aside(
             [&] { with([&](auto... details) { call(function.get(), kind, object, {details.get()...}); }); });
     }

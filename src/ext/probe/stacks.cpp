@@ -12,6 +12,12 @@ namespace {
 /// many stacks of few functions.
 thread_local NumberCache<8192> recent_stacks;
 
+/// The frame to begin with, if `from_here`; null in a thread that has none yet.
+constinit thread_local RunningFrame* here = nullptr;
+constinit thread_local bool from_here = false;
+
+RunningFrame* first_frame() { return from_here ? here : innermost_frame(); }
+
 /// The offset of the frame's current instruction, or of the one for which that is instrumented.
 std::int64_t offset_in(RunningFrame* frame) {
     std::int64_t unit = unit_in(frame);
@@ -23,7 +29,7 @@ std::int64_t offset_in(RunningFrame* frame) {
 std::uint32_t store_stack(std::size_t most) {
     Depot<Frame>::Sequence frames;
     frames.reserve(most);
-    for (RunningFrame* frame = python_frame(innermost_frame()); frame && frames.size() < most;
+    for (RunningFrame* frame = python_frame(first_frame()); frame && frames.size() < most;
          frame = caller_of(frame))
         frames.push_back({reinterpret_cast<std::uintptr_t>(code_of(frame)), offset_in(frame)});
     return call_stacks().number_of(frames, [](const auto& kept) {
@@ -38,9 +44,15 @@ Depot<Frame>& call_stacks() {
     return stacks;
 }
 
+FromHere::FromHere() {
+    here = innermost_frame();
+    from_here = true;
+}
+FromHere::~FromHere() { from_here = false; }
+
 std::uint32_t capture_stack(std::size_t frames) {
     std::uint64_t hash = hash_on(kHashSeed, frames);
-    each_call(frames, [&](std::uint64_t call) { hash = hash_on(hash, call); });
+    each_call(first_frame(), frames, [&](std::uint64_t call) { hash = hash_on(hash, call); });
     return recent_stacks.number_of(hash, [frames] { return store_stack(frames); });
 }
 

@@ -23,6 +23,16 @@ std::uint32_t capture_stack(std::size_t frames);
 
 Depot<Frame>& call_stacks();
 
+/// While there is one, the thread's stacks are captured from the frame that was the innermost one when it was
+/// made: a callback that asks for the place of its event has frames of its own.
+class FromHere {
+ public:
+    FromHere();
+    ~FromHere();
+    FromHere(const FromHere&) = delete;
+    FromHere& operator=(const FromHere&) = delete;
+};
+
 /// Whose code the innermost Python frame runs.
 enum class Caller : std::uint8_t {
     kProgram,         // code that is instrumented

@@ -126,7 +126,7 @@ def subscribe(*, scope: Scope | None = None, **callbacks: Callback) -> Subscript
     | creating_thread, thread_began, thread_ending, joined | of threads |
     | accessing | before an access to a variable, by code in the `scope` |
     | read_key, changing_key, read_map, changing_map, computing, computed | of concurrent maps |
-    | allocated, owned, deallocating | of objects of classes in the `scope`, or of earlier events |
+    | allocated, owned | of objects: of classes in the `scope`; when a finaliser has the only reference |
     | module_ran, module_seen | of imports, by code in the `scope` |
 
     A callback is called by the thread that the event is about. It may block that thread. Nothing that it does

@@ -6,6 +6,7 @@ Which ones there are, and when they are published, is in src/ext/probe/events.hp
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import CodeType
 from typing import NamedTuple
 
 from threadproof import _core
@@ -31,36 +32,35 @@ SYNCHRONISING = tuple(
     LIBRARY + path
     for path in ("threading.py", "queue.py", "concurrent/", "asyncio/", "logging/", "multiprocessing/")
 )
+NOWHERE = Place("?", 0, "?")
 BETWEEN = (*OWN, PACKAGE + "maps/", PACKAGE + "sync/", "<frozen importlib", *SYNCHRONISING)
 
 
-def stack() -> list[Place]:
-    """The calling thread's stack, innermost first, without frames of the probe."""
-    frames = _core.probe.frames(_core.probe.capture(DEEPEST))
-    places = []
-    for code, offset in frames:
-        if not code.co_filename.startswith(OWN):
-            line = next((line for begin, end, line in code.co_lines() if begin <= offset < end), None)
-            places.append(Place(code.co_filename, line or code.co_firstlineno, code.co_qualname))
-    return places
+def place_of(code: CodeType, offset: int) -> Place:
+    line = next((line for begin, end, line in code.co_lines() if begin <= offset < end), None)
+    return Place(code.co_filename, line or code.co_firstlineno, code.co_qualname)
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What happened, to which object, in which thread. Use it only while its callback runs."""
+    """What happened, to which object, in which thread. Its stack is there only while its callback runs."""
 
     kind: str  # the keyword of subscribe()
     object: object
     thread: int  # the number of the thread in which it happens, which is the calling one
 
     def stack(self) -> list[Place]:
-        """Where it happens, innermost first; the first one may be that of a callback."""
-        return stack()
+        """Where it happens, innermost first; empty in a thread that has no Python frame yet."""
+        frames = _core.probe.frames(_core.probe.capture(DEEPEST))
+        return [place_of(*frame) for frame in frames if not frame[0].co_filename.startswith(OWN)]
 
     def place(self) -> Place:
         """Where the program causes it: the innermost line outside of what synchronises for others."""
-        found = stack()
-        return next((each for each in found[1:] if not each.file.startswith(BETWEEN)), found[-1])
+        frames = _core.probe.frames(_core.probe.capture(DEEPEST))
+        for frame in frames:
+            if not frame[0].co_filename.startswith(BETWEEN):
+                return place_of(*frame)
+        return place_of(*frames[-1]) if frames else NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,7 @@ class WaitEvent(Event):
     """waiting and waited, around what may block and is no lock."""
 
     reason: str  # "join", "item" or "computation"
+    attempt: str  # of waiting: "blocking", "timed" or "try"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +133,7 @@ class MapEvent(Event):
 
 @dataclass(frozen=True, slots=True)
 class ObjectEvent(Event):
-    """allocated, owned (no other thread has it any more), deallocating; the object is None.
-
-    deallocating is published of objects that an earlier event of this subscription was about.
-    """
+    """allocated, and owned: no other thread has it any more. The object is None: it may be about to go."""
 
     address: int
 
@@ -157,6 +155,6 @@ CLASSES: dict[str, type[Event]] = {
     "accessing": AccessEvent,
     **dict.fromkeys(("read_key", "changing_key", "computing", "computed"), MapEvent),
     **dict.fromkeys(("read_map", "changing_map"), MapEvent),
-    **dict.fromkeys(("allocated", "owned", "deallocating"), ObjectEvent),
+    **dict.fromkeys(("allocated", "owned"), ObjectEvent),
     **dict.fromkeys(("module_ran", "module_seen"), ModuleEvent),
 }

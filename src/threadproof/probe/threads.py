@@ -15,7 +15,7 @@ numbers: dict[Any, int] = {}  # a thread's handle -> its number in events
 
 
 def joining(thread: Any, timeout: float | None = None) -> Generator[None, Any]:
-    _core.probe.joining(thread)
+    _core.probe.joining(thread, timeout)
     try:
         yield
     finally:

@@ -12,10 +12,9 @@ from typing import Any
 from threadproof.probe.library import futures, lifetimes, locks, loops, queues
 from threadproof.probe.library.rows import Row
 
-pending: list[Row] = [
-    *(*locks.ROWS, *queues.ROWS, *futures.ROWS, *loops.ROWS, *lifetimes.ROWS),
-]
-following = False  # imports are
+ROWS: tuple[Row, ...] = (*locks.ROWS, *queues.ROWS, *futures.ROWS, *loops.ROWS, *lifetimes.ROWS)
+pending = list(ROWS)  # those whose module has not been imported yet
+following = False  # whether imports are intercepted
 
 
 def install() -> None:
