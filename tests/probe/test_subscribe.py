@@ -344,12 +344,12 @@ def test_a_subscription_starts_once() -> None:
 @pytest.mark.parametrize("kinds", [["aquired"], []])
 def test_an_event_that_does_not_exist_is_refused_with_those_that_do(kinds: list[str]) -> None:
     with pytest.raises(TypeError, match=r"subscribe\(\) has no event .*there are acquiring, acquired"):
-        subscribe(**dict.fromkeys(kinds, print))
+        subscribe(scope=None, **dict.fromkeys(kinds, ignore))
 
 
 def test_threads_that_come_and_go_while_a_subscription_does_are_safe() -> None:
     """Subscribe and unsubscribe while threads publish: no crash, and no event after the end of all."""
-    lock, stop, calls = threading.Lock(), threading.Event(), []
+    lock, stop, calls = threading.Lock(), threading.Event(), list[Any]()
 
     def publish() -> None:
         while not stop.is_set():

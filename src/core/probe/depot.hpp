@@ -1,8 +1,9 @@
 /// Recurring sequences, such as call stacks and lock sets, each stored once and named by a number.
 ///
-/// Invariants: 1. number 0 is the empty sequence;
-///             2. equal sequences have equal numbers;
-/// 3. nothing is removed, so a number stays valid; a sequence that finds the depot full gets number 0.
+/// Invariants:
+/// 1. Number 0 is the empty sequence.
+/// 2. Equal sequences have equal numbers.
+/// 3. Nothing is removed, so a number stays valid. A sequence that finds the depot full gets number 0.
 ///
 /// Field               | written             | read                | guard
 /// --------------------|---------------------|---------------------|----------------------------------------

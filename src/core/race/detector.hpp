@@ -6,15 +6,14 @@
 /// the variable's cell if the thread's clock does not cover that one. The time at which the threads really
 /// ran is irrelevant, so a race is found also in a run in which nothing went wrong.
 ///
-/// Invariants: 1. a thread's own count is in its clock, and only the thread itself raises it, at each
-/// release. So
-///                an epoch names all its steps between two releases, and a second access to a variable in one
-/// epoch is no news: the thread's EpochCache answers it without a lock, or else the cell answers
-///                it before the call stack is captured;
-/// 2. a thread that reads a value which another thread wrote without order between them is reported once, and
-/// then counts as ordered after that write: consequences of one mistake are not reported; 3. no lock of the
-/// detector is held while another one is taken, except those of the depots, which
-///                are innermost.
+/// Invariants:
+/// 1. A thread's own count is in its clock, and only the thread itself raises it, at each release. So an epoch
+///    names all its steps between two releases, and a second access to a variable in one epoch is no news: the
+///    thread's EpochCache answers it without a lock, or else the cell does, before the stack is captured.
+/// 2. A thread that reads a value which another thread wrote without order between them is reported once, and
+///    then counts as ordered after that write: consequences of one mistake are not reported.
+/// 3. No lock of the detector is held while another one is taken, except those of the depots, which are
+///    innermost.
 ///
 /// Field          | written | read    | guard
 /// ---------------|---------|---------|-----------------------------------------------------------------

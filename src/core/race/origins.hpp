@@ -3,10 +3,10 @@
 /// A bounded number of objects is noted for each place in the source: a report names one object, and a
 /// program that allocates a million of a kind does not pay for the later ones.
 ///
-/// Invariants: 1. an address has an origin only while the noted object lives: every noted type is tracked, so
-/// its
-///                deallocations are reported;
-///             2. `filter` counts every noted address, so most deallocations take no lock.
+/// Invariants:
+/// 1. An address has an origin only while the noted object lives: every noted type is tracked, so its
+///    deallocations are reported.
+/// 2. `filter` counts every noted address, so most deallocations take no lock.
 ///
 /// Field     | written | read  | guard
 /// ----------|---------|-------|------

@@ -3,14 +3,14 @@
 /// A variable is a field of an object; both are numbers here. Objects are spread over shards, each behind a
 /// lock of its own that is held for a few steps and calls nothing.
 ///
-/// Invariants: 1. a cell's reads are those that a later write could race with: one, if the last read is
-/// ordered
-///                after the earlier ones (FastTrack's epoch), else one for each thread;
-/// 2. after forget(object) none of its cells is left, so an object at the same address starts clean; 3.
-/// generation(object) grows with every forget() in its bucket: a thread that has cached an access
-///                can tell that the cell may have been forgotten since;
-/// 4. a shard counts its cells, and `total` those of all shards. When total reaches the limit, the shard that
-/// needs another cell first forgets all it has. Forgetting can hide a race, not invent one.
+/// Invariants:
+/// 1. A cell's reads are those that a later write could race with: one, if the last read is ordered after the
+///    earlier ones (FastTrack's epoch), else one for each thread.
+/// 2. After forget(object) none of its cells is left, so an object at the same address starts clean.
+/// 3. generation(object) grows with every forget() in its bucket: a thread that has cached an access can tell
+///    that the cell may have been forgotten since.
+/// 4. A shard counts its cells, and `total` those of all shards. When total reaches the limit, the shard that
+///    needs another cell first forgets all it has. Forgetting can hide a race, not invent one.
 ///
 /// Field            | written                    | read                  | guard
 /// -----------------|----------------------------|-----------------------|-------------------------------

@@ -1,3 +1,5 @@
+/// Which variables the steps of accesses.hpp read and write.
+
 #include "ext/probe/internals.hpp"
 
 #ifdef THREADPROOF_PROBE

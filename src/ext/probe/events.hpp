@@ -48,8 +48,8 @@
 #include "ext/python/py.hpp"
 
 #if PY_VERSION_HEX >= 0x030E0000 && PY_VERSION_HEX < 0x03100000
-#define THREADPROOF_PROBE \
-    1  // the interpreters whose frames internals.hpp knows; elsewhere nothing subscribes
+// the interpreters whose frames internals.hpp knows; elsewhere nothing subscribes
+#define THREADPROOF_PROBE 1
 #endif
 
 namespace threadproof::probe {
@@ -64,7 +64,7 @@ enum Interest : std::uint32_t {
     kItems = 1 << 3,
     kPermits = 1 << 4,
     kWaits = 1 << 5,
-    kThreads = 1 << 6,
+    kThreadLife = 1 << 6,
     kAccesses = 1 << 7,
     kSites = 1 << 8,  // every SiteEvent; without it only those of idle sites
     kMaps = 1 << 9,
@@ -321,7 +321,7 @@ TP_HOT std::uint32_t interest_of(const OrderEvent&) { return kOrder; }
 TP_HOT std::uint32_t interest_of(const ItemEvent&) { return kItems; }
 TP_HOT std::uint32_t interest_of(const PermitEvent&) { return kPermits; }
 TP_HOT std::uint32_t interest_of(const WaitEvent&) { return kWaits; }
-TP_HOT std::uint32_t interest_of(const ThreadEvent&) { return kThreads; }
+TP_HOT std::uint32_t interest_of(const ThreadEvent&) { return kThreadLife; }
 TP_HOT std::uint32_t interest_of(const MapEvent&) { return kMaps; }
 TP_HOT std::uint32_t interest_of(const ModuleEvent&) { return kModules; }
 TP_HOT std::uint32_t interest_of(const ObjectEvent& event) {

@@ -171,7 +171,7 @@ void end_badly(PyObject* running) {
 
 /// The events that generators publish.
 constexpr std::uint32_t kOfGenerators =
-    kOrder | kItems | kPermits | kWaits | kThreads | kModules | kOwnership;
+    kOrder | kItems | kPermits | kWaits | kThreadLife | kModules | kOwnership;
 
 PyObject* call_with_generator(const Interceptor& interceptor, PyObject* const* arguments, std::size_t count,
                               PyObject* names) {

@@ -1,3 +1,5 @@
+/// Captures the stacks of stacks.hpp from the interpreter's frames.
+
 #include "ext/probe/internals.hpp"
 
 #ifdef THREADPROOF_PROBE

@@ -1,3 +1,5 @@
+/// Describes variables; see descriptions.hpp.
+
 #include "ext/race/descriptions.hpp"
 
 #ifdef THREADPROOF_PROBE

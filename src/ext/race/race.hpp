@@ -1,10 +1,10 @@
 /// The race detector as a subscriber of the probe.
 ///
-/// | file              | responsibility                                                             |
-/// |-------------------|----------------------------------------------------------------------------|
-/// | subscriber.cpp    | events of the probe -> steps of core/race/detector.hpp                      |
-/// | descriptions.cpp  | names of racing variables, taken while the objects are alive               |
-/// | api.cpp           | threadproof._core.race: sessions, sampling, the races found                |
+/// | file             | responsibility                                                 |
+/// |------------------|----------------------------------------------------------------|
+/// | subscriber.cpp   | from the probe's events to steps of core/race/detector.hpp     |
+/// | descriptions.cpp | names of racing variables, taken while the objects are alive   |
+/// | api.cpp          | threadproof._core.race: sessions, sampling, the races found    |
 #pragma once
 
 #include "ext/probe/events.hpp"
@@ -37,11 +37,12 @@ struct Started {
     std::uint32_t stack;
 };
 
-/// Field                        | written                   | read                    | guard
-/// -----------------------------|---------------------------|-------------------------|------------------------------
-/// children_, started_          | plain                     | plain                   | mutex_ in_session_,
-/// armed_          | plain                     | plain                   | mutex_ history, on_race
-/// | plain, between sessions   | plain                   | none: a session's start orders
+/// Field                  | written                 | read    | guard
+/// -----------------------|-------------------------|---------|---------------------------------------
+/// children_, started_    | plain                   | plain   | mutex_
+/// in_session_, armed_    | plain                   | plain   | mutex_
+/// history_, on_race_     | plain, between sessions | plain   | none: the start of a session orders
+/// slot_                  | plain, once             | plain   | none: the first session's start orders
 class RaceSubscriber final : public probe::Subscriber {
  public:
     // ---- sessions

@@ -87,7 +87,7 @@ void RaceSubscriber::exclude(int change) {
 
 /// Under mutex_. While one thread runs, nothing can race, so accesses and locks need not be listened to.
 void RaceSubscriber::update_interests() {
-    std::uint32_t mask = probe::kDeallocations | probe::kForks | probe::kThreads;
+    std::uint32_t mask = probe::kDeallocations | probe::kForks | probe::kThreadLife;
     if (in_session_)
         mask |= probe::kOrder | probe::kItems | probe::kPermits | probe::kMaps | probe::kAllocations
                 | probe::kOwnership;
