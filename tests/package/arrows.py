@@ -58,10 +58,7 @@ EXT: dict[str, set[str]] = {
     "ext": {*CORE, *(f"ext/{each}" for each in ("python", "probe", "maps", "sync", "race", "explore"))},
 }
 
-INTERNALS = {
-    "ext/race/internals.hpp",
-    "ext/probe/internals.hpp",
-}  # the only files with CPython's internal headers
+INTERNALS = {"ext/probe/internals.hpp"}  # the only file with CPython's internal headers
 
 # --- what still breaks an arrow: (file, what it uses): why, and what ends it ---
 
@@ -74,8 +71,8 @@ KNOWN: dict[tuple[str, str], str] = {
     ("ext/sync/atomics.cpp", "threadproof.sync.atomics"): WORDS,
     ("ext/sync/rw_lock.cpp", "threadproof.sync.rw_lock"): WORDS,
     ("ext/sync/rw_lock.cpp", "ext/maps/turn.hpp"): "waiting with a deadline should be in ext/python",
-    ("ext/race/hooks.cpp", "ext/sync/rw_lock.hpp"): "RWLock should publish its events itself",
-    ("threadproof/race/edges/ours.py", "maps.contract"): PATCHES,
-    ("threadproof/race/edges/ours.py", "sync.once"): PATCHES,
-    ("threadproof/race/edges/ours.py", "sync.pool"): PATCHES,
+    ("ext/probe/methods.cpp", "ext/sync/rw_lock.hpp"): "RWLock should publish its events itself",
+    ("threadproof/probe/ours.py", "maps.contract"): PATCHES,
+    ("threadproof/probe/ours.py", "sync.once"): PATCHES,
+    ("threadproof/probe/ours.py", "sync.pool"): PATCHES,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from threadproof.race.traits import Trait
+from threadproof.probe.flags import AccessFlag
 
 
 class Access(NamedTuple):
@@ -12,16 +12,16 @@ class Access(NamedTuple):
 
     thread: int
     write: bool
-    traits: int
+    flags: int  # of AccessFlag
     stack: int
     locks: tuple[int, ...]
 
-    def has(self, trait: Trait) -> bool:
-        return bool(self.traits & trait)
+    def has(self, flag: AccessFlag) -> bool:
+        return bool(self.flags & flag)
 
 
 class Race(NamedTuple):
-    """A row of _core.race_races(); `then` is the later thread's next write of the same variable, if any."""
+    """A row of _core.race.races(); `then` is the later thread's next write of the same variable, if any."""
 
     object: int
     owner: str | None

@@ -35,7 +35,7 @@ def explain(
 ) -> list[Finding]:
     """One finding for each cause, worst first. `strict` omits no rule, and makes each finding an error.
 
-    `rows` are those of _core.race_races().
+    `rows` are those of _core.race.races().
     """
     worst: dict[tuple[object, ...], Finding] = {}
     for race in map(as_race, rows):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from threadproof.findings import Rule, Severity
+from threadproof.probe.flags import AccessFlag
 from threadproof.race.access import Access, Race
-from threadproof.race.traits import Trait
 
 RACE, TIME_OF_CHECK, UNSYNCHRONIZED, DOUBLE_CHECK = "CWE-362", "CWE-367", "CWE-567", "CWE-609"
 
@@ -93,9 +93,11 @@ RULES = (
 
 
 def rule_of(race: Race) -> Rule:
-    """The rule that the traits of the two accesses break."""
+    """The rule that the two accesses break, by their flags."""
     one, other = race.earlier, completed(race)
-    atomic = one.has(Trait.ATOMIC) and race.later.has(Trait.ATOMIC)  # a check and the act after it are not
+    atomic = one.has(AccessFlag.ATOMIC) and race.later.has(
+        AccessFlag.ATOMIC
+    )  # a check and the act after it are not
     if race.part == "structure":
         return rule_of_structure(one, other, atomic)
     if atomic:
@@ -110,31 +112,31 @@ def completed(race: Race) -> Access:
     """The later access; a read that its thread followed by a write is the two together."""
     if race.then is None or race.later.write:
         return race.later
-    return race.later._replace(write=True, traits=race.later.traits | race.then.traits | Trait.UPDATE)
+    return race.later._replace(write=True, flags=race.later.flags | race.then.flags | AccessFlag.UPDATE)
 
 
 def rule_of_structure(one: Access, other: Access, atomic: bool) -> Rule:
     for reader, writer in ((one, other), (other, one)):
-        if writer.write and reader.has(Trait.ITERATE) and not reader.has(Trait.ATOMIC):
+        if writer.write and reader.has(AccessFlag.ITERATE) and not reader.has(AccessFlag.ATOMIC):
             return CHANGED_DURING_ITERATION
     if atomic:
         return ATOMIC_STEPS
-    return STALE_SIZE if (one.traits | other.traits) & Trait.CHECK else ATOMIC_STEPS
+    return STALE_SIZE if (one.flags | other.flags) & AccessFlag.CHECK else ATOMIC_STEPS
 
 
 def rule_of_writes(one: Access, other: Access) -> Rule:
-    traits = one.traits | other.traits
-    if traits & Trait.CHECK:
+    flags = one.flags | other.flags
+    if flags & AccessFlag.CHECK:
         return CHECK_THEN_ACT
-    return LOST_UPDATE if traits & Trait.UPDATE else UNORDERED_WRITES
+    return LOST_UPDATE if flags & AccessFlag.UPDATE else UNORDERED_WRITES
 
 
 def rule_of_read(write: Access, read: Access) -> Rule:
-    if write.has(Trait.UPDATE) and read.has(Trait.UPDATE):
+    if write.has(AccessFlag.UPDATE) and read.has(AccessFlag.UPDATE):
         return LOST_UPDATE
-    if write.has(Trait.CHECK) and read.has(Trait.CHECK):
-        only_checked = write.has(Trait.LOCKED) and not read.has(Trait.LOCKED)
+    if write.has(AccessFlag.CHECK) and read.has(AccessFlag.CHECK):
+        only_checked = write.has(AccessFlag.LOCKED) and not read.has(AccessFlag.LOCKED)
         return DOUBLE_CHECKED if only_checked else CHECK_THEN_ACT
-    if write.has(Trait.UPDATE) and not read.has(Trait.CHECK):
+    if write.has(AccessFlag.UPDATE) and not read.has(AccessFlag.CHECK):
         return READ_DURING_UPDATE
     return UNORDERED_READ
