@@ -73,6 +73,4 @@ KNOWN: dict[tuple[str, str], str] = {
     ("ext/sync/rw_lock.cpp", "ext/maps/turn.hpp"): "waiting with a deadline should be in ext/python",
     ("ext/probe/methods.cpp", "ext/sync/rw_lock.hpp"): "RWLock should publish its events itself",
     ("threadproof/probe/ours.py", "maps.contract"): PATCHES,
-    ("threadproof/probe/ours.py", "sync.once"): PATCHES,
-    ("threadproof/probe/ours.py", "sync.pool"): PATCHES,
 }

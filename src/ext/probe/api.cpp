@@ -237,7 +237,8 @@ void report_unraisable() noexcept {
 #endif
 
 bool add_probe(PyObject* module) {
-    [[maybe_unused]] PyObject* made = ext::add_submodule(module, definition, "probe");
+    PyObject* made = ext::add_submodule(module, definition, "probe");
+    show_listening_in(made);
 #ifdef THREADPROOF_PROBE
     add_tables(made);
 #endif

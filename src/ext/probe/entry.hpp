@@ -2,7 +2,9 @@
 /// program's own steps, and a failure of the probe must not become one of the program.
 #pragma once
 
-#include "ext/python/py.hpp"
+#include "ext/probe/events.hpp"
+
+#ifdef THREADPROOF_PROBE
 
 namespace threadproof::probe {
 
@@ -34,3 +36,5 @@ void with_exception_aside(Step&& step) noexcept {
 }
 
 }  // namespace threadproof::probe
+
+#endif

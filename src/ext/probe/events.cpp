@@ -15,6 +15,10 @@ std::mutex subscribing;
 std::array<bool, kMostSubscribers> taken{};  // under the mutex
 std::atomic<ThreadNumber> last_thread{0};
 
+/// The events of structures that are written in Python.
+constexpr std::uint32_t kOfStructures = kOrder | kItems | kMaps;
+PyObject* listening_module = nullptr;  // borrowed: it lives as long as the process
+
 }  // namespace
 
 std::size_t subscribe(Subscriber& subscriber) {
@@ -33,7 +37,9 @@ void unsubscribe(std::size_t slot) {
     taken[slot] = false;  // the pointer stays: a thread that publishes now may still follow it
 }
 
-void set_interests(std::size_t slot, std::uint32_t mask) {
+namespace {
+
+void change_interests(std::size_t slot, std::uint32_t mask) {
     std::lock_guard hold(subscribing);
     // release: pairs with the acquire load in each_subscriber(); makes the subscriber visible
     interests.of[slot].store(mask, std::memory_order_release);
@@ -49,6 +55,30 @@ void set_interests(std::size_t slot, std::uint32_t mask) {
     }
     while (next != &interests.of_accesses.back()) next++->store(nullptr, std::memory_order_relaxed);
     interests.all.store(all, std::memory_order_relaxed);
+}
+
+/// Two threads may do so at once, so each looks again after it has stored.
+void show_listening() {
+    if (!listening_module) return;
+    bool shown;
+    do {
+        shown = listening(kOfStructures);
+        if (PyObject_SetAttrString(listening_module, "listening", shown ? Py_True : Py_False) < 0)
+            PyErr_Clear();
+    } while (shown != listening(kOfStructures));
+}
+
+}  // namespace
+
+void set_interests(std::size_t slot, std::uint32_t mask) {
+    bool before = listening(kOfStructures);
+    change_interests(slot, mask);
+    if (listening(kOfStructures) != before) show_listening();
+}
+
+void show_listening_in(PyObject* module) {
+    listening_module = module;
+    show_listening();
 }
 
 void lock_subscribers() { subscribing.lock(); }

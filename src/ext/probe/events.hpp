@@ -257,8 +257,13 @@ extern constinit Interests interests;
 /// Takes a slot for the subscriber, with no interest yet; kMostSubscribers if all are taken.
 std::size_t subscribe(Subscriber& subscriber);
 void unsubscribe(std::size_t slot);
-/// A thread that is publishing at this moment may still call the subscriber afterwards.
+/// A thread that is publishing at this moment may still call the subscriber afterwards. The caller holds no lock:
+/// the thread may be detached for a moment.
 void set_interests(std::size_t slot, std::uint32_t mask);
+
+/// Keeps the module's attribute `listening` up to date: whether anybody listens to what structures written in
+/// Python publish. To read an attribute costs them less than a call.
+void show_listening_in(PyObject* module);
 
 void lock_subscribers();  // around a fork
 void unlock_subscribers();

@@ -40,7 +40,7 @@ struct Started {
 /// Field                  | written                 | read    | guard
 /// -----------------------|-------------------------|---------|---------------------------------------
 /// children_, started_    | plain                   | plain   | mutex_
-/// in_session_, armed_    | plain                   | plain   | mutex_
+/// in_session_, armed_    | seq_cst                 | seq_cst | none: update_interests() looks again
 /// history_, on_race_     | plain, between sessions | plain   | none: the start of a session orders
 /// slot_                  | plain, once             | plain   | none: the first session's start orders
 class RaceSubscriber final : public probe::Subscriber {
@@ -101,6 +101,7 @@ class RaceSubscriber final : public probe::Subscriber {
     void deallocate(probe::Object object);
     bool access_uncached(const probe::Variable& variable, unsigned flags);
     void report(const probe::Variable& variable);
+    std::uint32_t wanted() const;
     void update_interests();
 
     race::Detector detector_{probe::object_filter()};
@@ -111,8 +112,9 @@ class RaceSubscriber final : public probe::Subscriber {
     std::size_t history_ = 0;
     PyObject* on_race_ = nullptr;
 
+    std::atomic<bool> in_session_{false}, armed_{false};
+
     std::mutex mutex_;
-    bool in_session_ = false, armed_ = false;
     /// Null for a thread that came when there were too many.
     std::unordered_map<probe::ThreadNumber, race::Thread*> children_;
     std::map<race::ThreadId, Started> started_;

@@ -47,7 +47,6 @@ void RaceSubscriber::start(std::size_t history, PyObject* on_race) {
     }
     history_ = history;
     Py_XDECREF(std::exchange(on_race_, Py_XNewRef(on_race)));
-    std::lock_guard hold(mutex_);
     in_session_ = true;
     update_interests();
 }
@@ -55,29 +54,27 @@ void RaceSubscriber::start(std::size_t history, PyObject* on_race) {
 void RaceSubscriber::arm(PyObject* name) {
     Thread* thread = me();
     detector_.report_anew();  // each session has its own report
-    std::lock_guard hold(mutex_);
-    if (thread) started_.try_emplace(thread->id, Started{Py_NewRef(name), 0, 0});
+    {
+        std::lock_guard hold(mutex_);
+        if (thread) started_.try_emplace(thread->id, Started{Py_NewRef(name), 0, 0});
+    }
     armed_ = true;
     update_interests();
 }
 
 void RaceSubscriber::stop() {
     Py_XDECREF(std::exchange(on_race_, nullptr));
-    std::lock_guard hold(mutex_);
     in_session_ = armed_ = false;
     update_interests();
 }
 
 void RaceSubscriber::assume_threads() {
-    Thread* thread = me();
-    std::lock_guard hold(mutex_);
-    if (thread) detector_.create_thread(*thread);
+    if (Thread* thread = me()) detector_.create_thread(*thread);
     update_interests();
 }
 
 void RaceSubscriber::sample(std::uint32_t burst, std::uint32_t seed) {
     sampling_.begin_round(burst, seed);
-    std::lock_guard hold(mutex_);
     update_interests();
 }
 
@@ -85,8 +82,8 @@ void RaceSubscriber::exclude(int change) {
     if (Thread* thread = me()) thread->excluded += change;
 }
 
-/// Under mutex_. While one thread runs, nothing can race, so accesses and locks need not be listened to.
-void RaceSubscriber::update_interests() {
+/// While one thread runs, nothing can race, so accesses and locks need not be listened to.
+std::uint32_t RaceSubscriber::wanted() const {
     std::uint32_t mask = probe::kDeallocations | probe::kForks | probe::kThreadLife;
     if (in_session_)
         mask |= probe::kOrder | probe::kItems | probe::kPermits | probe::kMaps | probe::kAllocations
@@ -94,7 +91,17 @@ void RaceSubscriber::update_interests() {
     if (armed_) mask |= probe::kModules;
     if (armed_ && !detector_.alone()) mask |= probe::kAccesses | probe::kLocks;
     if (sampling_.on()) mask |= probe::kSites;
-    probe::set_interests(slot_, mask);
+    return mask;
+}
+
+/// Without mutex_, as set_interests() wants it. Two threads may do so at once, so each looks again afterwards.
+void RaceSubscriber::update_interests() {
+    if (slot_ == probe::kMostSubscribers) return;  // start() has not come, or failed
+    std::uint32_t mask;
+    do {
+        mask = wanted();
+        probe::set_interests(slot_, mask);
+    } while (mask != wanted());
 }
 
 // ---- threads
@@ -119,9 +126,11 @@ void RaceSubscriber::create_thread(const probe::ThreadEvent& event) {
     Thread* parent = me();
     std::uint32_t stack = probe::capture_stack(history_ + probe::kOwnFrames);
     Thread* child = parent ? detector_.create_thread(*parent) : nullptr;
-    std::lock_guard hold(mutex_);
-    children_.emplace(event.thread, child);
-    if (child) started_.try_emplace(child->id, Started{Py_NewRef(event.name), parent->id, stack});
+    {
+        std::lock_guard hold(mutex_);
+        children_.emplace(event.thread, child);
+        if (child) started_.try_emplace(child->id, Started{Py_NewRef(event.name), parent->id, stack});
+    }
     update_interests();
 }
 
@@ -149,7 +158,6 @@ void RaceSubscriber::on(const probe::ThreadEvent& event) {
     Thread *thread = me(), *child = child_of(event.thread);
     if (!thread || !child) return;
     detector_.join_thread(*thread, *child);
-    std::lock_guard hold(mutex_);
     update_interests();
 }
 
@@ -313,11 +321,10 @@ void RaceSubscriber::on(probe::ForkStep step) {
     detector_.unlock_after_fork();
     origins_.unlock_after_fork();
     descriptions_.unlock_after_fork();
-    if (step == probe::ForkStep::kInChild && my_thread.thread) {
-        detector_.continue_in_child(*my_thread.thread);
-        update_interests();
-    }
     mutex_.unlock();
+    if (step == probe::ForkStep::kInParent || !my_thread.thread) return;
+    detector_.continue_in_child(*my_thread.thread);
+    update_interests();
 }
 
 }  // namespace threadproof::ext

@@ -18,7 +18,9 @@ LOCK_KINDS: Final[tuple[str, ...]]
 ATTEMPTS: Final[tuple[str, ...]]
 WAIT_REASONS: Final[tuple[str, ...]]
 
-# What Python code publishes.
+# What Python code publishes. Structures ask first: `if probe.listening: probe.publish(self)`.
+listening: bool
+
 def publish(sync: object, /) -> None: ...
 def observe(sync: object, /) -> None: ...
 def send(channel: object, item: object, /) -> None: ...

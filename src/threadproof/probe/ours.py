@@ -1,4 +1,4 @@
-"""threadproof's own maps, Once and Pool. Its atomics and RWLock are native, and stand in race/patch.py.
+"""threadproof's own maps. Its atomics and RWLock are native, and stand in probe/interceptors.py.
 
 A map orders by the key: who changes it comes before who then sees it. A step that changes the whole map comes
 before all that see any of it, and one that looks at the whole map comes after all changes before it.
@@ -71,12 +71,6 @@ def patch(patches: Patches) -> None:
     contract = sys.modules.get("threadproof.maps.contract")
     for cls in subclasses(contract.ConcurrentMap) if contract else ():
         patch_map(patches, cls)
-    once, pool = sys.modules.get("threadproof.sync.once"), sys.modules.get("threadproof.sync.pool")
-    if once and pool:
-        patches.replace(once.Once, "run", runner)
-        patches.replace(once.Once, "done", asker)
-        patches.replace(pool.Pool, "_give_batch", giver)
-        patches.replace(pool.Pool, "_take_batch", taker)
 
 
 def subclasses(cls: type) -> Iterator[type]:
@@ -154,46 +148,3 @@ def lister(original: Any) -> Any:
         _core.probe.read_map(self)
 
     return _entries
-
-
-def runner(original: Any) -> Any:
-    def run(self: Any, fn: Callable[[], Any], timeout: float | None = None) -> Any:
-        def told() -> Any:
-            made = fn()
-            _core.probe.publish(self)
-            return made
-
-        result = original(self, told, timeout)
-        _core.probe.observe(self)
-        return result
-
-    return run
-
-
-def asker(original: Any) -> Any:
-    def done(self: Any) -> bool:
-        answer: bool = original.fget(self)
-        if answer:
-            _core.probe.observe(self)
-        return answer
-
-    return property(done)
-
-
-def giver(original: Any) -> Any:
-    def give(self: Any, objects: list[Any]) -> None:
-        for each in objects:
-            _core.probe.send(self, each)
-        original(self, objects)
-
-    return give
-
-
-def taker(original: Any) -> Any:
-    def take(self: Any) -> list[Any]:
-        objects: list[Any] = original(self)
-        for each in objects:
-            _core.probe.receive(self, each)
-        return objects
-
-    return take

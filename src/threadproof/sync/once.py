@@ -9,7 +9,7 @@ from functools import update_wrapper
 from time import monotonic
 from typing import Generic, TypeVar
 
-from threadproof._core import AtomicInt, AtomicReference, Turn
+from threadproof._core import AtomicInt, AtomicReference, Turn, probe
 from threadproof.missing import MISSING, Missing
 from threadproof.stats import Stats, counter, gauge
 
@@ -69,14 +69,21 @@ class Once(Generic[T]):
         """
         attempt = self._attempt.load()
         if attempt is not None and attempt.result is not MISSING:
+            if probe.listening:
+                probe.observe(self)
             return attempt.result
-        return self._run(fn, _deadline(timeout))
+        result = self._run(fn, _deadline(timeout))
+        probe.observe(self)
+        return result
 
     @property
     def done(self) -> bool:
         """Whether there is a result."""
         attempt = self._attempt.load()
-        return attempt is not None and attempt.result is not MISSING
+        done = attempt is not None and attempt.result is not MISSING
+        if done and probe.listening:
+            probe.observe(self)
+        return done
 
     def stats(self) -> OnceStats:
         """Whether it is done, and how often functions were called and waited for."""
@@ -98,7 +105,9 @@ class Once(Generic[T]):
         try:
             if self._attempt.compare_exchange(None, mine):
                 self._runs += 1
-                mine.result = fn()
+                result = fn()
+                probe.publish(self)
+                mine.result = result
             return mine.result
         except Exception as error:
             mine.error = error

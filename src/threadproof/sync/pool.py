@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from threadproof._core import AtomicInt, AtomicReference
+from threadproof._core import AtomicInt, AtomicReference, probe
 from threadproof.stats import Stats, counter, gauge
 
 T = TypeVar("T")
@@ -144,9 +144,13 @@ class Pool(Generic[T]):
             if top is None:
                 return []
             if self._shared.compare_exchange(top, top.below):
+                for each in top.objects if probe.listening else ():
+                    probe.receive(self, each)
                 return top.objects
 
     def _give_batch(self, objects: list[T]) -> None:
+        for each in objects if probe.listening else ():
+            probe.send(self, each)
         while True:
             top = self._shared.load()
             total = len(objects) + (0 if top is None else top.total)
