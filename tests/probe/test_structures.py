@@ -20,7 +20,7 @@ if not hasattr(_core, "race"):
 def kinds(*wanted: str, of: object, during: Any) -> list[str]:
     """The kinds of the events of one object."""
     events: list[Any] = []
-    with subscribe(**dict.fromkeys(wanted, events.append)):
+    with subscribe(scope=None, **dict.fromkeys(wanted, events.append)):
         during()
     return [event.kind for event in events if event.object is of]
 
