@@ -372,6 +372,26 @@ def test_threads_that_come_and_go_while_a_subscription_does_are_safe() -> None:
     assert len(calls) == count
 
 
+def test_a_forked_child_publishes_as_its_parent_does() -> None:
+    program = (
+        "import os, threading\nfrom threadproof.probe import subscribe\n"
+        "lock, acquired, stop = threading.Lock(), [], threading.Event()\n"
+        "def acquire():\n"
+        "    while not stop.is_set():\n        with lock: pass\n"
+        "with subscribe(acquired=lambda event: acquired.append(event.object)):\n"
+        "    thread = threading.Thread(target=acquire)\n    thread.start()\n"
+        "    for _ in range(20):\n"
+        "        mine = threading.Lock()\n"
+        "        child = os.fork()\n"
+        "        with mine: pass\n"
+        "        if not child: os._exit(0 if mine in acquired else 1)\n"
+        "        assert os.waitpid(child, 0)[1] == 0 and mine in acquired\n"
+        "    stop.set()\n    thread.join()\n"
+    )
+    ran = run("-W", "ignore::DeprecationWarning", "-c", program)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
 def test_every_event_has_a_class_and_every_class_an_event() -> None:
     assert tuple(CLASSES) == tuple(dict.fromkeys(CLASSES))
     assert set(CLASSES) == set(_core.probe.EVENTS)

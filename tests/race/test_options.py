@@ -9,7 +9,7 @@ import pytest
 
 from threadproof.findings import Severity
 from threadproof.findings.options import OptionError
-from threadproof.race.options import HISTORY, OPTIONS
+from threadproof.race.options import OPTIONS
 
 
 def read(text: str) -> dict[str, Any]:
@@ -68,8 +68,3 @@ def test_the_documentation_has_a_row_for_every_option() -> None:
     assert {name.strip("` ") for row in rows for name in row[2].split(",")} == set(OPTIONS.by_name)
     flags = {flag.strip("` ").split()[0] for row in rows for flag in row[1].split(",")}
     assert flags == {f"--{name.replace('_', '-')}" for name in OPTIONS.by_name}
-
-
-def test_the_default_history_is_that_of_a_session() -> None:
-    session = pytest.importorskip("threadproof.race.session")
-    assert session.HISTORY == HISTORY

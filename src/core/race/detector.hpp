@@ -101,7 +101,7 @@ class Detector {
 
     // ---- threads
 
-    /// A thread whose creation was not seen. Null when there were too many threads.
+    /// A thread whose creation was not published. Null when there were too many threads.
     Thread* adopt_thread() {
         std::lock_guard hold(mutex_);
         return add_thread();

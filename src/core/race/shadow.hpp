@@ -118,8 +118,8 @@ class Shadow {
     }
 
  private:
-    static constexpr std::size_t kShards =
-        1024;  // many more than threads, so that two seldom lock the same one
+    // many more than threads, so that two seldom lock the same one
+    static constexpr std::size_t kShards = 1024;
     static constexpr std::size_t kGenerations = 1 << 12;  // 16 kB: every access reads one of them
     static constexpr std::size_t kUnlimited = ~std::size_t{0};
 

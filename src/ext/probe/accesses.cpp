@@ -137,8 +137,7 @@ void record_store(PyObject* dict, PyObject* key, unsigned flags) {
 }
 
 void record_item(PyObject* object, PyObject* key, unsigned flags) {
-    // mostly
-    if (PyList_CheckExact(object) && PyLong_CheckExact(key)) {
+    if (PyList_CheckExact(object) && PyLong_CheckExact(key)) {  // the most frequent ones first
         record_access(index_of(object, key), flags);
         return;
     }

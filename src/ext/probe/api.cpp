@@ -7,6 +7,7 @@
 #ifdef THREADPROOF_PROBE
 #include <pthread.h>
 
+#include <array>
 #include <mutex>
 
 #include "ext/probe/accesses.hpp"
@@ -27,29 +28,41 @@ using ext::method;
 
 // ---- forks
 
+/// Those that were called before the fork, so that the same ones are called after it; between the two calls only.
+std::array<Subscriber*, kMostSubscribers> forking;
+
 /// A fork finds no thread in the middle of a step: a mutex that another thread holds would be locked for ever
-/// in the child. Subscribers first, for they call the probe.
-void before_fork() {
-    each_subscriber(kForks, [](Subscriber& subscriber) { subscriber.on(ForkStep::kBefore); });
+/// in the child. Interests first, so that they do not change; then subscribers, for they call the probe while
+/// they hold their own mutexes. fork() is C: nothing is thrown through it.
+void before_fork() noexcept {
+    lock_subscribers();
+    forking.fill(nullptr);
+    auto* next = forking.data();
+    each_subscriber(kForks, [&](Subscriber& subscriber) { *next++ = &subscriber; });
+    for (Subscriber* each : forking)
+        if (each) each->on(ForkStep::kBefore);
     lock_dicts();
     lock_accesses();
     call_stacks().lock_for_fork();
-    lock_subscribers();
 }
 
-void after_fork(ForkStep step) {
-    unlock_subscribers();
+/// A subscriber may change its interests in the child, so they are unlocked first.
+void after_fork(ForkStep step) noexcept {
     call_stacks().unlock_after_fork();
     unlock_accesses();
     unlock_dicts();
-    each_subscriber(kForks, [step](Subscriber& subscriber) { subscriber.on(step); });
+    auto called = forking;
+    unlock_subscribers();
+    for (Subscriber* each : called)
+        if (each) each->on(step);
 }
 
 void follow_forks() {
     static std::once_flag once;
     std::call_once(once, [] {
         pthread_atfork(
-            before_fork, [] { after_fork(ForkStep::kInParent); }, [] { after_fork(ForkStep::kInChild); });
+            before_fork, []() noexcept { after_fork(ForkStep::kInParent); },
+            []() noexcept { after_fork(ForkStep::kInChild); });
     });
 }
 

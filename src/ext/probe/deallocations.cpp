@@ -1,7 +1,7 @@
 /// Publishes the deallocation of objects, so that what is remembered of one is not taken for what is known of
 /// the next object at its address.
 ///
-/// A type's tp_dealloc is replaced by a function of ours that calls the original. It has to know which
+/// A type's tp_dealloc is replaced by a function here that calls the original. It has to know which
 /// original, and C function pointers carry no data: so there is one function for each number, made by a
 /// template. A class written in Python calls the tp_dealloc of its built-in base, so tracking that is enough.
 

@@ -57,7 +57,7 @@ void change_interests(std::size_t slot, std::uint32_t mask) {
     interests.all.store(all, std::memory_order_relaxed);
 }
 
-/// Two threads may do so at once, so each looks again after it has stored.
+/// Two threads may be here at once, so each checks again after it has stored.
 void show_listening() {
     if (!listening_module) return;
     bool shown;

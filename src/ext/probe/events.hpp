@@ -180,7 +180,7 @@ struct Variable {
 /// One instruction of the program, by its serial number.
 struct SiteEvent {
     std::uint32_t site;
-    bool idle;  // the instruction has met nothing that threads can share, and hardly ever will
+    bool idle;  // the instruction has accessed nothing that threads can share, and hardly ever will
 };
 
 enum class MapStep : std::uint8_t {
@@ -233,7 +233,7 @@ class Subscriber {
     /// change. (The most frequent event by far, so its parts come in registers.)
     virtual bool access(const Variable&, [[maybe_unused]] unsigned flags) { return false; }
     /// Whether the subscriber wants the accesses of the call of a container's method that comes next; it is
-    /// asked because to ask is cheaper than to find out which accesses those are.
+    /// asked first because asking is cheaper than finding out which accesses those are.
     virtual bool wants_call() { return true; }
     /// Whether the subscriber needs no further events of this site. The probe gives a site up once all
     /// subscribers with kAccesses agree.
@@ -291,8 +291,8 @@ TP_HOT void each_subscriber(std::uint32_t interest, Call&& call) {
 struct ThisThread {
     std::uint32_t suspended = 0;  // > 0: what the thread does is the probe's doing, or a subscriber's
     std::uint32_t internal = 0;   // > 0: it is inside an intercepted function of a library
-    bool accessed = false;        // it has met a variable since this was last set to false
-    ThreadNumber number = 0;      // 0: not asked for yet
+    bool accessed = false;        // it has accessed a variable since this was last set to false
+    ThreadNumber number = 0;      // 0: none assigned yet
 };
 // Words that every watched instruction reads: initial-exec spares a call, and takes little of the room that
 // dlopen() has left.
@@ -355,7 +355,7 @@ TP_APART void deliver(const Event& event) {
     each_subscriber(interest_of(event), [&](Subscriber& subscriber) { subscriber.on(event); });
 }
 
-/// Delivers the event to the subscribers that want it. Where it costs something to make the event, ask
+/// Delivers the event to the subscribers that want it. Where it costs something to make the event, check
 /// listening() first.
 template <class Event>
 TP_HOT void publish(const Event& event) {
@@ -371,7 +371,7 @@ TP_HOT void each_access_subscriber(Call&& call) {
         call(*each);
 }
 
-/// Publishes an access; whether it was news for any subscriber. The caller has asked listening().
+/// Publishes an access; whether it was news for any subscriber. The caller has checked listening().
 bool record_access(const Variable& variable, unsigned flags);
 
 }  // namespace threadproof::probe

@@ -1,4 +1,4 @@
-/// Intercepts functions written in Python, without a frame of ours between a function and its caller:
+/// Intercepts functions written in Python, without a frame of the probe between a function and its caller:
 /// tracebacks and stacks show what they show without the probe, and a function of the standard library stays
 /// the object it is.
 ///
@@ -193,10 +193,10 @@ PyObject* call_intercepted(PyObject* function, PyObject* const* arguments, std::
 
 void add_interceptor(std::unique_ptr<Interceptor> interceptor) {
     auto* function = reinterpret_cast<PyFunctionObject*>(Py_NewRef(interceptor->function));
-    vectorcallfunc ours = ext::Entry<call_intercepted>::call;
-    if (function->vectorcall != ours) run_function = function->vectorcall;
+    vectorcallfunc intercepting = ext::Entry<call_intercepted>::call;
+    if (function->vectorcall != intercepting) run_function = function->vectorcall;
     interceptors.add(std::move(interceptor));
-    PyFunction_SetVectorcall(function, ours);
+    PyFunction_SetVectorcall(function, intercepting);
 }
 
 /// A tuple of rows.Step: ("publish" or "observe", attribute or None, condition or None).

@@ -138,7 +138,7 @@ bool is_useful(const Site& site, const Operands& operands) {
     }
 }
 
-// executions: an instruction that met only values and methods until then hardly meets anything else
+// executions: an instruction that had only values and methods as operands until then hardly ever has others
 constexpr std::uint32_t kIdle = 1000;
 
 bool is_idle(Site& site, const Operands& operands) {

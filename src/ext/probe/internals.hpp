@@ -67,10 +67,10 @@ TP_HOT PyObject* local_in(RunningFrame* frame, std::uint32_t index) {
 }
 TP_HOT PyObject* globals_in(RunningFrame* frame) { return frame->f_globals; }
 
-/// Calls visit(word) for `deepest` frames, from `first` outwards. Two words are equal if
-/// code and instruction are equal, and otherwise only by chance. It follows no pointers but those from frame
-/// to frame. So it also visits a function that has not begun yet, which python_frame() leaves out; one of
-/// those is among the callers only while a finaliser runs.
+/// Calls visit(word) for `deepest` frames, from `first` outwards. Two words are equal if code and
+/// instruction are equal, and otherwise only by chance. It follows no pointers but those from frame to frame.
+/// So it also visits a function that has not begun yet, which python_frame() leaves out; one of those is
+/// among the callers only while a finaliser runs.
 template <class Visit>
 TP_HOT void each_call(RunningFrame* first, std::size_t deepest, Visit&& visit) {
     for (RunningFrame* frame = first; frame && deepest > 0; frame = frame->previous) {

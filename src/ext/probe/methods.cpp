@@ -394,15 +394,15 @@ PyObject* intercept_method(PyObject*, PyObject* arguments) {
     if (!PyArg_ParseTuple(arguments, "Oss:intercept_method", &owner, &name, &action)) throw PythonError{};
     Ref descriptor = Ref::steal(checked(PyObject_GetAttrString(owner, name)));
     PyMethodDef* definition = method_count < kMostMethods ? definition_of(descriptor.get()) : nullptr;
-    PyCFunction ours =
+    PyCFunction replacement =
         definition ? trampoline(method_count, definition->ml_flags, std::make_index_sequence<kMostMethods>{})
                    : nullptr;
-    if (!ours) {
+    if (!replacement) {
         PyErr_Format(PyExc_TypeError, "%R cannot be intercepted", descriptor.get());
         throw PythonError{};
     }
     methods[method_count++] = {definition->ml_meth, action_named(action)};
-    definition->ml_meth = ours;
+    definition->ml_meth = replacement;
     Py_RETURN_NONE;
 }
 

@@ -24,7 +24,8 @@ std::uint64_t spread(std::uint64_t value) {
 }  // namespace
 
 ObjectFilter& object_filter() {
-    static auto& filter = *new ObjectFilter;  // never destroyed: objects die until the process ends
+    static auto& filter =
+        *new ObjectFilter;  // never destroyed: objects are deallocated until the process ends
     return filter;
 }
 
@@ -59,8 +60,8 @@ Variable key_of(PyObject* dict, PyObject* key) {
     PyObject* owner = PyUnicode_CheckExact(key) ? owner_of_dict(dict, dict) : dict;
     if (owner == dict) return item_of(dict, key);
     PyObject* name = Py_NewRef(key);
-    PyUnicode_InternInPlace(
-        &name);  // never released, as most interned names are not: its address is the field
+    // never released, as most interned names are not: its address is the field
+    PyUnicode_InternInPlace(&name);
     return attribute_of(owner, name);
 }
 

@@ -58,38 +58,38 @@ class PythonSubscriber final : public Subscriber {
     void on(const LockEvent& event) override {
         constexpr EventKind kKinds[] = {EventKind::kAcquiring, EventKind::kAcquired, EventKind::kAbandoned,
                                         EventKind::kReleasing};
-        tell(kKinds[static_cast<int>(event.step)], event.lock, [&](auto&& call) {
+        call_back(kKinds[static_cast<int>(event.step)], event.lock, [&](auto&& call) {
             call(name_of(kLockKindNames, event.kind), name_of(kAttemptNames, event.attempt),
                  truth(event.internal));
         });
     }
     void on(const OrderEvent& event) override {
         EventKind kind = event.step == OrderStep::kPublish ? EventKind::kPublishing : EventKind::kObserved;
-        tell(kind, event.object, [&](auto&& call) { call(number(event.key)); });
+        call_back(kind, event.object, [&](auto&& call) { call(number(event.key)); });
     }
     void on(const ItemEvent& event) override {
         constexpr EventKind kKinds[] = {EventKind::kSending, EventKind::kUnsent, EventKind::kReceived};
-        tell(kKinds[static_cast<int>(event.step)], event.channel,
-             [&](auto&& call) { call(or_none(event.item)); });
+        call_back(kKinds[static_cast<int>(event.step)], event.channel,
+                  [&](auto&& call) { call(or_none(event.item)); });
     }
     void on(const PermitEvent& event) override {
         EventKind kind = event.step == PermitStep::kGive ? EventKind::kGivingPermits : EventKind::kTookPermit;
-        tell(kind, event.object, [&](auto&& call) { call(number(event.initial), number(event.count)); });
+        call_back(kind, event.object, [&](auto&& call) { call(number(event.initial), number(event.count)); });
     }
     void on(const WaitEvent& event) override {
-        tell(event.step == WaitStep::kBegin ? EventKind::kWaiting : EventKind::kWaited, event.object,
-             [&](auto&& call) {
-                 call(name_of(kWaitReasonNames, event.reason), name_of(kAttemptNames, event.attempt));
-             });
+        call_back(event.step == WaitStep::kBegin ? EventKind::kWaiting : EventKind::kWaited, event.object,
+                  [&](auto&& call) {
+                      call(name_of(kWaitReasonNames, event.reason), name_of(kAttemptNames, event.attempt));
+                  });
     }
     void on(const ThreadEvent& event) override {
         constexpr EventKind kKinds[] = {EventKind::kCreatingThread, EventKind::kThreadBegan,
                                         EventKind::kThreadEnding, EventKind::kJoined};
-        tell(kKinds[static_cast<int>(event.step)], nullptr,
-             [&](auto&& call) { call(number(event.thread), or_none(event.name)); });
+        call_back(kKinds[static_cast<int>(event.step)], nullptr,
+                  [&](auto&& call) { call(number(event.thread), or_none(event.name)); });
     }
     bool access(const Variable& variable, unsigned flags) override {
-        tell(EventKind::kAccessing, variable.object, [&](auto&& call) {
+        call_back(EventKind::kAccessing, variable.object, [&](auto&& call) {
             call(name_of(kPartNames, variable.part), or_none(variable.name), number(flags));
         });
         return true;
@@ -98,16 +98,22 @@ class PythonSubscriber final : public Subscriber {
         constexpr EventKind kKinds[] = {EventKind::kReadKey,   EventKind::kChangingKey,
                                         EventKind::kReadMap,   EventKind::kChangingMap,
                                         EventKind::kComputing, EventKind::kComputed};
-        tell(kKinds[static_cast<int>(event.step)], event.map, [&](auto&& call) { call(or_none(event.key)); });
+        call_back(kKinds[static_cast<int>(event.step)], event.map,
+                  [&](auto&& call) { call(or_none(event.key)); });
     }
     void on(const ObjectEvent& event) override {
         // a deallocation must not run Python code, so no callback can have an interest in it
-        tell(event.step == ObjectStep::kAllocated ? EventKind::kAllocated : EventKind::kOwned, nullptr,
-             [&](auto&& call) { call(number(event.object)); });
+        call_back(event.step == ObjectStep::kAllocated ? EventKind::kAllocated : EventKind::kOwned, nullptr,
+                  [&](auto&& call) { call(number(event.object)); });
     }
     void on(const ModuleEvent& event) override {
-        tell(event.step == ModuleStep::kRan ? EventKind::kModuleRan : EventKind::kModuleSeen, nullptr,
-             [&](auto&& call) { call(or_none(event.name)); });
+        call_back(event.step == ModuleStep::kRan ? EventKind::kModuleRan : EventKind::kModuleSeen, nullptr,
+                  [&](auto&& call) { call(or_none(event.name)); });
+    }
+
+    void on(ForkStep step) override {
+        if (step == ForkStep::kBefore) mutex_.lock();
+        else mutex_.unlock();
     }
 
     bool used = false;
@@ -121,7 +127,7 @@ class PythonSubscriber final : public Subscriber {
 
     /// Calls the callback with the event; `with(call)` gives the details to call().
     template <class With>
-    void tell(EventKind kind, PyObject* object, With&& with) {
+    void call_back(EventKind kind, PyObject* object, With&& with) {
         if (this_thread.suspended) return;  // a callback starts or joins a thread
         Ref function = callback(kind);
         if (!function) return;
@@ -201,7 +207,7 @@ PyObject* subscribe_python(PyObject*, PyObject* by_name) {
         throw PythonError{};
     }
     Callbacks callbacks{};
-    std::uint32_t mask = 0;
+    std::uint32_t mask = kForks;  // for the mutex
     PyObject *name, *callback;
     for (Py_ssize_t place = 0; PyDict_Next(by_name, &place, &name, &callback);) {
         std::size_t index = event_named(name);
@@ -224,8 +230,8 @@ PyObject* unsubscribe_python(PyObject*, PyObject* number) {
     PythonSubscriber& subscriber = subscriber_in(slot);
     set_interests(slot, 0);
     subscriber.set({});
-    std::lock_guard hold(slots_mutex);
     unsubscribe(slot);
+    std::lock_guard hold(slots_mutex);
     subscriber.used = false;
     Py_RETURN_NONE;
 }

@@ -56,7 +56,7 @@ struct Source {
 /// Whether a site stays instrumented, once it has been judged.
 enum class Stay : std::uint8_t {
     kUnlessIdle,
-    kIfUseful,  // only if it meets a container the first time, or a global that is stored again
+    kIfUseful,  // only if its first operand was a container, or a global that is stored again
     kAlways,    // it orders, or says whose a dict is: each execution counts
 };
 
@@ -65,13 +65,13 @@ struct Site {
     Stay stay{};
     std::uint16_t flags = 0;  // of AccessFlag
     std::uint16_t argument = 0;
-    std::array<Source, 5>
-        operands;  // as many as placement.py describes of a call: the function, four arguments
+    // as many as placement.py describes of a call: the function, four arguments
+    std::array<Source, 5> operands;
     std::int32_t instruction = 0;  // its position, in code units
     std::uint32_t number = 0;      // of all sites of the process
     PyObject* name = nullptr;
     PyObject* constant = nullptr;
-    /// The type version that the site met last, and where such a type has the attribute (AttributeHome), in
+    /// The version of the operand's type at the last execution, and where that type has the attribute, in
     /// one word so that threads cannot tear it. Relaxed: a cache of what home_of() returns.
     std::atomic<std::uint64_t> home{0};
     /// Executions that published no access. Relaxed: threads may lose counts of each other.

@@ -30,7 +30,7 @@ bool add_race(PyObject* module);
 
 namespace threadproof::ext {
 
-/// A thread whose start was seen: its name, and by which thread and where it was started.
+/// A thread whose start was published: its name, and by which thread and where it was started.
 struct Started {
     PyObject* name;  // owned, for ever
     race::ThreadId by;
@@ -40,7 +40,7 @@ struct Started {
 /// Field                  | written                 | read    | guard
 /// -----------------------|-------------------------|---------|---------------------------------------
 /// children_, started_    | plain                   | plain   | mutex_
-/// in_session_, armed_    | seq_cst                 | seq_cst | none: update_interests() looks again
+/// in_session_, armed_    | seq_cst                 | seq_cst | none: update_interests() checks again
 /// history_, on_race_     | plain, between sessions | plain   | none: the start of a session orders
 /// slot_                  | plain, once             | plain   | none: the first session's start orders
 class RaceSubscriber final : public probe::Subscriber {
@@ -55,7 +55,7 @@ class RaceSubscriber final : public probe::Subscriber {
     void arm(PyObject* name);
     /// Keeps what it knows, and listens to nothing but the end of it.
     void stop();
-    /// Threads run whose start was not seen.
+    /// Threads run whose start was not published.
     void assume_threads();
     /// Begins a round of sampling, or ends sampling (burst 0).
     void sample(std::uint32_t burst, std::uint32_t seed);
@@ -85,7 +85,7 @@ class RaceSubscriber final : public probe::Subscriber {
     /// Remember about so many variables.
     void limit(std::size_t variables) { detector_.limit(variables); }
     const Descriptions& descriptions() const { return descriptions_; }
-    /// The threads whose start was seen. Their names stay valid.
+    /// The threads whose start was published. Their names stay valid.
     std::map<race::ThreadId, Started> started() {
         std::lock_guard hold(mutex_);
         return started_;

@@ -94,7 +94,8 @@ std::uint32_t RaceSubscriber::wanted() const {
     return mask;
 }
 
-/// Without mutex_, as set_interests() wants it. Two threads may do so at once, so each looks again afterwards.
+/// Without mutex_: set_interests() may detach the thread. Two threads may be here at once, so each checks again
+/// afterwards.
 void RaceSubscriber::update_interests() {
     if (slot_ == probe::kMostSubscribers) return;  // start() has not come, or failed
     std::uint32_t mask;

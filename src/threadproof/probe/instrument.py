@@ -23,7 +23,7 @@ OPERATIONS: Sequence[tuple[str, str]] = getattr(opcode, "_nb_ops", ())  # BINARY
 SUBSCRIPT = next((i for i, (name, _) in enumerate(OPERATIONS) if name == "NB_SUBSCR"), -1)
 LOOK_BACK = 16  # instructions between the name of a builtin and its call: more than most argument lists
 
-WHOLE = AccessFlag.ITERATE | AccessFlag.ATOMIC  # builtins that look at a container in one step
+WHOLE = AccessFlag.ITERATE | AccessFlag.ATOMIC  # builtins that read a container in one step
 READERS: dict[Callable[..., object], AccessFlag] = {
     len: AccessFlag.CHECK,
     **dict.fromkeys((list, tuple, set, dict, frozenset, sorted), WHOLE),

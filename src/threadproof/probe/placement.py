@@ -184,9 +184,8 @@ class BasicBlocks:
         self.targets = targets
         self.placed = placed
         self.loaded: dict[tuple[object, object], int] = {}  # (local, attribute): offset of the first load
-        self.update: Placement | None = (
-            None  # the load of an `x.n += 1` or `x[k] += 1` on its way to its store
-        )
+        # the load of an `x.n += 1` or `x[k] += 1` whose store has not come yet
+        self.update: Placement | None = None
 
     def needed(self) -> Iterable[Placement]:
         for instruction in self.listing:

@@ -36,7 +36,7 @@ class Scope:
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
     libraries: Sequence[str] = field(default_factory=lambda: library_folders())
-    decided: dict[str, bool] = field(default_factory=dict)  # decide() looks at the disk, for each function
+    decided: dict[str, bool] = field(default_factory=dict)  # decide() reads the disk
 
     def __contains__(self, filename: str) -> bool:
         inside = self.decided.get(filename)

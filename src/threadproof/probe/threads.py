@@ -66,12 +66,12 @@ class Starts:
     def put(self, owner: Any, name: str, make: Callable[[Any], Any]) -> None:
         """Put make(original) in its place, under the name and with the words of the original."""
         original = getattr(owner, name)
-        ours = make(original)
+        replacement = make(original)
         for attribute in ("__name__", "__qualname__", "__doc__", "__module__"):
             with suppress(AttributeError):
-                setattr(ours, attribute, getattr(original, attribute))
+                setattr(replacement, attribute, getattr(original, attribute))
         self.originals.append((owner, name, original))
-        setattr(owner, name, ours)
+        setattr(owner, name, replacement)
 
     def create(self, name: str) -> int:
         self.starting()

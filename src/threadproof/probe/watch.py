@@ -79,7 +79,9 @@ class Watch:
         try:
             instrumentation.arm()
         except SelfTestError as error:
-            self.refused = error  # the program may catch it, or a thread may end by it: the runner looks here
+            self.refused = (
+                error  # the program may catch it, or a thread may end by it: the runner reads it here
+            )
             raise
         self.when_armed()
 

@@ -7,7 +7,7 @@ from argparse import ArgumentTypeError
 from threadproof.findings.options import Option, Options, below_if_there, truth
 
 DEEPEST = 1000  # calls: as deep as Python itself goes, unless it is told otherwise
-HISTORY = 16  # calls, as session.HISTORY, which explains it
+HISTORY = 16  # calls of a stack: enough to tell callers apart, few enough to keep for every access
 
 
 def calls(text: str) -> int:

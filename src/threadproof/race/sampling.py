@@ -24,7 +24,7 @@ BURST = 10  # executions of an instruction that are judged in a round; up to twi
 SHARE = 0.05  # of the program's CPU time that rounds may cost; what is always watched comes on top
 COST = 5e-6  # seconds for each site that was given up: 2 us to give it up, the rest for its judgements
 FREE_ROUNDS = 20  # that begin with a new thread, whatever the last one cost
-TICK = 0.1  # seconds between two looks at the clock
+TICK = 0.1  # seconds between two readings of the clock
 
 
 class Sampler:

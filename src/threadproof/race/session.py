@@ -12,13 +12,13 @@ from threadproof.probe import Scope, SelfTestError, UnsupportedError
 from threadproof.probe.instrumentation import monitoring
 from threadproof.probe.watch import Watch, check_interpreter
 from threadproof.race.explain import Started, explain
+from threadproof.race.options import HISTORY
 from threadproof.race.sampling import Sampler
 
 __all__ = ["Scope", "Session"]
 
 # Variables remembered at most, unless told otherwise: few programs have more, and none fills memory.
 VARIABLES = 10_000_000
-HISTORY = 16  # calls of a stack: enough to tell callers apart, few enough to keep for every access
 
 
 class Session:

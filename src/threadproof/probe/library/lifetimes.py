@@ -1,7 +1,7 @@
 """Imports and finalisers.
 
-A module's top level is ordered before what its importers do, and all uses of an
-object before what weakref.finalize calls.
+A module's top level is ordered before what its importers do, and all uses of an object before what
+weakref.finalize calls.
 
 The import statement and the start of a `__del__` are sites (probe/instrument.py).
 """
