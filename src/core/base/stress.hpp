@@ -37,6 +37,7 @@ enum class Window : std::uint8_t {
     kWriteAsked,      ///< a writer has released the bucket to call the user's comparison
     kMigrateCopying,  ///< the next of a bucket's entries is about to be copied to the next table
     kMigrateCopied,   ///< a bucket's entries are in the next table and the bucket is not yet marked as moved
+    kMigrated,        ///< the last bucket of a table is moved, and the next table is not yet the root
     kGateClosed,      ///< a whole-map step has quiesced the map
     kSnapshotOpen,    ///< a snapshot is open and has copied nothing yet
     kIterateBatch,    ///< an iteration has copied a bucket and not yet passed it

@@ -383,6 +383,18 @@ void two_buckets_that_shrink_into_one_are_moved_one_after_the_other() {
     map.check();
 }
 
+void room_is_reserved_though_another_thread_moves_the_last_bucket() {
+    FourBuckets map;
+    Actor mover([&] { grow(map); }, Window::kMigrated);
+    mover.must_be_held();
+    Actor reserver([&] { grow(map); });  // there is nothing left to move, and memory enough
+    reserver.must_wait();
+    mover.finish();
+    reserver.finish();
+    CHECK(map.stats().buckets > kHomes);
+    map.check();
+}
+
 // ---- the whole map
 
 void a_clear_waits_for_the_writer_inside_and_takes_its_key() {
@@ -671,6 +683,7 @@ int main(int argc, char** argv) {
                           CLAIM(a_value_put_while_its_key_is_moved_stays_there),
                           CLAIM(a_key_that_comes_or_goes_is_moved_when_it_has),
                           CLAIM(two_buckets_that_shrink_into_one_are_moved_one_after_the_other),
+                          CLAIM(room_is_reserved_though_another_thread_moves_the_last_bucket),
                           CLAIM(a_clear_waits_for_the_writer_inside_and_takes_its_key),
                           CLAIM(a_writer_waits_for_the_clear_and_keeps_its_key),
                           CLAIM(a_clear_takes_keys_half_moved),

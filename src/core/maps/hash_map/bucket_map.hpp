@@ -145,7 +145,7 @@ class BucketMap : public MapBase<P> {
         std::uint64_t failed = 0;  // rounds since a bucket was moved: there may be no memory to move one
         for (unsigned round = 0;; ++round) {
             Table* emptied = nullptr;
-            bool another_begins = false;
+            bool wait = false;
             {
                 WriterSection section(gate_);
                 Table* root = tables_.root();
@@ -154,10 +154,11 @@ class BucketMap : public MapBase<P> {
                     if (root->bits() >= bits) break;
                     if (!tables_.resize(root, bits)) throw std::bad_alloc();
                 }
-                another_begins = !root->next.load(std::memory_order_acquire);
-                if (!another_begins) {
-                    // relaxed, both: only whether it has changed
-                    std::uint64_t moved = root->moved.load(std::memory_order_relaxed);
+                // relaxed, both: only whether it has changed
+                std::uint64_t moved = root->moved.load(std::memory_order_relaxed);
+                // for the thread that makes the next table, or that puts it in the place of this one
+                wait = !root->next.load(std::memory_order_acquire) || moved == root->size();
+                if (!wait) {
                     emptied = tables_.help(*this, root, 0);
                     failed = root->moved.load(std::memory_order_relaxed) == moved ? failed + 1 : 0;
                     if (failed > root->size()) throw std::bad_alloc();  // every bucket has been tried since
@@ -165,7 +166,7 @@ class BucketMap : public MapBase<P> {
             }
             if (emptied) emptied->retire();
             Reclaimer::poll();
-            if (another_begins) pause_round(round);
+            if (wait) pause_round(round);
         }
         tables_.set_reserved_bits(bits);
     }

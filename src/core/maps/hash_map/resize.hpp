@@ -387,7 +387,10 @@ class ResizableTable : MapBase<P> {
                 // Counted under the lock: nothing can come between a move and its count, not even a fork.
                 // acq_rel: the last mover sees all the other moves, and root_ publishes them.
                 last = from.moved.fetch_add(1, std::memory_order_acq_rel) + 1 == from.size();
-                if (last) root_.store(&to, std::memory_order_release);  // release: pairs with root()
+                if (last) {
+                    stress::reach(stress::Window::kMigrated);
+                    root_.store(&to, std::memory_order_release);  // release: pairs with root()
+                }
             }
         }
         home.lock.unlock();
