@@ -70,6 +70,10 @@ void follow_collections() {
     if (PyList_Append(callbacks.get(), callback.get()) < 0) throw PythonError{};
 }
 
+// ---- metrics of the process
+
+PyObject* retired_bytes(PyObject*, PyObject*) { return PyLong_FromUnsignedLongLong(Reclaimer::bytes()); }
+
 // ---- the module
 
 /// The list of retired keys belongs to the process, and each key to one interpreter.
@@ -129,6 +133,8 @@ PyMethodDef functions[] = {
      "adopt_methods($module, cls, contract, /)\n--\n\nPut the methods of a native map into a subclass, with "
      "the "
      "contract's text as their documentation."},
+    {"retired_bytes", method<retired_bytes>(), METH_NOARGS,
+     "retired_bytes($module, /)\n--\n\nBytes of replaced tables, of all maps, that threads may still read."},
     {nullptr, nullptr, 0, nullptr},
 };
 

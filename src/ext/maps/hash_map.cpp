@@ -25,9 +25,9 @@ PyObject* map_reserve(MapObject<Map>& self, PyObject* argument) {
 PyObject* map_stats(MapObject<Map>& self, PyObject*) {
     self.share();
     Map::Stats s = self.core().stats();
-    return Py_BuildValue("(LKKKKKKOKKK)", static_cast<long long>(s.size), s.buckets, s.capacity,
+    return Py_BuildValue("(LKKKKKKOKK)", static_cast<long long>(s.size), s.buckets, s.capacity,
                          s.overflow_buckets, s.longest_chain, s.resizes, s.moved_buckets,
-                         s.resizing ? Py_True : Py_False, s.bytes, s.retired_bytes, s.lock_waits);
+                         s.resizing ? Py_True : Py_False, s.bytes, s.lock_waits);
 }
 
 }  // namespace

@@ -61,11 +61,8 @@ class HashMap(_core.HashMap[K, V], NativeMap[K, V]):
     __slots__ = ("__weakref__",)
 
     def stats(self) -> HashMapStats:
-        """The state of the table. Looks at no more than 1,024 of its buckets, however large it is."""
-        values = self._stats()
-        return HashMapStats(
-            *values[:9], values[10]
-        )  # values[9] is of the process: threadproof.stats.process()
+        """The state of the table. Reads at most 1,024 of its buckets, however large it is."""
+        return HashMapStats(*self._stats())
 
 
 _core.adopt_methods(HashMap, ConcurrentMap)

@@ -200,7 +200,7 @@ class BucketMap : public MapBase<P> {
     struct Stats {
         std::int64_t size;
         std::uint64_t buckets, capacity, overflow_buckets, longest_chain, resizes, moved_buckets, bytes,
-            retired_bytes, lock_waits;
+            lock_waits;
         bool resizing;
     };
 
@@ -223,7 +223,6 @@ class BucketMap : public MapBase<P> {
         }
         s.resizes = tables_.resizes();
         s.lock_waits = lock_waits_.load(std::memory_order_relaxed);
-        s.retired_bytes = Reclaimer::bytes();
         s.longest_chain = Tables::longest_chain(*root);
         return s;
     }
