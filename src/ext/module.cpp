@@ -2,66 +2,56 @@
 
 #include "ext/maps/adopt.hpp"
 #include "ext/maps/hash_map.hpp"
-#include "ext/maps/map_parts.hpp"
+#include "ext/maps/reservation.hpp"
 #include "ext/maps/snapshot_map.hpp"
 #include "ext/maps/sync_map.hpp"
 #include "ext/maps/trie.hpp"
-#include "ext/maps/turn.hpp"
+#include "ext/maps/values.hpp"
 #include "ext/probe/api.hpp"
-#include "ext/python/py.hpp"
+#include "ext/python/provided.hpp"
+#include "ext/python/types.hpp"
+#include "ext/python/waiting.hpp"
 #include "ext/race/race.hpp"
 #include "ext/stress.hpp"
-#include "ext/sync/atomics.hpp"
+#include "ext/sync/cells.hpp"
 #include "ext/sync/rw_lock.hpp"
 
-using namespace threadproof;
-using ext::Ref;
-
+namespace threadproof::ext {
 namespace {
 
-constexpr const char* kRemoveDoc =
-    "The type of REMOVE, which a function given to compute() or merge() returns to delete the key.";
+// ---- REMOVE
 
-PyObject* remove_repr(PyObject*) { return PyUnicode_FromString("threadproof.REMOVE"); }
+struct RemoveObject {
+    PyObject_HEAD
+};
 
-/// A string from __reduce__ names a global: pickle and copy then hand out the one REMOVE there is.
-PyObject* remove_reduce(PyObject*, PyObject*) { return PyUnicode_FromString("REMOVE"); }
+PyObject* remove_repr(RemoveObject&) { return PyUnicode_FromString("threadproof.REMOVE"); }
+
+/// A string from __reduce__ is the name of a global: pickle and copy then return the one REMOVE.
+PyObject* remove_reduce(RemoveObject&, PyObject*) { return PyUnicode_FromString("REMOVE"); }
 
 PyMethodDef remove_methods[] = {
-    {"__reduce__", remove_reduce, METH_NOARGS, "__reduce__($self, /)\n--\n\n"},
+    {"__reduce__", method<remove_reduce>(), METH_NOARGS, "__reduce__($self, /)\n--\n\n"},
     {nullptr, nullptr, 0, nullptr},
 };
 
-PyType_Slot remove_slots[] = {
-    {Py_tp_doc, const_cast<char*>(kRemoveDoc)},
-    {Py_tp_repr, reinterpret_cast<void*>(remove_repr)},
-    {Py_tp_methods, remove_methods},
-    {0, nullptr},
-};
-
-PyType_Spec remove_spec = {
-    .name = "threadproof._core.RemoveType",
-    .basicsize = sizeof(PyObject),
-    .itemsize = 0,
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-    .slots = remove_slots,
-};
-
-/// Adds `value`, whose reference it takes; null means that making it has failed.
-bool add(PyObject* module, const char* name, PyObject* value) {
-    bool added = value != nullptr && PyModule_AddObjectRef(module, name, value) == 0;
-    Py_XDECREF(value);
-    return added;
+void add_remove(PyObject* module) {
+    PyTypeObject* type =
+        TypeBuilder<RemoveObject>("threadproof._core.RemoveType",
+                                  "The type of REMOVE, which a function given to compute() or "
+                                  "merge() returns to delete the key.")
+            .not_callable()
+            .with<remove_repr>(Py_tp_repr)
+            .methods(remove_methods)
+            .add_to(module);
+    Ref remove = Ref::steal(checked(type->tp_alloc(type, 0)));
+    if (PyModule_AddObjectRef(module, "REMOVE", remove.get()) < 0) throw PythonError{};
 }
 
-bool add_remove(PyObject* module) {
-    PyObject* type = PyType_FromSpec(&remove_spec);
-    if (type == nullptr) return false;
-    PyObject* remove = PyType_GenericAlloc(reinterpret_cast<PyTypeObject*>(type), 0);
-    return add(module, "RemoveType", type) && add(module, "REMOVE", remove);
-}
+// ---- garbage collections
 
-/// A key that a reader was comparing when it went is dropped a little later; a collection drops it now.
+/// A key that a reader was comparing when it was removed is released some time later. A collection releases
+/// it.
 PyObject* after_collection(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
     if (count > 0 && PyUnicode_Check(arguments[0])
         && PyUnicode_CompareWithASCIIString(arguments[0], "stop") == 0)
@@ -70,47 +60,66 @@ PyObject* after_collection(PyObject*, PyObject* const* arguments, Py_ssize_t cou
 }
 
 PyMethodDef after_collection_definition = {
-    "_after_collection", ext::method<after_collection>(), METH_FASTCALL,
-    "_after_collection(phase, info, /)\n--\n\nWhat gc.callbacks holds of threadproof."};
+    "_after_collection", method<after_collection>(), METH_FASTCALL,
+    "_after_collection(phase, info, /)\n--\n\nReleases removed keys after a collection; in gc.callbacks."};
 
-bool follow_collections() {
-    if (!ext::kThreads) return true;  // with a GIL nothing has to wait
-    Ref gc = Ref::steal(PyImport_ImportModule("gc"));
-    Ref callbacks = Ref::steal(gc ? PyObject_GetAttrString(gc.get(), "callbacks") : nullptr);
-    Ref callback = Ref::steal(callbacks ? PyCFunction_New(&after_collection_definition, nullptr) : nullptr);
-    return callback && PyList_Append(callbacks.get(), callback.get()) == 0;
+void follow_collections() {
+    if (!kThreads) return;  // with a GIL no key has to wait
+    Ref gc = Ref::steal(checked(PyImport_ImportModule("gc")));
+    Ref callbacks = Ref::steal(checked(PyObject_GetAttrString(gc.get(), "callbacks")));
+    Ref callback = Ref::steal(checked(PyCFunction_New(&after_collection_definition, nullptr)));
+    if (PyList_Append(callbacks.get(), callback.get()) < 0) throw PythonError{};
 }
 
-/// One interpreter: words of several would meet in one list of retired keys, and each belongs to its own.
-bool in_main_interpreter() {
-    if (PyInterpreterState_Get() == PyInterpreterState_Main()) return true;
+// ---- metrics of the process
+
+PyObject* retired_bytes(PyObject*, PyObject*) { return PyLong_FromUnsignedLongLong(Reclaimer::bytes()); }
+
+// ---- the module
+
+/// The list of retired keys belongs to the process, and each key to one interpreter.
+void check_main_interpreter() {
+    if (PyInterpreterState_Get() == PyInterpreterState_Main()) return;
     PyErr_SetString(PyExc_ImportError,
                     "threadproof works in the main interpreter only; use threads, or processes, instead");
-    return false;
+    throw PythonError{};
 }
 
-/// Once: the types and the list of retired keys belong to the process.
-bool first_time() {
+/// The types and the list of retired keys belong to the process.
+void check_first_time() {
     static bool loaded = false;
-    if (!std::exchange(loaded, true)) return true;
+    if (!std::exchange(loaded, true)) return;
     PyErr_SetString(PyExc_ImportError,
                     "threadproof._core is loaded in this process already, and cannot be loaded again");
-    return false;
+    throw PythonError{};
 }
 
 int execute(PyObject* module) {
-    wait_a_little.store(ext::wait_detached, std::memory_order_relaxed);
-    Threads::mine();  // from now on forks are noticed, also where nothing else needs the threads' slots
-    bool done = in_main_interpreter() && first_time() && ext::add_turn(module) && add_remove(module)
-                && ext::add_map_parts(module) && ext::add_hash_map(module) && ext::add_sync_map(module)
-                && ext::add_trie(module) && ext::add_snapshot_map(module) && ext::add_atomics(module)
-                && ext::add_rw_lock(module) && probe::add_probe(module) && ext::add_race(module)
-                && ext::add_stress(module) && follow_collections();
-    return done ? 0 : -1;
+    wait_a_little.store(wait_detached, std::memory_order_relaxed);
+    Threads::mine();  // from now on forks are noticed, also if nothing else needs the threads' slots
+    check_main_interpreter();
+    check_first_time();
+    add_provided(module);
+    add_waiting(module);
+    add_remove(module);
+    add_values(module);
+    add_reservation(module);
+    add_hash_map(module);
+    add_sync_map(module);
+    add_trie(module);
+    add_snapshot_map(module);
+    add_numbers(module);
+    add_array(module);
+    add_reference(module);
+    add_rw_lock(module);
+    if (!probe::add_probe(module) || !add_race(module)) throw PythonError{};
+    add_stress(module);
+    follow_collections();
+    return 0;
 }
 
 PyModuleDef_Slot slots[] = {
-    {Py_mod_exec, ext::slot<execute>()},
+    {Py_mod_exec, slot<execute>()},
 #if PY_VERSION_HEX >= 0x030C0000
     {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
 #endif
@@ -121,10 +130,12 @@ PyModuleDef_Slot slots[] = {
 };
 
 PyMethodDef functions[] = {
-    {"adopt_methods", ext::method<ext::adopt_methods>(), METH_FASTCALL | METH_KEYWORDS,
+    {"adopt_methods", method<adopt_methods>(), kNamed,
      "adopt_methods($module, cls, contract, /)\n--\n\nPut the methods of a native map into a subclass, with "
-     "the contract's words as "
-     "their documentation."},
+     "the "
+     "contract's text as their documentation."},
+    {"retired_bytes", method<retired_bytes>(), METH_NOARGS,
+     "retired_bytes($module, /)\n--\n\nBytes of replaced tables, of all maps, that threads may still read."},
     {nullptr, nullptr, 0, nullptr},
 };
 
@@ -141,5 +152,6 @@ PyModuleDef definition = {
 };
 
 }  // namespace
+}  // namespace threadproof::ext
 
-PyMODINIT_FUNC PyInit__core() { return PyModuleDef_Init(&definition); }
+PyMODINIT_FUNC PyInit__core() { return PyModuleDef_Init(&threadproof::ext::definition); }

@@ -6,8 +6,9 @@
 #include <new>
 
 #include "core/base/stress.hpp"
+#include "ext/python/entry.hpp"
 
-// The allocations of this extension, besides allocate_zeroed() and what it asks of Python.
+// The allocations of this extension, except those of allocate_zeroed() and of Python.
 void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
     return threadproof::stress::starve() ? nullptr : std::malloc(bytes);
 }
@@ -23,12 +24,12 @@ namespace {
 
 PyObject* fail_allocations(PyObject*, PyObject* left) {
     long long next = PyLong_AsLongLong(left);
-    if (next == -1 && PyErr_Occurred()) return nullptr;
+    if (next == -1 && PyErr_Occurred()) throw PythonError{};
     return PyLong_FromLongLong(stress::allocations_left.exchange(next));
 }
 
 PyMethodDef functions[] = {
-    {"stress_fail_allocations", fail_allocations, METH_O,
+    {"stress_fail_allocations", method<fail_allocations>(), METH_O,
      "stress_fail_allocations(left, /)\n--\n\nLet that many allocations of the extension succeed, and all "
      "after them fail; -1: all "
      "succeed.\n\nReturns how many were left."},
@@ -37,7 +38,9 @@ PyMethodDef functions[] = {
 
 }  // namespace
 
-bool add_stress(PyObject* module) { return PyModule_AddFunctions(module, functions) == 0; }
+void add_stress(PyObject* module) {
+    if (PyModule_AddFunctions(module, functions) < 0) throw PythonError{};
+}
 
 }  // namespace threadproof::ext
 

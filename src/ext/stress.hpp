@@ -2,14 +2,14 @@
 /// none.
 #pragma once
 
-#include "ext/python/py.hpp"
+#include "ext/python/compat.hpp"
 
 namespace threadproof::ext {
 
 #ifdef THREADPROOF_STRESS
-bool add_stress(PyObject* module);
+void add_stress(PyObject* module);
 #else
-inline bool add_stress(PyObject*) { return true; }
+inline void add_stress(PyObject*) {}
 #endif
 
 }  // namespace threadproof::ext

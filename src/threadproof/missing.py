@@ -1,4 +1,4 @@
-"""MISSING, which stands for a value that is not there, as None may be one."""
+"""MISSING, which stands for the value of an absent key, because None may be a value."""
 
 from __future__ import annotations
 

@@ -442,8 +442,8 @@ def test_a_computation_that_forks_goes_on_in_both_processes() -> None:
     assert printed == "ok\n"
 
 
-def test_a_turn_that_is_forgotten_has_ended() -> None:
-    turn = _core.Turn("key")
-    assert _core.Turn.held()
-    del turn
-    assert not _core.Turn.held()
+def test_a_reservation_that_is_forgotten_has_ended() -> None:
+    reservation = _core.Reservation("key")
+    assert _core.Reservation.held()
+    del reservation
+    assert not _core.Reservation.held()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 WINDOWS = "windows_test"
 OUT_OF_MEMORY = "out_of_memory_test"
 POSITION = "position_test"
+COMPOSED = "composed_test"
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,15 @@ class Mutant:
 
 
 MAP = "src/core/maps/hash_map/map.hpp"
+BUCKET_MAP = "src/core/maps/hash_map/bucket_map.hpp"
+BUCKETS = "src/core/maps/hash_map/buckets.hpp"
+RESIZE = "src/core/maps/hash_map/resize.hpp"
+SNAPSHOT = "src/core/maps/snapshot.hpp"
 GATE = "src/core/base/gate.hpp"
 COUNT = "src/core/base/count.hpp"
 RECLAIM = "src/core/base/reclaim.hpp"
 SYNC_MAP = "src/core/maps/sync_map/map.hpp"
+SYNC_PART_MAP = "src/core/maps/sync_map/part_map.hpp"
 SYNC_PARTS = "src/core/maps/sync_map/parts.hpp"
 SYNC_WINDOWS = "sync_windows_test"
 
@@ -34,49 +40,49 @@ MUTANTS = [
     # --- reading
     Mutant(
         "hit-unchecked",
-        MAP,
+        BUCKETS,
         "return {word, TP_LIKELY(slot.load(std::memory_order_acquire) == word && unchanged(home, meta)) ?",
         "return {word, true ?",
         "what a reader holds was the key's value: looked at again after holding it",
     ),
     Mutant(
         "hit-without-version",
-        MAP,
+        BUCKETS,
         "TP_LIKELY(slot.load(std::memory_order_acquire) == word && unchanged(home, meta))",
         "TP_LIKELY(slot.load(std::memory_order_acquire) == word)",
         "a slot may have been given to another key since",
     ),
     Mutant(
         "hit-without-slot",
-        MAP,
+        BUCKETS,
         "TP_LIKELY(slot.load(std::memory_order_acquire) == word && unchanged(home, meta))",
         "TP_LIKELY(unchanged(home, meta))",
         "an overwritten value may have become another key's before it was held",
     ),
     Mutant(
-        "glance-at-moved",
+        "fast-read-of-a-moved-bucket",
         MAP,
         "            if (TP_UNLIKELY(meta & kMoved)) return false;\n",
         "",
         "what a moved bucket still holds may have changed in the next table",
     ),
     Mutant(
-        "glance-by-the-wrong-version",
+        "fast-read-by-the-wrong-version",
         MAP,
-        "taken = take<kTake>(home, meta, bucket->value[slot]);",
-        "taken = take<kTake>(*bucket, bucket->meta.load(), bucket->value[slot]);",
+        "taken = Chains::template take<kTake>(home, meta, bucket->value[slot]);",
+        "taken = Chains::template take<kTake>(*bucket, bucket->meta.load(), bucket->value[slot]);",
         "the home's version speaks for its whole chain",
     ),
     Mutant(
         "come-without-version",
-        MAP,
+        BUCKETS,
         "home.meta.store(next_version(home), std::memory_order_release);",
         "home.meta.store(next_version(home) - kVersion, std::memory_order_release);",
         "the version changes whenever a key comes",
     ),
     Mutant(
         "key-before-version",
-        MAP,
+        BUCKETS,
         "bucket.value[slot].store(value, std::memory_order_release);\n"
         "        stress::reach(stress::Window::kPublishing);",
         "bucket.value[slot].store(value, std::memory_order_release);\n"
@@ -86,16 +92,16 @@ MUTANTS = [
     ),
     Mutant(
         "resumed-in-a-changed-chain",
-        MAP,
+        BUCKETS,
         "if (before.id != at.table->id() || before.home != at.home || before.meta != at.meta) {",
         "if (before.id != at.table->id() || before.home != at.home) {",
         "a search goes on after asking only where nothing has changed",
     ),
     Mutant(
         "answers-forgotten",
-        "src/core/maps/answers.hpp",
-        "if (a.key == key) return a.said;",
-        "if (a.key == key) return Match::kAsk;",
+        "src/core/maps/equality_cache.hpp",
+        "if (each.key == key) return each.match;",
+        "if (each.key == key) return Match::kAsk;",
         "nobody is asked twice about a key in one call",
     ),
     # --- reclaiming
@@ -121,8 +127,8 @@ MUTANTS = [
         "a removed key is dropped at once only where no other thread can be comparing it",
     ),
     Mutant(
-        "key-dropped-at-once",
-        MAP,
+        "key-released-at-once",
+        BUCKET_MAP,
         "if (P::kThreads && P::deferred(key)) Reclaimer",
         "if (false) Reclaimer",
         "a key that readers look into outlives those pinned",
@@ -139,12 +145,12 @@ MUTANTS = [
         "gate-unseen",
         GATE,
         "if (TP_UNLIKELY(gate.closed())) wait_outside(gate);",
-        "(void)&Section::wait_outside;",
+        "(void)&WriterSection::wait_outside;",
         "no writer enters while the gate is closed",
     ),
     Mutant(
         "clear-uncounted",
-        MAP,
+        BUCKET_MAP,
         "CountChange gone(count_.stripe(0), -count);",
         "CountChange gone(count_.stripe(0), 0);",
         "the keys that a clear takes are counted as gone",
@@ -172,49 +178,49 @@ MUTANTS = [
     ),
     Mutant(
         "snapshot-parity-kept",
-        MAP,
+        BUCKETS,
         "parity_.fetch_xor(kParity, std::memory_order_relaxed);",
         "parity_.fetch_xor(0, std::memory_order_relaxed);",
         "at a snapshot's instant no bucket counts as copied",
     ),
     Mutant(
         "overwritten-unsaved",
-        MAP,
-        "        save(*at.table, *at.home);\n        int by",
+        BUCKET_MAP,
+        "        before_change(*at.table, *at.home);\n        int by",
         "        int by",
         "a bucket is copied for the snapshot before a value in it changes",
     ),
     Mutant(
         "inserted-unsaved",
-        MAP,
-        "        save(table, home);\n        int slot;",
-        "        int slot;",
+        BUCKET_MAP,
+        "        before_change(table, home);\n        Bucket* bucket",
+        "        Bucket* bucket",
         "a bucket is copied for the snapshot before a key comes into it",
     ),
     Mutant(
         "moved-unsaved",
-        MAP,
-        "            save(from, home);\n",
+        RESIZE,
+        "            host.before_change(from, home);\n",
         "",
         "a bucket is copied for the snapshot before it is moved",
     ),
     Mutant(
         "target-unsaved",
-        MAP,
-        "            if (target) save(to, *target);\n",
+        RESIZE,
+        "            if (target) host.before_change(to, *target);\n",
         "",
         "a bucket is copied for the snapshot before another is moved into it",
     ),
     Mutant(
         "iteration-unfiltered",
-        MAP,
-        "return position >= walk.position && (next.done || position < next.position);",
+        BUCKET_MAP,
+        "return position >= from && (next.done || position < next.position);",
         "return position + 1 > 0 || next.done;",
         "an iteration takes from a bucket only the positions it has come to",
     ),
     Mutant(
         "iteration-too-coarse",
-        MAP,
+        RESIZE,
         "bits = table->bits() > bits ? table->bits() : bits;",
         "bits = table->bits();",
         "an iteration goes on by the finest bucket on its way",
@@ -222,36 +228,36 @@ MUTANTS = [
     # --- moving
     Mutant(
         "marked-before-copied",
-        MAP,
+        RESIZE,
         "if (copy_entries(from, to, home)) {",
         "if (home.meta.fetch_or(kMoved, std::memory_order_release), copy_entries(from, to, home)) {",
         "a bucket is marked moved when its entries are in the next table",
     ),
     Mutant(
         "target-unlocked",
-        MAP,
+        RESIZE,
         "lock_both(home, target);",
         "lock_both(home, nullptr);",
         "only the holder of a home's lock changes its chain, also when tables shrink",
     ),
     Mutant(
         "moved-bucket-written",
-        MAP,
+        RESIZE,
         "if (TP_LIKELY(!(at.meta & kMoved))) break;\n                at.home->lock.unlock();",
         "break;\n                at.home->lock.unlock();",
         "a moved home never changes again",
     ),
     Mutant(
         "cursor-goes-round-once",
-        MAP,
-        "last |= move(*table, next, (first + i) & (table->size() - 1));",
-        "if (first + i < table->size()) last |= move(*table, next, first + i);",
+        RESIZE,
+        "last |= move(host, *table, next, (first + i) & (table->size() - 1));",
+        "if (first + i < table->size()) last |= move(host, *table, next, first + i);",
         "a bucket that could not be moved is tried again",
         OUT_OF_MEMORY,
     ),
     Mutant(
         "copies-not-taken-back",
-        MAP,
+        RESIZE,
         "if (bucket == end && i == end_slot) return;",
         "if (end_slot >= 0) return;",
         "a key is in one slot only, also when a move has failed halfway",
@@ -259,7 +265,7 @@ MUTANTS = [
     ),
     Mutant(
         "growth-given-up",
-        MAP,
+        RESIZE,
         "table->resizing.store(false, std::memory_order_release);",
         "",
         "a table that had no memory to grow tries again",
@@ -267,11 +273,19 @@ MUTANTS = [
     ),
     Mutant(
         "half-a-snapshot",
-        MAP,
-        "shot.failed = true;",
+        BUCKET_MAP,
+        "snapshot.failed = true;",
         "",
         "a snapshot that a writer had no memory to copy for fails",
         OUT_OF_MEMORY,
+    ),
+    Mutant(
+        "slot-data-left-behind",
+        RESIZE,
+        "bucket->data.move_to(place->data, i, slot);",
+        "",
+        "the data of a slot moves with its key",
+        COMPOSED,
     ),
     Mutant(
         "coarser-page-not-shifted",
@@ -292,24 +306,24 @@ MUTANTS = [
     # --- computing
     Mutant(
         "wake-up-lost",
-        "src/ext/maps/turn.cpp",
-        "if (turn->gate) PyThread_release_lock(turn->gate);",
+        "src/ext/maps/reservation.cpp",
+        "if (gate) PyThread_release_lock(gate);",
         "",
-        "who waits for a turn goes on when it ends",
-        "tests/maps/test_turns.py",
+        "who waits for a reservation goes on when it ends",
+        "tests/maps/test_reservations.py",
     ),
     Mutant(
-        "turn-never-given-up",
-        "src/ext/maps/turn.cpp",
-        "    --turns_held;\n",
+        "reservation-never-given-up",
+        "src/ext/maps/reservation.cpp",
+        "    --reservations_held;\n",
         "",
-        "a thread holds a turn until it ends",
-        "tests/maps/test_turns.py",
+        "a thread holds a reservation until it ends",
+        "tests/maps/test_reservations.py",
     ),
     Mutant(
-        "turn-left-behind",
-        "src/ext/maps/native_map.hpp",
-        "if (placed_) settle(Ref::borrow(turn_->old));",
+        "reservation-left-behind",
+        "src/ext/maps/native_map/compute.hpp",
+        "if (placed_) settle(Ref::borrow(reservation_->old_value));",
         "",
         "after an error the old value is back",
         "tests/maps/test_contract_compute.py",
@@ -326,7 +340,7 @@ MUTANTS = [
     # --- counting
     Mutant(
         "tally-asks-under-the-lock",
-        "src/ext/maps/tally.hpp",
+        "src/ext/maps/native_map/tally.hpp",
         "                if (!is_atom(keys[i])) return i;\n",
         "",
         "no code of the user's runs while a list's keys are looked at in place",
@@ -334,7 +348,7 @@ MUTANTS = [
     ),
     Mutant(
         "list-not-locked",
-        "src/ext/maps/map_parts.hpp",
+        "src/ext/maps/native_map/sequence.hpp",
         "if (!PyTuple_CheckExact(all_.get())) locked.emplace(all_.get());",
         "",
         "nobody takes a key out of a list that is looked at in place",
@@ -342,7 +356,7 @@ MUTANTS = [
     ),
     Mutant(
         "newer-before-older",
-        "src/ext/maps/tally.hpp",
+        "src/ext/maps/native_map/tally.hpp",
         "{&pair.older, &pair.newer}",
         "{&pair.newer, &pair.older}",
         "keys of one hash go into the map in the order they came",
@@ -351,8 +365,9 @@ MUTANTS = [
     # --- SyncMap
     Mutant(
         "sync-hit-unchecked",
-        SYNC_MAP,
-        "return TP_LIKELY(cell.value.load(std::memory_order_acquire) == word) ? Step::kHit : Step::kDrop;",
+        SYNC_PART_MAP,
+        "return TP_LIKELY(cell.value.load(std::memory_order_acquire) == word) ? Step::kHit"
+        " : Step::kReleaseValue;",
         "return Step::kHit;",
         "what a reader holds was the key's value: looked at again after holding it",
         SYNC_WINDOWS,
@@ -360,7 +375,7 @@ MUTANTS = [
     Mutant(
         "sync-miss-in-an-old-view",
         SYNC_MAP,
-        "        if (!parts_.current(at, parts_.spread(search.probe.hash))) return Step::kRetry;\n",
+        "        if (!parts_.current(at, parts_.spread(search.lookup.hash))) return Step::kRetry;\n",
         "        if (!at.part->dirty) return Step::kMiss;\n",
         "a key missed in the read table is looked for in the dirty table that belongs to it",
         SYNC_WINDOWS,
@@ -368,21 +383,21 @@ MUTANTS = [
     Mutant(
         "sync-dropped-unexpunged",
         SYNC_PARTS,
-        "if (!expunge(cell, left)) made",
-        "if (cell.value.load()) made",
+        "if (!expunge(cell, cleanup)) fresh",
+        "if (cell.value.load()) fresh",
         "a cell that is left out of the new table can no longer be brought back",
         SYNC_WINDOWS,
     ),
     Mutant(
-        "sync-key-asked-in-vain",
-        SYNC_MAP,
+        "sync-key-of-an-expunged-cell",
+        SYNC_PART_MAP,
         "return !(cell.value.load(std::memory_order_acquire) & kExpunged);",
         "return true;",
         "a key is asked about only while its cell has it",
         SYNC_WINDOWS,
     ),
     Mutant(
-        "sync-snapshot-overtaken",
+        "sync-changed-before-saved",
         SYNC_MAP,
         "if (TP_LIKELY(found == Found::kYes) && TP_LIKELY(saved(*at.part))) {",
         "if (TP_LIKELY(found == Found::kYes)) {",
@@ -394,13 +409,13 @@ MUTANTS = [
         SYNC_MAP,
         "                CountChange taken_back(stripe(), -by);\n",
         "",
-        "a change that another thread overtook is not counted",
+        "a change that lost the exchange is not counted",
         SYNC_WINDOWS,
     ),
     Mutant(
         "sync-clear-without-mutex",
-        SYNC_MAP,
-        "        std::lock_guard hold(parts_.mutex);  // readers, who promote too, do not pass the gate\n",
+        SYNC_PART_MAP,
+        "        std::lock_guard hold(parts_.mutex);  // readers promote too, and do not pass the gate\n",
         "",
         "no promotion is under way while the map is cleared",
         SYNC_WINDOWS,

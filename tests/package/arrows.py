@@ -29,9 +29,8 @@ PYTHON: dict[str, set[str]] = {
     "demo": {"maps"},
 }
 
-NAMES_AS_DATA = {
-    "lint"
-}  # names modules in strings because it looks for them in sources; it imports none of them
+# Areas that name modules in strings because they look for them in sources; they import none of them.
+NAMES_AS_DATA = {"lint"}
 
 # --- src/core, src/ext: which folders each folder may include, besides itself ---
 
@@ -58,19 +57,13 @@ EXT: dict[str, set[str]] = {
     "ext": {*CORE, *(f"ext/{each}" for each in ("python", "probe", "maps", "sync", "race", "explore"))},
 }
 
-INTERNALS = {"ext/probe/internals.hpp"}  # the only file with CPython's internal headers
+# The only file with CPython's internal headers.
+INTERNALS = {"ext/probe/internals.hpp"}
 
 # --- what still breaks an arrow: (file, what it uses): why, and what ends it ---
 
-WORDS = "calls a Python module above it by name; the module should register what the extension needs"
 PATCHES = "patches what it finds in sys.modules; maps, Once and Pool should publish their events themselves"
 KNOWN: dict[tuple[str, str], str] = {
-    ("ext/maps/native_map.hpp", "threadproof.maps.contract"): WORDS,
-    ("ext/maps/turn.cpp", "threadproof.maps.contract"): WORDS,
-    ("ext/maps/trie.cpp", "threadproof.missing"): WORDS,
-    ("ext/sync/atomics.cpp", "threadproof.sync.atomics"): WORDS,
-    ("ext/sync/rw_lock.cpp", "threadproof.sync.rw_lock"): WORDS,
-    ("ext/sync/rw_lock.cpp", "ext/maps/turn.hpp"): "waiting with a deadline should be in ext/python",
     ("ext/probe/methods.cpp", "ext/sync/rw_lock.hpp"): "RWLock should publish its events itself",
     ("threadproof/probe/ours.py", "maps.contract"): PATCHES,
 }

@@ -1,14 +1,15 @@
 /// An exact count that many threads change and any thread may read at one instant, with no lock.
 ///
 /// Each change is bracketed: it is begun before the change is published and ended after. A reader that finds,
-/// in every stripe, as many begun as ended had an instant at which no change was under way, and the sum
-/// belongs to it.
+/// in every stripe, as many changes begun as ended has found an instant at which no change was under way, and
+/// its sum is the count at that instant.
 ///
 /// Invariants: 1. in each stripe begun >= ended, for additions and removals alike;
-///             2. with no change under way, begun == ended everywhere and added - removed is the number of entries.
+///             2. with no change under way, begun == ended everywhere and added - removed is the number of
+///                entries.
 ///
 /// Field                    | written                          | read                 | guard
-/// -------------------------|----------------------------------|----------------------|------------------------------
+/// -------------------------|----------------------------------|----------------------|-------
 /// begun_*                  | seq_cst add, before publication  | seq_cst, in try_read | none
 /// added, removed (= ended) | seq_cst add, after publication   | seq_cst, in try_read | none
 ///
@@ -26,7 +27,7 @@ namespace threadproof {
 
 class StripedCount {
  public:
-    /// 8 lines: enough that a few threads seldom share one, few enough that a read touches 512 bytes.
+    /// 8 lines: enough that a few threads seldom share one, and so few that a read touches only 512 bytes.
     static constexpr unsigned kStripes = 8;
 
     struct alignas(kCacheLine) Stripe {
@@ -35,7 +36,7 @@ class StripedCount {
 
     Stripe& stripe(unsigned thread) { return stripes_[thread % kStripes]; }
 
-    /// The sum at an instant within this call, or false when changes kept getting in the way.
+    /// The count at an instant within this call, or false when a change was under way.
     bool try_read(std::int64_t* count) const {
         std::uint64_t added[kStripes], removed[kStripes], sum = 0;
         for (unsigned i = 0; i < kStripes; ++i) {
@@ -43,8 +44,13 @@ class StripedCount {
             removed[i] = stripes_[i].removed.load();
             sum += added[i] - removed[i];
         }
-        // begun never falls below ended. So begun, read now, equal to ended, read then, means that neither
-        // moved in between; and all those spans share the instant between the two loops.
+        // `begun` never falls below `ended`, and both only grow. So `begun`, read now, equal to `ended`, read
+        // above, means that neither has changed in between, and the instant between the two loops is in the
+        // interval of every stripe.
+        //  - If a change was begun before its stripe's `begun` is read here, and ended after its `ended` was
+        //    read above: begun > ended, and the sum is not used.
+        //  - If it was begun after that read, or had ended before that one: it is outside the interval, and
+        //    counted not at all, or fully.
         for (unsigned i = 0; i < kStripes; ++i) {
             if (stripes_[i].begun_add.load() != added[i] || stripes_[i].begun_remove.load() != removed[i])
                 return false;
@@ -53,11 +59,11 @@ class StripedCount {
         return true;
     }
 
-    /// A sum that is exact only while nothing changes: good enough to decide on a resize.
+    /// A sum that is exact only while nothing changes: accurate enough to decide on a resize.
     std::int64_t estimate() const {
         std::uint64_t sum = 0;
         for (const Stripe& s : stripes_)
-            // no order: a hint
+            // relaxed: a hint
             sum += s.added.load(std::memory_order_relaxed) - s.removed.load(std::memory_order_relaxed);
         return static_cast<std::int64_t>(sum);
     }
@@ -66,7 +72,7 @@ class StripedCount {
     Stripe stripes_[kStripes];
 };
 
-/// One change of the count, from before its publication to after it. At an instant it counts as one.
+/// One change of the count: made before the change is published, and destroyed after.
 class CountChange {
  public:
     TP_HOT CountChange(StripedCount::Stripe& stripe, std::int64_t by) : stripe_(stripe), by_(by) {

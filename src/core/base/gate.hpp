@@ -1,14 +1,22 @@
-/// A gate that many writers pass and a step on the whole structure closes: while it is closed, nobody is
+/// A gate that many writers pass and a step on the whole structure closes: while it is closed, no writer is
 /// inside.
 ///
-/// Going in costs a writer two plain stores and a load: it shows which gate it is inside of, together with
-/// its pin, and looks whether the gate is closed. Closing is for rare steps of a few instructions: close, run
-/// the heavy barrier, and wait for those inside. Either a writer's stores came before the barrier, and it is
-/// waited for, or its look comes after, and it sees the gate closed and goes back.
+/// Passing costs a writer two plain stores and a load: it shows which gate it is inside of, together with its
+/// pin, and checks that the gate is open. Closing is for rare steps of a few instructions: store `closed`,
+/// run the heavy barrier, and wait for the writers inside.
 ///
-/// Field        | written                  | read                | guard
-/// -------------|--------------------------|---------------------|--------------
-/// closed_by_   | seq_cst, then a barrier  | acquire, by Section | closing_
+/// Why no writer is inside then. The writer stores its pin and loads `closed`; the closer stores `closed` and
+/// loads the pin; and the light barrier in announce() and the heavy barrier stand between store and load on
+/// the two sides. Take the moment at which the heavy barrier fences the writer's thread.
+///  - If the writer's store comes before it: the closer, which looks after its barrier, sees the pin, and
+///    waits until the writer is outside.
+///  - If the writer's store comes after it: so does its load, which then sees the gate closed. The writer
+///    withdraws its pin and waits outside.
+/// (threads.hpp says why the barriers give one of these two.)
+///
+/// Field        | written                  | read                      | guard
+/// -------------|--------------------------|---------------------------|--------------
+/// closed_by_   | seq_cst, then a barrier  | acquire, by WriterSection | closing_
 /// slot.writing, slot.pins: see threads.hpp
 #pragma once
 
@@ -23,27 +31,28 @@ namespace threadproof {
 
 class Gate {
  public:
-    /// A writer is inside: pinned, and waited for by whoever closes the gate. It neither waits for a user nor
-    /// calls one here.
-    class Section {
+    /// While this lives the thread is pinned and a writer inside the gate: a Quiesce waits for it. Code
+    /// inside neither waits for user code nor runs any.
+    class WriterSection {
      public:
-        TP_HOT explicit Section(Gate& gate)
+        TP_HOT explicit WriterSection(Gate& gate)
             : slot_(Threads::mine()),
-              pins_(slot_.pins.load(std::memory_order_relaxed) + 1) {  // ours: no other thread writes it
-            slot_.writing.store(&gate, std::memory_order_relaxed);     // published with the pin
-            Threads::announce(slot_.pins, pins_);  // pairs with the heavy barrier in Closed
+              pins_(slot_.pins.load(std::memory_order_relaxed) + 1) {  // relaxed: only this thread writes it
+            slot_.writing.store(&gate, std::memory_order_relaxed);     // relaxed: published with the pin
+            Threads::announce(slot_.pins, pins_);  // pairs with the heavy barrier in Quiesce
             if (TP_UNLIKELY(gate.closed())) wait_outside(gate);
         }
-        TP_HOT ~Section() {
+        TP_HOT ~WriterSection() {
+            // release: pairs with the acquire in Wait::over(); makes the changes visible to a Quiesce
             slot_.pins.store(pins_ + 1, std::memory_order_release);
-        }  // release: pairs with Wait::over()
-        Section(const Section&) = delete;
-        Section& operator=(const Section&) = delete;
+        }
+        WriterSection(const WriterSection&) = delete;
+        WriterSection& operator=(const WriterSection&) = delete;
 
      private:
         TP_COLD void wait_outside(const Gate& gate) {
             for (unsigned round = 0; gate.closed(); ++round) {
-                slot_.pins.store(pins_ + 1, std::memory_order_release);  // release: as in ~Section
+                slot_.pins.store(pins_ + 1, std::memory_order_release);  // release: as in the destructor
                 pause_round(round);
                 pins_ += 2;
                 Threads::announce(slot_.pins, pins_);
@@ -54,27 +63,28 @@ class Gate {
         std::uint64_t pins_;
     };
 
-    /// While this lives nobody is inside a Section of the gate. Its owner must not be in one.
-    class Closed {
+    /// While this lives no thread is inside a WriterSection of the gate. The thread that makes it must not be
+    /// inside one.
+    class Quiesce {
      public:
-        explicit Closed(Gate& gate) : gate_(gate) {
+        explicit Quiesce(Gate& gate) : gate_(gate) {
             gate_.closing_.lock();
             gate_.closed_by_.store(process_generation.load(std::memory_order_relaxed),
                                    std::memory_order_seq_cst);
-            Threads::heavy_barrier();  // pairs with announce() in Section
+            Threads::heavy_barrier();  // pairs with announce() in WriterSection
             Threads::each([&](ThreadSlot& s) {
                 Wait inside(s);
-                // read after pins, by its acquire
+                // relaxed: read after the pin, whose acquire pairs with the release in announce()
                 if (s.writing.load(std::memory_order_relaxed) == &gate_) inside.until_over();
             });
         }
-        ~Closed() {
-            // release: pairs with closed(); publishes what was done inside
+        ~Quiesce() {
+            // release: pairs with the acquire in closed(); makes the whole-map step visible to writers
             gate_.closed_by_.store(0, std::memory_order_release);
             gate_.closing_.unlock();
         }
-        Closed(const Closed&) = delete;
-        Closed& operator=(const Closed&) = delete;
+        Quiesce(const Quiesce&) = delete;
+        Quiesce& operator=(const Quiesce&) = delete;
 
      private:
         Gate& gate_;
@@ -82,23 +92,24 @@ class Gate {
 
     /// A gate that a thread of the parent process closed before a fork counts as open.
     TP_HOT bool closed() const {
-        std::uint32_t by = closed_by_.load(std::memory_order_acquire);  // acquire: pairs with ~Closed
+        // acquire: pairs with the release in ~Quiesce; makes the whole-map step visible
+        std::uint32_t by = closed_by_.load(std::memory_order_acquire);
         return TP_UNLIKELY(by != 0) && by == process_generation.load(std::memory_order_relaxed);
     }
 
  private:
     std::atomic<std::uint32_t> closed_by_{0};  ///< 0: open; else the generation of the process that closed it
-    PatientLock closing_;                      ///< one closed gate at a time
+    PatientLock closing_;                      ///< one Quiesce at a time
 };
 
-/// The gate where a global lock keeps everybody else out anyway.
+/// The gate where a global lock keeps all other threads out anyway.
 class NoGate {
  public:
-    struct Section {
-        explicit Section(NoGate&) {}
-        ~Section() {}
+    struct WriterSection {
+        explicit WriterSection(NoGate&) {}
+        ~WriterSection() {}
     };
-    using Closed = Section;
+    using Quiesce = WriterSection;
     bool closed() const { return false; }
 };
 

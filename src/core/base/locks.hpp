@@ -1,4 +1,4 @@
-/// Waiting for other threads, briefly: two small locks, and how to pass the time.
+/// Two small locks, and how a thread waits for another for a short time.
 #pragma once
 
 #include <sched.h>
@@ -11,34 +11,37 @@
 
 namespace threadproof {
 
-/// How a thread waits for another without holding anybody up; `round` counts the attempts so far.
-/// A binding replaces it by one that lets go of its interpreter meanwhile. Relaxed: set once, at start-up.
+/// Lets other threads run for a while; `round` counts the attempts so far.
 inline void yield_or_nap(unsigned round) {
-    if (round < 32) {  // a whole-map step lasts microseconds: yielding is enough
+    if (round < 32) {  // a whole-map step lasts microseconds: some yields are enough
         sched_yield();
-    } else {  // the thread waited for has lost its core: 50 us is a small part of what it takes to come back
+    } else {  // the other thread has lost its core: it takes far longer than 50 us to get it back
         timespec nap{0, 50'000};
         nanosleep(&nap, nullptr);
     }
 }
+/// What pause_round() does. A binding replaces it by a function that releases its interpreter meanwhile.
+/// Relaxed: set once, before there are other threads.
 inline std::atomic<void (*)(unsigned)> wait_a_little{yield_or_nap};
 inline void pause_round(unsigned round) { wait_a_little.load(std::memory_order_relaxed)(round); }
 
-/// A lock of one byte, held for some dozen instructions and never while its holder waits for anything. Zeroed
-/// memory is an unlocked one. Nobody queues, so nobody is handed the lock while asleep: a process that forks
-/// while its other threads are stopped finds every such lock free, or held by a thread in the middle of those
-/// instructions, which cannot be stopped there.
+/// A lock of one byte. Zeroed memory is an unlocked one. Its holder never waits for another thread and never
+/// releases the interpreter. Most holds last some dozen instructions; the longest, of a SyncMap's mutex while
+/// it rebuilds a part, last some microseconds and can allocate memory.
+///
+/// Threads do not queue, so the lock is never handed to a thread that sleeps. A process that forks while its
+/// other threads are stopped by the interpreter therefore finds every such lock free: a thread can be stopped
+/// only where it releases the interpreter, and there it holds none.
 class ByteLock {
  public:
     TP_HOT bool try_lock() {
-        // acquire: pairs with unlock()
+        // acquire: pairs with the release in unlock(); makes the last holder's changes visible
         return locked_.load(std::memory_order_relaxed) == 0
                && locked_.exchange(1, std::memory_order_acquire) == 0;
     }
     void lock() {
         for (unsigned round = 0; !try_lock(); ++round) {
-            // 100 looks take longer than the dozens of instructions the lock is held for: after that its
-            // holder has lost its core
+            // 100 looks take longer than most holds: after that the holder has probably lost its core
             for (int look = 0; look < 100 && locked_.load(std::memory_order_relaxed); ++look) relax();
             if (locked_.load(std::memory_order_relaxed)) pause_round(round);
         }
@@ -46,6 +49,7 @@ class ByteLock {
     TP_HOT void unlock() { locked_.store(0, std::memory_order_release); }  // release: pairs with try_lock()
 
  private:
+    /// Tells the processor that the thread is spinning.
     static void relax() {
 #if defined(__x86_64__) || defined(__i386__)
         __builtin_ia32_pause();
@@ -65,12 +69,12 @@ struct NoLock {
     void unlock() {}
 };
 
-/// Which fork of the process this is; never 0. What threads of an earlier one held has no owner any more.
-/// Relaxed everywhere: it changes only right after a fork, while one thread runs.
+/// Counts the forks that lead to this process, from 1. A lock held in an earlier generation has no owner
+/// here. Relaxed everywhere: it changes only right after a fork, while one thread runs.
 inline std::atomic<std::uint32_t> process_generation{1};
 
-/// A lock for rare, short steps: it naps instead of queueing, may be held while its owner waits for
-/// others, and counts as free in a child process whose parent's thread held it.
+/// A lock for rare, short steps. Threads nap instead of queueing; its owner may wait for other threads; and
+/// in a forked child it counts as free if a thread of the parent held it.
 class PatientLock {
  public:
     void lock() {
@@ -79,7 +83,7 @@ class PatientLock {
     bool try_lock() {
         std::uint32_t seen = owner_.load(std::memory_order_relaxed);
         std::uint32_t mine = process_generation.load(std::memory_order_relaxed);
-        // acquire: pairs with unlock()
+        // acquire: pairs with the release in unlock()
         return seen != mine && owner_.compare_exchange_strong(seen, mine, std::memory_order_acquire);
     }
     void unlock() { owner_.store(0, std::memory_order_release); }  // release: pairs with try_lock()

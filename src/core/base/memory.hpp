@@ -1,4 +1,4 @@
-/// Memory for bucket arrays: zeroed, aligned to a bucket, and given back without a pause.
+/// Memory for bucket arrays: zeroed, aligned to a bucket, and freed in steps, without a long pause.
 #pragma once
 
 #include <sys/mman.h>
@@ -12,20 +12,20 @@
 
 namespace threadproof {
 
-/// Two lines, because the adjacent-line prefetcher of x86 makes neighbours share fate.
+/// Data that different threads write must be this far apart: two lines, because x86 prefetches them in pairs.
 inline constexpr std::size_t kCacheLine = 64;
 inline constexpr std::size_t kNoSharing = 2 * kCacheLine;
 
-/// From here on memory comes from the kernel, already zero and untouched: below it a system call costs more
-/// than clearing (measured: mapping small tables made building 1,000 keys 3 times slower).
+/// From this size on, memory is mapped: the kernel gives it zeroed. Below, a system call costs more than
+/// clearing (measured: mapping small tables made building 1,000 keys 3 times slower).
 inline constexpr std::size_t kMapFrom = 256 * 1024;
 
-/// The most memory given back in one step: unmapping 168 MB at once stopped a thread for 11 ms; this is 1/640
-/// of it.
+/// The most memory freed in one step: unmapping 168 MB at once stopped a thread for 11 ms; this is 1/640 of
+/// it.
 inline constexpr std::size_t kReleaseStep = 256 * 1024;
 
-/// Zeroed memory, or null. `bytes` is a multiple of kNoSharing. Unaligned where nothing asks for it: aligning
-/// leaves scraps behind, and glibc now and then walks all of them at once (measured: 20 ms after 60,000
+/// Zeroed memory, or null. `bytes` is a multiple of kNoSharing. Ask for alignment only where it is needed: it
+/// leaves small free pieces behind, which glibc now and then walks all at once (measured: 20 ms after 60,000
 /// tables of 4 KB).
 inline void* allocate_zeroed(std::size_t bytes, bool aligned = true) {
     if (stress::starve()) return nullptr;
@@ -39,13 +39,13 @@ inline void* allocate_zeroed(std::size_t bytes, bool aligned = true) {
     return memory;
 }
 
-/// A piece of memory on its way back to the system.
+/// A piece of memory to be freed.
 struct Released {
     void* memory = nullptr;
     std::size_t bytes = 0;
     bool mapped = bytes >= kMapFrom;
 
-    /// Gives back at most kReleaseStep bytes; false once nothing is left.
+    /// Frees at most kReleaseStep bytes if the memory was mapped, else all; false once nothing is left.
     bool step() {
         if (!mapped) {
             std::free(memory);

@@ -1,14 +1,20 @@
-/// When may memory that readers can still see be freed?
+/// When may memory be freed that readers can still be looking at?
 ///
-/// Whoever unlinks memory retires it: after a heavy barrier it notes which threads are pinned (threads.hpp);
-/// once each of them has moved on, no reader can hold what was unlinked before, and it is freed. A Pin that
-/// begins later cannot reach it.
+/// The thread that unlinks memory retires it: after a heavy barrier it notes which threads are pinned
+/// (threads.hpp); once each of them has left that pin, no reader has what was unlinked before, and it is
+/// freed. A Pin that begins later cannot reach it. Words wait in the slot of the thread that retired them
+/// until there are enough for a barrier; then they wait in a batch, in a queue that all threads poll.
+///
+/// Invariants: 1. what a batch frees was unlinked before its barrier, and its waits are all threads pinned
+/// then;
+///             2. a batch is in the queue, or belongs to the one thread that took it out;
+///             3. nothing here runs while its thread is pinned or has a lock: releasing can run any code.
 ///
 /// Field      | written              | read                    | guard
 /// -----------|----------------------|-------------------------|------------
 /// queue_     | plain                | plain                   | queue_lock_
 /// waiting_   | relaxed              | relaxed: only a hint    | none
-/// bytes_     | relaxed              | relaxed: a figure       | none
+/// bytes_     | relaxed              | relaxed: a metric       | none
 #pragma once
 
 #include <array>
@@ -25,19 +31,19 @@
 
 namespace threadproof {
 
-/// What has been unlinked and waits for the readers that were pinned then.
+/// Frees what has been unlinked, after the readers that were pinned then. One for the whole process.
 class Reclaimer {
  public:
-    /// Drops a word when no reader can hold it. Call it unpinned and unlocked: dropping can run any code.
+    /// Releases a word when no reader can be looking at it. `weight`: the bytes that it keeps alive.
     static void retire(Retired retired, std::size_t weight) {
-        if (Threads::alone()) return retired.drop(retired.word);
+        if (Threads::alone()) return retired.release(retired.word);
         ThreadSlot& slot = Threads::mine();
         slot.limbo[slot.limbo_size++] = retired;
         slot.limbo_weight += weight;
         if (slot.limbo_size == ThreadSlot::kLimbo || slot.limbo_weight >= ThreadSlot::kHeavy) flush(slot);
     }
 
-    /// Gives memory back when no reader can hold it. Call it unpinned.
+    /// Frees memory when no reader can be looking at it.
     static void retire(Released memory) {
         Batch* batch = new (std::nothrow) Batch;
         if (!batch || !batch->note_pinned()) {
@@ -46,19 +52,20 @@ class Reclaimer {
             memory.all();
             return;
         }
-        bytes_.fetch_add(memory.bytes, std::memory_order_relaxed);  // a figure for stats()
+        bytes_.fetch_add(memory.bytes, std::memory_order_relaxed);  // relaxed: a metric
         batch->memory = memory;
         enqueue(batch);
     }
 
-    /// A cheap look, after every change, at whether anything can be freed; then a bounded piece of it.
+    /// Called after every change: now and then it looks whether anything can be freed, and frees a bounded
+    /// piece.
     TP_HOT static void poll() {
-        // a hint: a later poll sees what this one missed
+        // relaxed: a hint; a later poll sees what this one does not
         if (TP_LIKELY(waiting_.load(std::memory_order_relaxed) == 0)) return;
         if (++Threads::mine().polls % kPollEvery == 0) poll_queue();
     }
 
-    /// Drops everything that can be dropped now, whichever thread retired it.
+    /// Frees everything that can be freed now, whichever thread retired it.
     static void collect() {
         flush(Threads::mine());
         flush_free_slots();
@@ -66,7 +73,7 @@ class Reclaimer {
         }
     }
 
-    /// Bytes of bucket arrays retired and not yet given back.
+    /// Bytes of memory retired and not yet freed, in the whole process.
     static std::uint64_t bytes() { return bytes_.load(std::memory_order_relaxed); }
 
  private:
@@ -77,7 +84,7 @@ class Reclaimer {
         std::vector<Wait> waits;
         Batch* next = nullptr;
 
-        /// Notes who might still be looking; false when there is no memory for the note.
+        /// Notes which threads are pinned; false when there is no memory for that.
         bool note_pinned() {
             Threads::heavy_barrier();
             try {
@@ -95,14 +102,14 @@ class Reclaimer {
             return waits.empty();
         }
 
-        void drop_words() {
-            for (unsigned i = 0; i < count; ++i) words[i].drop(words[i].word);
+        void release_words() {
+            for (unsigned i = 0; i < count; ++i) words[i].release(words[i].word);
             count = 0;
         }
     };
 
-    /// Hands a slot's limbo on. The words are copied out first: dropping them can retire more into the same
-    /// slot.
+    /// Empties a slot's limbo into a batch. The words are copied out first: releasing them can retire more
+    /// into the same slot.
     static void flush(ThreadSlot& slot) {
         if (slot.limbo_size == 0) return;
         Batch on_stack;
@@ -118,7 +125,7 @@ class Reclaimer {
         slot.limbo_size = 0;
         slot.limbo_weight = 0;
         if (noted && !batch->over()) return enqueue(batch);
-        batch->drop_words();
+        batch->release_words();
         if (noted) delete batch;
     }
 
@@ -127,12 +134,13 @@ class Reclaimer {
         {
             std::lock_guard hold(Threads::registry());
             Threads::each([&](ThreadSlot& s) {
-                if (s.taken.load(std::memory_order_acquire)) return;  // acquire: pairs with Threads::leave()
+                // acquire: pairs with the release in Threads::leave(); makes the limbo visible
+                if (s.taken.load(std::memory_order_acquire)) return;
                 try {
                     found.insert(found.end(), s.limbo.begin(), s.limbo.begin() + s.limbo_size);
                     s.limbo_size = 0;
-                } catch (const std::bad_alloc&) {
-                }  // they stay where they are
+                } catch (const std::bad_alloc&) {  // the words stay where they are
+                }
             });
         }
         for (const Retired& retired : found) retire(retired, 0);
@@ -151,8 +159,8 @@ class Reclaimer {
         waiting_.fetch_add(1, std::memory_order_relaxed);
     }
 
-    /// Frees the words of one batch, or one step of one array, whose readers have left; false when there is
-    /// none.
+    /// Frees the words of one batch, or one step of its memory, if there is a batch whose readers have left;
+    /// false if there is none.
     TP_APART static bool poll_queue() {
         Batch* ready = nullptr;
         {
@@ -167,7 +175,7 @@ class Reclaimer {
             }
         }
         if (!ready) return false;
-        ready->drop_words();
+        ready->release_words();
         if (ready->memory.memory && step(ready->memory)) {
             std::lock_guard hold(queue_lock_);
             ready->next = queue_;
@@ -186,8 +194,7 @@ class Reclaimer {
         return more;
     }
 
-    /// Changes between two looks: the queue's lock is shared by all threads, so they should come to it
-    /// seldom.
+    /// Changes between two looks at the queue: its lock is shared by all threads.
     static constexpr unsigned kPollEvery = stress::shrunk(64u, 1u);
 
     static inline PatientLock queue_lock_;

@@ -1,8 +1,8 @@
-/// What the stress build changes, and nothing else: constants shrink, so that rare paths are common; named
-/// windows in the algorithms call a hook, so that a test can hold a thread there; and any allocation can be
-/// made to fail.
+/// Everything that the stress build changes: constants shrink, so that rare paths are common; named windows
+/// in the algorithms call a hook, so that a test can hold a thread there; and any allocation can be made to
+/// fail.
 ///
-/// In an ordinary build every function here is empty and every constant is the one it is given.
+/// In an ordinary build the functions here are empty, and the constants are as given.
 #pragma once
 
 #include <atomic>
@@ -24,25 +24,26 @@ constexpr T shrunk(T normal, T smallest) {
 
 /// The windows between two atomic steps where another thread's step matters most.
 enum class Window : std::uint8_t {
-    kReadArrived,     ///< a reader has found the bucket and scanned nothing yet
-    kReadHashed,      ///< a reader has found a slot with the hash and not yet looked at its key
-    kReadMatched,     ///< a reader has matched a key and has not yet read the value
-    kReadLoaded,      ///< a reader has read the value's word and does not hold it yet
-    kReadHeld,        ///< a reader holds the value and has not yet looked at the version again
-    kReadMissed,      ///< a reader has scanned a chain in vain and has not yet looked at the version again
+    kReadArrived,     ///< a reader has found the bucket and not yet scanned it
+    kReadHashed,      ///< a reader has found a slot with the hash and not yet read its key
+    kReadMatched,     ///< a reader has matched a key and not yet read the value
+    kReadLoaded,      ///< a reader has read the value's word and not yet retained it
+    kReadHeld,        ///< a reader has retained the value and not yet read the version again
+    kReadMissed,      ///< a reader has not found the key in a chain and not yet read the version again
     kPublishing,      ///< a slot has its hash and its value, and no key that readers could find
     kVacating,        ///< a home has its new version, and the key that is going is still there
-    kChanged,         ///< a key has come or gone, and the count has not been told that it is over
+    kChanged,         ///< a key has come or gone, and the change of the count has not ended
     kOverflowLinked,  ///< a chain has a new, empty bucket and the entry is not in it yet
-    kWriteAsked,      ///< a writer let go of the bucket to ask for equality
+    kWriteAsked,      ///< a writer has released the bucket to call the user's comparison
     kMigrateCopying,  ///< the next of a bucket's entries is about to be copied to the next table
-    kMigrateCopied,   ///< a bucket's entries are in the next table and the bucket is not yet marked moved
-    kGateClosed,      ///< a whole-map step has the map to itself
-    kSnapshotOpen,    ///< a snapshot has its instant and has copied nothing yet
-    kIterateBatch,    ///< an iteration has copied a bucket and not yet moved its cursor
-    kAmending,        ///< a new key is in the dirty table, and the view does not say so yet
-    kExchanging,      ///< a writer holds a value and has decided what is to replace it
-    kPromoting,       ///< a part's cells are in its next read table, or tables, which nobody can reach yet
+    kMigrateCopied,   ///< a bucket's entries are in the next table and the bucket is not yet marked as moved
+    kMigrated,        ///< the last bucket of a table is moved, and the next table is not yet the root
+    kGateClosed,      ///< a whole-map step has quiesced the map
+    kSnapshotOpen,    ///< a snapshot is open and has copied nothing yet
+    kIterateBatch,    ///< an iteration has copied a bucket and not yet passed it
+    kAmending,        ///< a new key is in the dirty table, and the view is not yet amended
+    kExchanging,      ///< a writer has retained a value and computed the one that is to replace it
+    kPromoting,       ///< a part's cells are in its next read table, or tables, which no thread can reach yet
     kSettle,          ///< a computation has its result and has not yet stored it
     kCount,
 };

@@ -1,22 +1,41 @@
-/// The threads of the process, and what each shows the others: whether it looks at shared memory now, and
-/// what it changes.
+/// The threads of the process, and what each shows to the others: whether it is reading shared memory now,
+/// and which structure it is changing.
 ///
-/// A reader pins itself: it makes its own counter odd on entry and even on exit, with plain stores, and
-/// shares nothing. Who wants to know runs a heavy barrier, a full fence in every running thread
-/// (membarrier(2)), so that pins cost no fence (0.5 to 1 ns instead of 4 to 12). Where it is missing, pins
-/// are sequentially consistent exchanges.
+/// A reader pins itself: it makes its own counter odd on entry and even on exit, with plain stores to memory
+/// that no other thread writes. A thread that needs to know who is pinned runs a heavy barrier, which is a
+/// full fence in every running thread of the process (membarrier(2)). So pins cost no fence: 0.5 to 1 ns
+/// instead of 4 to 12. Where membarrier is missing, pins are sequentially consistent exchanges.
 ///
-/// Invariants: 1. a slot's counter is odd exactly while its thread is inside a Pin, and only its thread changes it;
-///             2. pins do not nest: no user code runs inside one;
-///             3. a slot belongs to one thread at a time, and its limbo to that thread, or to the registry while it is free.
+/// Why that is enough. Let a reader store its pin and then load a pointer P; let another thread unlink what P
+/// leads to, run heavy_barrier(), and then load the reader's pin, to free what it has unlinked if the reader
+/// is not pinned. The compiler keeps the reader's store and load in order (the signal fence in announce()),
+/// but a processor may do the load first and keep the store in its store buffer. The heavy barrier executes a
+/// full fence on the reader's processor at some moment between the two instructions, before both, or after
+/// both.
+///  - If the reader's store comes before that fence: the fence makes the pin visible to the other thread,
+///    which loads it afterwards, sees it, and waits for the reader.
+///  - If the reader's store comes after that fence: so does its load. The unlinking came before
+///    heavy_barrier() was called, so before the fence, and the load sees it: P does not lead there any more.
+/// A processor on which the reader is not running has been fenced by the switch to another thread. On the
+/// fallback path, announce() and heavy_barrier() execute the full fences themselves: if the reader's fence
+/// comes first, the other thread sees its pin; if the other's comes first, the reader sees the unlinking.
+/// gate.hpp uses the same pair, with the closed gate in the place of the unlinked pointer.
 ///
-/// Field       | written                                     | read                       | guard
-/// ------------|---------------------------------------------|----------------------------|---------------------
-/// slot.pins   | relaxed + barrier on entry, release on exit | acquire, by Wait           | its own thread
-/// slot.writing| relaxed, before a pin                       | relaxed, after pins        | its own thread
-/// slot.limbo, limbo_size, limbo_weight | plain              | plain                      | its thread, or the registry
-/// slot.polls  | plain                                       | plain                      | its own thread
-/// slot.taken  | release                                     | acquire                    | registry
+/// Invariants
+///  1. A slot's counter is odd exactly while its thread is inside a Pin, and only its thread changes it.
+///  2. Pins do not nest: no user code runs inside one.
+///  3. A slot belongs to one thread at a time, and its limbo to that thread, or to the registry while the
+///     slot is free.
+///
+/// Field        | written                                     | read                       | guard
+/// -------------|---------------------------------------------|----------------------------|----------------
+/// slot.pins    | release + barrier on entry, release on exit | acquire, by Wait           | its thread
+/// slot.writing | relaxed, before a pin                       | relaxed, after pins        | its thread
+/// slot.limbo*  | plain                                       | plain                      | its thread, or
+///              |                                             |                            | the registry
+/// slot.polls   | plain                                       | plain                      | its thread
+/// slot.taken   | release                                     | acquire                    | the registry
+/// enrolled_    | seq_cst, then a heavy barrier               | relaxed, after a light one | the registry
 ///
 /// Sources: seize (Rust), folly's asymmetric fences, McKenney's RCU.
 #pragma once
@@ -40,19 +59,19 @@
 
 namespace threadproof {
 
-/// One word of a policy's making: a key or a value, possibly a tagged pointer; 0 is none.
+/// A key or a value of a policy, possibly a tagged pointer; 0 is none.
 using Word = std::uint64_t;
 
-/// A word whose last reference is dropped once no reader can be looking at it.
+/// A word to be released once no reader can be looking at it.
 struct Retired {
     Word word;
-    void (*drop)(Word);
+    void (*release)(Word);
 };
 
-/// What one thread shows the others.
+/// What one thread shows to the others.
 struct alignas(kNoSharing) ThreadSlot {
     std::atomic<std::uint64_t> pins{0};
-    /// the map this thread changes in this pin, or changed in an earlier one
+    /// the gate that this thread is inside of in this pin, or was in an earlier one
     std::atomic<const void*> writing{nullptr};
     unsigned index = 0;
     std::atomic<bool> taken{false};
@@ -60,27 +79,27 @@ struct alignas(kNoSharing) ThreadSlot {
 
     /// Retired words wait here until there are enough of them to be worth a barrier.
     static constexpr unsigned kLimbo = stress::shrunk(512u, 1u);  // a barrier costs up to 12 us: 25 ns a key
-    // and bytes, so that few large keys do not wait for many
+    // or until they keep that many bytes alive, so that large keys do not wait for many others
     static constexpr std::size_t kHeavy = 256 * 1024;
     std::array<Retired, kLimbo> limbo;
     unsigned limbo_size = 0;
     std::size_t limbo_weight = 0;
 
-    /// Counts this thread's changes, to look for what can be freed once in a while. Only its own thread uses
-    /// it.
+    /// This thread's changes; after some of them it looks whether anything can be freed.
     unsigned polls = 0;
 };
 
 class Threads {
  public:
-    /// The calling thread's slot, made on its first use.
+    /// The calling thread's slot, made on its first use. Throws bad_alloc then.
     TP_HOT static ThreadSlot& mine() {
         ThreadSlot* slot = mine_;
         return TP_LIKELY(slot != nullptr) ? *slot : enroll();
     }
 
-    /// Orders everything this thread did before with everything any pinned thread does after its pin, and
-    /// conversely.
+    /// A full fence in this thread and in every other. For each thread that has announced a pin, one of two
+    /// holds: it announced before, and this thread sees the pin from now on; or it sees, after its pin,
+    /// everything that this thread did before. The head of this file says why.
     static void heavy_barrier() {
 #if defined(__linux__) && !defined(THREADPROOF_FENCES)
         if (asymmetric_) syscall(__NR_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
@@ -88,7 +107,9 @@ class Threads {
         std::atomic_thread_fence(std::memory_order_seq_cst);
     }
 
-    /// The other half of heavy_barrier(): free where membarrier does the work.
+    /// The counterpart of heavy_barrier() in the other threads: between a store and a load here, it makes
+    /// sure that either this store is seen after the heavy barrier, or this load sees what came before it. It
+    /// costs nothing where membarrier executes the fence.
     TP_HOT static void light_barrier() {
         if (TP_LIKELY(asymmetric_)) {
             std::atomic_signal_fence(std::memory_order_seq_cst);
@@ -97,35 +118,37 @@ class Threads {
         }
     }
 
-    /// Shows a pin, and what was stored before it, to whoever runs a heavy barrier.
+    /// Shows a pin to the threads that run a heavy barrier, before anything that the pinned thread loads.
     TP_HOT static void announce(std::atomic<std::uint64_t>& pins, std::uint64_t value) {
         if (TP_LIKELY(asymmetric_)) {
-            // ordered with heavy_barrier(), which fences this thread too; release:
+            // release: pairs with the acquire in Wait::over(), like that of the ~Pin before: a thread that
+            // sees this pin also sees what was done inside earlier ones. It does not order the loads that
+            // follow; heavy_barrier() does.
             pins.store(value, std::memory_order_release);
-            // pairs with Wait::over(), as the ~Pin before this
-            // one did
+            // The compiler must not move those loads before the store.
             std::atomic_signal_fence(std::memory_order_seq_cst);
         } else {
-            pins.exchange(value, std::memory_order_seq_cst);  // pairs with the fence in heavy_barrier()
+            // seq_cst, both: pair with the fence in heavy_barrier()
+            pins.exchange(value, std::memory_order_seq_cst);
             std::atomic_thread_fence(std::memory_order_seq_cst);
         }
     }
 
-    /// Whether no other thread has to be waited for. A thread that enrolls runs a heavy barrier before it
-    /// reads anything, so either it is counted here, or it sees what this thread unlinked before asking. This
-    /// thread may not be enrolled itself.
+    /// Whether no other thread can be reading what this thread has unlinked. This thread may not be enrolled
+    /// itself. A thread that enrolls counts itself and runs a heavy barrier before it reads anything:
+    ///  - if its barrier comes before the light barrier here, its count is seen here: not alone;
+    ///  - if it comes after, the new thread sees what this one had unlinked, and cannot reach it.
     TP_HOT static bool alone() {
         light_barrier();
         return enrolled_.load(std::memory_order_relaxed) <= (mine_ ? 1 : 0);
     }
 
-    /// The thread that made this process by forking, if its generation is not the first: the only one of the
-    /// parent's here.
+    /// In a forked child: the thread that forked, the only one of the parent's threads that is here.
     static pthread_t survivor() { return survivor_; }
 
     template <class Visit>
     static void each(Visit visit) {
-        // acquire: pairs with enroll()
+        // acquire: pairs with the release in add_slot(); makes the slot visible
         for (ThreadSlot* s = first_.load(std::memory_order_acquire); s; s = s->next) visit(*s);
     }
 
@@ -137,22 +160,22 @@ class Threads {
         ThreadSlot* slot = nullptr;
         {
             std::lock_guard hold(registry());
-            // under the registry
             each([&](ThreadSlot& s) {
+                // relaxed: the registry's lock guards it
                 if (!slot && !s.taken.load(std::memory_order_relaxed)) slot = &s;
             });
             if (!slot) slot = add_slot();
             slot->taken.store(true, std::memory_order_release);
             enrolled_.fetch_add(1);
         }
-        heavy_barrier();  // pairs with alone(): it counts this thread, or this thread sees what it unlinked
+        heavy_barrier();  // pairs with the light barrier in alone()
         pthread_setspecific(key_, slot);
         mine_ = slot;
         return *slot;
     }
 
     static ThreadSlot* add_slot() {
-        static unsigned count = 0;  // under the registry
+        static unsigned count = 0;  // the registry's lock guards it
         ThreadSlot* slot = new ThreadSlot;
         slot->index = count++;
         slot->next = first_.load(std::memory_order_relaxed);
@@ -160,10 +183,11 @@ class Threads {
         return slot;
     }
 
-    static void leave(void* slot) {
+    /// Called by the C library when the thread ends.
+    static void leave(void* slot) noexcept {
         mine_ = nullptr;
         std::lock_guard hold(registry());
-        // release: its limbo is the registry's now
+        // release: pairs with the acquire in Reclaimer; hands the limbo over to the registry
         static_cast<ThreadSlot*>(slot)->taken.store(false, std::memory_order_release);
         enrolled_.fetch_sub(1);
     }
@@ -180,8 +204,9 @@ class Threads {
 #endif
     }
 
-    /// In the child only the forking thread lives on: what the others showed is void.
-    static void after_fork() {
+    /// Called by the C library in a forked child, where only the forking thread remains: the pins of the
+    /// others are void.
+    static void after_fork() noexcept {
         process_generation.fetch_add(1, std::memory_order_relaxed);
         survivor_ = pthread_self();
         use_membarrier();
@@ -189,7 +214,7 @@ class Threads {
         each([](ThreadSlot& s) {
             if (&s == mine_) return;
             std::uint64_t pins = s.pins.load(std::memory_order_relaxed);
-            // relaxed here and below: one thread runs
+            // relaxed, all: no other thread runs
             s.pins.store(pins + (pins & 1), std::memory_order_relaxed);
             s.taken.store(false, std::memory_order_relaxed);
         });
@@ -198,22 +223,23 @@ class Threads {
     static inline thread_local ThreadSlot* mine_ __attribute__((tls_model("initial-exec"))) = nullptr;
     static inline std::atomic<ThreadSlot*> first_{nullptr};
     static inline std::atomic<int> enrolled_{0};
-    static inline bool asymmetric_ = false;  // written once, before any thread has a slot
-    static inline pthread_t survivor_{};     // written while one thread runs
+    static inline bool asymmetric_ = false;  // written before any thread has a slot, and after a fork
+    static inline pthread_t survivor_{};     // written after a fork, while one thread runs
     static inline std::once_flag started_;
     static inline pthread_key_t key_;
     static inline PatientLock registry_;
 };
 
-/// The calling thread may look at shared memory while this lives.
+/// While this lives the calling thread may read shared memory: nothing that it can reach is freed.
 class Pin {
  public:
     TP_HOT Pin() : slot_(Threads::mine()), pins_(slot_.pins.load(std::memory_order_relaxed) + 1) {
         Threads::announce(slot_.pins, pins_);
     }
     TP_HOT ~Pin() {
+        // release: pairs with the acquire in Wait::over(); the reads come before what is done after that
         slot_.pins.store(pins_ + 1, std::memory_order_release);
-    }  // release: pairs with the acquire in Wait::over()
+    }
     Pin(const Pin&) = delete;
     Pin& operator=(const Pin&) = delete;
 
@@ -222,15 +248,14 @@ class Pin {
     const std::uint64_t pins_;
 };
 
-/// A thread's pin, if it had one when this was made.
+/// A thread's pin, if it had one when this was made: over when it has left that pin, even if it is in
+/// another.
 class Wait {
  public:
-    explicit Wait(ThreadSlot& slot)
-        : slot_(&slot), pins_(slot.pins.load(std::memory_order_acquire)) {}  // acquire: pairs with ~Pin
+    // acquire, both: pair with the release in ~Pin and ~WriterSection
+    explicit Wait(ThreadSlot& slot) : slot_(&slot), pins_(slot.pins.load(std::memory_order_acquire)) {}
 
-    bool over() const {
-        return !(pins_ & 1) || slot_->pins.load(std::memory_order_acquire) != pins_;
-    }  // acquire: as above
+    bool over() const { return !(pins_ & 1) || slot_->pins.load(std::memory_order_acquire) != pins_; }
 
     void until_over() const {
         for (unsigned round = 0; !over(); ++round) pause_round(round);

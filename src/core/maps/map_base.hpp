@@ -1,62 +1,79 @@
-/// What the maps of the core have in common: what they ask of a policy, what they answer, and how they look
-/// at values.
+/// What the maps of the core share: their policy, the outcomes of their operations, and the frames of the
+/// steps on a whole map.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <stdexcept>
 #include <type_traits>
+#include <vector>
 
 #include "core/base/count.hpp"
 #include "core/base/gate.hpp"
 #include "core/base/hints.hpp"
 #include "core/base/reclaim.hpp"
-#include "core/maps/answers.hpp"
+#include "core/maps/equality_cache.hpp"
 
 namespace threadproof {
 
-/// What became of a call on one key.
+/// The outcome of an operation on one key.
 enum class Outcome : std::uint8_t {
     kAbsent,    ///< there was no such key
     kPresent,   ///< there was
-    kBusy,      ///< a computation has its turn at the key; nothing was changed
+    kBusy,      ///< a computation has reserved the key; nothing was changed
     kError,     ///< the policy's equal() failed; nothing was changed
     kNoMemory,  ///< nothing was changed
 };
 
-/// What a map needs to know about its keys and values, which are words (0 is none; a value's lowest bit marks
-/// a turn, and its second is never set).
+/// A map's policy says what its keys and values are. Both are words; 0 is none. A value's lowest bit marks a
+/// reservation, an object that stands in the place of the value while that is computed; its second is never
+/// set. A policy P has:
 ///
-///     kThreads                     false where a global lock serialises all calls: locks, pins and the gate vanish
-///     Probe                        the key looked for; has .hash
-///     same(word, probe)            whether the words alone, and the equal hashes, tell that the keys are equal
-///     match(word, probe)           native comparison, may look into the stored key without holding it
-///     equal(word, probe)           the user's comparison, of a held key: kNo, kYes or kError
-///     stored(probe)                the word to store for the key, with a reference of its own
-///     hold(word)                   one more reference, to something that cannot go away meanwhile
-///     try_hold(word)               one more reference to something that may be dying; false: only under its lock
-///     open(word)                   makes try_hold succeed from now on, until it dies; for what cannot go away meanwhile
-///     drop(word)                   one reference less; may run any code
-///     deferred(word)               whether match() looks into such keys, so that they must outlive the pinned readers
-///     weight(word)                 about how many bytes such a key keeps alive
-///     behind(turn)                 the value that readers see while a computation has its turn, or 0
+///     kThreads                 false where a global lock serialises all calls: locks, pins and the gate vanish
+///     Lookup                   the key of a call; has .hash
+///     same(word, lookup)       whether the words alone, with equal hashes, show that the keys are equal
+///     match(word, lookup)      native comparison; may read the stored key without retaining it
+///     equal(word, lookup)      the user's comparison, of a retained key: kNo, kYes or kError
+///     key_to_store(lookup)     the word to store for the key, with a reference of its own
+///     retain(word)             one more reference, to an object that cannot go away meanwhile
+///     try_retain(word)         one more reference to an object that may be dying; false: only under its lock
+///     enable_try_retain(word)  makes try_retain succeed until the object dies, which it does not meanwhile
+///     release(word)            one reference less; may run any code
+///     deferred(word)           whether match() reads such keys: they must outlive the pinned readers
+///     weight(word)             about how many bytes such a key keeps alive
+///     old_value(word)          the value that readers see during a reservation's computation, or 0
+///     prefetch(key, value)     fetches the objects into the processor's cache; the words may be wrong
 template <class P>
 class MapBase {
  public:
-    using Probe = typename P::Probe;
+    using Lookup = typename P::Lookup;
 
     struct Entry {
         Word key, value;
     };
+    using Entries = std::deque<Entry>;  ///< grows without moving its entries: writers wait for a push_back
 
-    static constexpr Word kTurn = 1;
-    TP_HOT static bool is_turn(Word value) { return value & kTurn; }
+    static constexpr Word kReservation = 1;
+    TP_HOT static bool is_reservation(Word value) { return value & kReservation; }
 
-    /// For references of the caller's own.
+    /// How far an iteration has come: it has passed every key whose position is below `position`.
+    struct Walk {
+        std::uint64_t position = 0;
+        bool done = false;
+
+        /// Passes all positions that have the first `bits` bits of the present one; bits < 64.
+        void pass(unsigned bits) {
+            position = (position | ~std::uint64_t{0} >> bits) + 1;
+            done = position == 0;
+        }
+    };
+
+    /// Releases the key and the value of each entry, for references that the caller owns.
     template <class Container>
-    static void drop_all(Container& entries) {
+    static void release_all(Container& entries) {
         for (const Entry& entry : entries) {
-            P::drop(entry.key);
-            if (entry.value) P::drop(entry.value);
+            P::release(entry.key);
+            if (entry.value) P::release(entry.value);
         }
         entries.clear();
     }
@@ -69,30 +86,33 @@ class MapBase {
     using Guard = std::conditional_t<P::kThreads, Pin, NoGuard>;
     using Lock = std::conditional_t<P::kThreads, ByteLock, NoLock>;
     using Gate = std::conditional_t<P::kThreads, threadproof::Gate, NoGate>;
-    using Section = typename Gate::Section;
-    using Closed = typename Gate::Closed;
-    using Answers = threadproof::Answers<P>;
+    using WriterSection = typename Gate::WriterSection;
+    using Quiesce = typename Gate::Quiesce;
+    using EqualityCache = threadproof::EqualityCache<P>;
 
-    /// Whether readers see something there. A turn must be held, or be locked in its place.
-    TP_HOT static int visible(Word value) { return value && (!is_turn(value) || P::behind(value)) ? 1 : 0; }
+    /// 1 if readers see a value there, else 0. A reservation must be retained, or locked in its place.
+    TP_HOT static int visible(Word value) {
+        return value && (!is_reservation(value) || P::old_value(value)) ? 1 : 0;
+    }
 
-    /// Replaces a held turn by the held value that readers see behind it.
-    TP_COLD static Outcome look_behind(Word* value) {
-        Word turn = *value, seen = P::behind(turn);
-        if (seen) P::hold(seen);
-        P::drop(turn);
+    /// Replaces a retained reservation by the value that readers see, retained.
+    TP_COLD static Outcome resolve(Word* value) {
+        Word reservation = *value, seen = P::old_value(reservation);
+        if (seen) P::retain(seen);
+        P::release(reservation);
         *value = seen;
         return seen ? Outcome::kPresent : Outcome::kAbsent;
     }
 
-    /// Asks the user's comparison about a held key; kPresent when the answer is known now.
-    TP_HOT static Outcome ask(Word key, const Probe& probe, Answers& answers) {
-        Match match = P::equal(key, probe);
+    /// Calls the user's comparison for a retained key, which the cache takes over. kPresent: the answer is in
+    /// the cache.
+    TP_HOT static Outcome ask(Word key, const Lookup& lookup, EqualityCache& cache) {
+        Match match = P::equal(key, lookup);
         if (match == Match::kError) {
-            P::drop(key);
+            P::release(key);
             return Outcome::kError;
         }
-        return answers.add(key, match == Match::kYes) ? Outcome::kPresent : Outcome::kNoMemory;
+        return cache.add(key, match == Match::kYes) ? Outcome::kPresent : Outcome::kNoMemory;
     }
 
     static unsigned my_stripe() {
@@ -102,13 +122,37 @@ class MapBase {
 
     /// The count at one instant within this call.
     static std::int64_t exact(const StripedCount& counted, Gate& gate) {
+        // A try fails only when a change overlaps its few nanoseconds: 64 that fail are a storm of changes.
         std::int64_t count = 0;
-        for (int tries = 0; tries < 64;
-             ++tries)  // one try fails only when a change overlaps its few nanoseconds
+        for (int tries = 0; tries < 64; ++tries)
             if (counted.try_read(&count)) return count;
-        Closed closed(gate);
+        Quiesce quiesce(gate);
         counted.try_read(&count);
         return count;
+    }
+
+    /// Detaches all entries of a map in one atomic step, and releases them afterwards, in this thread.
+    template <class Map>
+    static void clear(Map& map) {
+        auto detached = map.detach([](std::int64_t) { return true; });
+        map.take_all(detached, [](Entry entry) {
+            Map::release_key(entry.key);
+            P::release(entry.value);
+        });
+        map.retire(detached);
+    }
+
+    /// The frame of next_batch(): calls copy(walk, batch), which copies one piece of the map and passes it,
+    /// until a piece has entries. False at the end. The walk moves on only when a piece has been copied.
+    template <class Copy>
+    static bool next_batch(Walk& walk, std::vector<Entry>& batch, Copy copy) {
+        batch.clear();
+        while (batch.empty() && !walk.done) {
+            Walk next = walk;
+            copy(next, batch);
+            walk = next;
+        }
+        return !batch.empty();
     }
 
     static void require(bool holds, const char* invariant) {

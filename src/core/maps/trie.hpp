@@ -8,40 +8,52 @@
 /// by walking only what they do not share.
 ///
 /// A leaf's word is an entry, which is one key and its value, or something else that the policy keeps for
-/// several keys of one hash. A reader looks into an entry that it does not hold, and counts nothing but the
-/// value it returns: all else that readers would write, and wait for each other at, is left alone.
+/// several keys of one hash. A reader reads an entry without retaining it, and takes a reference only to the
+/// value that it returns: so readers write to nothing else that they share.
 ///
-/// Invariants: 1. a node never changes once others can see it;
-///             2. slots stand in the order of their bits, and `inner` is a subset of `present`;
-///             3. below the root every node holds at least two leaves, so a version depends on its contents alone;
-///             4. a root's `weight` is the sum of what its leaves were said to weigh, and its `bytes` are those of its nodes;
-///             5. the memory of a node, and of an entry with what match() looks into, outlives every reader that was pinned
-///                when it died.
+/// Invariants
+///  1. A node never changes once others can see it.
+///  2. Slots stand in the order of their bits, and `inner` is a subset of `present`.
+///  3. Below the root every node has at least two leaves, so a version depends on its contents alone.
+///  4. A root's `weight` is the sum of the weights given to its leaves, and its `bytes` are those of its nodes.
+///  5. The memory of a node, and of an entry with the key that match() reads, outlives every reader that was
+///     pinned when it died.
 ///
-/// Field         | written                            | read                        | guard
-/// --------------|------------------------------------|-----------------------------|-----------------------------------
-/// node fields   | before the node is published       | anybody who has its version | never change; published by root
-/// entry fields  | before the entry is published      | anybody who is pinned, or   | never change; published by root
-///               |                                    | has it                      |
-/// node.dead,    | release, when the last owner left  | acquire, after a hold       | pairs: what was held before it died
-/// entry.dead    |                                    |                             | was a word of the node, or the value
-/// cell.root     | acq_rel exchange                   | acquire                     | a pin, until the node is held
+/// Field        | written                           | read                         | guard
+/// -------------|-----------------------------------|------------------------------|-----------------------
+/// node fields  | before the node is published      | plain, by owners of its      | never change; root
+///              |                                   | version and pinned threads   | publishes them
+/// entry fields | before the entry is published     | plain, by its owners and     | never change; root
+///              |                                   | pinned threads               | publishes them
+/// node.dead,   | release, when the last owner left | acquire, after a retain      | none: see below
+/// entry.dead   |                                   |                              |
+/// cell.root    | acq_rel exchange                  | acquire                      | a pin, until the node
+///              |                                   |                              | is retained
 ///
-/// Sources: Bagwell, Ideal hash trees; Steindorfer and Vinju, Optimizing hash-array mapped tries (the canonical form).
+/// Why `dead` proves a read. A reader, pinned, loads a word from a node or an entry, retains the object that
+/// the word leads to, and then loads `dead`. When the last owner leaves, `dead` is stored, and afterwards the
+/// words are released.
+///  - If the reader sees false: the word was not released yet when the reader retained its object, so that is
+///    the object of the word.
+///  - If it sees true: the word may have been released, and another object may be at that address. The reader
+///    releases what it has, and begins again with the newest version.
+///
+/// Sources: Bagwell, Ideal hash trees; Steindorfer and Vinju, Optimizing hash-array mapped tries (the
+/// canonical form).
 ///
 /// What a Policy has:
 ///
-///     kThreads                  false where a global lock serialises all calls: pins vanish
-///     hold(word), drop(word)    one reference more, one less, which may run any code
-///     try_hold(word)            one more to what may be dying; false if it has died
-///     open(word)                lets other threads try from now on; the values of entries are open from the start
-///     make_node(slots)          a node of zeroes with one owner, which takes bytes_of(slots)
-///     word(node), node(word)    lead from one to the other
-///     entry(word)               the entry that a leaf's word is, or null
-///     match(key, probe)         native comparison, may look into the key of an entry without holding it
+///     kThreads                     false where a global lock serialises all calls: pins vanish
+///     retain(word), release(word)  one reference more; one less, which may run any code
+///     try_retain(word)             one reference more to an object that may be dying; false if it has died
+///     enable_try_retain(word)      makes try_retain succeed in other threads; done for the values of entries
+///     make_node(slots)             a node of zeroes with one owner; takes bytes_of(slots)
+///     word(node), node(word)       convert one into the other
+///     entry(word)                  the entry that a leaf's word is, or null
+///     match(key, lookup)           native comparison; may read the key of an entry without retaining it
 ///
-/// When the last owner drops a node or an entry, that sets `dead`, then drops what it holds, and lets its
-/// memory outlive those pinned: see invariant 5.
+/// When its last owner releases a node or an entry, the policy sets `dead`, then releases what that owns, and
+/// lets its memory outlive the pinned readers: see invariant 5.
 #pragma once
 
 #include <atomic>
@@ -52,7 +64,7 @@
 #include "core/base/hints.hpp"
 #include "core/base/memory.hpp"
 #include "core/base/reclaim.hpp"
-#include "core/maps/answers.hpp"
+#include "core/maps/equality_cache.hpp"
 
 namespace threadproof {
 
@@ -79,12 +91,12 @@ struct TrieFields {
 /// What every entry has besides what the policy adds for counting.
 struct EntryFields {
     Word key;
-    Word value;              ///< 0 where there is none, which is the policy's affair
+    Word value;              ///< 0: none, for reasons of the policy
     std::atomic<bool> dead;  ///< it has no owner any more
 };
 
-/// What a look at a key found out. To ask is to compare keys by what may be user code, so they have to be
-/// held.
+/// The result of looking for a key. kAsk: only user code can compare the keys, which have to be retained
+/// then.
 enum class Found : std::uint8_t { kAbsent, kPresent, kAsk };
 
 template <class Policy>
@@ -113,16 +125,16 @@ class Trie {
             return *this;
         }
         ~Owned() {
-            if (word_) Policy::drop(word_);
+            if (word_) Policy::release(word_);
         }
         static Owned share(Word word) {
-            if (word) Policy::hold(word);
+            if (word) Policy::retain(word);
             return Owned(word);
         }
 
         Word word() const { return word_; }
         Node* node() const { return Policy::node(word_); }
-        Word give() { return std::exchange(word_, 0); }
+        Word release() { return std::exchange(word_, 0); }
         explicit operator bool() const { return word_ != 0; }
 
      private:
@@ -150,21 +162,21 @@ class Trie {
         }
     }
 
-    /// Looks for a key as far as that calls nobody; kPresent with its entry. The caller owns the node, or is
+    /// Looks for a key without calling user code; kPresent with its entry. The caller owns the node, or is
     /// pinned.
-    template <class Probe>
-    TP_HOT static Found look(const Node* node, const Probe& probe, const EntryFields** entry) {
-        Word word = find(node, probe.hash);
+    template <class Lookup>
+    TP_HOT static Found find_entry(const Node* node, const Lookup& lookup, const EntryFields** entry) {
+        Word word = find(node, lookup.hash);
         if (!word) return Found::kAbsent;
         *entry = Policy::entry(word);
-        Match match = *entry ? Policy::match((*entry)->key, probe) : Match::kAsk;
+        Match match = *entry ? Policy::match((*entry)->key, lookup) : Match::kAsk;
         if (match == Match::kAsk) return Found::kAsk;
         return match == Match::kYes && (*entry)->value ? Found::kPresent : Found::kAbsent;
     }
 
     /// The version in which `hash` has `word` (0: nothing), and which weighs `growth` more. Throws
     /// std::bad_alloc.
-    static Owned changed(const Node* root, std::uint64_t hash, Word word, std::int64_t growth) {
+    static Owned with_change(const Node* root, std::uint64_t hash, Word word, std::int64_t growth) {
         Change change{hash, word, 0};
         Owned next = change.node(root, spread(hash), 0);
         if (next.node() == root) return next;
@@ -173,7 +185,7 @@ class Trie {
         return next;
     }
 
-    /// Goes through the words of a version, which somebody has to own meanwhile.
+    /// Goes through the words of a version, which has an owner meanwhile.
     class Walk {
      public:
         explicit Walk(const Node* root) { enter(root); }
@@ -250,49 +262,49 @@ class Trie {
     /// The atomic reference to the newest version.
     class Cell {
      public:
-        explicit Cell(Owned version) : root_(version.give()) {
-            Policy::open(root_.load(std::memory_order_relaxed));
+        explicit Cell(Owned version) : root_(version.release()) {
+            Policy::enable_try_retain(root_.load(std::memory_order_relaxed));
         }
-        ~Cell() { Owned last(root_.load(std::memory_order_relaxed)); }  // relaxed: nobody else is left
+        ~Cell() { Owned last(root_.load(std::memory_order_relaxed)); }  // relaxed: no other thread has it
         Cell(const Cell&) = delete;
         Cell& operator=(const Cell&) = delete;
 
-        /// Looks for a key in the newest version, as far as that calls nobody. kPresent with its value, which
-        /// the caller owns.
-        template <class Probe>
-        TP_HOT Found read(const Probe& probe, Word* value) const {
+        /// Looks for a key in the newest version without calling user code. kPresent with its value, retained
+        /// for the caller.
+        template <class Lookup>
+        TP_HOT Found read(const Lookup& lookup, Word* value) const {
             for (;;) {
-                bool held;
+                bool retained;
                 {
                     Guard pin;
                     const EntryFields* entry;
-                    Found found = look(newest(), probe, &entry);
+                    Found found = find_entry(newest(), lookup, &entry);
                     if (found != Found::kPresent) return found;
                     *value = entry->value;
-                    held = Policy::try_hold(*value);
-                    // acquire: see `dead`
-                    if (TP_LIKELY(held && !entry->dead.load(std::memory_order_acquire))) return found;
+                    retained = Policy::try_retain(*value);
+                    // acquire: pairs with the release store of `dead`, see the head of this file
+                    if (TP_LIKELY(retained && !entry->dead.load(std::memory_order_acquire))) return found;
                 }
-                // perhaps of another: the entry had died, and a newer version is there
-                if (held) Policy::drop(*value);
+                if (retained) Policy::release(*value);
             }
         }
 
-        /// The word of a hash in the newest version, or none.
+        /// The word of a hash in the newest version, retained, or none.
         Owned get(std::uint64_t hash) const {
             for (;;) {
                 Word word;
-                bool held;
+                bool retained;
                 {
                     Guard pin;
                     const Node* holder = nullptr;
                     word = find(newest(), hash, &holder);
                     if (!word) return Owned();
-                    held = Policy::try_hold(word);
-                    // acquire: see `dead`
-                    if (TP_LIKELY(held && !holder->dead.load(std::memory_order_acquire))) return Owned(word);
+                    retained = Policy::try_retain(word);
+                    // acquire: as in read()
+                    if (TP_LIKELY(retained && !holder->dead.load(std::memory_order_acquire)))
+                        return Owned(word);
                 }
-                if (held) Policy::drop(word);  // of another: the node had died, and a newer version is there
+                if (retained) Policy::release(word);
             }
         }
 
@@ -301,8 +313,8 @@ class Trie {
             for (;;) {
                 Guard pin;
                 Word root = root_.load(std::memory_order_acquire);  // acquire: pairs with publish()
-                // else it has died, and a newer one is there
-                if (Policy::try_hold(root)) return Owned(root);
+                // if not, it has died, and there is a newer one
+                if (Policy::try_retain(root)) return Owned(root);
             }
         }
 
@@ -317,35 +329,36 @@ class Trie {
 
         /// Puts `word` at a hash that has exactly `seen`; false if it has something else.
         bool replace(std::uint64_t hash, Word seen, Word word, std::int64_t growth) {
-            if (word) Policy::open(word);
+            if (word) Policy::enable_try_retain(word);
             for (;;) {
                 Owned base = version();
                 if (find(base.node(), hash) != seen) return false;
                 if (word == seen) return true;
-                if (publish(base, changed(base.node(), hash, word, growth))) return true;
-                retries_.fetch_add(1, std::memory_order_relaxed);  // a figure for stats()
+                if (publish(base, with_change(base.node(), hash, word, growth))) return true;
+                retries_.fetch_add(1, std::memory_order_relaxed);  // relaxed: a metric
             }
         }
 
         /// Makes `next` the newest version if `base` still is.
         bool publish(const Owned& base, Owned next) {
-            Policy::open(next.word());
+            Policy::enable_try_retain(next.word());
             Word expected = base.word();
-            // acq_rel: release publishes the nodes to get() and version(), acquire is for the version that is
-            // dropped. The base is held, so its address is not another version's.
+            // release: pairs with the acquire in newest() and version(), publishes the nodes; acquire: makes
+            // the old version visible, which is released here. The base has an owner, so its address is not
+            // another version's.
             if (!root_.compare_exchange_strong(expected, next.word(), std::memory_order_acq_rel,
                                                std::memory_order_relaxed))
                 return false;
-            next.give();
-            Policy::drop(expected);  // the cell's share
+            next.release();
+            Policy::release(expected);  // the cell's share
             Reclaimer::poll();
             return true;
         }
 
         /// Makes `next` the newest version and returns the one that was.
         Owned exchange(Owned next) {
-            Policy::open(next.word());
-            return Owned(root_.exchange(next.give(), std::memory_order_acq_rel));  // as publish()
+            Policy::enable_try_retain(next.word());
+            return Owned(root_.exchange(next.release(), std::memory_order_acq_rel));  // as in publish()
         }
 
         std::uint64_t retries() const { return retries_.load(std::memory_order_relaxed); }
@@ -355,11 +368,11 @@ class Trie {
 
      private:
         const Node* newest() const {
-            return Policy::node(root_.load(std::memory_order_acquire));
-        }  // acquire: pairs with publish()
+            return Policy::node(root_.load(std::memory_order_acquire));  // acquire: pairs with publish()
+        }
 
         alignas(kCacheLine) std::atomic<Word> root_;
-        std::atomic<std::uint64_t> retries_{0};  ///< times a writer was overtaken
+        std::atomic<std::uint64_t> retries_{0};  ///< times that a writer lost the CAS in publish()
     };
 
  private:
@@ -386,7 +399,7 @@ class Trie {
             }
             if (slot.hash != hash)
                 return word ? with_node(old, bit, both(slot, rest >> kBits, level + 1)) : same(old);
-            return word ? replaced(old, bit, 0, shared({hash, word})) : without(old, bit);
+            return word ? with_word(old, bit, 0, retained({hash, word})) : without(old, bit);
         }
 
      private:
@@ -397,33 +410,33 @@ class Trie {
             std::uint32_t old_bit = bit_of(spread(there.hash) >> (kBits * level)), bit = bit_of(rest);
             if (old_bit == bit) {
                 Owned below = both(there, rest >> kBits, level + 1);
-                Owned above = made(bit, bit);
-                above.node()->slots()[0] = {0, below.give()};
+                Owned above = make(bit, bit);
+                above.node()->slots()[0] = {0, below.release()};
                 return above;
             }
-            Owned pair = made(old_bit | bit, 0);
+            Owned pair = make(old_bit | bit, 0);
             TrieSlot* slots = pair.node()->slots();
-            slots[old_bit > bit] = shared(there);
-            slots[old_bit < bit] = shared({hash, word});
+            slots[old_bit > bit] = retained(there);
+            slots[old_bit < bit] = retained({hash, word});
             return pair;
         }
 
         Owned with_slot(const Node* old, std::uint32_t bit) {
-            Owned copy = made(old->present | bit, old->inner, old);
+            Owned copy = make(old->present | bit, old->inner, old);
             TrieSlot* to = copy.node()->slots();
             const TrieSlot* from = old->slots();
             for (std::uint32_t bits = old->present | bit; bits; bits &= bits - 1) {
-                *to++ = shared(lowest(bits) == bit ? TrieSlot{hash, word} : *from++);
+                *to++ = retained(lowest(bits) == bit ? TrieSlot{hash, word} : *from++);
             }
             return copy;
         }
 
         Owned without(const Node* old, std::uint32_t bit) {
-            Owned copy = made(old->present & ~bit, old->inner, old);
+            Owned copy = make(old->present & ~bit, old->inner, old);
             TrieSlot* to = copy.node()->slots();
             const TrieSlot* from = old->slots();
             for (std::uint32_t bits = old->present; bits; bits &= bits - 1, ++from) {
-                if (lowest(bits) != bit) *to++ = shared(*from);
+                if (lowest(bits) != bit) *to++ = retained(*from);
             }
             return copy;
         }
@@ -431,26 +444,26 @@ class Trie {
         /// With a node in a slot; or with its leaf, if it has but one.
         Owned with_node(const Node* old, std::uint32_t bit, Owned below) {
             const Node* node = below.node();
-            if (node->count() > 1 || node->inner) return replaced(old, bit, bit, {0, below.give()});
+            if (node->count() > 1 || node->inner) return with_word(old, bit, bit, {0, below.release()});
             bytes -= Policy::bytes_of(1);
-            return replaced(old, bit, 0, shared(node->slots()[0]));
+            return with_word(old, bit, 0, retained(node->slots()[0]));
         }
 
         /// With `fresh`, which it takes over, in a slot; `inner` is the slot's bit if that is a node.
-        Owned replaced(const Node* old, std::uint32_t bit, std::uint32_t inner, TrieSlot fresh) {
+        Owned with_word(const Node* old, std::uint32_t bit, std::uint32_t inner, TrieSlot fresh) {
             Owned keep(fresh.word);  // until the copy has it
-            Owned copy = made(old->present, (old->inner & ~bit) | inner, old);
+            Owned copy = make(old->present, (old->inner & ~bit) | inner, old);
             TrieSlot* to = copy.node()->slots();
             const TrieSlot* from = old->slots();
             for (std::uint32_t bits = old->present; bits; bits &= bits - 1, ++from) {
-                *to++ = lowest(bits) == bit ? TrieSlot{fresh.hash, keep.give()} : shared(*from);
+                *to++ = lowest(bits) == bit ? TrieSlot{fresh.hash, keep.release()} : retained(*from);
             }
             return copy;
         }
 
         /// A node in the place of `old`, whose slots the caller fills at once, calling nothing that could see
         /// or free it.
-        Owned made(std::uint32_t present, std::uint32_t inner, const Node* old = nullptr) {
+        Owned make(std::uint32_t present, std::uint32_t inner, const Node* old = nullptr) {
             unsigned count = static_cast<unsigned>(__builtin_popcount(present));
             Owned owned(Policy::make_node(count));
             owned.node()->present = present;
@@ -460,8 +473,8 @@ class Trie {
         }
     };
 
-    static TrieSlot shared(TrieSlot slot) {
-        Policy::hold(slot.word);
+    static TrieSlot retained(TrieSlot slot) {
+        Policy::retain(slot.word);
         return slot;
     }
 

@@ -1,15 +1,15 @@
 /// One value that threads change together, each change one atomic step, alone on its cache lines.
 ///
-/// Every change that is not a plain exchange is a loop: read, work out the new value, put it there if the
-/// value is still the one read, else begin again. So a change may be refused (the sum does not fit) with
-/// nothing changed.
+/// Every change that is not a plain exchange is a loop: read the value, compute the new one, store it if the
+/// value is still the one that was read, else begin again. So a change can be refused (a sum that does not
+/// fit) with nothing changed.
 ///
-/// Invariant: between two values that are seen there is exactly one change that was made from the first.
+/// Invariant: a value that was computed from another replaces exactly that one.
 ///
 /// Field     | written                     | read            | guard
 /// ----------|-----------------------------|-----------------|--------------------------------------
-/// value     | in the order the caller says | as the caller says | none
-/// contended | relaxed, by who begins again | relaxed         | none: a figure for stats()
+/// value     | in the order of the caller  | likewise        | none
+/// contended | relaxed, when a loop begins again | relaxed   | none: a metric
 #pragma once
 
 #include <atomic>
@@ -23,8 +23,7 @@ namespace threadproof {
 
 template <class T>
 struct alignas(kNoSharing) AtomicCell {
-    static_assert(std::atomic<T>::is_always_lock_free,
-                  "a lock of the library's own would not survive a fork");
+    static_assert(std::atomic<T>::is_always_lock_free, "a lock inside std::atomic would not survive a fork");
 
     std::atomic<T> value{};
     std::atomic<std::uint64_t> contended{0};
@@ -33,7 +32,8 @@ struct alignas(kNoSharing) AtomicCell {
 template <std::memory_order kOrder>
 using Order = std::integral_constant<std::memory_order, kOrder>;
 
-/// Calls `act` with the order as a constant: an order the compiler cannot see it takes for the strongest.
+/// Calls `act` with the order as a constant: the compiler takes an order that it does not know for the
+/// strongest.
 template <class Act>
 TP_HOT auto with_order(std::memory_order order, Act act) {
     switch (order) {
@@ -45,7 +45,7 @@ TP_HOT auto with_order(std::memory_order order, Act act) {
     }
 }
 
-/// The order of a change that turns out to be a read only: what is left of it without its release.
+/// The order of a change that turns out to be only a read: the same without its release.
 constexpr std::memory_order read_only(std::memory_order order) {
     if (order == std::memory_order_release) return std::memory_order_relaxed;
     return order == std::memory_order_acq_rel ? std::memory_order_acquire : order;
@@ -72,8 +72,7 @@ TP_HOT T exchange(AtomicCell<T>& cell, T value, std::memory_order order) {
     return with_order(order, [&](auto o) { return cell.value.exchange(value, o.value); });
 }
 
-/// Whether a comparison takes two values for one. NaN is the same as NaN here, or no loop could ever get past
-/// it.
+/// Whether a comparison takes two values for one. NaN is the same as NaN, or a loop would never end.
 template <class T>
 constexpr bool same(T a, T b) {
     if constexpr (std::is_floating_point_v<T>) return a == b || (a != a && b != b);
@@ -85,7 +84,7 @@ template <class T>
 TP_HOT bool compare_exchange(AtomicCell<T>& cell, T expected, T fresh, std::memory_order order) {
     return with_order(order, [&](auto o) {
         T seen = cell.value.load(read_only(o.value));
-        // again only where two values that differ are the same, such as 0.0 and -0.0
+        // repeated only for two values that differ in bits and are the same, such as 0.0 and -0.0
         while (same(seen, expected)) {
             if (cell.value.compare_exchange_strong(seen, fresh, o.value, read_only(o.value))) return true;
             cell.contended.fetch_add(1, std::memory_order_relaxed);
@@ -94,8 +93,9 @@ TP_HOT bool compare_exchange(AtomicCell<T>& cell, T expected, T fresh, std::memo
     });
 }
 
-/// Stores what `step(old, &fresh)` puts into `fresh`, once the value is still the old one then; returns true.
-/// If step returns false, nothing changes. Either way `*old` is the value that it was asked about last.
+/// Calls step(old, &fresh) and stores `fresh`, if the value is still `old` then; else again. True when it has
+/// stored one; false, and nothing has changed, when step() returns false. `*old` is the value of the last
+/// call.
 template <class T, class Step>
 TP_HOT bool change(AtomicCell<T>& cell, Step step, T* old, std::memory_order order) {
     return with_order(order, [&](auto o) {

@@ -1,29 +1,30 @@
-/// Who may enter a reader-writer lock next: its rules, without any waiting.
+/// The rules of a reader-writer lock: which thread may enter next. Nothing here waits.
 ///
-/// Threads come and go under a mutex of the caller's; whoever has to wait is put into a queue, and is let in
-/// by the one who makes room (there is no race for a lock that has become free, so the order below is the
-/// order in which threads enter):
+/// Threads enter and leave under a mutex of the caller. A thread that has to wait is put into a queue, and
+/// the thread that makes room lets it in: threads do not compete for a lock that has become free, so they
+/// enter in the order given here.
 ///
-///     a reader enters while there is neither a writer inside nor one waiting
-///     a writer enters while nobody is inside
-///     when a writer leaves, all readers that wait enter; if there are none, the first writer
-///     when the last reader leaves, the first writer that waits enters
-///     when a writer gives up waiting, readers whom no other waiting writer came before enter, unless one is inside
+///     a reader enters            while there is no writer inside, and none waiting
+///     a writer enters            while no thread is inside
+///     when a writer leaves       all readers that wait enter; if there are none, the first writer
+///     when the last reader leaves    the first writer that waits enters
+///     when a writer gives up waiting, and no writer is inside    the readers that wait enter, up to the
+///                                first writer that still waits
 ///
-/// So a writer goes before readers that come later, and a reader waits for one writer at most besides the one
+/// So a writer goes before readers that come later, and a reader waits for at most one writer besides the one
 /// inside: neither starves. A thread that is inside enters again at once, except a reader that wants to
 /// write: it would wait for itself to leave.
 ///
-/// A thread that waits may be made to wait once more, for the same lock, by a signal handler or a finalizer
-/// that interrupts it. It goes on with its first wait only when that is over, inside and out again. So while
-/// it is inside, or waits again, its earlier waits are set aside: they are not let in, though they keep their
-/// places.
+/// A thread that waits can be interrupted by a signal handler or a finalizer that enters the same lock: a
+/// nested wait. The outer wait can be let in only after the nested one has entered and left. Until then it is
+/// set aside: it keeps its place in the queue, and is skipped.
 ///
-/// Invariants: 1. a thread inside has one hold, and a hold has reads or writes;
-///             2. if a hold has writes, it is the only hold;
-///             3. while a thread waits, another is inside; while nobody but readers is inside, a reader that waits has a
-///                writer before it, or is set aside;
-///             4. there is room in holds_ for everybody in the queue, so that letting in cannot fail.
+/// Invariants
+///  1. A thread inside has one hold, and a hold has reads or writes.
+///  2. If a hold has writes, it is the only hold.
+///  3. While a thread waits, another is inside. While only readers are inside, a reader that waits has a
+///     writer before it, or is set aside.
+///  4. holds_ has room for all threads in the queue, so that letting them in cannot fail.
 ///
 /// All fields are guarded by the caller's mutex. Source: Brandenburg and Anderson's phase-fair locks.
 #pragma once
@@ -49,15 +50,15 @@ class RWQueue {
     struct Waiter {
         Thread thread;
         Side side;
-        void* gate = nullptr;  ///< what `wake` needs
+        void* gate = nullptr;  ///< for `wake`
         bool chosen = false;   ///< used by let_in_readers() only
-        /// also read without the mutex, relaxed, as a hint; nobody acts on it before locking
+        /// also read without the mutex, relaxed, as a hint: the reader locks before it acts
         std::atomic<bool> inside{false};
     };
 
     enum class Answer : std::uint8_t { kInside, kWait, kUpgrade };
 
-    /// Enters, or says why not, and then has changed nothing.
+    /// Enters; kWait or kUpgrade if that is not possible, and then nothing has changed.
     Answer try_enter(Thread thread, Side side) {
         if (Hold* mine = find(thread)) {
             if (side == Side::kWrite && mine->writes == 0) return Answer::kUpgrade;
@@ -70,7 +71,7 @@ class RWQueue {
         return Answer::kInside;
     }
 
-    /// Enters, or queues up. Throws std::bad_alloc, and has changed nothing then.
+    /// Enters, or queues up. Throws bad_alloc, and then nothing has changed.
     Answer enter(Waiter& waiter) {
         Answer answer = try_enter(waiter.thread, waiter.side);
         // relaxed: the mutex orders it
@@ -86,8 +87,8 @@ class RWQueue {
         return answer;
     }
 
-    /// Leaves once; false if the thread is not inside on that side. Calls wake(waiter) for everybody who
-    /// enters instead.
+    /// Leaves once; false if the thread is not inside on that side. Calls wake(waiter) for every thread that
+    /// it lets in.
     template <class Wake>
     bool leave(Thread thread, Side side, Wake wake) {
         Hold* mine = find(thread);
@@ -104,11 +105,11 @@ class RWQueue {
     bool give_up(Waiter& waiter, Wake wake) {
         if (waiter.inside.load(std::memory_order_relaxed)) return false;  // relaxed: under the mutex
         queue_.erase(std::find(queue_.begin(), queue_.end(), &waiter));
-        if (!writing()) let_in_readers(wake, first_writer());  // those who waited for this writer only
+        if (!writing()) let_in_readers(wake, first_writer());  // those that waited only for this writer
         return true;
     }
 
-    /// In the child of a fork: of the threads that were inside or waiting only this one is left.
+    /// In a forked child: of the threads that were inside or waiting, only this one is left.
     template <class Wake>
     void forget_others(Thread thread, Wake wake) {
         std::erase_if(holds_, [&](const Hold& hold) { return hold.thread != thread; });
@@ -179,7 +180,7 @@ class RWQueue {
 
     void add_hold(Thread thread, Side side) { holds_.emplace_back(Hold{thread}).add(side); }
 
-    /// After somebody has left that side: who enters now?
+    /// After a thread has left that side: lets in the next ones.
     template <class Wake>
     void let_in(Side left, Wake wake) {
         let_in_readers(wake, left == Side::kWrite ? queue_.end() : first_writer());
@@ -214,8 +215,8 @@ class RWQueue {
         wake(waiter);
     }
 
-    std::vector<Hold> holds_;     ///< who is inside; few, so that a search is cheap
-    std::vector<Waiter*> queue_;  ///< who waits, in the order in which they came
+    std::vector<Hold> holds_;     ///< of the threads inside; few, so that a search is cheap
+    std::vector<Waiter*> queue_;  ///< in the order in which they came
 };
 
 }  // namespace threadproof

@@ -3,6 +3,8 @@
 #include <string>
 #include <vector>
 
+#include "ext/python/arguments.hpp"
+
 namespace threadproof::ext {
 namespace {
 
@@ -16,15 +18,15 @@ std::vector<Adoptable>& adoptables() {
     return all;
 }
 
-/// The documentation of a method: that of its definition, and, if this is only the signature, the contract's
-/// words.
+/// The documentation of a method: that of its definition, and, if this is only a signature, the contract's
+/// text.
 std::string documentation(const PyMethodDef& method, PyObject* contract) {
     std::string text = method.ml_doc ? method.ml_doc : "";
     if (!text.ends_with("--\n\n") || !PyObject_HasAttrString(contract, method.ml_name)) return text;
     Ref function = Ref::steal(checked(PyObject_GetAttrString(contract, method.ml_name)));
-    Ref words = Ref::steal(checked(PyObject_GetAttrString(function.get(), "__doc__")));
-    if (words.get() == Py_None) return text;
-    const char* utf8 = PyUnicode_AsUTF8(words.get());
+    Ref doc = Ref::steal(checked(PyObject_GetAttrString(function.get(), "__doc__")));
+    if (doc.get() == Py_None) return text;
+    const char* utf8 = PyUnicode_AsUTF8(doc.get());
     if (!utf8) throw PythonError{};
     return text + utf8;
 }
@@ -42,8 +44,8 @@ const PyMethodDef* methods_for(PyObject* cls) {
 
 void let_adopt(PyTypeObject* base, const PyMethodDef* methods) { adoptables().push_back({base, methods}); }
 
-/// CPython's fast calls are for methods of the very class, and are 10 ns faster than inherited ones. The
-/// definitions live as long as the process, as the class does.
+/// CPython's fast calls are only for methods of the class itself, and are 10 ns faster than inherited ones.
+/// The definitions live as long as the process, as the class does.
 PyObject* adopt_methods(PyObject*, PyObject* const* given, Py_ssize_t count, PyObject* names) {
     Arguments<2> arguments("adopt_methods", given, count, names, 2, 2, {"cls", "contract"});
     PyObject *cls = arguments[0], *contract = arguments[1];

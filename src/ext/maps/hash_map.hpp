@@ -1,10 +1,11 @@
 /// threadproof._core.HashMap: the native base of threadproof.maps.HashMap.
 #pragma once
 
-#include "ext/python/py.hpp"
+#include "ext/python/compat.hpp"
 
 namespace threadproof::ext {
 
-bool add_hash_map(PyObject* module);
+/// Adds the types to the module. Throws.
+void add_hash_map(PyObject* module);
 
 }  // namespace threadproof::ext

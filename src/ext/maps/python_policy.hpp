@@ -1,26 +1,27 @@
-/// How the map's core sees Python's keys and values: as words, compared natively wherever no user's code has
-/// a say.
+/// PythonPolicy: Python's keys and values as words, compared natively wherever that calls no user code.
 ///
 /// A key's word is its address with a kind in the two lowest bits:
 ///
 ///     kSmall    an exact int, |v| < 2^60 and not -1: its hash is its value, so equal hashes are equal ints
-///     kString   an exact str: equal if length, width and bytes are
-///     kPlain    an exact bytes, float, bool or other int, or a short exact tuple of such, str, int and None: compared by value, as
-///               Python would
-///     kObject   anything else: only == can tell
+///     kString   an exact str: equal if length, width and bytes are equal
+///     kPlain    an exact bytes, float, bool or other int, or a short exact tuple of these, str, int and
+///               None: compared by value, as Python does
+///     kObject   any other object: only == can tell
 ///
-/// -1 is kPlain because Python hashes it like -2. A tuple is kObject until it is stored: only then, or if need be, are its items
-/// looked at. A stored kString or kPlain key is looked into by readers that hold no reference, so it outlives
-/// those pinned when it goes (deferred()). A value's word is its address, with kTurn for a turn.
+/// -1 is kPlain because Python hashes it like -2. A tuple is kObject until it is stored: its items are read
+/// only then, or when they have to be compared. Readers read a stored kString or kPlain key without retaining
+/// it, so it outlives those that were pinned when it was removed (deferred()). A value's word is its address;
+/// that of a reservation has the lowest bit set.
 #pragma once
 
 #include <cmath>
 #include <cstring>
 
-#include "core/maps/answers.hpp"
-#include "ext/maps/turn.hpp"
+#include "core/maps/equality_cache.hpp"
+#include "ext/maps/reservation.hpp"
+#include "ext/python/atoms.hpp"
 #include "ext/python/numbers.hpp"
-#include "ext/python/py.hpp"
+#include "ext/python/refcount.hpp"
 
 namespace threadproof::ext {
 
@@ -33,50 +34,50 @@ struct PythonPolicy {
     static Kind kind(Word key) { return static_cast<Kind>(key & kKindBits); }
     static PyObject* object(Word word) { return reinterpret_cast<PyObject*>(word & ~kKindBits); }
     static Word value(PyObject* object) { return reinterpret_cast<Word>(object); }
-    static Word turn(TurnObject* turn) { return reinterpret_cast<Word>(turn) | 1; }
+    static Word reservation(Reservation* reservation) { return reinterpret_cast<Word>(reservation) | 1; }
 
-    /// The key looked for: borrowed from the caller.
-    struct Probe {
+    /// The key of a call, borrowed from the caller.
+    struct Lookup {
         std::uint64_t hash;
         Word word;
 
-        Probe() = default;
-        TP_HOT explicit Probe(PyObject* key) { look_at(key); }
+        Lookup() = default;
+        /// Throws if the key cannot be hashed.
+        TP_HOT explicit Lookup(PyObject* key) { set(key); }
 
-        TP_HOT void look_at(PyObject* key) {
-            if (!look_quickly(key)) *this = other(key);
+        TP_HOT void set(PyObject* key) {
+            if (!set_quickly(key)) *this = of_other(key);
         }
 
-        /// The same, if it is a str that knows its hash, or a small int, which most keys are; false for
-        /// others.
-        TP_HOT bool look_quickly(PyObject* key) {
+        /// The same for a str that knows its hash or a small int, which most keys are; false for others.
+        TP_HOT bool set_quickly(PyObject* key) {
             PyTypeObject* type = Py_TYPE(key);
             if (TP_LIKELY(type == &PyUnicode_Type)) {
                 // relaxed: as CPython
                 Py_hash_t known =
                     __atomic_load_n(&reinterpret_cast<PyASCIIObject*>(key)->hash, __ATOMIC_RELAXED);
-                return TP_LIKELY(known != -1) && set(known, key, kString);
+                return TP_LIKELY(known != -1) && assign(known, key, kString);
             }
             std::int64_t number;
             return TP_LIKELY(type == &PyLong_Type && small_int(key, &number) && number != -1)
-                   && set(number, key, kSmall);
+                   && assign(number, key, kSmall);
         }
 
      private:
-        TP_HOT bool set(Py_hash_t h, PyObject* key, Kind kind) {
+        TP_HOT bool assign(Py_hash_t h, PyObject* key, Kind kind) {
             hash = static_cast<std::uint64_t>(h);
             word = reinterpret_cast<Word>(key) | kind;
             return true;
         }
 
         /// Returned, not filled in: so it stays in registers.
-        TP_APART static Probe other(PyObject* key) {
-            Probe probe;
+        TP_APART static Lookup of_other(PyObject* key) {
+            Lookup lookup;
             Py_hash_t hash;
-            if (hash_of_number(key, &hash)) probe.set(hash, key, kPlain);
-            else if (PyUnicode_CheckExact(key)) probe.set(hash_of(key), key, kString);
-            else probe.set(hash_of(key), key, is_atom(key) && key != Py_None ? kPlain : kObject);
-            return probe;
+            if (hash_of_number(key, &hash)) lookup.assign(hash, key, kPlain);
+            else if (PyUnicode_CheckExact(key)) lookup.assign(hash_of(key), key, kString);
+            else lookup.assign(hash_of(key), key, is_atom(key) && key != Py_None ? kPlain : kObject);
+            return lookup;
         }
 
         TP_HOT static Py_hash_t hash_of(PyObject* key) {
@@ -88,43 +89,45 @@ struct PythonPolicy {
         }
     };
 
-    TP_HOT static bool same(Word stored, const Probe& probe) {
-        // of one object, the kinds may; of two small ints the kinds do not, and equal hashes are equal ints
-        Word differ = stored ^ probe.word;
+    TP_HOT static bool same(Word stored, const Lookup& lookup) {
+        // The words of one object differ in the kind at most. Two small ints with equal hashes are equal.
+        Word differ = stored ^ lookup.word;
         return differ <= kKindBits || (kind(differ) == 0 && kind(stored) == kSmall);
     }
 
-    TP_HOT static Match match(Word stored, const Probe& probe) {
-        if (same(stored, probe)) return Match::kYes;
-        Kind theirs = kind(stored), ours = kind(probe.word);
+    TP_HOT static Match match(Word stored, const Lookup& lookup) {
+        if (same(stored, lookup)) return Match::kYes;
+        Kind theirs = kind(stored), ours = kind(lookup.word);
         if (TP_LIKELY(theirs == kString && ours == kString))
-            return yes_or_no(same_string(object(stored), object(probe.word)));
-        if (theirs == kObject) return Match::kAsk;  // a class of the user's may equal anything
-        if (theirs == kSmall) return match_small(static_cast<std::int64_t>(probe.hash), object(probe.word));
-        return match_plain(object(stored), object(probe.word));
+            return yes_or_no(same_string(object(stored), object(lookup.word)));
+        if (theirs == kObject) return Match::kAsk;  // a user's class may equal anything
+        if (theirs == kSmall) return match_small(static_cast<std::int64_t>(lookup.hash), object(lookup.word));
+        return match_plain(object(stored), object(lookup.word));
     }
 
-    static Match equal(Word stored, const Probe& probe) {
+    static Match equal(Word stored, const Lookup& lookup) {
         int same =
-            outliving([&] { return PyObject_RichCompareBool(object(stored), object(probe.word), Py_EQ); });
+            outliving([&] { return PyObject_RichCompareBool(object(stored), object(lookup.word), Py_EQ); });
         return same < 0 ? Match::kError : same ? Match::kYes : Match::kNo;
     }
 
-    static Word stored(const Probe& probe) {
-        Py_INCREF(object(probe.word));
-        return is_plain_tuple(object(probe.word)) ? probe.word | kPlain : probe.word;
+    static Word key_to_store(const Lookup& lookup) {
+        Py_INCREF(object(lookup.word));
+        return is_plain_tuple(object(lookup.word)) ? lookup.word | kPlain : lookup.word;
     }
-    TP_HOT static void hold(Word word) { Py_INCREF(object(word)); }
-    TP_HOT static bool try_hold(Word word) { return try_incref(object(word)); }
-    static void open(Word word) { allow_try_incref(object(word)); }
-    TP_HOT static void drop(Word word) { drop_reference(object(word)); }
+    TP_HOT static void retain(Word word) { Py_INCREF(object(word)); }
+    TP_HOT static bool try_retain(Word word) { return try_incref(object(word)); }
+    static void enable_try_retain(Word word) { enable_try_incref(object(word)); }
+    TP_HOT static void release(Word word) { drop_reference(object(word)); }
     static bool deferred(Word key) { return kind(key) >= kString; }
     static std::size_t weight(Word key) { return weight_of(object(key)); }
-    static Word behind(Word turn) { return value(reinterpret_cast<TurnObject*>(object(turn))->old); }
+    static Word old_value(Word reservation) {
+        return value(reinterpret_cast<Reservation*>(object(reservation))->old_value);
+    }
     static void prefetch(Word key, Word value) {
         if (kind(key) == kString) {
             __builtin_prefetch(object(key));
-            // where its characters are, mostly
+            // most strings have their characters there
             __builtin_prefetch(reinterpret_cast<PyASCIIObject*>(object(key)) + 1);
         }
         __builtin_prefetch(object(value), 1);  // 1: its reference count is about to be written
@@ -147,7 +150,7 @@ struct PythonPolicy {
             if (!is_atom(PyTuple_GET_ITEM(key, i))) return false;
         return true;
     }
-    // items, which are looked at under a bucket's lock: for less time than a resize keeps it
+    // Items are compared under a bucket's lock: so many take less time than a resize holds it.
     static constexpr Py_ssize_t kShort = 16;
 
     TP_HOT static const void* ascii(PyObject* string) { return reinterpret_cast<PyASCIIObject*>(string) + 1; }
@@ -181,8 +184,8 @@ struct PythonPolicy {
 
     static Match yes_or_no(bool same) { return same ? Match::kYes : Match::kNo; }
 
-    /// A small int, which is its hash, and what is no small int. The stored object is not looked into: it may
-    /// be gone.
+    /// A stored small int, of which the hash is the value, and a key that is not a small int. The stored
+    /// object is not read: it may be gone.
     TP_APART static Match match_small(std::int64_t number, PyObject* other) {
         if (PyFloat_CheckExact(other)) return yes_or_no(same_number(PyFloat_AS_DOUBLE(other), number));
         if (PyBool_Check(other)) return yes_or_no(number == (other == Py_True));
@@ -194,7 +197,7 @@ struct PythonPolicy {
                && static_cast<std::int64_t>(real) == number;
     }
 
-    /// A str or a plain key, and any other with its hash.
+    /// A stored str or plain key, and any other key with the same hash.
     TP_APART static Match match_plain(PyObject* stored, PyObject* other) {
         PyTypeObject* type = Py_TYPE(stored);
         if (type != Py_TYPE(other)) return match_numbers(stored, other);
@@ -225,7 +228,7 @@ struct PythonPolicy {
         return Match::kYes;
     }
 
-    /// Of two types: only numbers can be equal, and what a class of the user's says.
+    /// Keys of two types: only numbers can be equal, or a user's class may say so.
     static Match match_numbers(PyObject* stored, PyObject* other) {
         if (!is_atom(other)) return PyTuple_CheckExact(other) ? Match::kNo : Match::kAsk;
         bool real_a = PyFloat_CheckExact(stored), real_b = PyFloat_CheckExact(other);

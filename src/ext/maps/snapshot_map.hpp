@@ -1,10 +1,11 @@
 /// threadproof._core.SnapshotMap and Snapshot: the native bases of those in threadproof.maps.
 #pragma once
 
-#include "ext/python/py.hpp"
+#include "ext/python/compat.hpp"
 
 namespace threadproof::ext {
 
-bool add_snapshot_map(PyObject* module);
+/// Adds the types to the module. Throws.
+void add_snapshot_map(PyObject* module);
 
 }  // namespace threadproof::ext

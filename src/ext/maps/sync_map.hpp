@@ -1,10 +1,11 @@
 /// threadproof._core.SyncMap: the native base of threadproof.maps.SyncMap.
 #pragma once
 
-#include "ext/python/py.hpp"
+#include "ext/python/compat.hpp"
 
 namespace threadproof::ext {
 
-bool add_sync_map(PyObject* module);
+/// Adds the types to the module. Throws.
+void add_sync_map(PyObject* module);
 
 }  // namespace threadproof::ext

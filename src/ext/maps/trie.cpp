@@ -2,59 +2,50 @@
 
 #include <new>
 
+#include "ext/python/provided.hpp"
+#include "ext/python/types.hpp"
+
 namespace threadproof::ext {
 namespace {
 
 PyTypeObject* entry_type;
 PyTypeObject* node_type;
 PyObject* no_chain;  // the empty tuple
-PyObject* missing;   // threadproof.missing.MISSING
+Provided missing("MISSING", "any object", [](PyObject*) { return true; });
 
-// before an object that the collector follows
+// CPython's header before an object that the collector follows
 constexpr std::size_t kCollectorHead = kThreads ? 0 : 2 * sizeof(void*);
 
-EntryObject* as_entry(PyObject* object) { return reinterpret_cast<EntryObject*>(object); }
-Node* as_node(PyObject* object) { return reinterpret_cast<Node*>(object); }
-
-void append(PyObject* list, Ref item) {
-    if (PyList_Append(list, checked(item.get())) < 0) throw PythonError{};
-}
-
-/// Memory that pinned readers may be looking at goes when they have left.
+/// Frees memory when no pinned reader can be looking at it.
 void retire(Word word, void (*free)(Word), std::size_t bytes) {
-    if constexpr (kThreads) {
-        // who has never pinned would take another's pins for its own, and think itself alone
-        Threads::mine();
-        Reclaimer::retire(Retired{word, free}, bytes);
-    } else {
-        free(word);
-    }
+    if constexpr (kThreads) Reclaimer::retire(Retired{word, free}, bytes);
+    else free(word);
 }
 
 // ---- an entry
 
-/// Takes a reference to each of these.
+/// Takes a reference to each of these. Throws bad_alloc.
 EntryObject* new_entry(Py_hash_t hash, Word key, PyObject* value, PyObject* computation) {
     EntryObject* entry = stress::starve() ? nullptr : PyObject_GC_New(EntryObject, entry_type);
     if (!entry) throw std::bad_alloc();
-    PythonPolicy::hold(key);
-    if (value) allow_try_incref(value);
+    PythonPolicy::retain(key);
+    if (value) enable_try_incref(value);
     new (static_cast<EntryFields*>(entry)) EntryFields{key, reinterpret_cast<Word>(Py_XNewRef(value)), false};
     entry->hash = hash;
     entry->computation = Py_XNewRef(computation);
-    PyObject_GC_Track(reinterpret_cast<PyObject*>(entry));
+    PyObject_GC_Track(entry->object());
     return entry;
 }
 
-/// A key's word does not depend on its hash, which is known already and must not be asked for again: it is
-/// user code.
+/// The word of a key. It does not depend on the key's hash, which is known already: hashing a key twice could
+/// run user code twice.
 Word key_word(PyObject* key, Py_hash_t hash) {
     PyTypeObject* type = Py_TYPE(key);
     bool native = type == &PyUnicode_Type || type == &PyLong_Type || type == &PyFloat_Type
                   || type == &PyBytes_Type || type == &PyBool_Type;
     if (!native) return reinterpret_cast<Word>(key) | PythonPolicy::kObject;
-    PythonPolicy::Probe probe(key);
-    if (static_cast<Py_hash_t>(probe.hash) == hash) return probe.word;
+    PythonPolicy::Lookup lookup(key);
+    if (static_cast<Py_hash_t>(lookup.hash) == hash) return lookup.word;
     PyErr_Format(PyExc_ValueError, "Entry() wants the hash of %R, got %zd", key, hash);
     throw PythonError{};
 }
@@ -65,57 +56,50 @@ PyObject* entry_new(PyTypeObject*, PyObject* arguments, PyObject* names) {
     static const char* parameters[] = {"", "", "", "", nullptr};
     if (!PyArg_ParseTupleAndKeywords(arguments, names, "nOO|O:Entry", const_cast<char**>(parameters), &hash,
                                      &key, &value, &computation))
-        return nullptr;
-    return reinterpret_cast<PyObject*>(new_entry(hash, key_word(key, hash),
-                                                 value == missing ? nullptr : value,
-                                                 computation == Py_None ? nullptr : computation));
+        throw PythonError{};
+    return new_entry(hash, key_word(key, hash), value == missing.get() ? nullptr : value,
+                     computation == Py_None ? nullptr : computation)
+        ->object();
 }
 
-PyObject* entry_hash(PyObject* self, void*) { return PyLong_FromSsize_t(as_entry(self)->hash); }
-PyObject* entry_key(PyObject* self, void*) { return Py_NewRef(PythonPolicy::object(as_entry(self)->key)); }
-PyObject* entry_value(PyObject* self, void*) {
-    return Py_NewRef(as_entry(self)->value ? NodePolicy::object(as_entry(self)->value) : missing);
+PyObject* entry_hash(EntryObject& self, void*) { return PyLong_FromSsize_t(self.hash); }
+PyObject* entry_key(EntryObject& self, void*) { return Py_NewRef(PythonPolicy::object(self.key)); }
+PyObject* entry_value(EntryObject& self, void*) {
+    return Py_NewRef(self.value ? NodePolicy::object(self.value) : missing.get());
 }
-PyObject* entry_computation(PyObject* self, void*) {
-    return Py_NewRef(as_entry(self)->computation ? as_entry(self)->computation : Py_None);
-}
-
-int entry_traverse(PyObject* self, visitproc visit, void* arg) {
-    Py_VISIT(Py_TYPE(self));
-    Py_VISIT(PythonPolicy::object(as_entry(self)->key));
-    if (as_entry(self)->value) Py_VISIT(NodePolicy::object(as_entry(self)->value));
-    Py_VISIT(as_entry(self)->computation);
-    return 0;
+PyObject* entry_computation(EntryObject& self, void*) {
+    return Py_NewRef(self.computation ? self.computation : Py_None);
 }
 
 void free_entry(Word word) {
     EntryObject* entry = NodePolicy::entry_object(word);
-    if (PythonPolicy::deferred(entry->key)) PythonPolicy::drop(entry->key);
+    if (PythonPolicy::deferred(entry->key)) PythonPolicy::release(entry->key);
     PyObject_GC_Del(entry);
 }
 
-/// What it holds goes at once; its memory, and a key that readers compare without holding it, when they have
-/// left.
-void entry_dealloc(PyObject* self) {
+/// Releases at once what the entry owns, except a key that readers compare without retaining it: that, and
+/// the memory, wait for the readers.
+void entry_dealloc(PyObject* self) noexcept {
     PyObject_GC_UnTrack(self);
     PyTypeObject* type = Py_TYPE(self);
-    EntryObject* entry = as_entry(self);
+    auto* entry = reinterpret_cast<EntryObject*>(self);
     std::size_t weight = sizeof(EntryObject);
-    entry->dead.store(true, std::memory_order_release);  // release: pairs with Trie::Cell::read()
-    if (entry->value) NodePolicy::drop(entry->value);
+    // release: pairs with the acquire in Trie::Cell::read(); comes before the value is released
+    entry->dead.store(true, std::memory_order_release);
+    if (entry->value) NodePolicy::release(entry->value);
     drop_reference(entry->computation);
     if (PythonPolicy::deferred(entry->key)) weight += PythonPolicy::weight(entry->key);
-    else PythonPolicy::drop(entry->key);
+    else PythonPolicy::release(entry->key);
     retire(reinterpret_cast<Word>(entry), free_entry, weight);
     Py_DECREF(type);
 }
 
-PyGetSetDef entry_getset[] = {
-    {"hash", entry_hash, nullptr, "The hash of the key.", nullptr},
-    {"key", entry_key, nullptr, "The key.", nullptr},
-    {"value", entry_value, nullptr, "What readers see: MISSING for no value.", nullptr},
-    {"computation", entry_computation, nullptr, "The computation that is deciding the value, or None.",
-     nullptr},
+PyGetSetDef entry_attributes[] = {
+    {"hash", getter_of<entry_hash>(), nullptr, "The hash of the key.", nullptr},
+    {"key", getter_of<entry_key>(), nullptr, "The key.", nullptr},
+    {"value", getter_of<entry_value>(), nullptr, "The value that readers see; MISSING for none.", nullptr},
+    {"computation", getter_of<entry_computation>(), nullptr,
+     "The computation that is under way at the key, or None.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 
@@ -124,79 +108,55 @@ PyMethodDef entry_methods[] = {
     {nullptr, nullptr, 0, nullptr},
 };
 
-PyType_Slot entry_slots[] = {
-    {Py_tp_doc, const_cast<char*>("Entry(code, key, value, computation=None, /)\n--\n\nA key with its value, "
-                                  "for good. MISSING is no value, "
-                                  "also while the first one is being computed.")},
-    {Py_tp_new, slot<entry_new>()},
-    {Py_tp_dealloc, reinterpret_cast<void*>(entry_dealloc)},
-    {Py_tp_traverse, reinterpret_cast<void*>(entry_traverse)},
-    {Py_tp_getset, entry_getset},
-    {Py_tp_methods, entry_methods},
-    {0, nullptr},
-};
-
-PyType_Spec entry_spec = {
-    .name = "threadproof._core.Entry",
-    .basicsize = sizeof(EntryObject),
-    .itemsize = 0,
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
-    .slots = entry_slots,
-};
-
 // ---- a version
 
-PyObject* node_get(PyObject* self, PyObject* code) {
-    return Chain(Trie::find(as_node(self), hash_from(code))).tuple();
+void append(PyObject* list, Ref item) {
+    if (PyList_Append(list, checked(item.get())) < 0) throw PythonError{};
 }
 
-PyObject* node_changed(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
+PyObject* node_get(Node& self, PyObject* code) { return Chain(Trie::find(&self, hash_from(code))).tuple(); }
+
+PyObject* node_changed(Node& self, PyObject* const* arguments, Py_ssize_t count) {
     check_count("changed", count, 3);
     std::uint64_t hash = hash_from(arguments[0]);
     Word word = word_from(arguments[1]);
-    if (word) NodePolicy::open(word);
-    return given(
-        Trie::changed(as_node(self), hash, word, static_cast<std::int64_t>(hash_from(arguments[2]))));
+    if (word) NodePolicy::enable_try_retain(word);
+    auto growth = static_cast<std::int64_t>(hash_from(arguments[2]));
+    return into_object(Trie::with_change(&self, hash, word, growth));
 }
 
-PyObject* node_chains(PyObject* self, PyObject*) {
+PyObject* node_chains(Node& self, PyObject*) {
     Ref list = Ref::steal(checked(PyList_New(0)));
     auto visit = [&](Word word) { append(list.get(), Ref::steal(Chain(word).tuple())); };
-    Trie::each(as_node(self), visit);
+    Trie::each(&self, visit);
     return list.release();
 }
 
-PyObject* node_first(PyObject* self, PyObject*) { return Chain(Trie::first(as_node(self))).tuple(); }
+PyObject* node_first(Node& self, PyObject*) { return Chain(Trie::first(&self)).tuple(); }
 
-PyObject* node_differences(PyObject* self, PyObject* other) {
+PyObject* node_differences(Node& self, PyObject* other) {
     Owned theirs = version_from(other);
     Ref list = Ref::steal(checked(PyList_New(0)));
     auto visit = [&](Word before, Word after) {
         Ref from = Ref::steal(checked(Chain(before).tuple())), to = Ref::steal(checked(Chain(after).tuple()));
         append(list.get(), Ref::steal(PyTuple_Pack(2, from.get(), to.get())));
     };
-    Trie::differences(as_node(self), theirs.node(), visit);
+    Trie::differences(&self, theirs.node(), visit);
     return list.release();
 }
 
-Py_ssize_t node_length(PyObject* self) { return static_cast<Py_ssize_t>(as_node(self)->weight); }
-
-int node_traverse(PyObject* self, visitproc visit, void* arg) {
-    Py_VISIT(Py_TYPE(self));
-    const Node* node = as_node(self);
-    for (unsigned i = 0; i < node->count(); ++i) Py_VISIT(NodePolicy::object(node->slots()[i].word));
-    return 0;
-}
+Py_ssize_t node_length(Node& self) { return static_cast<Py_ssize_t>(self.weight); }
 
 void free_node(Word word) { PyObject_GC_Del(NodePolicy::object(word)); }
 
-/// What it holds goes at once; its memory when the readers that may be looking at it have left.
-void node_dealloc(PyObject* self) {
+/// Releases at once what the node owns. Its memory waits for the readers that may be looking at it.
+void node_dealloc(PyObject* self) noexcept {
     PyObject_GC_UnTrack(self);
     PyTypeObject* type = Py_TYPE(self);
-    Node* node = as_node(self);
-    node->dead.store(true, std::memory_order_release);  // release: pairs with Trie::Cell::get()
-    for (unsigned i = 0; i < node->count(); ++i) NodePolicy::drop(node->slots()[i].word);
+    auto* node = reinterpret_cast<Node*>(self);
+    // release: pairs with the acquire in Trie::Cell::get(); comes before the words are released
+    node->dead.store(true, std::memory_order_release);
+    for (unsigned i = 0; i < node->count(); ++i) NodePolicy::release(node->slots()[i].word);
     retire(NodePolicy::word(node), free_node, static_cast<std::size_t>(NodePolicy::bytes_of(node->count())));
     Py_DECREF(type);
 }
@@ -217,44 +177,31 @@ PyMethodDef node_methods[] = {
     {nullptr, nullptr, 0, nullptr},
 };
 
-PyType_Slot node_slots[] = {
-    {Py_tp_doc, const_cast<char*>("A version of a SnapshotMap, which never changes. Its length is the number "
-                                  "of values in its chains.")},
-    {Py_tp_dealloc, reinterpret_cast<void*>(node_dealloc)},
-    {Py_tp_traverse, reinterpret_cast<void*>(node_traverse)},
-    {Py_mp_length, slot<node_length>()},
-    {Py_tp_methods, node_methods},
-    {0, nullptr},
-};
-
-PyType_Spec node_spec = {
-    .name = "threadproof._core.TrieVersion",
-    .basicsize = sizeof(Node),
-    .itemsize = sizeof(TrieSlot),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE
-             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-    .slots = node_slots,
-};
-
 PyObject* checked_type(PyObject* object, PyTypeObject* type) {
     if (Py_IS_TYPE(object, type)) return object;
     PyErr_Format(PyExc_TypeError, "wanted a %s, got %s", type->tp_name, Py_TYPE(object)->tp_name);
     throw PythonError{};
 }
 
-PyTypeObject* added(PyObject* module, PyType_Spec* spec, const char* name) {
-    PyObject* type = PyType_FromModuleAndSpec(module, spec, nullptr);
-    if (type && PyModule_AddObjectRef(module, name, type) < 0) return nullptr;
-    return reinterpret_cast<PyTypeObject*>(type);
+}  // namespace
+
+int EntryObject::traverse(visitproc visit, void* arg) noexcept {
+    Py_VISIT(PythonPolicy::object(key));
+    if (value) Py_VISIT(NodePolicy::object(value));
+    Py_VISIT(computation);
+    return 0;
 }
 
-}  // namespace
+int Node::traverse(visitproc visit, void* arg) noexcept {
+    for (unsigned i = 0; i < count(); ++i) Py_VISIT(NodePolicy::object(slots()[i].word));
+    return 0;
+}
 
 std::int64_t NodePolicy::bytes_of(unsigned slots) {
     return static_cast<std::int64_t>(kCollectorHead + sizeof(Node) + slots * sizeof(TrieSlot));
 }
 
-/// The slots are for the caller to fill before anything else happens: the collector may come right after.
+/// The caller fills the slots before it calls anything that can start a collection.
 Node* NodePolicy::make_node(unsigned slots) {
     Node* node = stress::starve() ? nullptr : PyObject_GC_NewVar(Node, node_type, slots);
     if (!node) throw std::bad_alloc();
@@ -263,11 +210,11 @@ Node* NodePolicy::make_node(unsigned slots) {
     return node;
 }
 
-EntryObject* Chain::find(const PythonPolicy::Probe& probe) const {
+EntryObject* Chain::find(const PythonPolicy::Lookup& lookup) const {
     for (Py_ssize_t i = 0; i < size(); ++i) {
         EntryObject* entry = (*this)[i];
-        Match match = PythonPolicy::match(entry->key, probe);
-        if (match == Match::kAsk) match = PythonPolicy::equal(entry->key, probe);
+        Match match = PythonPolicy::match(entry->key, lookup);
+        if (match == Match::kAsk) match = PythonPolicy::equal(entry->key, lookup);
         if (match == Match::kError) throw PythonError{};
         if (match == Match::kYes) return entry;
     }
@@ -282,7 +229,7 @@ Owned Chain::with(const EntryObject* old, EntryObject* fresh) const {
     EntryObject* last = nullptr;
     auto put = [&](EntryObject* entry) {
         last = entry;
-        if (several) PyTuple_SET_ITEM(several.get(), place++, Py_NewRef(reinterpret_cast<PyObject*>(entry)));
+        if (several) PyTuple_SET_ITEM(several.get(), place++, Py_NewRef(entry->object()));
     };
     for (Py_ssize_t i = 0; i < this->size(); ++i) {
         if ((*this)[i] != old) put((*this)[i]);
@@ -298,14 +245,14 @@ PyObject* Chain::tuple() const {
     return word_ & NodePolicy::kSeveral ? Py_NewRef(object) : PyTuple_Pack(1, object);
 }
 
-PyObject* missing_value() { return missing; }
+PyObject* missing_value() { return missing.get(); }
 
 Owned make_entry(Py_hash_t hash, Word key, PyObject* value) {
     return Owned(reinterpret_cast<Word>(new_entry(hash, key, value, nullptr)));
 }
 
 Node* empty_version() {
-    static Node* node = NodePolicy::node(Trie::empty().give());
+    static Node* node = NodePolicy::node(Trie::empty().release());
     return node;
 }
 
@@ -333,15 +280,26 @@ void check_count(const char* method, Py_ssize_t count, Py_ssize_t wanted) {
     throw PythonError{};
 }
 
-PyObject* given(Owned version) { return NodePolicy::object(version.give()); }
-
-bool add_trie(PyObject* module) {
-    Ref home = Ref::steal(PyImport_ImportModule("threadproof.missing"));
-    missing = home ? PyObject_GetAttrString(home.get(), "MISSING") : nullptr;
-    no_chain = PyTuple_New(0);
-    entry_type = added(module, &entry_spec, "Entry");
-    node_type = added(module, &node_spec, "TrieVersion");
-    return missing && no_chain && entry_type && node_type;
+void add_trie(PyObject* module) {
+    no_chain = checked(PyTuple_New(0));
+    entry_type = TypeBuilder<EntryObject>(
+                     "threadproof._core.Entry",
+                     "Entry(code, key, value, computation=None, /)\n--\n\nA key with its value, which never "
+                     "changes. The value MISSING is none, also while the first value is being computed.")
+                     .with<entry_new>(Py_tp_new)
+                     .dealloc_by(entry_dealloc)
+                     .methods(entry_methods)
+                     .attributes(entry_attributes)
+                     .add_to(module);
+    node_type = TypeBuilder<Node>("threadproof._core.TrieVersion",
+                                  "A version of a SnapshotMap, which never changes. Its length is the number "
+                                  "of values in its chains.")
+                    .not_callable()
+                    .items_of(sizeof(TrieSlot))
+                    .with<node_length>(Py_mp_length)
+                    .dealloc_by(node_dealloc)
+                    .methods(node_methods)
+                    .add_to(module);
 }
 
 }  // namespace threadproof::ext

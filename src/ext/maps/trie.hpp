@@ -1,9 +1,10 @@
-/// The core's Trie with Python's objects. Its nodes and entries are Python objects that never change: a
-/// version is its root, counting references keeps what versions share alive, and the collector sees
-/// everything once, whoever shares it.
+/// The core's Trie with Python objects. Its nodes and entries are Python objects that never change: a version
+/// is its root; reference counts keep alive what versions share; and the garbage collector visits each
+/// reference once, however many versions share it.
 ///
 /// Python sees the entries of the keys of one hash as a chain, which is a tuple. In the trie the word of a
-/// chain of one is that entry itself, so that readers reach its value with one step less and count no chain.
+/// chain of one entry is that entry itself, so that readers reach its value in one step less and take no
+/// reference to the chain.
 #pragma once
 
 #include "core/maps/trie.hpp"
@@ -16,6 +17,9 @@ struct NodeHead {
 };
 
 struct Node : NodeHead, TrieFields {
+    PyObject* object() { return &base.ob_base; }
+    int traverse(visitproc visit, void* arg) noexcept;
+
     TrieSlot* slots() { return reinterpret_cast<TrieSlot*>(this + 1); }
     const TrieSlot* slots() const { return reinterpret_cast<const TrieSlot*>(this + 1); }
 };
@@ -28,10 +32,12 @@ struct EntryHead {
 /// A key with its value. A key whose first value is being computed has none.
 struct EntryObject : EntryHead, EntryFields {
     Py_hash_t hash;
-    PyObject* computation;  ///< what ChainedMap keeps here while a function decides the value, or null
+    PyObject* computation;  ///< that of ChainedMap, while a function computes the value; or null
+
+    PyObject* object() { return &ob_base; }
+    int traverse(visitproc visit, void* arg) noexcept;
 };
 
-/// What other threads try to hold is an object that readers can still see; see try_incref().
 struct NodePolicy {
     static constexpr bool kThreads = ext::kThreads;
     static constexpr Word kSeveral = 1;  ///< marks the word of a tuple of entries
@@ -49,19 +55,19 @@ struct NodePolicy {
     TP_HOT static const EntryFields* entry(Word word) {
         return word & kSeveral ? nullptr : entry_object(word);
     }
-    TP_HOT static Match match(Word key, const PythonPolicy::Probe& probe) {
-        return PythonPolicy::match(key, probe);
+    TP_HOT static Match match(Word key, const PythonPolicy::Lookup& lookup) {
+        return PythonPolicy::match(key, lookup);
     }
-    TP_HOT static void hold(Word word) { Py_INCREF(object(word)); }
-    TP_HOT static bool try_hold(Word word) { return try_incref(object(word)); }
-    static void open(Word word) { allow_try_incref(object(word)); }
-    TP_HOT static void drop(Word word) { drop_reference(object(word)); }
+    TP_HOT static void retain(Word word) { Py_INCREF(object(word)); }
+    TP_HOT static bool try_retain(Word word) { return try_incref(object(word)); }
+    static void enable_try_retain(Word word) { enable_try_incref(object(word)); }
+    TP_HOT static void release(Word word) { drop_reference(object(word)); }
 };
 
 using Trie = threadproof::Trie<NodePolicy>;
 using Owned = Trie::Owned;
 
-/// The entries that a word stands for. Somebody owns the word meanwhile.
+/// The entries of a leaf's word, which has an owner meanwhile.
 class Chain {
  public:
     explicit Chain(Word word) : word_(word) {}
@@ -73,11 +79,10 @@ class Chain {
         return reinterpret_cast<EntryObject*>(PyTuple_GET_ITEM(NodePolicy::object(word_), i));
     }
 
-    /// The entry of a key, or null. Compares keys by what may be user code.
-    EntryObject* find(const PythonPolicy::Probe& probe) const;
+    /// The entry of a key, or null. Comparing keys can run user code. Throws.
+    EntryObject* find(const PythonPolicy::Lookup& lookup) const;
 
-    /// The word of these entries with `fresh` in the place of `old`; either may be null. Throws
-    /// std::bad_alloc.
+    /// The word of these entries with `fresh` in the place of `old`; either may be null. Throws bad_alloc.
     Owned with(const EntryObject* old, EntryObject* fresh) const;
 
     /// The tuple that Python sees.
@@ -87,25 +92,25 @@ class Chain {
     Word word_;
 };
 
-/// threadproof.missing.MISSING, borrowed.
+/// threadproof.missing.MISSING, borrowed. Throws if it has not been provided.
 PyObject* missing_value();
 
-/// An entry of a key's word and a value. Throws std::bad_alloc.
+/// An entry of a key's word and a value. Throws bad_alloc.
 Owned make_entry(Py_hash_t hash, Word key, PyObject* value);
 
-/// One for all, and it is not owned: no version is a better beginning, and to clear a map must not need
-/// memory.
+/// The one empty version, not owned: so clearing a map needs no memory.
 Node* empty_version();
 
-/// Arguments that Python passes, or throws.
+// Arguments from Python. These throw.
 std::uint64_t hash_from(PyObject* code);
 Word word_from(PyObject* chain);
 Owned version_from(PyObject* object);
 void check_count(const char* method, Py_ssize_t count, Py_ssize_t wanted);
 
-/// A reference for Python to a version.
-PyObject* given(Owned version);
+/// The reference to a version goes to Python.
+inline PyObject* into_object(Owned version) { return NodePolicy::object(version.release()); }
 
-bool add_trie(PyObject* module);
+/// Adds the types to the module. Throws.
+void add_trie(PyObject* module);
 
 }  // namespace threadproof::ext

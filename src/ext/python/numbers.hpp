@@ -1,7 +1,8 @@
-/// What CPython's exact ints and floats are worth, and hash to, without a call.
+/// The values and the hashes of CPython's exact ints and floats, without a call.
 ///
-/// Python hashes a number by its value modulo the prime 2^61 - 1, so that equal numbers of any type hash
-/// alike, negative ones by minus the hash of what they are without the sign, and -2 in the place of -1.
+/// Python hashes a number by its value modulo the prime 2^61 - 1, so that equal numbers of any type have
+/// equal hashes. The hash of a negative number is minus that of its absolute value, except that -1 becomes
+/// -2.
 /// Source: the Python Standard Library, "Hashing of numeric types".
 #pragma once
 
@@ -9,7 +10,7 @@
 #include <cstring>
 
 #include "core/base/hints.hpp"
-#include "ext/python/py.hpp"
+#include "ext/python/compat.hpp"
 
 namespace threadproof::ext {
 
@@ -61,13 +62,14 @@ TP_HOT Py_hash_t signed_hash(std::uint64_t hash, bool negative) {
 TP_HOT bool hash_of_int(PyObject* object, Py_hash_t* hash) {
     Digits number(object);
     if (number.count != 3) return false;
-    std::uint64_t high = number.digits[2];                                    // times 2^60; and 2^61 is 1
-    std::uint64_t sum = number.low_two() + ((high & 1) << 60) + (high >> 1);  // less than twice the prime
+    // The third digit counts 2^60; modulo the prime, 2^61 is 1. So the sum is less than twice the prime.
+    std::uint64_t high = number.digits[2];
+    std::uint64_t sum = number.low_two() + ((high & 1) << 60) + (high >> 1);
     *hash = signed_hash(sum >= kHashPrime ? sum - kHashPrime : sum, number.sign < 0);
     return true;
 }
 
-/// The hash of a float; false for infinities and what is no number.
+/// The hash of a float; false for infinities and NaNs.
 TP_HOT bool hash_of_float(double value, Py_hash_t* hash) {
     std::uint64_t bits;
     std::memcpy(&bits, &value, sizeof bits);
@@ -76,13 +78,13 @@ TP_HOT bool hash_of_float(double value, Py_hash_t* hash) {
     std::uint64_t whole = bits & ((std::uint64_t{1} << 52) - 1);  // the value is whole * 2^(exponent - 1075)
     if (exponent) whole |= std::uint64_t{1} << 52;
     else exponent = 1;
-    // -1075 is 23 mod 61, and times 2^61 is times 1: shifting is rotating 61 bits
+    // modulo the prime, 2^61 is 1: multiplying by a power of two rotates 61 bits; and -1075 is 23 modulo 61
     unsigned turned = (exponent + 23) % kHashBits;
     *hash = signed_hash((whole << turned | whole >> (kHashBits - turned)) & kHashPrime, bits >> 63);
     return true;
 }
 
-/// The hash of an exact float or int, where it takes no call.
+/// The hash of an exact float or int, if that takes no call.
 TP_HOT bool hash_of_number(PyObject* object, Py_hash_t* hash) {
     if (PyLong_CheckExact(object)) return hash_of_int(object, hash);
     return PyFloat_CheckExact(object) && hash_of_float(PyFloat_AS_DOUBLE(object), hash);

@@ -1,22 +1,21 @@
-/// The core's RWQueue as a Python type: a mutex around it, and a gate for every thread that waits.
+/// RWLock: the core's RWQueue as a Python type, with a mutex around it and a gate for every thread that
+/// waits.
 ///
-/// Everything between entering and the first line of the `with` block is one native call, so that no
-/// exception from a signal handler can come in between and leave the lock held.
+/// Everything between entering and the first line of the `with` block is one native call, so that an
+/// exception from a signal handler cannot come in between and leave the lock held.
 ///
-/// Field           | written             | read                | guard
-/// ----------------|---------------------|---------------------|--------------------------------------------------------
-/// queue, figures  | under the mutex     | under the mutex     | mutex
-/// generation      | under the mutex     | under the mutex     | mutex
+/// Field: queue, metrics and generation are written and read under the mutex.
 #include "ext/sync/rw_lock.hpp"
-
-#include <structmember.h>
 
 #include <mutex>
 #include <new>
 #include <type_traits>
 
 #include "core/sync/rw_queue.hpp"
-#include "ext/maps/turn.hpp"
+#include "ext/python/arguments.hpp"
+#include "ext/python/provided.hpp"
+#include "ext/python/types.hpp"
+#include "ext/python/waiting.hpp"
 
 namespace threadproof::ext {
 namespace {
@@ -26,33 +25,46 @@ using Answer = RWQueue::Answer;
 using Waiter = RWQueue::Waiter;
 
 PyTypeObject* hold_type;
+Provided stats_class("RWLockStats", "a class", [](PyObject* cls) { return PyType_Check(cls) != 0; });
 
-struct Figures {
+struct Metrics {
     std::uint64_t reads = 0, writes = 0, contended = 0, timeouts = 0;
 };
 
 struct LockObject {
     PyObject_HEAD PyObject* weak_references;
-    /// held for some dozen steps that call nothing of Python: see ByteLock for what that is worth in a fork
-    Lock mutex;
+    Lock mutex;                ///< held for a few steps that call nothing of Python: so it is free in a fork
     std::uint32_t generation;  ///< of the process in which the queue is right
-    Figures figures;
+    Metrics metrics;
     RWQueue queue;
+
+    PyObject* object() { return reinterpret_cast<PyObject*>(this); }
+    void destroy() noexcept { queue.~RWQueue(); }
 };
 
-/// What `with` takes: it holds nothing itself, so it may be used any number of times.
+/// One side of a lock, for `with`. It has no state of its own, so it can be used any number of times. It
+/// never changes, so it has no tp_clear: a cycle through it is broken at the lock.
 struct HoldObject {
     PyObject_HEAD PyObject* lock;
     PyObject* timeout;
     Side side;
+
+    LockObject& of() { return reinterpret_cast<LockObject&>(*lock); }
+    int traverse(visitproc visit, void* arg) noexcept {
+        Py_VISIT(lock);
+        Py_VISIT(timeout);
+        return 0;
+    }
+    void destroy() noexcept {
+        Py_DECREF(lock);
+        Py_DECREF(timeout);
+    }
 };
 
-LockObject* as_lock(PyObject* self) { return reinterpret_cast<LockObject*>(self); }
-HoldObject* as_hold(PyObject* self) { return reinterpret_cast<HoldObject*>(self); }
 const char* name_of(Side side) { return side == Side::kRead ? "read" : "write"; }
 
-/// Where one thread waits. Who opens it holds the mutex, and so does, later, who waited: the gate outlives
-/// its opening.
+/// Where one thread waits. The thread that opens it holds the mutex, and the thread that has waited takes the
+/// mutex afterwards: so the gate outlives its opening.
 class Gate {
  public:
     Gate() : lock_(PyThread_allocate_lock()) {
@@ -73,42 +85,42 @@ class Gate {
 /// The mutex, and the queue as it is in this process.
 class Inside {
  public:
-    explicit Inside(LockObject* lock) : hold_(lock->mutex) {
+    explicit Inside(LockObject& lock) : hold_(lock.mutex) {
         // relaxed: changes only in a fork
         std::uint32_t now = process_generation.load(std::memory_order_relaxed);
-        if (lock->generation != now) lock->queue.forget_others(thread_number(), Gate::open);
-        lock->generation = now;
+        if (lock.generation != now) lock.queue.forget_others(thread_number(), Gate::open);
+        lock.generation = now;
     }
 
  private:
     std::lock_guard<Lock> hold_;
 };
 
-void count_entry(LockObject* lock, Side side) {
-    ++(side == Side::kRead ? lock->figures.reads : lock->figures.writes);
+void count_entry(LockObject& lock, Side side) {
+    ++(side == Side::kRead ? lock.metrics.reads : lock.metrics.writes);
 }
 
-Answer enter_at_once(LockObject* lock, Side side) {
+Answer enter_at_once(LockObject& lock, Side side) {
     Inside inside(lock);
-    Answer answer = lock->queue.try_enter(thread_number(), side);
+    Answer answer = lock.queue.try_enter(thread_number(), side);
     if (answer == Answer::kInside) count_entry(lock, side);
     return answer;
 }
 
-Answer enter_or_queue(LockObject* lock, Waiter& waiter) {
+Answer enter_or_queue(LockObject& lock, Waiter& waiter) {
     Inside inside(lock);
-    ++lock->figures.contended;
-    return lock->queue.enter(waiter);
+    ++lock.metrics.contended;
+    return lock.queue.enter(waiter);
 }
 
-/// After waiting: whether the thread is inside. If the wait was cut short, but it was let in just then, it
-/// may stay in (keep) or has to leave.
-bool settle(LockObject* lock, Waiter& waiter, bool keep) {
+/// After waiting: whether the thread is inside. If it was let in although its wait was cut short, it stays
+/// inside (keep) or leaves.
+bool settle(LockObject& lock, Waiter& waiter, bool keep) {
     Inside inside(lock);
-    bool entered = !lock->queue.give_up(waiter, Gate::open);
+    bool entered = !lock.queue.give_up(waiter, Gate::open);
     if (entered && keep) count_entry(lock, waiter.side);
-    else if (entered) lock->queue.leave(waiter.thread, waiter.side, Gate::open);
-    else if (keep) ++lock->figures.timeouts;
+    else if (entered) lock.queue.leave(waiter.thread, waiter.side, Gate::open);
+    else if (keep) ++lock.metrics.timeouts;
     return entered;
 }
 
@@ -120,13 +132,13 @@ bool settle(LockObject* lock, Waiter& waiter, bool keep) {
     throw PythonError{};
 }
 
-[[noreturn]] void time_out(LockObject* lock, Side side, PyObject* timeout) {
+[[noreturn]] void time_out(LockObject& lock, Side side, PyObject* timeout) {
     std::size_t readers;
     bool writing;
     {
         Inside inside(lock);
-        readers = lock->queue.readers();
-        writing = lock->queue.writing();
+        readers = lock.queue.readers();
+        writing = lock.queue.writing();
     }
     PyErr_Format(
         PyExc_TimeoutError,
@@ -139,20 +151,20 @@ bool settle(LockObject* lock, Waiter& waiter, bool keep) {
 /// us.
 GateWait wait_until_inside(Waiter& waiter, const Deadline& deadline) {
     for (unsigned round = 0; round < 16 && deadline.never(); ++round) {
-        // relaxed: settle() looks under the mutex
+        // relaxed: settle() reads it again under the mutex
         if (waiter.inside.load(std::memory_order_relaxed)) return GateWait::kOpen;
         pause_round(round);
-        // one that came now would not end the sleep
+        // a signal that comes before the sleep does not end it
         if (outliving([&] { return PyErr_CheckSignals(); }) < 0) return GateWait::kRaised;
     }
     return wait_at_gate(waiter.gate, deadline);
 }
 
-void enter(LockObject* lock, Side side, PyObject* timeout) {
+void enter(LockObject& lock, Side side, PyObject* timeout) {
     Answer answer = enter_at_once(lock, side);
     if (answer == Answer::kInside) return;
     if (answer == Answer::kUpgrade) refuse_upgrade();
-    Deadline deadline = Deadline::after(reinterpret_cast<PyObject*>(lock), name_of(side), timeout);
+    Deadline deadline = Deadline::after(lock.object(), name_of(side), timeout);
     Gate gate;
     Waiter waiter{.thread = thread_number(), .side = side, .gate = gate.lock()};
     GateWait waited =
@@ -164,98 +176,61 @@ void enter(LockObject* lock, Side side, PyObject* timeout) {
 
 // ---- RWLockHold
 
-PyObject* hold_enter(PyObject* self, PyObject*) {
-    enter(as_lock(as_hold(self)->lock), as_hold(self)->side, as_hold(self)->timeout);
-    return Py_NewRef(as_hold(self)->lock);
+PyObject* hold_enter(HoldObject& self, PyObject*) {
+    enter(self.of(), self.side, self.timeout);
+    return Py_NewRef(self.lock);
 }
 
-PyObject* hold_exit(PyObject* self, PyObject* const*, Py_ssize_t) {
-    LockObject* lock = as_lock(as_hold(self)->lock);
-    Side side = as_hold(self)->side;
+PyObject* hold_exit(HoldObject& self, PyObject* const*, Py_ssize_t) {
     bool left;
     {
-        Inside inside(lock);
-        left = lock->queue.leave(thread_number(), side, Gate::open);
+        Inside inside(self.of());
+        left = self.of().queue.leave(thread_number(), self.side, Gate::open);
     }
     if (left) Py_RETURN_NONE;
     PyErr_Format(PyExc_RuntimeError,
                  "RWLock.%s() is left by a thread that is not inside; the thread that entered has to leave",
-                 name_of(side));
+                 name_of(self.side));
     throw PythonError{};
-}
-
-int hold_traverse(PyObject* self, visitproc visit, void* arg) {
-    Py_VISIT(Py_TYPE(self));
-    Py_VISIT(as_hold(self)->lock);
-    Py_VISIT(as_hold(self)->timeout);
-    return 0;
-}
-
-/// A hold never changes, so it has no tp_clear: a cycle through it ends at the lock's other end.
-void hold_dealloc(PyObject* self) {
-    PyObject_GC_UnTrack(self);
-    PyTypeObject* type = Py_TYPE(self);
-    Py_DECREF(as_hold(self)->lock);
-    Py_DECREF(as_hold(self)->timeout);
-    type->tp_free(self);
-    Py_DECREF(type);
 }
 
 PyMethodDef hold_methods[] = {
     {"__enter__", method<hold_enter>(), METH_NOARGS,
      "__enter__($self, /)\n--\n\nEnter the lock, and return it."},
     {"__exit__", method<hold_exit>(), METH_FASTCALL,
-     "__exit__($self, kind, error, traceback, /)\n--\n\nLeave the lock; what the block raised goes on."},
+     "__exit__($self, kind, error, traceback, /)\n--\n\nLeave the lock; an exception of the block goes on."},
     {nullptr, nullptr, 0, nullptr},
-};
-
-PyType_Slot hold_slots[] = {
-    {Py_tp_doc,
-     const_cast<char*>("One side of an RWLock, for `with`. It can be used again, and inside itself.")},
-    {Py_tp_dealloc, reinterpret_cast<void*>(hold_dealloc)},
-    {Py_tp_traverse, reinterpret_cast<void*>(hold_traverse)},
-    {Py_tp_methods, hold_methods},
-    {0, nullptr},
-};
-
-PyType_Spec hold_spec = {
-    .name = "threadproof.sync.RWLockHold",
-    .basicsize = sizeof(HoldObject),
-    .itemsize = 0,
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE
-             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-    .slots = hold_slots,
 };
 
 // ---- RWLock
 
 template <Side kSide>
-PyObject* lock_hold(PyObject* self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
+PyObject* lock_hold(LockObject& self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
     Arguments<1> arguments(name_of(kSide), given, count, names, 0, 1, {"timeout"});
     PyObject* timeout = arguments.get(0, Py_None);
-    Deadline::after(self, name_of(kSide), timeout);  // so that a wrong one is refused here, not in `with`
-    PyObject* hold = checked(hold_type->tp_alloc(hold_type, 0));
-    as_hold(hold)->lock = Py_NewRef(self);
-    as_hold(hold)->timeout = Py_NewRef(timeout);
-    as_hold(hold)->side = kSide;
-    return hold;
+    Deadline::after(self.object(), name_of(kSide),
+                    timeout);  // a wrong timeout is refused here, not in `with`
+    PyObject* object = checked(hold_type->tp_alloc(hold_type, 0));
+    auto& hold = reinterpret_cast<HoldObject&>(*object);
+    hold.lock = Py_NewRef(self.object());
+    hold.timeout = Py_NewRef(timeout);
+    hold.side = kSide;
+    return object;
 }
 
-PyObject* lock_stats(PyObject* self, PyObject*) {
-    LockObject* lock = as_lock(self);
-    Figures figures;
+PyObject* lock_stats(LockObject& self, PyObject*) {
+    Metrics metrics;
     std::size_t readers, waiting;
     bool writing;
     {
-        Inside inside(lock);
-        figures = lock->figures;
-        readers = lock->queue.readers();
-        writing = lock->queue.writing();
-        waiting = lock->queue.waiting();
+        Inside inside(self);
+        metrics = self.metrics;
+        readers = self.queue.readers();
+        writing = self.queue.writing();
+        waiting = self.queue.waiting();
     }
-    Ref module = Ref::steal(checked(PyImport_ImportModule("threadproof.sync.rw_lock")));
-    return PyObject_CallMethod(module.get(), "RWLockStats", "nOnKKKK", readers, writing ? Py_True : Py_False,
-                               waiting, figures.reads, figures.writes, figures.contended, figures.timeouts);
+    return PyObject_CallFunction(stats_class.get(), "nOnKKKK", readers, writing ? Py_True : Py_False, waiting,
+                                 metrics.reads, metrics.writes, metrics.contended, metrics.timeouts);
 }
 
 PyObject* lock_new(PyTypeObject* type, PyObject* arguments, PyObject* names) {
@@ -263,89 +238,63 @@ PyObject* lock_new(PyTypeObject* type, PyObject* arguments, PyObject* names) {
     if (!PyArg_ParseTupleAndKeywords(arguments, names, ":RWLock", const_cast<char**>(parameters)))
         throw PythonError{};
     Ref self = Ref::steal(checked(type->tp_alloc(type, 0)));
-    LockObject* lock = as_lock(self.get());
-    new (&lock->figures) Figures;
-    new (&lock->queue) RWQueue;
-    lock->generation = process_generation.load(std::memory_order_relaxed);  // relaxed: changes only in a fork
+    auto& lock = reinterpret_cast<LockObject&>(*self.get());
+    new (&lock.metrics) Metrics;
+    new (&lock.queue) RWQueue;
+    lock.generation = process_generation.load(std::memory_order_relaxed);  // relaxed: changes only in a fork
     return self.release();
 }
 
-int lock_traverse(PyObject* self, visitproc visit, void* arg) {
-    Py_VISIT(Py_TYPE(self));
-    return 0;
-}
-
-void lock_dealloc(PyObject* self) {
-    PyObject_GC_UnTrack(self);
-    PyTypeObject* type = Py_TYPE(self);
-    if (as_lock(self)->weak_references) PyObject_ClearWeakRefs(self);
-    as_lock(self)->queue.~RWQueue();
-    type->tp_free(self);
-    Py_DECREF(type);
-}
-
 PyMethodDef lock_methods[] = {
-    {"read", method<lock_hold<Side::kRead>>(), METH_FASTCALL | METH_KEYWORDS,
+    {"read", method<lock_hold<Side::kRead>>(), kNamed,
      "read($self, /, timeout=None)\n--\n\n`with lock.read():` runs the block while other readers may run "
-     "theirs, and no writer.\n\nEntering waits "
-     "for a writer inside, and for one that waited already. TimeoutError after `timeout`\nseconds; 0 never "
-     "waits. A thread that is inside, "
-     "reading or writing, enters at once."},
-    {"write", method<lock_hold<Side::kWrite>>(), METH_FASTCALL | METH_KEYWORDS,
-     "write($self, /, timeout=None)\n--\n\n`with lock.write():` runs the block while nobody else is "
-     "inside.\n\nEntering waits for all who are inside, "
-     "and for writers and readers whose turn is first. TimeoutError\nafter `timeout` seconds; 0 never waits. "
-     "A thread that writes enters again at "
-     "once; DeadlockError for\none that only reads, which would wait for itself."},
+     "theirs, "
+     "and no writer.\n\nEntering waits for a writer inside, and for one that was waiting before. "
+     "TimeoutError after "
+     "`timeout`\nseconds; 0 never waits. A thread that is inside, reading or writing, enters at once."},
+    {"write", method<lock_hold<Side::kWrite>>(), kNamed,
+     "write($self, /, timeout=None)\n--\n\n`with lock.write():` runs the block while no other thread is "
+     "inside.\n\nEntering waits for all threads inside, and for the writers and readers that go first. "
+     "TimeoutError"
+     "\nafter `timeout` seconds; 0 never waits. A thread that writes enters again at once; DeadlockError "
+     "for\none "
+     "that only reads, which would wait for itself."},
     {"stats", method<lock_stats>(), METH_NOARGS,
-     "stats($self, /)\n--\n\nWho is inside, who waits, and how often that was: an RWLockStats."},
+     "stats($self, /)\n--\n\nWhich threads are inside and waiting, and how often they entered and waited: an "
+     "RWLockStats."},
     {nullptr, nullptr, 0, nullptr},
-};
-
-PyMemberDef lock_members[] = {
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(LockObject, weak_references), READONLY, nullptr},
-    {nullptr, 0, 0, 0, nullptr},
 };
 
 constexpr const char* kLockDoc =
     "RWLock()\n--\n\nMany readers, or one writer.\n\n"
-    "A writer that waits goes before readers that come later. When it leaves, the readers that wait by then\n"
-    "all enter, and then the next writer: neither side can keep the other out. Threads are let in, in that\n"
-    "order, by the one that leaves.\n\n"
+    "A waiting writer goes before readers that come later. When it leaves, all readers that are waiting "
+    "then\n"
+    "enter, and after them the next writer: neither side can starve the other. The thread that leaves lets\n"
+    "the next ones in, in that order.\n\n"
     "A thread may enter again on the side it is on, and a writer may read. A reader may not write: leave\n"
-    "`read()` first. The last `write()` left inside a `read()` lets other readers in.\n\n"
-    "In the child of a fork only the holds of the forking thread remain; what others were writing may be\n"
-    "half done there.";
-
-PyType_Slot lock_slots[] = {
-    {Py_tp_doc, const_cast<char*>(kLockDoc)},
-    {Py_tp_new, slot<lock_new>()},
-    {Py_tp_dealloc, reinterpret_cast<void*>(lock_dealloc)},
-    {Py_tp_traverse, reinterpret_cast<void*>(lock_traverse)},
-    {Py_tp_methods, lock_methods},
-    {Py_tp_members, lock_members},
-    {0, nullptr},
-};
-
-PyType_Spec lock_spec = {
-    .name = "threadproof.sync.RWLock",
-    .basicsize = sizeof(LockObject),
-    .itemsize = 0,
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
-    .slots = lock_slots,
-};
+    "`read()` first. When a thread leaves its last `write()` and is still inside a `read()`, other readers "
+    "enter.\n\n"
+    "In a forked child only the holds of the forking thread remain; data that other threads were writing "
+    "may\n"
+    "be half done there.";
 
 }  // namespace
 
-PyObject* lock_of_hold(PyObject* hold) { return as_hold(hold)->lock; }
-bool is_write_hold(PyObject* hold) { return as_hold(hold)->side == Side::kWrite; }
+PyObject* lock_of_hold(PyObject* hold) { return reinterpret_cast<HoldObject*>(hold)->lock; }
+bool is_write_hold(PyObject* hold) { return reinterpret_cast<HoldObject*>(hold)->side == Side::kWrite; }
 
-bool add_rw_lock(PyObject* module) {
-    hold_type = reinterpret_cast<PyTypeObject*>(PyType_FromModuleAndSpec(module, &hold_spec, nullptr));
-    Ref lock_type = Ref::steal(PyType_FromModuleAndSpec(module, &lock_spec, nullptr));
-    return hold_type && lock_type
-           && PyModule_AddObjectRef(module, "RWLockHold", reinterpret_cast<PyObject*>(hold_type)) == 0
-           && PyModule_AddObjectRef(module, "RWLock", lock_type.get()) == 0;
+void add_rw_lock(PyObject* module) {
+    hold_type = TypeBuilder<HoldObject>("threadproof.sync.RWLockHold",
+                                        "One side of an RWLock, for `with`. It can be used again, and inside "
+                                        "itself.")
+                    .not_callable()
+                    .methods(hold_methods)
+                    .add_to(module);
+    TypeBuilder<LockObject>("threadproof.sync.RWLock", kLockDoc)
+        .subclassable()
+        .with<lock_new>(Py_tp_new)
+        .methods(lock_methods)
+        .add_to(module);
 }
 
 }  // namespace threadproof::ext

@@ -1,11 +1,11 @@
-"""Maps that any number of threads may share. All keep one contract: see threadproof.maps.contract."""
+"""Maps that any number of threads may share. All keep the contract of threadproof.maps.contract."""
 
 from threadproof.maps.contract import ConcurrentMap
-from threadproof.maps.hash_map import HashMap
-from threadproof.maps.locked import LockedMap
-from threadproof.maps.sharded import ShardedMap
-from threadproof.maps.snapshots import ConflictError, Diff, Snapshot, SnapshotMap, diff
-from threadproof.maps.sync_map import DELETED, SyncMap
+from threadproof.maps.hash_map import HashMap, HashMapStats
+from threadproof.maps.locked import LockedMap, LockedMapStats
+from threadproof.maps.sharded import ShardedMap, ShardedMapStats
+from threadproof.maps.snapshots import ConflictError, Diff, Snapshot, SnapshotMap, SnapshotMapStats, diff
+from threadproof.maps.sync_map import DELETED, SyncMap, SyncMapStats
 
 __all__ = [
     "DELETED",
@@ -13,10 +13,15 @@ __all__ = [
     "ConflictError",
     "Diff",
     "HashMap",
+    "HashMapStats",
     "LockedMap",
+    "LockedMapStats",
     "ShardedMap",
+    "ShardedMapStats",
     "Snapshot",
     "SnapshotMap",
+    "SnapshotMapStats",
     "SyncMap",
+    "SyncMapStats",
     "diff",
 ]

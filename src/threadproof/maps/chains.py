@@ -1,4 +1,4 @@
-"""ChainedMap: how maps made of chains keep the contract, wherever the chains are stored."""
+"""ChainedMap: a map made of chains, wherever these are stored, that keeps the contract."""
 
 from __future__ import annotations
 
@@ -8,34 +8,36 @@ from time import monotonic
 from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
-from threadproof._core import DeadlockError, Entry, RemoveType, Turn
+from threadproof._core import DeadlockError, Entry, RemoveType, Reservation, provide
 from threadproof.maps.contract import ConcurrentMap
 from threadproof.missing import MISSING, Missing
 
 K = TypeVar("K")
 V = TypeVar("V")
 
-PLAIN_NUMBERS = (int, float)  # adding these runs no code but Python's own
+provide("MISSING", MISSING)
+
+PLAIN_NUMBERS = (int, float)  # adding these runs no user code
 
 
 class Computation(Generic[K, V]):
-    """A function deciding a key's value: the turn that others wait for, and what it comes to."""
+    """A function computing a key's value: the reservation that others wait for, and the outcome."""
 
-    __slots__ = ("hash", "home", "outcome", "turn")
+    __slots__ = ("hash", "home", "outcome", "reservation")
 
     outcome: V | Missing
 
     def __init__(self, key: K, home: object) -> None:
-        self.hash = 0  # that of its entry, once it has one
-        self.home: object = home  # its map's; in another, a copy made meanwhile, it means nothing
-        self.turn = Turn(key)
+        self.hash = 0  # of its entry, once it has one
+        self.home: object = home  # of its map; a copy of the map made meanwhile has another, and ignores it
+        self.reservation = Reservation(key)
 
 
 Chain: TypeAlias = tuple[Entry[K, V], ...]  # the entries of the keys with one hash
 
 
-class Spot(NamedTuple, Generic[K, V]):
-    """What a look at a key found. If the key is absent, its entry has no value and is not in the chain."""
+class Seen(NamedTuple, Generic[K, V]):
+    """A chain as it was seen, and a key's entry in it. The entry of an absent key is empty, and not in it."""
 
     chain: Chain[K, V]
     entry: Entry[K, V]
@@ -44,10 +46,11 @@ class Spot(NamedTuple, Generic[K, V]):
 class ChainedMap(ConcurrentMap[K, V]):
     """A map from hashes (plain ints) to chains, which are immutable tuples of entries.
 
-    Every write is: look; compare keys and decide, holding nothing; put a new chain in the place of the very
-    chain looked at, or start over if another is there by now. So `__hash__`, `__eq__` and `__del__` of keys
-    and values, and functions, never run under a lock. A subclass says where chains are stored: each of its
-    abstract methods is one atomic step that runs no user code. Chains of the same entries are one chain.
+    Every write is: look; compare keys and decide, with no lock held; put a new chain in the place of exactly
+    the chain that was seen, or start over if there is another by now. So `__hash__`, `__eq__` and `__del__`
+    of keys and values, and functions, never run under a lock. A subclass stores the chains: each of its
+    abstract methods is one atomic step that runs no user code. Chains of the same entries count as the same
+    chain.
 
     Invariants, asserted by `check`: 1. no chain is empty; 2. an entry's hash is its chain's; 3. an entry has
     a value or a computation; 4. the length is the number of entries with a value.
@@ -55,7 +58,7 @@ class ChainedMap(ConcurrentMap[K, V]):
 
     __slots__ = ()
 
-    _home: object  # which map this is, for its computations
+    _home: object  # identifies the map to its computations
 
     @abstractmethod
     def _chain(self, code: int, /) -> Chain[K, V]:
@@ -77,20 +80,20 @@ class ChainedMap(ConcurrentMap[K, V]):
     def _take_all(self, refuse: Callable[[Iterable[Chain[K, V]]], None]) -> Iterable[Chain[K, V]]:
         """Remove all chains and return them, unless `refuse`, called with them in the same step, raises."""
 
-    # The two steps everything is made of
+    # The two steps of which everything is made
 
-    def _look(self, key: K) -> Spot[K, V]:
+    def _look(self, key: K) -> Seen[K, V]:
         code = hash(key)
         chain = self._chain(code)
-        return Spot(chain, entry_at(chain, code, key))
+        return Seen(chain, entry_at(chain, code, key))
 
-    def _replace(self, spot: Spot[K, V], new: Entry[K, V]) -> bool:
-        """Put `new` where the entry looked at is; False, and nothing is done, if the chain has changed."""
-        growth = (new.value is not MISSING) - (spot.entry.value is not MISSING)
-        return self._put(new.hash, spot.chain, _chain_with(spot, new), growth)
+    def _replace(self, seen: Seen[K, V], new: Entry[K, V]) -> bool:
+        """Put `new` in the place of the entry that was seen; False if the chain has changed since."""
+        growth = (new.value is not MISSING) - (seen.entry.value is not MISSING)
+        return self._put(new.hash, seen.chain, _chain_with(seen, new), growth)
 
     def _running(self, entry: Entry[K, V]) -> Computation[K, V] | None:
-        """The computation at this entry that writers wait for."""
+        """The computation at this entry, if there is one: writers wait for it."""
         computation = entry.computation
         return computation if computation is not None and computation.home is self._home else None
 
@@ -101,47 +104,47 @@ class ChainedMap(ConcurrentMap[K, V]):
 
     def _exchange(self, key: K, new: V | Missing) -> V | Missing:
         while True:
-            spot = self._look(key)
-            if self._store(spot, new):
-                return spot.entry.value
+            seen = self._look(key)
+            if self._store(seen, new):
+                return seen.entry.value
 
     def _exchange_if(
         self, key: K, expected: object, new: V | Missing, equal: Callable[[V, Any], object]
     ) -> bool:
         while True:
-            spot = self._look(key)
-            value = spot.entry.value
+            seen = self._look(key)
+            value = seen.entry.value
             if value is MISSING or not equal(value, expected):
                 return False
-            if self._store(spot, new):
+            if self._store(seen, new):
                 return True
 
     def _set_absent(self, key: K, default: V) -> V:
         while True:
-            spot = self._look(key)
-            value = spot.entry.value
+            seen = self._look(key)
+            value = seen.entry.value
             if value is not MISSING:
                 return value
-            if self._store(spot, default):
+            if self._store(seen, default):
                 return default
 
     def add(self, key: K, /, delta: Any = 1, initial: Any = 0) -> V:
         while True:
-            spot = self._look(key)
-            value: Any = initial if spot.entry.value is MISSING else spot.entry.value
+            seen = self._look(key)
+            value: Any = initial if seen.entry.value is MISSING else seen.entry.value
             if type(value) not in PLAIN_NUMBERS or type(delta) not in PLAIN_NUMBERS:
                 return super().add(key, delta, initial)
             total: V = value + delta
-            if self._store(spot, total):
+            if self._store(seen, total):
                 return total
 
-    def _store(self, spot: Spot[K, V], value: V | Missing) -> bool:
-        """Store or remove the value; False, perhaps after waiting for a computation there: look again."""
-        entry = spot.entry
+    def _store(self, seen: Seen[K, V], value: V | Missing) -> bool:
+        """Store or remove the value; False, perhaps after waiting for a computation there, to begin again."""
+        entry = seen.entry
         if (running := self._running(entry)) is not None:
-            running.turn.wait()
+            running.reservation.wait()
             return False
-        return self._replace(spot, Entry(entry.hash, entry.key, value))
+        return self._replace(seen, Entry(entry.hash, entry.key, value))
 
     # Computations
 
@@ -159,33 +162,33 @@ class ChainedMap(ConcurrentMap[K, V]):
             self._end(computation)
 
     def _begin(self, key: K, computation: Computation[K, V], deadline: float | None) -> None:
-        """Put the computation at the key, once no other is there; so far its outcome is the old value."""
+        """Reserve the key, after waiting for another computation. The outcome is the old value so far."""
         while True:
-            spot = self._look(key)
-            entry = spot.entry
+            seen = self._look(key)
+            entry = seen.entry
             computation.hash, computation.outcome = entry.hash, entry.value
             if (running := self._running(entry)) is not None:
-                running.turn.wait(None if deadline is None else max(0, deadline - monotonic()))
-            elif self._replace(spot, Entry(entry.hash, entry.key, entry.value, computation)):
+                running.reservation.wait(None if deadline is None else max(0, deadline - monotonic()))
+            elif self._replace(seen, Entry(entry.hash, entry.key, entry.value, computation)):
                 return
 
     def _end(self, computation: Computation[K, V]) -> None:
-        """Store the outcome; where even that fails, for want of memory, the old value stays and is free."""
+        """Store the outcome. If there is no memory for that, the old value stays, and the key is free."""
         try:
             self._finish(computation)
         except BaseException:
             computation.home = None
             raise
         finally:
-            computation.turn.end()
+            computation.reservation.end()
 
     def _finish(self, computation: Computation[K, V]) -> None:
-        """Put the outcome into the entry that has the computation. There is none after clear or drain."""
+        """Store the outcome in the entry that has the computation. There is none after clear or drain."""
         while True:
             chain = self._chain(computation.hash)
             entry = next((entry for entry in chain if entry.computation is computation), None)
             if entry is None or self._replace(
-                Spot(chain, entry), Entry(entry.hash, entry.key, computation.outcome)
+                Seen(chain, entry), Entry(entry.hash, entry.key, computation.outcome)
             ):
                 return
 
@@ -199,18 +202,18 @@ class ChainedMap(ConcurrentMap[K, V]):
 
     def popitem(self) -> tuple[K, V]:
         while True:
-            spot = self._idle_first([self._some_chain()])
-            if spot is None or self._running(spot.entry) is not None:
-                spot = self._idle_first(self._all_chains())
-            if spot is None:
+            seen = self._idle_first([self._some_chain()])
+            if seen is None or self._running(seen.entry) is not None:
+                seen = self._idle_first(self._all_chains())
+            if seen is None:
                 raise KeyError(f"{type(self).__name__}.popitem(): the map is empty")
-            if self._store(spot, MISSING):
-                return spot.entry.key, spot.entry.value  # type: ignore[return-value]  # not MISSING, see _idle_first
+            if self._store(seen, MISSING):
+                return seen.entry.key, seen.entry.value  # type: ignore[return-value]  # not MISSING, see _idle_first
 
-    def _idle_first(self, chains: Iterable[Chain[K, V]]) -> Spot[K, V] | None:
+    def _idle_first(self, chains: Iterable[Chain[K, V]]) -> Seen[K, V] | None:
         """Some entry with a value; one that is not being computed, if there is one."""
-        spots = [Spot(chain, entry) for chain in chains for entry in chain if entry.value is not MISSING]
-        return min(spots, key=lambda spot: self._running(spot.entry) is not None, default=None)
+        candidates = [Seen(chain, entry) for chain in chains for entry in chain if entry.value is not MISSING]
+        return min(candidates, key=lambda seen: self._running(seen.entry) is not None, default=None)
 
     def clear(self) -> None:
         self._take_all(lambda chains: None)
@@ -219,18 +222,18 @@ class ChainedMap(ConcurrentMap[K, V]):
         return dict(self._outcomes(self._take_all(self._refuse_computations)))
 
     def _outcomes(self, chains: Iterable[Chain[K, V]]) -> Iterator[tuple[K, V]]:
-        """The entries, with the values that running computations come to."""
+        """The entries, with the results of the computations that are running."""
         for chain in chains:
             for entry in chain:
                 value = entry.value
                 if (running := self._running(entry)) is not None:
-                    running.turn.wait()
+                    running.reservation.wait()
                     value = running.outcome
                 if value is not MISSING:
                     yield entry.key, value
 
     def _refuse_computations(self, chains: Iterable[Chain[K, V]]) -> None:
-        if Turn.held() and any(self._running(entry) for chain in chains for entry in chain):
+        if Reservation.held() and any(self._running(entry) for chain in chains for entry in chain):
             raise DeadlockError(
                 f"{type(self).__name__}.drain() inside a computation could wait for itself, as this map "
                 "has computations running; drain after fn has returned"
@@ -252,9 +255,9 @@ def entries_of(chains: Iterable[Chain[K, V]]) -> Iterator[tuple[K, V]]:
     return ((entry.key, entry.value) for chain in chains for entry in chain if entry.value is not MISSING)
 
 
-def _chain_with(spot: Spot[K, V], new: Entry[K, V]) -> Chain[K, V]:
-    """The chain with `new` in the place of the entry looked at; without either if there is nothing in it."""
-    chain, old = spot
+def _chain_with(seen: Seen[K, V], new: Entry[K, V]) -> Chain[K, V]:
+    """The chain with `new` in the place of the entry that was seen; without both if `new` is empty."""
+    chain, old = seen
     place = next((place for place, entry in enumerate(chain) if entry is old), len(chain))
     kept = () if new.value is MISSING and new.computation is None else (new,)
     return chain[:place] + kept + chain[place + 1 :]
@@ -269,7 +272,7 @@ def entry_at(chain: Chain[K, V], code: int, key: K) -> Entry[K, V]:
 
 
 def same_entries(a: Chain[K, V], b: Chain[K, V]) -> bool:
-    """Whether two chains are one and the same."""
+    """Whether two chains have the same entries, which makes them the same chain."""
     return len(a) == len(b) and all(map(lambda one, other: one is other, a, b))
 
 

@@ -1,45 +1,47 @@
 """The contract of every map: what each operation promises to a program with many threads.
 
-While a function given to `compute` or one of its sisters runs, the calling thread has its *turn* at that key,
-and holds no lock: readers see the old value until the function returns, other keys are as free as ever, and
-only other writers of the same key wait.
+A function given to `compute` or its relatives runs while its key is *reserved* for the calling thread, with
+no lock held: readers see the old value until the function returns, other keys are not affected, and only
+other writers of the same key wait. The time from the reservation to the storing of the result is a
+*computation*.
 
 operation                  | atomic step            | may wait for           | calls
 ---------------------------|------------------------|------------------------|--------------------------------
-m[k], get, in              | the read               | nobody                 |
+m[k], get, in              | the read               | nothing                |
 m[k] = v, swap             | the store              | a computation at k     |
 del, pop                   | the removal            | a computation at k     |
 setdefault                 | the read, or the store | if absent: as a store  |
 popitem                    | the removal            | a computation, if      |
                            |                        | nothing else is left   |
-compare_and_swap           | the replacement of the | a computation at k     | equal or ==, holding no turn;
-compare_and_delete         | very value compared    |                        | again if the value was replaced
-compute, merge             | the store of fn's      | a computation at k     | fn once, in a turn
+compare_and_swap           | the replacement of the | a computation at k     | equal or ==, with k not
+compare_and_delete         | very value compared    |                        | reserved; again if the value
+                           |                        |                        | was replaced
+compute, merge             | the store of fn's      | a computation at k     | fn once, with k reserved
                            | result                 |                        |
-compute_if_absent          | the read, or the store | if absent: as compute  | fn once if absent, in a turn
-compute_if_present         | the read, or the store | if present: as compute | fn once if present, in a turn
-add                        | the addition           | a computation at k     | + once, in a turn; nothing
+compute_if_absent          | the read, or the store | if absent: as compute  | fn once if absent, k reserved
+compute_if_present         | the read, or the store | if present: as compute | fn once if present, k reserved
+add                        | the addition           | a computation at k     | + once, k reserved; nothing
                            |                        |                        | if both are plain int or float
 get_many, set_many, update | each key by itself     | as the operation on    |
 delete_many, count_many    |                        | each key               |
-len, snapshot, copy,       | one instant of the     | nobody                 |
+len, snapshot, copy,       | one instant of the     | nothing                |
 pickle, ==, repr           | whole map              |                        |
-clear                      | the whole map          | nobody                 |
+clear                      | the whole map          | nothing                |
 drain                      | the whole map          | computations it took   |
-iteration, views           | each key by itself     | nobody                 |
+iteration, views           | each key by itself     | nothing                |
 
-Every operation may call `__hash__` and `__eq__` of keys and drop the last reference to a value, so that
-`__del__` runs. All of that is user code: it may raise, wait, or use the same map. It runs when no lock is
-held, and what it raises comes out of the operation, which has then changed nothing (of several keys: the ones
-before are done).
+Every operation may call `__hash__` and `__eq__` of keys, and may release the last reference to a value, so
+that `__del__` runs. All of these are user code: it may raise, block, or use the same map. It runs with no
+lock held. What user code raises comes out of the operation, which has then changed nothing (of several keys:
+those before are done).
 
-Waiting that would never end raises DeadlockError: a function that writes its own key, or threads whose
-functions wait for each other, in one map or across maps. Nothing has changed then. To pop a key whose first
-value is being computed waits for that value; a comparison that fails may say so without waiting.
+A wait that would never end raises DeadlockError, and nothing has changed: a function that writes its own key,
+or threads whose functions wait for each other, in one map or across maps. Popping a key whose first value is
+being computed waits for that value; a comparison that fails may return without waiting.
 
-Iteration sees every key that is there from beginning to end exactly once, and no key twice. It may miss, or
-see, what comes or goes meanwhile, and never raises because of it. `dict(m)` asks for each key again, so
-another thread's deletion can be a KeyError there: say `dict(m.snapshot())`, which is also one instant.
+Iteration sees every key that is there from beginning to end exactly once, and no key twice. It may see or
+miss the keys that come or go meanwhile, and never raises because of them. `dict(m)` reads each key again, so
+another thread's deletion can be a KeyError there: use `dict(m.snapshot())`, which is also one instant.
 """
 
 from __future__ import annotations
@@ -51,7 +53,7 @@ from copy import copy as shallow_copy
 from reprlib import recursive_repr
 from typing import Any, Final, NoReturn, Self, TypeVar, cast, overload
 
-from threadproof._core import REMOVE, DeadlockError, RemoveType
+from threadproof._core import REMOVE, DeadlockError, RemoveType, check_timeout, provide
 from threadproof.missing import MISSING, Missing
 from threadproof.stats import Stats
 
@@ -65,9 +67,9 @@ D = TypeVar("D")
 class ConcurrentMap(MutableMapping[K, V]):
     """A mapping that any number of threads may use at once; the module has the table of promises.
 
-    A new map implements the abstract methods and the first few private ones. What rests on them here is right
-    for every map; a map overrides it where it can be faster. `cls.__new__(cls)` alone must give an empty map
-    that works.
+    A new map implements the abstract methods and the first few private ones. The other methods are built on
+    those, and are right for every map; a map may override them with faster ones. `cls.__new__(cls)` alone
+    must make an empty map that works.
     """
 
     __slots__ = ()
@@ -76,7 +78,7 @@ class ConcurrentMap(MutableMapping[K, V]):
         """Start with the entries of a mapping, or of pairs, and of keyword arguments, as dict does."""
         self.update(other, **kwargs)
 
-    # What the operations on one key rest on. A native map overrides the operations instead.
+    # The operations on one key are built on these. A native map overrides the operations instead.
 
     def _read(self, key: K) -> V | Missing:
         """The value of `key`."""
@@ -89,17 +91,17 @@ class ConcurrentMap(MutableMapping[K, V]):
     def _exchange_if(
         self, key: K, expected: object, new: V | Missing, equal: Callable[[V, Any], object]
     ) -> bool:
-        """`_exchange` if there is a value and `equal(value, expected)`; say whether it was so."""
+        """`_exchange` if there is a value and `equal(value, expected)`; return whether there was."""
         raise NotImplementedError
 
     def _set_absent(self, key: K, default: V) -> V:
-        """Store `default` where there is no value; return the value that is there then."""
+        """Store `default` if there is no value; return the value that is there then."""
         raise NotImplementedError
 
     def _compute(
         self, key: K, step: Callable[[V | Missing], V | RemoveType], timeout: float | None
     ) -> V | Missing:
-        """In a turn at `key`, store `step(value)`, or remove the key for REMOVE; return the new value."""
+        """With `key` reserved, store `step(value)`, or remove the key for REMOVE; return the new value."""
         raise NotImplementedError
 
     # One key: reading
@@ -109,22 +111,22 @@ class ConcurrentMap(MutableMapping[K, V]):
     @overload
     def get(self, key: K, /, default: V | D) -> V | D: ...
     def get(self, key: K, /, default: Any = None) -> Any:
-        """The value of `key`, or `default` where there is none.
+        """The value of `key`, or `default` if there is none.
 
-        One atomic read. Waits for nobody; during a computation at `key` this is the value from before it.
+        One atomic read. Never blocks; during a computation at `key` this is the value from before it.
         """
         value = self._read(key)
         return default if value is MISSING else value
 
     def __getitem__(self, key: K, /) -> V:
-        """The value of `key`; KeyError where there is none. Otherwise as `get`."""
+        """The value of `key`; KeyError if there is none. Otherwise as `get`."""
         value = self._read(key)
         if value is MISSING:
             raise KeyError(key)
         return value
 
     def __contains__(self, key: object, /) -> bool:
-        """Whether `key` has a value. One atomic read; waits for nobody."""
+        """Whether `key` has a value. One atomic read; never blocks."""
         return self._read(key) is not MISSING  # type: ignore[arg-type]
 
     # One key: writing
@@ -134,10 +136,10 @@ class ConcurrentMap(MutableMapping[K, V]):
     @overload
     def swap(self, key: K, value: V, /, default: V | D) -> V | D: ...
     def swap(self, key: K, value: V, /, default: Any = None) -> Any:
-        """Store `value`; return the value it replaced, or `default` where there was none.
+        """Store `value`; return the value that it replaced, or `default` if there was none.
 
-        One atomic step: of all values stored, each is returned by exactly one swap, pop or their like. Waits
-        for a computation at `key`, and raises DeadlockError from inside it.
+        One atomic step: a value that was stored is returned by at most one swap or pop. Waits for a
+        computation at `key`, and raises DeadlockError from inside it.
         """
         old = self._exchange(key, value)
         return default if old is MISSING else old
@@ -151,7 +153,7 @@ class ConcurrentMap(MutableMapping[K, V]):
     @overload
     def pop(self, key: K, /, default: V | D) -> V | D: ...
     def pop(self, key: K, /, default: Any = MISSING) -> Any:
-        """Remove `key` and return its value; where there is none, `default`, or KeyError without one.
+        """Remove `key` and return its value; if there is none, `default`, or KeyError without one.
 
         One atomic step: a value is popped by one thread. Waits for a computation at `key`, and raises
         DeadlockError from inside it.
@@ -164,7 +166,7 @@ class ConcurrentMap(MutableMapping[K, V]):
         return default
 
     def __delitem__(self, key: K, /) -> None:
-        """Remove `key`; KeyError where there is none. Otherwise as `pop`."""
+        """Remove `key`; KeyError if there is none. Otherwise as `pop`."""
         if self._exchange(key, MISSING) is MISSING:
             raise KeyError(key)
 
@@ -173,23 +175,23 @@ class ConcurrentMap(MutableMapping[K, V]):
     @overload
     def setdefault(self, key: K, /, default: V) -> V: ...
     def setdefault(self, key: K, /, default: Any = None) -> Any:
-        """The value of `key`, after storing `default` where there was none.
+        """The value of `key`, after storing `default` if there was none.
 
-        One atomic step: of many threads one stores, and all return what it stored. Where `key` is present
-        this is a read and waits for nobody; otherwise it waits for a computation at `key`. See
-        `compute_if_absent` to make the default only when it is needed.
+        One atomic step: of many threads one stores, and all return the value that it stored. If `key` is
+        present this is a read and never blocks; otherwise it waits for a computation at `key`. To make the
+        default only when it is needed, see `compute_if_absent`.
         """
         return self._set_absent(key, default)
 
     def compare_and_swap(
         self, key: K, expected: object, new: V, /, *, equal: Callable[[V, Any], object] | None = None
     ) -> bool:
-        """Store `new` if the value of `key` is `expected`; say whether it was. False where the key is absent.
+        """Store `new` if the value of `key` is `expected`; return whether it was. False if the key is absent.
 
-        `equal(current, expected)` decides; without it, identity and then `==`. It runs with no lock and no
-        turn, so it may do anything; it runs again when another thread has replaced the value meanwhile, and
-        the value is replaced only while it is still the one compared. When it raises, nothing has changed.
-        Waits for a computation at `key`.
+        `equal(current, expected)` decides; without it, identity and then `==`. It runs with no lock held and
+        the key not reserved, so it may do anything. The value is replaced only if it is still the one that
+        was compared; if another thread has replaced it meanwhile, the comparison runs again. If the
+        comparison raises, nothing has changed. Waits for a computation at `key`.
         """
         if equal is not None:
             check_function(self, "compare_and_swap", equal)
@@ -198,7 +200,7 @@ class ConcurrentMap(MutableMapping[K, V]):
     def compare_and_delete(
         self, key: K, expected: object, /, *, equal: Callable[[V, Any], object] | None = None
     ) -> bool:
-        """Remove `key` if its value is `expected`; say whether it was. Otherwise as `compare_and_swap`."""
+        """Remove `key` if its value is `expected`; return whether it was. Otherwise as `compare_and_swap`."""
         if equal is not None:
             check_function(self, "compare_and_delete", equal)
         return self._exchange_if(key, expected, MISSING, equal or identical_or_equal)
@@ -216,15 +218,16 @@ class ConcurrentMap(MutableMapping[K, V]):
     def compute(
         self, key: K, fn: Callable[[Any], Any], /, default: Any = None, *, timeout: float | None = None
     ) -> Any:
-        """Store `fn(old)` and return it; `old` is the value of `key`, or `default` where there is none.
+        """Store `fn(old)` and return it; `old` is the value of `key`, or `default` if there is none.
 
-        One atomic step for all other writers of `key`. `fn` runs once, in this thread, holding no lock:
-        readers see the old value until it returns, other keys are not affected, and other writers of `key`
-        wait. Returning REMOVE removes the key and returns `default`. What `fn` raises comes out here, the old
-        value stays, and the waiters go on. Waits first for a computation at `key` already running, at most
-        `timeout` seconds: after that TimeoutError, and nothing has changed; how long `fn` takes is not
-        limited. DeadlockError as the module says. When `clear` or `drain` come during `fn`, it counts as
-        finished just before them.
+        One atomic step for all other writers of `key`. `fn` runs once, in this thread, with `key` reserved
+        and no lock held: readers see the old value until it returns, other keys are not affected, and other
+        writers of `key` wait. If `fn` returns REMOVE, the key is removed and `default` returned. If `fn`
+        raises, the exception comes out here, the old value stays, and the waiting threads continue.
+
+        Waits first for a computation that is running at `key` already, at most `timeout` seconds: after that
+        TimeoutError, and nothing has changed. The duration of `fn` is not limited. DeadlockError: see the
+        module. If `clear` or `drain` is called during `fn`, the computation counts as finished just before.
         """
         self._check_computing("compute", fn, timeout)
         new = self._compute(key, lambda old: fn(default if old is MISSING else old), timeout)
@@ -233,11 +236,11 @@ class ConcurrentMap(MutableMapping[K, V]):
     def compute_if_absent(
         self, key: K, fn: Callable[[K], V | RemoveType], /, *, timeout: float | None = None
     ) -> V | None:
-        """The value of `key`, after storing `fn(key)` where there was none.
+        """The value of `key`, after storing `fn(key)` if there was none.
 
-        Of many threads one calls `fn`, and the others return what it stored. Where `key` is present this is a
-        read and waits for nobody. When `fn` returns REMOVE the key stays absent and None is returned; when it
-        raises, the next thread that waits calls its own `fn`. Otherwise as `compute`.
+        Of many threads one calls `fn`, and the others return the value that it stored. If `key` is present
+        this is a read and never blocks. If `fn` returns REMOVE, the key stays absent and None is returned; if
+        it raises, the next thread that waits calls its own `fn`. Otherwise as `compute`.
         """
         self._check_computing("compute_if_absent", fn, timeout)
         present = self._read(key)
@@ -248,10 +251,10 @@ class ConcurrentMap(MutableMapping[K, V]):
     def compute_if_present(
         self, key: K, fn: Callable[[V], V | RemoveType], /, *, timeout: float | None = None
     ) -> V | None:
-        """Store `fn(old)` and return it where `key` is present; otherwise return None and call nothing.
+        """Store `fn(old)` and return it if `key` is present; otherwise return None and call nothing.
 
-        REMOVE removes the key and returns None. Where `key` is absent this is a read and waits for nobody.
-        Otherwise as `compute`.
+        REMOVE removes the key and returns None. If `key` is absent this is a read and never blocks. Otherwise
+        as `compute`.
         """
         self._check_computing("compute_if_present", fn, timeout)
         if self._read(key) is MISSING:
@@ -262,7 +265,7 @@ class ConcurrentMap(MutableMapping[K, V]):
     def merge(
         self, key: K, value: V, fn: Callable[[V, V], V | RemoveType], /, *, timeout: float | None = None
     ) -> V | None:
-        """Store `value` where `key` is absent, else `fn(old, value)`; return what was stored.
+        """Store `value` if `key` is absent, else `fn(old, value)`; return the stored value.
 
         REMOVE removes the key and returns None. Otherwise as `compute`.
         """
@@ -271,11 +274,10 @@ class ConcurrentMap(MutableMapping[K, V]):
         return None if new is MISSING else new
 
     def add(self, key: K, /, delta: Any = 1, initial: Any = 0) -> V:
-        """Add `delta` to the value of `key`, or to `initial` where there is none; return the sum.
+        """Add `delta` to the value of `key`, or to `initial` if there is none; return the sum.
 
-        One atomic step: of many additions none is lost. Plain ints and floats are added without calling
-        anything; other values by their own `+`, once, in a turn, as by `compute`. Waits for a computation at
-        `key`.
+        One atomic step: no addition is lost. Plain ints and floats are added without calling user code; other
+        values by their own `+`, once, with `key` reserved, as in `compute`. Waits for a computation at `key`.
         """
         return cast(V, self._compute(key, lambda old: (initial if old is MISSING else old) + delta, None))
 
@@ -292,16 +294,16 @@ class ConcurrentMap(MutableMapping[K, V]):
     def get_many(self, keys: Iterable[K], /, default: Any = None) -> list[Any]:
         """`[m.get(key, default) for key in keys]` in one call.
 
-        This and its like may read a list in pieces: RuntimeError if somebody makes it shorter meanwhile, and
-        what was to be changed has been for the keys before.
+        The methods for many keys may read a list in pieces: RuntimeError if it becomes shorter meanwhile, and
+        the keys before are done.
         """
         return [self.get(key, default) for key in list(keys)]
 
     def set_many(self, keys: Iterable[K], values: Iterable[V], /) -> None:
         """`m[key] = value` for each key and the value at its place, in order, in one call.
 
-        Both are read to their ends first: when reading raises, or their lengths differ (ValueError), nothing
-        is stored. When a key raises later, those before it are stored.
+        Both are read to their ends first: if reading raises, or their lengths differ (ValueError), nothing is
+        stored. If a key raises later, those before it are stored.
         """
         keys, values = list(keys), list(values)
         check_lengths(self, len(keys), len(values))
@@ -313,7 +315,7 @@ class ConcurrentMap(MutableMapping[K, V]):
         return sum(self._exchange(key, MISSING) is not MISSING for key in list(keys))
 
     def count_many(self, keys: Iterable[K], /, delta: Any = 1) -> None:
-        """`m.add(key, delta)` for each key: counts many things. The keys are read to their end first."""
+        """`m.add(key, delta)` for each key: counts them. The keys are read to their end first."""
         for key in list(keys):
             self.add(key, delta)
 
@@ -322,7 +324,7 @@ class ConcurrentMap(MutableMapping[K, V]):
     ) -> None:
         """Store the entries of a mapping, or of pairs, and of keyword arguments, as dict does.
 
-        Each key is one atomic step. When something raises, what came before it is stored.
+        Each key is one atomic step. If a key raises, those before it are stored.
         """
         for key, value in _pairs(self, other):
             self[key] = value
@@ -333,32 +335,34 @@ class ConcurrentMap(MutableMapping[K, V]):
 
     @abstractmethod
     def __len__(self) -> int:
-        """How many keys are there, at one instant between the call and the return. Waits for nobody."""
+        """The number of keys at one instant between the call and the return. Never blocks."""
 
     @abstractmethod
     def clear(self) -> None:
-        """Remove everything in one atomic step: what was stored before is gone, what is stored after stays.
+        """Remove everything in one atomic step: values stored before are gone, values stored after stay.
 
-        Waits for nobody: a computation running now counts as finished just before, so what it returns is
-        dropped.
+        Never blocks: a computation running now counts as finished just before, so its result is dropped.
         """
 
     @abstractmethod
     def drain(self) -> dict[K, V]:
-        """Remove everything, in one atomic step, and return it: every value is drained once, or stays.
+        """Remove everything in one atomic step, and return it: every value is drained once, or stays.
 
         A computation running now counts as finished just before: drain waits for it and returns its result.
-        From inside a computation, in this map or another, that could wait for itself: if this map has a
-        computation running, DeadlockError is raised and nothing has changed. An interrupt while it waits
-        loses what it took.
+        Inside a computation, in this map or another, drain could wait for itself: if this map has a
+        computation running, DeadlockError is raised and nothing has changed.
+
+        If a signal handler raises during the wait, a native map stores the entries again, at the keys that
+        are absent by then, and drops the results of the computations that have not ended; another map loses
+        the entries.
         """
 
     @abstractmethod
     def popitem(self) -> tuple[K, V]:
         """Remove some key and return it with its value; KeyError when the map is empty.
 
-        One atomic step. Which key is not promised. Keys with a computation running are left alone as long as
-        there are others; when there are no others, it waits for one of them.
+        One atomic step. It may be any key. Keys with a computation running are skipped while there are
+        others; if there are no others, it waits for one of them.
         """
 
     @abstractmethod
@@ -367,14 +371,14 @@ class ConcurrentMap(MutableMapping[K, V]):
 
     @abstractmethod
     def snapshot(self) -> Mapping[K, V]:
-        """An unchanging copy of the map at one instant. Waits for nobody, and writers do not wait for it."""
+        """An unchanging copy of the map at one instant. Never blocks, and writers do not wait for it."""
 
     @abstractmethod
     def stats(self) -> Stats:
-        """Figures about the map's health; cheap enough to ask for every second under load."""
+        """Metrics of the map; cheap enough to be read every second under load."""
 
     def __iter__(self) -> Iterator[K]:
-        """The keys; see the module for what an iteration may miss."""
+        """The keys; the module says which of them an iteration may miss."""
         return (key for key, _ in self._entries())
 
     def items(self) -> ItemsView[K, V]:
@@ -405,16 +409,16 @@ class ConcurrentMap(MutableMapping[K, V]):
         return shallow_copy(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """How copy, deepcopy and pickle make the map again: empty, then its attributes, then its entries."""
+        """Copy, deepcopy and pickle make an empty map, then set its attributes, then store its entries."""
         return copyreg.__newobj__, (type(self),), self.__getstate__(), None, iter(self.snapshot().items())  # type: ignore[attr-defined]
 
     def __getstate__(self) -> dict[str, Any] | None:
-        """The instance's attributes; a subclass with slots of its own says what more there is."""
+        """The instance's attributes; a subclass with slots of its own adds those."""
         return getattr(self, "__dict__", None) or None
 
     @classmethod
     def fromkeys(cls, keys: Iterable[Any], value: Any = None, /) -> Self:
-        """A new map that has `value` at each of the keys."""
+        """A new map with `value` at each of the keys."""
         new = cls()
         for key in keys:
             new[key] = value
@@ -444,7 +448,7 @@ class ConcurrentMap(MutableMapping[K, V]):
 
 
 class Items(ItemsView[K, V]):
-    """A map's pairs; key and value come from one read, so that a deletion between two reads cannot hurt."""
+    """A map's pairs. Key and value come from one read, so a deletion in between cannot raise KeyError."""
 
     __slots__ = ()
     _mapping: ConcurrentMap[K, V]
@@ -467,11 +471,11 @@ class Values(ValuesView[V]):
 
 
 def identical_or_equal(value: object, expected: object) -> bool:
-    """How values are compared where nothing else is said: an object is itself, even NaN."""
+    """The default comparison of values: an object is equal to itself, even NaN."""
     return bool(value is expected or value == expected)
 
 
-# Arguments. Native maps raise the same words.
+# Checks of arguments. Native maps call the same functions: _core.provide() hands them over.
 
 WANTED: Final = {
     "compute": ("fn(old) -> new", "to delete a key, return threadproof.REMOVE from fn"),
@@ -484,26 +488,10 @@ WANTED: Final = {
 
 
 def check_function(owner: object, method: str, fn: object) -> None:
-    """TypeError for what cannot be called, with the signature `method` wants."""
+    """TypeError for an object that cannot be called; the message has the signature that `method` wants."""
     if not callable(fn):
         signature, way_out = WANTED[method]
         raise TypeError(f"{_called(owner, method)} wants {signature}, got {type(fn).__name__}; {way_out}")
-
-
-def check_timeout(owner: object, method: str, timeout: object) -> None:
-    """TypeError or ValueError for what is neither None nor a number of seconds, at least 0."""
-    if timeout is None:
-        return
-    if not isinstance(timeout, int | float):
-        raise TypeError(
-            f"{_called(owner, method)} wants timeout in seconds, got {type(timeout).__name__}; "
-            "to wait as long as it takes, leave it None"
-        )
-    if not timeout >= 0:
-        raise ValueError(
-            f"{_called(owner, method)} wants timeout in seconds, at least 0, got {timeout!r}; "
-            "to wait as long as it takes, leave it None"
-        )
 
 
 def check_lengths(owner: object, keys: int, values: int) -> None:
@@ -514,12 +502,16 @@ def check_lengths(owner: object, keys: int, values: int) -> None:
         )
 
 
+provide("check_function", check_function)
+provide("check_lengths", check_lengths)
+
+
 def _called(owner: object, method: str) -> str:
     return f"{type(owner).__name__}.{method}()"
 
 
 def _pairs(owner: object, other: Any) -> Iterable[tuple[Any, Any]]:
-    """The pairs of what `update` accepts: a mapping, anything with keys() and [], or pairs."""
+    """The pairs of an argument of `update`: a mapping, an object with keys() and [], or pairs."""
     if isinstance(other, Mapping):
         return other.items()
     if hasattr(other, "keys"):

@@ -41,31 +41,28 @@ class HashMap(_core.HashMap[K, V], NativeMap[K, V]):
 
     It keeps the contract of `ConcurrentMap`, whose methods explain it. Beyond that:
 
-    Reads wait for nobody, with one exception: the first read of a value by another thread than the one that
-    made it may wait for a writer of the same bucket, some nanoseconds, once.
+    Reads never block, with one exception: the first read of a value by a thread other than its creator may
+    wait once for a writer of the same bucket, some nanoseconds.
 
     Two keys may share a bucket, and their writers then wait for each other, for some nanoseconds. User code
-    (`__eq__`, `fn`, `__del__`), which could make that long, runs with no lock held. Where writers keep
-    meeting in a small map, it spreads its keys over more buckets: up to 8 a key, and up to half a MiB.
+    (`__eq__`, `fn`, `__del__`), which could make that long, runs with no lock held. If writers keep colliding
+    in a small map, it spreads its keys over more buckets: up to 8 a key, and up to half a MiB.
 
     `snapshot` copies, in time proportional to the size, while writers go on. `len`, `clear`, `drain` and
     `snapshot` may hold all writers back for some microseconds. `clear` and `drain` wait for a running
     snapshot, and then drop or return the entries in time proportional to their number.
 
-    On free-threaded Python the first access from a second thread turns the map over to the garbage collector:
-    from then on it dies at a collection, not with its last reference, because counting references to it would
-    be what the threads wait for. `HashMap.counted()` makes a map that does not do this. A removed str, bytes,
-    float, big int or tuple key may be released a little later than removed, at a collection at the latest.
+    On free-threaded Python a map that a second thread has used is freed by the garbage collector, not with
+    its last reference: counting references to it would make the threads wait for each other.
+    `HashMap.counted()` makes a map without this. A removed str, bytes, float, big int or tuple key may be
+    released some time after its removal: by later changes of maps, or by the next collection.
     """
 
     __slots__ = ("__weakref__",)
 
     def stats(self) -> HashMapStats:
-        """The state of the table. Looks at no more than 1,024 of its buckets, however large it is."""
-        values = self._stats()
-        return HashMapStats(
-            *values[:9], values[10]
-        )  # values[9] is of the process: threadproof.stats.process()
+        """The state of the table. Reads at most 1,024 of its buckets, however large it is."""
+        return HashMapStats(*self._stats())
 
 
 _core.adopt_methods(HashMap, ConcurrentMap)

@@ -1,4 +1,4 @@
-"""LockedMap: a dict and one lock. It is the contract as a program, which every other map is compared with."""
+"""LockedMap: a dict and one lock. It is the contract as a program: tests compare every other map with it."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class LockedMapStats(Stats):
 
 
 class LockedMap(TabledMap[K, V]):
-    """A dict and one lock: the simplest map that keeps the contract. Use it to check another map against.
+    """A dict and one lock: the simplest map that keeps the contract. Use it to check another map.
 
-    How it works is said by ChainedMap and TabledMap, of which this is the one with one table.
+    ChainedMap and TabledMap explain how it works; it has one table.
     """
 
     __slots__ = ()

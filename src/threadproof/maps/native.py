@@ -1,4 +1,4 @@
-"""NativeMap: what maps with a native core share in Python."""
+"""NativeMap: the Python part of the maps with a native core."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ V = TypeVar("V")
 
 
 class NativeMap(ConcurrentMap[K, V]):
-    """A map whose hot methods are native; `update` goes to them in one call where nothing has to be asked.
+    """A map whose hot methods are native.
 
-    On free-threaded Python the first access from a second thread turns the map over to the garbage collector:
-    from then on it dies at a collection, not with its last reference, because counting references to it would
-    be what the threads wait for. The class method `counted` makes a map that does not do this.
+    On free-threaded Python a map that a second thread has used is freed by the garbage collector, not with
+    its last reference: counting references to it would make the threads wait for each other. The class
+    method `counted` makes a map without this.
     """
 
     __slots__ = ()
@@ -27,7 +27,7 @@ class NativeMap(ConcurrentMap[K, V]):
 
     @classmethod
     def counted(cls, other: Mapping[K, V] | Iterable[tuple[K, V]] = (), /, **kwargs: V) -> Self:
-        """A map whose references are counted always, so that it dies with the last; see the class."""
+        """A map that is freed with its last reference, however many threads use it; see the class."""
         new = cls.__new__(cls)
         new._count_references()
         new.__init__(other, **kwargs)  # type: ignore[misc]
@@ -38,7 +38,7 @@ class NativeMap(ConcurrentMap[K, V]):
     ) -> None:
         if isinstance(other, ConcurrentMap):
             other = other.snapshot()
-        if isinstance(other, dict | MappingProxyType):  # what needs no asking goes in one call
+        if isinstance(other, dict | MappingProxyType):  # reading it calls no user code: store all at once
             pairs = list(cast(Mapping[K, V], other).items())
             self.set_many([key for key, _ in pairs], [value for _, value in pairs])
             other = ()

@@ -1,4 +1,4 @@
-"""ShardedMap: many dicts, each under its own lock. The simplest map whose writers seldom meet."""
+"""ShardedMap: many dicts, each under its own lock. The simplest map whose writers seldom wait."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 GOLDEN = 0x9E3779B97F4A7C15  # 2**64 / the golden ratio: multiples of it spread evenly (Knuth, TAOCP 3, 6.4)
-PATIENCE = 10.0  # seconds; locks are held for microseconds, so who waits that long waits for himself
+PATIENCE = 10.0  # seconds; a lock is held for microseconds, so a thread that waits that long is in a cycle
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class ShardedMapStats(Stats):
 
 
 class ShardLock:
-    """A re-entrant lock that counts how often it was waited for."""
+    """A re-entrant lock that counts how often threads waited for it."""
 
     __slots__ = ("_every", "_lock", "contended")
 
@@ -50,33 +50,34 @@ class ShardLock:
         self._lock.release()
 
     def _wait(self) -> None:
-        """Wait for the lock. With another shard's in hand, wait only for a while: there may be a cycle."""
+        """Wait for the lock; while holding another shard's, only for a while: there may be a cycle."""
         if not any(lock._is_owned() for lock in self._every):
             self._lock.acquire()
         elif not self._lock.acquire(timeout=PATIENCE):
             raise DeadlockError(
-                "a signal handler or finalizer that interrupted a ShardedMap in its midst waits for another "
-                "thread, which waits for it; use a HashMap, or have a thread do what the handler wants done"
+                "a signal handler or finalizer that interrupted a ShardedMap waits for another thread, which "
+                "waits for it; use a HashMap, or let a thread do the work of the handler"
             )
 
 
 class ShardedMap(TabledMap[K, V]):
-    """64 dicts, each under its own lock; the hash of a key says which is its own.
+    """64 dicts, each under its own lock; the hash of a key chooses one.
 
-    It keeps the contract as LockedMap does, in the same way (see ChainedMap and TabledMap), but threads wait
-    for each other only when their keys share a shard. `len`, `clear`, `drain`, `snapshot`, `stats` and
-    iterators, when they begin, hold all shards; the copies that `snapshot` and iterators make take time
-    proportional to the size, and writers wait for them.
+    It keeps the contract in the same way as LockedMap (see ChainedMap and TabledMap), but threads wait for
+    each other only if their keys share a shard. `len`, `clear`, `drain`, `snapshot`, `stats`, and iterators
+    when they begin, hold all shards. The copies that `snapshot` and iterators make take time proportional to
+    the size, and writers wait for them.
 
     A subclass may set `shards` to another power of two.
 
-    A signal handler or a finalizer may interrupt a thread while it holds a shard, and use the same map. Where
-    two threads are so interrupted and want each other's shard, DeadlockError is raised in one.
+    A signal handler or a finalizer may interrupt a thread while it holds a shard, and use the same map. If
+    two threads are interrupted in this way and want each other's shard, DeadlockError is raised in one of
+    them.
     """
 
     __slots__ = ()
 
-    shards: ClassVar[int] = 64  # far more than threads that run at once, so that two seldom meet
+    shards: ClassVar[int] = 64  # far more than threads that run at once, so that two seldom want the same
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

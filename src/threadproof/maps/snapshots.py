@@ -1,4 +1,4 @@
-"""SnapshotMap: every version of it can be kept, at the price of a reference."""
+"""SnapshotMap: a map of which every version can be kept, at the cost of a reference."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from reprlib import recursive_repr
 from typing import Any, Final, Generic, NoReturn, Self, TypeVar, cast
 
 from threadproof import _core
-from threadproof._core import Entry, TrieVersion, Turn
+from threadproof._core import Entry, Reservation, TrieVersion
 from threadproof.maps.chains import Chain, ChainedMap, entry_at, same_entries, size_of
 from threadproof.maps.contract import ConcurrentMap, Items, Values, identical_or_equal
 from threadproof.missing import MISSING
@@ -20,7 +20,7 @@ V = TypeVar("V")
 
 
 class ConflictError(RuntimeError):
-    """A transaction wanted to change what another thread has changed since it began; nothing has changed."""
+    """A key that a transaction changes was changed by another thread meanwhile; nothing has changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,11 @@ class SnapshotMapStats(Stats):
 
 
 class Snapshot(_core.Snapshot[K, V], Mapping[K, V]):
-    """A map as it was at one instant, for good. Taking it copies nothing, and it shares what has not changed.
+    """A map as it was at one instant, which never changes. Taking it copies nothing: it shares its nodes.
 
-    It keeps every key and value it has alive. Reading it takes no lock, and waits for nobody. Its hash is
-    that of its entries, if they have hashes; the first call of `hash` takes time proportional to the size, as
-    do comparing and showing it.
+    It keeps its keys and values alive. Reading it takes no lock and never blocks. Its hash is that of its
+    entries, if they can be hashed; the first call of `hash` takes time proportional to the size, as do
+    comparisons and `repr`.
     """
 
     __slots__ = ("__weakref__", "_hash")
@@ -54,7 +54,7 @@ class Snapshot(_core.Snapshot[K, V], Mapping[K, V]):
     _hash: int
 
     def __new__(cls, other: Mapping[K, V] | Iterable[tuple[K, V]] = (), /, **kwargs: V) -> Self:
-        """A snapshot of what a mapping, or pairs, and keyword arguments have now."""
+        """A snapshot of the entries of a mapping, or of pairs, and of keyword arguments, as they are now."""
         return cls._of(SnapshotMap(other, **kwargs)._version())
 
     def items(self) -> ItemsView[K, V]:
@@ -72,7 +72,7 @@ class Snapshot(_core.Snapshot[K, V], Mapping[K, V]):
         return Mapping.__eq__(self, other)
 
     def __hash__(self) -> int:
-        """The hash of the set of pairs; TypeError if a value has none."""
+        """The hash of the set of pairs; TypeError if a value cannot be hashed."""
         if not hasattr(self, "_hash"):
             self._hash = hash(frozenset(self.items()))
         return self._hash
@@ -86,7 +86,7 @@ class Snapshot(_core.Snapshot[K, V], Mapping[K, V]):
 
 
 _core.adopt_methods(Snapshot, ConcurrentMap)
-_core.make_snapshots_of(Snapshot)
+_core.provide("Snapshot", Snapshot)
 
 
 class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
@@ -94,14 +94,14 @@ class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
 
     It keeps the contract as LockedMap does (see ChainedMap), but its chains are in a persistent trie behind
     an atomic reference. Reads and `len` take no lock. A writer makes a new version, which shares all but a
-    few nodes with the one before, and puts it in its place; if another writer was faster, it makes it again,
-    so some writer always gets on. Nobody waits for anybody but for computations.
+    few nodes with the one before, and puts it in the place of that; if another writer was faster, it begins
+    again, so some writer always makes progress. Threads wait only for computations.
 
-    `snapshot` is one atomic read, and keeps what it has alive as long as it lives. Iteration is over a
-    snapshot. What `clear` removed and nobody keeps is freed in the same call, after the step.
+    `snapshot` is one atomic read, and keeps its keys and values alive. Iteration is over a snapshot. The
+    entries that `clear` removes are freed in the same call, after the step, if no snapshot has them.
 
-    On free-threaded Python the first access from a second thread turns the map over to the garbage collector,
-    as with HashMap. A removed str, bytes, float or big int key may be released a little later than removed.
+    On free-threaded Python a map that a second thread has used is freed by the garbage collector, as a
+    HashMap is. A removed str, bytes, float or big int key may be released some time after its removal.
     """
 
     __slots__ = ("__weakref__", "_home")
@@ -128,7 +128,7 @@ class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
         base = self._version()
         return not base.first() and self._advance(base, snapshot._version)
 
-    # Where chains are, besides what is native
+    # Where chains are stored; the other methods are native
 
     def _all_chains(self) -> Iterable[Chain[K, V]]:
         return self._version().chains()
@@ -137,7 +137,7 @@ class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
         return self._version().first()
 
     def _take_all(self, refuse: Callable[[Iterable[Chain[K, V]]], None]) -> Iterable[Chain[K, V]]:
-        while Turn.held():  # only then something may be refused, and has to be looked for
+        while Reservation.held():  # only then can something be refused
             version = self._version()
             refuse(version.chains())
             if self._advance(version, EMPTY):
@@ -159,13 +159,14 @@ class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
     def transaction(self) -> Iterator[SnapshotMap[K, V]]:
         """Change many keys in one atomic step, or none: `with m.transaction() as t:`.
 
-        `t` is a SnapshotMap that begins as a snapshot of `m`; the block changes it, and nobody sees that.
-        When the block ends, all its changes become visible at once. If it raises, nothing has changed.
+        `t` is a SnapshotMap that begins as a snapshot of `m`; the block changes it, and other threads do not
+        see that. When the block ends, all its changes become visible at once. If it raises, nothing has
+        changed.
 
-        At the end nothing is waited for. If a key that the block has changed was changed in `m` meanwhile,
-        or a computation is running there, ConflictError is raised and nothing has changed: run the block
-        again. Keys with one hash count as one. What the block only read is not compared, so say `t[k] = t[k]`
-        for what must still be so at the end.
+        The end never blocks. If a key that the block has changed was changed in `m` meanwhile, or a
+        computation is running there, ConflictError is raised and nothing has changed: run the block again.
+        Keys with one hash count as one. Keys that the block has only read are not compared: write
+        `t[k] = t[k]` for a key that must not have changed.
         """
         base = self._version()
         changed: SnapshotMap[K, V] = SnapshotMap(Snapshot[K, V]._of(base))
@@ -173,7 +174,7 @@ class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
         self._publish(base, changed._version())
 
     def _publish(self, base: TrieVersion[K, V], wanted: TrieVersion[K, V]) -> None:
-        """Bring the changes from `base` to `wanted` into the newest version."""
+        """Apply the changes from `base` to `wanted` to the newest version."""
         changes = [(seen, new) for seen, new in base.differences(wanted) if not same_entries(seen, new)]
         for seen, new in changes:
             self._refuse_running(seen, new)
@@ -214,18 +215,18 @@ EMPTY: Final[TrieVersion[Any, Any]] = SnapshotMap[Any, Any]()._version()
 
 @dataclass(frozen=True, slots=True)
 class Diff(Generic[K, V]):
-    """What leads from one snapshot to another."""
+    """The difference between two snapshots."""
 
     added: dict[K, V]
     removed: dict[K, V]
-    changed: dict[K, tuple[V, V]]  # from, to
+    changed: dict[K, tuple[V, V]]  # the value before, the value after
 
 
 def diff(before: Snapshot[K, V], after: Snapshot[K, V]) -> Diff[K, V]:
-    """What was added, removed and changed between two snapshots of one map, or of maps made from each other.
+    """The entries that were added, removed and changed between two snapshots of one map or of its copies.
 
-    Takes time proportional to the number of writes between them, for what they share is not looked at.
-    Values that are equal have not changed.
+    Takes time proportional to the number of writes between them: nodes that they share are not visited.
+    Equal values count as unchanged.
     """
     result: Diff[K, V] = Diff({}, {}, {})
     for here, there in before._version.differences(after._version):

@@ -19,7 +19,7 @@ V = TypeVar("V")
 
 
 class Deleted(Enum):
-    """The type of DELETED, which `entries` yields in the place of a value that is gone."""
+    """The type of DELETED, which `entries` yields for the value of a deleted key."""
 
     DELETED = "deleted"
 
@@ -60,34 +60,35 @@ class SyncMapStats(Stats):
 
 
 class SyncMap(_core.SyncMap[K, V], NativeMap[K, V]):
-    """Go's sync.Map: keys that have settled are read, overwritten and deleted with no lock at all.
+    """Go's sync.Map: keys that are in a read table are read, overwritten and deleted with no lock.
 
-    It keeps the contract of `ConcurrentMap`, whose methods explain it. Use it where keys are stored once and
-    then read, or overwritten, again and again; where new keys keep coming, a HashMap is faster, for here each
-    new key is stored under the map's one mutex, and looked for there until it has been missed often enough.
+    It keeps the contract of `ConcurrentMap`, whose methods explain it. Use it for keys that are stored once
+    and then read, or overwritten, many times. If new keys keep coming, a HashMap is faster: here each new
+    key is stored under the map's one mutex, and looked for there until it goes to a read table.
 
     A part of the map, of up to 256 keys, has a read table that never changes, and a dirty one for its new
-    keys. When these have been looked for as many times as there are of them, both become one new read table,
-    which costs that thread some microseconds, and others nothing unless they want a new key too. No operation
-    takes longer because the map is big.
+    keys. When these have been looked for as many times as there are of them, both become one new read table.
+    That costs one thread some microseconds, and delays other threads only if they want a new key. No
+    operation takes longer because the map is big.
 
-    Reads wait for nobody, except that to look for a key that has not settled they take the mutex, which is
-    held for as long as making a part's new read table takes. User code never runs under it.
+    A read never blocks if its key is in a read table. To look for another key it takes the mutex, which is
+    held at most as long as a part's new read table takes. User code never runs under the mutex.
 
-    The value of a deleted key is released at once. Its key may stay, for when it comes back, as a tombstone:
+    The value of a deleted key is released at once. Its key may stay as a tombstone, for when it comes back:
     at most as many as there are other keys, and 8 for each part. It goes when a new read table is made.
 
     `snapshot` copies, in time proportional to the size, while writers go on. `len`, `clear`, `drain` and
-    `snapshot` may hold all writers back for some microseconds. Parts never merge: `clear` gives all memory
-    back, and deletion all but some hundred bytes a part.
+    `snapshot` may hold all writers back for some microseconds. Parts never merge: `clear` frees all memory,
+    and deletion all but some hundred bytes a part.
 
-    On free-threaded Python it is turned over to the garbage collector as a HashMap is; see `counted`.
+    On free-threaded Python a map that a second thread has used is freed by the garbage collector, as a
+    HashMap is; see `counted`.
     """
 
     __slots__ = ("__weakref__",)
 
     def entries(self) -> Iterator[tuple[K, V | Deleted]]:
-        """The entries, and (key, DELETED) for each tombstone, as iteration sees them: for diagnosis."""
+        """For diagnosis: the entries, and (key, DELETED) for each tombstone, as iteration sees them."""
         return ((entry[0], entry[1] if len(entry) == 2 else DELETED) for entry in self._all_entries())
 
     def stats(self) -> SyncMapStats:

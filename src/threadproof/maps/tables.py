@@ -1,4 +1,4 @@
-"""TabledMap: chains in dicts, each under its own lock. LockedMap is one of one dict, ShardedMap of many."""
+"""TabledMap: chains in dicts, each under its own lock. LockedMap has one dict, ShardedMap has many."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Lock: TypeAlias = AbstractContextManager[object]
 
 
 class Table(dict[int, Chain[K, V]]):
-    """Hashes with their chains, and how many of the entries have a value."""
+    """Hashes with their chains, and the number of entries that have a value."""
 
     __slots__ = ("size",)
 
@@ -28,15 +28,15 @@ class Table(dict[int, Chain[K, V]]):
 
 
 class TabledMap(ChainedMap[K, V]):
-    """A map of tables, each under its own lock; a subclass says how many there are, and whose keys go where.
+    """A map of tables, each under its own lock; a subclass chooses their number and the table of each key.
 
-    No user code runs under a lock, except for what Python itself slips in between two byte codes: a signal
-    handler, or a finalizer of the garbage collector. For these the locks are re-entrant, and all that is done
-    under a lock is one look, and then one store after which nothing is looked at. Such code must not wait for
-    a computation in the same map.
+    No user code runs under a lock, except the code that Python itself runs between two byte codes: a signal
+    handler, or a finalizer of the garbage collector. For these the locks are re-entrant, and under a lock
+    there is only one read, and then one store after which nothing is read. Such code must not wait for a
+    computation in the same map.
 
-    Steps on the whole map take all locks, in the order of their tables, and do what they do in one call of C
-    or in one assignment.
+    Steps on the whole map take all locks, in the order of their tables, and act in one call of C or in one
+    assignment.
     """
 
     __slots__ = ("__weakref__", "_home", "_locks", "_tables")
@@ -72,7 +72,7 @@ class TabledMap(ChainedMap[K, V]):
 
     def _put(self, code: int, seen: Chain[K, V], new: Chain[K, V], growth: int, /) -> bool:
         place = self._place(code)
-        with self._locks[place]:  # what is inside calls nothing: see the class
+        with self._locks[place]:  # the block calls nothing: see the class
             table = self._tables[place]
             if code in table:
                 if table[code] is not seen:

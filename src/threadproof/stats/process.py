@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Any
 
 from threadproof.stats.record import Stats, gauge
-
-RETIRED_BYTES = 9  # the index in the tuple of _core.HashMap._stats()
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +20,6 @@ class ProcessStats(Stats):
 
 def process() -> ProcessStats:
     """The metrics of this process. Takes no lock, and the same time for any number of structures."""
-    return ProcessStats(retired_bytes=some_map()._stats()[RETIRED_BYTES])
+    from threadproof import _core  # here: the rest of this package works where the extension is not built
 
-
-@cache
-def some_map() -> Any:
-    """The reclaimer has no object of its own in Python; every native HashMap reports its bytes."""
-    from threadproof import _core  # here: the rest of this room works where the extension is not built
-
-    native: Any = type("SomeMap", (_core.HashMap,), {})
-    return native()
+    return ProcessStats(retired_bytes=_core.retired_bytes())

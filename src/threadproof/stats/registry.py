@@ -153,9 +153,8 @@ def check_name(name: str) -> None:
         raise ValueError(f"a name cannot contain '#', which separates the number in a label, got {name!r}")
 
 
-_lock = (
-    RLock()
-)  # of all registries: held for some dict operations, never while stats() or other user code runs
+# Of all registries: held for some dict operations, never while stats() or other user code runs.
+_lock = RLock()
 
 # The thread that forks holds the lock meanwhile, so the child finds complete dicts and a free lock.
 if hasattr(os, "register_at_fork"):

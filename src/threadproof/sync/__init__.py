@@ -1,4 +1,4 @@
-"""What concurrent structures are made of: atomics, a reader-writer lock, things done once, and pools."""
+"""Building blocks of concurrent structures: atomics, a reader-writer lock, things done once, and pools."""
 
 from threadproof.sync.atomics import (
     AtomicFlag,

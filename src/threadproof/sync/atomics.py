@@ -1,11 +1,11 @@
-"""The atomics are native; here is what they say of themselves."""
+"""The atomics, which are native, and their stats."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Literal
 
-from threadproof._core import AtomicFlag, AtomicFloat, AtomicInt, AtomicIntArray, AtomicReference
+from threadproof._core import AtomicFlag, AtomicFloat, AtomicInt, AtomicIntArray, AtomicReference, provide
 from threadproof.stats import Stats, counter
 
 __all__ = ["AtomicFlag", "AtomicFloat", "AtomicInt", "AtomicIntArray", "AtomicReference", "AtomicStats"]
@@ -22,3 +22,6 @@ class AtomicStats(Stats):
     contended: int = field(
         metadata=counter("retries", "times that a step began again because another thread's came in between")
     )
+
+
+provide("AtomicStats", AtomicStats)

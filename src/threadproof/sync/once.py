@@ -1,4 +1,4 @@
-"""Once, once and Lazy: things that are done exactly once, however many threads ask for them at once."""
+"""Once, once and Lazy: things that are done exactly once, however many threads ask for them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import update_wrapper
 from time import monotonic
 from typing import Generic, TypeVar
 
-from threadproof._core import AtomicInt, AtomicReference, Turn, probe
+from threadproof._core import AtomicInt, AtomicReference, Reservation, probe
 from threadproof.missing import MISSING, Missing
 from threadproof.stats import Stats, counter, gauge
 
@@ -26,9 +26,9 @@ class OnceStats(Stats):
 
 
 class Attempt(Generic[T]):
-    """One run of a function: the turn others wait for, and the outcome: a result, an error, or neither."""
+    """One run of a function: the reservation that others wait for, and a result, an error, or neither."""
 
-    __slots__ = ("error", "result", "turn")
+    __slots__ = ("error", "reservation", "result")
 
     result: T | Missing
     error: Exception | None
@@ -36,34 +36,34 @@ class Attempt(Generic[T]):
     def __init__(self, owner: object) -> None:
         self.result = MISSING
         self.error = None
-        self.turn = Turn(owner)
+        self.reservation = Reservation(owner)
 
 
 class Once(Generic[T]):
     """A thing that is done exactly once.
 
-    The first `run` to come calls its function; those that come meanwhile wait for it, and all later ones have
-    the result without waiting. `fn` runs holding no lock.
+    The first `run` calls its function; a `run` that comes meanwhile waits for it; and every later one returns
+    the result without waiting. `fn` runs with no lock held.
 
-    If `fn` raises an Exception, that reaches its caller and everyone who waits for it then; it is not kept,
-    and the next `run` tries again. What is meant for one thread, such as KeyboardInterrupt, reaches only the
-    caller, and one of those who wait tries instead. DeadlockError for a function that runs its own Once, and
-    for threads whose functions wait for each other.
+    If `fn` raises an Exception, that reaches its caller and all threads that wait for it then; it is not
+    kept, and the next `run` tries again. An exception that is meant for one thread, such as
+    KeyboardInterrupt, reaches only the caller, and one of the waiting threads tries instead. DeadlockError
+    for a function that runs its own Once, and for threads whose functions wait for each other.
 
-    In the child of a fork, what was done stays done, and what another thread was doing begins anew.
+    In a forked child, a thing that was done stays done; one that another thread was doing begins anew.
     """
 
     __slots__ = ("__weakref__", "_attempt", "_runs", "_waits", "name")
 
     def __init__(self, name: str = "") -> None:
-        """Errors show the name."""
+        """An empty Once; `name` is for its repr."""
         self.name = name
         self._attempt = AtomicReference[Attempt[T] | None](None)
         self._runs = 0  # written by the thread whose attempt is in place, and so by one at a time
         self._waits = AtomicInt()
 
     def run(self, fn: Callable[[], T], timeout: float | None = None) -> T:
-        """The result of the one function: of `fn`, if nobody's was done before.
+        """The result of the one function that is done: of `fn`, if there is none yet.
 
         May wait for another thread's function; TimeoutError if it takes longer than `timeout` seconds.
         """
@@ -113,21 +113,21 @@ class Once(Generic[T]):
             mine.error = error
             raise
         finally:
-            mine.turn.end()  # first: should a signal cut this short, those who waited go on and remove it
+            mine.reservation.end()  # first: if a signal interrupts here, a waiting thread removes the attempt
             self._remove_failed(mine)
 
     def _wait(self, attempt: Attempt[T], deadline: float | None) -> T | Missing:
-        """What the attempt comes to; MISSING if it was cut short, or died with its thread in a fork."""
+        """The result of the attempt; MISSING if it was interrupted, or its thread is not in this process."""
         if attempt.result is MISSING:
             self._waits.fetch_add()
-            attempt.turn.wait(None if deadline is None else max(0, deadline - monotonic()))
+            attempt.reservation.wait(None if deadline is None else max(0, deadline - monotonic()))
         self._remove_failed(attempt)
         if attempt.error is not None:
             raise attempt.error
         return attempt.result
 
     def _remove_failed(self, attempt: Attempt[T]) -> None:
-        """Let the next one try, if the attempt is over without a result."""
+        """Let the next thread try, if the attempt has ended without a result."""
         if attempt.result is MISSING:
             self._attempt.compare_exchange(attempt, None)
 
@@ -141,7 +141,7 @@ class OnceFunction(Generic[T]):
         self._once = Once[T](_name_of(fn))
 
     def __call__(self) -> T:
-        """The result of the one run; waits for it if another thread is at it. See `Once.run`."""
+        """The result of the one run; waits if another thread is running it. See `Once.run`."""
         return self._once.run(self._fn)
 
     @property
@@ -157,11 +157,11 @@ class OnceFunction(Generic[T]):
 def once(fn: Callable[[], T]) -> OnceFunction[T]:
     """Let a function run once, at the first call; every other call returns the same result.
 
-    Waiting, exceptions, recursion and forks are as `Once` has them: a call that raises does not count.
+    Waiting, exceptions, recursion and forks are as in `Once`: a call that raises does not count.
     """
     if inspect.iscoroutinefunction(fn):
         raise TypeError(
-            f"once() wants a function, and {_name_of(fn)} is async: a coroutine ends for one awaiter"
+            f"once() wants a function, and {_name_of(fn)} is async: a coroutine can be awaited only once"
         )
     needed = [name for name, each in inspect.signature(fn).parameters.items() if _is_needed(each)]
     if needed:
@@ -175,7 +175,7 @@ def once(fn: Callable[[], T]) -> OnceFunction[T]:
 class Lazy(Generic[T]):
     """A value that is made when it is first asked for, once.
 
-    Waiting, exceptions, recursion and forks are as `Once` has them: a function that raises is tried again.
+    Waiting, exceptions, recursion and forks are as in `Once`: a function that raises is tried again.
     """
 
     __slots__ = ("__weakref__", "_fn", "_once")
@@ -186,7 +186,7 @@ class Lazy(Generic[T]):
         self._once = Once[T](_name_of(fn))
 
     def get(self, timeout: float | None = None) -> T:
-        """The value. The first call makes it; those that come meanwhile wait, at most `timeout` seconds."""
+        """The value. The first call makes it; calls that come meanwhile wait, at most `timeout` seconds."""
         return self._once.run(self._fn, timeout)
 
     @property

@@ -1,4 +1,4 @@
-"""Pool: objects that are used again instead of made again."""
+"""Pool: objects that are reused."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ class Cache(threading.local):
 
 
 class Pool(Generic[T]):
-    """Idle objects, kept for the next who needs one.
+    """Idle objects, kept for reuse.
 
-    Every thread has a cache of its own, which it uses without meeting others. A full cache goes to a shared
-    list, where a thread with an empty one finds it; that is one atomic step. Nothing here takes a lock, so
-    `put` may be called from `__del__`.
+    Every thread has a cache of its own, which no other thread uses. A full cache goes to a shared list, from
+    which a thread with an empty cache takes it; that is one atomic step. Nothing here takes a lock, so `put`
+    may be called from `__del__`.
 
     At most `keep` objects are in the shared list, and `keep_local` in each thread's cache; more are dropped,
-    and so is a cache when its thread ends. How many are in use is not limited.
+    and so is a cache when its thread ends. The number of objects in use is not limited.
 
-    After a fork, parent and child both have the idle objects. What is more than memory (a socket, a file)
-    they would then share: make a new pool in the child.
+    After a fork, parent and child both have the idle objects. If these are more than memory (a socket, a
+    file), the two processes would share them: make a new pool in the child.
     """
 
     __slots__ = (
@@ -74,7 +74,7 @@ class Pool(Generic[T]):
         keep: int = 64,
         keep_local: int = 8,
     ) -> None:
-        """Objects come from `make()`, and are made as new by `reset(object)` when they are put back."""
+        """Objects come from `make()`; `reset(object)` is called when an object is put back."""
         if keep < 0 or keep_local < 1:
             raise ValueError(
                 f"Pool() wants keep of at least 0 and keep_local of at least 1, got {keep} and {keep_local}"
@@ -89,7 +89,7 @@ class Pool(Generic[T]):
         self._dropped = AtomicInt()
 
     def get(self) -> T:
-        """An idle object, or a new one. Waits for nobody; may call `make`, holding nothing."""
+        """An idle object, or a new one. Never blocks; may call `make`, with no lock held."""
         try:
             return self._cache.objects.pop()  # type: ignore[no-any-return]  # a thread-local has no type parameter
         except IndexError:
@@ -105,24 +105,24 @@ class Pool(Generic[T]):
     def put(self, used: T) -> None:
         """Give an object back; the caller must not use it any more, nor put it twice.
 
-        Waits for nobody. Calls `reset`, holding nothing; if that raises, the object is dropped.
+        Never blocks. Calls `reset`, with no lock held; if that raises, the object is dropped.
         """
         if self._reset is not None:
             self._reset_or_drop(used)
         cache: list[T] = self._cache.objects
         if len(cache) >= self._keep_local:
-            self._give_batch(_emptied(cache))
+            self._give_batch(_take_all(cache))
         cache.append(used)
 
     def use(self) -> Use[T]:
         """`with pool.use() as x:` gets an object, and puts it back.
 
-        If the block raises, the object is dropped: nobody knows what state it is in.
+        If the block raises, the object is dropped, because its state is unknown.
         """
         return Use(self)
 
     def stats(self) -> PoolStats:
-        """What is in the shared list, and what was made and dropped."""
+        """The objects in the shared list, and counts of those made and dropped."""
         top = self._shared.load()
         return PoolStats(
             0 if top is None else top.total,
@@ -164,8 +164,8 @@ class Pool(Generic[T]):
         self._dropped.fetch_add(count)
 
 
-def _emptied(cache: list[T]) -> list[T]:
-    """What was in a thread's cache, taken one by one, so that a finalizer in between finds none again."""
+def _take_all(cache: list[T]) -> list[T]:
+    """The objects of a thread's cache, taken one by one, so that a finalizer in between takes none twice."""
     taken: list[T] = []
     with suppress(IndexError):
         while True:
@@ -205,7 +205,7 @@ class Use(Generic[T]):
 def dict_pool(*, keep: int = 64, keep_local: int = 8) -> Pool[dict[Any, Any]]:
     """A pool of empty dicts, cleared when they are put back.
 
-    It saves the making of dicts, not of their tables: `dict.clear` gives the table up, and every other way of
-    emptying a dict costs more than filling a new one. docs/sync.md has the measurements, and what helps.
+    It saves making the dicts, not their tables: `dict.clear` frees the table, and every other way to empty a
+    dict costs more than filling a new one. docs/sync.md has the measurements, and better ways.
     """
     return Pool[dict[Any, Any]](dict, dict.clear, keep=keep, keep_local=keep_local)

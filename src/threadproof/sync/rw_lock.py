@@ -1,10 +1,10 @@
-"""RWLock is native; here is what it says of itself."""
+"""RWLock, which is native, and its stats."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from threadproof._core import RWLock
+from threadproof._core import RWLock, provide
 from threadproof.stats import Stats, counter, gauge
 
 __all__ = ["RWLock", "RWLockStats"]
@@ -21,3 +21,6 @@ class RWLockStats(Stats):
     writes: int = field(metadata=counter("entries", "times that a writer entered"))
     contended: int = field(metadata=counter("waits", "times that a thread found the lock closed"))
     timeouts: int = field(metadata=counter("timeouts", "times that a thread gave up waiting"))
+
+
+provide("RWLockStats", RWLockStats)

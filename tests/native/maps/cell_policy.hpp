@@ -1,9 +1,9 @@
 /// Keys and values for testing the map without Python: counted cells that notice when they are used after
 /// their death.
 ///
-/// Three kinds of key, as the Python policy has: numbers held in the word, cells that match() looks into
-/// unheld (and so must outlive the pinned readers: they are deleted for real, for ASan to see), and cells
-/// only equal() can compare.
+/// Three kinds of key, as the Python policy has: numbers in the word itself; cells that match() reads without
+/// retaining them, and that must outlive the pinned readers (they are deleted for real, for ASan to see); and
+/// cells that only equal() can compare.
 #pragma once
 
 #include <atomic>
@@ -30,13 +30,13 @@ struct SpinMutex {
     void unlock() { locked.store(0, std::memory_order_release); }  // release: pairs with try_lock()
 };
 
-/// A counted object. Dead ones keep their memory (as CPython's do while anybody may look), so that try_hold()
-/// may meet one.
+/// A counted object. A dead one keeps its memory, as CPython's do while a thread may be reading them, so that
+/// try_retain() can come to one.
 struct alignas(16) Cell {
     Cell* next_free = nullptr;
     std::atomic<std::int64_t> references{0};
-    std::atomic<std::uint64_t> number{0};  ///< values: what was stored; keys: which key
-    std::atomic<std::uint64_t> behind{0};  ///< turns: the value readers see
+    std::atomic<std::uint64_t> number{0};     ///< values: what was stored; keys: which key
+    std::atomic<std::uint64_t> old_value{0};  ///< reservations: the value readers see
 
     // Not by the global operators, which out_of_memory_test.cpp lets fail: making a cell is no step of the
     // map.
@@ -55,7 +55,7 @@ class Pool {
         }
         if (!cell) cell = new Cell;
         cell->number.store(number);
-        cell->behind.store(0);
+        cell->old_value.store(0);
         cell->references.store(1);
         living_.fetch_add(1);
         return cell;
@@ -65,8 +65,8 @@ class Pool {
         CHECK(before > 0);
         if (before > 1) return;
         living_.fetch_sub(1);
-        // a turn's old value dies with it
-        if (Word behind = cell->behind.load()) release(reinterpret_cast<Cell*>(behind));
+        // a reservation's old value dies with it
+        if (Word old_value = cell->old_value.load()) release(reinterpret_cast<Cell*>(old_value));
         std::lock_guard hold(lock_);
         cell->next_free = free_;
         free_ = cell;
@@ -86,8 +86,8 @@ inline Word word(Cell* cell, Word tag = 0) { return reinterpret_cast<Word>(cell)
 struct Policy {
     static constexpr bool kThreads = true;
 
-    // in bits 1 and 2; bit 0 marks turns, of values
-    enum Kind : Word { kAsked = 0, kNumber = 2, kLookedInto = 4 };
+    // in bits 1 and 2; bit 0 marks reservations, of values
+    enum Kind : Word { kAsked = 0, kNumber = 2, kRead = 4 };
     /// match() looks into a key
     static constexpr threadproof::stress::Window kComparing = threadproof::stress::Window::kCount;
 
@@ -95,10 +95,10 @@ struct Policy {
     static inline std::uint64_t (*hash_of)(std::uint64_t) = itself;
     static inline std::atomic<std::int64_t> keys_living{0}, asked{0};
 
-    struct Probe {
+    struct Lookup {
         std::uint64_t hash, key;
-        explicit Probe(std::uint64_t k) : hash(hash_of(k)), key(k) {}
-        Kind kind() const { return key % 3 == 0 ? kAsked : key % 3 == 1 ? kNumber : kLookedInto; }
+        explicit Lookup(std::uint64_t k) : hash(hash_of(k)), key(k) {}
+        Kind kind() const { return key % 3 == 0 ? kAsked : key % 3 == 1 ? kNumber : kRead; }
     };
 
     static Kind kind(Word stored) { return static_cast<Kind>(stored & 6); }
@@ -107,48 +107,48 @@ struct Policy {
     }
 
     /// Trusts the hash, as Python's policy does with ints.
-    static bool same(Word stored, const Probe& probe) {
-        return kind(stored) == kNumber && probe.kind() == kNumber && hash_of == itself;
+    static bool same(Word stored, const Lookup& lookup) {
+        return kind(stored) == kNumber && lookup.kind() == kNumber && hash_of == itself;
     }
 
-    static Match match(Word stored, const Probe& probe) {
-        if (same(stored, probe)) return Match::kYes;
-        if (kind(stored) != probe.kind()) return Match::kNo;
+    static Match match(Word stored, const Lookup& lookup) {
+        if (same(stored, lookup)) return Match::kYes;
+        if (kind(stored) != lookup.kind()) return Match::kNo;
         if (kind(stored) == kAsked) return Match::kAsk;
-        if (kind(stored) == kLookedInto) threadproof::stress::reach(kComparing);
-        return number(stored) == probe.key ? Match::kYes : Match::kNo;
+        if (kind(stored) == kRead) threadproof::stress::reach(kComparing);
+        return number(stored) == lookup.key ? Match::kYes : Match::kNo;
     }
-    static Match equal(Word stored, const Probe& probe) {
+    static Match equal(Word stored, const Lookup& lookup) {
         CHECK(cell(stored)->references.load() > 0);
         asked.fetch_add(1);
-        return number(stored) == probe.key ? Match::kYes : Match::kNo;
+        return number(stored) == lookup.key ? Match::kYes : Match::kNo;
     }
-    static Word stored(const Probe& probe) {
-        if (probe.kind() == kAsked) return word(Pool::make(probe.key), kAsked);  // the pool counts these
+    static Word key_to_store(const Lookup& lookup) {
+        if (lookup.kind() == kAsked) return word(Pool::make(lookup.key), kAsked);  // the pool counts these
         keys_living.fetch_add(1);
-        if (probe.kind() == kNumber) return probe.key << 4 | kNumber;
+        if (lookup.kind() == kNumber) return lookup.key << 4 | kNumber;
         Cell* fresh = new Cell;
-        fresh->number.store(probe.key);
+        fresh->number.store(lookup.key);
         fresh->references.store(1);
-        return word(fresh, kLookedInto);
+        return word(fresh, kRead);
     }
-    static void hold(Word w) {
+    static void retain(Word w) {
         if (kind(w) == kNumber) return (void)keys_living.fetch_add(1);
         CHECK(cell(w)->references.fetch_add(1) > 0);
-        if (kind(w) == kLookedInto) keys_living.fetch_add(1);
+        if (kind(w) == kRead) keys_living.fetch_add(1);
     }
-    static bool try_hold(Word w) {
+    static bool try_retain(Word w) {
         if (kind(w) == kNumber) return keys_living.fetch_add(1), true;
-        if (kind(w) == kLookedInto) return hold(w), true;  // whoever may look into it keeps it alive
+        if (kind(w) == kRead) return retain(w), true;  // readers are pinned, and it outlives them
         std::int64_t seen = cell(w)->references.load();
         while (seen > 0)
             if (cell(w)->references.compare_exchange_weak(seen, seen + 1)) return true;
         return false;
     }
-    static void open(Word) {}
-    static void drop(Word w) {
+    static void enable_try_retain(Word) {}
+    static void release(Word w) {
         if (kind(w) == kNumber) return (void)keys_living.fetch_sub(1);
-        if (kind(w) == kLookedInto) {
+        if (kind(w) == kRead) {
             keys_living.fetch_sub(1);
             if (cell(w)->references.fetch_sub(1) == 1) delete cell(w);
             return;
@@ -156,8 +156,8 @@ struct Policy {
         Pool::release(cell(w));
     }
     static std::size_t weight(Word) { return 1; }
-    static bool deferred(Word key) { return kind(key) == kLookedInto; }
-    static Word behind(Word turn) { return cell(turn)->behind.load(); }
+    static bool deferred(Word key) { return kind(key) == kRead; }
+    static Word old_value(Word reservation) { return cell(reservation)->old_value.load(); }
     static void prefetch(Word, Word) {}
 };
 

@@ -15,7 +15,7 @@ using namespace cells;
 
 namespace {
 
-/// Numbers from a list of bytes; zeroes behind its end.
+/// Numbers from a list of bytes; zeroes after its end.
 class Bytes {
  public:
     Bytes(const std::uint8_t* data, std::size_t size) : at_(data), end_(data + size) {}
@@ -40,7 +40,7 @@ class Replay {
         settle_all();
         map_.check();
         CHECK(iterate(map_) == model_keys());
-        map_.empty();
+        map_.release_contents();
     }
 
     void run() {
@@ -88,25 +88,26 @@ class Replay {
         CHECK(has(map_, key) == model_.contains(key));
     }
     void read_group(std::uint64_t first) const {
-        std::vector<Policy::Probe> probes;
-        for (std::uint64_t i = 0; i < Map::kGroup; ++i) probes.emplace_back((first + i) % 256);
-        map_.prefetch_group(probes.data(), Map::kGroup);
-        map_.get_group(probes.data(), Map::kGroup, [&](unsigned i, Outcome outcome, Word value) {
+        std::vector<Policy::Lookup> lookups;
+        for (std::uint64_t i = 0; i < Map::kGroup; ++i) lookups.emplace_back((first + i) % 256);
+        map_.prefetch_group(lookups.data(), Map::kGroup);
+        map_.get_group(lookups.data(), Map::kGroup, [&](unsigned i, Outcome outcome, Word value) {
             CHECK(outcome <= Outcome::kPresent);
-            CHECK(spend(probes[i].key, outcome == Outcome::kPresent ? value : 0) == expected(probes[i].key));
+            CHECK(spend(lookups[i].key, outcome == Outcome::kPresent ? value : 0)
+                  == expected(lookups[i].key));
         });
     }
     /// A compare-and-swap, or a deletion, by identity.
     void replace(std::uint64_t key) {
         Word seen = 0;
-        if (map_.get(Policy::Probe(key), &seen) != Outcome::kPresent) return CHECK(!model_.contains(key));
+        if (map_.get(Policy::Lookup(key), &seen) != Outcome::kPresent) return CHECK(!model_.contains(key));
         bool swap = bytes_.next() % 2, busy = computations_.contains(key);
         Word next = swap ? value_for(key, ++value_) : 0;
         CHECK(map_.replace_exact(Policy::hash_of(key), 0, seen, next) == !busy);
-        if (busy && next) Policy::drop(next);
-        Policy::drop(seen);  // ours
+        if (busy && next) Policy::release(next);
+        Policy::release(seen);  // ours
         if (busy) return;
-        Policy::drop(seen);  // the slot's
+        Policy::release(seen);  // the slot's
         swap ? set(key, value_) : unset(key);
     }
 
@@ -146,7 +147,7 @@ class Replay {
     void must_match(Map::Entries entries) const {
         CHECK(entries.size() == model_.size());
         for (const Map::Entry& e : entries) CHECK(low_of(e.value) == expected(key_of(e.value)));
-        Map::drop_all(entries);
+        Map::release_all(entries);
     }
     void look_at_the_whole() const {
         CHECK(map_.size() == static_cast<std::int64_t>(model_.size()));
@@ -189,7 +190,7 @@ class Replay {
     Bytes bytes_;
     mutable Map map_{1};
     std::map<std::uint64_t, std::uint64_t> model_;
-    // one that is destroyed leaves its turn to others
+    // one that is destroyed leaves its reservation to others
     std::map<std::uint64_t, std::unique_ptr<Computation>> computations_;
     std::uint64_t value_ = 0;
 

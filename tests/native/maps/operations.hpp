@@ -26,22 +26,22 @@ inline std::int64_t spend(std::uint64_t key, Word value) {
     if (!value) return kNone;
     CHECK(key_of(value) == key);
     std::int64_t low = low_of(value);
-    Policy::drop(value);
+    Policy::release(value);
     return low;
 }
 
 /// Stores a value as the binding does, first by the short way. Never kError; on kBusy and kNoMemory nothing
 /// is stored.
 inline Outcome try_put(Map& map, std::uint64_t key, std::uint64_t low) {
-    Policy::Probe probe(key);
-    Word fresh = value_for(key, low), old = 0, turn = 0;
+    Policy::Lookup lookup(key);
+    Word fresh = value_for(key, low), old = 0, reservation = 0;
     Outcome outcome = Outcome::kPresent;
-    auto held = [&](Word) { return Policy::hold(fresh), fresh; };
-    if (map.overwrite(probe, held, &old)) Policy::drop(fresh);
-    else outcome = map.change(probe, [&](Word current) { return old = current, fresh; }, &turn);
+    auto held = [&](Word) { return Policy::retain(fresh), fresh; };
+    if (map.overwrite(lookup, held, &old)) Policy::release(fresh);
+    else outcome = map.change(lookup, [&](Word current) { return old = current, fresh; }, &reservation);
     CHECK(outcome != Outcome::kError);
-    if (turn) Policy::drop(turn);
-    if (outcome > Outcome::kPresent) old = 0, Policy::drop(fresh);
+    if (reservation) Policy::release(reservation);
+    if (outcome > Outcome::kPresent) old = 0, Policy::release(fresh);
     CHECK((spend(key, old) != kNone) == (outcome == Outcome::kPresent));
     return outcome;
 }
@@ -53,11 +53,11 @@ inline bool put(Map& map, std::uint64_t key, std::uint64_t low) {
 }
 
 inline Outcome try_remove(Map& map, std::uint64_t key) {
-    Word old = 0, turn = 0;
+    Word old = 0, reservation = 0;
     Outcome outcome =
-        map.change(Policy::Probe(key), [&](Word current) { return old = current, Word{0}; }, &turn);
+        map.change(Policy::Lookup(key), [&](Word current) { return old = current, Word{0}; }, &reservation);
     CHECK(outcome != Outcome::kError);
-    if (turn) Policy::drop(turn);
+    if (reservation) Policy::release(reservation);
     if (outcome <= Outcome::kPresent) spend(key, old);
     return outcome;
 }
@@ -72,57 +72,59 @@ inline bool remove(Map& map, std::uint64_t key) {
 /// The key's value, or kNone.
 inline std::int64_t look(Map& map, std::uint64_t key) {
     Word value = 0;
-    Outcome outcome = map.get(Policy::Probe(key), &value);
+    Outcome outcome = map.get(Policy::Lookup(key), &value);
     CHECK(outcome <= Outcome::kPresent);
     return outcome == Outcome::kPresent ? spend(key, value) : kNone;
 }
 
 inline bool has(Map& map, std::uint64_t key) {
-    Outcome outcome = map.contains(Policy::Probe(key));
+    Outcome outcome = map.contains(Policy::Lookup(key));
     CHECK(outcome <= Outcome::kPresent);
     return outcome == Outcome::kPresent;
 }
 
-/// A computation: from its beginning to its settling it has the key's turn.
+/// A computation: from its beginning to its settling it has the key's reservation.
 class Computation {
  public:
     Computation(Map& map, std::uint64_t key)
-        : map_(map), key_(key), turn_(Pool::make(0)), mine_(word(turn_, Map::kTurn)) {
-        Policy::hold(mine_);  // for the slot
+        : map_(map), key_(key), reservation_(Pool::make(0)), mine_(word(reservation_, Map::kReservation)) {
+        Policy::retain(mine_);  // for the slot
         Word other = 0;
         outcome_ = map.change(
-            Policy::Probe(key), [&](Word current) { return turn_->behind.store(current), mine_; }, &other);
-        if (other) Policy::drop(other);
-        if (outcome_ > Outcome::kPresent) turn_->behind.store(0), Policy::drop(mine_);
-        if (Word old = turn_->behind.load()) CHECK(key_of(old) == key);
+            Policy::Lookup(key), [&](Word current) { return reservation_->old_value.store(current), mine_; },
+            &other);
+        if (other) Policy::release(other);
+        if (outcome_ > Outcome::kPresent) reservation_->old_value.store(0), Policy::release(mine_);
+        if (Word old = reservation_->old_value.load()) CHECK(key_of(old) == key);
     }
-    ~Computation() { Policy::drop(mine_); }
+    ~Computation() { Policy::release(mine_); }
     Computation(const Computation&) = delete;
     Computation& operator=(const Computation&) = delete;
 
     bool begun() const { return outcome_ <= Outcome::kPresent; }
     Outcome outcome() const { return outcome_; }
 
-    /// Each is the end of it: false when the turn is no longer in the map.
+    /// Each is the end of it: false when the reservation is no longer in the map.
     bool store(std::uint64_t low) { return settle(value_for(key_, low)); }
     bool remove() { return settle(0); }
     bool restore() {
-        Word old = turn_->behind.load();
-        if (old) Policy::hold(old);
+        Word old = reservation_->old_value.load();
+        if (old) Policy::retain(old);
         return settle(old);
     }
 
  private:
     bool settle(Word next) {
         bool in_place = map_.replace_exact(Policy::hash_of(key_), 0, mine_, next);
-        if (in_place) Policy::drop(mine_);  // the slot's
-        else if (next) Policy::drop(next);  // cleared meanwhile: whoever cleared drops the slot's reference
+        if (in_place) Policy::release(mine_);  // the slot's
+        else if (next)
+            Policy::release(next);  // cleared meanwhile: whoever cleared drops the slot's reference
         return in_place;
     }
 
     Map& map_;
     std::uint64_t key_;
-    Cell* turn_;
+    Cell* reservation_;
     Word mine_;
     Outcome outcome_;
 };
@@ -135,7 +137,7 @@ std::set<std::uint64_t> keys_of(Entries& entries) {
         CHECK(key_of(e.value) == Policy::number(e.key));
         CHECK(keys.insert(Policy::number(e.key)).second);
     }
-    Map::drop_all(entries);
+    Map::release_all(entries);
     return keys;
 }
 
@@ -156,20 +158,20 @@ inline std::set<std::uint64_t> snapshot(Map& map) {
 /// Takes everything out in one step; of keys under computation, what was there before.
 inline std::set<std::uint64_t> drain(Map& map) {
     std::vector<Map::Entry> all;
-    Map::Chain chain = map.detach([](std::int64_t) { return true; });
+    Map::Detached chain = map.detach([](std::int64_t) { return true; });
     map.take_all(chain, [&](Map::Entry entry) {
-        Policy::hold(entry.key);  // ours; a reader may still be looking into the slot's
-        Map::drop_key(entry.key);
+        Policy::retain(entry.key);  // ours; a reader may still be looking into the slot's
+        Map::release_key(entry.key);
         all.push_back(entry);
     });
-    map.retire_chain(chain);
+    map.retire(chain);
     std::erase_if(all, [](Map::Entry& entry) {
-        if (!Map::is_turn(entry.value)) return false;
-        Word turn = entry.value;
-        entry.value = Policy::behind(turn);
-        if (entry.value) Policy::hold(entry.value);
-        else Policy::drop(entry.key);
-        Policy::drop(turn);
+        if (!Map::is_reservation(entry.value)) return false;
+        Word reservation = entry.value;
+        entry.value = Policy::old_value(reservation);
+        if (entry.value) Policy::retain(entry.value);
+        else Policy::release(entry.key);
+        Policy::release(reservation);
         return entry.value == 0;
     });
     return keys_of(all);

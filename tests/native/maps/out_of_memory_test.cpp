@@ -87,7 +87,7 @@ struct Model {
             CHECK(key_of(e.value) == Policy::number(e.key));
             CHECK(low_of(e.value) == values[key_of(e.value)]);
         }
-        Map::drop_all(entries);
+        Map::release_all(entries);
     }
 };
 
@@ -118,7 +118,7 @@ void must_work_on(Map& map, Model& model) {
         put(map, key, key + 500), model.values[key] = static_cast<std::int64_t>(key + 500);
     finish_resizing(map);
     compare(map, model);
-    CHECK(map.stats().buckets * Map::kLoad >= kKeys);
+    CHECK(map.stats().buckets * Map::Tables::kLoad >= kKeys);
 }
 
 /// A step is taken with `scarce` memory, and notes in the model what it has done.
@@ -135,7 +135,7 @@ std::int64_t take(Step step, std::uint64_t filled, std::int64_t allocations) {
     std::int64_t left = scarce.end();
     compare(map, model);
     must_work_on(map, model);
-    map.empty();
+    map.release_contents();
     return left;
 }
 
@@ -170,7 +170,7 @@ void a_thread_that_gets_no_slot_does_nothing_and_tries_again() {
         CHECK(look(map, 1) == 1);
     }).join();
     CHECK(failed);
-    map.empty();
+    map.release_contents();
 }
 
 void no_map_is_made_where_there_is_no_memory_for_it() {
@@ -203,10 +203,10 @@ void a_value_is_read_or_there_is_no_answer() {
     short_of_memory([](Map& map, Model& model, Scarce&) {
         for (std::uint64_t key = 0; key < kKeys; ++key) {
             Word value = 0;
-            Outcome outcome = map.get(Policy::Probe(key), &value);
+            Outcome outcome = map.get(Policy::Lookup(key), &value);
             if (outcome != Outcome::kNoMemory)
                 CHECK(spend(key, outcome == Outcome::kPresent ? value : 0) == model.values[key]);
-            outcome = map.contains(Policy::Probe(key));
+            outcome = map.contains(Policy::Lookup(key));
             if (outcome != Outcome::kNoMemory)
                 CHECK((outcome == Outcome::kPresent) == (model.values[key] != kNone));
         }
@@ -269,7 +269,7 @@ void an_iteration_goes_on_when_there_is_memory_again() {
                 continue;
             }
             for (const Map::Entry& e : batch) CHECK(!std::exchange(seen[key_of(e.value)], true));
-            Map::drop_all(batch);
+            Map::release_all(batch);
         }
         for (std::uint64_t key = 0; key < kKeys; ++key) CHECK(seen[key] == (model.values[key] != kNone));
         // it did fail
@@ -280,7 +280,7 @@ void an_iteration_goes_on_when_there_is_memory_again() {
 void room_is_made_or_there_is_an_error() {
     short_of_memory([](Map& map, Model&, Scarce&) {
         try {
-            map.reserve(Map::capacity(5));
+            map.reserve(Map::Tables::capacity(5));
             CHECK(map.stats().buckets >= 32 && !map.stats().resizing);
         } catch (const std::bad_alloc&) {
         }
@@ -310,7 +310,7 @@ void a_writer_is_not_harmed_by_a_snapshot_that_has_no_memory() {
     for (std::uint64_t key = 0; key < kKeys; ++key) CHECK(look(map, key) == 2);
     CHECK(snapshot(map).size() == kKeys);
     map.check();
-    map.empty();
+    map.release_contents();
 }
 
 }  // namespace

@@ -69,7 +69,7 @@ void a_large_table_shrinks_and_loses_nothing() {
     CHECK(map.stats().resizes > resizes && map.stats().buckets < buckets);
     map.check();
     CHECK(iterate(map) == left);
-    map.empty();
+    map.release_contents();
 }
 
 }  // namespace

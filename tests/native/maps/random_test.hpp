@@ -21,7 +21,7 @@ inline void compare(Map& map, const std::map<std::uint64_t, std::uint64_t>& mode
     CHECK(all.size() == model.size());
     for (const Map::Entry& e : all)
         CHECK(model.at(Policy::number(e.key)) == static_cast<std::uint64_t>(low_of(e.value)));
-    Map::drop_all(all);
+    Map::release_all(all);
 }
 
 template <class AnyMap>
@@ -46,7 +46,7 @@ inline void one_thread_equals_a_std_map(std::uint64_t seed, std::uint64_t operat
     compare(map, model);
     make_room(map, 3 * keys);
     compare(map, model);
-    map.empty();
+    map.release_contents();
 }
 
 inline void compute(Map& map, std::uint64_t key, std::uint64_t low) {
@@ -82,7 +82,7 @@ inline void many_threads_keep_their_values(std::uint64_t seed, std::uint64_t ope
     threadproof::Reclaimer::collect();
     map.check();
     CHECK(static_cast<std::int64_t>(iterate(map).size()) == map.size());
-    map.empty();
+    map.release_contents();
 }
 
 inline int run_random_test(const char* name, int argc, char** argv, std::uint64_t usual = 30000) {

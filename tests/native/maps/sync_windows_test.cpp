@@ -22,7 +22,7 @@ struct Settled : Map {
             for (std::uint64_t key : keys) look(*this, key);
         CHECK(stats().dirty_cells == 0 && stats().read_cells == keys.size());
     }
-    ~Settled() { empty(); }
+    ~Settled() { release_contents(); }
 };
 
 void promote(Map& map) {
@@ -217,7 +217,7 @@ void a_snapshot_has_its_instant_though_keys_come_and_go_and_change() {
         [&] {
             Map::Entries all = map.snapshot();
             for (const Map::Entry& e : all) seen[Policy::number(e.key)] = low_of(e.value);
-            Map::drop_all(all);
+            Map::release_all(all);
         },
         Window::kSnapshotOpen);
     keeper.must_be_held();

@@ -26,7 +26,7 @@ struct NodePolicy {
     struct Entry : EntryFields {
         std::atomic<std::int64_t> references{1};
     };
-    struct Probe {
+    struct Lookup {
         std::uint64_t hash;
     };
 
@@ -39,9 +39,9 @@ struct NodePolicy {
     static Word word(const Node* node) { return reinterpret_cast<Word>(node) | kNode; }
     static Node* node(Word word) { return reinterpret_cast<Node*>(word - kNode); }
     static Entry* entry(Word word) { return reinterpret_cast<Entry*>(word - kEntry); }
-    static Match match(Word key, const Probe& probe) {
-        if (probe.hash % 5 == 0) return Match::kAsk;
-        return cell(key)->number.load() == probe.hash ? Match::kYes : Match::kNo;
+    static Match match(Word key, const Lookup& lookup) {
+        if (lookup.hash % 5 == 0) return Match::kAsk;
+        return cell(key)->number.load() == lookup.hash ? Match::kYes : Match::kNo;
     }
     static std::int64_t bytes_of(unsigned slots) {
         return static_cast<std::int64_t>(sizeof(Node) + slots * sizeof(TrieSlot));
@@ -67,15 +67,15 @@ struct NodePolicy {
                : word & kEntry ? entry(word)->references
                                : cell(word)->references;
     }
-    static void hold(Word word) { CHECK(references(word).fetch_add(1) > 0); }
-    static bool try_hold(Word word) {
+    static void retain(Word word) { CHECK(references(word).fetch_add(1) > 0); }
+    static bool try_retain(Word word) {
         std::int64_t seen = references(word).load();
         while (seen > 0)
             if (references(word).compare_exchange_weak(seen, seen + 1)) return true;
         return false;
     }
-    static void open(Word) {}
-    static void drop(Word word) {
+    static void enable_try_retain(Word) {}
+    static void release(Word word) {
         if (!(word & (kNode | kEntry))) return Pool::release(cell(word));
         if (references(word).fetch_sub(1) > 1) return;
         Threads::mine();
@@ -88,7 +88,7 @@ struct NodePolicy {
     static void end_node(Word word) {
         Node* last = node(word);
         last->dead.store(true, std::memory_order_release);  // release: pairs with Cell::get()
-        for (unsigned i = 0; i < last->count(); ++i) drop(last->slots()[i].word);
+        for (unsigned i = 0; i < last->count(); ++i) release(last->slots()[i].word);
         Reclaimer::retire(Retired{word, [](Word dead) { std::free(node(dead)); }},
                           static_cast<std::size_t>(bytes_of(last->count())));
     }
@@ -120,11 +120,11 @@ std::uint64_t hash_of(Word word) { return cell(NodePolicy::entry(word)->key)->nu
 void compare_read(const Tree::Cell& trie, std::uint64_t hash) {
     Word value;
     Owned got = trie.get(hash);
-    Found found = trie.read(NodePolicy::Probe{hash}, &value);
+    Found found = trie.read(NodePolicy::Lookup{hash}, &value);
     CHECK(found == (!got ? Found::kAbsent : hash % 5 == 0 ? Found::kAsk : Found::kPresent));
     if (found != Found::kPresent) return;
     CHECK(value == NodePolicy::entry(got.word())->value);
-    NodePolicy::drop(value);
+    NodePolicy::release(value);
 }
 
 void compare(const Tree::Node* version, const Model& model) {
@@ -184,12 +184,12 @@ void a_version_depends_on_its_contents_alone(std::uint64_t seed) {
     Owned a = Tree::empty(), b = Tree::empty();
     std::vector<std::uint64_t> hashes;
     for (int i = 0; i < 500; ++i) hashes.push_back(some_hash(random, 300));
-    for (std::uint64_t hash : hashes) a = Tree::changed(a.node(), hash, leaf(hash).word(), 0);
-    for (std::uint64_t hash : hashes) b = Tree::changed(b.node(), hash + 1, leaf(hash + 1).word(), 0);
+    for (std::uint64_t hash : hashes) a = Tree::with_change(a.node(), hash, leaf(hash).word(), 0);
+    for (std::uint64_t hash : hashes) b = Tree::with_change(b.node(), hash + 1, leaf(hash + 1).word(), 0);
     std::reverse(hashes.begin(), hashes.end());
-    for (std::uint64_t hash : hashes) b = Tree::changed(b.node(), hash, leaf(hash).word(), 0);
+    for (std::uint64_t hash : hashes) b = Tree::with_change(b.node(), hash, leaf(hash).word(), 0);
     for (std::uint64_t hash : hashes)
-        if (!Tree::find(a.node(), hash + 1)) b = Tree::changed(b.node(), hash + 1, 0, 0);
+        if (!Tree::find(a.node(), hash + 1)) b = Tree::with_change(b.node(), hash + 1, 0, 0);
     CHECK(a.node()->bytes == b.node()->bytes);
     Tree::check(b.node());
 }
@@ -212,9 +212,9 @@ void read_all(const Tree::Cell& trie, std::atomic<bool>& done) {
     while (!done.load()) {
         for (std::uint64_t key = 0; key < 100; ++key) {
             Word value;
-            if (trie.read(NodePolicy::Probe{key}, &value) != Found::kPresent) continue;
+            if (trie.read(NodePolicy::Lookup{key}, &value) != Found::kPresent) continue;
             CHECK(cell(value)->number.load() == key);
-            NodePolicy::drop(value);
+            NodePolicy::release(value);
         }
     }
 }

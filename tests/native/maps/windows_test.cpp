@@ -26,10 +26,10 @@ constexpr Window kReading[] = {Window::kReadArrived, Window::kReadHashed, Window
 /// A map of four buckets, which it keeps when keys go.
 struct FourBuckets : Map {
     FourBuckets() : Map(1) {
-        reserve(Map::capacity(2));
+        reserve(Map::Tables::capacity(2));
         CHECK(stats().buckets == kHomes);
     }
-    ~FourBuckets() { empty(); }
+    ~FourBuckets() { release_contents(); }
 };
 
 void grow(Map& map) { map.reserve(64 * map.stats().buckets); }
@@ -48,7 +48,7 @@ struct AboutToShrink : Map {
             if (!left.contains(key)) remove(*this, key);
         CHECK(stats().resizing && stats().moved_buckets == 0);
     }
-    ~AboutToShrink() { empty(); }
+    ~AboutToShrink() { release_contents(); }
 
     bool one_move() {  // by way of a key that is never there
         remove(*this, kKeys);
@@ -309,7 +309,7 @@ void a_moved_key_is_read_where_it_has_been_changed_since() {
         FourBuckets map;
         put(map, key, 1);
         Word first;  // held, so that it could still be read
-        CHECK(map.get(Policy::Probe(key), &first) == Outcome::kPresent);
+        CHECK(map.get(Policy::Lookup(key), &first) == Outcome::kPresent);
         // in the second bucket that is moved: the key was in the first
         Actor mover([&] { grow(map); }, Window::kMigrateCopied, 2);
         mover.must_be_held();
@@ -317,7 +317,7 @@ void a_moved_key_is_read_where_it_has_been_changed_since() {
         CHECK(look(map, key) == 2);
         mover.finish();
         map.check();
-        Policy::drop(first);
+        Policy::release(first);
     }
 }
 
@@ -380,6 +380,18 @@ void two_buckets_that_shrink_into_one_are_moved_one_after_the_other() {
     }
     map.left.insert(64 + 19);
     CHECK(iterate(map) == map.left);
+    map.check();
+}
+
+void room_is_reserved_though_another_thread_moves_the_last_bucket() {
+    FourBuckets map;
+    Actor mover([&] { grow(map); }, Window::kMigrated);
+    mover.must_be_held();
+    Actor reserver([&] { grow(map); });  // there is nothing left to move, and memory enough
+    reserver.must_wait();
+    mover.finish();
+    reserver.finish();
+    CHECK(map.stats().buckets > kHomes);
     map.check();
 }
 
@@ -609,7 +621,7 @@ void an_iteration_meets_every_key_once_while_the_table_grows() {
             });
             std::erase_if(seen, [](std::uint64_t key) { return key >= 100; });
             CHECK(seen == all);
-            map.empty();
+            map.release_contents();
         }
     }
 }
@@ -671,6 +683,7 @@ int main(int argc, char** argv) {
                           CLAIM(a_value_put_while_its_key_is_moved_stays_there),
                           CLAIM(a_key_that_comes_or_goes_is_moved_when_it_has),
                           CLAIM(two_buckets_that_shrink_into_one_are_moved_one_after_the_other),
+                          CLAIM(room_is_reserved_though_another_thread_moves_the_last_bucket),
                           CLAIM(a_clear_waits_for_the_writer_inside_and_takes_its_key),
                           CLAIM(a_writer_waits_for_the_clear_and_keeps_its_key),
                           CLAIM(a_clear_takes_keys_half_moved),

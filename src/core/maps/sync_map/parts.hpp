@@ -1,8 +1,16 @@
-/// The tables of a SyncMap, and what happens to them under the mutex: a new key comes, a part's new keys are
-/// promoted, a part splits.
+/// The tables of a SyncMap, and the steps on them under the mutex: adding a new key, promoting the new keys
+/// of a part, splitting a part.
 ///
-/// map.hpp says how it works, what a cell's value may be, and the invariants. Nothing here waits, and nothing
-/// calls a user's code but retire() and tidy(), which are for outside the mutex.
+/// map.hpp says how it works, what a cell's value may be, and what the invariants are. Nothing here waits for
+/// another thread. dispose() and the functions below it can run a user's code, and are called outside the
+/// mutex.
+///
+/// Field          | written                            | read                          | guard
+/// ---------------|------------------------------------|-------------------------------|--------------------
+/// root_          | release                            | acquire; plain under the mutex| mutex
+/// secret_        | when made                          | plain                         | never changes
+/// sums           | plain                              | plain                         | mutex
+/// the fields of a part: see map.hpp
 #pragma once
 
 #include <time.h>
@@ -23,22 +31,26 @@ template <class P>
 class SyncParts : MapBase<P> {
     using Base = MapBase<P>;
     using Base::require;
-    using Probe = typename P::Probe;
+    using Lookup = typename P::Lookup;
     using Cell = SyncCell;
     using Table = SyncTable;
     using Part = SyncPart;
     using Directory = SyncDirectory;
 
  public:
-    // A part splits beyond this many cells: to copy them takes some microseconds, and a directory for 5e6
-    // keys is a quarter of a megabyte.
+    // A part splits beyond this many cells. To copy them takes some microseconds; a directory for 5e6 keys is
+    // a quarter of a megabyte.
     static constexpr std::uint32_t kPart = stress::shrunk(256u, 4u);
-    // Cells a part that the directory must have before it doubles: many keys of one hash cannot be split, and
-    // must not try for ever.
+    // The directory doubles only when the parts have this many cells on average: many keys of one hash cannot
+    // be split, and must not double it for ever.
     static constexpr std::uint64_t kDense = stress::shrunk(32u, 1u);
-    // Fewer tombstones than this are not worth a new table: a key that comes and goes keeps its cell.
+    // Fewer tombstones than this are not worth a new table: a key that is removed and stored again keeps its
+    // cell.
     static constexpr std::int32_t kFew = stress::shrunk(8, 1);
-    static constexpr std::size_t kCellBytes = sizeof(Cell) + 2 * sizeof(void*);  // and what an allocator adds
+    // For 3 cells a dirty table has 8 slots, which hold 6, and takes 256 bytes: two lines that no other data
+    // shares.
+    static constexpr std::size_t kFirstDirty = 3;
+    static constexpr std::size_t kCellBytes = sizeof(Cell) + 2 * sizeof(void*);  // with an allocator's header
 
     explicit SyncParts(std::uint64_t secret) : secret_(secret) {
         Directory* first = Directory::first();
@@ -46,7 +58,7 @@ class SyncParts : MapBase<P> {
         replace_all(first);
     }
 
-    /// Nobody may be using the map; its values are gone.
+    /// No thread may be using the map, and its values have been released.
     ~SyncParts() {
         Directory* root = root_now();
         root->each([](Part& part) {
@@ -61,8 +73,8 @@ class SyncParts : MapBase<P> {
 
     // ---- finding
 
-    /// Where a key belongs, as it was when we came.
-    struct Spot {
+    /// The part to which a key belongs, and its view, as they were on arrival.
+    struct PartView {
         Part* part;
         View view;
     };
@@ -75,21 +87,23 @@ class SyncParts : MapBase<P> {
         return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
     }
 
-    TP_HOT Spot arrive(std::uint64_t hash) const { return arrive_at(spread(hash)); }
-    TP_HOT Spot arrive_at(std::uint64_t position) const {
-        // acquire: pairs with split() and detach()
+    TP_HOT PartView arrive(std::uint64_t hash) const { return arrive_at(spread(hash)); }
+    TP_HOT PartView arrive_at(std::uint64_t position) const {
+        // acquire: pairs with the release in split() and replace_all()
         Part* part = root_.load(std::memory_order_acquire)->part(position);
-        // acquire: pairs with promote() and insert()
+        // acquire: pairs with the release in promote() and insert()
         return {part, View{part->view.load(std::memory_order_acquire)}};
     }
 
-    /// Whether a spot is still what it was. Under the mutex: then it stays so.
-    bool current(const Spot& at, std::uint64_t position) const {
+    /// Whether nothing has replaced the part or its view since arrival. Under the mutex: then it stays so.
+    bool current(const PartView& at, std::uint64_t position) const {
         return root_now()->part(position) == at.part && at.part->view_now().word == at.view.word;
     }
 
-    /// The directory, for who holds the mutex, or has stopped everybody.
-    Directory* root_now() const { return root_.load(std::memory_order_relaxed); }  // ours
+    /// The directory, for the holder of the mutex or a thread that has stopped all others.
+    Directory* root_now() const {
+        return root_.load(std::memory_order_relaxed);
+    }  // relaxed: the mutex guards it
 
     template <class Visit>
     static void each_cell(Part& part, Visit visit) {
@@ -99,9 +113,9 @@ class SyncParts : MapBase<P> {
 
     // ---- changing, under the mutex
 
-    /// What a step leaves to be given up outside the mutex and the Section.
-    struct Leftovers {
-        Word held = 0;      ///< a value held for nothing any more
+    /// What a step leaves to be released outside the mutex and the WriterSection.
+    struct DeferredCleanup {
+        Word retained = 0;  ///< a value whose reference is not needed any more
         Word expunged = 0;  ///< the first expunged cell, which leads to the others
         Table* table = nullptr;
         Part* part = nullptr;
@@ -109,35 +123,35 @@ class SyncParts : MapBase<P> {
         bool crowded = false;  ///< the key's part has too many tombstones
     };
 
-    /// Puts a new cell into the dirty table. From the mark in the view on, readers look for it there. False,
-    /// and nothing has changed, when there is no memory.
-    bool insert(Part& part, const Probe& probe, Word value, StripedCount::Stripe& stripe, Leftovers& left) {
+    /// Puts a new cell into the dirty table. Readers look for it there once the view is amended. False, and
+    /// nothing has changed, when there is no memory.
+    bool insert(Part& part, const Lookup& lookup, Word value, StripedCount::Stripe& stripe,
+                DeferredCleanup& cleanup) {
         Cell* cell = make_room(part) ? Cell::make() : nullptr;
-        if (!cell) return false;  // an empty dirty table may stay; it does no harm
-        cell->key = P::stored(probe);
-        cell->value.store(value, std::memory_order_relaxed);  // published by the view, or by the mutex
-        P::open(cell->key);
-        P::open(value);
+        if (!cell) return false;  // an empty dirty table may remain, and does no harm
+        cell->key = P::key_to_store(lookup);
+        cell->value.store(value, std::memory_order_relaxed);  // relaxed: the view or the mutex publishes it
+        P::enable_try_retain(cell->key);
+        P::enable_try_retain(value);
         CountChange counted(stripe, Base::visible(value));
-        part.dirty->add(spread(probe.hash), probe.hash, cell);
+        part.dirty->add(spread(lookup.hash), lookup.hash, cell);
         stress::reach(stress::Window::kAmending);
         View view = part.view_now();
-        // release: pairs with arrive()
+        // release: pairs with the acquire in arrive()
         if (!view.amended()) part.view.store(view.word | View::kAmended, std::memory_order_release);
-        part.cells.fetch_add(1, std::memory_order_relaxed);  // a hint to others
+        part.cells.fetch_add(1, std::memory_order_relaxed);  // relaxed: a hint to other threads
         ++sums.cells;
         ++sums.dirty;
-        if (can_split(part)) rebuild(part, left);
+        if (can_split(part)) rebuild(part, cleanup);
         return true;
     }
 
-    /// Sees to it that there is a dirty table with room for one cell more. Nobody looks at it without the
+    /// Makes sure that there is a dirty table with room for one cell more. No thread reads it without the
     /// mutex.
     bool make_room(Part& part) {
         Table* old = part.dirty;
         if (old && !old->full()) return true;
-        // 3: in 4 slots, the fewest that are worth a line
-        Table* table = Table::make(old ? 2 * old->used() : 3);
+        Table* table = Table::make(old ? 2 * old->used() : kFirstDirty);
         if (!table) return false;
         sums.bytes += table->bytes();
         if (old) {
@@ -151,11 +165,11 @@ class SyncParts : MapBase<P> {
         return true;
     }
 
-    /// A key was looked for in vain in the read table; when that has happened once for each cell that is not
-    /// in it, they go there.
-    void count_miss(Part& part, Leftovers& left) {
+    /// A key was not in the read table. When that has happened once for each cell of the dirty table, all of
+    /// them go to a new read table.
+    void count_miss(Part& part, DeferredCleanup& cleanup) {
         ++sums.misses;
-        if (++part.misses >= part.dirty->used()) rebuild(part, left);
+        if (++part.misses >= part.dirty->used()) rebuild(part, cleanup);
     }
 
     bool can_split(const Part& part) const {
@@ -164,15 +178,15 @@ class SyncParts : MapBase<P> {
                && (part.depth < bits || sums.cells >> bits >= kDense);
     }
 
-    /// Brings all cells of a part into a new read table, or those of two parts, and leaves the deleted ones
-    /// out. Nothing happens when there is no memory for it: the part works on, and tries again after as many
-    /// misses.
-    TP_APART void rebuild(Part& part, Leftovers& left) {
+    /// Brings all cells of a part into a new read table, or into those of two parts, and leaves the deleted
+    /// ones out. Nothing changes when there is no memory for it: the part works on, and tries again after as
+    /// many misses.
+    TP_APART void rebuild(Part& part, DeferredCleanup& cleanup) {
         timespec begin, end;
         clock_gettime(CLOCK_MONOTONIC, &begin);
         part.misses = 0;
         const bool promoting = part.dirty != nullptr, splitting = can_split(part);
-        if (!(splitting ? split(part, left) : promote(part, left))) return;
+        if (!(splitting ? split(part, cleanup) : promote(part, cleanup))) return;
         clock_gettime(CLOCK_MONOTONIC, &end);
         sums.promotions += promoting;
         sums.splits += splitting;
@@ -181,87 +195,89 @@ class SyncParts : MapBase<P> {
         sums.worst_ns = std::max(sums.worst_ns, sums.last_ns);
     }
 
-    bool promote(Part& part, Leftovers& left) {
+    bool promote(Part& part, DeferredCleanup& cleanup) {
         Table* tables[1];
-        if (!fill(part, tables, left)) return false;
+        if (!fill(part, tables, cleanup)) return false;
         stress::reach(stress::Window::kPromoting);
-        left.table = part.view_now().table_now();
-        // release: pairs with arrive(); publishes the table
+        cleanup.table = part.view_now().table_now();
+        // release: pairs with the acquire in arrive(); publishes the table
         part.view.store(as_word(tables[0]), std::memory_order_release);
-        // a hint: what was deleted meanwhile is counted again
+        // relaxed: a hint, which loses the cells that were deleted meanwhile
         part.tombstones.store(0, std::memory_order_relaxed);
-        part.cells.store(tables[0]->used(), std::memory_order_relaxed);  // a hint to others
-        sums.bytes -= left.table->bytes();
+        part.cells.store(tables[0]->used(), std::memory_order_relaxed);  // relaxed: a hint to other threads
+        sums.bytes -= cleanup.table->bytes();
         forget_dirty(part);
         return true;
     }
 
-    /// Puts two parts in the place of one. Who came before finds in the old one's read table what was in it,
-    /// and its mark.
-    bool split(Part& part, Leftovers& left) {
+    /// Puts two parts in the place of one. A thread that came before finds the old part's read table as it
+    /// was, and its view as amended as it was.
+    bool split(Part& part, DeferredCleanup& cleanup) {
         Directory* root = root_now();
         Owned<Directory> wider(part.depth < root->bits() ? nullptr : root->doubled());
         Owned<Part> halves[2] = {
             Owned<Part>(Part::make(part.depth + 1, part.first)),
             Owned<Part>(Part::make(part.depth + 1, part.first | std::uint64_t{1} << (63 - part.depth)))};
         Table* tables[2];
-        if ((part.depth == root->bits() && !wider) || !halves[0] || !halves[1] || !fill(part, tables, left))
+        if ((part.depth == root->bits() && !wider) || !halves[0] || !halves[1]
+            || !fill(part, tables, cleanup))
             return false;
         stress::reach(stress::Window::kPromoting);
         Directory* directory = wider ? wider.get() : root;
         for (int i = 0; i < 2; ++i) {
-            // published with the part, as the rest
+            // relaxed, all: put() publishes the part
             halves[i]->view.store(as_word(tables[i]), std::memory_order_relaxed);
             halves[i]->cells.store(tables[i]->used(), std::memory_order_relaxed);
             halves[i]->saved.store(part.saved.load(std::memory_order_relaxed), std::memory_order_relaxed);
             directory->put(halves[i].release());
         }
-        left.table = part.view_now().table_now();
-        left.part = &part;
+        cleanup.table = part.view_now().table_now();
+        cleanup.part = &part;
         sums.bytes += part.bytes();  // two for one
-        sums.bytes -= left.table->bytes();
+        sums.bytes -= cleanup.table->bytes();
         ++sums.parts;
         forget_dirty(part);
         if (!wider) return true;
-        left.directory = root;
+        cleanup.directory = root;
         sums.bytes += directory->bytes() - root->bytes();
-        root_.store(wider.release(), std::memory_order_release);  // release: pairs with arrive()
+        root_.store(wider.release(), std::memory_order_release);  // release: pairs with arrive_at()
         return true;
     }
 
     /// Makes a table for all cells of a part, or for those of each half, and expunges those that are deleted.
     /// False, and nothing has changed, when there is no memory.
     template <std::size_t kTables>
-    bool fill(Part& part, Table* (&tables)[kTables], Leftovers& left) {
+    bool fill(Part& part, Table* (&tables)[kTables], DeferredCleanup& cleanup) {
         std::size_t cells[kTables] = {};
         auto half_of = [&](std::uint64_t hash) {
             return kTables == 1 ? 0 : spread(hash) >> (63 - part.depth) & 1;
         };
         each_cell(part, [&](std::uint64_t hash, Cell&) { ++cells[half_of(hash)]; });
-        Owned<Table> made[kTables];
+        Owned<Table> fresh[kTables];
         for (std::size_t i = 0; i < kTables; ++i) {
-            made[i].reset(Table::make(cells[i]));
-            if (!made[i]) return false;
+            fresh[i].reset(Table::make(cells[i]));
+            if (!fresh[i]) return false;
         }
         each_cell(part, [&](std::uint64_t hash, Cell& cell) {
-            if (!expunge(cell, left)) made[half_of(hash)]->add(spread(hash), hash, &cell);
+            if (!expunge(cell, cleanup)) fresh[half_of(hash)]->add(spread(hash), hash, &cell);
         });
         for (std::size_t i = 0; i < kTables; ++i) {
-            sums.bytes += made[i]->bytes();
-            tables[i] = made[i].release();
+            sums.bytes += fresh[i]->bytes();
+            tables[i] = fresh[i].release();
         }
         return true;
     }
 
-    /// Makes a deleted cell one that nobody can bring back; false if it is not deleted.
-    bool expunge(Cell& cell, Leftovers& left) {
-        Word value = cell.value.load(std::memory_order_relaxed);  // looked at again by the exchange
-        // release: what comes before in this thread is not seen later; acquire: of the deletion
+    /// Makes a deleted cell one whose key no thread can bring back; false if it is not deleted.
+    bool expunge(Cell& cell, DeferredCleanup& cleanup) {
+        Word value = cell.value.load(std::memory_order_relaxed);  // relaxed: the exchange compares it again
+        // acquire: pairs with the release of the exchange that deleted it. release: pairs with the acquire in
+        // retain_key(), whose thread then sees that the cell has gone.
         if (value
-            || !cell.value.compare_exchange_strong(value, left.expunged | kExpunged,
+            || !cell.value.compare_exchange_strong(value, cleanup.expunged | kExpunged,
                                                    std::memory_order_acq_rel))
             return false;
-        left.expunged = as_word(&cell);
+        cleanup.expunged = as_word(&cell);
         ++sums.expunged;
         --sums.cells;
         return true;
@@ -275,47 +291,47 @@ class SyncParts : MapBase<P> {
         Table::free(as_word(std::exchange(part.dirty, nullptr)));
     }
 
-    /// Puts other parts in the place of all; returns the old ones.
+    /// Puts one new part in the place of all, and returns the old ones.
     Directory* replace_all(Directory* first) {
         Part& part = *first->part(0);
         sums.cells = sums.dirty = sums.amended = 0;
         sums.parts = 1;
         sums.bytes = first->bytes() + part.bytes() + part.table_bytes();
-        // release: publishes the new parts; acquire: the old ones' content
+        // release: publishes the new part; acquire: makes the content of the old ones visible
         return root_.exchange(first, std::memory_order_acq_rel);
     }
 
     // ---- freeing, outside the mutex and every pin
 
-    /// Gives up what a step left, and rebuilds the part of a hash if it has too many tombstones now.
-    TP_HOT void dispose(Leftovers& left, std::uint64_t hash) {
-        if (TP_LIKELY(left.held != 0)) P::drop(left.held);
-        if (TP_UNLIKELY(left.crowded)) tidy(hash);
-        if (TP_UNLIKELY(left.table != nullptr)) retire_all(left);
+    /// Releases what a step has left, and rebuilds the part of a hash if that has too many tombstones now.
+    TP_HOT void dispose(DeferredCleanup& cleanup, std::uint64_t hash) {
+        if (TP_LIKELY(cleanup.retained != 0)) P::release(cleanup.retained);
+        if (TP_UNLIKELY(cleanup.crowded)) tidy(hash);
+        if (TP_UNLIKELY(cleanup.table != nullptr)) retire_all(cleanup);
         Reclaimer::poll();
     }
 
     /// Rebuilds the part of a hash, if it has too many tombstones.
     TP_COLD void tidy(std::uint64_t hash) {
-        Leftovers left;
+        DeferredCleanup cleanup;
         {
             std::lock_guard hold(mutex);
             Part& part = *root_now()->part(spread(hash));
-            if (part.crowded(kFew)) rebuild(part, left);
+            if (part.crowded(kFew)) rebuild(part, cleanup);
         }
-        dispose(left, hash);
+        dispose(cleanup, hash);
     }
 
-    TP_COLD void retire_all(const Leftovers& left) {
-        for (Word at = left.expunged; at;) {
+    TP_COLD void retire_all(const DeferredCleanup& cleanup) {
+        for (Word at = cleanup.expunged; at;) {
             Cell* cell = as<Cell>(at);
-            // relaxed: it does not change any more
+            // relaxed: an expunged cell does not change
             at = cell->value.load(std::memory_order_relaxed) & ~kExpunged;
             retire_cell(cell);
         }
-        retire(left.table);
-        if (left.part) retire(left.part);
-        if (left.directory) retire(left.directory);
+        retire(cleanup.table);
+        if (cleanup.part) retire(cleanup.part);
+        if (cleanup.directory) retire(cleanup.directory);
     }
 
     template <class T>
@@ -323,7 +339,7 @@ class SyncParts : MapBase<P> {
         if constexpr (P::kThreads) Reclaimer::retire(Retired{as_word(unlinked), T::free}, unlinked->bytes());
         else T::free(as_word(unlinked));
     }
-    /// A key that readers look into waits for them with its cell; another goes at once.
+    /// A key that match() reads waits for the readers, with its cell. Another goes at once.
     static void retire_cell(Cell* cell) {
         const Word key = cell->key;
         if (!P::kThreads) free_cell(as_word(cell));
@@ -331,25 +347,25 @@ class SyncParts : MapBase<P> {
             Reclaimer::retire(Retired{as_word(cell), free_cell}, kCellBytes + P::weight(key));
         else {
             Reclaimer::retire(Retired{as_word(cell), Cell::free}, kCellBytes);
-            P::drop(key);
+            P::release(key);
         }
     }
     static void free_cell(Word word) {
         Word key = as<Cell>(word)->key;
         Cell::free(word);
-        P::drop(key);
+        P::release(key);
     }
 
-    // ---- figures
+    // ---- checks
 
-    /// Asserts the invariants, and returns how many keys readers see; nobody may be changing the map.
+    /// Asserts the invariants, and returns how many keys readers see; no thread may be changing the map.
     std::int64_t check() {
         std::uint64_t cells = 0, dirty = 0, parts = 0, amended = 0, bytes = 0;
         std::int64_t seen = 0;
         Directory& root = *root_now();
         root.each([&](Part& part) {
             seen += check_part(root, part);
-            cells += part.cells.load(std::memory_order_relaxed);  // nobody changes it
+            cells += part.cells.load(std::memory_order_relaxed);
             dirty += part.dirty ? part.dirty->used() : 0;
             amended += part.dirty != nullptr;
             bytes += part.bytes() + part.table_bytes();
@@ -368,7 +384,7 @@ class SyncParts : MapBase<P> {
         require(part.view_now().amended() == (part.dirty && part.dirty->used()),
                 "a view is amended if its part has a dirty table");
         each_cell(part, [&](std::uint64_t hash, Cell& cell) {
-            // relaxed: nobody changes the map
+            // relaxed: no thread changes the map
             Word value = cell.value.load(std::memory_order_relaxed), key = cell.key;
             require(root.part(spread(hash)) == &part, "a cell lies in its part");
             require(live(value) || value == 0, "an expunged cell is in no table");
@@ -385,15 +401,15 @@ class SyncParts : MapBase<P> {
         return seen;
     }
 
-    // Read by every call, written when the directory doubles.
+    // Read by every call, and written when the directory doubles.
     alignas(kApart) std::atomic<Directory*> root_{nullptr};
     const std::uint64_t secret_;
 
  public:
-    // Written by whoever has the mutex.
+    // Written by the holder of the mutex.
     alignas(kApart) typename Base::Lock mutex{};
 
-    /// What stats() tells, under the mutex.
+    /// The metrics of all parts, under the mutex.
     struct Sums {
         std::uint64_t misses, promotions, splits, cells, dirty, amended, parts, expunged, last_ns, worst_ns,
             bytes;

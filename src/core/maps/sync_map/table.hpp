@@ -1,8 +1,12 @@
-/// What a SyncMap is made of: cells, tables of them, the parts that have two tables each, and the directory
-/// of parts.
+/// What a SyncMap is made of: cells, tables of cells, parts, which have two tables each, and the directory of
+/// parts.
 ///
 ///     directory -> part -> view: read table -> cell {key, value}
 ///                       -> dirty table -----^
+///
+/// Whatever a reader can reach without the mutex (the directory, the parts in it, a part's view, a read
+/// table) is published by a release store and found by an acquire load, and is never changed afterwards,
+/// except the fields for which SyncPart says so.
 #pragma once
 
 #include <atomic>
@@ -18,7 +22,7 @@
 
 namespace threadproof {
 
-#ifdef THREADPROOF_PACKED  // to measure what sharing lines costs: benchmarks/false_sharing.py
+#ifdef THREADPROOF_PACKED  // to measure the cost of shared cache lines: benchmarks/false_sharing.py
 inline constexpr std::size_t kApart = alignof(std::uint64_t);
 #else
 inline constexpr std::size_t kApart = kNoSharing;
@@ -33,16 +37,16 @@ TP_HOT T* as(Word word) {
     return reinterpret_cast<T*>(word);
 }
 
-/// Memory from allocate_zeroed() that begins with a T.
+/// Zeroed memory that begins with a T; null when there is none.
 template <class T>
-T* allocated(std::size_t bytes) {
+T* allocate(std::size_t bytes) {
     return static_cast<T*>(allocate_zeroed(bytes, alignof(T) > alignof(std::max_align_t)));
 }
-constexpr std::size_t rounded(std::size_t bytes) {
+constexpr std::size_t round_up(std::size_t bytes) {
     return (bytes + kNoSharing - 1) / kNoSharing * kNoSharing;
 }
 
-/// Owns what is not published yet.
+/// Owns an object that is not published yet.
 template <class T>
 struct Freeing {
     void operator()(T* object) const { T::free(as_word(object)); }
@@ -50,7 +54,7 @@ struct Freeing {
 template <class T>
 using Owned = std::unique_ptr<T, Freeing<T>>;
 
-/// The bit of a value that says: expunged. A policy's words do not have it.
+/// The bit that marks the value of an expunged cell. A policy's words do not have it.
 inline constexpr Word kExpunged = 2;
 TP_HOT bool live(Word value) { return value && !(value & kExpunged); }
 
@@ -63,16 +67,17 @@ struct SyncCell {
     static void free(Word cell) { delete as<SyncCell>(cell); }
 };
 
-/// Finds cells by the hashes of their keys: open addressing, linear probing, nothing is ever taken out.
-/// Published, it is never changed; before, it belongs to one thread at a time.
+/// Finds cells by the hashes of their keys: open addressing, linear probing, no removal. Once published, a
+/// read table never changes; before that, and as a dirty table, it is guarded by the mutex.
 class SyncTable {
  public:
     /// A table for this many cells; null when there is no memory.
     static SyncTable* make(std::size_t cells) {
-        // at most 3/4 full, where a vain search looks at 8 slots (Knuth, 6.4)
+        // At most 3/4 full: a search for an absent key then looks at 8 slots on average (Knuth, TAOCP 3,
+        // 6.4).
         std::size_t slots = std::bit_ceil(cells + cells / 3 + 1);
-        std::size_t bytes = rounded(sizeof(SyncTable) + slots * sizeof(Slot));
-        SyncTable* table = allocated<SyncTable>(bytes);
+        std::size_t bytes = round_up(sizeof(SyncTable) + slots * sizeof(Slot));
+        SyncTable* table = allocate<SyncTable>(bytes);
         if (!table) return nullptr;
         table->mask_ = slots - 1;
         table->bytes_ = bytes;
@@ -84,7 +89,7 @@ class SyncTable {
     std::size_t used() const { return used_; }
     bool full() const { return used_ >= (mask_ + 1) * 3 / 4; }
 
-    /// There is room for it.
+    /// The table is not full.
     void add(std::uint64_t spread, std::uint64_t hash, SyncCell* cell) {
         std::uint64_t at = spread;
         while (slots()[at & mask_].cell) ++at;
@@ -92,7 +97,7 @@ class SyncTable {
         ++used_;
     }
 
-    /// The next cell of a hash, from `at`, which begins as the spread hash, and moves on; null at the end.
+    /// The next cell of a hash, or null. The search begins with the spread hash in `at`, which moves on.
     TP_HOT SyncCell* next(std::uint64_t hash, std::uint64_t& at) const {
         for (;;) {
             const Slot& slot = slots()[at++ & mask_];
@@ -131,21 +136,20 @@ struct View {
 
 /// The cells whose spread hashes begin with the same `depth` bits.
 struct SyncPart {
-    // Read by everybody, written when a table is promoted and when a first new key comes.
+    // Read by every call, and written when a table is promoted and when a first new key comes.
     alignas(kApart) std::atomic<Word> view;  ///< see View
     std::uint64_t first;                     ///< of the spread hashes that begin with its bits; never changes
     unsigned depth;                          ///< how many bits that are; never changes
 
-    // Written by who changes keys.
+    // Written by the threads that change keys.
     alignas(kApart) SyncTable* dirty;
-    std::size_t misses;              ///< in the read table, since it was made
-    std::atomic<std::size_t> cells;  ///< in both tables
-    /// deleted ones among them, but for some that were deleted during a promotion
-    std::atomic<std::int32_t> tombstones;
-    std::atomic<std::uint64_t> saved;  ///< the number of the last snapshot that has copied it
+    std::size_t misses;                    ///< keys that were not in the read table, since it was made
+    std::atomic<std::size_t> cells;        ///< in both tables
+    std::atomic<std::int32_t> tombstones;  ///< deleted ones, except some deleted during a promotion
+    std::atomic<std::uint64_t> saved;      ///< the number of the last snapshot that has saved the part
 
     static SyncPart* make(unsigned depth, std::uint64_t first) {
-        SyncPart* part = allocated<SyncPart>(bytes());
+        SyncPart* part = allocate<SyncPart>(bytes());
         if (!part) return nullptr;
         part->depth = depth;
         part->first = first;
@@ -158,18 +162,18 @@ struct SyncPart {
         free(as_word(&part));
     }
 
-    static std::size_t bytes() { return rounded(sizeof(SyncPart)); }
+    static std::size_t bytes() { return round_up(sizeof(SyncPart)); }
     std::size_t table_bytes() const { return view_now().table().bytes() + (dirty ? dirty->bytes() : 0); }
 
-    /// The view as it is, for who holds the mutex, or has the part alone.
+    /// The view, for the holder of the mutex or a thread that has the part to itself. Relaxed: see there.
     View view_now() const { return View{view.load(std::memory_order_relaxed)}; }
 
-    /// One tombstone more or less; whether there are too many now.
+    /// Counts one tombstone more or less; whether there are too many now.
     bool bury(std::int32_t by, std::int32_t few) {
-        tombstones.fetch_add(by, std::memory_order_relaxed);  // a hint
+        tombstones.fetch_add(by, std::memory_order_relaxed);  // relaxed: a hint
         return by > 0 && crowded(few);
     }
-    /// More than half of its cells are deleted.
+    /// Whether at least `few` of its cells, and more than half of them, are deleted.
     bool crowded(std::int32_t few) const {
         std::int32_t dead = tombstones.load(std::memory_order_relaxed);
         return dead >= few && 2 * static_cast<std::size_t>(dead) > cells.load(std::memory_order_relaxed);
@@ -178,8 +182,8 @@ struct SyncPart {
 
 #ifndef THREADPROOF_PACKED
 static_assert(offsetof(SyncPart, dirty) - offsetof(SyncPart, view) >= kNoSharing,
-              "readers read where nobody writes");
-static_assert(sizeof(SyncPart) % kNoSharing == 0, "parts share no line");
+              "what readers read is on no line with what writers write");
+static_assert(sizeof(SyncPart) % kNoSharing == 0, "two parts share no line");
 #endif
 
 /// 2^bits slots, by the first bits of a spread hash. Parts of lesser depth have several in a row.
@@ -191,7 +195,7 @@ class SyncDirectory {
         Owned<SyncPart> part(SyncPart::make(0, 0));
         SyncTable* table = directory && part ? SyncTable::make(0) : nullptr;
         if (!table) return nullptr;
-        part->view.store(as_word(table), std::memory_order_relaxed);  // nobody else has it yet
+        part->view.store(as_word(table), std::memory_order_relaxed);  // relaxed: not published yet
         directory->put(part.release());
         return directory.release();
     }
@@ -199,7 +203,7 @@ class SyncDirectory {
     SyncDirectory* doubled() const {
         SyncDirectory* wider = make(bits_ + 1);
         for (std::size_t i = 0; wider && i < wider->size(); ++i)
-            // published with the directory; the parts are not looked at
+            // relaxed: published with the directory
             wider->parts()[i].store(at(i / 2), std::memory_order_relaxed);
         return wider;
     }
@@ -208,7 +212,7 @@ class SyncDirectory {
     }
 
     unsigned bits() const { return static_cast<unsigned>(bits_); }
-    std::size_t bytes() const { return rounded(sizeof(SyncDirectory) + size() * sizeof(void*)); }
+    std::size_t bytes() const { return round_up(sizeof(SyncDirectory) + size() * sizeof(void*)); }
     std::size_t size() const { return std::size_t{1} << bits_; }
 
     /// The part for a spread hash.
@@ -216,7 +220,7 @@ class SyncDirectory {
 
     void put(SyncPart* part) {
         std::size_t first = index(part->first);
-        // release: pairs with at()
+        // release: pairs with the acquire in at(); publishes the part
         for (std::size_t i = 0; i < slots_of(*part); ++i)
             parts()[first + i].store(part, std::memory_order_release);
     }
@@ -233,18 +237,18 @@ class SyncDirectory {
  private:
     static SyncDirectory* make(unsigned bits) {
         SyncDirectory* directory =
-            allocated<SyncDirectory>(rounded(sizeof(SyncDirectory) + (sizeof(void*) << bits)));
+            allocate<SyncDirectory>(round_up(sizeof(SyncDirectory) + (sizeof(void*) << bits)));
         if (directory) directory->bits_ = bits;
         return directory;
     }
 
     std::size_t slots_of(const SyncPart& part) const { return std::size_t{1} << (bits_ - part.depth); }
     TP_HOT std::size_t index(std::uint64_t spread) const {
-        return spread >> 1 >> (63 - bits_);
-    }  // in two steps: a shift by 64 is undefined
+        return spread >> 1 >> (63 - bits_);  // in two steps: a shift by 64 is undefined
+    }
     TP_HOT SyncPart* at(std::size_t index) const {
-        return parts()[index].load(std::memory_order_acquire);
-    }  // acquire: pairs with put()
+        return parts()[index].load(std::memory_order_acquire);  // acquire: pairs with the release in put()
+    }
     std::atomic<SyncPart*>* parts() { return reinterpret_cast<std::atomic<SyncPart*>*>(this + 1); }
     const std::atomic<SyncPart*>* parts() const {
         return reinterpret_cast<const std::atomic<SyncPart*>*>(this + 1);

@@ -1,0 +1,111 @@
+/// The iterators of a native map.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "ext/maps/native_map/map_object.hpp"
+
+namespace threadproof::ext {
+
+/// What an iterator yields. kDeletedToo: items, and (key,) for a key that is deleted and still in a table.
+enum class Yield { kKeys, kItems, kDeletedToo };
+
+/// An iteration: copies one bucket, or part, at a time, and yields its entries. Threads may share it; each
+/// gets other entries.
+///
+/// Invariant: the entries of batch from `next` on have references of their own.
+template <class Map>
+struct MapIterator {
+    using Entry = typename Map::Entry;
+
+    PyObject_HEAD MapObject<Map>* map;  ///< owned; null once it is exhausted
+    Yield yield;
+    PatientLock lock;  ///< guards map and what follows; held while a bucket is waited for
+    typename Map::Walk walk;
+    std::size_t next;  ///< the entries before this one have been yielded
+    std::vector<Entry> batch;
+
+    int traverse(visitproc visit, void* arg) noexcept {
+        Py_VISIT(reinterpret_cast<PyObject*>(map));
+        for (std::size_t i = next; i < batch.size(); ++i) {
+            Py_VISIT(Policy::object(batch[i].key));
+            Py_VISIT(Policy::object(batch[i].value));
+        }
+        return 0;
+    }
+    void clear() noexcept {
+        std::vector<Entry> rest;
+        rest.swap(batch);
+        rest.erase(rest.begin(), rest.begin() + static_cast<std::ptrdiff_t>(std::min(next, rest.size())));
+        next = 0;
+        Map::release_all(rest);
+        drop_reference(reinterpret_cast<PyObject*>(std::exchange(map, nullptr)));
+    }
+    void destroy() noexcept {
+        clear();
+        batch.~vector();
+    }
+};
+
+template <class Map, Yield kYield>
+PyObject* map_iterate(MapObject<Map>& self) {
+    self.share();
+    PyTypeObject* type = MapObject<Map>::iterator_type;
+    PyObject* object = checked(type->tp_alloc(type, 0));
+    auto* iterator = reinterpret_cast<MapIterator<Map>*>(object);
+    new (&iterator->batch) std::vector<typename Map::Entry>();  // the rest is right as zeroes
+    iterator->map = reinterpret_cast<MapObject<Map>*>(Py_NewRef(self.object()));
+    iterator->yield = kYield;
+    return object;
+}
+
+template <class Map>
+PyObject* map_entries(MapObject<Map>& self, PyObject*) {
+    return map_iterate<Map, Yield::kItems>(self);
+}
+template <class Map>
+PyObject* map_all_entries(MapObject<Map>& self, PyObject*) {
+    return map_iterate<Map, Yield::kDeletedToo>(self);
+}
+
+template <class Map>
+bool refill(MapIterator<Map>& it) {
+    if constexpr (Map::kKeepsDeleted) {
+        if (it.yield == Yield::kDeletedToo)
+            return it.map->core().template next_batch<true>(it.walk, it.batch);
+    }
+    return it.map->core().next_batch(it.walk, it.batch);
+}
+
+/// The next entry, with references for the caller; false at the end. The map goes to *done then.
+template <class Map>
+bool advance(MapIterator<Map>& it, typename Map::Entry* entry, Ref* done) {
+    std::lock_guard hold(it.lock);
+    if (!it.map) return false;
+    if (it.next >= it.batch.size()) {
+        it.batch.clear();
+        it.next = 0;
+        if (!refill(it)) {
+            *done = Ref::steal(reinterpret_cast<PyObject*>(std::exchange(it.map, nullptr)));
+            return false;
+        }
+    }
+    *entry = it.batch[it.next++];
+    return true;
+}
+
+template <class Map>
+PyObject* iterator_next(MapIterator<Map>& it) {
+    typename Map::Entry entry;
+    Ref done;
+    if (!advance(it, &entry, &done)) return nullptr;
+    Ref key = Ref::steal(Policy::object(entry.key)), value = into_ref(entry.value);
+    return it.yield == Yield::kKeys ? key.release()
+                                    : checked(PyTuple_Pack(value ? 2 : 1, key.get(), value.get()));
+}
+
+}  // namespace threadproof::ext

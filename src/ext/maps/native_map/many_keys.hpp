@@ -1,0 +1,103 @@
+/// The methods of a native map for many keys, each of which is one atomic step. Keys are looked up in groups,
+/// whose buckets are prefetched together.
+#pragma once
+
+#include <algorithm>
+#include <memory>
+
+#include "ext/maps/native_map/sequence.hpp"
+#include "ext/maps/native_map/tally.hpp"
+
+namespace threadproof::ext {
+
+/// Calls each(i, lookup) for every key. A key that cannot be hashed raises after those before it are done.
+template <class Map, class Each>
+void each_key(MapObject<Map>& self, Sequence& keys, Each each) {
+    constexpr Py_ssize_t kGroup = MapObject<Map>::kGroup;
+    static_assert(Sequence::kPiece % kGroup == 0, "a Sequence lends the keys of a group until the next");
+    Lookup lookups[kGroup];
+    for (Py_ssize_t first = 0; first < keys.size(); first += kGroup) {
+        unsigned wanted = static_cast<unsigned>(std::min(kGroup, keys.size() - first)), count = 0;
+        Raised error;
+        try {
+            for (; count < wanted; ++count) lookups[count].set(keys[first + count]);
+        } catch (const PythonError&) {
+            error.fetch();
+        }
+        self.core().prefetch_group(lookups, count);
+        for (unsigned i = 0; i < count; ++i) each(first + i, lookups[i]);
+        error.rethrow();
+    }
+}
+
+template <class Map>
+PyObject* map_get_many(MapObject<Map>& self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
+    constexpr Py_ssize_t kGroup = MapObject<Map>::kGroup;
+    self.share();
+    Arguments<2> arguments("get_many", given, count, names, 1, 2, {"keys", "default"});
+    Sequence keys(arguments[0]);
+    PyObject* otherwise = arguments.get(1, Py_None);
+    Ref list = Ref::steal(checked(PyList_New(keys.size())));
+    PyObject_GC_UnTrack(list.get());  // user code cannot find it while it has holes
+    Lookup lookups[kGroup];
+    for (Py_ssize_t first = 0; first < keys.size(); first += kGroup) {
+        unsigned group = static_cast<unsigned>(std::min(kGroup, keys.size() - first));
+        for (unsigned i = 0; i < group; ++i) {
+            keys.prefetch(first + kGroup + i);
+            lookups[i].set(keys[first + i]);
+        }
+        Outcome worst = Outcome::kPresent;
+        self.core().get_group(lookups, group, [&](unsigned i, Outcome outcome, Word value) {
+            PyObject* item = outcome == Outcome::kPresent ? Policy::object(value) : Py_NewRef(otherwise);
+            PyList_SET_ITEM(list.get(), first + i, item);
+            worst = std::max(worst, outcome);
+        });
+        checked(worst);
+    }
+    PyObject_GC_Track(list.get());
+    return list.release();
+}
+
+template <class Map>
+PyObject* map_set_many(MapObject<Map>& self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
+    self.share();
+    Arguments<2> arguments("set_many", given, count, names, 2, 2, {"keys", "values"});
+    Sequence keys(arguments[0]), values(arguments[1]);
+    if (keys.size() != values.size()) refuse_lengths(self.object(), keys.size(), values.size());
+    each_key(self, keys, [&](Py_ssize_t i, const Lookup& lookup) { self.store(lookup, values[i]); });
+    Py_RETURN_NONE;
+}
+
+template <class Map>
+PyObject* map_delete_many(MapObject<Map>& self, PyObject* iterable) {
+    self.share();
+    Sequence keys(iterable);
+    Py_ssize_t deleted = 0;
+    each_key(self, keys, [&](Py_ssize_t, const Lookup& lookup) {
+        if (self.remove(lookup)) ++deleted;
+    });
+    return PyLong_FromSsize_t(deleted);
+}
+
+template <class Map>
+PyObject* map_count_many(MapObject<Map>& self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
+    self.share();
+    Arguments<2> arguments("count_many", given, count, names, 1, 2, {"keys", "delta"});
+    Sequence keys(arguments[0]);
+    PyObject* delta = arguments.get(1, one);
+    // not on the stack: the + of `delta` may call count_many(), and so on
+    auto tally = std::make_unique<Tally<Map>>(self, delta, keys.size());
+    Raised error;
+    try {
+        tally->count_all(keys);
+    } catch (const PythonError&) {
+        error.fetch();
+    } catch (const std::bad_alloc&) {
+        PyErr_NoMemory();
+        error.fetch();
+    }
+    tally->finish(error);
+    Py_RETURN_NONE;
+}
+
+}  // namespace threadproof::ext

@@ -1,0 +1,184 @@
+/// MapObject: a map of the core as a Python object, and the operations that its methods are made of.
+///
+/// Each method does three things: it makes words of its arguments; makes one call on the core, and repeats
+/// it, after waiting, while another thread computes the key's value; and releases references outside all
+/// locks. HashMap and SyncMap differ in nothing but their core.
+///
+///     map_object.hpp  the object, and what its methods share: change, look up, store, remove
+///     one_key.hpp     m[k], get, swap, pop, setdefault, compare_and_swap, compare_and_delete
+///     compute.hpp     compute and its relatives: reserve the key, run the function, store the result
+///     add.hpp         add
+///     many_keys.hpp   get_many, set_many, delete_many, count_many; of sequence.hpp and tally.hpp
+///     whole_map.hpp   len, clear, snapshot, drain, popitem
+///     iterate.hpp     iterators
+///     type.hpp        the Python types
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "ext/maps/reservation.hpp"
+#include "ext/maps/values.hpp"
+#include "ext/python/refcount.hpp"
+#include "ext/python/types.hpp"
+
+namespace threadproof::ext {
+
+/// How many computations run in a map, in this process: those of other threads of a parent do not count in a
+/// forked child. Relaxed, all: drain() reads it with the map quiesced, and a reservation is placed in the map
+/// after it is counted, which orders the two.
+class ComputationCount {
+ public:
+    void begin() {
+        for (std::uint64_t seen = packed_.load(std::memory_order_relaxed);;) {
+            std::uint64_t next = (seen >> 32 == generation() ? seen : generation() << 32) + 1;
+            if (packed_.compare_exchange_weak(seen, next, std::memory_order_relaxed)) return;
+        }
+    }
+    void end() {
+        std::uint64_t seen = packed_.load(std::memory_order_relaxed);
+        while (seen >> 32 == generation() && (seen & 0xffffffff)
+               && !packed_.compare_exchange_weak(seen, seen - 1, std::memory_order_relaxed)) {
+        }
+    }
+    std::int64_t running() const {
+        std::uint64_t seen = packed_.load(std::memory_order_relaxed);
+        return seen >> 32 == generation() ? static_cast<std::int64_t>(seen & 0xffffffff) : 0;
+    }
+
+ private:
+    static std::uint64_t generation() { return process_generation.load(std::memory_order_relaxed); }
+    std::atomic<std::uint64_t> packed_;  ///< [generation of the process][count]
+};
+
+template <class Map>
+struct MapObject {
+    PyObject_HEAD Sharing sharing;
+    ComputationCount computations;
+    std::atomic<std::uint64_t> pop_from;  ///< the position where popitem() last found an entry; a hint
+    AlignedStorage<Map> storage;
+
+    static constexpr Py_ssize_t kGroup = Map::kGroup;
+
+    static inline PyTypeObject* type;
+    static inline PyTypeObject* iterator_type;
+
+    TP_HOT Map& core() { return storage.get(); }
+    TP_HOT PyObject* object() { return reinterpret_cast<PyObject*>(this); }
+    const char* name() { return Py_TYPE(object())->tp_name; }
+    /// Called first by every method: see Sharing.
+    TP_HOT void share() { sharing.note_access(object()); }
+
+    // ---- one key
+
+    /// Calls change() on the core until no computation is in the way. `decide` may be called once each time.
+    template <class Decide>
+    TP_HOT Outcome change(const Lookup& lookup, const Deadline& deadline, Decide decide) {
+        for (;;) {
+            Word reservation = 0;
+            Outcome outcome = core().change(lookup, decide, &reservation);
+            if (TP_LIKELY(outcome != Outcome::kBusy)) return checked(outcome);
+            wait_for(lookup, into_ref(reservation), deadline);
+        }
+    }
+    template <class Decide>
+    TP_HOT Outcome change(const Lookup& lookup, Decide decide) {
+        return change(lookup, Deadline(), decide);
+    }
+
+    /// The value of a key, or null.
+    Ref look_up(const Lookup& lookup) {
+        Word value;
+        return checked(core().get(lookup, &value)) == Outcome::kPresent ? into_ref(value) : Ref();
+    }
+
+    /// Removes a key; returns its value, or null.
+    TP_APART Ref remove(Lookup lookup) {
+        Word old = 0;
+        change(lookup, [&](Word current) { return old = current, Word{0}; });
+        return into_ref(old);
+    }
+
+    /// Stores a value; returns the value that it replaces, or null.
+    TP_HOT Ref store(const Lookup& lookup, PyObject* value) {
+        Word old;
+        // Py_INCREF: GCC makes a call of Py_NewRef
+        auto retained = [value](Word) { return Py_INCREF(value), Policy::value(value); };
+        if (TP_LIKELY(core().overwrite(lookup, retained, &old))) return into_ref(old);
+        return store_anywhere(lookup, value);
+    }
+
+    /// Puts `next` (null: nothing) in the place of exactly `seen`; false when another value is there by now.
+    bool replace_seen(const Lookup& lookup, PyObject* seen, PyObject* next) {
+        if (!next) return exchange_seen(lookup, seen, 0);
+        Incoming fresh(next);
+        bool replaced = exchange_seen(lookup, seen, fresh.word());
+        if (replaced) fresh.release();
+        return replaced;
+    }
+
+    /// Puts a value (null: nothing) in the place of a reservation, if that still has one: clear() and drain()
+    /// take it away.
+    void replace_reservation(const Lookup& lookup, Reservation* reservation, PyObject* value) {
+        Word next = Policy::value(Py_XNewRef(value));
+        // on success, the slot's reference to the reservation is ours
+        if (core().replace_exact(lookup.hash, 0, Policy::reservation(reservation), next))
+            Policy::release(Policy::reservation(reservation));
+        else release_value(next);
+    }
+
+    // ---- for TypeBuilder
+
+    /// Keys of the kinds that are compared natively have nothing that a collector could follow.
+    int traverse(visitproc visit, void* arg) noexcept {
+        if (!storage.constructed()) return 0;
+        return core().visit_stopped([&](Word key, Word value) {
+            if (Policy::kind(key) == Policy::kObject) Py_VISIT(Policy::object(key));
+            Py_VISIT(Policy::object(value));
+            return 0;
+        });
+    }
+    void clear() noexcept {
+        if (!storage.constructed()) return;
+        try {
+            core().clear();
+        } catch (const std::bad_alloc&) {
+            core().release_contents();
+        }
+    }
+    void destroy() noexcept {
+        if (storage.constructed()) core().release_contents();
+        storage.destroy();
+    }
+
+ private:
+    TP_APART Ref store_anywhere(Lookup lookup, PyObject* value) {
+        Incoming fresh(value);
+        Word old = 0;
+        change(lookup, [&](Word current) { return old = current, fresh.word(); });
+        fresh.release();
+        return into_ref(old);
+    }
+
+    /// replace_seen() by a word, whose reference goes to the slot.
+    bool exchange_seen(const Lookup& lookup, PyObject* seen, Word next) {
+        const Word wanted = Policy::value(seen);
+        Word old = 0;
+        change(lookup, [&](Word current) {
+            old = current == wanted ? current : 0;
+            return old ? next : current;
+        });
+        release_value(old);
+        return old != 0;
+    }
+
+    /// Waits for another thread's reservation. In a forked child the other threads of the parent are gone,
+    /// and their reservations are replaced.
+    void wait_for(const Lookup& lookup, Ref reservation, const Deadline& deadline) {
+        auto* wanted = reinterpret_cast<Reservation*>(reservation.get());
+        if (wanted->orphaned()) replace_reservation(lookup, wanted, wanted->old_value);
+        else wanted->wait(deadline);
+    }
+};
+
+}  // namespace threadproof::ext

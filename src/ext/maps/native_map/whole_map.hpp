@@ -1,0 +1,240 @@
+/// The methods of a native map for all its entries.
+#pragma once
+
+#include <vector>
+
+#include "ext/maps/native_map/map_object.hpp"
+
+namespace threadproof::ext {
+
+template <class Map>
+Py_ssize_t map_length(MapObject<Map>& self) {
+    self.share();
+    return static_cast<Py_ssize_t>(self.core().size());
+}
+
+template <class Map>
+PyObject* map_clear(MapObject<Map>& self, PyObject*) {
+    self.share();
+    self.core().clear();
+    Py_RETURN_NONE;
+}
+
+template <class Map>
+PyObject* map_check(MapObject<Map>& self, PyObject*) {
+    self.core().check();
+    Py_RETURN_NONE;
+}
+
+template <class Map>
+PyObject* map_count_references(MapObject<Map>& self, PyObject*) {
+    self.sharing.count_references();
+    Py_RETURN_NONE;
+}
+
+/// A dict of entries, which keep their references. Throws.
+template <class Container>
+Ref dict_of(const Container& entries) {
+    Ref dict = Ref::steal(checked(PyDict_New()));
+    for (const auto& entry : entries) {
+        if (PyDict_SetItem(dict.get(), Policy::object(entry.key), Policy::object(entry.value)) < 0)
+            throw PythonError{};
+    }
+    return dict;
+}
+
+// ---- snapshot
+
+/// Owns entries: a reference to each key and value.
+template <class Map, class Container = std::vector<typename Map::Entry>>
+class OwnedEntries {
+ public:
+    OwnedEntries() = default;
+    ~OwnedEntries() { Map::release_all(entries); }
+    OwnedEntries(const OwnedEntries&) = delete;
+    OwnedEntries& operator=(const OwnedEntries&) = delete;
+
+    Container entries;
+};
+
+template <class Map>
+PyObject* map_snapshot(MapObject<Map>& self, PyObject*) {
+    self.share();
+    OwnedEntries<Map, typename Map::Entries> owned;
+    self.core().snapshot().swap(owned.entries);
+    return PyDictProxy_New(dict_of(owned.entries).get());
+}
+
+// ---- drain
+
+/// Owns entries that were taken out of a detached table, with the references that their slots had.
+template <class Map>
+class DrainedEntries {
+ public:
+    using Entry = typename Map::Entry;
+
+    DrainedEntries() = default;
+    DrainedEntries(const DrainedEntries&) = delete;
+    DrainedEntries& operator=(const DrainedEntries&) = delete;
+    ~DrainedEntries() {
+        for (const Entry& entry : entries) release(entry);
+    }
+
+    /// Replaces reservations by what their computations have come to, after waiting for them; removes the
+    /// entries that have no value then. When a wait is interrupted, the computations that have not ended
+    /// count as not begun, and the interrupt is thrown at the end.
+    void resolve_reservations() {
+        Raised interrupted;
+        for (Entry& entry : entries) {
+            if (!Map::is_reservation(entry.value)) continue;
+            auto* reservation = reinterpret_cast<Reservation*>(Policy::object(entry.value));
+            try {
+                if (!interrupted) reservation->wait(Deadline());
+            } catch (const PythonError&) {
+                interrupted.fetch();
+            } catch (const std::bad_alloc&) {
+                PyErr_NoMemory();
+                interrupted.fetch();
+            }
+            // acquire: pairs with the release in end(); makes the result visible
+            bool ended = reservation->ended.load(std::memory_order_acquire);
+            Word value = Policy::value(Py_XNewRef(ended ? reservation->result : reservation->old_value));
+            release_value(std::exchange(entry.value, value));
+        }
+        remove_absent();
+        interrupted.rethrow();
+    }
+
+    std::vector<Entry> entries;
+
+ private:
+    static void release(const Entry& entry) {
+        Map::release_key(entry.key);
+        release_value(entry.value);
+    }
+
+    void remove_absent() {
+        for (const Entry& entry : entries)
+            if (!entry.value) Map::release_key(entry.key);
+        std::erase_if(entries, [](const Entry& entry) { return !entry.value; });
+    }
+};
+
+/// Puts drained entries back where their keys are absent, because no dict could be made of them, and throws
+/// again what that was.
+template <class Map>
+[[noreturn]] void put_back(MapObject<Map>& self, const DrainedEntries<Map>& drained) {
+    Raised raised;
+    raised.fetch();
+    for (const auto& entry : drained.entries) {
+        try {
+            Incoming fresh(Policy::object(entry.value));
+            Lookup lookup(Policy::object(entry.key));
+            if (self.change(lookup, [&](Word current) { return current ? current : fresh.word(); })
+                == Outcome::kAbsent)
+                fresh.release();
+        } catch (const PythonError&) {  // the key cannot even be hashed or compared any more
+            PyErr_WriteUnraisable(Policy::object(entry.key));
+        } catch (const std::bad_alloc&) {
+            PyErr_NoMemory();
+            PyErr_WriteUnraisable(Policy::object(entry.key));
+        }
+    }
+    raised.rethrow();
+    throw PythonError{};  // not reached: there was an error
+}
+
+template <class Map>
+[[noreturn]] void refuse_drain(MapObject<Map>& self) {
+    PyErr_Format(
+        deadlock_error(),
+        "%s.drain() inside a computation could wait for itself, as this map has computations running; "
+        "drain after fn has returned",
+        self.name());
+    throw PythonError{};
+}
+
+/// Detaches all entries and takes them out. Memory for them is reserved first, because nothing can be undone
+/// after that. Throws.
+template <class Map>
+void detach_into(MapObject<Map>& self, DrainedEntries<Map>& drained) {
+    auto& entries = drained.entries;
+    bool refused = false;
+    typename Map::Detached detached = nullptr;
+    // 64 more: entries that come meanwhile
+    for (std::int64_t room = self.core().size() + 64; !detached && !refused;) {
+        entries.reserve(static_cast<std::size_t>(room));
+        detached = self.core().detach([&](std::int64_t count) {
+            std::int64_t computing = self.computations.running();
+            refused = computing > 0 && holds_reservation();
+            room = 2 * (count + computing);
+            return !refused && count + computing <= static_cast<std::int64_t>(entries.capacity());
+        });
+    }
+    if (refused) refuse_drain(self);
+    self.core().take_all(detached, [&](auto entry) { entries.push_back(entry); });
+    self.core().retire(detached);
+}
+
+template <class Map>
+PyObject* map_drain(MapObject<Map>& self, PyObject*) {
+    self.share();
+    DrainedEntries<Map> drained;
+    detach_into(self, drained);
+    try {
+        drained.resolve_reservations();
+        return dict_of(drained.entries).release();
+    } catch (const PythonError&) {
+        put_back(self, drained);
+    }
+}
+
+// ---- popitem
+
+/// Removes one entry whose key is not reserved, beginning at a position; null if there is none from there on.
+/// `*busy` is then some key that was there and could not be removed, if there was one.
+template <class Map>
+PyObject* pop_from(MapObject<Map>& self, std::uint64_t position, Ref* busy) {
+    OwnedEntries<Map> batch;
+    typename Map::Walk walk{position}, next = walk;
+    for (; self.core().next_batch(next, batch.entries); walk = next, Map::release_all(batch.entries)) {
+        for (const auto& entry : batch.entries) {
+            PyObject *key = Policy::object(entry.key), *value = Policy::object(entry.value);
+            Lookup lookup(key);
+            Ref popped = Ref::steal(checked(PyTuple_Pack(2, key, value)));  // first: it can fail
+            if (self.core().replace_exact(lookup.hash, entry.key, entry.value, 0)) {
+                self.pop_from.store(walk.position, std::memory_order_relaxed);  // relaxed: a hint
+                Policy::release(entry.value);  // the slot's reference; the batch has its own
+                return popped.release();
+            }
+            *busy = Ref::borrow(key);
+        }
+    }
+    return nullptr;
+}
+
+/// Continues where the last one found an entry: popping all entries, each from the map's beginning, would
+/// take quadratic time.
+template <class Map>
+PyObject* map_popitem(MapObject<Map>& self, PyObject*) {
+    self.share();
+    for (;;) {
+        Ref busy;
+        std::uint64_t from = self.pop_from.exchange(0, std::memory_order_relaxed);  // relaxed: a hint
+        if (PyObject* popped = pop_from(self, from, &busy)) return popped;
+        if (from) continue;
+        if (!busy) break;
+        Ref popped = Ref::steal(checked(PyTuple_New(2)));  // first: it can fail
+        // waits for the computation; throws if that would never end
+        Ref old = self.remove(Lookup(busy.get()));
+        if (old) {
+            PyTuple_SET_ITEM(popped.get(), 0, busy.release());
+            PyTuple_SET_ITEM(popped.get(), 1, old.release());
+            return popped.release();
+        }
+    }
+    PyErr_Format(PyExc_KeyError, "%s.popitem(): the map is empty", self.name());
+    throw PythonError{};
+}
+
+}  // namespace threadproof::ext
