@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -255,6 +256,9 @@ struct Row {
     const char* text;
 };
 
+/// Not in this header: GCC 12 warns wrongly of an inlined insertion at the end.
+void append(std::vector<Row>& rows, std::initializer_list<Row> more);
+
 /// The definitions of methods: rows, for a type whose methods take an index or not, and others. They live as
 /// long as the process, as the types do.
 const PyMethodDef* methods_of(bool indexed, const std::vector<Row>& rows,
@@ -264,25 +268,24 @@ const PyMethodDef* methods_of(bool indexed, const std::vector<Row>& rows,
 
 template <class Owner>
 void add_common(std::vector<Row>& rows) {
-    rows.insert(rows.end(),
-                {
-                    {"load", method<cell_load<Owner>>(), "/, *, order='seq_cst'", "The value. " TP_ORDERED},
-                    {"store", method<cell_store<Owner>>(), "value, /, *, order='seq_cst'",
-                     "Set the value. " TP_ORDERED},
-                    {"exchange", method<cell_exchange<Owner>>(), "value, /, *, order='seq_cst'",
-                     "Set the value, and return the old one. " TP_ORDERED},
-                    {"compare_exchange", method<cell_compare_exchange<Owner>>(),
-                     "expected, new, /, *, order='seq_cst'",
-                     "Set the value to `new` if it equals `expected`; return whether it did.\n\n" TP_ORDERED
-                     " If it did not,\nthe step was a read. Numbers are compared as by ==, except that NaN "
-                     "equals NaN."},
-                });
+    append(rows, {
+                     {"load", method<cell_load<Owner>>(), "/, *, order='seq_cst'", "The value. " TP_ORDERED},
+                     {"store", method<cell_store<Owner>>(), "value, /, *, order='seq_cst'",
+                      "Set the value. " TP_ORDERED},
+                     {"exchange", method<cell_exchange<Owner>>(), "value, /, *, order='seq_cst'",
+                      "Set the value, and return the old one. " TP_ORDERED},
+                     {"compare_exchange", method<cell_compare_exchange<Owner>>(),
+                      "expected, new, /, *, order='seq_cst'",
+                      "Set the value to `new` if it equals `expected`; return whether it did.\n\n" TP_ORDERED
+                      " If it did not,\nthe step was a read. Numbers are compared as by ==, except that NaN "
+                      "equals NaN."},
+                 });
 }
 
 template <class Owner>
 void add_arithmetic(std::vector<Row>& rows) {
-    rows.insert(
-        rows.end(),
+    append(
+        rows,
         {
             {"fetch_add", method<cell_fetch<Owner, Add>>(), "/, delta=1, *, order='seq_cst'",
              "Add `delta`; return the value from before.\n\n" TP_ORDERED
@@ -306,15 +309,14 @@ void add_arithmetic(std::vector<Row>& rows) {
 
 template <class Owner>
 void add_bits(std::vector<Row>& rows) {
-    rows.insert(rows.end(),
-                {
-                    {"fetch_and", method<cell_combine<Owner, And>>(), "mask, /, *, order='seq_cst'",
-                     "Keep the bits that are also in `mask`; return the value from before. " TP_ORDERED},
-                    {"fetch_or", method<cell_combine<Owner, Or>>(), "mask, /, *, order='seq_cst'",
-                     "Set the bits of `mask`; return the value from before. " TP_ORDERED},
-                    {"fetch_xor", method<cell_combine<Owner, Xor>>(), "mask, /, *, order='seq_cst'",
-                     "Flip the bits of `mask`; return the value from before. " TP_ORDERED},
-                });
+    append(rows, {
+                     {"fetch_and", method<cell_combine<Owner, And>>(), "mask, /, *, order='seq_cst'",
+                      "Keep the bits that are also in `mask`; return the value from before. " TP_ORDERED},
+                     {"fetch_or", method<cell_combine<Owner, Or>>(), "mask, /, *, order='seq_cst'",
+                      "Set the bits of `mask`; return the value from before. " TP_ORDERED},
+                     {"fetch_xor", method<cell_combine<Owner, Xor>>(), "mask, /, *, order='seq_cst'",
+                      "Flip the bits of `mask`; return the value from before. " TP_ORDERED},
+                 });
 }
 
 }  // namespace threadproof::ext
