@@ -24,7 +24,7 @@ inline constexpr Field kPosition = Field{1} << 63;
     X(kWrite, 256, WRITE)        /* a write; else it is a read */
 
 enum AccessFlag : std::uint16_t {
-#define TP_FLAG(constant, value, name) constant = value,
+#define TP_FLAG(constant, value, name) constant = (value),
     TP_ACCESS_FLAGS(TP_FLAG)
 #undef TP_FLAG
 };

@@ -61,6 +61,7 @@ struct ReferenceObject : CellsObject<PyObject*> {
     void clear() noexcept {
         if (cells) exchange_ref(cell(), Py_None);
     }
+    // NOLINTNEXTLINE(bugprone-derived-method-shadowing-base-method): on purpose; TypeBuilder calls this one
     void destroy() noexcept {
         // acquire: as in load_ref()
         if (cells) drop_reference(cell().value.load(std::memory_order_acquire));
