@@ -73,7 +73,7 @@ class Depot {
 template <std::size_t kEntries>
 class NumberCache {
  public:
-    /// The number cached for this hash, or else look_up()'s, which is then cached.
+    /// The number cached for this hash; otherwise the result of look_up(), which is then cached.
     template <class LookUp>
     std::uint32_t number_of(std::uint64_t hash, LookUp&& look_up) {
         Entry& entry = entries_[hash % kEntries];

@@ -1,7 +1,7 @@
 /// Where objects were allocated, for as long as they live.
 ///
 /// A bounded number of objects is noted for each place in the source: a report names one object, and a
-/// program that allocates a million of a kind does not pay for the later ones.
+/// program that allocates a million of one class does not pay for the later ones.
 ///
 /// Invariants:
 /// 1. An address has an origin only while the noted object lives: every noted type is tracked, so its
@@ -32,7 +32,7 @@ class Origins {
  public:
     explicit Origins(ObjectFilter& filter) : filter_(filter) {}
 
-    /// The first note of an object stays: a class's constructor calls that of its base class.
+    /// Only the first note of an object counts: a class's constructor calls that of its base class.
     void note(Object object, Origin origin) {
         std::lock_guard hold(mutex_);
         if (origins_.try_emplace(object, origin).second) filter_.add(object, ObjectFilter::kOrigin);

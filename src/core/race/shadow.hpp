@@ -41,7 +41,7 @@ class Shadow {
     /// `filter` counts the objects that have cells.
     explicit Shadow(ObjectFilter& filter) : filter_(filter) {}
 
-    /// Whether the variable's cell has an access of this epoch that stands for one of this kind.
+    /// Whether the variable's cell has an access of this epoch that covers one of this kind.
     bool has_seen(Object object, Field field, Epoch now, bool writes, std::uint32_t flags) {
         std::uint64_t hash = mixed(object);
         Shard& shard = shards_[hash % kShards];
@@ -95,7 +95,7 @@ class Shadow {
         return generations_[hash % kGenerations].load(std::memory_order_acquire);
     }
 
-    /// How many cells to keep, over all shards: the cells of a long list are all in one shard.
+    /// The limit of cells, over all shards: the cells of a long list are all in one shard.
     void limit(std::size_t cells) { limit_.store(cells, std::memory_order_relaxed); }
 
     /// Asserts the invariants; std::logic_error if one is broken. No other thread may be in a step.

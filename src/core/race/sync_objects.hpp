@@ -1,8 +1,9 @@
-/// What synchronisation objects order: for each, the clocks that releases left there for later acquires.
+/// The order that synchronisation objects create: for each, the clocks that releases stored for later
+/// acquires.
 ///
 /// An object may have one clock, a clock for each of its keys, and a queue of permits with one clock each. A
-/// key names a part of the object that orders by itself: an item of a channel, a key of a map, a cell of an
-/// array.
+/// key names a part of the object that orders independently: an item of a channel, a key of a map, a cell of
+/// an array.
 ///
 /// Field                      | written | read  | guard
 /// ---------------------------|---------|-------|---------------------
@@ -27,7 +28,7 @@ using probe::ObjectFilter;
 /// A synchronisation object: its address, or a small number for one that is no Python object.
 using Sync = std::uintptr_t;
 
-/// Which part of a synchronisation object orders.
+/// The part of a synchronisation object that orders.
 using SyncKey = std::uint64_t;
 
 class SyncObjects {
@@ -35,7 +36,7 @@ class SyncObjects {
     /// `filter` marks the objects that have clocks, permits or messages.
     explicit SyncObjects(ObjectFilter& filter) : filter_(filter) {}
 
-    /// `clock` learns all that was released to the object.
+    /// `clock` covers everything that was released to the object.
     void acquire(Clock& clock, Sync sync) {
         Shard& shard = shard_of(sync);
         std::lock_guard hold(shard.mutex);
@@ -65,7 +66,7 @@ class SyncObjects {
         message.items += items;
     }
 
-    /// One item of this key is not in the channel any more.
+    /// One item of this key is no longer in the channel.
     void remove_item(Sync channel, SyncKey item) {
         Shard& shard = shard_of(channel);
         std::lock_guard hold(shard.mutex);
@@ -74,7 +75,7 @@ class SyncObjects {
         else if (message) --message->items;
     }
 
-    /// Each permit carries the clock of the thread that gave it; the `initial` ones order nothing.
+    /// Each permit has the clock of the thread that released it; the `initial` ones order nothing.
     void give_permits(const Clock& clock, Sync sync, std::size_t initial, std::size_t permits) {
         Shard& shard = shard_of(sync);
         std::lock_guard hold(shard.mutex);

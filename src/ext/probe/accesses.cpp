@@ -1,4 +1,4 @@
-/// Which variables the steps of accesses.hpp read and write.
+/// The variables that the steps of accesses.hpp read and write.
 
 #include "ext/probe/internals.hpp"
 
@@ -19,7 +19,7 @@ namespace {
 constexpr unsigned kChange = kWrite | kStructure | kAtomic;
 constexpr unsigned kWholeStep = kIterate | kAtomic;
 
-/// What a call of a builtin does to its arguments.
+/// The accesses of a builtin's call to its arguments.
 struct Reader {
     PyObject* function;
     unsigned flags;
@@ -55,8 +55,8 @@ void record_class(PyTypeObject* type, PyObject* name, unsigned flags) {
 std::vector<PyObject*>& stored_from_outside = *new std::vector<PyObject*>;
 std::shared_mutex stored_mutex;
 
-/// Reads of a global that its own file stores only once are instrumented from the first store from outside
-/// on.
+/// Reads of a global that its own file stores only once are instrumented after the first store from another
+/// file.
 void note_stored_from_outside(PyObject* name) {
     if (is_stored_from_outside(name)) return;
     {
@@ -129,7 +129,7 @@ void record_attribute_elsewhere(PyObject* object, PyObject* name, AttributeHome 
 void record_change(PyObject* container) { record_access(structure_of(container), kChange); }
 
 void record_store(PyObject* dict, PyObject* key, unsigned flags) {
-    // no news: it was stored in this epoch, so the key is there
+    // no news: it was stored in this epoch, so the key is present
     if (!record_access(key_of(dict, key), flags | kWrite) || !is_plain_key(key)) return;
     int there = PyDict_Contains(dict, key);
     if (there < 0) PyErr_Clear();

@@ -1,13 +1,13 @@
-/// All of CPython's private structures that the probe reads: the interpreter's frames, where an instance
-/// keeps its attributes, the dict behind a view, and the flags that interrupt a thread.
+/// All of CPython's private structures that the probe reads: the interpreter's frames, the storage of an
+/// instance's attributes, the dict behind a view, and the flags that interrupt a thread.
 ///
-/// No public function shows these, so this is the only file that includes CPython's internal headers
-/// (tests/package/test_layers.py). A self-test compares what is read here with what a known program has there
-/// (threadproof/probe/selftest.py), and the probe refuses to start where they differ. Include this file
-/// first: it decides what Python.h declares.
+/// No public function gives access to these, so this is the only file that includes CPython's internal
+/// headers (tests/package/test_layers.py). A self-test runs a known program and compares
+/// (threadproof/probe/selftest.py); the probe does not start if a value differs. Include this file first: it
+/// decides what Python.h declares.
 #pragma once
 
-#define Py_BUILD_CORE_MODULE 1  // what CPython's own modules say to see its internals; before Python.h
+#define Py_BUILD_CORE_MODULE 1  // as in CPython's own modules: makes its internals visible; before Python.h
 #include "ext/probe/events.hpp"
 
 #ifdef THREADPROOF_PROBE
@@ -52,7 +52,7 @@ inline RunningFrame* caller_of(RunningFrame* frame) { return python_frame(frame-
 /// The position of the frame's current instruction, in code units.
 inline std::int64_t unit_in(RunningFrame* frame) { return _PyInterpreterFrame_LASTI(frame); }
 
-/// Null where there is none.
+/// Null if there is none.
 inline PyObject* borrowed(_PyStackRef operand) {
     return PyStackRef_IsNull(operand) ? nullptr : PyStackRef_AsPyObjectBorrow(operand);
 }
@@ -67,10 +67,10 @@ TP_HOT PyObject* local_in(RunningFrame* frame, std::uint32_t index) {
 }
 TP_HOT PyObject* globals_in(RunningFrame* frame) { return frame->f_globals; }
 
-/// Calls visit(word) for `deepest` frames, from `first` outwards. Two words are equal if code and
-/// instruction are equal, and otherwise only by chance. It follows no pointers but those from frame to frame.
-/// So it also visits a function that has not begun yet, which python_frame() leaves out; one of those is
-/// among the callers only while a finaliser runs.
+/// Calls visit(word) for `deepest` frames, from `first` outwards. Two words are equal if code and instruction
+/// are equal, and otherwise only by chance. It follows no pointers except those from frame to frame. So it
+/// also visits a function that has not begun yet, which python_frame() omits; such a function is among the
+/// callers only while a finaliser runs.
 template <class Visit>
 TP_HOT void each_call(RunningFrame* first, std::size_t deepest, Visit&& visit) {
     for (RunningFrame* frame = first; frame && deepest > 0; frame = frame->previous) {
@@ -109,7 +109,7 @@ struct DictView {
     PyObject* dict;
 };
 
-/// The dict behind one of its views; `object` itself if it is no view.
+/// The dict behind one of its views; `object` itself if it is not a view.
 inline PyObject* behind_view(PyObject* object) {
     bool view = PyDictViewSet_Check(object) || PyDictValues_Check(object);
     return view ? reinterpret_cast<DictView*>(object)->dict : object;

@@ -10,7 +10,7 @@
 namespace threadproof::probe {
 namespace {
 
-/// Reports the exception that a thread's function leaves behind, as CPython does.
+/// Reports the exception that a thread's function has raised, as CPython does.
 void report_of_thread(PyObject* function) {
     if (PyErr_ExceptionMatches(PyExc_SystemExit)) PyErr_Clear();
     else PyErr_FormatUnraisable("Exception ignored in thread started by %R", function);
@@ -24,7 +24,7 @@ PyObject* run_thread(PyObject* self, PyObject* arguments, PyObject* names) {
     Ref result = Ref::steal(PyObject_Call(function, arguments, names));
     if (!result) report_of_thread(function);
     contained([] { publish(ThreadEvent{ThreadStep::kEnd, this_thread.number}); });
-    ++this_thread.suspended;  // for good: what follows is CPython's
+    ++this_thread.suspended;  // never decremented: the rest is CPython's
     Py_RETURN_NONE;
 }
 
@@ -47,7 +47,7 @@ PyObject* create_thread(PyObject*, PyObject* name) {
 PyObject* in_thread(PyObject*, PyObject* arguments) {
     PyObject *number, *function;
     if (!PyArg_ParseTuple(arguments, "OO:in_thread", &number, &function)) throw PythonError{};
-    number_in(number);  // raises for what is none
+    number_in(number);  // raises for a value that is not a number
     return PyCFunction_New(&run_thread_definition, arguments);
 }
 

@@ -1,4 +1,4 @@
-/// What a report calls the variables that race, taken while their objects are alive.
+/// The names of racing variables for reports, taken while their objects are alive.
 #pragma once
 
 #include "ext/probe/events.hpp"
@@ -28,7 +28,7 @@ class Descriptions {
     /// Runs no user code.
     void add(const probe::Variable& variable, race::Origin origin);
 
-    /// The strings stay valid; they are null where the variable was not described.
+    /// The strings stay valid; they are null if the variable was not described.
     Description of(probe::Object object, probe::Field field) const;
 
     /// Around a fork: no other thread is in the middle of a step.

@@ -1,5 +1,5 @@
-/// The methods of atomics whose values are numbers or flags. A method makes values of its arguments, makes
-/// one call on the core, and makes an object of the result: so no code of Python runs within the atomic step.
+/// The methods of atomics whose values are numbers or flags. A method converts its arguments to values, makes
+/// one call on the core, and converts the result to an object: so no Python code runs within the atomic step.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +34,7 @@ struct Flag {
 
 // ---- arguments
 
-/// What a method does with a cell, which decides the memory orders that it may have.
+/// The operation of a method on a cell, which decides the memory orders that are allowed.
 enum class Access { kLoad, kStore, kChange };
 
 /// The memory order by its C++ name; seq_cst if none is given. Throws.
@@ -247,8 +247,7 @@ PyObject* cell_update(CellsObject<typename Owner::Value>& self, PyObject* const*
 
 // ---- tables of methods
 
-/// A method that single atomics and arrays share. Its documentation is put together from the parts that
-/// differ.
+/// A method that single atomics and arrays share. Its documentation is composed of the parts that differ.
 struct Row {
     const char* name;
     PyCFunction function;

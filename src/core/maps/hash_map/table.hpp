@@ -25,7 +25,7 @@ namespace threadproof {
 /// The bits of a bucket's meta word.
 /// home: the entries are in the next table. They stay here for readers that came before, and never change.
 inline constexpr std::uint32_t kMoved = 1;
-/// link names the next bucket of the chain; once set, for good
+/// link names the next bucket of the chain; once set, it never changes
 inline constexpr std::uint32_t kChained = 2;
 /// home: differs from the map's parity while an open snapshot still needs the entries
 inline constexpr std::uint32_t kParity = 4;
@@ -266,7 +266,7 @@ class Table {
         void* memory = allocate_zeroed(bytes);
         Bucket* none = nullptr;
         // release: pairs with the acquire in spare(); publishes the zeroed memory. If another thread has been
-        // faster, its segment serves both.
+        // faster, both use its segment.
         if (memory
             && !place.compare_exchange_strong(none, static_cast<Bucket*>(memory), std::memory_order_acq_rel))
             Released{memory, bytes}.all();
