@@ -214,7 +214,7 @@ def allowances(item: pytest.Item) -> list[Suppression]:
 
 
 def call_in_threads(name: str, count: int, function: Callable[[], object]) -> None:
-    """Call it in `count` threads that begin together; raises one of their exceptions, a skip last."""
+    """Call it in `count` threads that begin together; raises one of their exceptions, but a skip last."""
     __tracebackhide__ = True
     raised: list[BaseException] = []
     ready = threading.Barrier(count)

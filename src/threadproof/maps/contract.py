@@ -32,7 +32,7 @@ iteration, views           | each key by itself     | nothing                |
 
 Every operation may call `__hash__` and `__eq__` of keys, and may release the last reference to a value, so
 that `__del__` runs. All of these are user code: it may raise, block, or use the same map. It runs with no
-lock held. What user code raises comes out of the operation, which has then changed nothing (of several keys:
+lock held. Its exception is raised by the operation, which has then changed nothing (of several keys:
 those before are done).
 
 A wait that would never end raises DeadlockError, and nothing has changed: a function that writes its own key,

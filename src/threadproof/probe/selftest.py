@@ -1,4 +1,4 @@
-"""Whether the probe reads from the interpreter's frames what is really there.
+"""The self-test: whether the probe reads the interpreter's frames correctly.
 
 A function whose operands are known, with sites of every kind, runs while the probe records the operands that
 it reads instead of judging them. After one difference the probe does not start: a wrong guess about a frame
@@ -33,7 +33,7 @@ class Canary:
 
 
 def self_test(instrument: Callable[[CodeType], None]) -> None:
-    """SelfTestError if what is read is not the canary's; `instrument` turns on events for a code object."""
+    """SelfTestError if the operands differ from the canary's; `instrument` turns on events for code."""
     canary, items, mapping = Canary(), [1, 2, 3], {"key": [4]}
     run, cell = canary_function()
     wanted = expected(canary, items, mapping, cell)
@@ -130,7 +130,7 @@ def compare(read: list[Read], wanted: list[Read]) -> None:
 
 
 def check_stack() -> None:
-    """The frames of this thread, compared with Python's own; the innermost one has gone on since."""
+    """The frames of this thread, compared with Python's own; the innermost one has advanced since."""
     read = _core.probe.frames(_core.probe.capture(DEEPEST))
     frame: FrameType | None = sys._getframe()
     for depth, (code, offset) in enumerate(read):
@@ -142,7 +142,7 @@ def check_stack() -> None:
 
 
 def check_objects() -> None:
-    """Where objects have their attributes, and which dict a view is of."""
+    """The place of objects' attributes, and the dict of a view."""
     inline, asked, mapping = Canary(), Canary(), {"key": 1}
     for instance, attribute, want in (
         (inline, "attribute", (None, True, inline)),

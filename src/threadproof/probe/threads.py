@@ -41,7 +41,7 @@ def join_if_done(handle: Any) -> None:
 
 
 def join_all_done() -> None:
-    """The calling thread has waited for all threads that are no daemons."""
+    """The calling thread has joined all threads that are not daemons."""
     for handle in list(numbers):
         join_if_done(handle)
 
@@ -64,7 +64,7 @@ class Starts:
             setattr(*self.originals.pop())
 
     def put(self, owner: Any, name: str, make: Callable[[Any], Any]) -> None:
-        """Put make(original) in its place, under the name and with the words of the original."""
+        """Replace it by make(original), with the name and the docstring of the original."""
         original = getattr(owner, name)
         replacement = make(original)
         for attribute in ("__name__", "__qualname__", "__doc__", "__module__"):

@@ -1,7 +1,7 @@
 """Queue, LifoQueue and PriorityQueue: a put() is ordered before the get() of that item.
 
 In a bounded queue a get() is ordered before the put()s that found the queue full, a task_done() before the
-end of join(), and a shutdown() before what raises ShutDown.
+end of join(), and a shutdown() before the calls that raise ShutDown.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def putting(
         _core.probe.unsend(line, item)
         observe_shutdown(line, error)
         raise
-    if line.maxsize > 0:  # once there have been as many items as it holds, it may have had to wait
+    if line.maxsize > 0:  # after as many items as it holds, a put() may have waited
         _core.probe.take_permit(line.not_full, line.maxsize, True)
 
 
