@@ -74,7 +74,7 @@ class LockEvent(Event):
 
 @dataclass(frozen=True, slots=True)
 class OrderEvent(Event):
-    """publishing: the thread's steps so far are ordered before those after an `observed` of object and key."""
+    """publishing: the thread's steps so far are ordered before those after `observed` of object and key."""
 
     key: int  # 0: the object as a whole
 

@@ -217,7 +217,7 @@ class Disassembly:
         return self.name_at(place) == "BINARY_OP" and self.listing[place].argument >= FIRST_INPLACE
 
     def load_flags(self, place: int) -> AccessFlag:
-        """UPDATE for the load of `x.n += 1`, which follows a copy; CHECK for that of `if x.n`, before a jump."""
+        """UPDATE for the load of `x.n += 1`, which follows a copy; CHECK for that of `if x.n`."""
         flags = AccessFlag.UPDATE if self.name_at(place - 1) == "COPY" else AccessFlag(0)
         return flags | AccessFlag.CHECK if self.decides(place + 1) else flags
 
@@ -228,7 +228,7 @@ class Disassembly:
         return name.startswith("POP_JUMP") or name in ("TO_BOOL", "IS_OP")
 
     def store_flags(self, place: int, swaps: int) -> AccessFlag:
-        """UPDATE for the store of `x.n += 1`: swaps of the copies come between the operation and the store."""
+        """UPDATE for the store of `x.n += 1`: swaps of the copies come after the operation."""
         between = all(self.name_at(place - 1 - i) == "SWAP" for i in range(swaps))
         return AccessFlag.UPDATE if between and self.inplace(place - 1 - swaps) else AccessFlag(0)
 
