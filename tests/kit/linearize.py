@@ -1,4 +1,4 @@
-"""Was a concurrent run correct? Record what each thread saw; look for an order that explains all of it.
+"""Was a concurrent run correct? Record the results in each thread, and search for an order that explains all.
 
 A *history* is a list of operations, each with the instant it was invoked and the instant it returned. It is
 linearizable when its operations can be put in one line such that an operation that returned before another
@@ -32,7 +32,7 @@ REFUSED: Final = object()
 
 
 class Call(NamedTuple):
-    """Something to do to a target, with the name and arguments the model knows it by."""
+    """A call on a target, with its name and arguments in the model."""
 
     name: str
     args: tuple[Any, ...]
@@ -40,7 +40,7 @@ class Call(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """A call that was made: by whom, when, and what came back (the type of what it raised)."""
+    """A call that was made: its thread, its begin and end, and its result (or the type of its exception)."""
 
     thread: int
     number: int  # of the thread's calls: its program order
@@ -51,7 +51,7 @@ class Operation(NamedTuple):
     result: Any
 
     def precedes(self, other: "Operation") -> bool:
-        """Whether this was over before the other began. Pieces of one call precede nothing of that call."""
+        """Whether this call ended before the other began. Pieces of one call do not precede each other."""
         return self.returned < other.invoked or (self.thread == other.thread and self.number < other.number)
 
     def __str__(self) -> str:
@@ -64,7 +64,7 @@ History = Sequence[Operation]
 
 
 class Recorder:
-    """Notes what threads do to a target. Threads share nothing here but the clock; each has its own log."""
+    """Records the calls of threads on a target. The threads share only the clock; each has its own log."""
 
     def __init__(self, threads: int, clock: Callable[[], int] = perf_counter_ns) -> None:
         self._logs: list[list[tuple[Call, int, int, object]]] = [[] for _ in range(threads)]
@@ -82,7 +82,7 @@ class Recorder:
             note((call, invoked, clock(), result))
 
     def history(self) -> History:
-        """What was done so far. To be asked when no thread performs."""
+        """The calls so far. Call it while no thread performs."""
         return [
             Operation(thread, number, call.name, call.args, invoked, returned, result)
             for thread, log in enumerate(self._logs)
@@ -96,7 +96,7 @@ def _one_part(operation: Operation) -> Iterable[tuple[Hashable, Operation]]:
 
 @dataclass(frozen=True)
 class Model:
-    """What a structure is allowed to do, one operation at a time.
+    """The allowed behaviour of a structure, one operation at a time.
 
     step: (state, operation) -> the next state, or REFUSED. States are hashable values.
     parts: cuts an operation into (part, operation) pairs. Parts share no state and are checked apart;
@@ -117,7 +117,7 @@ class Verdict(Enum):
 
 
 class Report(NamedTuple):
-    """A verdict, and what it is about: where ILLEGAL, a small piece of one part that nothing explains."""
+    """A verdict; if it is ILLEGAL, with a small piece of one part that no order explains."""
 
     verdict: Verdict
     part: Hashable = None
@@ -183,7 +183,7 @@ def _search(operations: History, model: Model, budget: int) -> Verdict:
 
 
 class _BudgetError(Exception):
-    """There was more to search than allowed."""
+    """The search has exceeded its budget."""
 
 
 def _explanations(operations: History, model: Model, budget: int) -> Iterator[Hashable]:

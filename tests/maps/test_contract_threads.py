@@ -1,6 +1,6 @@
 """The contract, with many threads: every operation on shared and on own keys, with good and with bad hashes.
 
-Counted here is what must come out whatever the schedule; whole histories are checked elsewhere.
+These tests count results that every schedule must have; test_linearizable.py checks whole histories.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _switch_often() -> Iterator[None]:
 
 
 def winners(work: Callable[[int, int], bool], keys: Iterable[int]) -> dict[int, list[int]]:
-    """For each key, which threads `work(thread, key)` said yes to, when all of them do all keys."""
+    """For each key, the threads for which `work(thread, key)` is true, when each thread does all keys."""
     numbers = list(keys)
     results = hammer(lambda thread: [work(thread, number) for number in numbers], THREADS)
     return {
@@ -112,7 +112,7 @@ def test_every_entry_is_taken_by_one_popitem(make_map: MapMaker, make_key: Keys)
     assert len(m) == 0
 
 
-# Shared keys: nothing is lost, nothing comes twice
+# Shared keys: nothing is lost, nothing is returned twice
 
 
 @pytest.mark.parametrize("take", ["swap", "pop", "compute", "merge", "drain"])
@@ -122,7 +122,7 @@ def test_every_value_put_is_taken_once(make_map: MapMaker, make_key: Keys, take:
     m.set_many(others, [None] * len(others))
 
     def put(value: int) -> list[Any]:
-        """Put the value, and return what had to go for it; the value itself, if there was something."""
+        """Store the value, and return the value that it replaced, or itself if it was not stored."""
         if take == "swap":
             return [m.swap(key, value, ABSENT)]
         replaced: list[Any] = []
@@ -232,7 +232,7 @@ def test_what_a_thread_does_to_its_own_keys_it_sees_at_once(
     assert m == {make_key(number): make_key(number) for number in range(100)}
 
 
-def test_random_operations_on_own_keys_do_what_they_do_to_a_dict(
+def test_random_operations_on_own_keys_have_the_same_effect_as_on_a_dict(
     make_map: MapMaker, make_key: Keys, seed: int
 ) -> None:
     m = make_map()
@@ -307,7 +307,7 @@ ON_BOTH = [_read, _store, _pop, _setdefault, _compare_and_swap, _compare_and_del
 
 
 def with_writers(write: Callable[[int, int], None], look: Callable[[], None], rounds: int = 300) -> None:
-    """Look again and again, from the moment the writers start until they have all written `rounds` times."""
+    """Read repeatedly, from the start of the writers until each has written `rounds` times."""
     writing = [True] * (THREADS - 1)
 
     def work(thread: int) -> None:

@@ -1,4 +1,4 @@
-"""One-line mistakes in the core, each of which breaks a promise, and the tests that are to notice."""
+"""One-line mistakes in the core, each of which breaks a promise, and the tests that must fail."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What a report says of the object and the threads, beside the two accesses."""
+"""The object and the threads in a report, besides the two accesses."""
 
 from __future__ import annotations
 

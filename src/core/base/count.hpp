@@ -59,6 +59,15 @@ class StripedCount {
         return true;
     }
 
+    /// Whether invariant 1 holds, at any time: `ended`, read first, is never more than `begun`.
+    bool check() const {
+        for (const Stripe& s : stripes_) {
+            std::uint64_t added = s.added.load(), removed = s.removed.load();
+            if (s.begun_add.load() < added || s.begun_remove.load() < removed) return false;
+        }
+        return true;
+    }
+
     /// A sum that is exact only while nothing changes: accurate enough to decide on a resize.
     std::int64_t estimate() const {
         std::uint64_t sum = 0;

@@ -294,9 +294,9 @@ class Detector {
     /// Remember about so many variables, and forget some of them when there are more.
     void limit(std::size_t variables) { shadow_.limit(variables); }
 
-    /// Asserts the invariants of the shadow; std::logic_error if one is broken. No other thread may be in a
+    /// Asserts the invariants of the parts; std::logic_error if one is broken. No other thread may be in a
     /// step.
-    void check() { shadow_.check(); }
+    void check() { shadow_.check(), sync_objects_.check(), lock_sets_.check(); }
 
  private:
     // races of one access that are reported apart; more of them have the same cause

@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <mutex>
+#include <stdexcept>
 #include <unordered_map>
 
 #include "core/probe/object_filter.hpp"
@@ -54,6 +55,16 @@ class Origins {
     /// Around a fork: no other thread is in the middle of a step.
     void lock_for_fork() { mutex_.lock(); }
     void unlock_after_fork() { mutex_.unlock(); }
+
+    /// Asserts invariant 2; std::logic_error if it is broken. Invariant 1 is the probe's: it reports the
+    /// deallocations.
+    void check() const {
+        std::lock_guard hold(mutex_);
+        for (const auto& [object, origin] : origins_) {
+            if (!filter_.has(object, ObjectFilter::kOrigin))
+                throw std::logic_error("an object with an origin is not in the filter");
+        }
+    }
 
  private:
     ObjectFilter& filter_;

@@ -5,6 +5,10 @@
 /// key names a part of the object that orders independently: an item of a channel, a key of a map, a cell of
 /// an array.
 ///
+/// Invariants:
+/// 1. Every object with clocks, messages or permits is marked in the filter, and is in the shard of its hash.
+/// 2. After forget(object) none of its clocks is left, so an object at the same address starts clean.
+///
 /// Field                      | written | read  | guard
 /// ---------------------------|---------|-------|---------------------
 /// clocks, messages, permits  | plain   | plain | their shard's mutex
@@ -15,6 +19,7 @@
 #include <cstdint>
 #include <deque>
 #include <mutex>
+#include <stdexcept>
 #include <unordered_map>
 
 #include "core/base/memory.hpp"
@@ -113,6 +118,16 @@ class SyncObjects {
         for (Shard& shard : shards_) shard.mutex.unlock();
     }
 
+    /// Asserts the invariants; std::logic_error if one is broken.
+    void check() {
+        for (Shard& shard : shards_) {
+            std::lock_guard hold(shard.mutex);
+            for (const auto& [sync, clock] : shard.clocks) check_place(shard, sync);
+            for (const auto& [sync, queue] : shard.permits) check_place(shard, sync);
+            for (const auto& [sync, keys] : shard.messages) check_place(shard, sync);
+        }
+    }
+
  private:
     static constexpr std::size_t kShards = 64;  // several times the threads that synchronise at once
 
@@ -136,6 +151,13 @@ class SyncObjects {
             return found == object->second.end() ? nullptr : &found->second;
         }
     };
+
+    void check_place(const Shard& shard, Sync sync) const {
+        if (!filter_.has(sync, ObjectFilter::kOrder))
+            throw std::logic_error("an object with a clock is not in the filter");
+        if (&shard != &shards_[probe::mixed(sync) % kShards])
+            throw std::logic_error("an object is in another object's shard");
+    }
 
     Shard& shard_of(Sync sync) {
         filter_.mark(sync, ObjectFilter::kOrder);

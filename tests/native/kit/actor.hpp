@@ -46,7 +46,7 @@ class Actor {
 
     /// It is in its window now.
     void must_be_held() { CHECK(stopped() == kHeld); }
-    /// It waits for somebody.
+    /// It waits for another thread.
     void must_wait() { CHECK(stopped() == kWaiting); }
 
     /// Lets it go on from its window, if it is there, to the end of its step.

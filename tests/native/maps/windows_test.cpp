@@ -1,6 +1,6 @@
-/// The interleavings that matter, on purpose: a thread is held in the middle of one step while another step
-/// is taken. Only the stress build has the windows, and its first table is one bucket, and each write moves
-/// one bucket and its own.
+/// HashMap's critical interleavings, each enforced: a thread is held in the middle of one step while another
+/// step is taken. Only the stress build has the windows; there the first table is one bucket, and each write
+/// moves its own bucket and one more. One file of more than 600 lines: a list of claims about one structure.
 ///
 /// In a table of 2^b buckets a key's home is its number modulo 2^b; its number modulo 3 chooses its kind
 /// (cell_policy.hpp).

@@ -232,6 +232,7 @@ class BucketMap : public MapBase<P> {
     void check() {
         forget_stale_snapshot();
         std::int64_t seen = tables_.check(), count = -1;
+        require(count_.check(), "no more changes of the count have ended than begun");
         require(count_.try_read(&count), "no change is under way");
         require(count == seen, "len() is the number of keys");
         require(!gate_.closed() && !snapshots_.any(), "no whole-map step is under way");
