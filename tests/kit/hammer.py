@@ -73,7 +73,7 @@ class Gate:
     def __init__(self, threads: int) -> None:
         self._arrivals = [0] * threads
 
-    def meet(self, index: int) -> None:
+    def wait(self, index: int) -> None:
         mine = self._arrivals[index] + 1
         self._arrivals[index] = mine
         while min(self._arrivals) < mine:

@@ -59,7 +59,7 @@ def test_no_thread_passes_a_gate_before_all_have_arrived() -> None:
         behind = []
         for meeting in range(1, 300):
             arrived[index] = meeting
-            gate.meet(index)
+            gate.wait(index)
             behind += [other for other in arrived if other < meeting]
         return behind
 

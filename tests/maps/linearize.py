@@ -54,7 +54,7 @@ def run(make_map: MakeMap, plan: list[Programs], shared: int) -> list[History]:
 
     def work(thread: int) -> None:
         for target, recorder, programs in zip(maps, recorders, plan, strict=True):
-            gate.meet(thread)
+            gate.wait(thread)
             recorder.perform(thread, programs[thread], target)
 
     with _short_switches():

@@ -22,7 +22,7 @@ ELSEWHERE = {
     "keys": "a live view",
     "values": "a live view",
     "items": "a live view",
-    "stats": "figures",
+    "stats": "metrics",
     "__eq__": "a snapshot, compared",
     "__repr__": "a snapshot, printed",
     "__reduce__": "a snapshot, on its way to a copy or a pickle",
