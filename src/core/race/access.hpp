@@ -24,6 +24,6 @@ struct Access {
 
     bool has(std::uint32_t wanted) const { return (flags & wanted) == wanted; }
 };
-static_assert(sizeof(Access) == 16, "there are two of them for every variable a program accesses");
+static_assert(sizeof(Access) == 16, "the cell of every accessed variable has two of them");
 
 }  // namespace threadproof::race

@@ -30,7 +30,7 @@
 /// -------------------|--------------------------|-------------------|------------------------------------------
 /// all                | relaxed, under a mutex   | relaxed           | none: being late is harmless
 /// of[slot]           | release, under a mutex   | acquire           | none: publishes the subscriber
-/// subscribers[slot]  | relaxed, before of[slot] | relaxed, after it | none: a subscriber stays valid for ever
+/// subscribers[slot]  | relaxed, before of[slot] | relaxed, after it | none: a subscriber is never freed
 /// of_accesses        | release, under a mutex   | acquire           | none: publishes the subscribers; during a
 ///                    |                          |                   | change, an event may reach one twice, or not
 ///

@@ -32,7 +32,7 @@ namespace threadproof::ext {
 
 /// A thread whose start was published: its name, and by which thread and where it was started.
 struct Started {
-    PyObject* name;  // owned, for ever
+    PyObject* name;  // owned; never released
     race::ThreadId by;
     std::uint32_t stack;
 };

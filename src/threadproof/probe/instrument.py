@@ -128,7 +128,7 @@ def repeated(stores: list[Instruction], listing: list[Instruction]) -> list[Inst
 
 
 def target_of(jump: Instruction) -> int:
-    """Of a jump backward; or two bytes before its target, for the jump's cache is not counted."""
+    """Of a jump backward; or two bytes before its target, because the jump's cache is not counted."""
     return jump.offset + 2 - 2 * jump.argument
 
 

@@ -31,7 +31,7 @@
 /// Invariants
 ///  1. key == 0 if and only if value == 0, except inside the lock; such a slot is free.
 ///  2. Only the holder of a home's lock changes its chain, and only while the home is not moved.
-///  3. Between two equal reads of a home's meta word no key came to the chain, went from it or moved on.
+///  3. Between two equal reads of a home's meta word no key was added to the chain, removed or moved.
 ///  4. A bucket with entries has the map's parity, except while a snapshot is open that has not saved it.
 ///
 /// Field    | written                        | read                                         | guard
@@ -171,7 +171,7 @@ class BucketChains : MapBase<P> {
                           : Step::kReleaseValue};
     }
 
-    /// One attempt to read a key from the cursor on. `there`: the cursor stands at an equal key already.
+    /// One attempt to read a key from the cursor on. `there`: the cursor is at an equal key already.
     template <bool kTake>
     TP_HOT static Step read(Cursor& at, const Lookup& lookup, const EqualityCache* cache, Word* value,
                             bool there = false) {

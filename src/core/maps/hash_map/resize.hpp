@@ -62,27 +62,27 @@ class ResizableTable : MapBase<P> {
     using Bucket = typename Chains::Bucket;
     using Cursor = typename Chains::Cursor;
 
-    // Keys a bucket on average before growing: as many as it has room for. Then 4 in 10 chains have a second
-    // bucket, with a sixth of the keys (Poisson), and a table of n keys takes about as many bytes as a
+    // Keys per bucket, on average, before the table grows: the slots of a bucket. Then 4 in 10 chains have a
+    // second bucket, with a sixth of the keys (Poisson), and a table of n keys takes about as many bytes as a
     // dict's.
     static constexpr unsigned kLoad = Bucket::kSlots;
-    // Tables of less than 2^7 buckets, which are 16 KiB, grow by 4: copying a table once more costs more than
-    // its room.
+    // Tables of less than 2^7 buckets, which are 16 KiB, grow by a factor of 4: another copy of a table would
+    // cost more than the memory.
     static constexpr unsigned kSmall = 7;
-    // Shrink below a key in 4 buckets, to 1/8 of the table, which then has 2 keys a bucket: no resize back
-    // and forth around one size, and emptying a map visits few more buckets than it has.
+    // Shrink below one key per 4 buckets, to 1/8 of the table, which then has 2 keys per bucket. So a map of
+    // about one size does not grow and shrink in turn. Emptying a map visits few more buckets than it has.
     static constexpr unsigned kSparse = 4, kShrinkBits = 3;
     // 2^5 buckets are one page: there is nothing to give back below.
     static constexpr unsigned kNotWorth = stress::shrunk(5u, 0u);
-    // Buckets that a writer moves: a table has moved after 1/9 of a write per bucket, and filling the next
-    // takes 5.
+    // Further buckets that a writer moves: a table is moved after 1/9 of a write per bucket, and filling the
+    // next table takes 5 writes per bucket.
     static constexpr unsigned kHelp = stress::shrunk(8u, 1u);
     // 2 buckets hold 10 keys before they grow; the smallest dict holds 5.
     static constexpr unsigned kFirstBits = stress::shrunk(1u, 0u);
     // Writers that collide get room: up to 8 buckets a key, and up to 2^12 buckets, which are half a MiB.
     static constexpr unsigned kRoom = 8, kRoomiest = 12;
-    // One observed collision stands for thousands of transfers of a cache line between cores
-    // (docs/decisions.md), so a few of them justify resizing a table this small.
+    // Each observed collision implies thousands of transfers of a cache line between cores
+    // (docs/decisions.md), so a few collisions justify resizing a table this small.
     static constexpr unsigned kCollisions = stress::shrunk(4u, 1u);
     // Changes of a stripe between two checks of the load: a check reads 8 cache lines.
     static constexpr unsigned kLookEvery = stress::shrunk(16u, 1u);

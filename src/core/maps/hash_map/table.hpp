@@ -30,7 +30,7 @@ inline constexpr std::uint32_t kChained = 2;
 /// home: differs from the map's parity while an open snapshot still needs the entries
 inline constexpr std::uint32_t kParity = 4;
 /// home: the version, 29 bits from here up, changes whenever a key comes or goes. A reader takes a changed
-/// chain for an unchanged one only if it sleeps for exactly 2^29 changes of that chain (about 10 s of them).
+/// chain for an unchanged one only if it sleeps for exactly 2^29 changes of that chain (at least 10 s).
 inline constexpr std::uint32_t kVersion = 8;
 
 /// What a slot has beside its key and value: P::SlotData, which std::atomic holds without a lock, or nothing.

@@ -123,8 +123,8 @@ class SyncParts : MapBase<P> {
         bool crowded = false;  ///< the key's part has too many tombstones
     };
 
-    /// Puts a new cell into the dirty table. Readers look for it there once the view is amended. False, and
-    /// nothing has changed, when there is no memory.
+    /// Puts a new cell into the dirty table, where readers search for it once the view is amended. False if
+    /// there is no memory; nothing has changed then.
     bool insert(Part& part, const Lookup& lookup, Word value, StripedCount::Stripe& stripe,
                 DeferredCleanup& cleanup) {
         Cell* cell = make_room(part) ? Cell::make() : nullptr;
@@ -178,9 +178,9 @@ class SyncParts : MapBase<P> {
                && (part.depth < bits || sums.cells >> bits >= kDense);
     }
 
-    /// Brings all cells of a part into a new read table, or into those of two parts, and leaves the deleted
-    /// ones out. Nothing changes when there is no memory for it: the part works on, and tries again after as
-    /// many misses.
+    /// Copies all cells of a part, except the deleted ones, into a new read table, or into those of two
+    /// parts. If there is no memory, nothing changes: the part works on, and tries again after as many more
+    /// misses.
     TP_APART void rebuild(Part& part, DeferredCleanup& cleanup) {
         timespec begin, end;
         clock_gettime(CLOCK_MONOTONIC, &begin);
@@ -339,7 +339,7 @@ class SyncParts : MapBase<P> {
         if constexpr (P::kThreads) Reclaimer::retire(Retired{as_word(unlinked), T::free}, unlinked->bytes());
         else T::free(as_word(unlinked));
     }
-    /// A key that match() reads waits for the readers, with its cell. Another goes at once.
+    /// A key that match() reads is released after the readers, with its cell. Another is released at once.
     static void retire_cell(Cell* cell) {
         const Word key = cell->key;
         if (!P::kThreads) free_cell(as_word(cell));
