@@ -1,6 +1,6 @@
-/// The speed at which one thread reads a SyncMap's settled keys while another inserts new keys, deletes them and
-/// misses them. The values are numbers without reference counts, so that only the map's own memory is shared.
-/// Prints reads per second; see false_sharing.py.
+/// The speed at which one thread reads a SyncMap's settled keys while another inserts new keys, deletes them
+/// and misses them. The values are numbers without reference counts, so that only the map's own memory is
+/// shared. Prints reads per second; see false_sharing.py.
 #include <atomic>
 #include <chrono>
 #include <cstdio>

@@ -46,7 +46,7 @@ Outcomes = dict[str, str]
 
 
 class Recorder(unittest.TestResult):
-    """What came of each test."""
+    """The outcome of each test."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ def run_unittests(name: str) -> Outcomes:
 
 
 class Listener:
-    """A pytest plugin that notes what came of each test."""
+    """A pytest plugin that records the outcome of each test."""
 
     def __init__(self) -> None:
         self.outcomes: Outcomes = {}

@@ -123,7 +123,8 @@ class BucketMap : public MapBase<P> {
             const std::uint64_t from = next.position;
             Guard guard;
             typename Tables::LockedAt home(tables_, next);
-            // A bucket can be wider than the remaining positions: the tables may be resized during an iteration.
+            // A bucket can be wider than the remaining positions: the tables may be resized during an
+            // iteration.
             Chains::copy_chain(*home.table, *home.bucket, out, [&](std::uint64_t hash) {
                 std::uint64_t position = tables_.placement().position(hash);
                 return position >= from && (next.done || position < next.position);
