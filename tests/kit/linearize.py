@@ -1,20 +1,20 @@
 """Was a concurrent run correct? Record the results in each thread, and search for an order that explains all.
 
 A *history* is a list of operations, each with the instant it was invoked and the instant it returned. It is
-linearizable when its operations can be put in one line such that an operation that returned before another
-was invoked stands before it, and a sequential model, going down the line, gives every result that was seen.
+linearizable if its operations can be put in one sequence with two properties: an operation that returned
+before another was invoked comes before it, and a sequential model of the sequence gives all recorded results.
 
-The search (Wing and Gong, 1993): only an operation that no other one must precede can be the next in line.
-Try each of those, let the model take the step, go on; where the model refuses, back up. Lowe's pruning
-(2017): two beginnings made of the same operations that leave the model in the same state have the same
-future, so one of them is enough. Partition (Herlihy and Wing, 1990): a history over objects that do not
-touch each other, such as the keys of a map, is linearizable when the history of each object is.
+The search (Wing and Gong, 1993): the next operation in the sequence must be one that no other operation must
+precede. Try each of those: let the model take the step, and continue; if the model refuses, go back. Lowe's
+pruning (2017): two prefixes with the same operations and the same state of the model have the same
+continuations, so one of them is enough. Partition (Herlihy and Wing, 1990): a history over independent
+objects, such as the keys of a map, is linearizable if the history of each object is.
 
-What counts as "before". Stamps come from one clock that never runs backwards, whichever thread reads it, so
-a return stamp smaller than an invocation stamp is an order. Equal stamps are not: those operations overlap.
-Operations of one thread are in program order, whatever their stamps. A clock is not a fence: where a write
-may end in a plain store, the store can become visible just after its return stamp. Such a structure wants
-`clock=itertools.count().__next__`: each tick is one atomic step, so a smaller tick is proof; the price is a
+The definition of "before". Stamps come from one clock that never runs backwards in any thread, so a return
+stamp smaller than an invocation stamp is an order. Operations with equal stamps overlap. Operations of one
+thread are in program order, with any stamps. A clock is not a fence: if a write ends in a plain store, the
+store can become visible just after its return stamp. For such a structure use
+`clock=itertools.count().__next__`: each tick is one atomic step, so a smaller tick is proof. The cost is a
 cache line that all threads write.
 """
 

@@ -50,7 +50,7 @@ class Worker:
         return self.keys(distribution(self.scenario.n, count, self.thread, self.threads, seeded))
 
     def keys(self, numbers: Sequence[int]) -> list[Any]:
-        """The stored keys of these numbers, or new equal ones, as the scenario wants."""
+        """The stored keys of these numbers, or new equal ones, depending on the scenario."""
         if self.scenario.identical:
             return [self.stored[number] for number in numbers]
         return make_keys(self.scenario.kind, numbers)

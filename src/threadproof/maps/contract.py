@@ -378,7 +378,7 @@ class ConcurrentMap(MutableMapping[K, V]):
         """Metrics of the map; cheap enough to be read every second under load."""
 
     def __iter__(self) -> Iterator[K]:
-        """The keys; the module says which of them an iteration may miss."""
+        """The keys; the module's text lists those that an iteration may miss."""
         return (key for key, _ in self._entries())
 
     def items(self) -> ItemsView[K, V]:

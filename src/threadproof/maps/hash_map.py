@@ -1,4 +1,4 @@
-"""HashMap: the native concurrent map, and the one to use unless you know why another is better."""
+"""HashMap: the native concurrent map, and the right one for most programs."""
 
 from __future__ import annotations
 

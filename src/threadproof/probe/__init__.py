@@ -141,5 +141,5 @@ def subscribe(*, scope: Scope | None = None, **callbacks: Callback) -> Subscript
     return Subscription(callbacks, scope)
 
 
-if hasattr(_core.probe, "set_event_classes"):  # where the probe knows the interpreter
+if hasattr(_core.probe, "set_event_classes"):  # if the probe supports the interpreter
     _core.probe.set_event_classes(CLASSES)

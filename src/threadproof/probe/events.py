@@ -13,7 +13,7 @@ from threadproof import _core
 from threadproof.probe.flags import AccessFlag
 from threadproof.probe.scope import LIBRARY, OWN, PACKAGE
 
-DEEPEST = 64  # frames of a stack: deeper ones hardly say more of a place
+DEEPEST = 64  # frames of a stack: deeper ones add little information
 
 
 class Place(NamedTuple):
