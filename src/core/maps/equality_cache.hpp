@@ -13,7 +13,7 @@
 
 namespace threadproof {
 
-/// Whether a stored key equals the one looked for. kAsk: only a user's code can tell.
+/// Whether a stored key equals the one looked for. kAsk: only a user's code can decide.
 enum class Match : std::uint8_t { kNo, kYes, kAsk, kError };
 
 /// Belongs to one search, in one thread. Retains the keys, so that no other key can be allocated at the

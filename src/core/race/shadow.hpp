@@ -7,7 +7,7 @@
 /// 1. A cell's reads are those that a later write could race with: one, if the last read is ordered after the
 ///    earlier ones (FastTrack's epoch), else one for each thread.
 /// 2. After forget(object) none of its cells is left, so an object at the same address starts clean.
-/// 3. generation(object) grows with every forget() in its bucket: a thread that has cached an access can tell
+/// 3. generation(object) grows with every forget() in its bucket: a thread that has cached an access sees
 ///    that the cell may have been forgotten since.
 /// 4. A shard counts its cells, and `total` those of all shards. When total reaches the limit, the shard that
 ///    needs another cell first forgets all it has. Forgetting can hide a race, not invent one.

@@ -6,7 +6,7 @@
 ///     kString   an exact str: equal if length, width and bytes are equal
 ///     kPlain    an exact bytes, float, bool or other int, or a short exact tuple of these, str, int and
 ///               None: compared by value, as Python does
-///     kObject   any other object: only == can tell
+///     kObject   any other object: only == can decide
 ///
 /// -1 is kPlain because Python hashes it like -2. A tuple is kObject until it is stored: its items are read
 /// only then, or when they have to be compared. Readers read a stored kString or kPlain key without retaining

@@ -11,7 +11,7 @@
 /// | OrderEvent  | before a step that later observers are ordered after; after such an observation      |
 /// | ItemEvent   | before an item is sent through a channel; after it was received, or was refused      |
 /// | PermitEvent | before a semaphore is released; after it was acquired                                |
-/// | WaitEvent   | before and after the thread blocks on something that is no lock                      |
+/// | WaitEvent   | before and after the thread waits for a thread, an item or a computation             |
 /// | ThreadEvent | before a thread is started; at its begin and end; after it was joined                |
 /// | access      | before an access to a variable: an attribute, a global, an item of a container       |
 /// | SiteEvent   | after an instruction was judged                                                      |

@@ -15,7 +15,7 @@ inline Object address_of(PyObject* object) { return reinterpret_cast<Object>(obj
 // ---- variables
 
 TP_HOT Field field_of(Part part, std::uint64_t rest) {
-    constexpr int kShift = 60;  // three bits for a part that is no position
+    constexpr int kShift = 60;  // three bits for a part that is not a position
     std::uint64_t high = part == Part::kIndex ? kPosition : static_cast<std::uint64_t>(part) << kShift;
     return high | (rest & ((std::uint64_t{1} << kShift) - 1));
 }

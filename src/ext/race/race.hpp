@@ -11,7 +11,7 @@
 
 namespace threadproof::ext {
 
-/// Adds threadproof._core.race, where the interpreter is one that the probe knows; throws.
+/// Adds threadproof._core.race, if the probe supports the interpreter; throws.
 bool add_race(PyObject* module);
 
 }  // namespace threadproof::ext

@@ -1,5 +1,5 @@
 /// The cells of a SyncMap, how one of them is read, and the steps on all of them. Operations on one key are
-/// in map.hpp, which also says how the map works and what its invariants are.
+/// in map.hpp, which also has the algorithm and the invariants.
 ///
 /// Field          | written                     | read                     | guard
 /// ---------------|-----------------------------|--------------------------|-----------------
