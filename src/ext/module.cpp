@@ -5,6 +5,7 @@
 #include "ext/maps/reservation.hpp"
 #include "ext/maps/snapshot_map.hpp"
 #include "ext/maps/sync_map.hpp"
+#include "ext/maps/tabled_map.hpp"
 #include "ext/maps/trie.hpp"
 #include "ext/maps/values.hpp"
 #include "ext/probe/api.hpp"
@@ -108,6 +109,7 @@ int execute(PyObject* module) {
     add_sync_map(module);
     add_trie(module);
     add_snapshot_map(module);
+    add_tabled_map(module);
     add_numbers(module);
     add_array(module);
     add_reference(module);

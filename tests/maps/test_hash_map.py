@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import inspect
-import os
 import subprocess
 import sys
 import textwrap
@@ -16,9 +15,6 @@ from typing import Any
 import pytest
 
 from tests.kit.hammer import PATIENCE, hammer
-from tests.kit.interrupting import interrupt
-from tests.kit.waiting import until
-from tests.maps.computations import computing
 from tests.maps.keys import Runs
 from threadproof import _core
 from threadproof.maps import ConcurrentMap, HashMap, SyncMap
@@ -202,84 +198,6 @@ def test_a_removed_key_is_released_by_a_collection_at_the_latest() -> None:
 # Forks, and the end of the process
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
-def test_a_forked_child_goes_on_with_the_map_while_the_parents_threads_write() -> None:
-    printed = in_a_process(
-        """
-        import os, threading, warnings
-        warnings.simplefilter("ignore")
-        from threadproof import HashMap
-        m = HashMap({i: i for i in range(1000)})
-        stop = threading.Event()
-        def write(n):
-            while not stop.is_set():
-                for i in range(n, 100_000, 7):
-                    m[i] = i
-                    if i % 5 == 0:
-                        m.pop(i + 1, None)
-                m.delete_many(range(1000, 100_000))
-                m.snapshot()
-        threads = [threading.Thread(target=write, args=(n,), daemon=True) for n in range(3)]
-        for t in threads:
-            t.start()
-        for _ in range(20):
-            child = os.fork()
-            if child == 0:
-                for i in range(5000):
-                    m[i] = i
-                    assert m[i] == i
-                    if i % 1000 == 0:
-                        len(m), m.snapshot(), m.add("n")
-                m.clear()
-                assert len(m) == 0 and not list(m)
-                m.update({i: i for i in range(5000)})
-                assert len(m) == 5000
-                m.check()
-                os._exit(0)
-            assert os.waitpid(child, 0)[1] == 0
-        stop.set()
-        for t in threads:
-            t.join()
-        m.check()
-        print("ok")
-        """
-    )
-    assert printed == "ok\n"
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_forked_child_does_not_wait_for_a_computation_of_a_thread_it_has_not_got() -> None:
-    printed = in_a_process(
-        """
-        import os, threading, warnings
-        warnings.simplefilter("ignore")
-        from threadproof import HashMap
-        m = HashMap(k="old")
-        inside, go_on = threading.Event(), threading.Event()
-        def fn(old):
-            inside.set()
-            go_on.wait()
-            return "new"
-        thread = threading.Thread(target=m.compute, args=("k", fn))
-        thread.start()
-        inside.wait()
-        child = os.fork()
-        if child == 0:
-            assert m["k"] == "old"
-            m["k"] = "child's"
-            assert m.compute("k", str.upper) == "CHILD'S"
-            m.check()
-            os._exit(0)
-        assert os.waitpid(child, 0)[1] == 0
-        go_on.set()
-        thread.join()
-        print(m["k"])
-        """
-    )
-    assert printed == "new\n"
-
-
 def test_the_interpreter_ends_well_with_live_maps_and_daemon_threads_in_them() -> None:
     in_a_process(
         """
@@ -406,40 +324,9 @@ def test_of_a_list_that_has_become_too_short_no_key_is_used_that_it_may_have_los
     assert not [key for key in read(make, operation, keys) if str(key).startswith("late")]
 
 
-def test_an_interrupted_drain_puts_everything_back() -> None:
-    m: HashMap[int, int] = HashMap({i: i for i in range(10)})
-    with computing(m, 5, -1):
-        interrupt(m.drain, waits=lambda: until(lambda: not m))
-    assert m == {i: i for i in range(10)}
-
-
 def test_the_native_base_is_not_for_use() -> None:
     with pytest.raises(TypeError, match=r"use threadproof\.HashMap"):
         _core.HashMap()  # type: ignore[abstract]
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_computation_that_forks_goes_on_in_both_processes() -> None:
-    printed = in_a_process(
-        """
-        import os
-        from threadproof import HashMap
-        m = HashMap(k=1)
-        children = []
-        def fn(old):
-            children.append(os.fork())
-            return old + 1
-        assert m.compute("k", fn) == 2
-        m.check()
-        assert m == {"k": 2}, m
-        assert m.drain() == {"k": 2}
-        if children == [0]:
-            os._exit(0)
-        assert os.waitpid(children[0], 0)[1] == 0
-        print("ok")
-        """
-    )
-    assert printed == "ok\n"
 
 
 def test_a_reservation_that_is_forgotten_has_ended() -> None:

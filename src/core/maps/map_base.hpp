@@ -51,6 +51,10 @@ class MapBase {
     struct Entry {
         Word key, value;
     };
+    /// An entry taken out of a map, with the hash of its key.
+    struct TakenEntry : Entry {
+        std::uint64_t hash;
+    };
     using Entries = std::deque<Entry>;  ///< grows without moving its entries: writers wait for a push_back
 
     static constexpr Word kReservation = 1;

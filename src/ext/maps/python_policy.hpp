@@ -14,8 +14,10 @@
 /// that of a reservation has the lowest bit set.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <vector>
 
 #include "core/maps/equality_cache.hpp"
 #include "ext/maps/reservation.hpp"
@@ -24,6 +26,40 @@
 #include "ext/python/refcount.hpp"
 
 namespace threadproof::ext {
+
+/// Keys that were in one map together, so that no two of them are equal: while this lives, its thread does not
+/// ask the user's comparison about two of them. For putting entries back after that comparison has raised.
+class KnownDistinct {
+ public:
+    explicit KnownDistinct(std::size_t count) : outer_(current_) {
+        try {
+            keys_.reserve(count);
+        } catch (const std::bad_alloc&) {  // then the user's comparison is asked
+        }
+    }
+    ~KnownDistinct() { current_ = outer_; }
+    KnownDistinct(const KnownDistinct&) = delete;
+    KnownDistinct& operator=(const KnownDistinct&) = delete;
+
+    void add(PyObject* key) {
+        if (keys_.size() < keys_.capacity()) keys_.push_back(key);
+    }
+    void begin() {
+        std::sort(keys_.begin(), keys_.end());
+        current_ = this;
+    }
+
+    static bool known(PyObject* a, PyObject* b) {
+        return TP_UNLIKELY(current_ != nullptr) && current_->has(a) && current_->has(b);
+    }
+
+ private:
+    bool has(PyObject* key) const { return std::binary_search(keys_.begin(), keys_.end(), key); }
+
+    std::vector<PyObject*> keys_;  ///< borrowed, sorted by address
+    KnownDistinct* const outer_;
+    static inline thread_local KnownDistinct* current_ __attribute__((tls_model("initial-exec"))) = nullptr;
+};
 
 struct PythonPolicy {
     static constexpr bool kThreads = ext::kThreads;
@@ -44,6 +80,8 @@ struct PythonPolicy {
         Lookup() = default;
         /// Throws if the key cannot be hashed.
         TP_HOT explicit Lookup(PyObject* key) { set(key); }
+        /// Of a stored key, whose hash is known.
+        Lookup(std::uint64_t known_hash, Word stored) : hash(known_hash), word(stored) {}
 
         TP_HOT void set(PyObject* key) {
             if (!set_quickly(key)) *this = of_other(key);
@@ -106,6 +144,7 @@ struct PythonPolicy {
     }
 
     static Match equal(Word stored, const Lookup& lookup) {
+        if (KnownDistinct::known(object(stored), object(lookup.word))) return Match::kNo;
         int same =
             outliving([&] { return PyObject_RichCompareBool(object(stored), object(lookup.word), Py_EQ); });
         return same < 0 ? Match::kError : same ? Match::kYes : Match::kNo;

@@ -17,6 +17,7 @@ PyTypeObject* reservation_type;
 struct Edge {
     unsigned long thread;
     Reservation* wanted;
+    std::uint32_t generation;  ///< of the process: in a forked child, the threads of the parent wait no more
 };
 
 // Held for a few steps that call nothing: never while waiting or while the interpreter is released.
@@ -25,17 +26,20 @@ PatientLock graph_lock;
 std::vector<Edge>& edges = *new std::vector<Edge>;
 thread_local int reservations_held = 0;
 
-/// Whether there is nothing to wait for.
-bool over(const Reservation* reservation) {
-    // acquire: pairs with the release in end(); makes the result visible
-    return reservation->ended.load(std::memory_order_acquire) || reservation->orphaned();
+bool is_survivor(unsigned long thread) {
+    return thread == reinterpret_cast<unsigned long>(reinterpret_cast<void*>(Threads::survivor()));
 }
 
-/// The reservation that a thread waits for, or null. It has several edges if a signal handler waits inside a
-/// wait: the last is the wait that is under way.
+/// Relaxed: it changes only in a fork.
+std::uint32_t generation_now() { return process_generation.load(std::memory_order_relaxed); }
+
+/// What a thread waits for, or null. It has several edges if a signal handler waits inside a wait: the last
+/// is the wait that is under way.
 Reservation* wanted_by(unsigned long thread) {
-    auto last =
-        std::find_if(edges.rbegin(), edges.rend(), [&](const Edge& edge) { return edge.thread == thread; });
+    auto waits = [&](const Edge& edge) {
+        return edge.thread == thread && (edge.generation == generation_now() || is_survivor(thread));
+    };
+    auto last = std::find_if(edges.rbegin(), edges.rend(), waits);
     return last == edges.rend() ? nullptr : last->wanted;
 }
 
@@ -44,7 +48,7 @@ Reservation* wanted_by(unsigned long thread) {
 std::vector<PyObject*> path_to(unsigned long thread, Reservation* from) {
     std::vector<PyObject*> keys;
     // a path has at most one step for each edge
-    for (std::size_t steps = 0; from && !over(from) && steps <= edges.size(); ++steps) {
+    for (std::size_t steps = 0; from && !from->over() && steps <= edges.size(); ++steps) {
         keys.push_back(from->key);
         if (from->owner == thread) return keys;
         from = wanted_by(from->owner);
@@ -85,11 +89,11 @@ PyThread_type_lock add_edge(Reservation* wanted, unsigned long thread) {
     std::vector<Ref> keys;
     {
         std::lock_guard hold(graph_lock);
-        if (over(wanted)) return nullptr;
+        if (wanted->over()) return nullptr;
         for (PyObject* key : path_to(thread, wanted)) keys.push_back(Ref::borrow(key));
         if (keys.empty()) {
             PyThread_type_lock gate = gate_of(wanted);
-            edges.push_back({thread, wanted});
+            edges.push_back({thread, wanted, generation_now()});
             return gate;
         }
     }
@@ -152,7 +156,7 @@ Reservation* Reservation::make(PyObject* key) {
     auto* made = reinterpret_cast<Reservation*>(checked(reservation_type->tp_alloc(reservation_type, 0)));
     made->key = Py_NewRef(key);
     made->owner = PyThread_get_thread_ident();
-    made->generation = process_generation.load(std::memory_order_relaxed);  // relaxed: changes only in a fork
+    made->generation = generation_now();
     ++reservations_held;
     return made;
 }
@@ -177,21 +181,23 @@ void Reservation::wait(const Deadline& deadline) {
     throw PythonError{};
 }
 
-bool Reservation::orphaned() const {
-    return generation != process_generation.load(std::memory_order_relaxed)
-           && owner != reinterpret_cast<unsigned long>(reinterpret_cast<void*>(Threads::survivor()));
+bool Reservation::orphaned() const { return generation != generation_now() && !is_survivor(owner); }
+
+bool Reservation::over() const {
+    // acquire: pairs with the release in end(); makes the result visible
+    return ended.load(std::memory_order_acquire) || orphaned();
 }
 
 int Reservation::traverse(visitproc visit, void* arg) noexcept {
     Py_VISIT(key);
-    Py_VISIT(old_value);
+    if (owns_old) Py_VISIT(old_value);
     Py_VISIT(result);
     return 0;
 }
 
 void Reservation::clear() noexcept {
     Py_CLEAR(key);
-    Py_CLEAR(old_value);
+    if (std::exchange(owns_old, false)) Py_CLEAR(old_value);
     Py_CLEAR(result);
 }
 
@@ -199,6 +205,10 @@ void Reservation::destroy() noexcept {
     if (owner == PyThread_get_thread_ident()) end();  // its thread has not called it
     clear();
     if (gate) PyThread_free_lock(gate);
+}
+
+Reservation* as_reservation(PyObject* object) {
+    return Py_IS_TYPE(object, reservation_type) ? reinterpret_cast<Reservation*>(object) : nullptr;
 }
 
 bool holds_reservation() { return reservations_held > 0; }

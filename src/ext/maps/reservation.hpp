@@ -7,13 +7,21 @@
 /// DeadlockError instead. Following and adding are one step under the graph's lock, so exactly one thread of
 /// a cycle, the last, is refused.
 ///
+/// A drain takes reservations out of a map, and puts them back if it is interrupted. So two threads may have to
+/// store the result: the owner, and the thread that puts the reservation back after the owner has looked for it.
+/// The owner settles (stores `settled`, then looks for the reservation in the map), the other puts it back and
+/// then looks whether it is settled, with a full fence in between on both sides: one of them sees the other.
+///
 /// Field      | written                              | read                        | guard
 /// -----------|--------------------------------------|-----------------------------|---------------------
 /// key, owner | once, by make()                      | plain, by any thread        | never change
 /// generation | once, by make()                      | plain, by any thread        | never changes
+/// home       | relaxed, by the owner                | relaxed                     | published by an entry, `ended`
 /// old_value  | before the reservation is in the map | plain, by threads that have | constant while there
 ///            |                                      | a reference to it           |
-/// result     | by the owner, before end()           | plain, by drain()           | published by `ended`
+/// owns_old   | by the owner, after it is in the map | plain, by the collector     | the stopped world
+/// result     | by the owner, before `settled`       | plain                       | published by `settled`
+/// settled    | release, then a fence                | acquire, after a fence      | none
 /// ended      | release, under the graph's lock      | acquire                     | the graph's lock
 /// gate       | plain                                | plain                       | the graph's lock
 #pragma once
@@ -30,8 +38,14 @@ struct Reservation {
     PyObject* old_value;  ///< of the key, for readers; null: the key was absent
     PyObject* result;     ///< of the computation; null: none, or the key is to be removed
     unsigned long owner;  ///< the thread that computes
-    /// the generation of the process in which it was made: a forked child has no thread that would end the
-    /// reservations of its parent's other threads
+    /// the number of the map of chains to which it belongs; 0: a map of another kind, or the result was not stored
+    std::atomic<std::uint64_t> home;
+    /// Whether old_value is a reference of its own. Before that it may be a value of a failed attempt to place
+    /// the reservation, which belongs to other threads and may be dead: the collector must not see it.
+    bool owns_old;
+    std::atomic<bool> settled;
+    /// of the process in which it was made: in a forked child, no thread is left to end the others of the
+    /// parent
     std::uint32_t generation;
     std::atomic<bool> ended;
     PyThread_type_lock gate;  ///< made and locked by the first thread that waits, opened by end()
@@ -41,8 +55,30 @@ struct Reservation {
 
     PyObject* object() { return reinterpret_cast<PyObject*>(this); }
 
+    /// Publishes the result, before the owner looks for the place in which to store it. Steals the reference.
+    void settle(PyObject* new_result) noexcept {
+        result = new_result;
+        settled.store(true, std::memory_order_release);       // release: pairs with is_settled()
+        std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with the fence in is_settled()
+    }
+    /// Whether there is a result, for a thread that has put the reservation into a map just now.
+    bool is_settled() const {
+        std::atomic_thread_fence(std::memory_order_seq_cst);
+        return settled.load(std::memory_order_acquire);
+    }
+
+    /// What its computation has come to, once it is over: the result, or the old value if the owner stayed behind
+    /// in a fork; borrowed, or null.
+    PyObject* outcome() const {
+        // acquire: pairs with the release in settle(); makes the result visible
+        return settled.load(std::memory_order_acquire) ? result : old_value;
+    }
+
     /// Lets the threads that wait continue. Calling it again does nothing.
     void end() noexcept;
+
+    /// Whether no thread has to wait for it: it has ended, or is orphaned.
+    bool over() const;
 
     /// Waits until it has ended, or returns at once if it is orphaned. Throws with TimeoutError,
     /// DeadlockError, or the exception of a signal handler.
@@ -55,6 +91,9 @@ struct Reservation {
     void clear() noexcept;
     void destroy() noexcept;
 };
+
+/// The object as a Reservation; null for another.
+Reservation* as_reservation(PyObject* object);
 
 /// Whether the calling thread is computing a value now, at any key of any map.
 bool holds_reservation();

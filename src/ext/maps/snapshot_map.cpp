@@ -2,14 +2,15 @@
 /// as a Python mapping. The hot operations are native. ChainedMap has the rest, in Python, on top of the
 /// methods whose names begin with an underscore.
 ///
-/// Writing a key whose value is being computed has to wait: ChainedMap waits, too, in `_exchange`.
+/// Writing a key whose value is being computed has to wait: ChainedMap does that too, in `_exchange`. Its
+/// computations and drain() are those of chain_map.hpp.
 #include "ext/maps/snapshot_map.hpp"
 
 #include <mutex>
 #include <new>
 
 #include "ext/maps/adopt.hpp"
-#include "ext/maps/trie.hpp"
+#include "ext/maps/chain_map.hpp"
 #include "ext/python/arguments.hpp"
 #include "ext/python/provided.hpp"
 #include "ext/python/refcount.hpp"
@@ -180,6 +181,7 @@ PyGetSetDef snapshot_attributes[] = {
 
 struct SnapshotMapObject {
     PyObject_HEAD Sharing sharing;
+    std::uint64_t home;
     AlignedStorage<Trie::Cell> storage;
 
     PyObject* object() { return reinterpret_cast<PyObject*>(this); }
@@ -195,15 +197,47 @@ struct SnapshotMapObject {
         return found == Found::kAbsent ? Ref() : ask(core().get(lookup.hash), lookup);
     }
 
-    /// Makes an empty version the newest, and returns the one before.
-    Owned detach() { return storage.get().exchange(Owned::share(NodePolicy::word(empty_version()))); }
+    /// Puts an empty version in the place of the newest, and returns that.
+    Owned take() { return storage.get().exchange(Owned::share(NodePolicy::word(empty_version()))); }
+
+    // ---- as a Store of chain_map.hpp
+
+    Owned chain_of(std::uint64_t hash) { return core().get(hash); }
+    bool replace(std::uint64_t hash, Word seen, Word next, std::int64_t growth) {
+        return core().replace(hash, seen, next, growth);
+    }
+
+    struct Detached {
+        Owned version;
+
+        template <class Visit>
+        void each(Visit visit) {
+            Trie::each(version.node(), visit);
+        }
+        void retire() { version = Owned(); }
+    };
+    bool detach(Detached& taken, bool refusing) {
+        while (refusing) {
+            taken.version = core().version();
+            bool running = false;
+            taken.each([&](Word word) { running = running || any_running(word, home); });
+            if (running) return false;
+            if (core().publish(taken.version, Owned::share(NodePolicy::word(empty_version())))) return true;
+        }
+        taken.version = take();
+        return true;
+    }
+    bool reattach(Detached& taken) {
+        return core().publish(Owned::share(NodePolicy::word(empty_version())),
+                              Owned::share(taken.version.word()));
+    }
 
     int traverse(visitproc visit, void* arg) noexcept {
         if (storage.constructed()) Py_VISIT(NodePolicy::object(NodePolicy::word(storage.get().stopped())));
         return 0;
     }
     void clear() noexcept {
-        if (storage.constructed()) detach();
+        if (storage.constructed()) take();
     }
     void destroy() noexcept { storage.destroy(); }
 };
@@ -241,7 +275,7 @@ Ref exchange_in_python(SnapshotMapObject& map, PyObject* key, PyObject* value) {
 Ref exchange(SnapshotMapObject& map, PyObject* key, PyObject* value) {
     for (Lookup lookup(key);;) {
         Exchange step(map, lookup);
-        if (step.entry && step.entry->computation) return exchange_in_python(map, key, value);
+        if (step.entry && running_in(step.entry, map.home)) return exchange_in_python(map, key, value);
         if (!step.entry && !value) return Ref();
         if (step.put(map, lookup, value)) return Ref::borrow(step.old_value());
     }
@@ -272,11 +306,6 @@ PyObject* map_entries(SnapshotMapObject& self, PyObject*) {
 }
 Py_ssize_t map_length(SnapshotMapObject& self) { return static_cast<Py_ssize_t>(self.core().weight()); }
 
-PyObject* map_clear(SnapshotMapObject& self, PyObject*) {
-    self.detach();
-    Py_RETURN_NONE;
-}
-
 // ---- the steps that ChainedMap is made of
 
 PyObject* map_chain(SnapshotMapObject& self, PyObject* code) {
@@ -297,8 +326,6 @@ PyObject* map_advance(SnapshotMapObject& self, PyObject* const* arguments, Py_ss
     check_count("_advance", count, 2);
     return PyBool_FromLong(self.core().publish(version_from(arguments[0]), version_from(arguments[1])));
 }
-
-PyObject* map_take(SnapshotMapObject& self, PyObject*) { return into_object(self.detach()); }
 
 PyObject* map_retries(SnapshotMapObject& self, PyObject*) {
     return PyLong_FromUnsignedLongLong(self.core().retries());
@@ -321,8 +348,9 @@ PyObject* map_new(PyTypeObject* type, PyObject*, PyObject*) {
         throw PythonError{};
     }
     Ref self = Ref::steal(checked(type->tp_alloc(type, 0)));
-    reinterpret_cast<SnapshotMapObject*>(self.get())
-        ->storage.construct(Owned::share(NodePolicy::word(empty_version())));
+    auto* map = reinterpret_cast<SnapshotMapObject*>(self.get());
+    map->home = new_home();
+    map->storage.construct(Owned::share(NodePolicy::word(empty_version())));
     return self.release();
 }
 
@@ -331,7 +359,8 @@ PyMethodDef map_methods[] = {
     {"swap", method<map_swap>(), kNamed, "swap($self, key, value, /, default=None)\n--\n\n"},
     // ...: a default that is not there
     {"pop", method<map_pop>(), kNamed, "pop($self, key, /, default=...)\n--\n\n"},
-    {"clear", method<map_clear>(), METH_NOARGS, "clear($self, /)\n--\n\n"},
+    {"clear", method<chain_clear<SnapshotMapObject>>(), METH_NOARGS, "clear($self, /)\n--\n\n"},
+    {"drain", method<chain_drain<SnapshotMapObject>>(), METH_NOARGS, "drain($self, /)\n--\n\n"},
     {"snapshot", method<map_snapshot>(), METH_NOARGS,
      "snapshot($self, /)\n--\n\nThe map at this instant, which never changes: a Snapshot. One atomic read at "
      "any "
@@ -348,8 +377,9 @@ PyMethodDef map_methods[] = {
      "_advance($self, base, newer, /)\n--\n\nMake `newer` the newest version if `base` still is; return "
      "whether it "
      "was."},
-    {"_take", method<map_take>(), METH_NOARGS,
-     "_take($self, /)\n--\n\nMake an empty version the newest; return the one that was."},
+    {"_compute", method<chain_compute<SnapshotMapObject>>(), METH_FASTCALL,
+     "_compute($self, key, step, timeout, /)\n--\n\n"},
+    {"_running", method<chain_running<SnapshotMapObject>>(), METH_O, "_running($self, entry, /)\n--\n\n"},
     {"_bytes", method<map_bytes>(), METH_NOARGS,
      "_bytes($self, /)\n--\n\nThe bytes of the newest version's nodes."},
     {"_retries", method<map_retries>(), METH_NOARGS,

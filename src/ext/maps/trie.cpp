@@ -57,6 +57,10 @@ PyObject* entry_new(PyTypeObject*, PyObject* arguments, PyObject* names) {
     if (!PyArg_ParseTupleAndKeywords(arguments, names, "nOO|O:Entry", const_cast<char**>(parameters), &hash,
                                      &key, &value, &computation))
         throw PythonError{};
+    if (computation != Py_None && !as_reservation(computation)) {
+        PyErr_Format(PyExc_TypeError, "Entry() wants a Reservation as the computation, got %R", computation);
+        throw PythonError{};
+    }
     return new_entry(hash, key_word(key, hash), value == missing.get() ? nullptr : value,
                      computation == Py_None ? nullptr : computation)
         ->object();
@@ -247,8 +251,8 @@ PyObject* Chain::tuple() const {
 
 PyObject* missing_value() { return missing.get(); }
 
-Owned make_entry(Py_hash_t hash, Word key, PyObject* value) {
-    return Owned(reinterpret_cast<Word>(new_entry(hash, key, value, nullptr)));
+Owned make_entry(Py_hash_t hash, Word key, PyObject* value, PyObject* computation) {
+    return Owned(reinterpret_cast<Word>(new_entry(hash, key, value, computation)));
 }
 
 Node* empty_version() {
@@ -268,6 +272,10 @@ Word word_from(PyObject* chain) {
     for (Py_ssize_t i = 0; i < size; ++i) checked_type(PyTuple_GET_ITEM(chain, i), entry_type);
     if (size > 1) return reinterpret_cast<Word>(chain) | NodePolicy::kSeveral;
     return size == 1 ? reinterpret_cast<Word>(PyTuple_GET_ITEM(chain, 0)) : 0;
+}
+
+EntryObject* entry_from(PyObject* object) {
+    return reinterpret_cast<EntryObject*>(checked_type(object, entry_type));
 }
 
 Owned version_from(PyObject* object) {

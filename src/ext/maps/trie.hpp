@@ -32,7 +32,7 @@ struct EntryHead {
 /// A key with its value. A key whose first value is being computed has none.
 struct EntryObject : EntryHead, EntryFields {
     Py_hash_t hash;
-    PyObject* computation;  ///< that of ChainedMap, while a function computes the value; or null
+    PyObject* computation;  ///< the Reservation, while a function computes the value; or null
 
     PyObject* object() { return &ob_base; }
     int traverse(visitproc visit, void* arg) noexcept;
@@ -95,8 +95,8 @@ class Chain {
 /// threadproof.missing.MISSING, borrowed. Throws if it has not been provided.
 PyObject* missing_value();
 
-/// An entry of a key's word and a value. Throws bad_alloc.
-Owned make_entry(Py_hash_t hash, Word key, PyObject* value);
+/// An entry of a key's word, a value and a reservation, each of the last two or null. Throws bad_alloc.
+Owned make_entry(Py_hash_t hash, Word key, PyObject* value, PyObject* computation = nullptr);
 
 /// The one empty version, not owned: so clearing a map needs no memory.
 Node* empty_version();
@@ -104,6 +104,7 @@ Node* empty_version();
 // Arguments from Python. These throw.
 std::uint64_t hash_from(PyObject* code);
 Word word_from(PyObject* chain);
+EntryObject* entry_from(PyObject* object);
 Owned version_from(PyObject* object);
 void check_count(const char* method, Py_ssize_t count, Py_ssize_t wanted);
 

@@ -24,6 +24,7 @@ class Raised {
 #else
         PyObject *type, *value, *traceback;
         PyErr_Fetch(&type, &value, &traceback);
+        if (!type) return;
         PyErr_NormalizeException(&type, &value, &traceback);
         if (traceback) PyException_SetTraceback(value, traceback);
         Py_XDECREF(traceback);
@@ -37,13 +38,19 @@ class Raised {
     /// Sets the exception again and throws; does nothing if there is none.
     void rethrow() {
         if (!error_) return;
+        restore();
+        throw PythonError{};
+    }
+
+    /// Sets the exception again, or none.
+    void restore() noexcept {
 #if PY_VERSION_HEX >= 0x030C0000
         PyErr_SetRaisedException(error_.release());
 #else
         PyObject* value = error_.release();
-        PyErr_Restore(Py_NewRef(Py_TYPE(value)), value, PyException_GetTraceback(value));
+        if (value) PyErr_Restore(Py_NewRef(Py_TYPE(value)), value, PyException_GetTraceback(value));
+        else PyErr_Clear();
 #endif
-        throw PythonError{};
     }
 
  private:

@@ -105,12 +105,15 @@ std::int64_t Deadline::microseconds_left() const {
 }
 
 GateWait wait_at_gate(PyThread_type_lock gate, const Deadline& deadline) {
+    const std::uint32_t generation = process_generation.load(std::memory_order_relaxed);
     for (;;) {
         PyLockStatus status = pass(gate, deadline.never() ? -1 : deadline.microseconds_left());
         if (status == PY_LOCK_ACQUIRED) return GateWait::kOpen;
         if (status == PY_LOCK_FAILURE) return GateWait::kTimeout;
         // interrupted by a signal
         if (Py_MakePendingCalls() < 0 || PyErr_CheckSignals() < 0) return GateWait::kRaised;
+        // the handler has forked: the thread that would open the gate may not be in the child
+        if (generation != process_generation.load(std::memory_order_relaxed)) return GateWait::kOpen;
     }
 }
 

@@ -38,7 +38,8 @@ class Deadline {
     std::int64_t nanoseconds_ = 0;
 };
 
-/// How a wait ended. kRaised: a signal handler has set an exception.
+/// How a wait ended. kRaised: a signal handler has set an exception. kOpen also in a child that a signal handler
+/// has forked during the wait: look again at what was waited for.
 enum class GateWait { kOpen, kTimeout, kRaised };
 
 /// Waits until another thread releases the lock, with the interpreter released, and releases it again at

@@ -150,12 +150,15 @@ bool settle(LockObject& lock, Waiter& waiter, bool keep) {
 /// Most holds are short: yielding a few times costs less than going to sleep and being woken, which takes 10
 /// us.
 GateWait wait_until_inside(Waiter& waiter, const Deadline& deadline) {
+    const std::uint32_t generation = process_generation.load(std::memory_order_relaxed);
     for (unsigned round = 0; round < 16 && deadline.never(); ++round) {
         // relaxed: settle() reads it again under the mutex
         if (waiter.inside.load(std::memory_order_relaxed)) return GateWait::kOpen;
         pause_round(round);
         // a signal that comes before the sleep does not end it
         if (outliving([&] { return PyErr_CheckSignals(); }) < 0) return GateWait::kRaised;
+        // its handler has forked: in the child, settle() forgets the threads that are not there
+        if (generation != process_generation.load(std::memory_order_relaxed)) return GateWait::kOpen;
     }
     return wait_at_gate(waiter.gate, deadline);
 }

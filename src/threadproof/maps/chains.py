@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from time import monotonic
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
-from threadproof._core import DeadlockError, Entry, RemoveType, Reservation, provide
+from threadproof._core import Entry, Reservation, provide
 from threadproof.maps.contract import ConcurrentMap
 from threadproof.missing import MISSING, Missing
 
@@ -18,19 +17,6 @@ V = TypeVar("V")
 provide("MISSING", MISSING)
 
 PLAIN_NUMBERS = (int, float)  # adding these runs no user code
-
-
-class Computation(Generic[K, V]):
-    """A function computing a key's value: the reservation that others wait for, and the outcome."""
-
-    __slots__ = ("hash", "home", "outcome", "reservation")
-
-    outcome: V | Missing
-
-    def __init__(self, key: K, home: object) -> None:
-        self.hash = 0  # of its entry, once it has one
-        self.home: object = home  # of its map; a copy of the map made meanwhile has another, and ignores it
-        self.reservation = Reservation(key)
 
 
 Chain: TypeAlias = tuple[Entry[K, V], ...]  # the entries of the keys with one hash
@@ -52,13 +38,14 @@ class ChainedMap(ConcurrentMap[K, V]):
     abstract methods is one atomic step that runs no user code. Chains of the same entries count as the same
     chain.
 
+    `_compute`, `drain` and `clear` are native: see src/ext/maps/chain_map.hpp. An interrupt can come between
+    any two steps of Python, and these must not stop half-way.
+
     Invariants, asserted by `check`: 1. no chain is empty; 2. an entry's hash is its chain's; 3. an entry has
     a value or a computation; 4. the length is the number of entries with a value.
     """
 
     __slots__ = ()
-
-    _home: object  # identifies the map to its computations
 
     @abstractmethod
     def _chain(self, code: int, /) -> Chain[K, V]:
@@ -77,8 +64,8 @@ class ChainedMap(ConcurrentMap[K, V]):
         """Some chain that is there, or none."""
 
     @abstractmethod
-    def _take_all(self, refuse: Callable[[Iterable[Chain[K, V]]], None]) -> Iterable[Chain[K, V]]:
-        """Remove all chains and return them, unless `refuse`, called with them in the same step, raises."""
+    def _running(self, entry: Entry[K, V], /) -> Reservation | None:
+        """The reservation at this entry for which writers have to wait, if there is one."""
 
     # The two steps of which everything is made
 
@@ -91,11 +78,6 @@ class ChainedMap(ConcurrentMap[K, V]):
         """Put `new` in the place of the entry that was seen; False if the chain has changed since."""
         growth = (new.value is not MISSING) - (seen.entry.value is not MISSING)
         return self._put(new.hash, seen.chain, _chain_with(seen, new), growth)
-
-    def _running(self, entry: Entry[K, V]) -> Computation[K, V] | None:
-        """The computation at this entry, if there is one: writers wait for it."""
-        computation = entry.computation
-        return computation if computation is not None and computation.home is self._home else None
 
     # One key
 
@@ -142,60 +124,11 @@ class ChainedMap(ConcurrentMap[K, V]):
         """Store or remove the value; False, perhaps after waiting for a computation there, to begin again."""
         entry = seen.entry
         if (running := self._running(entry)) is not None:
-            running.reservation.wait()
+            running.wait()
             return False
         return self._replace(seen, Entry(entry.hash, entry.key, value))
 
-    # Computations
-
-    def _compute(
-        self, key: K, step: Callable[[V | Missing], V | RemoveType], timeout: float | None
-    ) -> V | Missing:
-        deadline = None if timeout is None else monotonic() + timeout
-        computation = Computation[K, V](key, self._home)
-        try:
-            self._begin(key, computation, deadline)
-            new = step(computation.outcome)
-            computation.outcome = MISSING if isinstance(new, RemoveType) else new
-            return computation.outcome
-        finally:
-            self._end(computation)
-
-    def _begin(self, key: K, computation: Computation[K, V], deadline: float | None) -> None:
-        """Reserve the key, after waiting for another computation. The outcome is the old value so far."""
-        while True:
-            seen = self._look(key)
-            entry = seen.entry
-            computation.hash, computation.outcome = entry.hash, entry.value
-            if (running := self._running(entry)) is not None:
-                running.reservation.wait(None if deadline is None else max(0, deadline - monotonic()))
-            elif self._replace(seen, Entry(entry.hash, entry.key, entry.value, computation)):
-                return
-
-    def _end(self, computation: Computation[K, V]) -> None:
-        """Store the outcome. If there is no memory for that, the old value stays, and the key is free."""
-        try:
-            self._finish(computation)
-        except BaseException:
-            computation.home = None
-            raise
-        finally:
-            computation.reservation.end()
-
-    def _finish(self, computation: Computation[K, V]) -> None:
-        """Store the outcome in the entry that has the computation. There is none after clear or drain."""
-        while True:
-            chain = self._chain(computation.hash)
-            entry = next((entry for entry in chain if entry.computation is computation), None)
-            if entry is None or self._replace(
-                Seen(chain, entry), Entry(entry.hash, entry.key, computation.outcome)
-            ):
-                return
-
     # The whole map
-
-    def _entries(self) -> Iterator[tuple[K, V]]:
-        return entries_of(self._all_chains())
 
     def snapshot(self) -> Mapping[K, V]:
         return MappingProxyType(dict(self._entries()))
@@ -215,30 +148,6 @@ class ChainedMap(ConcurrentMap[K, V]):
         candidates = [Seen(chain, entry) for chain in chains for entry in chain if entry.value is not MISSING]
         return min(candidates, key=lambda seen: self._running(seen.entry) is not None, default=None)
 
-    def clear(self) -> None:
-        self._take_all(lambda chains: None)
-
-    def drain(self) -> dict[K, V]:
-        return dict(self._outcomes(self._take_all(self._refuse_computations)))
-
-    def _outcomes(self, chains: Iterable[Chain[K, V]]) -> Iterator[tuple[K, V]]:
-        """The entries, with the results of the computations that are running."""
-        for chain in chains:
-            for entry in chain:
-                value = entry.value
-                if (running := self._running(entry)) is not None:
-                    running.reservation.wait()
-                    value = running.outcome
-                if value is not MISSING:
-                    yield entry.key, value
-
-    def _refuse_computations(self, chains: Iterable[Chain[K, V]]) -> None:
-        if Reservation.held() and any(self._running(entry) for chain in chains for entry in chain):
-            raise DeadlockError(
-                f"{type(self).__name__}.drain() inside a computation could wait for itself, as this map "
-                "has computations running; drain after fn has returned"
-            )
-
     def check(self) -> None:
         """Assert the invariants; no other thread may write meanwhile."""
         for chain in self._all_chains():
@@ -248,11 +157,6 @@ class ChainedMap(ConcurrentMap[K, V]):
                 assert entry.value is not MISSING or entry.computation, f"{entry.key!r} has no value"
         values = sum(1 for _ in self._entries())
         assert len(self) == values, f"len {len(self)}, but {values} values"
-
-
-def entries_of(chains: Iterable[Chain[K, V]]) -> Iterator[tuple[K, V]]:
-    """The entries that readers see."""
-    return ((entry.key, entry.value) for chain in chains for entry in chain if entry.value is not MISSING)
 
 
 def _chain_with(seen: Seen[K, V], new: Entry[K, V]) -> Chain[K, V]:

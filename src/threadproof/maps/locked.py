@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
-from threading import RLock
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
-from threadproof.maps.tables import Lock, TabledMap
+from threadproof.maps.tables import TabledMap
 from threadproof.stats import Stats, gauge
 
 K = TypeVar("K")
@@ -31,13 +29,8 @@ class LockedMap(TabledMap[K, V]):
 
     __slots__ = ()
 
-    def _new_locks(self) -> tuple[Lock, ...]:
-        return (RLock(),)
-
-    def _place(self, code: int) -> int:
-        return 0
+    shards: ClassVar[int] = 1
 
     def stats(self) -> LockedMapStats:
-        with self._all_locks():
-            (table,) = self._tables
-            return LockedMapStats(table.size, len(table), sys.getsizeof(table))
+        (size,), hashes, _, taken = self._stats()
+        return LockedMapStats(size, hashes, taken)

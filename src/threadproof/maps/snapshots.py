@@ -104,13 +104,7 @@ class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
     HashMap is. A removed str, bytes, float or big int key may be released some time after its removal.
     """
 
-    __slots__ = ("__weakref__", "_home")
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """An empty map; `__init__` fills it."""
-        self = super().__new__(cls)
-        self._home = object()
-        return self
+    __slots__ = ("__weakref__",)
 
     def __init__(self, other: Mapping[K, V] | Iterable[tuple[K, V]] = (), /, **kwargs: V) -> None:
         """Start with the entries of a mapping, or of pairs, and of keyword arguments, as dict does.
@@ -135,14 +129,6 @@ class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
 
     def _some_chain(self) -> Chain[K, V]:
         return self._version().first()
-
-    def _take_all(self, refuse: Callable[[Iterable[Chain[K, V]]], None]) -> Iterable[Chain[K, V]]:
-        while Reservation.held():  # only then can something be refused
-            version = self._version()
-            refuse(version.chains())
-            if self._advance(version, EMPTY):
-                return version.chains()
-        return self._take().chains()
 
     # The whole map
 
@@ -209,8 +195,6 @@ class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
 
 
 _core.adopt_methods(SnapshotMap, ConcurrentMap)
-
-EMPTY: Final[TrieVersion[Any, Any]] = SnapshotMap[Any, Any]()._version()
 
 
 @dataclass(frozen=True, slots=True)

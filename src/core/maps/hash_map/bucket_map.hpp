@@ -56,7 +56,7 @@ class BucketMap : public MapBase<P> {
  public:
     using Tables = ResizableTable<P>;
     using Base::release_all;
-    using typename Base::Entries, typename Base::Entry, typename Base::Walk;
+    using typename Base::Entries, typename Base::Entry, typename Base::TakenEntry, typename Base::Walk;
     using Detached = Table*;  ///< a chain of tables taken out of the map by detach()
 
     /// Throws bad_alloc.
@@ -88,11 +88,11 @@ class BucketMap : public MapBase<P> {
     }
 
     /// Takes every entry out of detached tables and passes it, with the references of its slot, to
-    /// sink(entry), outside all locks. The key's reference has to be released by release_key().
+    /// sink(TakenEntry), outside all locks. The key's reference has to be released by release_key().
     template <class Sink>
     void take_all(Detached detached, Sink sink) {
         each_some(detached, [&](const typename Chains::Some& some) {
-            for (const Entry& entry : some) sink(entry);
+            for (const auto& entry : some) sink(entry);
         });
     }
 

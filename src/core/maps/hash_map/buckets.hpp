@@ -60,7 +60,7 @@ class BucketChains : MapBase<P> {
     using typename Base::EqualityCache, typename Base::Lock;
 
  public:
-    using typename Base::Entry, typename Base::Lookup;
+    using typename Base::Entry, typename Base::Lookup, typename Base::TakenEntry;
     using Table = threadproof::Table<Lock, SlotData<P>>;
     using Bucket = typename Table::Bucket;
 
@@ -315,10 +315,10 @@ class BucketChains : MapBase<P> {
     /// Some entries taken out of a chain: at most kMost, which bounds the stack and the time under the lock.
     struct Some {
         static constexpr int kMost = 32;
-        Entry entries[kMost];
+        TakenEntry entries[kMost];
         int count = 0;
-        const Entry* begin() const { return entries; }
-        const Entry* end() const { return entries + count; }
+        const TakenEntry* begin() const { return entries; }
+        const TakenEntry* end() const { return entries + count; }
         std::int64_t visible_count() const {
             return std::count_if(begin(), end(), [](const Entry& entry) { return visible(entry.value); });
         }
@@ -329,7 +329,8 @@ class BucketChains : MapBase<P> {
         some.count = 0;
         each_slot(table, home, [&](Bucket& bucket, int slot, Word key, Word value) {
             if (some.count == Some::kMost) return;
-            some.entries[some.count++] = {key, value};
+            // relaxed: the chain is locked
+            some.entries[some.count++] = {{key, value}, bucket.hash[slot].load(std::memory_order_relaxed)};
             vacate(home, bucket, slot);
         });
         return some.count > 0;

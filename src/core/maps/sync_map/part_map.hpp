@@ -39,7 +39,7 @@ class PartMap : public MapBase<P> {
 
  public:
     using Base::release_all;
-    using typename Base::Entries, typename Base::Entry, typename Base::Walk;
+    using typename Base::Entries, typename Base::Entry, typename Base::TakenEntry, typename Base::Walk;
     using Detached = Directory*;  ///< the parts taken out of the map by detach()
 
     /// Throws bad_alloc.
@@ -74,17 +74,17 @@ class PartMap : public MapBase<P> {
     }
 
     /// Takes every entry out of detached parts and passes it, with references to key and value, to
-    /// sink(entry), outside all locks. The key's reference has to be released by release_key().
+    /// sink(TakenEntry), outside all locks. The key's reference has to be released by release_key().
     template <class Sink>
     void take_all(Detached detached, Sink sink) {
         detached->each([&](Part& part) {
-            Parts::each_cell(part, [&](std::uint64_t, Cell& cell) {
-                // Readers may still be reading it. acq_rel: pairs with the acquire in read_cell(), and with
-                // the release of the writer that stored the value.
+            Parts::each_cell(part, [&](std::uint64_t hash, Cell& cell) {
+                // Readers may still be looking at it. acq_rel: pairs with the acquire in read_cell(), and
+                // with the release of the writer that stored the value.
                 Word value = cell.value.exchange(kExpunged, std::memory_order_acq_rel);
                 if (value) {
                     P::retain(cell.key);
-                    sink(Entry{cell.key, value});
+                    sink(TakenEntry{{cell.key, value}, hash});
                 }
                 Parts::retire_cell(&cell);
             });
@@ -124,22 +124,28 @@ class PartMap : public MapBase<P> {
     }
 
     /// Copies the entries of the next part that has some into `batch`, each retained for the caller; false at
-    /// the end. A key that is present throughout an iteration is seen exactly once, and none is seen twice.
-    /// kDeletedToo: with the keys of deleted cells, and 0 for their values. Throws bad_alloc, with nothing
-    /// retained.
+    /// the end. A key that is there throughout an iteration is seen exactly once, and none is seen twice.
+    /// kDeletedToo: with the keys of deleted cells, and 0 for their values. Releases references that it took for
+    /// nothing, which can run any code. Throws bad_alloc, with nothing retained.
     template <bool kDeletedToo = false>
     bool next_batch(Walk& walk, std::vector<Entry>& batch) {
         return Base::next_batch(walk, batch, [&](Walk& next, std::vector<Entry>& out) {
             try {
-                Guard guard;
-                copy_next<kDeletedToo>(next, out);
+                copy_part<kDeletedToo>(next, out);
             } catch (const std::bad_alloc&) {
                 release_some(out, [](const Entry&) { return true; });
                 throw;
             }
-            stress::reach(stress::Window::kIterateBatch);
             release_some(out, [](const Entry& entry) { return entry.key == 0; });  // see copy_cell()
         });
+    }
+
+    /// The same, but runs no code of a user's: a reference that was taken for nothing is the value of an entry
+    /// without a key. Throws bad_alloc; the caller owns what is in the batch then, and has to drop it.
+    template <bool kDeletedToo>
+    bool next_raw_batch(Walk& walk, std::vector<Entry>& batch) {
+        return Base::next_batch(
+            walk, batch, [&](Walk& next, std::vector<Entry>& out) { copy_part<kDeletedToo>(next, out); });
     }
 
     /// Calls visit(key, value) for every cell, deleted ones and reservations included, with no lock, until
@@ -287,6 +293,15 @@ class PartMap : public MapBase<P> {
 
  private:
     // ---- iterating
+
+    template <bool kDeletedToo>
+    void copy_part(Walk& walk, std::vector<Entry>& batch) {
+        {
+            Guard guard;
+            copy_next<kDeletedToo>(walk, batch);
+        }
+        stress::reach(stress::Window::kIterateBatch);
+    }
 
     /// Copies the part at the walk's position, pinned.
     template <bool kDeletedToo>

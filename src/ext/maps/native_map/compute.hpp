@@ -15,8 +15,7 @@ enum class When { kAlways, kAbsent, kPresent };
 /// clear() or drain() take it away.
 ///
 /// Invariant: old_value of a reservation that is in the map, or has been, is the slot's reference from
-/// before. place() can be repeated; then old_value may be a value of a failed attempt, which belongs to other
-/// threads.
+/// before. The attempt to place it can be repeated; until it succeeds, old_value belongs to other threads.
 template <class Map>
 class Computation {
  public:
@@ -27,8 +26,6 @@ class Computation {
     /// Without settle(), the old value is stored again.
     ~Computation() {
         if (placed_) settle(Ref::borrow(reservation_->old_value));
-        else if (!settled_)
-            reservation_->old_value = nullptr;  // of a failed attempt: not this reservation's reference
         reservation_->end();
         map_.computations.end();
         drop_reference(reservation_->object());
@@ -53,7 +50,7 @@ class Computation {
             return Policy::reservation(reservation_);
         });
         if (taking) for_slot.release();  // the slot has it now
-        placed_ = taking;
+        placed_ = reservation_->owns_old = taking;
         *present = into_ref(found);
         return placed_;
     }
@@ -65,8 +62,7 @@ class Computation {
     void settle(Ref result) {
         stress::reach(stress::Window::kSettle);
         placed_ = false;
-        settled_ = true;
-        reservation_->result = result.release();
+        reservation_->settle(result.release());
         map_.replace_reservation(lookup_, reservation_, reservation_->result);
     }
 
@@ -74,7 +70,7 @@ class Computation {
     MapObject<Map>& map_;
     const Lookup& lookup_;
     Reservation* reservation_;
-    bool placed_ = false, settled_ = false;
+    bool placed_ = false;
 };
 
 /// Calls step(old), with old possibly null, once, with the key reserved, and stores its result; REMOVE

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "ext/maps/native_map/map_object.hpp"
+#include "ext/maps/native_map/whole_map.hpp"
 
 namespace threadproof::ext {
 
@@ -17,7 +17,8 @@ enum class Yield { kKeys, kItems, kDeletedToo };
 /// An iteration: copies one bucket, or part, at a time, and yields its entries. Threads may share it; each
 /// gets other entries.
 ///
-/// Invariant: the entries of batch from `next` on have references of their own.
+/// Invariant: the entries of batch from `next` on have references of their own. One without a key has a
+/// reference that was taken for nothing: it is released without the lock.
 template <class Map>
 struct MapIterator {
     using Entry = typename Map::Entry;
@@ -72,24 +73,36 @@ PyObject* map_all_entries(MapObject<Map>& self, PyObject*) {
     return map_iterate<Map, Yield::kDeletedToo>(self);
 }
 
+/// Under the iterator's lock: runs no code of a user's.
 template <class Map>
 bool refill(MapIterator<Map>& it) {
     if constexpr (Map::kKeepsDeleted) {
         if (it.yield == Yield::kDeletedToo)
-            return it.map->core().template next_batch<true>(it.walk, it.batch);
+            return it.map->core().template next_raw_batch<true>(it.walk, it.batch);
+        return it.map->core().template next_raw_batch<false>(it.walk, it.batch);
+    } else {
+        return it.map->core().next_batch(it.walk, it.batch);
     }
-    return it.map->core().next_batch(it.walk, it.batch);
 }
 
-/// The next entry, with references for the caller; false at the end. The map goes to *done then.
+/// The next entry, with references for the caller; false at the end. The map goes to *done then. Throws
+/// bad_alloc; what has been copied goes to *dropped.
 template <class Map>
-bool advance(MapIterator<Map>& it, typename Map::Entry* entry, Ref* done) {
+bool advance(MapIterator<Map>& it, typename Map::Entry* entry, Ref* done,
+             OwnedEntries<Map>* dropped) {
     std::lock_guard hold(it.lock);
     if (!it.map) return false;
     if (it.next >= it.batch.size()) {
         it.batch.clear();
         it.next = 0;
-        if (!refill(it)) {
+        bool more;
+        try {
+            more = refill(it);
+        } catch (const std::bad_alloc&) {
+            dropped->entries.swap(it.batch);
+            throw;
+        }
+        if (!more) {
             *done = Ref::steal(reinterpret_cast<PyObject*>(std::exchange(it.map, nullptr)));
             return false;
         }
@@ -102,7 +115,11 @@ template <class Map>
 PyObject* iterator_next(MapIterator<Map>& it) {
     typename Map::Entry entry;
     Ref done;
-    if (!advance(it, &entry, &done)) return nullptr;
+    OwnedEntries<Map> dropped;
+    do {
+        if (!advance(it, &entry, &done, &dropped)) return nullptr;
+        if (!entry.key) release_value(entry.value);
+    } while (!entry.key);
     Ref key = Ref::steal(Policy::object(entry.key)), value = into_ref(entry.value);
     return it.yield == Yield::kKeys ? key.release()
                                     : checked(PyTuple_Pack(value ? 2 : 1, key.get(), value.get()));

@@ -71,7 +71,7 @@ PyObject* map_snapshot(MapObject<Map>& self, PyObject*) {
 template <class Map>
 class DrainedEntries {
  public:
-    using Entry = typename Map::Entry;
+    using Entry = typename Map::TakenEntry;
 
     DrainedEntries() = default;
     DrainedEntries(const DrainedEntries&) = delete;
@@ -80,29 +80,21 @@ class DrainedEntries {
         for (const Entry& entry : entries) release(entry);
     }
 
-    /// Replaces reservations by the results of their computations, after waiting for them; removes the
-    /// entries that have no value then. When a wait is interrupted, the computations that have not ended
-    /// count as not begun, and the interrupt is thrown at the end.
+    /// Replaces reservations by what their computations have come to, after waiting for them; removes the
+    /// entries that have no value then. Throws when a wait is interrupted: the other reservations stay.
     void resolve_reservations() {
-        Raised interrupted;
         for (Entry& entry : entries) {
             if (!Map::is_reservation(entry.value)) continue;
-            auto* reservation = reinterpret_cast<Reservation*>(Policy::object(entry.value));
-            try {
-                if (!interrupted) reservation->wait(Deadline());
-            } catch (const PythonError&) {
-                interrupted.fetch();
-            } catch (const std::bad_alloc&) {
-                PyErr_NoMemory();
-                interrupted.fetch();
-            }
-            // acquire: pairs with the release in end(); makes the result visible
-            bool ended = reservation->ended.load(std::memory_order_acquire);
-            Word value = Policy::value(Py_XNewRef(ended ? reservation->result : reservation->old_value));
+            auto* reservation = reservation_of(entry);
+            reservation->wait(Deadline());
+            Word value = Policy::value(Py_XNewRef(reservation->outcome()));
             release_value(std::exchange(entry.value, value));
         }
         remove_absent();
-        interrupted.rethrow();
+    }
+
+    static Reservation* reservation_of(const Entry& entry) {
+        return reinterpret_cast<Reservation*>(Policy::object(entry.value));
     }
 
     std::vector<Entry> entries;
@@ -120,20 +112,47 @@ class DrainedEntries {
     }
 };
 
-/// Puts drained entries back where their keys are absent, because no dict could be made of them, and throws
-/// again what that was.
+/// Stores a drained entry again if its key is absent by now. A computation that is running continues, and
+/// stores its result there. Throws.
 template <class Map>
-[[noreturn]] void put_back(MapObject<Map>& self, const DrainedEntries<Map>& drained) {
+void put_back(MapObject<Map>& self, const typename Map::TakenEntry& entry) {
+    Word value = entry.value;
+    Reservation* running = nullptr;
+    if (Map::is_reservation(value)) {
+        running = DrainedEntries<Map>::reservation_of(entry);
+        if (running->over()) {
+            value = Policy::value(running->outcome());
+            running = nullptr;
+        }
+    }
+    if (!value) return;
+    Policy::retain(value);
+    Lookup lookup(entry.hash, entry.key);
+    bool stored;
+    try {
+        stored = self.change(lookup, [&](Word current) { return current ? current : value; })
+                 == Outcome::kAbsent;
+    } catch (...) {
+        Policy::release(value);
+        throw;
+    }
+    if (!stored) Policy::release(value);
+    else if (running && running->is_settled()) self.replace_reservation(lookup, running, running->result);
+}
+
+/// Puts drained entries back because no dict could be made of them, and throws again what that was. A key that
+/// cannot be compared with a newer one of the same hash is reported as unraisable, and lost.
+template <class Map>
+[[noreturn]] void undo_drain(MapObject<Map>& self, const DrainedEntries<Map>& drained) {
     Raised raised;
     raised.fetch();
+    KnownDistinct distinct(drained.entries.size());
+    for (const auto& entry : drained.entries) distinct.add(Policy::object(entry.key));
+    distinct.begin();
     for (const auto& entry : drained.entries) {
         try {
-            Incoming fresh(Policy::object(entry.value));
-            Lookup lookup(Policy::object(entry.key));
-            if (self.change(lookup, [&](Word current) { return current ? current : fresh.word(); })
-                == Outcome::kAbsent)
-                fresh.release();
-        } catch (const PythonError&) {  // the key cannot even be hashed or compared any more
+            put_back(self, entry);
+        } catch (const PythonError&) {
             PyErr_WriteUnraisable(Policy::object(entry.key));
         } catch (const std::bad_alloc&) {
             PyErr_NoMemory();
@@ -172,7 +191,7 @@ void detach_into(MapObject<Map>& self, DrainedEntries<Map>& drained) {
         });
     }
     if (refused) refuse_drain(self);
-    self.core().take_all(detached, [&](auto entry) { entries.push_back(entry); });
+    self.core().take_all(detached, [&](const auto& entry) { entries.push_back(entry); });
     self.core().retire(detached);
 }
 
@@ -185,7 +204,10 @@ PyObject* map_drain(MapObject<Map>& self, PyObject*) {
         drained.resolve_reservations();
         return dict_of(drained.entries).release();
     } catch (const PythonError&) {
-        put_back(self, drained);
+        undo_drain(self, drained);
+    } catch (const std::bad_alloc&) {
+        PyErr_NoMemory();
+        undo_drain(self, drained);
     }
 }
 
