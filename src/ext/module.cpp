@@ -1,6 +1,7 @@
 /// threadproof._core: the list of what the native extension exports.
 
 #include "ext/maps/adopt.hpp"
+#include "ext/maps/contract.hpp"
 #include "ext/maps/hash_map.hpp"
 #include "ext/maps/reservation.hpp"
 #include "ext/maps/snapshot_map.hpp"
@@ -104,6 +105,7 @@ int execute(PyObject* module) {
     add_waiting(module);
     add_remove(module);
     add_values(module);
+    add_contract(module);
     add_reservation(module);
     add_hash_map(module);
     add_sync_map(module);

@@ -45,10 +45,13 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <cstdlib>
 #include <mutex>
 
 #if defined(__linux__)
+#include <errno.h>
 #include <linux/membarrier.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
@@ -102,7 +105,8 @@ class Threads {
     /// everything that this thread did before. The head of this file says why.
     static void heavy_barrier() {
 #if defined(__linux__) && !defined(THREADPROOF_FENCES)
-        if (asymmetric_) syscall(__NR_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+        if (asymmetric_ && syscall(__NR_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0)
+            visit_processors();
 #endif
         std::atomic_thread_fence(std::memory_order_seq_cst);
     }
@@ -203,6 +207,36 @@ class Threads {
         asymmetric_ = syscall(__NR_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
 #endif
     }
+
+#if defined(__linux__) && !defined(THREADPROOF_FENCES)
+    /// What membarrier does, where it fails after it has worked: a sandbox that the program has entered since
+    /// forbids it, or the kernel has no memory for it. Runs this thread on every processor in turn: the thread of
+    /// the process that was running there has been switched out, which is a full fence. Processors that it may
+    /// not run on are not allowed to the process's other threads either. Ends the process if that is forbidden
+    /// too: memory that a reader still uses would be freed.
+    TP_COLD static void visit_processors() {
+        constexpr std::size_t kMost = 8192;  // NR_CPUS of the largest kernels that distributions build
+        alignas(cpu_set_t) unsigned long before[kMost / (8 * sizeof(long))] = {};
+        alignas(cpu_set_t) unsigned long one[kMost / (8 * sizeof(long))];
+        auto* set = reinterpret_cast<cpu_set_t*>(one);
+        bool visited = sched_getaffinity(0, sizeof before, reinterpret_cast<cpu_set_t*>(before)) == 0;
+        const long processors = sysconf(_SC_NPROCESSORS_CONF);
+        bool any = false;
+        for (long each = 0; visited && each < processors && each < static_cast<long>(kMost); ++each) {
+            CPU_ZERO_S(sizeof one, set);
+            CPU_SET_S(static_cast<std::size_t>(each), sizeof one, set);
+            if (sched_setaffinity(0, sizeof one, set) == 0) any = true;
+            else visited = errno == EINVAL;  // offline, or not in the process's set
+        }
+        visited = visited && any && sched_setaffinity(0, sizeof before, reinterpret_cast<cpu_set_t*>(before)) == 0;
+        if (visited) return;
+        static constexpr char kMessage[] =
+            "threadproof: membarrier(2) and sched_setaffinity(2) are forbidden since the program began; without one "
+            "of them memory would be freed that threads still read. Allow membarrier in the sandbox (seccomp).\n";
+        [[maybe_unused]] auto written = ::write(STDERR_FILENO, kMessage, sizeof kMessage - 1);
+        std::abort();
+    }
+#endif
 
     /// Called by the C library in a forked child, where only the forking thread remains: the pins of the
     /// others are void.

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <new>
+#include <unordered_map>
 #include <vector>
 
 #include "core/base/threads.hpp"
@@ -32,7 +33,7 @@ class EqualityCache {
     /// Takes over the reference to the key. False when there is no memory; the reference is released.
     bool add(Word key, bool equal) {
         try {
-            if (last_.key) earlier_.push_back(last_);
+            if (last_.key) remember(last_);
             last_ = {key, equal ? Match::kYes : Match::kNo};
             return true;
         } catch (const std::bad_alloc&) {
@@ -44,7 +45,11 @@ class EqualityCache {
     /// The answer about a key, or kAsk.
     Match recall(Word key) const {
         if (last_.key == key) return last_.match;
-        if (!restarted_) return Match::kAsk;  // a search that was not restarted sees only new keys
+        if (!restarted_) return Match::kAsk;  // a search that goes on comes only to new keys
+        if (!found_.empty()) {
+            auto found = found_.find(key);
+            return found == found_.end() ? Match::kAsk : found->second;
+        }
         for (const Answer& each : earlier_)
             if (each.key == key) return each.match;
         return Match::kAsk;
@@ -58,9 +63,26 @@ class EqualityCache {
         Word key = 0;
         Match match = Match::kAsk;
     };
+    // More are found by their hashes: a search that begins again looks for every one of them.
+    static constexpr std::size_t kFew = 16;
+
+    void remember(const Answer& answer) {
+        if (earlier_.size() >= kFew) {
+            for (const Answer& each : found_.empty() ? earlier_ : std::vector<Answer>{})
+                found_.emplace(each.key, each.match);
+            found_.emplace(answer.key, answer.match);
+        }
+        try {
+            earlier_.push_back(answer);
+        } catch (const std::bad_alloc&) {
+            found_.erase(answer.key);
+            throw;
+        }
+    }
 
     Answer last_;  // most searches ask about one key: no allocation for that
-    std::vector<Answer> earlier_;
+    std::vector<Answer> earlier_;                ///< each with a reference
+    std::unordered_map<Word, Match> found_;      ///< the same answers, if there are many
     bool restarted_ = false;
 };
 

@@ -34,6 +34,7 @@ enum class Outcome : std::uint8_t {
 ///     same(word, lookup)       whether the words alone, with equal hashes, show that the keys are equal
 ///     match(word, lookup)      native comparison; may read the stored key without retaining it
 ///     equal(word, lookup)      the user's comparison, of a retained key: kNo, kYes or kError
+///     as_good(word, lookup)    whether storing the key of the call may keep the equal stored key instead; pinned
 ///     key_to_store(lookup)     the word to store for the key, with a reference of its own
 ///     retain(word)             one more reference, to an object that cannot go away meanwhile
 ///     try_retain(word)         one more reference to an object that may be dying; false: only under its lock

@@ -4,6 +4,7 @@
 ///
 /// A Store is a Python object that has
 ///
+///     ComputationList computations             those that are running
 ///     std::uint64_t home                       a number of its own, by which it knows its reservations
 ///     Owned chain_of(hash)                     the word of the chain of a hash
 ///     bool replace(hash, seen, next, growth)   puts `next` in the place of exactly `seen`; throws bad_alloc
@@ -20,7 +21,8 @@
 
 #include <utility>
 
-#include "ext/maps/reservation.hpp"
+#include "ext/maps/computation_list.hpp"
+#include "ext/maps/contract.hpp"
 #include "ext/maps/trie.hpp"
 #include "ext/maps/values.hpp"
 #include "ext/python/arguments.hpp"
@@ -87,11 +89,13 @@ class ChainComputation {
     ChainComputation(Store& store, const PythonPolicy::Lookup& lookup, PyObject* key)
         : store_(store), lookup_(lookup), reservation_(Reservation::make(key)) {
         reservation_->home.store(store.home, std::memory_order_relaxed);  // relaxed: published with the entry
+        store.computations.begin(reservation_);
     }
     /// Without settle(), the old value stays.
     ~ChainComputation() {
         if (placed_) put_old_back();
         reservation_->end();
+        store_.computations.end(reservation_);
         drop_reference(reservation_->object());
     }
     ChainComputation(const ChainComputation&) = delete;
@@ -108,7 +112,7 @@ class ChainComputation {
                 continue;
             }
             old_ = Ref::borrow(value_of(entry));
-            Owned fresh = make_entry(static_cast<Py_hash_t>(lookup_.hash), entry ? entry->key : lookup_.word,
+            Owned fresh = make_entry(static_cast<Py_hash_t>(lookup_.hash), value_of(entry) ? entry->key : lookup_.word,
                                      old_.get(), reservation_->object());
             Owned next = chain.with(entry, NodePolicy::entry_object(fresh.word()));
             placed_ = store_.replace(lookup_.hash, seen.word(), next.word(), 0);
@@ -160,7 +164,7 @@ PyObject* chain_compute(Store& self, PyObject* const* arguments, Py_ssize_t coun
     ChainComputation<Store> computation(self, lookup, key);
     computation.place(deadline);
     PyObject* old = computation.old_value();
-    Ref result = Ref::steal(checked(call(step, old ? old : missing_value())));
+    Ref result = checked_result(call(step, old ? old : missing_value()));
     if (result.get() == remove_sentinel || result.get() == missing_value()) result = Ref();
     computation.settle(Ref::borrow(result.get()));
     return result ? result.release() : Py_NewRef(missing_value());
@@ -266,6 +270,11 @@ PyObject* chain_drain(Store& self, PyObject*) {
     }
     taken.retire();
     return dict.release();
+}
+
+template <class Store>
+PyObject* chain_computations(Store& self, PyObject*) {
+    return self.computations.describe();
 }
 
 template <class Store>

@@ -1,5 +1,8 @@
 #include "ext/maps/contract.hpp"
 
+#include <cstring>
+
+#include "ext/python/entry.hpp"
 #include "ext/python/provided.hpp"
 
 namespace threadproof::ext {
@@ -15,7 +18,58 @@ Provided check_lengths("check_lengths", "a function", is_callable);
     throw PythonError{};
 }
 
+bool is_async_code(PyObject* function) {
+    auto* code = reinterpret_cast<PyCodeObject*>(PyFunction_GET_CODE(function));
+    return code->co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR);
+}
+
+PyObject* is_async_function(PyObject*, PyObject* fn) { return PyBool_FromLong(is_async(fn)); }
+
+PyMethodDef functions[] = {
+    {"is_async", method<is_async_function>(), METH_O,
+     "is_async(fn, /)\n--\n\nWhether calling it gives a coroutine or an asynchronous generator."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
 }  // namespace
+
+bool is_async(PyObject* fn) {
+    if (PyFunction_Check(fn)) return is_async_code(fn);
+    if (PyMethod_Check(fn)) return is_async(PyMethod_GET_FUNCTION(fn));
+    if (PyCFunction_Check(fn) || PyType_Check(fn)) return false;
+    // a functools.partial, or an object with a method __call__
+    const char* wrapped = std::strcmp(Py_TYPE(fn)->tp_name, "functools.partial") == 0 ? "func" : "__call__";
+    Ref inner = Ref::steal(PyObject_GetAttrString(fn, wrapped));
+    if (!inner) {
+        PyErr_Clear();
+        return false;
+    }
+    if (PyMethod_Check(inner.get()) || PyFunction_Check(inner.get())) return is_async(inner.get());
+    return wrapped[0] == 'f' && is_async(inner.get());
+}
+
+void refuse_coroutine(PyObject* coroutine) {
+    Ref closed = Ref::steal(PyObject_CallMethod(coroutine, "close", nullptr));
+    if (!closed) throw PythonError{};
+    PyErr_Format(PyExc_TypeError,
+                 "the function returned a coroutine, %R, and a map would keep it: only its first reader could await "
+                 "it; let the function return a task or a future, or await outside and store the result",
+                 coroutine);
+    throw PythonError{};
+}
+
+void note_addition(PyObject* owner, PyObject* key) {
+    Raised raised;
+    raised.fetch();
+    Ref note = Ref::steal(PyUnicode_FromFormat("in %s.add() at key %R", Py_TYPE(owner)->tp_name, key));
+    Ref noted = note ? Ref::steal(PyObject_CallMethod(raised.get(), "add_note", "O", note.get())) : Ref();
+    if (!noted) PyErr_Clear();  // the error that is noted is the one to be shown
+    raised.restore();
+}
+
+void add_contract(PyObject* module) {
+    if (PyModule_AddFunctions(module, functions) < 0) throw PythonError{};
+}
 
 void refuse_function(PyObject* owner, const char* method, PyObject* fn) {
     Ref result = Ref::steal(checked(PyObject_CallFunction(check_function.get(), "OsO", owner, method, fn)));

@@ -150,6 +150,15 @@ struct PythonPolicy {
         return same < 0 ? Match::kError : same ? Match::kYes : Match::kNo;
     }
 
+    /// Whether nobody can tell the equal keys apart, but by `is`: a key that comes back is the object stored last.
+    static bool as_good(Word stored, const Lookup& lookup) {
+        if (((stored ^ lookup.word) | kKindBits) == kKindBits) return true;
+        Kind theirs = kind(stored);
+        if (theirs == kObject) return false;  // not retained: it must not be read
+        if (theirs == kSmall) return kind(lookup.word) == kSmall;
+        return alike(object(stored), object(lookup.word));
+    }
+
     static Word key_to_store(const Lookup& lookup) {
         Py_INCREF(object(lookup.word));
         return is_plain_tuple(object(lookup.word)) ? lookup.word | kPlain : lookup.word;
@@ -173,6 +182,15 @@ struct PythonPolicy {
     }
 
  private:
+    static bool alike(PyObject* a, PyObject* b) {
+        if (a == b) return true;
+        if (Py_TYPE(a) != Py_TYPE(b)) return false;
+        if (PyFloat_CheckExact(a)) return std::signbit(PyFloat_AS_DOUBLE(a)) == std::signbit(PyFloat_AS_DOUBLE(b));
+        for (Py_ssize_t i = 0; PyTuple_CheckExact(a) && i < PyTuple_GET_SIZE(a); ++i)
+            if (!alike(PyTuple_GET_ITEM(a, i), PyTuple_GET_ITEM(b, i))) return false;
+        return is_atom(a) || PyTuple_CheckExact(a);
+    }
+
     static std::size_t weight_of(PyObject* key) {
         if (PyUnicode_CheckExact(key))
             return static_cast<std::size_t>(PyUnicode_GET_LENGTH(key)) * PyUnicode_KIND(key);

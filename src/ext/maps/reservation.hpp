@@ -14,7 +14,8 @@
 ///
 /// Field      | written                              | read                        | guard
 /// -----------|--------------------------------------|-----------------------------|---------------------
-/// key, owner | once, by make()                      | plain, by any thread        | never change
+/// key, owner,| once, by make()                      | plain, by any thread        | never change
+/// began      |                                      |                             |
 /// generation | once, by make()                      | plain, by any thread        | never changes
 /// home       | relaxed, by the owner                | relaxed                     | published by an entry, `ended`
 /// old_value  | before the reservation is in the map | plain, by threads that have | constant while there
@@ -48,6 +49,8 @@ struct Reservation {
     /// parent
     std::uint32_t generation;
     std::atomic<bool> ended;
+    std::int64_t began;                ///< nanoseconds of the monotonic clock, coarse
+    Reservation *newer, *older;        ///< see ComputationList
     PyThread_type_lock gate;  ///< made and locked by the first thread that waits, opened by end()
 
     /// A new reference to a reservation of the calling thread. Throws.
@@ -76,6 +79,9 @@ struct Reservation {
 
     /// Lets the threads that wait continue. Calling it again does nothing.
     void end() noexcept;
+
+    /// Seconds since it was made.
+    double seconds() const;
 
     /// Whether no thread has to wait for it: it has ended, or is orphaned.
     bool over() const;

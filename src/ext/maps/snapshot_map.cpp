@@ -181,6 +181,7 @@ PyGetSetDef snapshot_attributes[] = {
 
 struct SnapshotMapObject {
     PyObject_HEAD Sharing sharing;
+    ComputationList computations;
     std::uint64_t home;
     AlignedStorage<Trie::Cell> storage;
 
@@ -255,7 +256,7 @@ struct Exchange {
     /// Stores a value (null: removes the key); false when the key's chain has changed since.
     bool put(SnapshotMapObject& map, const Lookup& lookup, PyObject* value) {
         Owned fresh =
-            value ? make_entry(static_cast<Py_hash_t>(lookup.hash), entry ? entry->key : lookup.word, value)
+            value ? make_entry(static_cast<Py_hash_t>(lookup.hash), entry && entry->value ? entry->key : lookup.word, value)
                   : Owned();
         Owned next = Chain(seen.word()).with(entry, NodePolicy::entry_object(fresh.word()));
         return map.core().replace(lookup.hash, seen.word(), next.word(),
@@ -380,6 +381,8 @@ PyMethodDef map_methods[] = {
     {"_compute", method<chain_compute<SnapshotMapObject>>(), METH_FASTCALL,
      "_compute($self, key, step, timeout, /)\n--\n\n"},
     {"_running", method<chain_running<SnapshotMapObject>>(), METH_O, "_running($self, entry, /)\n--\n\n"},
+    {"_computations", method<chain_computations<SnapshotMapObject>>(), METH_NOARGS,
+     "_computations($self, /)\n--\n\nThe running computations: (key, thread, seconds) for each."},
     {"_bytes", method<map_bytes>(), METH_NOARGS,
      "_bytes($self, /)\n--\n\nThe bytes of the newest version's nodes."},
     {"_retries", method<map_retries>(), METH_NOARGS,

@@ -62,7 +62,8 @@ struct alignas(kCacheLine) Shard {
 };
 
 struct TabledMapObject {
-    PyObject_HEAD std::uint64_t home;
+    PyObject_HEAD ComputationList computations;
+    std::uint64_t home;
     unsigned bits;  ///< of a spread hash, which choose the shard
     std::size_t count;
     Shard* shards;
@@ -366,6 +367,8 @@ PyMethodDef map_methods[] = {
     {"_compute", method<chain_compute<TabledMapObject>>(), METH_FASTCALL,
      "_compute($self, key, step, timeout, /)\n--\n\n"},
     {"_running", method<chain_running<TabledMapObject>>(), METH_O, "_running($self, entry, /)\n--\n\n"},
+    {"_computations", method<chain_computations<TabledMapObject>>(), METH_NOARGS,
+     "_computations($self, /)\n--\n\nThe running computations: (key, thread, seconds) for each."},
     {"_stats", method<map_stats>(), METH_NOARGS,
      "_stats($self, /)\n--\n\nThe sizes of the shards, and how many hashes, waits for locks and bytes there "
      "are."},

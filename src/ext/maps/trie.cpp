@@ -1,5 +1,7 @@
 #include "ext/maps/trie.hpp"
 
+#include "ext/maps/values.hpp"
+
 #include <new>
 
 #include "ext/python/provided.hpp"
@@ -26,6 +28,7 @@ void retire(Word word, void (*free)(Word), std::size_t bytes) {
 
 /// Takes a reference to each of these. Throws bad_alloc.
 EntryObject* new_entry(Py_hash_t hash, Word key, PyObject* value, PyObject* computation) {
+    if (value) storable(value);
     EntryObject* entry = stress::starve() ? nullptr : PyObject_GC_New(EntryObject, entry_type);
     if (!entry) throw std::bad_alloc();
     PythonPolicy::retain(key);

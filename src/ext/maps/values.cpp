@@ -16,6 +16,13 @@ bool values_equal(PyObject* current, PyObject* expected, PyObject* equal) {
     return same;
 }
 
+void refuse_remove() {
+    PyErr_SetString(PyExc_ValueError,
+                    "REMOVE cannot be stored as a value: a function given to compute() or merge() returns it to delete "
+                    "the key; outside of one, use del or pop()");
+    throw PythonError{};
+}
+
 std::uint64_t fresh_secret() {
     if constexpr (stress::kOn) return 0x5eed;  // the stress build does the same in every run
     static const std::uint64_t process = std::uint64_t{std::random_device()()} << 32 | std::random_device()();

@@ -14,6 +14,10 @@ namespace threadproof::ext {
 using Policy = PythonPolicy;
 using Lookup = Policy::Lookup;
 
+inline PyObject* remove_sentinel;  ///< threadproof.REMOVE
+
+[[noreturn]] void refuse_remove();
+
 /// The reference that a value's word stands for, which goes to the Ref; none for 0.
 inline Ref into_ref(Word value) { return Ref::steal(value ? Policy::object(value) : nullptr); }
 
@@ -46,6 +50,12 @@ class Incoming {
     PyObject* object_;
 };
 
+/// A value that may be stored: throws with ValueError for REMOVE.
+TP_HOT PyObject* storable(PyObject* value) {
+    if (TP_UNLIKELY(value == remove_sentinel)) refuse_remove();
+    return value;
+}
+
 inline PyObject* or_none(Ref value) { return value ? value.release() : Py_NewRef(Py_None); }
 
 /// Calls a user's function with one argument or two; null: an exception is set.
@@ -63,7 +73,6 @@ std::uint64_t fresh_secret();
 
 inline PyObject* one;              ///< the int 1
 inline PyObject* zero;             ///< the int 0
-inline PyObject* remove_sentinel;  ///< threadproof.REMOVE
 
 /// Makes these; the module has REMOVE. Throws.
 void add_values(PyObject* module);

@@ -35,6 +35,9 @@ class Arguments {
             values_[i] = value;
             return;
         }
+        for (int i = 0; i < required; ++i)
+            if (PyUnicode_CompareWithASCIIString(name, parameters[i]) == 0)
+                fail(function, "takes its argument '%s' by position only%s", parameters[i], "");
         PyErr_Format(PyExc_TypeError, "%s() has no argument named '%U'", function, name);
         throw PythonError{};
     }

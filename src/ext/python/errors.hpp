@@ -34,6 +34,7 @@ class Raised {
     }
 
     explicit operator bool() const { return static_cast<bool>(error_); }
+    PyObject* get() const { return error_.get(); }
 
     /// Sets the exception again and throws; does nothing if there is none.
     void rethrow() {

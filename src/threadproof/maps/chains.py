@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from threadproof._core import Entry, Reservation, provide
@@ -115,7 +114,7 @@ class ChainedMap(ConcurrentMap[K, V]):
             seen = self._look(key)
             value: Any = initial if seen.entry.value is MISSING else seen.entry.value
             if type(value) not in PLAIN_NUMBERS or type(delta) not in PLAIN_NUMBERS:
-                return super().add(key, delta, initial)
+                return ConcurrentMap.add(self, key, delta, initial)
             total: V = value + delta
             if self._store(seen, total):
                 return total
@@ -131,7 +130,7 @@ class ChainedMap(ConcurrentMap[K, V]):
     # The whole map
 
     def snapshot(self) -> Mapping[K, V]:
-        return MappingProxyType(dict(self._entries()))
+        return dict(self._entries())
 
     def popitem(self) -> tuple[K, V]:
         while True:

@@ -48,20 +48,40 @@ from __future__ import annotations
 
 import copyreg
 from abc import abstractmethod
-from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, MutableMapping, ValuesView
+from collections.abc import (
+    Callable,
+    ItemsView,
+    Iterable,
+    Iterator,
+    KeysView,
+    Mapping,
+    MutableMapping,
+    ValuesView,
+)
 from copy import copy as shallow_copy
+from dataclasses import dataclass
+from operator import itemgetter
 from reprlib import recursive_repr
 from typing import Any, Final, NoReturn, Self, TypeVar, cast, overload
 
-from threadproof._core import REMOVE, DeadlockError, RemoveType, check_timeout, provide
+from threadproof._core import REMOVE, DeadlockError, RemoveType, check_timeout, is_async, provide
 from threadproof.missing import MISSING, Missing
-from threadproof.stats import Stats
+from threadproof.stats import Stats, duration, gauge
 
-__all__ = ["REMOVE", "ConcurrentMap", "DeadlockError"]
+__all__ = ["REMOVE", "Computation", "ConcurrentMap", "DeadlockError"]
 
 K = TypeVar("K")
 V = TypeVar("V")
 D = TypeVar("D")
+
+
+@dataclass(frozen=True, slots=True)
+class Computation:
+    """A computation that is running in a map."""
+
+    key: object
+    thread: int  # its identifier, as threading.Thread.ident and faulthandler have it
+    seconds: float  # since it began, 4 ms or so behind
 
 
 class ConcurrentMap(MutableMapping[K, V]):
@@ -208,9 +228,15 @@ class ConcurrentMap(MutableMapping[K, V]):
     # One key: computing
 
     @overload
+    def compute(self, key: K, fn: Callable[[V | None], V], /, *, timeout: float | None = None) -> V: ...
+    @overload
     def compute(
         self, key: K, fn: Callable[[V | None], V | RemoveType], /, *, timeout: float | None = None
     ) -> V | None: ...
+    @overload
+    def compute(
+        self, key: K, fn: Callable[[V | D], V], /, default: D, *, timeout: float | None = None
+    ) -> V: ...
     @overload
     def compute(
         self, key: K, fn: Callable[[V | D], V | RemoveType], /, default: D, *, timeout: float | None = None
@@ -233,14 +259,20 @@ class ConcurrentMap(MutableMapping[K, V]):
         new = self._compute(key, lambda old: fn(default if old is MISSING else old), timeout)
         return default if new is MISSING else new
 
+    @overload
+    def compute_if_absent(self, key: K, fn: Callable[[K], V], /, *, timeout: float | None = None) -> V: ...
+    @overload
     def compute_if_absent(
         self, key: K, fn: Callable[[K], V | RemoveType], /, *, timeout: float | None = None
-    ) -> V | None:
+    ) -> V | None: ...
+    def compute_if_absent(self, key: K, fn: Callable[[K], Any], /, *, timeout: float | None = None) -> Any:
         """The value of `key`, after storing `fn(key)` if there was none.
 
         Of many threads one calls `fn`, and the others return the value that it stored. If `key` is present
         this is a read and never blocks. If `fn` returns REMOVE, the key stays absent and None is returned; if
         it raises, the next thread that waits calls its own `fn`. Otherwise as `compute`.
+
+        For an empty list, dict or set, write `lambda key: []`: the type itself would be given the key.
         """
         self._check_computing("compute_if_absent", fn, timeout)
         present = self._read(key)
@@ -262,9 +294,17 @@ class ConcurrentMap(MutableMapping[K, V]):
         new = self._compute(key, lambda old: REMOVE if old is MISSING else fn(old), timeout)
         return None if new is MISSING else new
 
+    @overload
+    def merge(
+        self, key: K, value: V, fn: Callable[[V, V], V], /, *, timeout: float | None = None
+    ) -> V: ...
+    @overload
     def merge(
         self, key: K, value: V, fn: Callable[[V, V], V | RemoveType], /, *, timeout: float | None = None
-    ) -> V | None:
+    ) -> V | None: ...
+    def merge(
+        self, key: K, value: V, fn: Callable[[V, V], Any], /, *, timeout: float | None = None
+    ) -> Any:
         """Store `value` if `key` is absent, else `fn(old, value)`; return the stored value.
 
         REMOVE removes the key and returns None. Otherwise as `compute`.
@@ -278,8 +318,17 @@ class ConcurrentMap(MutableMapping[K, V]):
 
         One atomic step: no addition is lost. Plain ints and floats are added without calling user code; other
         values by their own `+`, once, with `key` reserved, as in `compute`. Waits for a computation at `key`.
+        What `+` raises has a note that names the map and the key.
         """
-        return cast(V, self._compute(key, lambda old: (initial if old is MISSING else old) + delta, None))
+
+        def step(old: Any) -> Any:
+            try:
+                return (initial if old is MISSING else old) + delta
+            except BaseException as error:
+                error.add_note(f"in {type(self).__name__}.add() at key {key!r}")
+                raise
+
+        return cast(V, self._compute(key, step, None))
 
     def _check_computing(self, method: str, fn: object, timeout: object) -> None:
         check_function(self, method, fn)
@@ -352,9 +401,10 @@ class ConcurrentMap(MutableMapping[K, V]):
         Inside a computation, in this map or another, drain could wait for itself: if this map has a
         computation running, DeadlockError is raised and nothing has changed.
 
-        If a signal handler raises during the wait, a native map stores the entries again, at the keys that
-        are absent by then, and drops the results of the computations that have not ended; another map loses
-        the entries.
+        If it raises, because a signal handler does during the wait, or `__hash__` or `__eq__` of keys when the
+        dict is made, the entries are stored again at the keys that are absent by then, and the computations
+        go on there: nothing is lost. (Only a key that then cannot be compared with a newer one of the same hash
+        is, and sys.unraisablehook is told.)
         """
 
     @abstractmethod
@@ -371,15 +421,41 @@ class ConcurrentMap(MutableMapping[K, V]):
 
     @abstractmethod
     def snapshot(self) -> Mapping[K, V]:
-        """An unchanging copy of the map at one instant. Never blocks, and writers do not wait for it."""
+        """A copy of the map at one instant, which no thread changes. Never blocks; writers do not wait for it.
+
+        A dict of your own; of a SnapshotMap, a Snapshot. For JSON, see `to_dict`.
+        """
+
+    def to_dict(self) -> dict[K, V]:
+        """A new dict of the entries at one instant. `dict(m)` reads key after key, and can raise KeyError."""
+        return dict(self.snapshot())
 
     @abstractmethod
     def stats(self) -> Stats:
-        """Metrics of the map; cheap enough to be read every second under load."""
+        """Metrics of the map; cheap enough to be read every second under load.
+
+        `size` and `bytes` are among them: the number of keys, and the memory without keys and values.
+        """
+
+    def computations(self) -> list[Computation]:
+        """The computations that are running now, the newest first. Takes a lock for some nanoseconds."""
+        return [Computation(*each) for each in self._computations()]
+
+    def _computations(self) -> list[tuple[object, int, float]]:
+        """A key, a thread and seconds for each running computation."""
+        return []
+
+    def __sizeof__(self) -> int:
+        """Bytes of the map, without its keys and values, as sys.getsizeof() of a dict."""
+        return object.__sizeof__(self) + int(self.stats().bytes)  # type: ignore[attr-defined]
 
     def __iter__(self) -> Iterator[K]:
-        """The keys; the module's text lists those that an iteration may miss."""
-        return (key for key, _ in self._entries())
+        """The keys; the module says which of them an iteration may miss. Threads may share the iterator."""
+        return map(KEY, self._entries())  # no generator: threads must not share those
+
+    def keys(self) -> KeysView[K]:
+        """A live, set-like view of the keys."""
+        return Keys(self)
 
     def items(self) -> ItemsView[K, V]:
         """A live, set-like view of the pairs (key, value): each pair was in the map at one instant."""
@@ -447,6 +523,20 @@ class ConcurrentMap(MutableMapping[K, V]):
         return self
 
 
+KEY: Final[Callable[[tuple[Any, Any]], Any]] = itemgetter(0)
+VALUE: Final[Callable[[tuple[Any, Any]], Any]] = itemgetter(1)
+
+
+class Keys(KeysView[K]):
+    """A map's keys."""
+
+    __slots__ = ()
+    _mapping: Mapping[K, Any]
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._mapping)
+
+
 class Items(ItemsView[K, V]):
     """A map's pairs. Key and value come from one read, so a deletion in between cannot raise KeyError."""
 
@@ -464,10 +554,20 @@ class Values(ValuesView[V]):
     _mapping: ConcurrentMap[Any, V]
 
     def __iter__(self) -> Iterator[V]:
-        return (value for _, value in self._mapping._entries())
+        return map(VALUE, self._mapping._entries())
 
     def __contains__(self, value: object) -> bool:
         return any(each is value or each == value for each in self)
+
+
+COMPUTING: Final = gauge("computations", "computations running now; computations() lists them")
+OLDEST: Final = duration("since the oldest of the running computations began")
+
+
+def age_of(m: ConcurrentMap[Any, Any]) -> tuple[int, float]:
+    """How many computations are running in a map, and the seconds since the oldest began."""
+    running = m._computations()
+    return len(running), max((each[2] for each in running), default=0.0)
 
 
 def identical_or_equal(value: object, expected: object) -> bool:
@@ -477,6 +577,10 @@ def identical_or_equal(value: object, expected: object) -> bool:
 
 # Checks of arguments. Native maps call the same functions: _core.provide() hands them over.
 
+ASYNC: Final = (
+    "an async one returns a coroutine, and only the first that reads it from the map could await it; store a task or "
+    "a future, or await first and store the result"
+)
 WANTED: Final = {
     "compute": ("fn(old) -> new", "to delete a key, return threadproof.REMOVE from fn"),
     "compute_if_absent": ("fn(key) -> value", "to store a value as it is, call setdefault()"),
@@ -488,10 +592,21 @@ WANTED: Final = {
 
 
 def check_function(owner: object, method: str, fn: object) -> None:
-    """TypeError for an object that cannot be called; the message has the signature that `method` wants."""
+    """TypeError for an object that cannot be called, and for one with a result that is no value."""
+    signature, way_out = WANTED[method]
     if not callable(fn):
-        signature, way_out = WANTED[method]
         raise TypeError(f"{_called(owner, method)} wants {signature}, got {type(fn).__name__}; {way_out}")
+    if is_async(fn):
+        raise TypeError(f"{_called(owner, method)} wants a plain {signature}, got {fn!r}: {ASYNC}")
+    if method == "compute_if_absent" and type(fn) is type and fn in CONTAINERS:
+        name, empty = fn.__name__, CONTAINERS[fn]
+        raise TypeError(
+            f"{_called(owner, method)} wants {signature}, and {name}(key) would take the key apart; "
+            f"for an empty {name}, pass lambda key: {empty}"
+        )
+
+
+CONTAINERS: Final[dict[object, str]] = {list: "[]", dict: "{}", set: "set()"}
 
 
 def check_lengths(owner: object, keys: int, values: int) -> None:
@@ -514,9 +629,17 @@ def _pairs(owner: object, other: Any) -> Iterable[tuple[Any, Any]]:
     """The pairs of an argument of `update`: a mapping, an object with keys() and [], or pairs."""
     if isinstance(other, Mapping):
         return other.items()
+    if isinstance(other, type) or not (hasattr(other, "__iter__") or hasattr(other, "__getitem__") or hasattr(other, "keys")):
+        _refuse_other(owner, other)
     if hasattr(other, "keys"):
         return ((key, other[key]) for key in other.keys())  # noqa: SIM118  # it has keys(), and perhaps no iter()
     return _checked_pairs(owner, other)
+
+
+def _refuse_other(owner: object, other: object) -> NoReturn:
+    got = repr(other) if isinstance(other, type) else type(other).__name__
+    hint = "; for a value made on demand, call compute_if_absent(key, fn)" if callable(other) else ""
+    raise TypeError(f"{type(owner).__name__} wants a mapping, or pairs (key, value), got {got}{hint}")
 
 
 def _checked_pairs(owner: object, items: Iterable[Any]) -> Iterator[tuple[Any, Any]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from threadproof import _core
-from threadproof.maps.contract import ConcurrentMap
+from threadproof.maps.contract import COMPUTING, OLDEST, ConcurrentMap, age_of
 from threadproof.maps.native import NativeMap
 from threadproof.stats import Stats, counter, gauge
 
@@ -34,6 +34,8 @@ class HashMapStats(Stats):
     resizing: bool = field(metadata=gauge("boolean", "whether a resize is under way"))
     bytes: int = field(metadata=gauge("bytes", "memory of the table, without keys and values"))
     lock_waits: int = field(metadata=counter("waits", "times that a writer found its bucket locked"))
+    computing: int = field(default=0, metadata=COMPUTING)
+    oldest_computation: float = field(default=0.0, metadata=OLDEST)
 
 
 class HashMap(_core.HashMap[K, V], NativeMap[K, V]):
@@ -62,7 +64,7 @@ class HashMap(_core.HashMap[K, V], NativeMap[K, V]):
 
     def stats(self) -> HashMapStats:
         """The state of the table. Reads at most 1,024 of its buckets, however large it is."""
-        return HashMapStats(*self._stats())
+        return HashMapStats(*self._stats(), *age_of(self))
 
 
 _core.adopt_methods(HashMap, ConcurrentMap)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, TypeVar
 
 from threadproof.maps.tables import TabledMap
+from threadproof.maps.contract import COMPUTING, OLDEST, age_of
 from threadproof.stats import Stats, gauge
 
 K = TypeVar("K")
@@ -19,6 +20,8 @@ class LockedMapStats(Stats):
     size: int = field(metadata=gauge("keys", "keys in the map"))
     hashes: int = field(metadata=gauge("hashes", "different hashes of the keys"))
     bytes: int = field(metadata=gauge("bytes", "memory of the dict, without keys and values"))
+    computing: int = field(default=0, metadata=COMPUTING)
+    oldest_computation: float = field(default=0.0, metadata=OLDEST)
 
 
 class LockedMap(TabledMap[K, V]):
@@ -33,4 +36,4 @@ class LockedMap(TabledMap[K, V]):
 
     def stats(self) -> LockedMapStats:
         (size,), hashes, _, taken = self._stats()
-        return LockedMapStats(size, hashes, taken)
+        return LockedMapStats(size, hashes, taken, *age_of(self))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, TypeVar
 
 from threadproof.maps.tables import TabledMap
+from threadproof.maps.contract import COMPUTING, OLDEST, age_of
 from threadproof.stats import Stats, counter, gauge, ratio
 
 K = TypeVar("K")
@@ -22,6 +23,8 @@ class ShardedMapStats(Stats):
     )
     contended: int = field(metadata=counter("waits", "times that a thread found a shard's lock taken"))
     bytes: int = field(metadata=gauge("bytes", "memory of the dicts, without keys and values"))
+    computing: int = field(default=0, metadata=COMPUTING)
+    oldest_computation: float = field(default=0.0, metadata=OLDEST)
 
 
 class ShardedMap(TabledMap[K, V]):
@@ -43,4 +46,4 @@ class ShardedMap(TabledMap[K, V]):
         sizes, _, contended, taken = self._stats()
         size = sum(sizes)
         imbalance = max(sizes) * len(sizes) / size if size else 1.0
-        return ShardedMapStats(size, sizes, imbalance, contended, taken)
+        return ShardedMapStats(size, sizes, imbalance, contended, taken, *age_of(self))

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, ValuesView
-from contextlib import contextmanager
+from collections.abc import ItemsView, Iterable, KeysView, Mapping, ValuesView
 from dataclasses import dataclass, field
 from reprlib import recursive_repr
+from types import TracebackType
 from typing import Any, Final, Generic, NoReturn, Self, TypeVar, cast
 
 from threadproof import _core
 from threadproof._core import Entry, Reservation, TrieVersion
 from threadproof.maps.chains import Chain, ChainedMap, entry_at, same_entries, size_of
-from threadproof.maps.contract import ConcurrentMap, Items, Values, identical_or_equal
+from threadproof.maps.contract import (
+    COMPUTING,
+    OLDEST,
+    ConcurrentMap,
+    Items,
+    Keys,
+    Values,
+    age_of,
+    identical_or_equal,
+)
 from threadproof.missing import MISSING
 from threadproof.stats import Stats, counter, gauge
 
@@ -39,6 +48,8 @@ class SnapshotMapStats(Stats):
             "retries", "times that a writer lost the CAS to another and made its new version again"
         )
     )
+    computing: int = field(default=0, metadata=COMPUTING)
+    oldest_computation: float = field(default=0.0, metadata=OLDEST)
 
 
 class Snapshot(_core.Snapshot[K, V], Mapping[K, V]):
@@ -56,6 +67,14 @@ class Snapshot(_core.Snapshot[K, V], Mapping[K, V]):
     def __new__(cls, other: Mapping[K, V] | Iterable[tuple[K, V]] = (), /, **kwargs: V) -> Self:
         """A snapshot of the entries of a mapping, or of pairs, and of keyword arguments, as they are now."""
         return cls._of(SnapshotMap(other, **kwargs)._version())
+
+    def to_dict(self) -> dict[K, V]:
+        """A new dict of the entries."""
+        return dict(self._entries())
+
+    def keys(self) -> KeysView[K]:
+        """The keys."""
+        return Keys(self)
 
     def items(self) -> ItemsView[K, V]:
         """The pairs (key, value)."""
@@ -133,7 +152,7 @@ class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
     # The whole map
 
     def stats(self) -> SnapshotMapStats:
-        return SnapshotMapStats(len(self), self._bytes(), self._retries())
+        return SnapshotMapStats(len(self), self._bytes(), self._retries(), *age_of(self))
 
     def check(self) -> None:
         self._check_version()
@@ -141,8 +160,7 @@ class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
 
     # Transactions
 
-    @contextmanager
-    def transaction(self) -> Iterator[SnapshotMap[K, V]]:
+    def transaction(self) -> Transaction[K, V]:
         """Change many keys in one atomic step, or none: `with m.transaction() as t:`.
 
         `t` is a SnapshotMap that begins as a snapshot of `m`; the block changes it, and other threads do not
@@ -154,10 +172,7 @@ class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
         Keys with one hash count as one. Keys that the block has only read are not compared: write
         `t[k] = t[k]` for a key that must not have changed.
         """
-        base = self._version()
-        changed: SnapshotMap[K, V] = SnapshotMap(Snapshot[K, V]._of(base))
-        yield changed
-        self._publish(base, changed._version())
+        return Transaction(self)
 
     def _publish(self, base: TrieVersion[K, V], wanted: TrieVersion[K, V]) -> None:
         """Apply the changes from `base` to `wanted` to the newest version."""
@@ -195,6 +210,35 @@ class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
 
 
 _core.adopt_methods(SnapshotMap, ConcurrentMap)
+
+
+class Transaction(Generic[K, V]):
+    """What `SnapshotMap.transaction` returns: for one `with` block."""
+
+    __slots__ = ("_base", "_changed", "_map")
+
+    _base: TrieVersion[K, V]
+    _changed: SnapshotMap[K, V]
+
+    def __init__(self, changes: SnapshotMap[K, V]) -> None:
+        self._map = changes
+
+    def __enter__(self) -> SnapshotMap[K, V]:
+        """Begin; returns the map to change."""
+        if hasattr(self, "_base"):
+            raise RuntimeError("SnapshotMap.transaction() is for one with block; call it for each")
+        self._base = self._map._version()
+        changed: SnapshotMap[K, V] = SnapshotMap()
+        changed._advance(changed._version(), self._base)
+        self._changed = changed
+        return changed
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End: all changes become visible at once, or none if the block has raised."""
+        if kind is None:
+            self._map._publish(self._base, self._changed._version())
 
 
 @dataclass(frozen=True, slots=True)

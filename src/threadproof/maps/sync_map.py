@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Final, TypeVar
 
 from threadproof import _core
-from threadproof.maps.contract import ConcurrentMap
+from threadproof.maps.contract import COMPUTING, OLDEST, ConcurrentMap, age_of
 from threadproof.maps.native import NativeMap
 from threadproof.stats import Stats, counter, duration, gauge
 
@@ -57,6 +57,8 @@ class SyncMapStats(Stats):
     )
     worst_promotion: float = field(metadata=duration("making a new read table, the longest time"))
     bytes: int = field(metadata=gauge("bytes", "memory of tables and cells, without keys and values"))
+    computing: int = field(default=0, metadata=COMPUTING)
+    oldest_computation: float = field(default=0.0, metadata=OLDEST)
 
 
 class SyncMap(_core.SyncMap[K, V], NativeMap[K, V]):
@@ -89,7 +91,7 @@ class SyncMap(_core.SyncMap[K, V], NativeMap[K, V]):
 
     def entries(self) -> Iterator[tuple[K, V | Deleted]]:
         """For diagnosis: the entries, and (key, DELETED) for each tombstone, as iteration sees them."""
-        return ((entry[0], entry[1] if len(entry) == 2 else DELETED) for entry in self._all_entries())
+        return map(_with_deleted, self._all_entries())
 
     def stats(self) -> SyncMapStats:
         """The state of the tables. Takes the mutex for some nanoseconds, whatever the size."""
@@ -111,7 +113,13 @@ class SyncMap(_core.SyncMap[K, V], NativeMap[K, V]):
             last_promotion=last / 1e9,
             worst_promotion=worst / 1e9,
             bytes=taken,
+            computing=(running := age_of(self))[0],
+            oldest_computation=running[1],
         )
+
+
+def _with_deleted(entry: tuple[K, V] | tuple[K]) -> tuple[K, V | Deleted]:
+    return (entry[0], entry[1] if len(entry) == 2 else DELETED)
 
 
 _core.adopt_methods(SyncMap, ConcurrentMap)

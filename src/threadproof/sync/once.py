@@ -58,7 +58,7 @@ class Once(Generic[T]):
     def __init__(self, name: str = "") -> None:
         """An empty Once; `name` is for its repr."""
         self.name = name
-        self._attempt = AtomicReference[Attempt[T] | None](None)
+        self._attempt: AtomicReference[Attempt[T] | None] = AtomicReference(None)
         self._runs = 0  # written by the thread whose attempt is in place, and so by one at a time
         self._waits = AtomicInt()
 
@@ -101,7 +101,7 @@ class Once(Generic[T]):
 
     def _begin(self, fn: Callable[[], T]) -> T | Missing:
         """The result of fn; MISSING, and fn is not called, if another thread has begun."""
-        mine = Attempt[T](self)
+        mine: Attempt[T] = Attempt(self)
         try:
             if self._attempt.compare_exchange(None, mine):
                 self._runs += 1
@@ -138,7 +138,7 @@ class OnceFunction(Generic[T]):
     def __init__(self, fn: Callable[[], T]) -> None:
         update_wrapper(self, fn)
         self._fn = fn
-        self._once = Once[T](_name_of(fn))
+        self._once: Once[T] = Once(_name_of(fn))
 
     def __call__(self) -> T:
         """The result of the one run; waits if another thread is running it. See `Once.run`."""
@@ -183,7 +183,7 @@ class Lazy(Generic[T]):
     def __init__(self, fn: Callable[[], T]) -> None:
         """The value will be `fn()`."""
         self._fn = fn
-        self._once = Once[T](_name_of(fn))
+        self._once: Once[T] = Once(_name_of(fn))
 
     def get(self, timeout: float | None = None) -> T:
         """The value. The first call makes it; calls during that wait, at most `timeout` seconds."""

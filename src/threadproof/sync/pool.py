@@ -84,7 +84,7 @@ class Pool(Generic[T]):
         self._keep = keep
         self._keep_local = keep_local
         self._cache = Cache()
-        self._shared = AtomicReference[Batch[T] | None](None)
+        self._shared: AtomicReference[Batch[T] | None] = AtomicReference(None)
         self._made = AtomicInt()
         self._dropped = AtomicInt()
 
@@ -208,4 +208,5 @@ def dict_pool(*, keep: int = 64, keep_local: int = 8) -> Pool[dict[Any, Any]]:
     It saves making the dicts, not their tables: `dict.clear` frees the table, and every other way to empty a
     dict costs more than filling a new one. docs/sync.md has the measurements, and better ways.
     """
-    return Pool[dict[Any, Any]](dict, dict.clear, keep=keep, keep_local=keep_local)
+    pool: Pool[dict[Any, Any]] = Pool(dict, dict.clear, keep=keep, keep_local=keep_local)
+    return pool

@@ -123,6 +123,8 @@ struct Policy {
         asked.fetch_add(1);
         return number(stored) == lookup.key ? Match::kYes : Match::kNo;
     }
+    /// Keys that only a comparison can tell are objects of their own.
+    static bool as_good(Word stored, const Lookup&) { return kind(stored) != kAsked; }
     static Word key_to_store(const Lookup& lookup) {
         if (lookup.kind() == kAsked) return word(Pool::make(lookup.key), kAsked);  // the pool counts these
         keys_living.fetch_add(1);

@@ -18,7 +18,9 @@
 /// live           | a value or a reservation, | the cell is in its part's read table or in its dirty table,
 ///                | owned by the cell         | and in no other
 /// deleted        | 0                         | as live, and no other cell has an equal key: storing here
-///                |                           | brings the key back
+///                |                           | brings the key back, if the key that is stored is as good as
+///                |                           | the one that is there; else the part is rebuilt first, which
+///                |                           | expunges the cell
 /// expunged       | kExpunged, and a link to  | the cell is in no table that can be reached any more, and its
 ///                | the next cell to be freed | value never changes again: a thread that sees it has an old
 ///                |                           | view, and looks for the new one
@@ -200,15 +202,20 @@ class SyncMap : public PartMap<P> {
 
         /// Whether the cell's key is one to compare.
         bool note(const Cell& cell) {
-            unknown.reserve(unknown.size() + 1);  // first: it can throw
-            unwanted.reserve(unwanted.size() + 1);
+            make_room(unknown);  // first: it can throw
+            make_room(unwanted);
             Word retained = 0;
             bool there = Base::retain_key(cell, &retained);
             if (retained) (there ? unknown : unwanted).push_back(retained);
             return there;
         }
 
-        /// Compares the keys in order, until one is the key looked for. kPresent: search again.
+        /// For one more; doubles, so that many take no quadratic time.
+        static void make_room(std::vector<Word>& keys) {
+            if (keys.size() == keys.capacity()) keys.reserve(2 * keys.size() + 1);
+        }
+
+        /// Asks about the keys in order, until one is the key looked for. kPresent: look again.
         Outcome ask_all() {
             Outcome outcome = Outcome::kPresent;
             std::size_t asked = 0;
@@ -335,7 +342,7 @@ class SyncMap : public PartMap<P> {
         Found found = seek(at.view.table(), lookup, search, &cell);
         if (found == Found::kAsk) return Attempt::kAsk;
         if (TP_LIKELY(found == Found::kYes) && TP_LIKELY(saved(*at.part))) {
-            Attempt attempt = change_value(*at.part, *cell, decide, reservation, cleanup);
+            Attempt attempt = change_value(*at.part, *cell, lookup, decide, reservation, cleanup);
             if (TP_LIKELY(attempt != Attempt::kRetry)) return attempt;
         }
         return try_change_locked(at, found == Found::kYes ? cell : nullptr, lookup, search, decide,
@@ -353,13 +360,13 @@ class SyncMap : public PartMap<P> {
         if (!parts_.current(at, parts_.spread(lookup.hash))) return Attempt::kRetry;
         Part& part = *at.part;
         save(part);
-        if (cell) return change_value(part, *cell, decide, reservation, cleanup);
+        if (cell) return change_locked(part, *cell, lookup, decide, reservation, cleanup);
         if (part.dirty) {
             Found found = seek(*part.dirty, lookup, search, &cell);
             if (found == Found::kAsk) return Attempt::kAsk;
             if (found == Found::kYes) {
-                Attempt attempt = change_value(part, *cell, decide, reservation, cleanup);
-                parts_.count_miss(part, cleanup);
+                Attempt attempt = change_locked(part, *cell, lookup, decide, reservation, cleanup);
+                if (!cleanup.table) parts_.count_miss(part, cleanup);
                 return attempt;
             }
         }
@@ -388,11 +395,23 @@ class SyncMap : public PartMap<P> {
         return Outcome::kNoMemory;
     }
 
-    /// Calls `decide` for a cell's value, retained, and exchanges it. kRetry when another thread was faster,
-    /// or the cell is expunged.
+    /// change_value() under the mutex, where a deleted cell with another key than the one to store is expunged:
+    /// the next attempt adds a cell.
     template <class Decide>
-    TP_HOT Attempt change_value(Part& part, Cell& cell, Decide& decide, Word* reservation,
-                                DeferredCleanup& cleanup) {
+    Attempt change_locked(Part& part, Cell& cell, const Lookup& lookup, Decide& decide, Word* reservation,
+                          DeferredCleanup& cleanup) {
+        Attempt attempt = change_value(part, cell, lookup, decide, reservation, cleanup);
+        // relaxed: only whether it is deleted still, which only another writer changes
+        if (attempt != Attempt::kRetry || cell.value.load(std::memory_order_relaxed) != 0) return attempt;
+        parts_.rebuild(part, cleanup);
+        return cleanup.table ? Attempt::kRetry : Attempt::kNoMemory;
+    }
+
+    /// Calls `decide` for a cell's value, retained, and exchanges it. kRetry when another thread was faster,
+    /// when the cell is expunged, or when it is deleted and has another key than the one to store.
+    template <class Decide>
+    TP_HOT Attempt change_value(Part& part, Cell& cell, const Lookup& lookup, Decide& decide,
+                                Word* reservation, DeferredCleanup& cleanup) {
         // acquire: pairs with the release in exchange()
         Word current = cell.value.load(std::memory_order_acquire);
         if (current) {
@@ -403,6 +422,10 @@ class SyncMap : public PartMap<P> {
                 *reservation = std::exchange(cleanup.retained, 0);
                 return Attempt::kBusy;
             }
+        } else if (TP_UNLIKELY(!P::as_good(cell.key, lookup))) {
+            Word next = decide(current);
+            if (!next) return Attempt::kAbsent;
+            return Attempt::kRetry;
         }
         Word next = decide(current);
         stress::reach(stress::Window::kExchanging);

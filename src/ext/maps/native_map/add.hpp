@@ -94,7 +94,9 @@ Ref add(MapObject<Map>& self, const Lookup& lookup, PyObject* key, PyObject* del
     }
     if (Ref sum = add_numbers(self, lookup, delta, initial)) return sum;
     return compute(self, lookup, key, When::kAlways, Deadline(), [&](PyObject* old) {
-        return outliving([&] { return PyNumber_Add(old ? old : initial, delta); });
+        PyObject* sum = outliving([&] { return PyNumber_Add(old ? old : initial, delta); });
+        if (!sum) note_addition(self.object(), key);
+        return sum;
     });
 }
 

@@ -21,13 +21,13 @@ class Computation {
  public:
     Computation(MapObject<Map>& map, const Lookup& lookup, PyObject* key)
         : map_(map), lookup_(lookup), reservation_(Reservation::make(key)) {
-        map_.computations.begin();
+        map_.computations.begin(reservation_);
     }
     /// Without settle(), the old value is stored again.
     ~Computation() {
         if (placed_) settle(Ref::borrow(reservation_->old_value));
         reservation_->end();
-        map_.computations.end();
+        map_.computations.end(reservation_);
         drop_reference(reservation_->object());
     }
     Computation(const Computation&) = delete;
@@ -82,7 +82,7 @@ Ref compute(MapObject<Map>& self, const Lookup& lookup, PyObject* key, When when
     Ref present;
     if (!computation.place(when, deadline, &present)) return present;
     Ref old = Ref::borrow(computation.old_value());
-    Ref result = Ref::steal(checked(step(old.get())));
+    Ref result = checked_result(step(old.get()));
     if (result.get() == remove_sentinel) result = Ref();
     computation.settle(Ref::borrow(result.get()));
     return result;
@@ -91,7 +91,7 @@ Ref compute(MapObject<Map>& self, const Lookup& lookup, PyObject* key, When when
 /// The deadline of a method called with this function and timeout. Throws if one of them is wrong.
 template <class Map>
 Deadline check_computation(MapObject<Map>& self, const char* method, PyObject* fn, PyObject* timeout) {
-    if (!PyCallable_Check(fn)) refuse_function(self.object(), method, fn);
+    check_function_of(self.object(), method, fn);
     return Deadline::after(self.object(), method, timeout);
 }
 
@@ -112,6 +112,7 @@ PyObject* map_compute_if_absent(MapObject<Map>& self, PyObject* const* given, Py
     self.share();
     Arguments<3> arguments("compute_if_absent", given, count, names, 2, 2, {"key", "fn", "timeout"});
     PyObject *key = arguments[0], *fn = arguments[1];
+    if (is_container_type(fn)) refuse_function(self.object(), "compute_if_absent", fn);
     Deadline deadline = check_computation(self, "compute_if_absent", fn, arguments.get(2, Py_None));
     Lookup lookup(key);
     if (Ref present = self.look_up(lookup)) return present.release();

@@ -17,6 +17,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "ext/maps/computation_list.hpp"
 #include "ext/maps/reservation.hpp"
 #include "ext/maps/values.hpp"
 #include "ext/python/refcount.hpp"
@@ -24,37 +25,10 @@
 
 namespace threadproof::ext {
 
-/// How many computations run in a map, in this process: those of other threads of a parent do not count in a
-/// forked child. Relaxed, all: drain() reads it with the map quiesced, and a reservation is placed in the map
-/// after it is counted, which orders the two.
-class ComputationCount {
- public:
-    void begin() {
-        for (std::uint64_t seen = packed_.load(std::memory_order_relaxed);;) {
-            std::uint64_t next = (seen >> 32 == generation() ? seen : generation() << 32) + 1;
-            if (packed_.compare_exchange_weak(seen, next, std::memory_order_relaxed)) return;
-        }
-    }
-    void end() {
-        std::uint64_t seen = packed_.load(std::memory_order_relaxed);
-        while (seen >> 32 == generation() && (seen & 0xffffffff)
-               && !packed_.compare_exchange_weak(seen, seen - 1, std::memory_order_relaxed)) {
-        }
-    }
-    std::int64_t running() const {
-        std::uint64_t seen = packed_.load(std::memory_order_relaxed);
-        return seen >> 32 == generation() ? static_cast<std::int64_t>(seen & 0xffffffff) : 0;
-    }
-
- private:
-    static std::uint64_t generation() { return process_generation.load(std::memory_order_relaxed); }
-    std::atomic<std::uint64_t> packed_;  ///< [generation of the process][count]
-};
-
 template <class Map>
 struct MapObject {
     PyObject_HEAD Sharing sharing;
-    ComputationCount computations;
+    ComputationList computations;
     std::atomic<std::uint64_t> pop_from;  ///< the position where popitem() last found an entry; a hint
     AlignedStorage<Map> storage;
 
@@ -102,6 +76,7 @@ struct MapObject {
     /// Stores a value; returns the value that it replaces, or null.
     TP_HOT Ref store(const Lookup& lookup, PyObject* value) {
         Word old;
+        storable(value);
         // Py_INCREF: GCC makes a call of Py_NewRef
         auto retained = [value](Word) { return Py_INCREF(value), Policy::value(value); };
         if (TP_LIKELY(core().overwrite(lookup, retained, &old))) return into_ref(old);
@@ -111,7 +86,7 @@ struct MapObject {
     /// Puts `next` (null: nothing) in the place of exactly `seen`; false when another value is there by now.
     bool replace_seen(const Lookup& lookup, PyObject* seen, PyObject* next) {
         if (!next) return exchange_seen(lookup, seen, 0);
-        Incoming fresh(next);
+        Incoming fresh(storable(next));
         bool replaced = exchange_seen(lookup, seen, fresh.word());
         if (replaced) fresh.release();
         return replaced;

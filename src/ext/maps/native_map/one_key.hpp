@@ -69,7 +69,7 @@ PyObject* map_setdefault(MapObject<Map>& self, PyObject* const* given, Py_ssize_
     Arguments<2> arguments("setdefault", given, count, names, 1, 2, {"key", "default"});
     Lookup lookup(arguments[0]);
     if (Ref present = self.look_up(lookup)) return present.release();
-    PyObject* value = arguments.get(1, Py_None);
+    PyObject* value = storable(arguments.get(1, Py_None));
     Incoming fresh(value);
     Word present = 0;
     self.change(lookup, [&](Word current) {
@@ -87,7 +87,7 @@ PyObject* map_setdefault(MapObject<Map>& self, PyObject* const* given, Py_ssize_
 template <class Map>
 PyObject* compare_and_replace(MapObject<Map>& self, const char* method, PyObject* key, PyObject* expected,
                               PyObject* next, PyObject* equal) {
-    if (equal != Py_None && !PyCallable_Check(equal)) refuse_function(self.object(), method, equal);
+    if (equal != Py_None) check_function_of(self.object(), method, equal);
     for (Lookup lookup(key);;) {
         Ref seen = self.look_up(lookup);
         if (!seen || !values_equal(seen.get(), expected, equal)) Py_RETURN_FALSE;

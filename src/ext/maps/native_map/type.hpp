@@ -64,6 +64,8 @@ const PyMethodDef* map_methods(std::initializer_list<PyMethodDef> more) {
          "__class_getitem__($type, item, /)\n--\n\n"},
         {"_entries", method<map_entries<Map>>(), METH_NOARGS,
          "_entries($self, /)\n--\n\nThe entries, as iteration sees them."},
+        {"_computations", method<map_computations<Map>>(), METH_NOARGS,
+         "_computations($self, /)\n--\n\nThe running computations: (key, thread, seconds) for each."},
         {"_count_references", method<map_count_references<Map>>(), METH_NOARGS,
          "_count_references($self, /)\n--\n\nNever defer reference counting; see the class method "
          "counted()."},

@@ -32,6 +32,11 @@ PyObject* map_count_references(MapObject<Map>& self, PyObject*) {
     Py_RETURN_NONE;
 }
 
+template <class Map>
+PyObject* map_computations(MapObject<Map>& self, PyObject*) {
+    return self.computations.describe();
+}
+
 /// A dict of entries, which keep their references. Throws.
 template <class Container>
 Ref dict_of(const Container& entries) {
@@ -62,7 +67,7 @@ PyObject* map_snapshot(MapObject<Map>& self, PyObject*) {
     self.share();
     OwnedEntries<Map, typename Map::Entries> owned;
     self.core().snapshot().swap(owned.entries);
-    return PyDictProxy_New(dict_of(owned.entries).get());
+    return dict_of(owned.entries).release();
 }
 
 // ---- drain
