@@ -291,7 +291,7 @@ def _compute(m: Map, model: dict[Key, int], key: Key, value: int) -> bool:
     if model.get(key, 0) >= 3:
         return m.compute(key, lambda old: REMOVE, 0) == 0 and model.pop(key) >= 3
     model[key] = model.get(key, 0) + value
-    return m.compute(key, lambda old: old + value, 0) == model[key]
+    return bool(m.compute(key, lambda old: old + value, 0) == model[key])
 
 
 def _bulk(m: Map, model: dict[Key, int], key: Key, value: int) -> bool:

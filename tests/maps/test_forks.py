@@ -201,7 +201,7 @@ def test_a_computation_that_forks_goes_on_in_both_processes(cls: type[Concurrent
 def test_threads_of_a_child_meet_no_deadlock_of_the_parents_threads(
     cls: type[ConcurrentMap[Any, Any]],
 ) -> None:
-    """The child's new threads can have the identifiers of threads that waited for each other in the parent."""
+    """The child's new threads can have the identifiers of threads that waited in the parent."""
     printed = forks(
         cls,
         """

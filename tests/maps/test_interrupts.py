@@ -1,7 +1,7 @@
 """An interrupt between any two instructions leaves no key reserved, and loses no entry.
 
-A signal handler that raises, or PyThreadState_SetAsyncExc(), can do that wherever Python code runs. Here a trace
-function raises instead, at the first instruction of the maps' Python code, at the second, and so on.
+A signal handler that raises, or PyThreadState_SetAsyncExc(), can do that wherever Python code runs. Here a
+trace function raises instead, at the first instruction of the maps' Python code, at the second, and so on.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -92,13 +93,13 @@ def test_an_interrupt_anywhere_leaves_no_key_reserved(make_map: MapMaker, operat
     while True:
         step += 1
         m = make_map(k=Number(1), other=Number(1))
-        interrupted = stopped_at(step, lambda m=m: OPERATIONS[operation](m))
+        interrupted = stopped_at(step, partial(OPERATIONS[operation], m))
         assert not Reservation.held(), f"a reservation is left at instruction {step}"
         usable = threading.Thread(target=m.update, args=({"k": Number(5), "new": Number(5)},), daemon=True)
         usable.start()
         usable.join(60)
         assert not usable.is_alive(), f"a key is locked for good at instruction {step}"
-        m.check()
+        m.check()  # type: ignore[attr-defined]  # every map here has it
         if not interrupted:
             return
 
@@ -112,7 +113,7 @@ def test_an_interrupted_transaction_leaves_the_map_as_it_was_or_changed() -> Non
     while True:
         step += 1
         m: SnapshotMap[str, int] = SnapshotMap(a=1, b=1)
-        interrupted = stopped_at(step, lambda m=m: change(m))
+        interrupted = stopped_at(step, partial(change, m))
         assert dict(m.snapshot()) in ({"a": 1, "b": 1}, {"a": 2, "b": 2})
         m.check()
         if not interrupted:

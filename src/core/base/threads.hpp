@@ -228,11 +228,14 @@ class Threads {
             if (sched_setaffinity(0, sizeof one, set) == 0) any = true;
             else visited = errno == EINVAL;  // offline, or not in the process's set
         }
-        visited = visited && any && sched_setaffinity(0, sizeof before, reinterpret_cast<cpu_set_t*>(before)) == 0;
+        visited =
+            visited && any && sched_setaffinity(0, sizeof before, reinterpret_cast<cpu_set_t*>(before)) == 0;
         if (visited) return;
         static constexpr char kMessage[] =
-            "threadproof: membarrier(2) and sched_setaffinity(2) are forbidden since the program began; without one "
-            "of them memory would be freed that threads still read. Allow membarrier in the sandbox (seccomp).\n";
+            "threadproof: membarrier(2) and sched_setaffinity(2) are forbidden since the program began; "
+            "without one "
+            "of them memory would be freed that threads still read. Allow membarrier in the sandbox "
+            "(seccomp).\n";
         [[maybe_unused]] auto written = ::write(STDERR_FILENO, kMessage, sizeof kMessage - 1);
         std::abort();
     }

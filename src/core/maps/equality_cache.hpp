@@ -80,9 +80,9 @@ class EqualityCache {
         }
     }
 
-    Answer last_;  // most searches ask about one key: no allocation for that
-    std::vector<Answer> earlier_;                ///< each with a reference
-    std::unordered_map<Word, Match> found_;      ///< the same answers, if there are many
+    Answer last_;                            // most searches ask about one key: no allocation for that
+    std::vector<Answer> earlier_;            ///< each with a reference
+    std::unordered_map<Word, Match> found_;  ///< the same answers, if there are many
     bool restarted_ = false;
 };
 

@@ -112,8 +112,9 @@ class ChainComputation {
                 continue;
             }
             old_ = Ref::borrow(value_of(entry));
-            Owned fresh = make_entry(static_cast<Py_hash_t>(lookup_.hash), value_of(entry) ? entry->key : lookup_.word,
-                                     old_.get(), reservation_->object());
+            Owned fresh =
+                make_entry(static_cast<Py_hash_t>(lookup_.hash), value_of(entry) ? entry->key : lookup_.word,
+                           old_.get(), reservation_->object());
             Owned next = chain.with(entry, NodePolicy::entry_object(fresh.word()));
             placed_ = store_.replace(lookup_.hash, seen.word(), next.word(), 0);
         }
@@ -127,7 +128,7 @@ class ChainComputation {
         reservation_->settle(result.release());
         try {
             store_result(store_, lookup_.hash, reservation_);
-        } catch (...) {  // no memory
+        } catch (...) {                                              // no memory
             reservation_->home.store(0, std::memory_order_relaxed);  // relaxed: published by end()
             throw;
         }
@@ -223,9 +224,8 @@ template <class Store>
         each_entry(word, [&](EntryObject* entry) {
             Reservation* reservation = reservation_in(entry, store.home);
             if (reservation && reservation->is_settled())
-                report(word, [&] {
-                    store_result(store, static_cast<std::uint64_t>(entry->hash), reservation);
-                });
+                report(word,
+                       [&] { store_result(store, static_cast<std::uint64_t>(entry->hash), reservation); });
         });
     });
     taken.retire();

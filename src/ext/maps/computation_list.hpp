@@ -55,8 +55,8 @@ class ComputationList {
         Ref list = Ref::steal(checked(PyList_New(0)));
         for (const Ref& each : found) {
             auto* reservation = reinterpret_cast<Reservation*>(each.get());
-            Ref row = Ref::steal(
-                checked(Py_BuildValue("(Okd)", reservation->key, reservation->owner, reservation->seconds())));
+            Ref row = Ref::steal(checked(
+                Py_BuildValue("(Okd)", reservation->key, reservation->owner, reservation->seconds())));
             if (PyList_Append(list.get(), row.get()) < 0) throw PythonError{};
         }
         return list.release();

@@ -51,10 +51,11 @@ bool is_async(PyObject* fn) {
 void refuse_coroutine(PyObject* coroutine) {
     Ref closed = Ref::steal(PyObject_CallMethod(coroutine, "close", nullptr));
     if (!closed) throw PythonError{};
-    PyErr_Format(PyExc_TypeError,
-                 "the function returned a coroutine, %R, and a map would keep it: only its first reader could await "
-                 "it; let the function return a task or a future, or await outside and store the result",
-                 coroutine);
+    PyErr_Format(
+        PyExc_TypeError,
+        "the function returned a coroutine, %R, and a map would keep it: only its first reader could await "
+        "it; let the function return a task or a future, or await outside and store the result",
+        coroutine);
     throw PythonError{};
 }
 

@@ -185,7 +185,8 @@ struct PythonPolicy {
     static bool alike(PyObject* a, PyObject* b) {
         if (a == b) return true;
         if (Py_TYPE(a) != Py_TYPE(b)) return false;
-        if (PyFloat_CheckExact(a)) return std::signbit(PyFloat_AS_DOUBLE(a)) == std::signbit(PyFloat_AS_DOUBLE(b));
+        if (PyFloat_CheckExact(a))
+            return std::signbit(PyFloat_AS_DOUBLE(a)) == std::signbit(PyFloat_AS_DOUBLE(b));
         for (Py_ssize_t i = 0; PyTuple_CheckExact(a) && i < PyTuple_GET_SIZE(a); ++i)
             if (!alike(PyTuple_GET_ITEM(a, i), PyTuple_GET_ITEM(b, i))) return false;
         return is_atom(a) || PyTuple_CheckExact(a);

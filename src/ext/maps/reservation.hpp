@@ -49,9 +49,9 @@ struct Reservation {
     /// parent
     std::uint32_t generation;
     std::atomic<bool> ended;
-    std::int64_t began;                ///< nanoseconds of the monotonic clock, coarse
-    Reservation *newer, *older;        ///< see ComputationList
-    PyThread_type_lock gate;  ///< made and locked by the first thread that waits, opened by end()
+    std::int64_t began;          ///< nanoseconds of the monotonic clock, coarse
+    Reservation *newer, *older;  ///< see ComputationList
+    PyThread_type_lock gate;     ///< made and locked by the first thread that waits, opened by end()
 
     /// A new reference to a reservation of the calling thread. Throws.
     static Reservation* make(PyObject* key);

@@ -255,9 +255,9 @@ struct Exchange {
 
     /// Stores a value (null: removes the key); false when the key's chain has changed since.
     bool put(SnapshotMapObject& map, const Lookup& lookup, PyObject* value) {
-        Owned fresh =
-            value ? make_entry(static_cast<Py_hash_t>(lookup.hash), entry && entry->value ? entry->key : lookup.word, value)
-                  : Owned();
+        Owned fresh = value ? make_entry(static_cast<Py_hash_t>(lookup.hash),
+                                         entry && entry->value ? entry->key : lookup.word, value)
+                            : Owned();
         Owned next = Chain(seen.word()).with(entry, NodePolicy::entry_object(fresh.word()));
         return map.core().replace(lookup.hash, seen.word(), next.word(),
                                   (value != nullptr) - (old_value() != nullptr));

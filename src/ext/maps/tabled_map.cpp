@@ -174,7 +174,8 @@ bool TabledMapObject::detach(Detached& taken, bool refusing) {
     taken.sizes.resize(count);
     bool refused = false;
     with_all(taken.words, [&] {
-        for (const Owned& word : taken.words) refused = refused || (refusing && any_running(word.word(), home));
+        for (const Owned& word : taken.words)
+            refused = refused || (refusing && any_running(word.word(), home));
         if (refused) return;
         for (std::size_t i = 0; i < count; ++i) {
             std::swap(shards[i].chains, fresh[i]);

@@ -17,9 +17,10 @@ bool values_equal(PyObject* current, PyObject* expected, PyObject* equal) {
 }
 
 void refuse_remove() {
-    PyErr_SetString(PyExc_ValueError,
-                    "REMOVE cannot be stored as a value: a function given to compute() or merge() returns it to delete "
-                    "the key; outside of one, use del or pop()");
+    PyErr_SetString(
+        PyExc_ValueError,
+        "REMOVE cannot be stored as a value: a function given to compute() or merge() returns it to delete "
+        "the key; outside of one, use del or pop()");
     throw PythonError{};
 }
 

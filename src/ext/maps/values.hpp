@@ -71,8 +71,8 @@ bool values_equal(PyObject* current, PyObject* expected, PyObject* equal);
 /// and others, splitmix64.
 std::uint64_t fresh_secret();
 
-inline PyObject* one;              ///< the int 1
-inline PyObject* zero;             ///< the int 0
+inline PyObject* one;   ///< the int 1
+inline PyObject* zero;  ///< the int 0
 
 /// Makes these; the module has REMOVE. Throws.
 void add_values(PyObject* module);

@@ -119,7 +119,7 @@ class ConcurrentMap(MutableMapping[K, V]):
         raise NotImplementedError
 
     def _compute(
-        self, key: K, step: Callable[[V | Missing], V | RemoveType], timeout: float | None
+        self, key: K, step: Callable[[V | Missing], V | RemoveType], timeout: float | None, /
     ) -> V | Missing:
         """With `key` reserved, store `step(value)`, or remove the key for REMOVE; return the new value."""
         raise NotImplementedError
@@ -295,16 +295,12 @@ class ConcurrentMap(MutableMapping[K, V]):
         return None if new is MISSING else new
 
     @overload
-    def merge(
-        self, key: K, value: V, fn: Callable[[V, V], V], /, *, timeout: float | None = None
-    ) -> V: ...
+    def merge(self, key: K, value: V, fn: Callable[[V, V], V], /, *, timeout: float | None = None) -> V: ...
     @overload
     def merge(
         self, key: K, value: V, fn: Callable[[V, V], V | RemoveType], /, *, timeout: float | None = None
     ) -> V | None: ...
-    def merge(
-        self, key: K, value: V, fn: Callable[[V, V], Any], /, *, timeout: float | None = None
-    ) -> Any:
+    def merge(self, key: K, value: V, fn: Callable[[V, V], Any], /, *, timeout: float | None = None) -> Any:
         """Store `value` if `key` is absent, else `fn(old, value)`; return the stored value.
 
         REMOVE removes the key and returns None. Otherwise as `compute`.
@@ -401,10 +397,10 @@ class ConcurrentMap(MutableMapping[K, V]):
         Inside a computation, in this map or another, drain could wait for itself: if this map has a
         computation running, DeadlockError is raised and nothing has changed.
 
-        If it raises, because a signal handler does during the wait, or `__hash__` or `__eq__` of keys when the
-        dict is made, the entries are stored again at the keys that are absent by then, and the computations
-        go on there: nothing is lost. (Only a key that then cannot be compared with a newer one of the same hash
-        is, and sys.unraisablehook is told.)
+        If it raises, because a signal handler does during the wait, or `__hash__` or `__eq__` of a key while
+        the dict is made, the entries are stored again at the keys that are absent by then, and running
+        computations continue there: nothing is lost. The one exception is a key that cannot be compared with a
+        newer key of the same hash: it is reported by sys.unraisablehook.
         """
 
     @abstractmethod
@@ -421,7 +417,7 @@ class ConcurrentMap(MutableMapping[K, V]):
 
     @abstractmethod
     def snapshot(self) -> Mapping[K, V]:
-        """A copy of the map at one instant, which no thread changes. Never blocks; writers do not wait for it.
+        """A copy of the map at one instant, which no thread changes. Never blocks; no writer waits for it.
 
         A dict of your own; of a SnapshotMap, a Snapshot. For JSON, see `to_dict`.
         """
@@ -493,14 +489,14 @@ class ConcurrentMap(MutableMapping[K, V]):
         return getattr(self, "__dict__", None) or None
 
     @classmethod
-    def fromkeys(cls, keys: Iterable[Any], value: Any = None, /) -> Self:
+    def fromkeys(cls, keys: Iterable[Any], value: Any = None, /) -> Any:
         """A new map with `value` at each of the keys."""
         new = cls()
         for key in keys:
             new[key] = value
         return new
 
-    def __or__(self, other: Mapping[Any, Any]) -> Self:
+    def __or__(self, other: Mapping[Any, Any]) -> Any:
         """A copy, updated from the other mapping."""
         if not isinstance(other, Mapping):
             return NotImplemented
@@ -508,7 +504,7 @@ class ConcurrentMap(MutableMapping[K, V]):
         new.update(other)
         return new
 
-    def __ror__(self, other: Mapping[Any, Any]) -> Self:
+    def __ror__(self, other: Mapping[Any, Any]) -> Any:
         """A map of this class with the other mapping's entries, updated from this one."""
         if not isinstance(other, Mapping):
             return NotImplemented
@@ -560,8 +556,10 @@ class Values(ValuesView[V]):
         return any(each is value or each == value for each in self)
 
 
-COMPUTING: Final = gauge("computations", "computations running now; computations() lists them")
-OLDEST: Final = duration("since the oldest of the running computations began")
+COMPUTING: Final[Mapping[str, object]] = gauge(
+    "computations", "computations running now; computations() lists them"
+)
+OLDEST: Final[Mapping[str, object]] = duration("since the oldest of the running computations began")
 
 
 def age_of(m: ConcurrentMap[Any, Any]) -> tuple[int, float]:
@@ -578,8 +576,8 @@ def identical_or_equal(value: object, expected: object) -> bool:
 # Checks of arguments. Native maps call the same functions: _core.provide() hands them over.
 
 ASYNC: Final = (
-    "an async one returns a coroutine, and only the first that reads it from the map could await it; store a task or "
-    "a future, or await first and store the result"
+    "an async one returns a coroutine, and only the first that reads it from the map could await it; store a "
+    "task or a future, or await first and store the result"
 )
 WANTED: Final = {
     "compute": ("fn(old) -> new", "to delete a key, return threadproof.REMOVE from fn"),
@@ -598,7 +596,7 @@ def check_function(owner: object, method: str, fn: object) -> None:
         raise TypeError(f"{_called(owner, method)} wants {signature}, got {type(fn).__name__}; {way_out}")
     if is_async(fn):
         raise TypeError(f"{_called(owner, method)} wants a plain {signature}, got {fn!r}: {ASYNC}")
-    if method == "compute_if_absent" and type(fn) is type and fn in CONTAINERS:
+    if method == "compute_if_absent" and isinstance(fn, type) and fn in CONTAINERS:
         name, empty = fn.__name__, CONTAINERS[fn]
         raise TypeError(
             f"{_called(owner, method)} wants {signature}, and {name}(key) would take the key apart; "
@@ -629,7 +627,9 @@ def _pairs(owner: object, other: Any) -> Iterable[tuple[Any, Any]]:
     """The pairs of an argument of `update`: a mapping, an object with keys() and [], or pairs."""
     if isinstance(other, Mapping):
         return other.items()
-    if isinstance(other, type) or not (hasattr(other, "__iter__") or hasattr(other, "__getitem__") or hasattr(other, "keys")):
+    if isinstance(other, type) or not (
+        hasattr(other, "__iter__") or hasattr(other, "__getitem__") or hasattr(other, "keys")
+    ):
         _refuse_other(owner, other)
     if hasattr(other, "keys"):
         return ((key, other[key]) for key in other.keys())  # noqa: SIM118  # it has keys(), and perhaps no iter()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from threadproof import _core
 from threadproof.maps.contract import COMPUTING, OLDEST, ConcurrentMap, age_of
@@ -12,6 +13,8 @@ from threadproof.stats import Stats, counter, gauge
 
 K = TypeVar("K")
 V = TypeVar("V")
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,40 @@ class HashMap(_core.HashMap[K, V], NativeMap[K, V]):
     """
 
     __slots__ = ("__weakref__",)
+
+    if TYPE_CHECKING:  # as dict in typeshed: a base class cannot name the class with other parameters
+
+        @overload
+        def __init__(self, /) -> None: ...
+        @overload
+        def __init__(self: HashMap[str, B], /, **kwargs: B) -> None: ...
+        @overload
+        def __init__(self, other: Mapping[K, V], /) -> None: ...
+        @overload
+        def __init__(self: HashMap[str, B], other: Mapping[str, B], /, **kwargs: B) -> None: ...
+        @overload
+        def __init__(self, other: Iterable[tuple[K, V]], /) -> None: ...
+        @overload
+        def __init__(self: HashMap[str, B], other: Iterable[tuple[str, B]], /, **kwargs: B) -> None: ...
+        def __init__(self, other: Any = (), /, **kwargs: Any) -> None: ...
+        @overload
+        @classmethod
+        def fromkeys(cls, keys: Iterable[A], value: None = None, /) -> HashMap[A, Any]: ...
+        @overload
+        @classmethod
+        def fromkeys(cls, keys: Iterable[A], value: B, /) -> HashMap[A, B]: ...
+        @classmethod
+        def fromkeys(cls, keys: Any, value: Any = None, /) -> Any: ...
+        @overload
+        def __or__(self, other: Mapping[K, V]) -> Self: ...
+        @overload
+        def __or__(self, other: Mapping[A, B]) -> HashMap[K | A, V | B]: ...
+        def __or__(self, other: Any) -> Any: ...
+        @overload
+        def __ror__(self, other: Mapping[K, V]) -> Self: ...
+        @overload
+        def __ror__(self, other: Mapping[A, B]) -> HashMap[K | A, V | B]: ...
+        def __ror__(self, other: Any) -> Any: ...
 
     def stats(self) -> HashMapStats:
         """The state of the table. Reads at most 1,024 of its buckets, however large it is."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, overload
 
-from threadproof.maps.tables import TabledMap
 from threadproof.maps.contract import COMPUTING, OLDEST, age_of
+from threadproof.maps.tables import TabledMap
 from threadproof.stats import Stats, gauge
 
 K = TypeVar("K")
 V = TypeVar("V")
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,40 @@ class LockedMap(TabledMap[K, V]):
     __slots__ = ()
 
     shards: ClassVar[int] = 1
+
+    if TYPE_CHECKING:  # as dict in typeshed: a base class cannot name the class with other parameters
+
+        @overload
+        def __init__(self, /) -> None: ...
+        @overload
+        def __init__(self: LockedMap[str, B], /, **kwargs: B) -> None: ...
+        @overload
+        def __init__(self, other: Mapping[K, V], /) -> None: ...
+        @overload
+        def __init__(self: LockedMap[str, B], other: Mapping[str, B], /, **kwargs: B) -> None: ...
+        @overload
+        def __init__(self, other: Iterable[tuple[K, V]], /) -> None: ...
+        @overload
+        def __init__(self: LockedMap[str, B], other: Iterable[tuple[str, B]], /, **kwargs: B) -> None: ...
+        def __init__(self, other: Any = (), /, **kwargs: Any) -> None: ...
+        @overload
+        @classmethod
+        def fromkeys(cls, keys: Iterable[A], value: None = None, /) -> LockedMap[A, Any]: ...
+        @overload
+        @classmethod
+        def fromkeys(cls, keys: Iterable[A], value: B, /) -> LockedMap[A, B]: ...
+        @classmethod
+        def fromkeys(cls, keys: Any, value: Any = None, /) -> Any: ...
+        @overload
+        def __or__(self, other: Mapping[K, V]) -> Self: ...
+        @overload
+        def __or__(self, other: Mapping[A, B]) -> LockedMap[K | A, V | B]: ...
+        def __or__(self, other: Any) -> Any: ...
+        @overload
+        def __ror__(self, other: Mapping[K, V]) -> Self: ...
+        @overload
+        def __ror__(self, other: Mapping[A, B]) -> LockedMap[K | A, V | B]: ...
+        def __ror__(self, other: Any) -> Any: ...
 
     def stats(self) -> LockedMapStats:
         (size,), hashes, _, taken = self._stats()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, overload
 
-from threadproof.maps.tables import TabledMap
 from threadproof.maps.contract import COMPUTING, OLDEST, age_of
+from threadproof.maps.tables import TabledMap
 from threadproof.stats import Stats, counter, gauge, ratio
 
 K = TypeVar("K")
 V = TypeVar("V")
+A = TypeVar("A")
+B = TypeVar("B")
+
 
 @dataclass(frozen=True, slots=True)
 class ShardedMapStats(Stats):
@@ -41,6 +45,40 @@ class ShardedMap(TabledMap[K, V]):
     __slots__ = ()
 
     shards: ClassVar[int] = 64  # far more than threads that run at once, so that two seldom want the same
+
+    if TYPE_CHECKING:  # as dict in typeshed: a base class cannot name the class with other parameters
+
+        @overload
+        def __init__(self, /) -> None: ...
+        @overload
+        def __init__(self: ShardedMap[str, B], /, **kwargs: B) -> None: ...
+        @overload
+        def __init__(self, other: Mapping[K, V], /) -> None: ...
+        @overload
+        def __init__(self: ShardedMap[str, B], other: Mapping[str, B], /, **kwargs: B) -> None: ...
+        @overload
+        def __init__(self, other: Iterable[tuple[K, V]], /) -> None: ...
+        @overload
+        def __init__(self: ShardedMap[str, B], other: Iterable[tuple[str, B]], /, **kwargs: B) -> None: ...
+        def __init__(self, other: Any = (), /, **kwargs: Any) -> None: ...
+        @overload
+        @classmethod
+        def fromkeys(cls, keys: Iterable[A], value: None = None, /) -> ShardedMap[A, Any]: ...
+        @overload
+        @classmethod
+        def fromkeys(cls, keys: Iterable[A], value: B, /) -> ShardedMap[A, B]: ...
+        @classmethod
+        def fromkeys(cls, keys: Any, value: Any = None, /) -> Any: ...
+        @overload
+        def __or__(self, other: Mapping[K, V]) -> Self: ...
+        @overload
+        def __or__(self, other: Mapping[A, B]) -> ShardedMap[K | A, V | B]: ...
+        def __or__(self, other: Any) -> Any: ...
+        @overload
+        def __ror__(self, other: Mapping[K, V]) -> Self: ...
+        @overload
+        def __ror__(self, other: Mapping[A, B]) -> ShardedMap[K | A, V | B]: ...
+        def __ror__(self, other: Any) -> Any: ...
 
     def stats(self) -> ShardedMapStats:
         sizes, _, contended, taken = self._stats()

@@ -6,10 +6,10 @@ from collections.abc import ItemsView, Iterable, KeysView, Mapping, ValuesView
 from dataclasses import dataclass, field
 from reprlib import recursive_repr
 from types import TracebackType
-from typing import Any, Final, Generic, NoReturn, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, cast, overload
 
 from threadproof import _core
-from threadproof._core import Entry, Reservation, TrieVersion
+from threadproof._core import Entry, TrieVersion
 from threadproof.maps.chains import Chain, ChainedMap, entry_at, same_entries, size_of
 from threadproof.maps.contract import (
     COMPUTING,
@@ -26,6 +26,8 @@ from threadproof.stats import Stats, counter, gauge
 
 K = TypeVar("K")
 V = TypeVar("V")
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 class ConflictError(RuntimeError):
@@ -125,7 +127,40 @@ class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
 
     __slots__ = ("__weakref__",)
 
-    def __init__(self, other: Mapping[K, V] | Iterable[tuple[K, V]] = (), /, **kwargs: V) -> None:
+    if TYPE_CHECKING:  # as dict in typeshed: a base class cannot name the class with other parameters
+
+        @overload
+        @classmethod
+        def fromkeys(cls, keys: Iterable[A], value: None = None, /) -> SnapshotMap[A, Any]: ...
+        @overload
+        @classmethod
+        def fromkeys(cls, keys: Iterable[A], value: B, /) -> SnapshotMap[A, B]: ...
+        @classmethod
+        def fromkeys(cls, keys: Any, value: Any = None, /) -> Any: ...
+        @overload
+        def __or__(self, other: Mapping[K, V]) -> Self: ...
+        @overload
+        def __or__(self, other: Mapping[A, B]) -> SnapshotMap[K | A, V | B]: ...
+        def __or__(self, other: Any) -> Any: ...
+        @overload
+        def __ror__(self, other: Mapping[K, V]) -> Self: ...
+        @overload
+        def __ror__(self, other: Mapping[A, B]) -> SnapshotMap[K | A, V | B]: ...
+        def __ror__(self, other: Any) -> Any: ...
+
+    @overload
+    def __init__(self, /) -> None: ...
+    @overload
+    def __init__(self: SnapshotMap[str, B], /, **kwargs: B) -> None: ...
+    @overload
+    def __init__(self, other: Mapping[K, V], /) -> None: ...
+    @overload
+    def __init__(self: SnapshotMap[str, B], other: Mapping[str, B], /, **kwargs: B) -> None: ...
+    @overload
+    def __init__(self, other: Iterable[tuple[K, V]], /) -> None: ...
+    @overload
+    def __init__(self: SnapshotMap[str, B], other: Iterable[tuple[str, B]], /, **kwargs: B) -> None: ...
+    def __init__(self, other: Any = (), /, **kwargs: Any) -> None:
         """Start with the entries of a mapping, or of pairs, and of keyword arguments, as dict does.
 
         A Snapshot or another SnapshotMap is not copied: both share it from then on, until they change.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
 
 from threadproof import _core
 from threadproof.maps.contract import COMPUTING, OLDEST, ConcurrentMap, age_of
@@ -16,6 +16,8 @@ __all__ = ["DELETED", "SyncMap", "SyncMapStats"]
 
 K = TypeVar("K")
 V = TypeVar("V")
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 class Deleted(Enum):
@@ -88,6 +90,40 @@ class SyncMap(_core.SyncMap[K, V], NativeMap[K, V]):
     """
 
     __slots__ = ("__weakref__",)
+
+    if TYPE_CHECKING:  # as dict in typeshed: a base class cannot name the class with other parameters
+
+        @overload
+        def __init__(self, /) -> None: ...
+        @overload
+        def __init__(self: SyncMap[str, B], /, **kwargs: B) -> None: ...
+        @overload
+        def __init__(self, other: Mapping[K, V], /) -> None: ...
+        @overload
+        def __init__(self: SyncMap[str, B], other: Mapping[str, B], /, **kwargs: B) -> None: ...
+        @overload
+        def __init__(self, other: Iterable[tuple[K, V]], /) -> None: ...
+        @overload
+        def __init__(self: SyncMap[str, B], other: Iterable[tuple[str, B]], /, **kwargs: B) -> None: ...
+        def __init__(self, other: Any = (), /, **kwargs: Any) -> None: ...
+        @overload
+        @classmethod
+        def fromkeys(cls, keys: Iterable[A], value: None = None, /) -> SyncMap[A, Any]: ...
+        @overload
+        @classmethod
+        def fromkeys(cls, keys: Iterable[A], value: B, /) -> SyncMap[A, B]: ...
+        @classmethod
+        def fromkeys(cls, keys: Any, value: Any = None, /) -> Any: ...
+        @overload
+        def __or__(self, other: Mapping[K, V]) -> Self: ...
+        @overload
+        def __or__(self, other: Mapping[A, B]) -> SyncMap[K | A, V | B]: ...
+        def __or__(self, other: Any) -> Any: ...
+        @overload
+        def __ror__(self, other: Mapping[K, V]) -> Self: ...
+        @overload
+        def __ror__(self, other: Mapping[A, B]) -> SyncMap[K | A, V | B]: ...
+        def __ror__(self, other: Any) -> Any: ...
 
     def entries(self) -> Iterator[tuple[K, V | Deleted]]:
         """For diagnosis: the entries, and (key, DELETED) for each tombstone, as iteration sees them."""

@@ -88,8 +88,7 @@ bool refill(MapIterator<Map>& it) {
 /// The next entry, with references for the caller; false at the end. The map goes to *done then. Throws
 /// bad_alloc; what has been copied goes to *dropped.
 template <class Map>
-bool advance(MapIterator<Map>& it, typename Map::Entry* entry, Ref* done,
-             OwnedEntries<Map>* dropped) {
+bool advance(MapIterator<Map>& it, typename Map::Entry* entry, Ref* done, OwnedEntries<Map>* dropped) {
     std::lock_guard hold(it.lock);
     if (!it.map) return false;
     if (it.next >= it.batch.size()) {

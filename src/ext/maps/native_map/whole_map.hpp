@@ -135,8 +135,8 @@ void put_back(MapObject<Map>& self, const typename Map::TakenEntry& entry) {
     Lookup lookup(entry.hash, entry.key);
     bool stored;
     try {
-        stored = self.change(lookup, [&](Word current) { return current ? current : value; })
-                 == Outcome::kAbsent;
+        stored =
+            self.change(lookup, [&](Word current) { return current ? current : value; }) == Outcome::kAbsent;
     } catch (...) {
         Policy::release(value);
         throw;
