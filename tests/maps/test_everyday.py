@@ -47,12 +47,13 @@ ASYNC: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize("fn", ASYNC.values(), ids=ASYNC)
 def test_functions_that_give_coroutines_are_refused(make_map: MapMaker, fn: Any) -> None:
     m = make_map(k=1)
-    for refused in (
+    attempts: list[Callable[[], object]] = [
         lambda: m.compute_if_absent("new", fn),
         lambda: m.compute("k", fn),
         lambda: m.compute_if_present("k", fn),
         lambda: m.merge("k", 1, lambda old, new: fn(old)),
-    ):
+    ]
+    for refused in attempts:
         with pytest.raises(TypeError, match=r"coroutine.*task"):
             refused()
     assert m == {"k": 1}
@@ -119,7 +120,12 @@ def test_what_plus_raises_names_the_map_and_the_key(make_map: MapMaker) -> None:
 
 def test_snapshots_can_be_copied_pickled_and_written(make_map: MapMaker) -> None:
     m = make_map({"a": [1], "b": [2]})
-    for same in (copy.copy, copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each))):
+    ways: list[Callable[[Any], Any]] = [
+        copy.copy,
+        copy.deepcopy,
+        lambda each: pickle.loads(pickle.dumps(each)),
+    ]
+    for same in ways:
         assert same(m.snapshot()) == m
     assert json.loads(json.dumps(m.to_dict())) == {"a": [1], "b": [2]}
     assert type(m.to_dict()) is dict
@@ -186,13 +192,14 @@ PAIRS: dict[str, tuple[Any, Any]] = {
 @pytest.mark.parametrize("pair", PAIRS)
 def test_a_key_that_comes_back_is_the_object_stored_last(make_map: MapMaker, pair: str, settle: int) -> None:
     old, new = PAIRS[pair]
-    for store in (
+    stores: list[Callable[[Map], object]] = [
         lambda m: m.__setitem__(new, 2),
         lambda m: m.setdefault(new, 2),
         lambda m: m.compute(new, lambda old: 2),
         lambda m: m.add(new, 2),
         lambda m: m.add(new, 0.5),
-    ):
+    ]
+    for store in stores:
         m = make_map({old: 1, "other": 1})
         for _ in range(settle):  # a SyncMap promotes its keys
             m.get(old), m.get("missing")
@@ -232,13 +239,17 @@ ITERATORS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+def take_all(iterator: Any, index: int) -> list[Any]:
+    return list(iterator)
+
+
 @pytest.mark.parametrize("of", ["map", "snapshot"])
 @pytest.mark.parametrize("iterator", ITERATORS)
 def test_threads_may_share_an_iterator(make_map: MapMaker, iterator: str, of: str) -> None:
     m = make_map({i: i for i in range(2000)})
     for _ in range(20):
         shared = ITERATORS[iterator](m if of == "map" else Snapshot(m))
-        got = hammer(lambda _, shared=shared: list(shared), 3)
+        got = hammer(functools.partial(take_all, shared), 3)
         seen = [each[0] if iterator == "items" else each for one in got for each in one]
         assert sorted(seen) == list(range(2000))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, assert_type
 
 from threadproof import REMOVE, HashMap, LockedMap, ShardedMap, SnapshotMap, SyncMap
+from threadproof.maps import FrozenDict
 
 
 def test_constructors_have_the_types_that_dicts_have() -> None:
@@ -49,5 +50,5 @@ def test_what_is_computed_is_none_only_if_the_function_can_remove_the_key() -> N
 
 def test_snapshots_and_dicts() -> None:
     m: HashMap[str, int] = HashMap(a=1)
-    assert_type(m.snapshot(), dict[str, int])
+    assert_type(m.snapshot(), FrozenDict[str, int])
     assert_type(m.to_dict(), dict[str, int])

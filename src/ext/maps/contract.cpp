@@ -13,6 +13,11 @@ bool is_callable(PyObject* object) { return PyCallable_Check(object); }
 Provided check_function("check_function", "a function", is_callable);
 Provided check_lengths("check_lengths", "a function", is_callable);
 
+bool is_dict_type(PyObject* cls) {
+    return PyType_Check(cls) && PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(cls), &PyDict_Type);
+}
+Provided frozen_dict("FrozenDict", "a subclass of dict", is_dict_type);
+
 [[noreturn]] void raise_accepted(const char* check) {
     PyErr_Format(PyExc_SystemError, "%s() accepted what the native map refused", check);
     throw PythonError{};
@@ -32,6 +37,8 @@ PyMethodDef functions[] = {
 };
 
 }  // namespace
+
+PyObject* frozen_dict_type() { return frozen_dict.get(); }
 
 bool is_async(PyObject* fn) {
     if (PyFunction_Check(fn)) return is_async_code(fn);

@@ -11,6 +11,9 @@ namespace threadproof::ext {
 /// Calls contract.check_lengths(owner, keys, values) for two numbers that differ.
 [[noreturn]] void refuse_lengths(PyObject* owner, Py_ssize_t keys, Py_ssize_t values);
 
+/// contract.FrozenDict, borrowed. Throws if it has not been provided.
+PyObject* frozen_dict_type();
+
 /// Whether calling it gives a coroutine or an asynchronous generator: an `async def`, as a function, a bound
 /// method, or in a functools.partial.
 bool is_async(PyObject* fn);

@@ -352,8 +352,10 @@ PyObject* map_new(PyTypeObject* type, PyObject*, PyObject*) {
 }
 
 PyMethodDef map_methods[] = {
-    {"clear", method<chain_clear<TabledMapObject>>(), METH_NOARGS, "clear($self, /)\n--\n\n"},
-    {"drain", method<chain_drain<TabledMapObject>>(), METH_NOARGS, "drain($self, /)\n--\n\n"},
+    {"clear", method<chain_clear<TabledMapObject>>(), METH_NOARGS,
+     "clear($self, /)\n--\n\nAs the contract has it."},
+    {"drain", method<chain_drain<TabledMapObject>>(), METH_NOARGS,
+     "drain($self, /)\n--\n\nAs the contract has it."},
     {"_entries", method<map_entries>(), METH_NOARGS,
      "_entries($self, /)\n--\n\nThe entries, as iteration sees them."},
     {"_chain", method<map_chain>(), METH_O,

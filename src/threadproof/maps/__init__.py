@@ -1,6 +1,6 @@
 """Maps that any number of threads may share. All keep the contract of threadproof.maps.contract."""
 
-from threadproof.maps.contract import ConcurrentMap
+from threadproof.maps.contract import Computation, ConcurrentMap, FrozenDict
 from threadproof.maps.hash_map import HashMap, HashMapStats
 from threadproof.maps.locked import LockedMap, LockedMapStats
 from threadproof.maps.sharded import ShardedMap, ShardedMapStats
@@ -9,9 +9,11 @@ from threadproof.maps.sync_map import DELETED, SyncMap, SyncMapStats
 
 __all__ = [
     "DELETED",
+    "Computation",
     "ConcurrentMap",
     "ConflictError",
     "Diff",
+    "FrozenDict",
     "HashMap",
     "HashMapStats",
     "LockedMap",

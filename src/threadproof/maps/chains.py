@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from threadproof._core import Entry, Reservation, provide
-from threadproof.maps.contract import ConcurrentMap
+from threadproof.maps.contract import ConcurrentMap, FrozenDict
 from threadproof.missing import MISSING, Missing
 
 K = TypeVar("K")
@@ -130,7 +130,7 @@ class ChainedMap(ConcurrentMap[K, V]):
     # The whole map
 
     def snapshot(self) -> Mapping[K, V]:
-        return dict(self._entries())
+        return FrozenDict(self._entries())
 
     def popitem(self) -> tuple[K, V]:
         while True:

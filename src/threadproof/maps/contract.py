@@ -62,13 +62,13 @@ from copy import copy as shallow_copy
 from dataclasses import dataclass
 from operator import itemgetter
 from reprlib import recursive_repr
-from typing import Any, Final, NoReturn, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar, cast, overload
 
 from threadproof._core import REMOVE, DeadlockError, RemoveType, check_timeout, is_async, provide
 from threadproof.missing import MISSING, Missing
 from threadproof.stats import Stats, duration, gauge
 
-__all__ = ["REMOVE", "Computation", "ConcurrentMap", "DeadlockError"]
+__all__ = ["REMOVE", "Computation", "ConcurrentMap", "DeadlockError", "FrozenDict"]
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -399,8 +399,8 @@ class ConcurrentMap(MutableMapping[K, V]):
 
         If it raises, because a signal handler does during the wait, or `__hash__` or `__eq__` of a key while
         the dict is made, the entries are stored again at the keys that are absent by then, and running
-        computations continue there: nothing is lost. The one exception is a key that cannot be compared with a
-        newer key of the same hash: it is reported by sys.unraisablehook.
+        computations continue there: nothing is lost. The one exception is a key that cannot be compared with
+        a newer key of the same hash: it is reported by sys.unraisablehook.
         """
 
     @abstractmethod
@@ -419,7 +419,7 @@ class ConcurrentMap(MutableMapping[K, V]):
     def snapshot(self) -> Mapping[K, V]:
         """A copy of the map at one instant, which no thread changes. Never blocks; no writer waits for it.
 
-        A dict of your own; of a SnapshotMap, a Snapshot. For JSON, see `to_dict`.
+        A FrozenDict, a dict that cannot be changed; of a SnapshotMap, a Snapshot. For JSON, see `to_dict`.
         """
 
     def to_dict(self) -> dict[K, V]:
@@ -521,6 +521,30 @@ class ConcurrentMap(MutableMapping[K, V]):
 
 KEY: Final[Callable[[tuple[Any, Any]], Any]] = itemgetter(0)
 VALUE: Final[Callable[[tuple[Any, Any]], Any]] = itemgetter(1)
+
+
+class FrozenDict(dict[K, V]):
+    """A dict that cannot be changed, so threads may share it: what `snapshot` returns of most maps.
+
+    `dict(snapshot)`, or its `copy()`, is one that can be.
+    """
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (dict(self),)
+
+    if not TYPE_CHECKING:  # for mypy a dict has to keep what it can do
+
+        def _refuse(self, *args: object, **kwargs: object) -> NoReturn:
+            """TypeError: a snapshot cannot be changed."""
+            raise TypeError("a snapshot cannot be changed; change the map, or a copy: dict(snapshot)")
+
+        __setitem__ = __delitem__ = __ior__ = _refuse
+        clear = pop = popitem = setdefault = update = _refuse
+
+
+provide("FrozenDict", FrozenDict)
 
 
 class Keys(KeysView[K]):

@@ -33,9 +33,6 @@ class NativeMap(ConcurrentMap[K, V]):
         new.__init__(other, **kwargs)  # type: ignore[misc]
         return new
 
-    def to_dict(self) -> dict[K, V]:
-        return cast(dict[K, V], self.snapshot())
-
     def update(  # type: ignore[override]
         self, other: Mapping[K, V] | Iterable[tuple[K, V]] = (), /, **kwargs: V
     ) -> None:

@@ -37,10 +37,9 @@ PyObject* map_computations(MapObject<Map>& self, PyObject*) {
     return self.computations.describe();
 }
 
-/// A dict of entries, which keep their references. Throws.
+/// Puts entries, which keep their references, into a new dict. Throws.
 template <class Container>
-Ref dict_of(const Container& entries) {
-    Ref dict = Ref::steal(checked(PyDict_New()));
+Ref dict_of(Ref dict, const Container& entries) {
     for (const auto& entry : entries) {
         if (PyDict_SetItem(dict.get(), Policy::object(entry.key), Policy::object(entry.value)) < 0)
             throw PythonError{};
@@ -67,7 +66,8 @@ PyObject* map_snapshot(MapObject<Map>& self, PyObject*) {
     self.share();
     OwnedEntries<Map, typename Map::Entries> owned;
     self.core().snapshot().swap(owned.entries);
-    return dict_of(owned.entries).release();
+    Ref dict = Ref::steal(checked(PyObject_CallNoArgs(frozen_dict_type())));
+    return dict_of(std::move(dict), owned.entries).release();
 }
 
 // ---- drain
@@ -207,7 +207,7 @@ PyObject* map_drain(MapObject<Map>& self, PyObject*) {
     detach_into(self, drained);
     try {
         drained.resolve_reservations();
-        return dict_of(drained.entries).release();
+        return dict_of(Ref::steal(checked(PyDict_New())), drained.entries).release();
     } catch (const PythonError&) {
         undo_drain(self, drained);
     } catch (const std::bad_alloc&) {
