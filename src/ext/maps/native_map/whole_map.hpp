@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "ext/maps/contract.hpp"
 #include "ext/maps/native_map/map_object.hpp"
 
 namespace threadproof::ext {
