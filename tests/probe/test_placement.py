@@ -47,7 +47,10 @@ if hasattr(_core, "race"):
 
         row, store = sites(function)
         assert row.operands == (Source("local", 0), Source("local", 1))
-        assert (store.kind, store.operands) == ("store_item", (Source("stack", 1), Source("stack", 2)))
+        assert (store.kind, store.operands) == (
+            "store_item",
+            (Source("stack", 1), Source("stack", 2), Source("stack", 3)),
+        )
 
     def test_a_constant_key_is_an_operand() -> None:
         def function(table: Any) -> Any:

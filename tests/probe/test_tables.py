@@ -12,13 +12,13 @@ import pytest
 from threadproof import _core
 from threadproof.probe import interceptors, library, threads
 from threadproof.probe.flags import AccessFlag
-from threadproof.probe.library import futures, lifetimes, locks, loops, queues
+from threadproof.probe.library import futures, lifetimes, locks, loggers, loops, others, queues
 
 if not hasattr(_core, "race"):
     pytest.skip("the probe needs CPython 3.14", allow_module_level=True)
 
 SOURCE = Path(__file__).parents[2] / "src"
-PARTS = (locks, queues, futures, loops, lifetimes, threads)
+PARTS = (locks, queues, futures, loops, lifetimes, loggers, threads)
 ROWS = [row for part in PARTS for row in part.ROWS]
 METHODS = [row for rows in interceptors.METHODS.values() for row in rows]
 
@@ -56,7 +56,7 @@ def test_the_functions_of_a_row_exist_and_are_written_in_python(row: Any) -> Non
 
 
 def test_all_rows_of_the_library_are_installed() -> None:
-    assert len(library.ROWS) == len(ROWS) - len(threads.ROWS)
+    assert len(library.ROWS) == len(ROWS) - len(threads.ROWS) + len(others.ROWS)
 
 
 def test_no_function_that_cpython_calls_is_without_its_entry() -> None:

@@ -69,7 +69,7 @@ class Thread {
 
     const ThreadId id;
     int excluded = 0;        // > 0: the program excludes its accesses; its synchronisation still orders
-    std::vector<Sync> held;  // locks, in the order of their acquisition
+    std::vector<Sync> held;  // locks and guards, in the order of their acquisition
 
  private:
     friend class Detector;
@@ -115,6 +115,7 @@ class Detector {
         hold.unlock();
         if (!child) return nullptr;
         child->clock.join(parent.clock);
+        if (alone()) std::erase_if(parent.held, is_guard);  // nobody listened to its locks meanwhile
         tick(parent);
         running_.fetch_add(1, std::memory_order_relaxed);
         return child;
@@ -210,7 +211,39 @@ class Detector {
     }
 
     /// The lock is not in the set any more, however often it was added.
-    void drop_lock(Thread& me, Sync lock) { std::erase(me.held, lock); }
+    void drop_lock(Thread& me, Sync lock) {
+        std::erase(me.held, lock);
+        std::erase(me.held, guard_of(lock));
+    }
+
+    // ---- guards: a library's own locks. They order nothing, or two threads that log would be in order by that.
+    // But while a thread holds one (in Handler.emit(), say), no other thread does: two accesses do not race if
+    // both were made under it.
+
+    void acquire_guard(Thread& me, Sync lock, bool reentrant) {
+        bool again = !reentrant && std::find(me.held.begin(), me.held.end(), guard_of(lock)) != me.held.end();
+        if (again) std::erase(me.held, guard_of(lock));  // a signal, as in acquire_lock()
+        else me.held.push_back(guard_of(lock));
+    }
+
+    void release_guard(Thread& me, Sync lock) {
+        remove_lock(me, guard_of(lock));
+        tick(me);  // what follows is not under it, and so it is news
+    }
+
+    // ---- objects handed over
+
+    /// `me` puts the item into a container.
+    void put(Thread& me, Object container, Object item) {
+        if (me.cache.has_or_add(tag_of(container, kHandOver), me.count, EpochCache::kWrite)) return;
+        if (sync_objects_.put(me.clock, me.id, container, item)) tick(me);
+    }
+
+    /// `me` has got the item from the container, and has taken it out if `out`: what came before it was put
+    /// there is ordered before.
+    void take(Thread& me, Object container, Object item, bool out) {
+        sync_objects_.take(me.clock, me.id, container, item, out);
+    }
 
     // ---- accesses
 
@@ -228,7 +261,7 @@ class Detector {
         flags &= ~kWrite;
         if (shadow_.has_seen(object, field, me.now(), write, flags)) return Outcome::kRepeated;
         Access access{me.now(), capture(), lock_set(me), flags, write};
-        if (!me.held.empty()) access.flags |= kLocked;
+        if (!std::all_of(me.held.begin(), me.held.end(), is_guard)) access.flags |= kLocked;
         unsigned kinds = write ? me.cache.kinds(tag_of(object, field), me.count) : 0;
         if (kinds & EpochCache::kRead) follow(access, kinds);
         return check(me, object, field, access) ? Outcome::kRace : Outcome::kNew;
@@ -245,7 +278,10 @@ class Detector {
     /// address. True if it may have been a synchronisation object.
     bool forget(Object object) {
         shadow_.forget(object);
-        return sync_objects_.forget(object);
+        bool handed_over = false;
+        bool may_order = sync_objects_.forget(object, handed_over);
+        if (handed_over) shadow_.renew(object);
+        return may_order;
     }
 
     // ---- fork
@@ -286,8 +322,12 @@ class Detector {
         return races_;
     }
 
-    /// The locks of a lock set.
-    std::vector<Sync> locks(std::uint32_t number) const { return lock_sets_.get(number); }
+    /// The locks of a lock set, without guards.
+    std::vector<Sync> locks(std::uint32_t number) const {
+        std::vector<Sync> locks = lock_sets_.get(number);
+        std::erase_if(locks, is_guard);
+        return locks;
+    }
 
     // ---- memory
 
@@ -299,6 +339,20 @@ class Detector {
     void check() { shadow_.check(), sync_objects_.check(), lock_sets_.check(); }
 
  private:
+    static constexpr Field kHandOver = 1;  // in the caches; no variable has this field
+
+    static Sync guard_of(Sync lock) { return lock | 1; }  // objects are aligned, so no lock has this address
+    static bool is_guard(Sync lock) { return lock & 1; }
+
+    /// Whether both accesses were made under one guard.
+    bool exclude_each_other(const Access& one, const Access& other) const {
+        if (!one.locks || !other.locks) return false;
+        std::vector<Sync> of_one = lock_sets_.get(one.locks), of_other = lock_sets_.get(other.locks);
+        return std::any_of(of_one.begin(), of_one.end(), [&](Sync lock) {
+            return is_guard(lock) && std::find(of_other.begin(), of_other.end(), lock) != of_other.end();
+        });
+    }
+
     // races of one access that are reported apart; more of them have the same cause
     static constexpr std::size_t kAtOnce = 4;
 
@@ -338,7 +392,8 @@ class Detector {
         std::array<Access, kAtOnce> unordered;
         std::size_t found = 0;
         auto compare = [&](const Access& other) {
-            if (found < kAtOnce && !me.clock.covers(other.epoch)) unordered[found++] = other;
+            if (found < kAtOnce && !me.clock.covers(other.epoch) && !exclude_each_other(access, other))
+                unordered[found++] = other;
         };
         shadow_.with_cell(object, field, [&](Cell& cell) {
             compare(cell.write);

@@ -90,6 +90,12 @@ class Shadow {
         generations_[hash % kGenerations].fetch_add(1, std::memory_order_release);
     }
 
+    /// What threads have cached of the object counts no more.
+    void renew(Object object) {
+        // release: as in forget()
+        generations_[mixed(object) % kGenerations].fetch_add(1, std::memory_order_release);
+    }
+
     /// acquire: pairs with the release in forget().
     TP_HOT std::uint32_t generation(std::uint64_t hash) const {
         return generations_[hash % kGenerations].load(std::memory_order_acquire);

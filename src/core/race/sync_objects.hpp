@@ -9,9 +9,12 @@
 /// 1. Every object with clocks, messages or permits is marked in the filter, and is in the shard of its hash.
 /// 2. After forget(object) none of its clocks is left, so an object at the same address starts clean.
 ///
-/// Field                      | written | read  | guard
-/// ---------------------------|---------|-------|---------------------
-/// clocks, messages, permits  | plain   | plain | their shard's mutex
+/// An object that is handed over through a list or a dict is ordered, too: what came before it was put in, before
+/// what follows for the thread that takes it out. The container's other items are not.
+///
+/// Field                                   | written | read  | guard
+/// ----------------------------------------|---------|-------|---------------------
+/// clocks, messages, permits, handed_over  | plain   | plain | their shard's mutex
 #pragma once
 
 #include <array>
@@ -99,14 +102,47 @@ class SyncObjects {
         return true;
     }
 
-    /// The object is deallocated; true if it may have been a synchronisation object.
-    bool forget(Sync sync) {
+    /// An item is put into a container. While one thread alone uses the container, that costs one clock for all
+    /// its items; from the second thread on, each item has its own. Whether it has: a release.
+    bool put(const Clock& clock, ThreadId me, Sync container, SyncKey item) {
+        Shard& shard = shard_of(container);
+        std::lock_guard hold(shard.mutex);
+        HandOvers& there = shard.handed_over[container];
+        if (there.owner == 0) there.owner = me;
+        if (there.owner == me) {
+            there.rest.join(clock);
+            return false;
+        }
+        there.owner = kShared;
+        if (there.items.size() >= kMostItems) there.forget_items();
+        there.items[item].join(clock);
+        return true;
+    }
+
+    /// The thread has got the item from the container; and if `out`, no other thread will.
+    void take(Clock& clock, ThreadId me, Sync container, SyncKey item, bool out) {
+        if (!filter_.has(container, ObjectFilter::kOrder)) return;
+        Shard& shard = shard_of(container);
+        std::lock_guard hold(shard.mutex);
+        auto found = shard.handed_over.find(container);
+        if (found == shard.handed_over.end() || found->second.owner == me) return;
+        HandOvers& there = found->second;
+        there.owner = kShared;
+        auto put = there.items.find(item);
+        clock.join(put == there.items.end() ? there.rest : put->second);
+        if (out && put != there.items.end()) there.items.erase(put);
+    }
+
+    /// The object is deallocated; true if it may have been a synchronisation object. `handed_over`: items went
+    /// through it.
+    bool forget(Sync sync, bool& handed_over) {
         if (!filter_.has(sync, ObjectFilter::kOrder)) return false;
         Shard& shard = shards_[probe::mixed(sync) % kShards];
         std::lock_guard hold(shard.mutex);
         shard.clocks.erase(sync);
         shard.permits.erase(sync);
         shard.messages.erase(sync);
+        handed_over = shard.handed_over.erase(sync) > 0;
         return true;
     }
 
@@ -137,11 +173,27 @@ class SyncObjects {
         std::size_t items = 0;
     };
 
+    static constexpr ThreadId kShared = ~ThreadId{0};
+    static constexpr std::size_t kMostItems = 4096;  // in one container; more of them share a clock
+
+    /// What the threads did that put items into a container.
+    struct HandOvers {
+        ThreadId owner = 0;                        // the only thread that has used the container, or kShared
+        Clock rest;                                // of all items but those that have a clock of their own
+        std::unordered_map<SyncKey, Clock> items;  // put in since it is shared
+
+        void forget_items() {
+            for (const auto& [item, clock] : items) rest.join(clock);
+            items.clear();
+        }
+    };
+
     struct alignas(kCacheLine) Shard {
         std::mutex mutex;
         std::unordered_map<Sync, Clock> clocks;
         std::unordered_map<Sync, std::deque<Clock>> permits;
         std::unordered_map<Sync, std::unordered_map<SyncKey, MessageClock>> messages;
+        std::unordered_map<Sync, HandOvers> handed_over;
 
         /// Null if there is none.
         MessageClock* message(Sync sync, SyncKey key) {

@@ -5,13 +5,17 @@
 #ifdef THREADPROOF_PROBE
 
 #include <algorithm>
+#include <array>
 #include <mutex>
 #include <shared_mutex>
+#include <stdexcept>
 #include <vector>
 
 #include "ext/probe/accesses.hpp"
+#include "ext/probe/api.hpp"
 #include "ext/probe/entry.hpp"
 #include "ext/probe/objects.hpp"
+#include "ext/probe/stacks.hpp"
 
 namespace threadproof::probe {
 namespace {
@@ -19,12 +23,53 @@ namespace {
 constexpr unsigned kChange = kWrite | kStructure | kAtomic;
 constexpr unsigned kWholeStep = kIterate | kAtomic;
 
-/// The accesses of a builtin's call to its arguments.
+/// What a call does to its arguments, from `first` on: it reads their size, or goes over them.
 struct Reader {
-    PyObject* function;
-    unsigned flags;
+    PyObject* callable;
+    bool size;
+    unsigned one_step;
+    std::size_t first;
 };
-std::vector<Reader>& readers = *new std::vector<Reader>;
+
+/// Which callable is a reader; entries stay for ever.
+///
+/// Field      | written              | read      | guard
+/// -----------|----------------------|-----------|-----------------------------------------
+/// entries    | release, under mutex | acquire   | none: publishes the reader's fields
+class Readers {
+ public:
+    /// Null if the callable is none.
+    const Reader* of(PyObject* callable) { return entry_of(callable).load(std::memory_order_acquire); }
+
+    /// std::logic_error if there is no room for another one.
+    void add(const Reader& reader) {
+        std::lock_guard hold(mutex_);
+        auto& entry = entry_of(reader.callable);
+        if (entry.load(std::memory_order_relaxed)) return;
+        if (++count_ == kEntries) throw std::logic_error("too many callables read their arguments");
+        Py_INCREF(reader.callable);
+        // release: pairs with the acquire loads in entry_of() and of(); makes the reader visible
+        entry.store(new Reader(reader), std::memory_order_release);
+    }
+
+ private:
+    static constexpr std::size_t kEntries = 256;  // several times what consumers.py has: searches end soon
+    using Entry = std::atomic<const Reader*>;
+
+    /// The callable's entry, or the free one that it would take.
+    Entry& entry_of(PyObject* callable) {
+        std::size_t at = mixed(address_of(callable));
+        for (;; ++at) {
+            const Reader* there = entries_[at % kEntries].load(std::memory_order_acquire);
+            if (!there || there->callable == callable) return entries_[at % kEntries];
+        }
+    }
+
+    std::mutex mutex_;
+    std::array<Entry, kEntries> entries_{};
+    std::size_t count_ = 0;
+};
+Readers& readers = *new Readers;
 PyObject *getattr_function, *hasattr_function, *setattr_function, *delattr_function, *vars_function;
 PyObject* local_type;      // threading.local
 PyObject* restart_events;  // sys.monitoring.restart_events
@@ -124,6 +169,24 @@ void record_attribute_elsewhere(PyObject* object, PyObject* name, AttributeHome 
     }
 }
 
+namespace {
+
+void record_attribute_call(PyObject* function, PyObject* object, PyObject* name) {
+    bool write = function == setattr_function || function == delattr_function;
+    if (!write && function != getattr_function && function != hasattr_function) return;
+    PyObject* interned = Py_NewRef(name);
+    // the interpreter would do it next; never released: its address is the variable's field
+    PyUnicode_InternInPlace(&interned);
+    unsigned flags = write ? kWrite : function == hasattr_function ? kCheck : 0;
+    record_attribute(object, interned, home_of(Py_TYPE(object), interned, write), flags, false);
+}
+
+void record_attribute_named(PyObject* object, PyObject* name) {
+    if (PyUnicode_CheckExact(name)) record_attribute_call(getattr_function, object, name);
+}
+
+}  // namespace
+
 // ---- containers
 
 void record_change(PyObject* container) { record_access(structure_of(container), kChange); }
@@ -142,6 +205,7 @@ void record_item(PyObject* object, PyObject* key, unsigned flags) {
         return;
     }
     if (is_value(Py_TYPE(object)) && !PyList_CheckExact(object) && !PyDict_CheckExact(object)) return;
+    object = behind_proxy(object);
     if (!runs_built_in_code(object, flags & kWrite ? Operation::kStore : Operation::kLoad)) return;
     if (PyDict_Check(object)) {
         if (flags & kWrite) record_store(object, key, flags);
@@ -160,8 +224,12 @@ void record_deletion(PyObject* object, PyObject* key) {
 }
 
 void record_membership(PyObject* object, PyObject* key) {
-    bool values = PyDictValues_Check(object);
+    bool values = PyDictValues_Check(object), items = PyDictItems_Check(object);
     object = behind_view(object);
+    if (items) {  // of (key, value), only the key is looked for
+        if (!PyTuple_Check(key) || PyTuple_GET_SIZE(key) != 2) return;
+        key = PyTuple_GET_ITEM(key, 0);
+    }
     if (!is_container(object) || !runs_built_in_code(object, Operation::kContains)) return;
     if (PyDict_Check(object) && !values) record_access(key_of(object, key), kCheck);
     else if (PyAnySet_Check(object)) record_access(item_of(object, key), kCheck);
@@ -172,14 +240,64 @@ void record_slice_store(PyObject* object) {
     if (is_indexed(object) && runs_built_in_code(object, Operation::kStore)) record_change(object);
 }
 
-void record_combination(PyObject* left, PyObject* right, bool in_place) {
-    record_whole(right, kWholeStep);
-    if (!in_place) record_whole(left, kWholeStep);
+void record_combination(PyObject* left, PyObject* right, bool in_place, unsigned one_step) {
+    constexpr unsigned kViews = kKeys | kValues | kItemsViews;
+    record_consumed(right, one_step & ~kViews);
+    if (!in_place) record_consumed(left, one_step);
     else if (is_container(left) && !PyFrozenSet_Check(left)) record_change(left);
 }
 
+void record_comparison(PyObject* left, PyObject* right, unsigned one_step) {
+    if (!left || !right || !is_container(behind_view(left)) || !is_container(behind_view(right))) return;
+    record_consumed(left, one_step);
+    record_consumed(right, one_step);
+}
+
+void record_match_keys(PyObject* mapping, PyObject* keys) {
+    mapping = behind_proxy(mapping);
+    if (!PyDict_Check(mapping) || !keys || !PyTuple_CheckExact(keys)) return;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(keys); ++i)
+        record_access(key_of(mapping, PyTuple_GET_ITEM(keys, i)), kCheck);
+}
+
+void record_match_class(PyObject* object, PyObject* type, PyObject* names, std::size_t positional) {
+    if (!type || !PyType_Check(type) || !PyObject_TypeCheck(object, reinterpret_cast<PyTypeObject*>(type)))
+        return;
+    auto read = [&](PyObject* tuple, std::size_t count) {
+        if (!tuple || !PyTuple_CheckExact(tuple)) return;
+        count = std::min(count, static_cast<std::size_t>(PyTuple_GET_SIZE(tuple)));
+        for (std::size_t i = 0; i < count; ++i)
+            record_attribute_named(object, PyTuple_GET_ITEM(tuple, static_cast<Py_ssize_t>(i)));
+    };
+    static PyObject* match_args = PyUnicode_InternFromString("__match_args__");
+    if (positional > 0) read(_PyType_Lookup(reinterpret_cast<PyTypeObject*>(type), match_args), positional);
+    if (names) read(names, SIZE_MAX);
+}
+
+namespace {
+
+unsigned kind_of(PyObject* object) {
+    PyTypeObject* type = Py_TYPE(object);
+    if (type == &PyList_Type) return kLists;
+    if (type == &PyDict_Type) return kDicts;
+    if (PyAnySet_CheckExact(object)) return kSets;
+    if (type == &PyDictKeys_Type) return kKeys;
+    if (type == &PyDictValues_Type) return kValues;
+    if (type == &PyDictItems_Type) return kItemsViews;
+    if (PyList_Check(object)) return kListSubclasses;
+    if (PyAnySet_Check(object)) return kSetSubclasses;
+    return PyDict_Check(object) && type->tp_iter == PyDict_Type.tp_iter ? kDictSubclasses : 0u;
+}
+
+}  // namespace
+
+void record_consumed(PyObject* object, unsigned one_step) {
+    if (object)
+        record_whole(object, one_step & kind_of(object) ? kWholeStep : static_cast<unsigned>(kIterate));
+}
+
 void record_whole(PyObject* object, unsigned flags) {
-    if (!object) return;
+    if (!object || PyFrozenSet_Check(object)) return;
     object = behind_view(object);
     if (is_container(object)) {
         Operation operation = flags & kIterate ? Operation::kIterate : Operation::kLength;
@@ -191,36 +309,43 @@ void record_whole(PyObject* object, unsigned flags) {
 
 // ---- calls
 
-namespace {
-
-void record_attribute_call(PyObject* function, PyObject* object, PyObject* name) {
-    bool write = function == setattr_function || function == delattr_function;
-    if (!write && function != getattr_function && function != hasattr_function) return;
-    PyObject* interned = Py_NewRef(name);
-    // the interpreter would do it next; never released: its address is the variable's field
-    PyUnicode_InternInPlace(&interned);
-    unsigned flags = write ? kWrite : function == hasattr_function ? kCheck : 0;
-    record_attribute(object, interned, home_of(Py_TYPE(object), interned, write), flags, false);
-}
-
-}  // namespace
-
 void record_call(PyObject* function, PyObject* const* arguments, std::size_t count) {
-    for (const Reader& reader : readers)
-        if (reader.function == function) {
-            for (std::size_t i = 0; i < count; ++i) record_whole(arguments[i], reader.flags);
-            return;
+    if (const Reader* reader = function ? readers.of(function) : nullptr) {
+        for (std::size_t i = reader->first; i < count; ++i) {
+            if (reader->size) record_whole(arguments[i], kCheck);
+            else record_consumed(arguments[i], reader->one_step);
         }
+        return;
+    }
     if (count == 0 || !arguments[0]) return;
     if (function == vars_function) return note_own_dict(arguments[0]);
     if (count > 1 && arguments[1] && PyUnicode_CheckExact(arguments[1]))
         record_attribute_call(function, arguments[0], arguments[1]);
 }
 
-void set_readers(PyObject* functions) {
-    PyObject *function, *flags;
-    for (Py_ssize_t place = 0; PyDict_Next(functions, &place, &function, &flags);)
-        readers.push_back({Py_NewRef(function), static_cast<unsigned>(PyLong_AsUnsignedLong(flags))});
+bool records_calls() {
+    if (!listening(kAccesses) || !in_program()) return false;
+    bool wanted = false;
+    each_access_subscriber([&](Subscriber& subscriber) { wanted |= subscriber.wants_call(); });
+    return wanted && caller() == Caller::kProgram;
+}
+
+void record_arguments(PyObject* const* arguments, Py_ssize_t count, Py_ssize_t first, unsigned one_step) {
+    for (Py_ssize_t i = first; i < count; ++i) record_consumed(arguments[i], one_step);
+}
+
+PyObject* add_reader(PyObject*, PyObject* arguments) {
+    Reader reader;
+    int size;
+    if (!PyArg_ParseTuple(arguments, "OpIn:add_reader", &reader.callable, &size, &reader.one_step,
+                          &reader.first))
+        throw PythonError{};
+    reader.size = size != 0;
+    readers.add(reader);
+    Py_RETURN_NONE;
+}
+
+void set_readers() {
     getattr_function = import_name("builtins", "getattr");
     hasattr_function = import_name("builtins", "hasattr");
     setattr_function = import_name("builtins", "setattr");

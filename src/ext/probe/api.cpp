@@ -70,19 +70,18 @@ void follow_forks() {
 
 // ---- the rest
 
-/// configure(types with items by position, unsafe iterators, {builtin: flags}, prefixes of uninstrumented
-/// files); called once.
+/// configure(types with items by position, unsafe iterators, prefixes of uninstrumented files): once.
 PyObject* configure(PyObject*, PyObject* arguments) {
-    PyObject *indexed, *iterators, *readers, *uninstrumented;
-    if (!PyArg_ParseTuple(arguments, "O!O!O!O!:configure", &PyTuple_Type, &indexed, &PyTuple_Type, &iterators,
-                          &PyDict_Type, &readers, &PyTuple_Type, &uninstrumented))
+    PyObject *indexed, *iterators, *uninstrumented;
+    if (!PyArg_ParseTuple(arguments, "O!O!O!:configure", &PyTuple_Type, &indexed, &PyTuple_Type, &iterators,
+                          &PyTuple_Type, &uninstrumented))
         throw PythonError{};
     Ref monitoring = Ref::steal(checked(PyImport_ImportModule("sys")));
     monitoring = Ref::steal(checked(PyObject_GetAttrString(monitoring.get(), "monitoring")));
     Ref disable = Ref::steal(checked(PyObject_GetAttrString(monitoring.get(), "DISABLE")));
     set_disable(disable.get());
     set_types(indexed, iterators);
-    set_readers(readers);
+    set_readers();
     set_uninstrumented(uninstrumented);
     follow_forks();
     Py_RETURN_NONE;
@@ -135,15 +134,19 @@ void add_tables(PyObject* module) {
     add_names(module, "ATTEMPTS", kAttemptNames);
     add_names(module, "WAIT_REASONS", kWaitReasonNames);
     add_names(module, "PARTS", kPartNames);
-    Ref flags = Ref::steal(checked(PyDict_New()));
-#define TP_ADD_FLAG(constant, value, name)                                                   \
-    {                                                                                        \
-        Ref number = Ref::steal(checked(PyLong_FromLong(value)));                            \
-        if (PyDict_SetItemString(flags.get(), #name, number.get()) < 0) throw PythonError{}; \
-    }
+    Ref flags = Ref::steal(checked(PyDict_New())), containers = Ref::steal(checked(PyDict_New()));
+    auto add = [](const Ref& dict, const char* name, long value) {
+        Ref number = Ref::steal(checked(PyLong_FromLong(value)));
+        if (PyDict_SetItemString(dict.get(), name, number.get()) < 0) throw PythonError{};
+    };
+#define TP_ADD_FLAG(constant, value, name) add(flags, #name, value);
+#define TP_ADD_CONTAINER(constant, value, name) add(containers, #name, value);
     TP_ACCESS_FLAGS(TP_ADD_FLAG)
+    TP_CONTAINERS(TP_ADD_CONTAINER)
 #undef TP_ADD_FLAG
+#undef TP_ADD_CONTAINER
     if (PyModule_AddObjectRef(module, "ACCESS_FLAGS", flags.get()) < 0) throw PythonError{};
+    if (PyModule_AddObjectRef(module, "CONTAINERS", containers.get()) < 0) throw PythonError{};
 }
 
 #endif
@@ -191,13 +194,20 @@ PyMethodDef functions[] = {
     {"registered", method<is_registered>(), METH_O, "registered($module, code, /)\n--\n\n"},
     // methods.cpp, functions.cpp, deallocations.cpp
     {"intercept_method", method<intercept_method>(), METH_VARARGS,
-     "intercept_method($module, owner, name, action, /)\n--\n\n"},
+     "intercept_method($module, owner, name, action, one_step=0, first=0, /)\n--\n\n"},
+    {"intercept_consumer", method<intercept_consumer>(), METH_VARARGS,
+     "intercept_consumer($module, function, one_step, first, /)\n--\n\n"},
+    {"add_reader", method<add_reader>(), METH_VARARGS,
+     "add_reader($module, callback, size, one_step, first, /)\n--\n\n"},
     {"intercept_truth", method<intercept_truth>(), METH_O, "intercept_truth($module, flag_type, /)\n--\n\n"},
     {"exclude_lock", method<exclude_lock>(), METH_O, "exclude_lock($module, lock, /)\n--\n\n"},
     {"disable_list_append", method<disable_list_append>(), METH_NOARGS,
      "disable_list_append($module, /)\n--\n\n"},
     {"intercept_function", method<intercept_function>(), METH_VARARGS,
      "intercept_function($module, function, before, after, always, internal, generator, /)\n--\n\n"},
+    {"intercept_caches", method<intercept_caches>(), METH_O,
+     "intercept_caches($module, cache_type, /)\n--\n\n"},
+    {"ordered", method<ordered>(), METH_FASTCALL, "ordered($module, sync, callback, /)\n--\n\n"},
     {"undisturbed", method<undisturbed>(), METH_O, "undisturbed($module, callback, /)\n--\n\n"},
     {"intercept_deallocation", method<intercept_deallocation>(), METH_O,
      "intercept_deallocation($module, owner, /)\n--\n\n"},
@@ -208,7 +218,7 @@ PyMethodDef functions[] = {
     {"unsubscribe", method<unsubscribe_python>(), METH_O, "unsubscribe($module, slot, /)\n--\n\n"},
     // here
     {"configure", method<configure>(), METH_VARARGS,
-     "configure($module, indexed, iterators, readers, uninstrumented, /)\n--\n\n"},
+     "configure($module, indexed, iterators, uninstrumented, /)\n--\n\n"},
     {"suspend", method<change_depth<&ThisThread::suspended>>(), METH_O,
      "suspend($module, change, /)\n--\n\n"},
     {"capture", method<capture>(), METH_O, "capture($module, frames, /)\n--\n\n"},

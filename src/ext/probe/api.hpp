@@ -45,11 +45,16 @@ PyObject* register_code(PyObject*, PyObject* arguments);  // code, placements
 PyObject* is_registered(PyObject*, PyObject* code);
 
 // methods.cpp, functions.cpp, deallocations.cpp
-PyObject* intercept_method(PyObject*, PyObject* arguments);  // owner, name, action
+PyObject* intercept_method(PyObject*,
+                           PyObject* arguments);  // owner, name, action, Containers, first argument
+PyObject* intercept_consumer(PyObject*, PyObject* arguments);  // function, Containers, first argument
+PyObject* add_reader(PyObject*, PyObject* arguments);  // accesses.cpp: callable, size, Containers, first
 PyObject* intercept_truth(PyObject*, PyObject* type);
 PyObject* exclude_lock(PyObject*, PyObject* lock);
 PyObject* disable_list_append(PyObject*, PyObject*);
 PyObject* intercept_function(PyObject*, PyObject* arguments);
+PyObject* intercept_caches(PyObject*, PyObject* type);
+PyObject* ordered(PyObject*, PyObject* const* arguments, Py_ssize_t count);  // object, function
 PyObject* undisturbed(PyObject*, PyObject* callable);
 PyObject* intercept_deallocation(PyObject*, PyObject* type);
 

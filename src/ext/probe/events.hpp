@@ -10,6 +10,7 @@
 /// | LockEvent   | before an acquisition, which may block; after it; before a release                   |
 /// | OrderEvent  | before a step that later observers are ordered after; after such an observation      |
 /// | ItemEvent   | before an item is sent through a channel; after it was received, or was refused      |
+/// | HandOverEvent | before an object is put into a container; after it was got from there               |
 /// | PermitEvent | before a semaphore is released; after it was acquired                                |
 /// | WaitEvent   | before and after the thread waits for a thread, an item or a computation             |
 /// | ThreadEvent | before a thread is started; at its begin and end; after it was joined                |
@@ -73,6 +74,7 @@ enum Interest : std::uint32_t {
     kDeallocations = 1 << 12,  // of objects in the filter only
     kModules = 1 << 13,
     kForks = 1 << 14,
+    kHandOvers = 1 << 15,
 };
 
 /// A thread's serial number, from 1 on; 0 is no thread.
@@ -133,6 +135,16 @@ enum class ItemStep : std::uint8_t { kSend, kUnsend, kReceive };
 struct ItemEvent {
     ItemStep step;
     PyObject* channel;
+    PyObject* item;
+};
+
+enum class HandOverStep : std::uint8_t { kPut, kGet, kTake };
+
+/// A container in the role of a channel, such as a deque with append() and popleft(). kTake: the item is not in
+/// there any more; kGet: other threads may get it, too.
+struct HandOverEvent {
+    HandOverStep step;
+    PyObject* container;
     PyObject* item;
 };
 
@@ -221,6 +233,7 @@ class Subscriber {
     virtual void on(const LockEvent&) {}
     virtual void on(const OrderEvent&) {}
     virtual void on(const ItemEvent&) {}
+    virtual void on(const HandOverEvent&) {}
     virtual void on(const PermitEvent&) {}
     virtual void on(const WaitEvent&) {}
     virtual void on(const ThreadEvent&) {}
@@ -289,10 +302,11 @@ TP_HOT void each_subscriber(std::uint32_t interest, Call&& call) {
 // ---- the calling thread
 
 struct ThisThread {
-    std::uint32_t suspended = 0;  // > 0: the thread runs code of the probe or of a subscriber
-    std::uint32_t internal = 0;   // > 0: it is inside an intercepted function of a library
-    bool accessed = false;        // it has accessed a variable since this was last set to false
-    ThreadNumber number = 0;      // 0: none assigned yet
+    std::uint32_t suspended = 0;   // > 0: what the thread does is the probe's doing, or a subscriber's
+    std::uint32_t internal = 0;    // > 0: it is inside an intercepted function of a library
+    bool accessed = false;         // it has accessed a variable since this was last set to false
+    ThreadNumber number = 0;       // 0: none assigned yet
+    PyObject* computed = nullptr;  // the function that ran last for a functools.lru_cache; borrowed
 };
 // Every watched instruction reads these words: initial-exec spares a call, and takes little of the space that
 // dlopen() has left.
@@ -324,6 +338,7 @@ TP_HOT std::uint32_t interest_of(const LockEvent& event) {
 }
 TP_HOT std::uint32_t interest_of(const OrderEvent&) { return kOrder; }
 TP_HOT std::uint32_t interest_of(const ItemEvent&) { return kItems; }
+TP_HOT std::uint32_t interest_of(const HandOverEvent&) { return kHandOvers; }
 TP_HOT std::uint32_t interest_of(const PermitEvent&) { return kPermits; }
 TP_HOT std::uint32_t interest_of(const WaitEvent&) { return kWaits; }
 TP_HOT std::uint32_t interest_of(const ThreadEvent&) { return kThreadLife; }

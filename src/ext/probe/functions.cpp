@@ -18,6 +18,7 @@
 #include <mutex>
 #include <vector>
 
+#include "ext/probe/accesses.hpp"
 #include "ext/probe/api.hpp"
 #include "ext/probe/entry.hpp"
 #include "ext/probe/interrupts.hpp"
@@ -38,6 +39,9 @@ struct Interceptor {
     bool internal = false;          // locks that the function acquires are a library's own
     bool always = false;            // `after` also where the function raises
     PyObject* generator = nullptr;  // instead of steps
+    bool consumes = false;          // it goes over its arguments, from `first` on
+    unsigned one_step = 0;          // the Containers that it goes over in one step
+    Py_ssize_t first = 0;
 };
 
 /// The interceptor of each function; entries are never removed.
@@ -183,18 +187,63 @@ PyObject* call_with_generator(const Interceptor& interceptor, PyObject* const* a
     return result;
 }
 
+PyObject* call_consumer(const Interceptor& consumer, PyObject* const* arguments, std::size_t count,
+                        PyObject* names) {
+    contained([&] {
+        if (records_calls())
+            record_arguments(arguments, PyVectorcall_NARGS(count), consumer.first, consumer.one_step);
+    });
+    return run(consumer, arguments, count, names);
+}
+
 PyObject* call_intercepted(PyObject* function, PyObject* const* arguments, std::size_t count,
                            PyObject* names) {
     const Interceptor* interceptor = interceptors.of(function);
     if (!interceptor) return run_function(function, arguments, count, names);
+    if (interceptor->consumes) return call_consumer(*interceptor, arguments, count, names);
     return interceptor->generator ? call_with_generator(*interceptor, arguments, count, names)
                                   : call_with_row(*interceptor, arguments, count, names);
+}
+
+// ---- caches of functools.lru_cache
+
+ternaryfunc call_cache = nullptr;  // of their type, which is one
+
+/// A cached function runs: the cache had no result.
+PyObject* compute_for_cache(PyObject* function, PyObject* const* arguments, std::size_t count,
+                            PyObject* names) {
+    PyObject* result = run_function(function, arguments, count, names);
+    this_thread.computed = function;
+    return result;
+}
+
+/// The function behind a cache, made to note its runs; null if it is not a plain one.
+PyObject* noting_function_of(PyObject* cache) {
+    static PyObject* name = PyUnicode_InternFromString("__wrapped__");
+    Ref wrapped = Ref::steal(PyObject_GetAttr(cache, name));
+    if (!wrapped) PyErr_Clear();
+    if (!wrapped || !PyFunction_Check(wrapped.get())) return nullptr;
+    auto* function = reinterpret_cast<PyFunctionObject*>(wrapped.get());
+    vectorcallfunc noting = ext::Entry<compute_for_cache>::call;
+    if (function->vectorcall == run_function) PyFunction_SetVectorcall(function, noting);
+    return function->vectorcall == noting ? wrapped.get() : nullptr;  // the cache holds it
+}
+
+PyObject* intercepted_cache(PyObject* cache, PyObject* arguments, PyObject* named) noexcept {
+    if (!listening(kHandOvers) || !in_program()) return call_cache(cache, arguments, named);
+    PyObject* function = nullptr;
+    contained([&] { function = noting_function_of(cache); });
+    this_thread.computed = nullptr;
+    PyObject* result = call_cache(cache, arguments, named);
+    OrderStep step = function && this_thread.computed == function ? OrderStep::kPublish : OrderStep::kObserve;
+    if (function && result) contained([&] { publish(OrderEvent{step, cache}); });
+    return result;
 }
 
 void add_interceptor(std::unique_ptr<Interceptor> interceptor) {
     auto* function = reinterpret_cast<PyFunctionObject*>(Py_NewRef(interceptor->function));
     vectorcallfunc intercepting = ext::Entry<call_intercepted>::call;
-    if (function->vectorcall != intercepting) run_function = function->vectorcall;
+    if (!run_function) run_function = function->vectorcall;
     interceptors.add(std::move(interceptor));
     PyFunction_SetVectorcall(function, intercepting);
 }
@@ -220,6 +269,14 @@ PyObject* call_undisturbed(PyObject* self, PyObject* const* arguments, Py_ssize_
     return PyObject_Vectorcall(self, arguments, static_cast<std::size_t>(count), nullptr);
 }
 
+/// Calls the second of self with the arguments; what was published of the first is ordered before.
+PyObject* call_ordered(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
+    contained([&] { publish(OrderEvent{OrderStep::kObserve, PyTuple_GET_ITEM(self, 0)}); });
+    return PyObject_Vectorcall(PyTuple_GET_ITEM(self, 1), arguments, static_cast<std::size_t>(count),
+                               nullptr);
+}
+
+PyMethodDef ordered_definition = {"ordered", ext::method<call_ordered>(), METH_FASTCALL, nullptr};
 PyMethodDef undisturbed_definition = {"undisturbed", ext::method<call_undisturbed>(), METH_FASTCALL, nullptr};
 
 }  // namespace
@@ -240,6 +297,33 @@ PyObject* intercept_function(PyObject*, PyObject* arguments) {
     made->always = always != 0;
     made->internal = internal != 0;
     made->generator = generator == Py_None ? nullptr : Py_NewRef(generator);
+    add_interceptor(std::move(made));
+    Py_RETURN_NONE;
+}
+
+PyObject* ordered(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
+    if (count != 2) {
+        PyErr_SetString(PyExc_TypeError, "ordered() takes an object and a function");
+        throw PythonError{};
+    }
+    Ref self = Ref::steal(checked(PyTuple_Pack(2, arguments[0], arguments[1])));
+    return PyCFunction_New(&ordered_definition, self.get());
+}
+
+PyObject* intercept_caches(PyObject*, PyObject* object) {
+    auto* type = reinterpret_cast<PyTypeObject*>(object);
+    if (call_cache || !run_function || !PyType_Check(object) || !type->tp_call || type->tp_vectorcall_offset)
+        Py_RETURN_NONE;
+    call_cache = std::exchange(type->tp_call, intercepted_cache);
+    Py_RETURN_NONE;
+}
+
+PyObject* intercept_consumer(PyObject*, PyObject* arguments) {
+    auto made = std::make_unique<Interceptor>();
+    made->consumes = true;
+    if (!PyArg_ParseTuple(arguments, "O!In:intercept_consumer", &PyFunction_Type, &made->function,
+                          &made->one_step, &made->first))
+        throw PythonError{};
     add_interceptor(std::move(made));
     Py_RETURN_NONE;
 }

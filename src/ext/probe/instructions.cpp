@@ -73,14 +73,13 @@ void begin_finaliser(PyObject* object) {
 
 void judge_call(const Site& site, const Operands& operands) {
     std::array<PyObject*, Operands::kMost - 1> arguments;
-    std::size_t count = std::min<std::size_t>(site.argument, arguments.size());
+    std::size_t count = std::min<std::size_t>(site.flags, arguments.size());  // those by position
     for (std::size_t i = 0; i < count; ++i) arguments[i] = operands[i + 1];
     record_call(operands[0], arguments.data(), count);
 }
 
 /// The instructions besides the few that most programs consist of.
 TP_APART void judge_rare(const Site& site, const Operands& operands, PyObject* object) {
-    constexpr unsigned kWholeStep = kIterate | kAtomic;
     switch (site.kind) {
         case SiteKind::kDeleteItem: return record_deletion(object, operands[1]);
         case SiteKind::kContains: return record_membership(object, operands[1]);
@@ -89,19 +88,26 @@ TP_APART void judge_rare(const Site& site, const Operands& operands, PyObject* o
         case SiteKind::kStoreGlobal: record_access(global_of(object, site.name), site.flags); return;
         case SiteKind::kLoadCell:
         case SiteKind::kStoreCell: record_access(cell_of(object, site.name), site.flags); return;
-        case SiteKind::kIterate: return record_whole(object, kIterate);
-        case SiteKind::kUnpack:
-        case SiteKind::kLoadSlice: return record_whole(object, kWholeStep);
-        case SiteKind::kStoreSlice: return record_slice_store(object);
+        case SiteKind::kConsume:
+        case SiteKind::kLoadSlice:
+        case SiteKind::kShow: return record_consumed(object, site.argument);
+        case SiteKind::kStoreSlice:
+            record_consumed(operands[1], site.argument);
+            return record_slice_store(object);
+        case SiteKind::kCompare: return record_comparison(object, operands[1], site.argument);
+        case SiteKind::kMatchKeys: return record_match_keys(object, operands[1]);
+        case SiteKind::kMatchClass:
+            return record_match_class(object, operands[1], operands[2], site.argument);
         case SiteKind::kCall:
         case SiteKind::kCallNamed: return judge_call(site, operands);
         case SiteKind::kLoadDict: return note_own_dict(object);
         case SiteKind::kStoreDict: return note_assigned_dict(object, operands[1]);
-        case SiteKind::kCombine: return record_combination(object, operands[1], site.argument != 0);
+        case SiteKind::kCombine:
+            return record_combination(object, operands[1], site.flags & kUpdate, site.argument);
         case SiteKind::kTruth: return record_whole(object, kCheck);
         case SiteKind::kSpread:
-            record_whole(object, kWholeStep);
-            return record_whole(operands[1], kWholeStep);
+            record_consumed(object, site.argument);
+            return record_consumed(operands[1], kDicts | kDictSubclasses);
         case SiteKind::kImported: return publish_modules_seen(site.name);
         case SiteKind::kFinalise: return begin_finaliser(object);
         case SiteKind::kGenerate:
@@ -120,8 +126,12 @@ void judge(Site& site, const Operands& operands) {
         case SiteKind::kStoreAttribute:
             return record_attribute(object, site.name, home_at(site, Py_TYPE(object)), site.flags,
                                     site.kind == SiteKind::kLoadMethod);
-        case SiteKind::kLoadItem:
-        case SiteKind::kStoreItem: return record_item(object, operands[1], site.flags);
+        case SiteKind::kStoreItem:
+            if (TP_UNLIKELY(operands[1] && PySlice_Check(operands[1]))) record_consumed(operands[2], kLists);
+            if (PyDict_CheckExact(object) && listening(kHandOvers) && operands[2])
+                hand_over(HandOverStep::kPut, object, operands[2]);
+            return record_item(object, operands[1], site.flags);
+        case SiteKind::kLoadItem: return record_item(object, operands[1], site.flags);
         default: return judge_rare(site, operands, object);
     }
 }
@@ -132,6 +142,10 @@ bool is_useful(const Site& site, const Operands& operands) {
     switch (site.kind) {
         case SiteKind::kCombine:
             return (operands[0] && is_container(operands[0])) || (operands[1] && is_container(operands[1]));
+        case SiteKind::kShow: return operands[0] && is_container(behind_view(operands[0]));
+        case SiteKind::kCompare:
+            return operands[0] && operands[1] && is_container(behind_view(operands[0]))
+                   && is_container(behind_view(operands[1]));
         case SiteKind::kTruth: return operands[0] && is_container(operands[0]);
         case SiteKind::kGenerate: return is_generator_expression(operands[0]);
         case SiteKind::kLoadOnce: return is_stored_from_outside(site.name);

@@ -109,10 +109,15 @@ struct DictView {
     PyObject* dict;
 };
 
-/// The dict behind one of its views; `object` itself if it is not a view.
+/// What a types.MappingProxyType shows, which has the layout of a view; `object` itself if it is none.
+inline PyObject* behind_proxy(PyObject* object) {
+    return Py_IS_TYPE(object, &PyDictProxy_Type) ? reinterpret_cast<DictView*>(object)->dict : object;
+}
+
+/// The dict behind one of its views, or behind a proxy; `object` itself if it is neither.
 inline PyObject* behind_view(PyObject* object) {
     bool view = PyDictViewSet_Check(object) || PyDictValues_Check(object);
-    return view ? reinterpret_cast<DictView*>(object)->dict : object;
+    return view ? reinterpret_cast<DictView*>(object)->dict : behind_proxy(object);
 }
 
 // ---- the interpreter

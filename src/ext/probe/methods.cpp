@@ -32,6 +32,8 @@ constexpr std::size_t kMostMethods = 256;  // half as many again as interceptors
 struct Method {
     PyCFunction original;
     MethodAction action;
+    unsigned one_step;  // the Containers that it goes over in one step
+    Py_ssize_t first;   // of the arguments that it goes over
 };
 std::array<Method, kMostMethods> methods;
 std::size_t method_count = 0;
@@ -153,6 +155,23 @@ void change_item(PyObject* self, PyObject* key) {
     record_change(self);
 }
 
+/// What the key stands for; null if it is not there, or if looking it up would run user code.
+Ref value_of(PyObject* dict, PyObject* key) {
+    PyObject* value = nullptr;
+    if (PyDict_Check(dict) && key && is_plain_key(key) && PyDict_GetItemRef(dict, key, &value) < 0)
+        PyErr_Clear();
+    return Ref::steal(value);
+}
+
+/// d.pop(key): nothing changes if the key is not there. What the thread is about to get comes after it was put
+/// there, and so does the pop().
+void take_item(PyObject* self, PyObject* key) {
+    Ref value = value_of(self, key);
+    if (value) hand_over(HandOverStep::kGet, self, value.get());
+    if (value || !PyDict_Check(self) || !key || !is_plain_key(key)) change_item(self, key);
+    else record_access(key_of(self, key), kAtomic);
+}
+
 /// d.setdefault(key): the structure changes only if the key is new.
 void store_item(PyObject* self, PyObject* key) {
     if (key && PyDict_Check(self)) record_store(self, key, kAtomic);
@@ -160,9 +179,9 @@ void store_item(PyObject* self, PyObject* key) {
 }
 
 /// d.update(other): each key of an exact dict, or else d as a whole.
-void update_dict(PyObject* self, PyObject* other) {
+void update_dict(PyObject* self, PyObject* other, unsigned one_step) {
     if (!other) return;
-    record_whole(other, kIterate | kAtomic);
+    record_consumed(other, one_step);
     if (!PyDict_CheckExact(other)) return record_change(self);
     std::vector<Ref> keys;
     PyObject *key, *value;
@@ -170,31 +189,88 @@ void update_dict(PyObject* self, PyObject* other) {
     for (const Ref& each : keys) record_store(self, each.get(), kAtomic);
 }
 
-void access_container(MethodAction action, const Call& call) {
+void access_container(const Method& method, const Call& call) {
     PyObject *self = call.self, *first = call.first();
-    switch (action) {
+    auto consume = [&] { record_arguments(call.arguments, call.count, method.first, method.one_step); };
+    switch (method.action) {
         case MethodAction::kChange: return record_change(self);
         case MethodAction::kRead: record_access(structure_of(self), kAtomic); return;
-        case MethodAction::kReadItem:
-            if (first) record_access(key_of(self, first), kCheck);
+        case MethodAction::kLoadItem:
+            if (first) record_access(key_of(self, first), 0);
             return;
-        case MethodAction::kExtend: record_whole(first, kIterate | kAtomic); return record_change(self);
-        case MethodAction::kUpdateDict: update_dict(self, first); return update_dict(self, call.keywords);
-        case MethodAction::kReadArgument: return record_whole(first, kIterate | kAtomic);
+        case MethodAction::kReadItem:
+            if (first) record_access(PyDict_Check(self) ? key_of(self, first) : item_of(self, first), kCheck);
+            return;
+        case MethodAction::kExtend: consume(); return record_change(self);
+        case MethodAction::kReadWith: record_access(structure_of(self), kAtomic); return consume();
+        case MethodAction::kGoOver: record_access(structure_of(self), kIterate); return;
+        case MethodAction::kConsume: return consume();
+        case MethodAction::kUpdateDict:
+            update_dict(self, first, method.one_step);
+            return update_dict(self, call.keywords, method.one_step);
+        case MethodAction::kPutArgument:
+        case MethodAction::kTakeArgument:
         case MethodAction::kChangeArgument:
             if (first && PyList_Check(first)) record_change(first);
             return;
         case MethodAction::kStoreItem: return store_item(self, first);
+        case MethodAction::kPutItem:
         case MethodAction::kChangeItem: return change_item(self, first);
+        case MethodAction::kTakeItem: return take_item(self, first);
+        case MethodAction::kPut:
+        case MethodAction::kInsert:
+        case MethodAction::kTake:
+        case MethodAction::kTakePair: return record_change(self);
         default: return;
     }
 }
 
-void before_container(MethodAction action, const Call& call) {
-    if (!listening(kAccesses)) return;
-    bool wanted = false;
-    each_access_subscriber([&](Subscriber& subscriber) { wanted |= subscriber.wants_call(); });
-    if (wanted && caller() == Caller::kProgram) access_container(action, call);
+void before_container(const Method& method, const Call& call) {
+    if (records_calls()) access_container(method, call);
+}
+
+// ---- objects handed over
+
+/// The arguments that a method puts into a container.
+void put_arguments(MethodAction action, const Call& call) {
+    auto put = [&](PyObject* container, Py_ssize_t place) {
+        if (container && place < call.count) hand_over(HandOverStep::kPut, container, call.arguments[place]);
+    };
+    switch (action) {
+        case MethodAction::kPut:
+        case MethodAction::kPutItem: return put(call.self, 0);
+        case MethodAction::kInsert:
+        case MethodAction::kStoreItem: return put(call.self, 1);
+        case MethodAction::kPutArgument:
+        case MethodAction::kTakeArgument: return put(call.first(), 1);
+        case MethodAction::kExtend: {
+            PyObject* from = call.first();
+            if (!from || !(PyList_CheckExact(from) || PyTuple_CheckExact(from))) return;
+            for (Py_ssize_t i = 0; i < Py_SIZE(from); ++i)
+                if (Ref item = Ref::steal(PySequence_GetItem(from, i)))
+                    hand_over(HandOverStep::kPut, call.self, item.get());
+                else return PyErr_Clear();
+            return;
+        }
+        default: return;
+    }
+}
+
+/// What a method gets out of a container.
+void take_result(MethodAction action, const Call& call, PyObject* result) {
+    switch (action) {
+        case MethodAction::kTakeItem:
+        case MethodAction::kTake: return hand_over(HandOverStep::kTake, call.self, result);
+        case MethodAction::kStoreItem: return hand_over(HandOverStep::kGet, call.self, result);
+        case MethodAction::kTakeArgument:
+            if (call.first()) hand_over(HandOverStep::kTake, call.first(), result);
+            return;
+        case MethodAction::kTakePair:
+            for (Py_ssize_t i = 0; PyTuple_Check(result) && i < PyTuple_GET_SIZE(result); ++i)
+                hand_over(HandOverStep::kTake, call.self, PyTuple_GET_ITEM(result, i));
+            return;
+        default: return;
+    }
 }
 
 // ---- channels
@@ -208,8 +284,9 @@ void before_receive(const Call& call) {
 
 // ---- all methods
 
-/// Publishes the events of a call before the original runs.
-void before(MethodAction action, const Call& call) {
+/// What a call publishes before the original runs.
+void before(const Method& method, const Call& call) {
+    MethodAction action = method.action;
     switch (action) {
         case MethodAction::kAcquire: return before_acquire(call);
         case MethodAction::kRelease:
@@ -237,7 +314,9 @@ void before(MethodAction action, const Call& call) {
         case MethodAction::kUpdate:
         case MethodAction::kLoadAt:
         case MethodAction::kUpdateAt: return;
-        default: return before_container(action, call);
+        default:
+            if (listening(kHandOvers)) put_arguments(action, call);
+            return before_container(method, call);
     }
 }
 
@@ -261,19 +340,22 @@ void after(MethodAction action, const Call& call, PyObject* result) {
         case MethodAction::kUpdateAt:
             if (result && listening(kOrder)) observe_atomic(action, call);
             return;
-        default: return;
+        default:
+            if (result && listening(kHandOvers)) take_result(action, call, result);
+            return;
     }
 }
 
 /// The events that intercepted methods publish.
-constexpr std::uint32_t kOfMethods = kLockAttempts | kLocks | kOrder | kItems | kWaits | kAccesses;
+constexpr std::uint32_t kOfMethods =
+    kLockAttempts | kLocks | kOrder | kItems | kWaits | kAccesses | kHandOvers;
 
 template <class To>
 PyObject* intercepted(std::size_t number, const Call& call, To&& to) {
     void* original = reinterpret_cast<void*>(methods[number].original);
     if (!listening(kOfMethods)) return to(original);
     MethodAction action = methods[number].action;
-    contained([&] { before(action, call); });
+    contained([&] { before(methods[number], call); });
     PyObject* result = to(original);
     if (TP_LIKELY(result != nullptr)) contained([&] { after(action, call, result); });
     else with_exception_aside([&] { after(action, call, nullptr); });
@@ -305,7 +387,12 @@ struct Trampoline {
         return (action == MethodAction::kUpdate || action == MethodAction::kUpdateAt) && listening(kOrder);
     }
 
-    static PyObject* one(PyObject* self, PyObject* argument) {  // METH_O, METH_NOARGS and METH_VARARGS
+    static PyObject* positional(PyObject* self, PyObject* arguments) {
+        Call call{self, &PyTuple_GET_ITEM(arguments, 0), PyTuple_GET_SIZE(arguments), nullptr};
+        return intercepted(kNumber, call,
+                           [&](void* to) { return reinterpret_cast<PyCFunction>(to)(self, arguments); });
+    }
+    static PyObject* one(PyObject* self, PyObject* argument) {  // METH_O and METH_NOARGS
         Call call{self, &argument, argument ? 1 : 0, nullptr};
         return intercepted(kNumber, call, [&](void* to) -> PyObject* {
             auto original = reinterpret_cast<PyCFunction>(to);
@@ -347,14 +434,15 @@ template <std::size_t... kNumbers>
 PyCFunction trampoline(std::size_t number, int flags, std::index_sequence<kNumbers...>) {
     using ext::method;
     static const PyCFunction one[] = {method<Trampoline<kNumbers>::one>()...};
+    static const PyCFunction positional[] = {method<Trampoline<kNumbers>::positional>()...};
     static const PyCFunction fast[] = {method<Trampoline<kNumbers>::fast>()...};
     static const PyCFunction fast_named[] = {method<Trampoline<kNumbers>::fast_named>()...};
     static const PyCFunction named[] = {method<Trampoline<kNumbers>::named>()...};
     static const PyCFunction with_class[] = {method<Trampoline<kNumbers>::with_class>()...};
     switch (flags & (METH_VARARGS | METH_FASTCALL | METH_NOARGS | METH_O | METH_KEYWORDS | METH_METHOD)) {
         case METH_NOARGS:
-        case METH_O:
-        case METH_VARARGS: return one[number];
+        case METH_O: return one[number];
+        case METH_VARARGS: return positional[number];
         case METH_FASTCALL: return fast[number];
         case METH_FASTCALL | METH_KEYWORDS: return fast_named[number];
         case METH_VARARGS | METH_KEYWORDS: return named[number];
@@ -391,7 +479,10 @@ int intercepted_truth(PyObject* flag) noexcept {
 PyObject* intercept_method(PyObject*, PyObject* arguments) {
     PyObject* owner;
     const char *name, *action;
-    if (!PyArg_ParseTuple(arguments, "Oss:intercept_method", &owner, &name, &action)) throw PythonError{};
+    unsigned one_step = 0;
+    Py_ssize_t first = 0;
+    if (!PyArg_ParseTuple(arguments, "Oss|In:intercept_method", &owner, &name, &action, &one_step, &first))
+        throw PythonError{};
     Ref descriptor = Ref::steal(checked(PyObject_GetAttrString(owner, name)));
     PyMethodDef* definition = method_count < kMostMethods ? definition_of(descriptor.get()) : nullptr;
     PyCFunction replacement =
@@ -401,7 +492,7 @@ PyObject* intercept_method(PyObject*, PyObject* arguments) {
         PyErr_Format(PyExc_TypeError, "%R cannot be intercepted", descriptor.get());
         throw PythonError{};
     }
-    methods[method_count++] = {definition->ml_meth, action_named(action)};
+    methods[method_count++] = {definition->ml_meth, action_named(action), one_step, first};
     definition->ml_meth = replacement;
     Py_RETURN_NONE;
 }

@@ -8,30 +8,41 @@
 namespace threadproof::probe {
 
 /// X(constant, name in Python).
-#define TP_METHOD_ACTIONS(X)                                                                   \
-    X(kAcquire, "acquire") /* a lock */                                                        \
-    X(kRelease, "release")                                                                     \
-    X(kEnter, "enter") /* one side of an RWLock */                                             \
-    X(kLeave, "leave")                                                                         \
-    X(kSend, "send") /* its argument through a channel */                                      \
-    X(kReceive, "receive")                                                                     \
-    X(kPublish, "publish") /* what the thread did before, to later observers of self */        \
-    X(kLoad, "load")       /* of an atomic, and so the next three */                           \
-    X(kStore, "store")                                                                         \
-    X(kExchange, "exchange")                                                                   \
-    X(kUpdate, "update")  /* by a function */                                                  \
-    X(kLoadAt, "load_at") /* of an array of atomics, and so the next three */                  \
-    X(kStoreAt, "store_at")                                                                    \
-    X(kExchangeAt, "exchange_at")                                                              \
-    X(kUpdateAt, "update_at")                                                                  \
-    X(kChange, "change")      /* what a container holds */                                     \
-    X(kRead, "read")          /* all of a container */                                         \
-    X(kReadItem, "read_item") /* of the key that is the first argument, and so the next two */ \
-    X(kStoreItem, "store_item")                                                                \
-    X(kChangeItem, "change_item")                                                              \
-    X(kExtend, "extend") /* by what the argument holds */                                      \
-    X(kUpdateDict, "update_dict")                                                              \
-    X(kReadArgument, "read_argument")     /* all of the first argument */                      \
+#define TP_METHOD_ACTIONS(X)                                                                             \
+    X(kAcquire, "acquire") /* a lock */                                                                  \
+    X(kRelease, "release")                                                                               \
+    X(kEnter, "enter") /* one side of an RWLock */                                                       \
+    X(kLeave, "leave")                                                                                   \
+    X(kSend, "send") /* its argument through a channel */                                                \
+    X(kReceive, "receive")                                                                               \
+    X(kPublish, "publish") /* what the thread did before, to later observers of self */                  \
+    X(kLoad, "load")       /* of an atomic, and so the next three */                                     \
+    X(kStore, "store")                                                                                   \
+    X(kExchange, "exchange")                                                                             \
+    X(kUpdate, "update")  /* by a function */                                                            \
+    X(kLoadAt, "load_at") /* of an array of atomics, and so the next three */                            \
+    X(kStoreAt, "store_at")                                                                              \
+    X(kExchangeAt, "exchange_at")                                                                        \
+    X(kUpdateAt, "update_at")                                                                            \
+    X(kChange, "change")              /* what a container holds */                                       \
+    X(kPut, "put")                    /* its argument into a container */                                \
+    X(kInsert, "insert")              /* its second argument */                                          \
+    X(kPutItem, "put_item")           /* its argument, which is the key, too */                          \
+    X(kTake, "take")                  /* its result out of a container */                                \
+    X(kTakePair, "take_pair")         /* a key and a value */                                            \
+    X(kTakeItem, "take_item")         /* of the key that is the first argument */                        \
+    X(kPutArgument, "put_argument")   /* its second argument into the first */                           \
+    X(kTakeArgument, "take_argument") /* its result out of the first argument */                         \
+    X(kRead, "read")                  /* all of a container */                                           \
+    X(kLoadItem, "load_item")         /* of the key that is the first argument, and so the next three */ \
+    X(kReadItem, "read_item")         /* that may be missing */                                          \
+    X(kStoreItem, "store_item")                                                                          \
+    X(kChangeItem, "change_item")                                                                        \
+    X(kExtend, "extend")      /* by what the arguments hold */                                           \
+    X(kReadWith, "read_with") /* all of a container and of the arguments */                              \
+    X(kGoOver, "go_over")     /* all of a container, item by item */                                     \
+    X(kConsume, "consume")    /* all of the arguments */                                                 \
+    X(kUpdateDict, "update_dict")                                                                        \
     X(kChangeArgument, "change_argument") /* what the first argument holds */
 
 enum class MethodAction : std::uint8_t { TP_METHOD_ACTIONS(TP_CONSTANT) };

@@ -91,6 +91,8 @@ Stay stay_of(SiteKind kind) {
     switch (kind) {
         case SiteKind::kCombine:
         case SiteKind::kTruth:
+        case SiteKind::kShow:
+        case SiteKind::kCompare:
         case SiteKind::kGenerate:
         case SiteKind::kLoadOnce: return Stay::kIfUseful;
         case SiteKind::kImported:

@@ -28,11 +28,10 @@ namespace threadproof::probe {
     X(kStoreGlobal, "store_global")       \
     X(kLoadCell, "load_cell")             \
     X(kStoreCell, "store_cell")           \
-    X(kIterate, "iterate")                \
-    X(kUnpack, "unpack")                  \
+    X(kConsume, "consume")                \
+    X(kLoadSlice, "load_slice")           \
     X(kCall, "call")                      \
     X(kCallNamed, "call_named")           \
-    X(kLoadSlice, "load_slice")           \
     X(kStoreSlice, "store_slice")         \
     X(kImported, "imported")              \
     X(kFinalise, "finalise")              \
@@ -42,6 +41,10 @@ namespace threadproof::probe {
     X(kCombine, "combine")                \
     X(kTruth, "truth")                    \
     X(kSpread, "spread")                  \
+    X(kShow, "show")                      \
+    X(kCompare, "compare")                \
+    X(kMatchKeys, "match_keys")           \
+    X(kMatchClass, "match_class")         \
     X(kGenerate, "generate")
 enum class SiteKind : std::uint8_t { TP_SITE_KINDS(TP_CONSTANT) };
 inline constexpr const char* kSiteKindNames[] = {TP_SITE_KINDS(TP_NAME)};

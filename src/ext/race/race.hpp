@@ -67,6 +67,7 @@ class RaceSubscriber final : public probe::Subscriber {
     void on(const probe::LockEvent& event) override;
     void on(const probe::OrderEvent& event) override;
     void on(const probe::ItemEvent& event) override;
+    void on(const probe::HandOverEvent& event) override;
     void on(const probe::PermitEvent& event) override;
     void on(const probe::ThreadEvent& event) override;
     bool access(const probe::Variable& variable, unsigned flags) override;
@@ -95,6 +96,7 @@ class RaceSubscriber final : public probe::Subscriber {
     race::Thread* me();
     race::Thread* adopt();
     race::Thread* child_of(probe::ThreadNumber number);
+    void on_guard(race::Thread& thread, const probe::LockEvent& event);
     void create_thread(const probe::ThreadEvent& event);
     void begin_thread(probe::ThreadNumber number);
     void end_thread();

@@ -89,7 +89,7 @@ std::uint32_t RaceSubscriber::wanted() const {
         mask |= probe::kOrder | probe::kItems | probe::kPermits | probe::kMaps | probe::kAllocations
                 | probe::kOwnership;
     if (armed_) mask |= probe::kModules;
-    if (armed_ && !detector_.alone()) mask |= probe::kAccesses | probe::kLocks;
+    if (armed_ && !detector_.alone()) mask |= probe::kAccesses | probe::kLocks | probe::kHandOvers;
     if (sampling_.on()) mask |= probe::kSites;
     return mask;
 }
@@ -166,7 +166,8 @@ void RaceSubscriber::on(const probe::ThreadEvent& event) {
 
 void RaceSubscriber::on(const probe::LockEvent& event) {
     Thread* thread = me();
-    if (!thread || event.internal) return;
+    if (!thread) return;
+    if (event.internal) return on_guard(*thread, event);
     // A reader is ordered after the writers before it, and a writer after the readers, too.
     constexpr SyncKey kByWriters = 1, kByReaders = 2;
     Sync lock = sync_of(event.lock);
@@ -185,6 +186,14 @@ void RaceSubscriber::on(const probe::LockEvent& event) {
     } else if (event.step == probe::LockStep::kReleasing) {
         detector_.release_lock(*thread, lock);
     }
+}
+
+void RaceSubscriber::on_guard(Thread& thread, const probe::LockEvent& event) {
+    Sync lock = sync_of(event.lock);
+    if (event.kind == probe::LockKind::kShared) return;  // it excludes no other reader
+    if (event.step == probe::LockStep::kAcquired)
+        detector_.acquire_guard(thread, lock, event.kind == probe::LockKind::kReentrant);
+    else if (event.step == probe::LockStep::kReleasing) detector_.release_guard(thread, lock);
 }
 
 void RaceSubscriber::on(const probe::OrderEvent& event) {
@@ -211,6 +220,14 @@ void RaceSubscriber::on(const probe::ItemEvent& event) {
         case probe::ItemStep::kUnsend: return detector_.unsend(channel, item);
         case probe::ItemStep::kReceive: return detector_.receive(*thread, channel, item);
     }
+}
+
+void RaceSubscriber::on(const probe::HandOverEvent& event) {
+    Thread* thread = me();
+    if (!thread) return;
+    probe::Object container = address_of(event.container), item = address_of(event.item);
+    if (event.step == probe::HandOverStep::kPut) return detector_.put(*thread, container, item);
+    detector_.take(*thread, container, item, event.step == probe::HandOverStep::kTake);
 }
 
 void RaceSubscriber::on(const probe::PermitEvent& event) {

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
+from threadproof.probe.consumers import OPCODES, named_in
 from threadproof.probe.flags import AccessFlag
 from threadproof.probe.placement import Instruction, Placement, Site, place_sites
 
@@ -23,16 +24,11 @@ OPERATIONS: Sequence[tuple[str, str]] = getattr(opcode, "_nb_ops", ())  # BINARY
 SUBSCRIPT = next((i for i, (name, _) in enumerate(OPERATIONS) if name == "NB_SUBSCR"), -1)
 LOOK_BACK = 16  # instructions between the name of a builtin and its call: more than most argument lists
 
-WHOLE = AccessFlag.ITERATE | AccessFlag.ATOMIC  # builtins that read a container in one step
-READERS: dict[Callable[..., object], AccessFlag] = {
-    len: AccessFlag.CHECK,
-    **dict.fromkeys((list, tuple, set, dict, frozenset, sorted), WHOLE),
-    **dict.fromkeys((sum, min, max, any, all, next), AccessFlag.ITERATE),
-    **dict.fromkeys((enumerate, zip, map, filter, reversed, iter), AccessFlag.ITERATE),
-    **dict.fromkeys((str, repr, print), WHOLE),
-}
 OF_ATTRIBUTES = {"getattr", "hasattr", "setattr", "delattr", "vars"}
-SITE_CALLS = {function.__name__ for function in READERS} | OF_ATTRIBUTES
+# Rows of consumers.py that are types, or builtins: their calls are sites. Functions are intercepted.
+OF_TYPES = ("collections", "itertools", "array")
+BUILTIN_CALLS = {"len", *OF_ATTRIBUTES, *named_in("builtins")}
+TYPE_CALLS = {name for owner in OF_TYPES for name in named_in(owner)}
 LONGEST_CALL = 8  # arguments of a call of one of these that is a site: more are rare
 NUMBERS = ("LOAD_SMALL_INT", "LOAD_CONST")  # a constant is not a container; the other operand rarely is
 # BINARY_OP's operations on containers, also in place: + on lists, the others on sets and dicts, * on lists.
@@ -77,9 +73,10 @@ def nested(code: CodeType) -> Iterator[CodeType]:
             yield from nested(constant)
 
 
+GLOBAL_STORES = ("STORE_GLOBAL", "DELETE_GLOBAL")
 STORES = {
     opcode.opmap[name]
-    for name in ("STORE_GLOBAL", "DELETE_GLOBAL", "STORE_DEREF", "DELETE_DEREF", "STORE_NAME")
+    for name in (*GLOBAL_STORES, "STORE_DEREF", "DELETE_DEREF", "STORE_NAME", "DELETE_NAME")
 }
 
 
@@ -93,13 +90,10 @@ def stored_names(code: CodeType) -> Stored:
         listing = list(instructions(part))
         stored.update(part.co_names[each.argument] for each in listing if each.name in GLOBAL_STORES)
         cells.update(stored_cells(part, listing))
-    top = [each for each in instructions(code) if each.name == "STORE_NAME"]
+    top = [each for each in instructions(code) if each.name in ("STORE_NAME", "DELETE_NAME")]
     names = {code.co_names[each.argument] for each in top}
     again = {code.co_names[each.argument] for each in repeated(top, list(instructions(code)))}
     return Stored(frozenset(stored | again), frozenset(cells), frozenset(names - again - stored))
-
-
-GLOBAL_STORES = ("STORE_GLOBAL", "DELETE_GLOBAL")
 
 
 def stored_cells(code: CodeType, listing: list[Instruction]) -> Iterator[str]:
@@ -262,7 +256,7 @@ class Disassembly:
         inplace = name.startswith("NB_INPLACE_")
         if name.replace("INPLACE_", "") not in COMBINING or self.name_at(place - 1) in NUMBERS:
             return None
-        return "combine", AccessFlag(0), int(inplace), None
+        return "combine", AccessFlag.UPDATE * inplace, OPCODES["BINARY_OP"], None
 
     def truth(self, place: int, argument: int) -> Made:
         return "truth", AccessFlag(0), 0, None
@@ -304,24 +298,43 @@ class Disassembly:
         """A call of a possible builtin that reads containers or attributes; the probe checks the function."""
         if argument == 0:
             return ("generate", 0, 0, None) if self.generates else None
-        for before in range(place - 1, max(-1, place - LOOK_BACK), -1):
-            if self.name_at(before) == "LOAD_GLOBAL":
-                name = self.code.co_names[self.listing[before].argument >> 1]
-            elif self.name_at(before) == "LOAD_NAME":
-                name = self.code.co_names[self.listing[before].argument]
-            else:
-                continue
-            if name in SITE_CALLS and 1 <= argument <= LONGEST_CALL:
-                kind = "call_named" if self.name_at(place) == "CALL_KW" else "call"
-                return kind, 0, argument, None
-        return None
+        if argument > LONGEST_CALL or not self.may_be_reader(place):
+            return None
+        if self.name_at(place) == "CALL":
+            return "call", argument, argument, None
+        named = constant_at(self.code, self.listing[place - 1]) or ()
+        return "call_named", argument - len(named), argument, None
+
+    def may_be_reader(self, place: int) -> bool:
+        return any(self.loads_reader(before) for before in range(place - 1, max(-1, place - LOOK_BACK), -1))
+
+    def loads_reader(self, place: int) -> bool:
+        """A builtin is a global; a type of the library may also be a local, or an attribute of its module."""
+        _, name, argument = self.listing[place]
+        match name:
+            case "LOAD_GLOBAL":
+                loaded = self.code.co_names[argument >> 1]
+                return loaded in BUILTIN_CALLS or loaded in TYPE_CALLS
+            case "LOAD_NAME":
+                loaded = self.code.co_names[argument]
+                return loaded in BUILTIN_CALLS or loaded in TYPE_CALLS
+            case "LOAD_ATTR":
+                return self.code.co_names[argument >> 1] in TYPE_CALLS
+            case "LOAD_FAST" | "LOAD_FAST_BORROW" | "LOAD_DEREF":
+                return variable_name(self.code, argument) in TYPE_CALLS
+        return False
 
 
 Made = tuple[str, int, int, str | None]
 
 
-def plain(kind: str) -> Callable[[Disassembly, int, int], Made]:
-    return lambda code, place, argument: (kind, AccessFlag(0), 0, None)
+def plain(kind: str, number: int = 0) -> Callable[[Disassembly, int, int], Made]:
+    return lambda code, place, argument: (kind, AccessFlag(0), number, None)
+
+
+def consuming(name: str, kind: str = "consume") -> dict[str, Callable[[Disassembly, int, int], Made]]:
+    """The row of an instruction that goes over a container."""
+    return {name: plain(kind, OPCODES[name])}
 
 
 SITES: dict[str, Callable[[Disassembly, int, int], Made | None]] = {
@@ -337,21 +350,28 @@ SITES: dict[str, Callable[[Disassembly, int, int], Made | None]] = {
     "DELETE_GLOBAL": Disassembly.store_global,
     "LOAD_NAME": Disassembly.load_name,
     "STORE_NAME": Disassembly.store_name,
+    "DELETE_NAME": Disassembly.store_name,
     "LOAD_DEREF": Disassembly.load_cell,
     "STORE_DEREF": Disassembly.store_cell,
     "DELETE_DEREF": Disassembly.store_cell,
     "TO_BOOL": Disassembly.truth,
-    "GET_ITER": plain("iterate"),
-    "GET_YIELD_FROM_ITER": plain("iterate"),
-    "CALL_FUNCTION_EX": plain("spread"),
-    "DICT_MERGE": plain("unpack"),
-    "UNPACK_EX": plain("unpack"),
-    "LIST_EXTEND": plain("unpack"),
-    "SET_UPDATE": plain("unpack"),
-    "DICT_UPDATE": plain("unpack"),
-    "UNPACK_SEQUENCE": plain("unpack"),
+    "GET_LEN": plain("truth"),
+    "MATCH_KEYS": plain("match_keys"),
+    "MATCH_CLASS": lambda code, place, argument: ("match_class", AccessFlag(0), argument, None),
+    "CALL_FUNCTION_EX": plain("spread", OPCODES["CALL_FUNCTION_EX"]),
+    **consuming("COMPARE_OP", "compare"),
+    **consuming("FORMAT_SIMPLE", "show"),
+    **consuming("CONVERT_VALUE", "show"),
+    **consuming("GET_ITER"),
+    **consuming("GET_YIELD_FROM_ITER"),
+    **consuming("DICT_MERGE"),
+    **consuming("UNPACK_EX"),
+    **consuming("LIST_EXTEND"),
+    **consuming("SET_UPDATE"),
+    **consuming("DICT_UPDATE"),
+    **consuming("UNPACK_SEQUENCE"),
+    **consuming("BINARY_SLICE", "load_slice"),
+    **consuming("STORE_SLICE", "store_slice"),
     "CALL": Disassembly.call,
     "CALL_KW": Disassembly.call,
-    "BINARY_SLICE": plain("load_slice"),
-    "STORE_SLICE": plain("store_slice"),
 }

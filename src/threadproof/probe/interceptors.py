@@ -11,6 +11,7 @@ import _queue
 import _thread
 import array
 import atexit
+import bisect
 import collections
 import heapq
 import threading
@@ -19,6 +20,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from threadproof import _core
+from threadproof.probe import consumers
 
 LOCK, RLOCK = type(_thread.allocate_lock()), type(_thread.RLock())
 
@@ -71,28 +73,46 @@ METHODS: dict[str, Methods] = {
         ),
     ],
     "accesses": [
-        (list, "change", ("append", "insert", "remove", "clear", "sort", "reverse", "pop")),
+        (list, "put", ("append",)),
+        (list, "insert", ("insert",)),
+        (list, "take", ("pop",)),
+        (list, "change", ("remove", "clear", "sort", "reverse")),
         (list, "extend", ("extend",)),
-        (list, "read", ("copy", "index", "count")),
-        (str, "read_argument", ("join",)),
-        (dict, "read_item", ("get",)),
+        (list, "read", ("copy",)),
+        (list, "go_over", ("index", "count")),
+        (str, "consume", ("join",)),
+        (bytes, "consume", ("join",)),
+        (dict, "read_item", ("get", "__contains__")),
+        (dict, "load_item", ("__getitem__",)),
         (dict, "store_item", ("setdefault",)),
-        (dict, "change_item", ("pop",)),
-        (dict, "change", ("popitem", "clear")),
+        (dict, "take_item", ("pop",)),
+        (dict, "take_pair", ("popitem",)),
+        (dict, "change", ("clear",)),
         (dict, "update_dict", ("update",)),
         (dict, "read", ("copy",)),
+        (dict, "consume", ("fromkeys",)),
         (collections.OrderedDict, "store_item", ("setdefault",)),
-        (collections.OrderedDict, "change_item", ("pop",)),
-        (collections.OrderedDict, "change", ("popitem", "clear", "move_to_end", "update")),
+        (collections.OrderedDict, "take_item", ("pop",)),
+        (collections.OrderedDict, "take_pair", ("popitem",)),
+        (collections.OrderedDict, "change", ("clear", "move_to_end")),
+        (collections.OrderedDict, "extend", ("update",)),
         (collections.OrderedDict, "read", ("copy",)),
         (collections.defaultdict, "read", ("copy",)),
-        (set, "change_item", ("add", "discard", "remove")),
-        (set, "change", ("pop", "clear")),
+        (set, "put_item", ("add",)),
+        (set, "change_item", ("discard", "remove")),
+        (set, "take", ("pop",)),
+        (set, "change", ("clear",)),
+        (set, "read_item", ("__contains__",)),
         (set, "extend", ("update", "difference_update")),
         (set, "extend", ("intersection_update", "symmetric_difference_update")),
-        (set, "read", ("copy", "union", "difference", "intersection")),
-        (set, "read", ("isdisjoint", "issubset", "issuperset")),
-        (collections.deque, "change", ("append", "appendleft", "pop", "popleft", "insert")),
+        (set, "read", ("copy",)),
+        (set, "read_with", ("union", "difference", "intersection", "symmetric_difference")),
+        (set, "read_with", ("isdisjoint", "issubset", "issuperset")),
+        (frozenset, "consume", ("union", "difference", "intersection", "symmetric_difference")),
+        (frozenset, "consume", ("isdisjoint", "issubset", "issuperset")),
+        (collections.deque, "put", ("append", "appendleft")),
+        (collections.deque, "insert", ("insert",)),
+        (collections.deque, "take", ("pop", "popleft")),
         (collections.deque, "change", ("remove", "clear", "rotate", "reverse")),
         (collections.deque, "extend", ("extend", "extendleft")),
         (collections.deque, "read", ("copy", "index", "count")),
@@ -101,7 +121,11 @@ METHODS: dict[str, Methods] = {
             for owner in (bytearray, array.array)
         ),
         *((owner, "extend", ("extend",)) for owner in (bytearray, array.array)),
-        (heapq, "change_argument", ("heappush", "heappop", "heapify", "heapreplace", "heappushpop")),
+        (heapq, "put_argument", ("heappush",)),
+        (heapq, "take_argument", ("heappop", "heapreplace", "heappushpop")),
+        (heapq, "change_argument", ("heapify",)),
+        (bisect, "consume", ("bisect_left", "bisect_right")),
+        (bisect, "change_argument", ("insort_left", "insort_right")),
     ],
 }
 
@@ -116,6 +140,11 @@ TRACKED: tuple[type, ...] = (
 intercepted: set[str] = set()  # the groups of METHODS
 
 
+def owner_name(owner: Any) -> str:
+    """As rows of consumers.py name it."""
+    return f"{owner.__module__}:{owner.__name__}" if isinstance(owner, type) else owner.__name__
+
+
 def intercept_methods(groups: Iterable[str]) -> None:
     """Intercept the methods of these groups, each once for the process: there is no safe way back."""
     for group in set(groups) - intercepted:
@@ -123,7 +152,8 @@ def intercept_methods(groups: Iterable[str]) -> None:
         for owner, action, names in METHODS[group]:
             for name in names:
                 if name in vars(owner):  # not an inherited one, which is intercepted where it is defined
-                    _core.probe.intercept_method(owner, name, action)
+                    one_step = consumers.one_step(owner_name(owner), name)
+                    _core.probe.intercept_method(owner, name, action, one_step)
         if group == "order":
             _core.probe.intercept_truth(_core.AtomicFlag)
         if group == "accesses":

@@ -75,7 +75,8 @@ def canary_function() -> tuple[Callable[..., None], CellType]:
             break
         _ = [*items]
         _ = len(items)
-        items[first:last] = items[first:last]  # a slice of constants would be a constant itself, and an item
+        _ = items[first:last]  # a slice of constants would be a constant itself, and an item
+        items[first:last] = items
         if items:
             items += items
         _ = sorted(items, key=str)
@@ -107,11 +108,11 @@ def expected(canary: Canary, items: list[int], mapping: dict[str, Any], cell: Ce
         ("store_global", globals(), None),
         ("load_cell", cell, None),
         ("store_cell", cell, None),
-        ("iterate", items, None),
-        ("unpack", items, None),
+        ("consume", items, None),
+        ("consume", items, None),
         ("call", len, items),
         ("load_slice", items, None),
-        ("store_slice", items, None),
+        ("store_slice", items, items),
         ("truth", items, None),
         ("combine", items, items),
         ("call_named", sorted, items),

@@ -29,7 +29,21 @@ def asking(thread: Any) -> Generator[None, bool]:
         join_if_done(thread._os_thread_handle)
 
 
+def ending(thread: Any) -> Generator[None, Any]:
+    _core.probe.publish(ends)
+    yield
+
+
+def counting() -> Generator[None, Any]:
+    yield
+    _core.probe.observe(ends)
+
+
+ends = object()  # of all threads: whoever counts or lists the others sees which are over
+
 ROWS = (
+    Row("threading:Thread", "_delete", generator=ending),
+    Row("threading", "active_count enumerate", generator=counting),
     Row("threading:Thread", "join", generator=joining, internal=False),
     Row("threading:Thread", "is_alive", generator=asking, internal=False),
 )

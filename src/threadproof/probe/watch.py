@@ -14,8 +14,8 @@ from types import CodeType
 
 from threadproof import _core
 from threadproof.probe import interceptors, library, ours, threads
-from threadproof.probe.instrument import READERS
 from threadproof.probe.instrumentation import UnsupportedError, instrumentation
+from threadproof.probe.library import collector
 from threadproof.probe.scope import UNINSTRUMENTED, Scope
 from threadproof.probe.selftest import SelfTestError
 
@@ -73,6 +73,7 @@ class Watch:
     def arm(self) -> None:
         """Publish everything from now on. SelfTestError if this interpreter's frames cannot be read."""
         self.armed = True
+        collector.follow_callbacks()
         interceptors.intercept_methods(self.methods)
         if not ours.patches.originals:
             ours.patch(ours.patches)
@@ -100,6 +101,7 @@ watches: list[Watch] = []
 
 
 def before_a_thread_starts() -> None:
+    collector.follow_callbacks()
     for watch in watches:
         if not watch.armed:
             watch.arm()
@@ -116,8 +118,7 @@ def prepare() -> None:
     if prepared:
         return
     prepared = True
-    readers = {function: int(flags) for function, flags in READERS.items()}
-    _core.probe.configure(interceptors.INDEXED, interceptors.ITERATORS, readers, UNINSTRUMENTED)
+    _core.probe.configure(interceptors.INDEXED, interceptors.ITERATORS, UNINSTRUMENTED)
     interceptors.intercept_deallocations()
     for row in threads.ROWS:
         row.install()

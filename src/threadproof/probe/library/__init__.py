@@ -9,11 +9,35 @@ import sys
 from collections.abc import Generator
 from typing import Any
 
-from threadproof.probe.library import futures, lifetimes, locks, loops, queues
+from threadproof.probe.library import (
+    caches,
+    consuming,
+    futures,
+    lifetimes,
+    locks,
+    loggers,
+    loops,
+    others,
+    queues,
+)
+from threadproof.probe.library.consuming import Consuming
+from threadproof.probe.library.others import NativeLoop
 from threadproof.probe.library.rows import Row
 
-ROWS: tuple[Row, ...] = (*locks.ROWS, *queues.ROWS, *futures.ROWS, *loops.ROWS, *lifetimes.ROWS)
-pending = list(ROWS)  # those whose module has not been imported yet
+ROWS: tuple[Row, ...] = (
+    *locks.ROWS,
+    *queues.ROWS,
+    *futures.ROWS,
+    *loops.ROWS,
+    *lifetimes.ROWS,
+    *loggers.ROWS,
+    *others.ROWS,
+)
+pending: list[Row | Consuming | NativeLoop] = [
+    *ROWS,
+    *consuming.ROWS,
+    *others.LOOPS,
+]  # those whose module has not been imported yet
 following = False  # whether imports are intercepted
 
 
@@ -21,6 +45,7 @@ def install() -> None:
     """Intercept the functions of all rows, each as soon as its module has been imported."""
     global following
     install_imported()
+    caches.install()
     if not following:
         following = True
         Row("importlib._bootstrap", "_find_and_load", generator=loading, internal=False).install()
@@ -28,9 +53,15 @@ def install() -> None:
 
 def install_imported() -> None:
     for row in list(pending):
-        if row.module in sys.modules:
+        if is_imported(row.module):
             pending.remove(row)
             row.install()
+
+
+def is_imported(name: str) -> bool:
+    """Whether the module's top level has run: another one may be imported in the midst of it."""
+    module = sys.modules.get(name)
+    return module is not None and not getattr(getattr(module, "__spec__", None), "_initializing", False)
 
 
 def loading(name: str, import_: object) -> Generator[None, Any]:
