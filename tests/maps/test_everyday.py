@@ -202,7 +202,8 @@ def test_a_key_that_comes_back_is_the_object_stored_last(make_map: MapMaker, pai
     for store in stores:
         m = make_map({old: 1, "other": 1})
         for _ in range(settle):  # a SyncMap promotes its keys
-            m.get(old), m.get("missing")
+            m.get(old)
+            m.get("missing")
         del m[old]
         store(m)
         (key,) = (each for each in m if each != "other")

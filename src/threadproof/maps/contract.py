@@ -228,10 +228,18 @@ class ConcurrentMap(MutableMapping[K, V]):
     # One key: computing
 
     @overload
-    def compute(self, key: K, fn: Callable[[V | None], V], /, *, timeout: float | None = None) -> V: ...
+    def compute(
+        self, key: K, fn: Callable[[V | None], V], /, default: None = None, *, timeout: float | None = None
+    ) -> V: ...
     @overload
     def compute(
-        self, key: K, fn: Callable[[V | None], V | RemoveType], /, *, timeout: float | None = None
+        self,
+        key: K,
+        fn: Callable[[V | None], V | RemoveType],
+        /,
+        default: None = None,
+        *,
+        timeout: float | None = None,
     ) -> V | None: ...
     @overload
     def compute(

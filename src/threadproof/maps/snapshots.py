@@ -151,15 +151,29 @@ class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
     @overload
     def __init__(self, /) -> None: ...
     @overload
-    def __init__(self: SnapshotMap[str, B], /, **kwargs: B) -> None: ...
+    def __init__(
+        self: SnapshotMap[str, V],  # pyright: ignore[reportInvalidTypeVarUse]
+        /,
+        **kwargs: V,
+    ) -> None: ...
     @overload
     def __init__(self, other: Mapping[K, V], /) -> None: ...
     @overload
-    def __init__(self: SnapshotMap[str, B], other: Mapping[str, B], /, **kwargs: B) -> None: ...
+    def __init__(
+        self: SnapshotMap[str, V],  # pyright: ignore[reportInvalidTypeVarUse]
+        other: Mapping[str, V],
+        /,
+        **kwargs: V,
+    ) -> None: ...
     @overload
     def __init__(self, other: Iterable[tuple[K, V]], /) -> None: ...
     @overload
-    def __init__(self: SnapshotMap[str, B], other: Iterable[tuple[str, B]], /, **kwargs: B) -> None: ...
+    def __init__(
+        self: SnapshotMap[str, V],  # pyright: ignore[reportInvalidTypeVarUse]
+        other: Iterable[tuple[str, V]],
+        /,
+        **kwargs: V,
+    ) -> None: ...
     def __init__(self, other: Any = (), /, **kwargs: Any) -> None:
         """Start with the entries of a mapping, or of pairs, and of keyword arguments, as dict does.
 
