@@ -123,8 +123,8 @@ struct Policy {
         asked.fetch_add(1);
         return number(stored) == lookup.key ? Match::kYes : Match::kNo;
     }
-    /// Keys that only a comparison can tell are objects of their own.
-    static bool as_good(Word stored, const Lookup&) { return kind(stored) != kAsked; }
+    /// Keys of one number are alike; tests/maps/test_everyday.py has others.
+    static bool as_good(Word, const Lookup&) { return true; }
     static Word key_to_store(const Lookup& lookup) {
         if (lookup.kind() == kAsked) return word(Pool::make(lookup.key), kAsked);  // the pool counts these
         keys_living.fetch_add(1);
