@@ -52,37 +52,37 @@ class Shared(NamedTuple):
     back: Callable[[], object]
 
 
-def elements(kind: type) -> list[Any]:
+def elements(kind: Callable[[int], Any]) -> list[Any]:
     return [kind(each) for each in range(1, SIZE)]
 
 
-def shared_list(kind: type, cls: type = list) -> Shared:
+def shared_list(kind: Callable[[int], Any], cls: type = list) -> Shared:
     made = cls(elements(kind))
     return Shared(made, made.reverse, made.reverse)
 
 
-def shared_dict(kind: type, made: Any) -> Shared:
+def shared_dict(kind: Callable[[int], Any], made: Any) -> Shared:
     made.update({each: each for each in elements(kind)})
     new = kind(SIZE)
     return Shared(made, lambda: made.__setitem__(new, new), lambda: made.__delitem__(new))
 
 
-def shared_view(kind: type, view: str) -> Shared:
+def shared_view(kind: Callable[[int], Any], view: str) -> Shared:
     made: dict[Any, Any] = {}
     return shared_dict(kind, made)._replace(container=getattr(made, view)())
 
 
-def shared_set(kind: type, cls: type = set) -> Shared:
+def shared_set(kind: Callable[[int], Any], cls: type = set) -> Shared:
     made, new = cls(elements(kind)), kind(SIZE)
     return Shared(made, lambda: made.add(new), lambda: made.discard(new))
 
 
-def shared_deque(kind: type) -> Shared:
+def shared_deque(kind: Callable[[int], Any]) -> Shared:
     made, new = collections.deque(elements(kind)), kind(SIZE)
     return Shared(made, lambda: made.append(new), made.pop)
 
 
-SHARED: dict[str, Callable[[type], Shared]] = {
+SHARED: dict[str, Callable[[Callable[[int], Any]], Shared]] = {
     "LIST": shared_list,
     "LIST_SUBCLASS": lambda kind: shared_list(kind, OwnList),
     "DICT": lambda kind: shared_dict(kind, {}),
@@ -107,6 +107,14 @@ def of_container(name: str) -> Containers:
 def changed(made: Any, method: str, *arguments: Any) -> Any:
     getattr(made, method)(*arguments)
     return made
+
+
+def changing(make: Callable[[], Any], method: str) -> Callable[[Any], Any]:
+    return lambda x: changed(make(), method, x)
+
+
+def listed(function: Callable[..., Any], *arguments: Any) -> Callable[[Any], Any]:
+    return lambda x: list(function(x, *arguments))
 
 
 def printed(x: Any) -> str:
@@ -167,27 +175,23 @@ def passed(*arguments: Any) -> Any:
 
 
 BIG = set(range(2 * SIZE))
-WORDS = "words"  # in the place of numbers
 CALLS: dict[str, Callable[[Any], Any]] = {
     "builtins map": lambda x: list(map(int, x)),
     "builtins filter": lambda x: list(filter(None, x)),
-    **{f"builtins {name}": lambda x, f=f: list(f(x)) for name, f in (("enumerate", enumerate), ("zip", zip))},
-    "builtins reversed": lambda x: list(reversed(x)),
-    "builtins iter": lambda x: list(iter(x)),
+    **{f"builtins {each.__name__}": listed(each) for each in (enumerate, zip, reversed, iter)},
     "builtins print": printed,
     "builtins:list extend": lambda x: changed([], "extend", x),
     "builtins:dict update": lambda x: changed({}, "update", x),
     "builtins:dict fromkeys": dict.fromkeys,
     "builtins:set union": lambda x: set().union(x),
-    **{f"builtins:set {name}": lambda x, name=name: changed(set(), name, x)
-       for name in ("update", "symmetric_difference_update")},
-    **{f"builtins:set {name}": lambda x, name=name: changed(set(BIG), name, x)
+    **{f"builtins:set {name}": changing(set, name) for name in ("update", "symmetric_difference_update")},
+    **{f"builtins:set {name}": changing(BIG.copy, name)
        for name in ("difference_update", "intersection_update")},
-    **{f"builtins:{cls.__name__} {name}": lambda x, cls=cls, name=name: getattr(cls(BIG), name)(x)
+    **{f"builtins:{cls.__name__} {name}": getattr(cls(BIG), name)
        for cls in (set, frozenset)
        for name in ("difference", "intersection", "symmetric_difference", "issubset", "issuperset")},
-    **{f"builtins:{cls.__name__} isdisjoint": lambda x, cls=cls: cls().isdisjoint(x)
-       for cls in (set, frozenset)},
+    "builtins:set isdisjoint": set().isdisjoint,
+    "builtins:frozenset isdisjoint": frozenset().isdisjoint,
     "builtins:frozenset union": lambda x: frozenset().union(x),
     "builtins:str join": lambda x: ",".join(x),
     "builtins:bytes join": lambda x: b",".join(x),
@@ -201,21 +205,21 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "array array": lambda x: array.array("l", x),
     "array:array extend": lambda x: changed(array.array("l"), "extend", x),
     "functools reduce": lambda x: functools.reduce(operator.add, x),
-    **{f"itertools {name}": lambda x, name=name: list(getattr(itertools, name)(x))
+    **{f"itertools {name}": listed(getattr(itertools, name))
        for name in ("chain", "accumulate", "pairwise", "product", "zip_longest")},
     "itertools groupby": lambda x: [key for key, _ in itertools.groupby(x)],
     "itertools tee": lambda x: list(itertools.tee(x)[0]),
-    "itertools batched": lambda x: list(itertools.batched(x, 3)),
+    "itertools batched": lambda x: list(itertools.batched(x, 3)),  # type: ignore[attr-defined]  # new in 3.12
     "itertools compress": lambda x: list(itertools.compress(x, BIG)),
     "itertools cycle": lambda x: list(itertools.islice(itertools.cycle(x), SIZE)),
     "itertools islice": lambda x: list(itertools.islice(x, SIZE)),
-    **{f"itertools {name}": lambda x, name=name: list(getattr(itertools, name)(x, 1))
+    **{f"itertools {name}": listed(getattr(itertools, name), 1)
        for name in ("combinations", "combinations_with_replacement", "permutations")},
     "itertools takewhile": lambda x: list(itertools.takewhile(bool, x)),
     "itertools dropwhile": lambda x: list(itertools.dropwhile(operator.not_, x)),
     "itertools filterfalse": lambda x: list(itertools.filterfalse(operator.not_, x)),
     "itertools starmap": lambda x: list(itertools.starmap(passed, x)),
-    "math sumprod": lambda x: math.sumprod(x, range(len(x))),
+    "math sumprod": lambda x: math.sumprod(x, range(len(x))),  # type: ignore[attr-defined]  # 3.12
     "math dist": lambda x: math.dist(x, [0] * len(x)),
     "operator countOf": lambda x: operator.countOf(x, 3),
     "operator indexOf": lambda x: operator.indexOf(x, SIZE - 1),
@@ -259,10 +263,13 @@ def call_of(owner: str, name: str) -> Callable[[Any], Any]:
     return function
 
 
-def kind_of(owner: str, name: str) -> type:
+def kind_of(owner: str, name: str) -> Callable[[int], Any]:
+    """What the elements are made by."""
     if owner == "builtins:bytes":
-        return lambda number: b"%d" % number  # type: ignore[return-value]
-    return str if f"{owner} {name}".strip() in OF_WORDS else byte if "byte" in owner + name else int
+        return lambda number: b"%d" % number
+    if f"{owner} {name}".strip() in OF_WORDS:
+        return str
+    return byte if "byte" in owner + name else int
 
 
 def byte(number: int) -> int:

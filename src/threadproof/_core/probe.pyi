@@ -13,6 +13,7 @@ EVENTS: Final[tuple[str, ...]]
 SITE_KINDS: Final[tuple[str, ...]]
 METHOD_ACTIONS: Final[tuple[str, ...]]
 ACCESS_FLAGS: Final[dict[str, int]]
+CONTAINERS: Final[dict[str, int]]
 PARTS: Final[tuple[str, ...]]
 LOCK_KINDS: Final[tuple[str, ...]]
 ATTEMPTS: Final[tuple[str, ...]]
@@ -48,7 +49,6 @@ def thread_number() -> int: ...
 def configure(
     indexed: tuple[type, ...],
     iterators: tuple[type, ...],
-    readers: dict[Callable[..., object], int],
     uninstrumented: tuple[str, ...],
     /,
 ) -> None: ...

@@ -59,7 +59,7 @@ DICT: dict[str, Callable[[Any], object]] = {
     "ordered_dict_of_items": lambda d: OrderedDict(d.items()),
     "tuple_of_dict": lambda d: tuple(d),
     "tuple_of_values": lambda d: tuple(d.values()),
-    "argument_list_of_dict": lambda d: print(*d, end="", file=None) if False else (lambda *a: a)(*d),
+    "argument_list_of_dict": lambda d: (lambda *a: a)(*d),
     "unpacking_of_values": lambda d: unpack(d.values()),
     "unpacking_with_star": lambda d: unpack_star(d),
     "join_of_dict": lambda d: ",".join(d),
