@@ -328,6 +328,39 @@ MUTANTS = [
         "after an error the old value is back",
         "tests/maps/test_contract_compute.py",
     ),
+    # --- events
+    Mutant(
+        "updates-never-in-order",
+        "src/core/race/detector.hpp",
+        "write.epoch.thread() != me.id && !me.clock.covers(write.epoch)",
+        "write.epoch.thread() != me.id",
+        "a lock puts two updates of a value in order",
+        "tests/native/race/detector_test.cpp",
+    ),
+    Mutant(
+        "write-between-unseen",
+        "src/core/race/detector.hpp",
+        "if (foreign && before.version != read.seen.version)",
+        "if (false)",
+        "a write between a read and its write is a lost update",
+        "tests/native/race/detector_test.cpp",
+    ),
+    Mutant(
+        "iteration-orders-nothing",
+        "src/ext/maps/native_map/iterate.hpp",
+        "if (map_is_watched()) publish_entry(it, key.get());",
+        "",
+        "who sees a key by iteration comes after its change",
+        "tests/probe/test_structures.py",
+    ),
+    Mutant(
+        "failed-computation-orders-nothing",
+        "src/ext/maps/native_map/compute.hpp",
+        "if (map_is_watched()) probe::end_computation(self.object(), key, old != nullptr);",
+        "if (result && map_is_watched()) probe::end_computation(self.object(), key, old != nullptr);",
+        "the next function of a key comes after one that raised",
+        "tests/probe/test_structures.py",
+    ),
     # --- keys
     Mutant(
         "float-turned-too-little",

@@ -62,8 +62,4 @@ INTERNALS = {"ext/probe/internals.hpp"}
 
 # --- uses that still break an arrow: (file, the part used): the reason, and the cure ---
 
-PATCHES = "patches what it finds in sys.modules; maps, Once and Pool should publish their events themselves"
-KNOWN: dict[tuple[str, str], str] = {
-    ("ext/probe/methods.cpp", "ext/sync/rw_lock.hpp"): "RWLock should publish its events itself",
-    ("threadproof/probe/ours.py", "maps.contract"): PATCHES,
-}
+KNOWN: dict[tuple[str, str], str] = {}

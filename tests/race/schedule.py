@@ -11,7 +11,7 @@ import random
 import select
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 PATIENCE = 0.03  # seconds a thread may block before the next one is let go: it may be waiting for that one
 
@@ -90,10 +90,13 @@ def between(function: Callable[[], object], begin: Gate, done: Gate, errors: lis
         done.open()
 
 
-def reports(*rules: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
+Case = TypeVar("Case", bound=Callable[..., None])
+
+
+def reports(*rules: str) -> Callable[[Case], Case]:
     """The rule of a case's race; one of these, if it depends on the thread that came first."""
 
-    def mark(case: Callable[[], None]) -> Callable[[], None]:
+    def mark(case: Case) -> Case:
         case.rules = rules  # type: ignore[attr-defined]
         return case
 

@@ -21,6 +21,8 @@ inline constexpr Field kPosition = Field{1} << 63;
     X(kIterate, 8, ITERATE)      /* goes over the whole container */                              \
     X(kStructure, 16, STRUCTURE) /* changes which elements there are */                           \
     X(kLocked, 32, LOCKED)       /* at least one lock was held */                                 \
+    X(kStep, 64, STEP)           /* of a value whose every step is atomic and orders */           \
+    X(kAbsent, 128, ABSENT)      /* the value was missing, None, 0 or False */                    \
     X(kWrite, 256, WRITE)        /* a write; else it is a read */
 
 enum AccessFlag : std::uint16_t {

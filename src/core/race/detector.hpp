@@ -42,6 +42,7 @@
 #include "core/race/epoch_cache.hpp"
 #include "core/race/shadow.hpp"
 #include "core/race/sync_objects.hpp"
+#include "core/race/updates.hpp"
 
 namespace threadproof::race {
 
@@ -53,6 +54,10 @@ struct Race {
     Object object;
     Field field;
     Access earlier, later, then;
+    /// Of a value whose steps order (step()): the read that the earlier write may depend on, and whether the
+    /// earlier write came between `later` and `then`.
+    Access before{};
+    bool between = false;
     std::uint64_t times = 1;
 };
 
@@ -89,6 +94,7 @@ class Thread {
     Clock clock;
     std::uint64_t count = 1;
     EpochCache cache;
+    RecentReads reads;          // of values whose steps order
     NumberCache<64> lock_sets;  // a thread holds few different sets of locks again and again
     std::array<PendingRead, kPendingReads> pending_reads;
     std::size_t next_pending = 0;
@@ -274,12 +280,27 @@ class Detector {
         return access_uncached(me, object, field, flags, capture);
     }
 
+    /// A step on a value whose every step is atomic and orders: after a read, or before a write, whose release
+    /// has come already. True if it has found two updates that another schedule interleaves, or has interleaved
+    /// them.
+    template <class Capture>
+    bool step(Thread& me, Object object, Field field, unsigned flags, Capture&& capture) {
+        if (me.excluded) return false;
+        bool write = flags & kWrite;
+        if (flags & kAtomic && !write)
+            return me.reads.take(object, field), false;  // it has seen a newer value
+        Access access{me.now(), capture(), lock_set(me), flags & ~kWrite, write};
+        if (!me.held.empty()) access.flags |= kLocked;
+        return write ? write_value(me, object, field, access) : read_value(me, object, field, access);
+    }
+
     /// The object is deallocated: neither its variables nor its clocks count for the next object at its
     /// address. True if it may have been a synchronisation object.
     bool forget(Object object) {
         shadow_.forget(object);
         bool handed_over = false;
         bool may_order = sync_objects_.forget(object, handed_over);
+        if (may_order) updates_.forget(object);
         if (handed_over) shadow_.renew(object);
         return may_order;
     }
@@ -289,6 +310,7 @@ class Detector {
     /// Around a fork: no other thread is in the middle of a step.
     void lock_for_fork() {
         sync_objects_.lock_for_fork();
+        updates_.lock_for_fork();
         shadow_.lock_for_fork();
         mutex_.lock();
         lock_sets_.lock_for_fork();
@@ -298,6 +320,7 @@ class Detector {
         lock_sets_.unlock_after_fork();
         mutex_.unlock();
         shadow_.unlock_after_fork();
+        updates_.unlock_after_fork();
         sync_objects_.unlock_after_fork();
     }
 
@@ -315,6 +338,7 @@ class Detector {
     void report_anew() {
         std::lock_guard hold(mutex_);
         races_by_stacks_.clear();
+        updates_by_stacks_.clear();
     }
 
     std::vector<Race> races() const {
@@ -450,7 +474,57 @@ class Detector {
         return resolved;
     }
 
+    // ---- values whose steps order
+
+    /// Whether another thread wrote the value last, and no clock puts that before what `me` does now.
+    bool is_unordered(const Thread& me, const Access& write) const {
+        return write.epoch && write.epoch.thread() != me.id && !me.clock.covers(write.epoch);
+    }
+
+    /// A thread that finds a value where another had found none, and stored one, will not act (and so where the
+    /// other had found one, and removed it). If the two have made the same check, only the schedule decided
+    /// which of them acts.
+    bool read_value(Thread& me, Object object, Field field, const Access& read) {
+        Value seen = updates_.get(object, field);
+        bool unordered = is_unordered(me, seen.last.write);
+        me.reads.add({object, field, seen, unordered, read});
+        bool decided = seen.last.read.epoch && seen.last.read.has(kAbsent) != read.has(kAbsent);
+        if (!unordered || !decided) return false;
+        return report_update({object, field, seen.last.write, read, {}, seen.last.read});
+    }
+
+    bool write_value(Thread& me, Object object, Field field, Access write) {
+        RecentReads::Read read = me.reads.take(object, field);
+        bool depends =
+            read.object != 0 && !write.has(kAtomic) && read.seen.first == updates_.get(object, field).first;
+        if (depends) write.flags |= kUpdate | (read.access.flags & kCheck);
+        Update update{depends ? read.access : Access{}, write};
+        Value before = updates_.put(object, field, update);
+        const Access& other = before.last.write;
+        if (!depends) {
+            return before.last.read.epoch && is_unordered(me, other)
+                   && report_update({object, field, other, write, {}, before.last.read});
+        }
+        bool foreign = other.epoch && other.epoch.thread() != me.id;
+        if (foreign && before.version != read.seen.version)
+            return report_update({object, field, other, read.access, write, before.last.read, true});
+        return read.unordered
+               && report_update(
+                   {object, field, read.seen.last.write, read.access, write, read.seen.last.read});
+    }
+
+    bool report_update(const Race& race) {
+        std::array<std::uint32_t, 5> stacks{race.before.stack, race.earlier.stack, race.later.stack,
+                                            race.then.stack, race.between};
+        std::lock_guard hold(mutex_);
+        auto [known, fresh] = updates_by_stacks_.try_emplace(stacks, races_.size());
+        if (fresh) races_.push_back(race);
+        else ++races_[known->second].times;
+        return fresh;
+    }
+
     Shadow shadow_;
+    Updates updates_;
     SyncObjects sync_objects_;
     Depot<Sync> lock_sets_{(1u << Access::kLockBits) - 1};
     std::atomic<int> running_{1};
@@ -459,6 +533,7 @@ class Detector {
     std::vector<std::unique_ptr<Thread>> threads_;
     std::vector<Race> races_;
     std::map<std::pair<std::uint32_t, std::uint32_t>, std::size_t> races_by_stacks_;
+    std::map<std::array<std::uint32_t, 5>, std::size_t> updates_by_stacks_;
 };
 
 }  // namespace threadproof::race

@@ -25,6 +25,7 @@
 #include "ext/maps/contract.hpp"
 #include "ext/maps/trie.hpp"
 #include "ext/maps/values.hpp"
+#include "ext/probe/structures.hpp"
 #include "ext/python/arguments.hpp"
 
 namespace threadproof::ext {
@@ -165,7 +166,11 @@ PyObject* chain_compute(Store& self, PyObject* const* arguments, Py_ssize_t coun
     ChainComputation<Store> computation(self, lookup, key);
     computation.place(deadline);
     PyObject* old = computation.old_value();
-    Ref result = checked_result(call(step, old ? old : missing_value()));
+    if (probe::map_is_watched()) probe::begin_computation(self.object(), key);
+    PyObject* returned = call(step, old ? old : missing_value());
+    // also where it has raised: the next computation of the key comes after this one
+    if (probe::map_is_watched()) probe::end_computation(self.object(), key, old != nullptr);
+    Ref result = checked_result(returned);
     if (result.get() == remove_sentinel || result.get() == missing_value()) result = Ref();
     computation.settle(Ref::borrow(result.get()));
     return result ? result.release() : Py_NewRef(missing_value());
@@ -250,6 +255,7 @@ template <class Store>
 PyObject* chain_drain(Store& self, PyObject*) {
     Ref dict = Ref::steal(checked(PyDict_New()));
     typename Store::Detached taken;
+    if (probe::map_is_watched()) probe::change_map(self.object());
     if (!self.detach(taken, holds_reservation())) {
         Ref name = type_name(self.object());
         PyErr_Format(deadlock_error(),
@@ -268,6 +274,7 @@ PyObject* chain_drain(Store& self, PyObject*) {
         PyErr_NoMemory();
         undo_drain(self, taken);
     }
+    if (probe::map_is_watched()) probe::read_map(self.object());
     taken.retire();
     return dict.release();
 }
@@ -280,6 +287,7 @@ PyObject* chain_computations(Store& self, PyObject*) {
 template <class Store>
 PyObject* chain_clear(Store& self, PyObject*) {
     typename Store::Detached taken;
+    if (probe::map_is_watched()) probe::change_map(self.object());
     self.detach(taken, false);
     taken.retire();
     Py_RETURN_NONE;

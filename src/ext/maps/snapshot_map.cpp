@@ -11,6 +11,7 @@
 
 #include "ext/maps/adopt.hpp"
 #include "ext/maps/chain_map.hpp"
+#include "ext/probe/structures.hpp"
 #include "ext/python/arguments.hpp"
 #include "ext/python/provided.hpp"
 #include "ext/python/refcount.hpp"
@@ -20,6 +21,8 @@ namespace threadproof::ext {
 namespace {
 
 using Lookup = PythonPolicy::Lookup;
+using probe::map_is_watched;
+using probe::Use;
 
 PyTypeObject* map_type;
 PyTypeObject* snapshot_type;
@@ -47,21 +50,30 @@ TP_APART Ref ask(Owned word, const Lookup& lookup) {
 
 // ---- the methods of reading, for a type that has look_up(lookup): the value of a key, or null
 
+/// The value of a key, or null; published as read if it is that of a map.
+template <class Self>
+TP_HOT Ref read(Self& self, PyObject* key, Use use) {
+    Ref found = self.look_up(Lookup(key));
+    if constexpr (Self::kChanges)
+        if (map_is_watched()) probe::read_key(self.object(), key, use, static_cast<bool>(found));
+    return found;
+}
+
 template <class Self>
 PyObject* mapping_subscript(Self& self, PyObject* key) {
-    return or_key_error(self.look_up(Lookup(key)), key);
+    return or_key_error(read(self, key, Use::kPlain), key);
 }
 
 template <class Self>
 int mapping_contains(Self& self, PyObject* key) {
-    return static_cast<bool>(self.look_up(Lookup(key)));
+    return static_cast<bool>(read(self, key, Use::kCheck));
 }
 
 template <class Self>
 PyObject* mapping_get(Self& self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
-    if (TP_LIKELY(!names && count == 1)) return or_else(self.look_up(Lookup(given[0])), Py_None);
+    if (TP_LIKELY(!names && count == 1)) return or_else(read(self, given[0], Use::kCheck), Py_None);
     Arguments<2> arguments("get", given, count, names, 1, 2, {"key", "default"});
-    return or_else(self.look_up(Lookup(arguments[0])), arguments.get(1, Py_None));
+    return or_else(read(self, arguments[0], Use::kCheck), arguments.get(1, Py_None));
 }
 
 // ---- iterating
@@ -126,6 +138,8 @@ PyObject* iterator_next(SnapshotIterator& it) {
 struct SnapshotObject {
     PyObject_HEAD Word root;
 
+    static constexpr bool kChanges = false;
+
     Node* node() { return NodePolicy::node(root); }
     Owned version() { return Owned::share(root); }
 
@@ -184,6 +198,8 @@ struct SnapshotMapObject {
     ComputationList computations;
     std::uint64_t home;
     AlignedStorage<Trie::Cell> storage;
+
+    static constexpr bool kChanges = true;
 
     PyObject* object() { return reinterpret_cast<PyObject*>(this); }
     TP_HOT Trie::Cell& core() {
@@ -264,48 +280,63 @@ struct Exchange {
     }
 };
 
-Ref exchange_in_python(SnapshotMapObject& map, PyObject* key, PyObject* value) {
+/// ChainedMap publishes it there.
+Ref exchange_in_python(SnapshotMapObject& map, PyObject* key, PyObject* value, Use use) {
     PyObject* missing = missing_value();
-    PyObject* arguments[] = {map.object(), key, value ? value : missing};
+    PyObject* blind = use == Use::kPlain ? Py_True : Py_False;
+    PyObject* arguments[] = {map.object(), key, value ? value : missing, blind};
     Ref old = Ref::steal(
-        checked(outliving([&] { return PyObject_VectorcallMethod(exchange_name, arguments, 3, nullptr); })));
+        checked(outliving([&] { return PyObject_VectorcallMethod(exchange_name, arguments, 4, nullptr); })));
     return old.get() == missing ? Ref() : std::move(old);
 }
 
-/// Stores a value (null: removes the key); returns the value that was there, or null.
-Ref exchange(SnapshotMapObject& map, PyObject* key, PyObject* value) {
+/// Stores a value (null: removes the key); returns the value that was there, or null. kPlain: the caller has no
+/// use for that.
+Ref exchange(SnapshotMapObject& map, PyObject* key, PyObject* value, Use use) {
     for (Lookup lookup(key);;) {
         Exchange step(map, lookup);
-        if (step.entry && running_in(step.entry, map.home)) return exchange_in_python(map, key, value);
-        if (!step.entry && !value) return Ref();
-        if (step.put(map, lookup, value)) return Ref::borrow(step.old_value());
+        if (step.entry && running_in(step.entry, map.home)) return exchange_in_python(map, key, value, use);
+        if (map_is_watched()) probe::change_key(map.object(), key, use, step.old_value() != nullptr);
+        if ((step.entry || value) && !step.put(map, lookup, value)) continue;
+        if ((use == Use::kAtomic || !value) && map_is_watched())
+            probe::read_key(map.object(), key, Use::kAtomic, true);
+        return Ref::borrow(step.old_value());
     }
 }
 
 int map_ass_subscript(SnapshotMapObject& self, PyObject* key, PyObject* value) {
-    if (!exchange(self, key, value) && !value) raise_key_error(key);
+    if (!exchange(self, key, value, Use::kPlain) && !value) raise_key_error(key);
     return 0;
 }
 
 PyObject* map_swap(SnapshotMapObject& self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
     Arguments<3> arguments("swap", given, count, names, 2, 3, {"key", "value", "default"});
-    return or_else(exchange(self, arguments[0], arguments[1]), arguments.get(2, Py_None));
+    return or_else(exchange(self, arguments[0], arguments[1], Use::kAtomic), arguments.get(2, Py_None));
 }
 
 PyObject* map_pop(SnapshotMapObject& self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
     Arguments<2> arguments("pop", given, count, names, 1, 2, {"key", "default"});
-    Ref old = exchange(self, arguments[0], nullptr);
+    Ref old = exchange(self, arguments[0], nullptr, Use::kAtomic);
     return arguments[1] ? or_else(std::move(old), arguments[1]) : or_key_error(std::move(old), arguments[0]);
 }
 
+/// The newest version, published as a look at the whole map.
+Owned whole(SnapshotMapObject& self) {
+    Owned version = self.core().version();
+    if (map_is_watched()) probe::read_map(self.object());
+    return version;
+}
+
 PyObject* map_snapshot(SnapshotMapObject& self, PyObject*) {
-    return make_snapshot(reinterpret_cast<PyTypeObject*>(snapshot_class.get()), self.core().version());
+    return make_snapshot(reinterpret_cast<PyTypeObject*>(snapshot_class.get()), whole(self));
 }
-PyObject* map_iter(SnapshotMapObject& self) { return iterate(self.core().version(), Yield::kKeys); }
-PyObject* map_entries(SnapshotMapObject& self, PyObject*) {
-    return iterate(self.core().version(), Yield::kItems);
+PyObject* map_iter(SnapshotMapObject& self) { return iterate(whole(self), Yield::kKeys); }
+PyObject* map_entries(SnapshotMapObject& self, PyObject*) { return iterate(whole(self), Yield::kItems); }
+Py_ssize_t map_length(SnapshotMapObject& self) {
+    auto size = static_cast<Py_ssize_t>(self.core().weight());
+    if (map_is_watched()) probe::read_map(self.object());
+    return size;
 }
-Py_ssize_t map_length(SnapshotMapObject& self) { return static_cast<Py_ssize_t>(self.core().weight()); }
 
 // ---- the steps that ChainedMap is made of
 

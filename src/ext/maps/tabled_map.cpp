@@ -21,6 +21,7 @@
 #include "core/base/locks.hpp"
 #include "core/base/memory.hpp"
 #include "ext/maps/chain_map.hpp"
+#include "ext/probe/structures.hpp"
 #include "ext/python/types.hpp"
 
 namespace threadproof::ext {
@@ -240,6 +241,7 @@ PyObject* iterator_next(ChainIterator& it) {
 PyObject* map_entries(TabledMapObject& self, PyObject*) {
     auto words = std::make_unique<std::vector<Owned>>();
     self.with_all(*words, [] {});
+    if (probe::map_is_watched()) probe::read_map(self.object());  // iteration sees the map as it is now
     PyObject* object = checked(iterator_type->tp_alloc(iterator_type, 0));
     auto* iterator = reinterpret_cast<ChainIterator*>(object);
     new (&iterator->lock) PatientLock;
@@ -292,9 +294,12 @@ PyObject* map_some_chain(TabledMapObject& self, PyObject*) {
 }
 
 Py_ssize_t map_length(TabledMapObject& self) {
-    AllLocks hold(self);
     std::int64_t size = 0;
-    for (std::size_t i = 0; i < self.count; ++i) size += self.shards[i].size;
+    {
+        AllLocks hold(self);
+        for (std::size_t i = 0; i < self.count; ++i) size += self.shards[i].size;
+    }
+    if (probe::map_is_watched()) probe::read_map(self.object());
     return static_cast<Py_ssize_t>(size);
 }
 

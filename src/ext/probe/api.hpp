@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ext/probe/events.hpp"
+#include "ext/probe/structures.hpp"
 
 namespace threadproof::probe {
 
@@ -12,10 +13,14 @@ template <ItemStep kStep>
 PyObject* item_step(PyObject*, PyObject* const* arguments, Py_ssize_t count);  // channel, item
 PyObject* give_permits(PyObject*, PyObject* arguments);                        // object, initial, count
 PyObject* take_permit(PyObject*, PyObject* arguments);                         // object, initial, or_observe
-template <MapStep kStep>
-PyObject* key_step(PyObject*, PyObject* const* arguments, Py_ssize_t count);  // map, key
-template <MapStep kStep>
-PyObject* map_step(PyObject*, PyObject* map);
+PyObject* key_was_read(PyObject*, PyObject* const* arguments, Py_ssize_t count);  // map, key, found, check
+PyObject* key_was_observed(PyObject*, PyObject* const* arguments, Py_ssize_t count);  // map, key
+template <Use kUse>
+PyObject* key_will_change(PyObject*, PyObject* const* arguments, Py_ssize_t count);    // map, key, found
+PyObject* computation_began(PyObject*, PyObject* const* arguments, Py_ssize_t count);  // map, key
+PyObject* computation_ended(PyObject*, PyObject* const* arguments, Py_ssize_t count);  // map, key, found
+PyObject* map_was_read(PyObject*, PyObject* map);
+PyObject* map_will_change(PyObject*, PyObject* map);
 PyObject* joining_begins(PyObject*, PyObject* const* arguments, Py_ssize_t count);  // thread, timeout
 PyObject* joining_ends(PyObject*, PyObject* thread);
 PyObject* own(PyObject*, PyObject* address);
@@ -49,7 +54,6 @@ PyObject* intercept_method(PyObject*,
                            PyObject* arguments);  // owner, name, action, Containers, first argument
 PyObject* intercept_consumer(PyObject*, PyObject* arguments);  // function, Containers, first argument
 PyObject* add_reader(PyObject*, PyObject* arguments);  // accesses.cpp: callable, size, Containers, first
-PyObject* intercept_truth(PyObject*, PyObject* type);
 PyObject* exclude_lock(PyObject*, PyObject* lock);
 PyObject* disable_list_append(PyObject*, PyObject*);
 PyObject* intercept_function(PyObject*, PyObject* arguments);

@@ -16,7 +16,7 @@ std::array<bool, kMostSubscribers> taken{};  // under the mutex
 std::atomic<ThreadNumber> last_thread{0};
 
 /// The events of structures that are written in Python.
-constexpr std::uint32_t kOfStructures = kOrder | kItems | kMaps;
+constexpr std::uint32_t kOfStructures = kOrder | kItems | kMaps | kAccesses;
 PyObject* listening_module = nullptr;  // borrowed: it lives as long as the process
 
 }  // namespace

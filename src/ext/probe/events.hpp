@@ -15,6 +15,7 @@
 /// | WaitEvent   | before and after the thread waits for a thread, an item or a computation             |
 /// | ThreadEvent | before a thread is started; at its begin and end; after it was joined                |
 /// | access      | before an access to a variable: an attribute, a global, an item of a container       |
+/// | step        | after a read, before a write, of the value of a map's key or of an atomic            |
 /// | SiteEvent   | after an instruction was judged                                                      |
 /// | MapEvent    | before a concurrent map changes; after it was read; around a computation             |
 /// | ObjectEvent | where an object is allocated, has one owner left, is deallocated                     |
@@ -101,7 +102,8 @@ using ThreadNumber = std::uint64_t;
     X(kStructure, "structure") \
     X(kCell, "cell")           \
     X(kIterator, "iterator")   \
-    X(kIndex, "index")
+    X(kIndex, "index")         \
+    X(kValue, "value")
 #define TP_CONSTANT(constant, name) constant,
 #define TP_NAME(constant, name) name,
 
@@ -245,6 +247,9 @@ class Subscriber {
     /// variables that the same step may change. (The most frequent event by far, so its parts are passed in
     /// registers.)
     virtual bool access(const Variable&, [[maybe_unused]] unsigned flags) { return false; }
+    /// A step on a value whose every step is atomic and orders: that of a key of a concurrent map, or of an
+    /// atomic. Its flags have kStep. For a subscriber with kAccesses.
+    virtual void step(const Variable&, [[maybe_unused]] unsigned flags) {}
     /// Whether the subscriber wants the accesses of the next call of a container's method. It is asked first
     /// because that is cheaper than determining these accesses.
     virtual bool wants_call() { return true; }
@@ -265,7 +270,8 @@ struct alignas(64) Interests {
     /// Those with kAccesses, and null behind the last one: accesses are by far the most frequent events.
     std::array<std::atomic<Subscriber*>, kMostSubscribers + 1> of_accesses{};
 };
-extern constinit Interests interests;
+// hidden: or a shared library's address of it would be one more load
+extern constinit Interests interests __attribute__((visibility("hidden")));
 
 /// Takes a slot for the subscriber, with no interest yet; kMostSubscribers if all are taken.
 std::size_t subscribe(Subscriber& subscriber);
@@ -283,7 +289,12 @@ void unlock_subscribers();
 
 /// Whether any subscriber has one of these interests.
 TP_HOT bool listening([[maybe_unused]] std::uint32_t mask) {
-#ifdef THREADPROOF_PROBE
+#if defined(THREADPROOF_PROBE) && defined(__x86_64__)
+    // a relaxed load and a test, which GCC makes two instructions of, and keeps a register for
+    bool any;
+    __asm__("testl %[mask], %[all]" : "=@ccnz"(any) : [all] "m"(interests.all), [mask] "ir"(mask) : "cc");
+    return any;
+#elif defined(THREADPROOF_PROBE)
     return (interests.all.load(std::memory_order_relaxed) & mask) != 0;
 #else
     return false;

@@ -22,7 +22,6 @@
 #include "ext/probe/methods.hpp"
 #include "ext/probe/objects.hpp"
 #include "ext/probe/stacks.hpp"
-#include "ext/sync/rw_lock.hpp"
 
 namespace threadproof::probe {
 namespace {
@@ -88,64 +87,6 @@ void after_acquire(const Call& call, PyObject* result) {
     if (acquired && !listening(kLocks)) return;
     if (!acquired && !listening(kLockAttempts)) return;
     publish(lock_event(acquired ? LockStep::kAcquired : LockStep::kAbandoned, call.self));
-}
-
-// ---- an RWLock
-
-LockEvent hold_event(LockStep step, PyObject* hold) {
-    LockKind kind = ext::is_write_hold(hold) ? LockKind::kExclusive : LockKind::kShared;
-    PyObject* lock = ext::lock_of_hold(hold);
-    return {step, lock, kind, Attempt::kBlocking, is_internal(lock)};
-}
-
-// ---- atomics
-
-/// Whether the step's memory order ("seq_cst" unless named) is "acq_rel", "seq_cst" or `side`.
-bool orders(const Call& call, const char* side) {
-    PyObject* order = call.named("order");
-    if (!order || !PyUnicode_Check(order)) return true;
-    auto is = [&](const char* name) { return PyUnicode_CompareWithASCIIString(order, name) == 0; };
-    return is(side) || is("acq_rel") || is("seq_cst");
-}
-
-bool is_indexed_action(MethodAction action) {
-    return action >= MethodAction::kLoadAt && action <= MethodAction::kUpdateAt;
-}
-
-/// The key of a cell in an array of atomics; 0 for one atomic alone.
-std::uint64_t key_of_cell(MethodAction action, const Call& call) {
-    return is_indexed_action(action) && call.first() && is_plain_key(call.first())
-               ? number_of_key(call.first())
-               : 0;
-}
-
-void publish_atomic(MethodAction action, const Call& call) {
-    if (orders(call, "release") && caller() != Caller::kUninstrumented)
-        publish(OrderEvent{OrderStep::kPublish, call.self, key_of_cell(action, call)});
-}
-
-void observe_atomic(MethodAction action, const Call& call) {
-    if (orders(call, "acquire") && caller() != Caller::kUninstrumented)
-        publish(OrderEvent{OrderStep::kObserve, call.self, key_of_cell(action, call)});
-}
-
-/// The function given to update(), which reads the old value and computes the new one: self is (the atomic,
-/// its key, the function).
-PyObject* run_update(PyObject* self, PyObject* value) {
-    PyObject* atomic = PyTuple_GET_ITEM(self, 0);
-    std::uint64_t key = PyLong_AsUnsignedLongLongMask(PyTuple_GET_ITEM(self, 1));
-    contained([&] { publish(OrderEvent{OrderStep::kObserve, atomic, key}); });
-    PyObject* made = PyObject_CallOneArg(PyTuple_GET_ITEM(self, 2), value);
-    contained([&] { publish(OrderEvent{OrderStep::kPublish, atomic, key}); });
-    return made;
-}
-
-PyMethodDef run_update_definition = {"update", ext::method<run_update>(), METH_O, nullptr};
-
-PyObject* ordered_function(MethodAction action, const Call& call, PyObject* function) {
-    Ref self = Ref::steal(Py_BuildValue(
-        "OKO", call.self, static_cast<unsigned long long>(key_of_cell(action, call)), function));
-    return self ? PyCFunction_New(&run_update_definition, self.get()) : nullptr;
 }
 
 // ---- containers
@@ -292,28 +233,12 @@ void before(const Method& method, const Call& call) {
         case MethodAction::kRelease:
             if (listening(kLocks)) publish(lock_event(LockStep::kReleasing, call.self));
             return;
-        case MethodAction::kEnter:
-            if (listening(kLockAttempts)) publish(hold_event(LockStep::kAcquiring, call.self));
-            return;
-        case MethodAction::kLeave:
-            if (listening(kLocks)) publish(hold_event(LockStep::kReleasing, call.self));
-            return;
         case MethodAction::kSend:
             if (PyObject* item = call.argument(0, "item"))
                 publish(ItemEvent{ItemStep::kSend, call.self, item});
             return;
         case MethodAction::kReceive: return before_receive(call);
-        case MethodAction::kStore:
-        case MethodAction::kExchange:
-        case MethodAction::kStoreAt:
-        case MethodAction::kExchangeAt:
-            if (listening(kOrder)) publish_atomic(action, call);
-            return;
         case MethodAction::kPublish: return publish(OrderEvent{OrderStep::kPublish, call.self});
-        case MethodAction::kLoad:
-        case MethodAction::kUpdate:
-        case MethodAction::kLoadAt:
-        case MethodAction::kUpdateAt: return;
         default:
             if (listening(kHandOvers)) put_arguments(action, call);
             return before_container(method, call);
@@ -327,18 +252,6 @@ void after(MethodAction action, const Call& call, PyObject* result) {
         case MethodAction::kReceive:
             publish(WaitEvent{WaitStep::kEnd, WaitReason::kItem, call.self});
             if (result) publish(ItemEvent{ItemStep::kReceive, call.self, result});
-            return;
-        case MethodAction::kEnter:
-            if (listening(result ? kLocks : kLockAttempts))
-                publish(hold_event(result ? LockStep::kAcquired : LockStep::kAbandoned, call.self));
-            return;
-        case MethodAction::kLoad:
-        case MethodAction::kExchange:
-        case MethodAction::kUpdate:
-        case MethodAction::kLoadAt:
-        case MethodAction::kExchangeAt:
-        case MethodAction::kUpdateAt:
-            if (result && listening(kOrder)) observe_atomic(action, call);
             return;
         default:
             if (result && listening(kHandOvers)) take_result(action, call, result);
@@ -362,31 +275,9 @@ PyObject* intercepted(std::size_t number, const Call& call, To&& to) {
     return result;
 }
 
-constexpr std::size_t kMostArguments = 8;  // of a method that updates an atomic: it has four at most
-
-/// update(fn), with an fn that publishes its read and its result.
-PyObject* updated(std::size_t number, const Call& call, PyCFunctionFastWithKeywords original) {
-    MethodAction action = methods[number].action;
-    auto position = is_indexed_action(action) ? 1 : 0;
-    Py_ssize_t all = call.count + (call.names ? PyTuple_GET_SIZE(call.names) : 0);
-    if (call.count <= position || all > static_cast<Py_ssize_t>(kMostArguments))
-        return original(call.self, call.arguments, call.count, call.names);
-    Ref function = Ref::steal(ordered_function(action, call, call.arguments[position]));
-    if (!function) return nullptr;
-    std::array<PyObject*, kMostArguments> arguments;
-    std::copy_n(call.arguments, all, arguments.begin());
-    arguments[static_cast<std::size_t>(position)] = function.get();
-    return original(call.self, arguments.data(), call.count, call.names);
-}
-
 /// The function for method kNumber, in each calling convention.
 template <std::size_t kNumber>
 struct Trampoline {
-    static bool updates() {
-        MethodAction action = methods[kNumber].action;
-        return (action == MethodAction::kUpdate || action == MethodAction::kUpdateAt) && listening(kOrder);
-    }
-
     static PyObject* positional(PyObject* self, PyObject* arguments) {
         Call call{self, &PyTuple_GET_ITEM(arguments, 0), PyTuple_GET_SIZE(arguments), nullptr};
         return intercepted(kNumber, call,
@@ -394,12 +285,8 @@ struct Trampoline {
     }
     static PyObject* one(PyObject* self, PyObject* argument) {  // METH_O and METH_NOARGS
         Call call{self, &argument, argument ? 1 : 0, nullptr};
-        return intercepted(kNumber, call, [&](void* to) -> PyObject* {
-            auto original = reinterpret_cast<PyCFunction>(to);
-            if (!updates()) return original(self, argument);
-            Ref function = Ref::steal(ordered_function(methods[kNumber].action, call, argument));
-            return function ? original(self, function.get()) : nullptr;
-        });
+        return intercepted(kNumber, call,
+                           [&](void* to) { return reinterpret_cast<PyCFunction>(to)(self, argument); });
     }
     static PyObject* fast(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
         return intercepted(kNumber, {self, arguments, count, nullptr}, [&](void* to) {
@@ -410,8 +297,7 @@ struct Trampoline {
                                 PyObject* names) {
         Call call{self, arguments, count, names};
         return intercepted(kNumber, call, [&](void* to) {
-            auto original = reinterpret_cast<PyCFunctionFastWithKeywords>(to);
-            return updates() ? updated(kNumber, call, original) : original(self, arguments, count, names);
+            return reinterpret_cast<PyCFunctionFastWithKeywords>(to)(self, arguments, count, names);
         });
     }
     static PyObject* named(PyObject* self, PyObject* arguments, PyObject* names) {
@@ -465,15 +351,6 @@ PyMethodDef* definition_of(PyObject* callable) {
     return PyCFunction_CheckExact(callable) ? reinterpret_cast<PyCFunctionObject*>(callable)->m_ml : nullptr;
 }
 
-inquiry flag_truth = nullptr;
-
-int intercepted_truth(PyObject* flag) noexcept {
-    int truth = flag_truth(flag);
-    if (listening(kOrder))
-        contained([&] { observe_atomic(MethodAction::kLoad, {flag, nullptr, 0, nullptr}); });
-    return truth;
-}
-
 }  // namespace
 
 PyObject* intercept_method(PyObject*, PyObject* arguments) {
@@ -494,12 +371,6 @@ PyObject* intercept_method(PyObject*, PyObject* arguments) {
     }
     methods[method_count++] = {definition->ml_meth, action_named(action), one_step, first};
     definition->ml_meth = replacement;
-    Py_RETURN_NONE;
-}
-
-PyObject* intercept_truth(PyObject*, PyObject* type) {
-    flag_truth =
-        std::exchange(reinterpret_cast<PyTypeObject*>(type)->tp_as_number->nb_bool, intercepted_truth);
     Py_RETURN_NONE;
 }
 

@@ -11,19 +11,9 @@ namespace threadproof::probe {
 #define TP_METHOD_ACTIONS(X)                                                                             \
     X(kAcquire, "acquire") /* a lock */                                                                  \
     X(kRelease, "release")                                                                               \
-    X(kEnter, "enter") /* one side of an RWLock */                                                       \
-    X(kLeave, "leave")                                                                                   \
     X(kSend, "send") /* its argument through a channel */                                                \
     X(kReceive, "receive")                                                                               \
     X(kPublish, "publish") /* what the thread did before, to later observers of self */                  \
-    X(kLoad, "load")       /* of an atomic, and so the next three */                                     \
-    X(kStore, "store")                                                                                   \
-    X(kExchange, "exchange")                                                                             \
-    X(kUpdate, "update")  /* by a function */                                                            \
-    X(kLoadAt, "load_at") /* of an array of atomics, and so the next three */                            \
-    X(kStoreAt, "store_at")                                                                              \
-    X(kExchangeAt, "exchange_at")                                                                        \
-    X(kUpdateAt, "update_at")                                                                            \
     X(kChange, "change")              /* what a container holds */                                       \
     X(kPut, "put")                    /* its argument into a container */                                \
     X(kInsert, "insert")              /* its second argument */                                          \

@@ -3,6 +3,7 @@
 
 #include "ext/probe/api.hpp"
 #include "ext/probe/events.hpp"
+#include "ext/probe/structures.hpp"
 
 #ifdef THREADPROOF_PROBE
 #include "ext/probe/objects.hpp"
@@ -14,10 +15,10 @@ using ext::PythonError;
 
 namespace {
 
-/// The two arguments of a METH_FASTCALL function.
-void want_two(const char* function, Py_ssize_t count) {
-    if (count == 2) return;
-    PyErr_Format(PyExc_TypeError, "%s() takes 2 arguments, got %zd", function, count);
+/// The arguments of a METH_FASTCALL function.
+void want(const char* function, Py_ssize_t count, Py_ssize_t wanted) {
+    if (count == wanted) return;
+    PyErr_Format(PyExc_TypeError, "%s() takes %zd arguments, got %zd", function, wanted, count);
     throw PythonError{};
 }
 
@@ -35,7 +36,7 @@ PyObject* observe_order(PyObject*, PyObject* object) {
 
 template <ItemStep kStep>
 PyObject* item_step(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
-    want_two("send, unsend or receive", count);
+    want("send, unsend or receive", count, 2);
     publish(ItemEvent{kStep, arguments[0], arguments[1]});
     Py_RETURN_NONE;
 }
@@ -61,22 +62,49 @@ PyObject* take_permit(PyObject*, PyObject* arguments) {
     Py_RETURN_NONE;
 }
 
-template <MapStep kStep>
-PyObject* key_step(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
-    want_two("read_key or change_key", count);
-    publish(MapEvent{kStep, arguments[0], arguments[1]});
+PyObject* key_was_read(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
+    want("read_key", count, 4);
+    Use use = arguments[3] == Py_True ? Use::kCheck : Use::kPlain;
+    read_key(arguments[0], arguments[1], use, arguments[2] == Py_True);
     Py_RETURN_NONE;
 }
-template PyObject* key_step<MapStep::kReadKey>(PyObject*, PyObject* const*, Py_ssize_t);
-template PyObject* key_step<MapStep::kChangeKey>(PyObject*, PyObject* const*, Py_ssize_t);
 
-template <MapStep kStep>
-PyObject* map_step(PyObject*, PyObject* map) {
-    publish(MapEvent{kStep, map});
+PyObject* key_was_observed(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
+    want("observe_key", count, 2);
+    read_key(arguments[0], arguments[1], Use::kAtomic, true);
     Py_RETURN_NONE;
 }
-template PyObject* map_step<MapStep::kReadAll>(PyObject*, PyObject*);
-template PyObject* map_step<MapStep::kChangeAll>(PyObject*, PyObject*);
+
+template <Use kUse>
+PyObject* key_will_change(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
+    want(kUse == Use::kAtomic ? "update_key" : "change_key", count, 3);
+    change_key(arguments[0], arguments[1], kUse, arguments[2] == Py_True);
+    Py_RETURN_NONE;
+}
+template PyObject* key_will_change<Use::kPlain>(PyObject*, PyObject* const*, Py_ssize_t);
+template PyObject* key_will_change<Use::kAtomic>(PyObject*, PyObject* const*, Py_ssize_t);
+
+PyObject* computation_began(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
+    want("begin_computation", count, 2);
+    begin_computation(arguments[0], arguments[1]);
+    Py_RETURN_NONE;
+}
+
+PyObject* computation_ended(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
+    want("end_computation", count, 3);
+    end_computation(arguments[0], arguments[1], arguments[2] == Py_True);
+    Py_RETURN_NONE;
+}
+
+PyObject* map_was_read(PyObject*, PyObject* map) {
+    read_map(map);
+    Py_RETURN_NONE;
+}
+
+PyObject* map_will_change(PyObject*, PyObject* map) {
+    change_map(map);
+    Py_RETURN_NONE;
+}
 
 #ifdef THREADPROOF_PROBE
 
@@ -88,7 +116,7 @@ Attempt attempt_of(PyObject* blocking, PyObject* timeout) {
 }
 
 PyObject* joining_begins(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
-    want_two("joining", count);
+    want("joining", count, 2);
     if (listening(kWaits))
         publish(
             WaitEvent{WaitStep::kBegin, WaitReason::kJoin, arguments[0], attempt_of(nullptr, arguments[1])});

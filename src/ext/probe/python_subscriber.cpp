@@ -94,6 +94,7 @@ class PythonSubscriber final : public Subscriber {
         });
         return true;
     }
+    void step(const Variable& variable, unsigned flags) override { access(variable, flags); }
     void on(const MapEvent& event) override {
         constexpr EventKind kKinds[] = {EventKind::kReadKey,   EventKind::kChangingKey,
                                         EventKind::kReadMap,   EventKind::kChangingMap,

@@ -63,6 +63,14 @@ Caller caller() {
     return frame ? owner_of_code(code_of(frame)) : Caller::kLibrary;
 }
 
+Caller program_caller() {
+    for (RunningFrame* frame = python_frame(innermost_frame()); frame; frame = caller_of(frame)) {
+        Caller owner = owner_of_code(code_of(frame));
+        if (owner != Caller::kUninstrumented) return owner;
+    }
+    return Caller::kLibrary;
+}
+
 }  // namespace threadproof::probe
 
 #endif

@@ -41,5 +41,7 @@ enum class Caller : std::uint8_t {
     kUninstrumented,  // library code whose locks do not order the program
 };
 Caller caller();
+/// The same for the innermost frame that runs no uninstrumented code: the caller of a structure in Python.
+Caller program_caller();
 
 }  // namespace threadproof::probe

@@ -80,10 +80,11 @@ PyObject* as_tuple(const race::Access& access) {
 PyObject* as_tuple(const race::Race& race) {
     Description about = race_subscriber().descriptions().of(race.object, race.field);
     auto or_none = [](PyObject* object) { return object ? object : Py_None; };
-    return Py_BuildValue("nOsONNNK(II)", static_cast<Py_ssize_t>(race.object), or_none(about.owner),
+    return Py_BuildValue("nOsONNNNNK(II)", static_cast<Py_ssize_t>(race.object), or_none(about.owner),
                          about.part, or_none(about.name), as_tuple(race.earlier), as_tuple(race.later),
-                         as_tuple(race.then), static_cast<unsigned long long>(race.times),
-                         about.origin.thread, about.origin.stack);
+                         as_tuple(race.then), as_tuple(race.before), PyBool_FromLong(race.between),
+                         static_cast<unsigned long long>(race.times), about.origin.thread,
+                         about.origin.stack);
 }
 
 /// [race, ...] in the order in which they were found.

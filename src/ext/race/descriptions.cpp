@@ -35,7 +35,8 @@ PyObject* text_of(PyObject* key) {
 }
 
 PyObject* name_in(const Variable& variable) {
-    bool by_key = variable.part == Part::kItem || variable.part == Part::kIndex;
+    bool by_key =
+        variable.part == Part::kItem || variable.part == Part::kIndex || variable.part == Part::kValue;
     return by_key ? text_of(variable.name) : Py_XNewRef(variable.name);
 }
 

@@ -71,6 +71,7 @@ class RaceSubscriber final : public probe::Subscriber {
     void on(const probe::PermitEvent& event) override;
     void on(const probe::ThreadEvent& event) override;
     bool access(const probe::Variable& variable, unsigned flags) override;
+    void step(const probe::Variable& variable, unsigned flags) override;
     void on(const probe::MapEvent& event) override;
     void on(const probe::ObjectEvent& event) override;
     void on(const probe::ModuleEvent& event) override;

@@ -292,6 +292,15 @@ TP_APART bool RaceSubscriber::access_uncached(const probe::Variable& variable, u
     return outcome != race::Outcome::kRepeated;
 }
 
+void RaceSubscriber::step(const probe::Variable& variable, unsigned flags) {
+    Thread* thread = me();
+    if (!thread) return;
+    // in a map that is written in Python, some frames of its own are above the program's
+    auto capture = [this] { return probe::capture_stack(history_ + probe::kOwnFrames); };
+    if (detector_.step(*thread, address_of(variable.object), variable.field, flags, capture))
+        report(variable);
+}
+
 void RaceSubscriber::report(const probe::Variable& variable) {
     probe::Suspension suspension;
     descriptions_.add(variable, origins_.of(address_of(variable.object)));

@@ -13,7 +13,10 @@ using Object = CellsObject<std::int64_t>;
 PyObject* array_add(Object& self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
     Arguments<1> arguments("add", given, count, names, 0, 1, {"delta"});
     std::int64_t by = arguments[0] ? Int::value(self.object(), "add", arguments[0]) : 1, old;
-    auto& cell = self.cells[thread_number() % self.count];
+    std::size_t index = thread_number() % self.count;
+    if (probe::atomic_is_watched())
+        probe::write_atomic({self.object(), static_cast<std::int64_t>(index), false, Use::kAtomic}, true);
+    auto& cell = self.cells[index];
     auto step = [by](std::int64_t value, std::int64_t* sum) { return Add::step(value, by, sum); };
     // relaxed: a count orders nothing
     if (!change(cell, step, &old, std::memory_order_relaxed))
@@ -26,6 +29,8 @@ PyObject* array_sum(Object& self, PyObject*) {
     Ref total = Ref::steal(checked(PyLong_FromLong(0)));
     for (auto& cell : self) {
         Ref value = Ref::steal(checked(Int::object(load(cell, std::memory_order_seq_cst))));
+        if (probe::atomic_is_watched())
+            probe::read_atomic({self.object(), &cell - self.cells, true, Use::kAtomic}, true);
         total = Ref::steal(checked(PyNumber_Add(total.get(), value.get())));
     }
     return total.release();

@@ -7,10 +7,13 @@
 #include <string>
 #include <vector>
 
+#include "ext/probe/structures.hpp"
 #include "ext/python/arguments.hpp"
 #include "ext/sync/cells.hpp"
 
 namespace threadproof::ext {
+
+using probe::Use;
 
 // ---- kinds of value
 
@@ -82,6 +85,13 @@ constexpr auto parameters(Operands... operands) {
     else return Names<sizeof...(Operands) + 1>{{operands..., "order"}};
 }
 
+inline bool acquires(std::memory_order order) {
+    return order != std::memory_order_relaxed && order != std::memory_order_release;
+}
+inline bool releases(std::memory_order order) {
+    return order != std::memory_order_relaxed && order != std::memory_order_acquire;
+}
+
 /// The arguments of a call: the cell, up to two operands, and the order.
 template <class Owner, int kOperands>
 class Call {
@@ -92,6 +102,7 @@ class Call {
     Call(CellsObject<Value>& self, const char* method, PyObject* const* given, Py_ssize_t count,
          PyObject* names, Access access, int required, Operands... operands)
         : self_(self.object()),
+          cells_(self.cells),
           method_(method),
           arguments_(method, given, count, names, Owner::kIndex + required, Owner::kIndex + kOperands,
                      parameters<Owner>(operands...).names),
@@ -106,8 +117,25 @@ class Call {
     }
     PyObject* object(int operand) const { return arguments_[Owner::kIndex + operand]; }
 
+    /// Publishes that the cell was read, or is about to be written.
+    void was_read(Use use, Value value) const {
+        if (probe::atomic_is_watched()) probe::read_atomic(step(use, acquires(order)), value != Value{});
+    }
+    void will_write(Use use) const {
+        if (probe::atomic_is_watched()) publish_write(use);
+    }
+
  private:
+    probe::AtomicStep step(Use use, bool orders) const {
+        std::int64_t index = Owner::kIndex ? &cell - cells_ : -1;
+        return {self_, index, orders, use};
+    }
+    TP_COLD void publish_write(Use use) const {
+        probe::write_atomic(step(use, releases(order)), load(cell, std::memory_order_relaxed) != Value{});
+    }
+
     PyObject* self_;
+    const AtomicCell<Value>* cells_;
     const char* method_;
     Arguments<Owner::kIndex + kOperands + 1> arguments_;
 
@@ -122,14 +150,18 @@ template <class Owner>
 PyObject* cell_load(CellsObject<typename Owner::Value>& self, PyObject* const* given, Py_ssize_t count,
                     PyObject* names) {
     Call<Owner, 0> call(self, "load", given, count, names, Access::kLoad, 0);
-    return Owner::Kind::object(load(call.cell, call.order));
+    auto value = load(call.cell, call.order);
+    call.was_read(Use::kPlain, value);
+    return Owner::Kind::object(value);
 }
 
 template <class Owner>
 PyObject* cell_store(CellsObject<typename Owner::Value>& self, PyObject* const* given, Py_ssize_t count,
                      PyObject* names) {
     Call<Owner, 1> call(self, "store", given, count, names, Access::kStore, 1, "value");
-    store(call.cell, call.value(0), call.order);
+    auto value = call.value(0);
+    call.will_write(Use::kPlain);
+    store(call.cell, value, call.order);
     Py_RETURN_NONE;
 }
 
@@ -137,7 +169,11 @@ template <class Owner>
 PyObject* cell_exchange(CellsObject<typename Owner::Value>& self, PyObject* const* given, Py_ssize_t count,
                         PyObject* names) {
     Call<Owner, 1> call(self, "exchange", given, count, names, Access::kChange, 1, "value");
-    return Owner::Kind::object(exchange(call.cell, call.value(0), call.order));
+    auto value = call.value(0);
+    call.will_write(Use::kAtomic);
+    auto old = exchange(call.cell, value, call.order);
+    call.was_read(Use::kAtomic, old);
+    return Owner::Kind::object(old);
 }
 
 template <class Owner>
@@ -145,7 +181,10 @@ PyObject* cell_compare_exchange(CellsObject<typename Owner::Value>& self, PyObje
                                 Py_ssize_t count, PyObject* names) {
     Call<Owner, 2> call(self, "compare_exchange", given, count, names, Access::kChange, 2, "expected", "new");
     auto expected = call.value(0), fresh = call.value(1);
-    return PyBool_FromLong(compare_exchange(call.cell, expected, fresh, call.order));
+    call.will_write(Use::kAtomic);
+    bool exchanged = compare_exchange(call.cell, expected, fresh, call.order);
+    call.was_read(Use::kAtomic, expected);
+    return PyBool_FromLong(exchanged);
 }
 
 struct Add {
@@ -181,7 +220,10 @@ PyObject* cell_fetch(CellsObject<typename Owner::Value>& self, PyObject* const* 
     Call<Owner, 1> call(self, Operation::kMethod, given, count, names, Access::kChange, 0, "delta");
     Value by = call.value(0, 1), old;
     auto step = [by](Value value, Value* fresh) { return Operation::step(value, by, fresh); };
-    if (!change(call.cell, step, &old, call.order))
+    call.will_write(Use::kAtomic);
+    bool changed = change(call.cell, step, &old, call.order);
+    call.was_read(Use::kAtomic, old);
+    if (!changed)
         raise_overflow<typename Owner::Kind>(self.object(), Operation::kMethod, old, Operation::kSign, by);
     return Owner::Kind::object(old);
 }
@@ -225,7 +267,9 @@ PyObject* cell_combine(CellsObject<typename Owner::Value>& self, PyObject* const
         *fresh = Operation::step(value, operand);
         return true;
     };
+    call.will_write(Use::kAtomic);
     change(call.cell, step, &old, call.order);
+    call.was_read(Use::kAtomic, old);
     return Owner::Kind::object(old);
 }
 
@@ -237,9 +281,11 @@ PyObject* cell_update(CellsObject<typename Owner::Value>& self, PyObject* const*
     check_callable(self.object(), fn);
     for (;;) {
         auto old = load(call.cell, std::memory_order_seq_cst);
+        call.was_read(Use::kAtomic, old);
         Ref argument = Ref::steal(checked(Owner::Kind::object(old)));
         Ref result = Ref::steal(checked(outliving([&] { return PyObject_CallOneArg(fn, argument.get()); })));
         auto fresh = Owner::Kind::value(self.object(), "update", result.get());
+        call.will_write(Use::kAtomic);
         if (compare_exchange(call.cell, old, fresh, call.order)) return Owner::Kind::object(fresh);
         call.cell.contended.fetch_add(1, std::memory_order_relaxed);  // relaxed: a metric
     }

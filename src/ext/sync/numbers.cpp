@@ -24,7 +24,11 @@ PyObject* number_repr(CellsObject<typename K::Value>& self) {
     return PyUnicode_FromFormat("%s(%R)", short_name(self.object()), value.get());
 }
 
-int flag_bool(CellsObject<bool>& self) { return load(self.cell(), std::memory_order_seq_cst); }
+int flag_bool(CellsObject<bool>& self) {
+    bool value = load(self.cell(), std::memory_order_seq_cst);
+    if (probe::atomic_is_watched()) probe::read_atomic({.atomic = self.object(), .use = Use::kCheck}, value);
+    return value;
+}
 
 template <class K>
 const PyMethodDef* number_methods() {

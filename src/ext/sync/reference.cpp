@@ -9,6 +9,7 @@
 ///    again.
 /// Every object in a cell has been enabled for try_incref() by the thread that put it in, and a dead one
 /// stays readable while a thread may be reading it (see refcount.hpp).
+#include "ext/probe/structures.hpp"
 #include "ext/python/arguments.hpp"
 #include "ext/python/refcount.hpp"
 #include "ext/sync/cells.hpp"
@@ -17,6 +18,7 @@ namespace threadproof::ext {
 namespace {
 
 using Cell = AtomicCell<PyObject*>;
+using probe::Use;
 
 /// One reference to the object, for a cell to own.
 PyObject* ref_for_cell(PyObject* object) {
@@ -78,28 +80,52 @@ void reference_dealloc(PyObject* self) noexcept {
     Py_TRASHCAN_END
 }
 
-PyObject* reference_load(ReferenceObject& self, PyObject*) { return load_ref(self.cell()); }
+void was_read(ReferenceObject& self, Use use, PyObject* object) {
+    if (probe::atomic_is_watched())
+        probe::read_atomic({.atomic = self.object(), .use = use}, object != Py_None);
+}
+
+void will_write(ReferenceObject& self, Use use) {
+    if (!probe::atomic_is_watched()) return;
+    PyObject* there = self.cell().value.load(std::memory_order_relaxed);  // relaxed: only its address counts
+    probe::write_atomic({.atomic = self.object(), .use = use}, there != Py_None);
+}
+
+PyObject* reference_load(ReferenceObject& self, PyObject*) {
+    PyObject* object = load_ref(self.cell());
+    was_read(self, Use::kPlain, object);
+    return object;
+}
 
 PyObject* reference_store(ReferenceObject& self, PyObject* object) {
+    will_write(self, Use::kPlain);
     exchange_ref(self.cell(), object);
     Py_RETURN_NONE;
 }
 
 PyObject* reference_exchange(ReferenceObject& self, PyObject* object) {
-    return exchange_ref(self.cell(), object).release();
+    will_write(self, Use::kAtomic);
+    Ref old = exchange_ref(self.cell(), object);
+    was_read(self, Use::kAtomic, old.get());
+    return old.release();
 }
 
 PyObject* reference_compare_exchange(ReferenceObject& self, PyObject* const* given, Py_ssize_t count,
                                      PyObject* names) {
     Arguments<2> arguments("compare_exchange", given, count, names, 2, 2, {"expected", "new"});
-    return PyBool_FromLong(replace_ref(self.cell(), arguments[0], arguments[1]));
+    will_write(self, Use::kAtomic);
+    bool replaced = replace_ref(self.cell(), arguments[0], arguments[1]);
+    was_read(self, Use::kAtomic, arguments[0]);
+    return PyBool_FromLong(replaced);
 }
 
 PyObject* reference_update(ReferenceObject& self, PyObject* fn) {
     check_callable(self.object(), fn);
     for (;;) {
         Ref old = Ref::steal(load_ref(self.cell()));
+        was_read(self, Use::kAtomic, old.get());
         Ref fresh = Ref::steal(checked(outliving([&] { return PyObject_CallOneArg(fn, old.get()); })));
+        will_write(self, Use::kAtomic);
         if (replace_ref(self.cell(), old.get(), fresh.get())) return fresh.release();
         self.cell().contended.fetch_add(1, std::memory_order_relaxed);  // relaxed: a metric
     }

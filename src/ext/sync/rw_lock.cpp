@@ -12,6 +12,7 @@
 #include <type_traits>
 
 #include "core/sync/rw_queue.hpp"
+#include "ext/probe/structures.hpp"
 #include "ext/python/arguments.hpp"
 #include "ext/python/provided.hpp"
 #include "ext/python/types.hpp"
@@ -179,13 +180,32 @@ void enter(LockObject& lock, Side side, PyObject* timeout) {
 
 // ---- RWLockHold
 
+void publish(const HoldObject& hold, probe::LockStep step) {
+    bool shared = hold.side == Side::kRead;
+    probe::publish_lock(step, hold.lock, shared ? probe::LockKind::kShared : probe::LockKind::kExclusive);
+}
+
+/// Also where entering failed: the thread has asked for the lock.
+TP_COLD void enter_watched(HoldObject& self) {
+    publish(self, probe::LockStep::kAcquiring);
+    try {
+        enter(self.of(), self.side, self.timeout);
+    } catch (...) {
+        publish(self, probe::LockStep::kAbandoned);
+        throw;
+    }
+    publish(self, probe::LockStep::kAcquired);
+}
+
 PyObject* hold_enter(HoldObject& self, PyObject*) {
-    enter(self.of(), self.side, self.timeout);
+    if (probe::lock_is_watched()) enter_watched(self);
+    else enter(self.of(), self.side, self.timeout);
     return Py_NewRef(self.lock);
 }
 
 PyObject* hold_exit(HoldObject& self, PyObject* const*, Py_ssize_t) {
     bool left;
+    if (probe::lock_is_watched()) publish(self, probe::LockStep::kReleasing);
     {
         Inside inside(self.of());
         left = self.of().queue.leave(thread_number(), self.side, Gate::open);
@@ -282,9 +302,6 @@ constexpr const char* kLockDoc =
     "be half done there.";
 
 }  // namespace
-
-PyObject* lock_of_hold(PyObject* hold) { return reinterpret_cast<HoldObject*>(hold)->lock; }
-bool is_write_hold(PyObject* hold) { return reinterpret_cast<HoldObject*>(hold)->side == Side::kWrite; }
 
 void add_rw_lock(PyObject* module) {
     hold_type = TypeBuilder<HoldObject>("threadproof.sync.RWLockHold",

@@ -12,9 +12,22 @@ def sample(burst: int, seed: int, /) -> None: ...
 def limit(variables: int, /) -> None: ...
 def exclude(change: int, /) -> None: ...
 
-# object, owner, part, name, earlier, later, then, times, (allocated by this thread, at this stack)
+# object, owner, part, name, earlier, later, then, before, between, times, (allocated by this thread, at this
+# stack)
 def races() -> list[
-    tuple[int, str | None, str, str | None, _RawAccess, _RawAccess, _RawAccess | None, int, tuple[int, int]]
+    tuple[
+        int,
+        str | None,
+        str,
+        str | None,
+        _RawAccess,
+        _RawAccess,
+        _RawAccess | None,
+        _RawAccess | None,
+        bool,
+        int,
+        tuple[int, int],
+    ]
 ]: ...
 
 # thread: (name, started by this thread, at this stack)

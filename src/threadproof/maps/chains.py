@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
-from threadproof._core import Entry, Reservation, provide
+from threadproof._core import Entry, Reservation, probe, provide
 from threadproof.maps.contract import ConcurrentMap, FrozenDict
 from threadproof.missing import MISSING, Missing
 
@@ -83,10 +83,12 @@ class ChainedMap(ConcurrentMap[K, V]):
     def _read(self, key: K) -> V | Missing:
         return self._look(key).entry.value
 
-    def _exchange(self, key: K, new: V | Missing) -> V | Missing:
+    def _exchange(self, key: K, new: V | Missing, blind: bool = False) -> V | Missing:
         while True:
             seen = self._look(key)
-            if self._store(seen, new):
+            if self._store(seen, new, blind):
+                if probe.listening and not (blind and new is not MISSING):
+                    probe.observe_key(self, key)
                 return seen.entry.value
 
     def _exchange_if(
@@ -95,6 +97,8 @@ class ChainedMap(ConcurrentMap[K, V]):
         while True:
             seen = self._look(key)
             value = seen.entry.value
+            if probe.listening:
+                probe.observe_key(self, key)
             if value is MISSING or not equal(value, expected):
                 return False
             if self._store(seen, new):
@@ -105,8 +109,12 @@ class ChainedMap(ConcurrentMap[K, V]):
             seen = self._look(key)
             value = seen.entry.value
             if value is not MISSING:
+                if probe.listening:
+                    probe.observe_key(self, key)
                 return value
             if self._store(seen, default):
+                if probe.listening:
+                    probe.observe_key(self, key)
                 return default
 
     def add(self, key: K, /, delta: Any = 1, initial: Any = 0) -> V:
@@ -117,14 +125,19 @@ class ChainedMap(ConcurrentMap[K, V]):
                 return ConcurrentMap.add(self, key, delta, initial)
             total: V = value + delta
             if self._store(seen, total):
+                if probe.listening:
+                    probe.observe_key(self, key)
                 return total
 
-    def _store(self, seen: Seen[K, V], value: V | Missing) -> bool:
+    def _store(self, seen: Seen[K, V], value: V | Missing, blind: bool = False) -> bool:
         """Store or remove the value; False, perhaps after waiting for a computation there, to begin again."""
         entry = seen.entry
         if (running := self._running(entry)) is not None:
             running.wait()
             return False
+        if probe.listening:
+            publish = probe.change_key if blind else probe.update_key
+            publish(self, entry.key, entry.value is not MISSING)
         return self._replace(seen, Entry(entry.hash, entry.key, value))
 
     # The whole map
@@ -140,6 +153,8 @@ class ChainedMap(ConcurrentMap[K, V]):
             if seen is None:
                 raise KeyError(f"{type(self).__name__}.popitem(): the map is empty")
             if self._store(seen, MISSING):
+                if probe.listening:
+                    probe.observe_key(self, seen.entry.key)
                 return seen.entry.key, seen.entry.value  # type: ignore[return-value]  # not MISSING, see _idle_first
 
     def _idle_first(self, chains: Iterable[Chain[K, V]]) -> Seen[K, V] | None:
@@ -154,7 +169,7 @@ class ChainedMap(ConcurrentMap[K, V]):
             for entry in chain:
                 assert same_entries(self._chain(entry.hash), chain), f"{entry.key!r} is in another's chain"
                 assert entry.value is not MISSING or entry.computation, f"{entry.key!r} has no value"
-        values = sum(1 for _ in self._entries())
+        values = sum(map(size_of, self._all_chains()))
         assert len(self) == values, f"len {len(self)}, but {values} values"
 
 

@@ -64,7 +64,7 @@ from operator import itemgetter
 from reprlib import recursive_repr
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar, cast, overload
 
-from threadproof._core import REMOVE, DeadlockError, RemoveType, check_timeout, is_async, provide
+from threadproof._core import REMOVE, DeadlockError, RemoveType, check_timeout, is_async, probe, provide
 from threadproof.missing import MISSING, Missing
 from threadproof.stats import Stats, duration, gauge
 
@@ -90,6 +90,9 @@ class ConcurrentMap(MutableMapping[K, V]):
     A new map implements the abstract methods and the first few private ones. The other methods are built on
     those, and are right for every map; a map may override them with faster ones. `cls.__new__(cls)` alone
     must make an empty map that works.
+
+    The private methods publish to `probe` what they do to a key, those that only read excepted: `_read` is
+    part of several operations, and these publish it.
     """
 
     __slots__ = ()
@@ -104,8 +107,11 @@ class ConcurrentMap(MutableMapping[K, V]):
         """The value of `key`."""
         raise NotImplementedError
 
-    def _exchange(self, key: K, new: V | Missing) -> V | Missing:
-        """Store `new`, or remove the key for MISSING; return the value that was there."""
+    def _exchange(self, key: K, new: V | Missing, blind: bool = False) -> V | Missing:
+        """Store `new`, or remove the key for MISSING; return the value that was there.
+
+        `blind`: the caller of the map does not get that, so this is a store, and not one step with a read.
+        """
         raise NotImplementedError
 
     def _exchange_if(
@@ -136,18 +142,25 @@ class ConcurrentMap(MutableMapping[K, V]):
         One atomic read. Never blocks; during a computation at `key` this is the value from before it.
         """
         value = self._read(key)
+        if probe.listening:
+            probe.read_key(self, key, value is not MISSING, True)
         return default if value is MISSING else value
 
     def __getitem__(self, key: K, /) -> V:
         """The value of `key`; KeyError if there is none. Otherwise as `get`."""
         value = self._read(key)
+        if probe.listening:
+            probe.read_key(self, key, value is not MISSING, False)
         if value is MISSING:
             raise KeyError(key)
         return value
 
     def __contains__(self, key: object, /) -> bool:
         """Whether `key` has a value. One atomic read; never blocks."""
-        return self._read(key) is not MISSING  # type: ignore[arg-type]
+        found = self._read(key) is not MISSING  # type: ignore[arg-type]
+        if probe.listening:
+            probe.read_key(self, key, found, True)
+        return found
 
     # One key: writing
 
@@ -166,7 +179,7 @@ class ConcurrentMap(MutableMapping[K, V]):
 
     def __setitem__(self, key: K, value: V, /) -> None:
         """Store `value`. One atomic step; waits for a computation at `key`."""
-        self._exchange(key, value)
+        self._exchange(key, value, True)
 
     @overload
     def pop(self, key: K, /) -> V: ...
@@ -187,7 +200,7 @@ class ConcurrentMap(MutableMapping[K, V]):
 
     def __delitem__(self, key: K, /) -> None:
         """Remove `key`; KeyError if there is none. Otherwise as `pop`."""
-        if self._exchange(key, MISSING) is MISSING:
+        if self._exchange(key, MISSING, True) is MISSING:
             raise KeyError(key)
 
     @overload
@@ -284,7 +297,10 @@ class ConcurrentMap(MutableMapping[K, V]):
         """
         self._check_computing("compute_if_absent", fn, timeout)
         present = self._read(key)
-        if present is MISSING:
+        if present is not MISSING:
+            if probe.listening:
+                probe.observe_key(self, key)
+        else:
             present = self._compute(key, lambda old: fn(key) if old is MISSING else old, timeout)
         return None if present is MISSING else present
 
@@ -298,6 +314,8 @@ class ConcurrentMap(MutableMapping[K, V]):
         """
         self._check_computing("compute_if_present", fn, timeout)
         if self._read(key) is MISSING:
+            if probe.listening:
+                probe.observe_key(self, key)
             return None
         new = self._compute(key, lambda old: REMOVE if old is MISSING else fn(old), timeout)
         return None if new is MISSING else new

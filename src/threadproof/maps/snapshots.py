@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, cast, overload
 
 from threadproof import _core
-from threadproof._core import Entry, TrieVersion
+from threadproof._core import Entry, TrieVersion, probe
 from threadproof.maps.chains import Chain, ChainedMap, entry_at, same_entries, size_of
 from threadproof.maps.contract import (
     COMPUTING,
@@ -188,6 +188,8 @@ class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
     def _adopt(self, snapshot: Snapshot[K, V]) -> bool:
         """Take over the snapshot's version if this map is empty."""
         base = self._version()
+        if probe.listening:
+            probe.change_map(self)
         return not base.first() and self._advance(base, snapshot._version)
 
     # The storage of chains; the other methods are native
@@ -228,6 +230,8 @@ class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
         changes = [(seen, new) for seen, new in base.differences(wanted) if not same_entries(seen, new)]
         for seen, new in changes:
             self._refuse_running(seen, new)
+            for entry in (*seen, *new) if probe.listening else ():
+                probe.update_key(self, entry.key, bool(seen))
         while True:
             newest = self._version()
             merged = wanted if newest is base else self._merged(newest, changes)
@@ -277,6 +281,8 @@ class Transaction(Generic[K, V]):
         if hasattr(self, "_base"):
             raise RuntimeError("SnapshotMap.transaction() is for one with block; call it for each")
         self._base = self._map._version()
+        if probe.listening:
+            probe.read_map(self._map)
         changed: SnapshotMap[K, V] = SnapshotMap()
         changed._advance(changed._version(), self._base)
         self._changed = changed

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from threadproof import _core
 from threadproof.probe.flags import AccessFlag
-from threadproof.probe.scope import LIBRARY, OWN, PACKAGE
+from threadproof.probe.scope import LIBRARY, OWN, STRUCTURES
 
 DEEPEST = 64  # frames of a stack: deeper ones add little information
 
@@ -33,7 +33,7 @@ SYNCHRONISING = tuple(
     for path in ("threading.py", "queue.py", "concurrent/", "asyncio/", "logging/", "multiprocessing/")
 )
 NOWHERE = Place("?", 0, "?")
-BETWEEN = (*OWN, PACKAGE + "maps/", PACKAGE + "sync/", "<frozen importlib", *SYNCHRONISING)
+BETWEEN = (*OWN, *STRUCTURES, "<frozen importlib", *SYNCHRONISING)
 
 
 def place_of(code: CodeType, offset: int) -> Place:

@@ -14,4 +14,6 @@ class AccessFlag(IntFlag):
     ITERATE = 8  # goes over the whole container
     STRUCTURE = 16  # changes the set or the order of the elements
     LOCKED = 32  # at least one lock was held
+    STEP = 64  # of a value whose every step is atomic and orders: a map's key, an atomic
+    ABSENT = 128  # the value was missing, None, 0 or False
     WRITE = 256  # a write; else it is a read

@@ -2,7 +2,8 @@
 
 A method is intercepted where it is defined (`_core.probe.intercept_method`), so every way to call it counts.
 Its action decides which events it publishes; `_core.probe.METHOD_ACTIONS` lists the actions. Functions
-written in Python are in probe/library.
+written in Python are in probe/library. threadproof's own structures publish for themselves
+(ext/probe/structures.hpp).
 """
 
 from __future__ import annotations
@@ -34,12 +35,6 @@ ITERATORS: tuple[type, ...] = (
     *(enumerate, zip, map, filter, reversed),
 )
 
-NUMBERS, ARRAY = (_core.AtomicInt, _core.AtomicFloat, _core.AtomicFlag), _core.AtomicIntArray
-STEPS = (
-    *("exchange", "compare_exchange", "fetch_add", "fetch_sub", "fetch_max", "fetch_min"),
-    *("fetch_and", "fetch_or", "fetch_xor"),
-)
-
 Methods = list[tuple[Any, str, tuple[str, ...]]]  # (type or module, action, names)
 
 # By the kind of event that they publish, because a subscriber may want one kind only.
@@ -49,8 +44,6 @@ METHODS: dict[str, Methods] = {
         (LOCK, "release", ("release", "release_lock", "__exit__")),
         (RLOCK, "acquire", ("acquire", "__enter__", "_acquire_restore")),
         (RLOCK, "release", ("release", "__exit__", "_release_save")),
-        (_core.RWLockHold, "enter", ("__enter__",)),
-        (_core.RWLockHold, "leave", ("__exit__",)),
     ],
     "items": [
         (_queue.SimpleQueue, "send", ("put", "put_nowait")),
@@ -58,19 +51,6 @@ METHODS: dict[str, Methods] = {
     ],
     "order": [
         (atexit, "publish", ("register",)),
-        *(
-            (owner, f"{action}{suffix}", names)
-            for owner, suffix in (
-                *((owner, "") for owner in (*NUMBERS, _core.AtomicReference)),
-                (ARRAY, "_at"),
-            )
-            for action, names in (
-                ("load", ("load",)),
-                ("store", ("store",)),
-                ("exchange", STEPS),
-                ("update", ("update",)),
-            )
-        ),
     ],
     "accesses": [
         (list, "put", ("append",)),
@@ -134,7 +114,8 @@ TRACKED: tuple[type, ...] = (
     *(object, list, dict, set, type, BaseException, collections.deque, collections.OrderedDict),
     *(bytearray, array.array, *ITERATORS),
     *(collections.defaultdict, types.CellType, types.ModuleType, LOCK, RLOCK, _queue.SimpleQueue),
-    *(*NUMBERS, ARRAY, _core.AtomicReference, _core.RWLock, _core.HashMap, _core.SyncMap),
+    *(_core.AtomicInt, _core.AtomicFloat, _core.AtomicFlag, _core.AtomicIntArray, _core.AtomicReference),
+    *(_core.RWLock, _core.HashMap, _core.SyncMap, _core.SnapshotMap, _core.TabledMap),
 )
 
 intercepted: set[str] = set()  # the groups of METHODS
@@ -154,8 +135,6 @@ def intercept_methods(groups: Iterable[str]) -> None:
                 if name in vars(owner):  # not an inherited one, which is intercepted where it is defined
                     one_step = consumers.one_step(owner_name(owner), name)
                     _core.probe.intercept_method(owner, name, action, one_step)
-        if group == "order":
-            _core.probe.intercept_truth(_core.AtomicFlag)
         if group == "accesses":
             _core.probe.disable_list_append()
 

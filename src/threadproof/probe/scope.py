@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 LIBRARY = os.path.dirname(os.__file__) + os.sep
 PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 OWN = (PACKAGE + "probe" + os.sep, PACKAGE + "race" + os.sep)  # never instrumented
+# Nor are these: they publish what they do themselves, and their locks are their own affair.
+STRUCTURES = (PACKAGE + "maps" + os.sep, PACKAGE + "sync" + os.sep)
 
 # Files whose code acquires locks for its own purposes: two threads that log are not ordered by that.
 UNINSTRUMENTED = (
@@ -19,8 +21,8 @@ UNINSTRUMENTED = (
         for path in ("logging/", "asyncio/", "concurrent/futures/thread.py", "queue.py", "_weakrefset.py")
     ),
     *(LIBRARY + path for path in ("tempfile.py", "random.py", "importlib/", "weakref.py")),
-    *(PACKAGE + area + os.sep for area in ("maps", "sync")),
     "<frozen importlib",
+    *STRUCTURES,
     *OWN,
 )
 
@@ -47,7 +49,9 @@ class Scope:
     def decide(self, filename: str) -> bool:
         if not filename.startswith("<"):
             filename = os.path.abspath(filename)  # folder/../other/file.py is not in the folder
-        if any(names(package, filename) for package in self.exclude) or filename.startswith(OWN):
+        if any(names(package, filename) for package in self.exclude):
+            return False
+        if filename.startswith((*OWN, *STRUCTURES)):
             return False
         if any(names(package, filename) for package in self.include) or filename == "<string>":
             return True

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from types import CodeType
 
 from threadproof import _core
-from threadproof.probe import interceptors, library, ours, threads
+from threadproof.probe import interceptors, library, threads
 from threadproof.probe.instrumentation import UnsupportedError, instrumentation
 from threadproof.probe.library import collector
 from threadproof.probe.scope import UNINSTRUMENTED, Scope
@@ -67,7 +67,6 @@ class Watch:
         watches.remove(self)
         if not watches:
             starts.restore()
-            ours.patches.restore()
         instrumentation.remove(self.scope)
 
     def arm(self) -> None:
@@ -75,8 +74,6 @@ class Watch:
         self.armed = True
         collector.follow_callbacks()
         interceptors.intercept_methods(self.methods)
-        if not ours.patches.originals:
-            ours.patch(ours.patches)
         try:
             instrumentation.arm()
         except SelfTestError as error:

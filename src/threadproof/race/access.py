@@ -30,11 +30,13 @@ class Race(NamedTuple):
     earlier: Access
     later: Access
     then: Access | None
+    before: Access | None  # of a value whose steps order: the read that the earlier write may depend on
+    between: bool  # the earlier write came between the later read and the write after it
     times: int
     made: tuple[int, int]  # the thread and the stack of the allocation; 0 if they are unknown
 
 
 def as_race(row: tuple[object, ...]) -> Race:
     race = Race(*row)  # type: ignore[arg-type]
-    then = Access(*race.then) if race.then else None
-    return race._replace(earlier=Access(*race.earlier), later=Access(*race.later), then=then)
+    then, before = (Access(*each) if each else None for each in (race.then, race.before))
+    return race._replace(earlier=Access(*race.earlier), later=Access(*race.later), then=then, before=before)

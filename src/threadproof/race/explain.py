@@ -12,13 +12,17 @@ from threadproof.findings import Finding, Place, Severity, Step
 from threadproof.race.access import Access, Race, as_race
 from threadproof.race.bindings import binding_of
 from threadproof.race.naming import name_of, source_name
-from threadproof.race.rules import rule_of
+from threadproof.race.rules import advice_for, rule_of
+from threadproof.race.updates import is_step, is_update
 
 PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 RUNNERS = (PACKAGE + "cli/", PACKAGE + "pytest_plugin.py")  # call the program: their callers are left out
 LIBRARY = os.path.dirname(os.__file__) + os.sep
 # The program calls these: their frames are left out.
-BETWEEN = (PACKAGE + "probe/", PACKAGE + "race/", LIBRARY + "threading.py", "<frozen importlib")
+BETWEEN = (
+    *(PACKAGE + area for area in ("probe/", "race/", "maps/", "sync/")),
+    *(LIBRARY + "threading.py", "<frozen importlib"),
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ def explain(
     """
     worst: dict[tuple[object, ...], Finding] = {}
     for race in map(as_race, rows):
+        if is_step(race) and not is_update(race):
+            continue
         finding = finding_of(race, started)
         if strict:
             finding = replace(finding, severity=Severity.ERROR)
@@ -58,7 +64,7 @@ def cause_of(race: Race) -> tuple[object, ...]:
 
 
 def finding_of(race: Race, started: dict[int, Started]) -> Finding:
-    return rule_of(race).finding(
+    finding = rule_of(race).finding(
         innermost(race.later),
         variable=description(race),
         subject=subject(race),
@@ -66,6 +72,7 @@ def finding_of(race: Race, started: dict[int, Started]) -> Finding:
         why=why(race),
         times=race.times,
     )
+    return replace(finding, fix=advice_for(race)) if is_step(race) else finding
 
 
 def subject(race: Race) -> str:
@@ -91,13 +98,14 @@ def description(race: Race) -> str:
         case part:
             name = container_name(race)
             container = f"the {race.owner} {name}" if name else f"a {race.owner}"
-            return (
-                container if part in ("structure", "iterator") else f"the item [{race.name}] of {container}"
-            )
+            whole = part in ("structure", "iterator") or race.name is None
+            return container if whole else f"the item [{race.name}] of {container}"
 
 
 def why(race: Race) -> str:
     """Why nothing orders the two."""
+    if race.between:
+        return "it has happened in this run: the write came between the other thread's read and write"
     common = set(race.earlier.locks) & set(race.later.locks)
     if race.earlier.locks and race.later.locks and not common:
         return "the two hold different locks, and different locks do not exclude each other"
@@ -140,7 +148,7 @@ def origin_steps(race: Race, started: dict[int, Started]) -> list[Step]:
 
 def allocation_step(race: Race, started: dict[int, Started]) -> list[Step]:
     """The constructor's caller; for a container, the only assignment to its name."""
-    if race.part in ("item", "index", "structure"):
+    if race.part in ("item", "index", "structure", "value"):
         place = innermost(race.later)
         name, shown = source_name(place), container_name(race)
         bound = binding_of(name, place) if name and shown else None

@@ -92,9 +92,27 @@ RULES = (
 )
 
 
+# What replaces a read and the write after it, where each step of the value is atomic.
+MAP_STEPS = (
+    "let one atomic step read and write: add() or merge() for sums, setdefault() or compute_if_absent() for "
+    "a first value, compute() for any other; or compare_and_swap() in a loop, or one lock around both"
+)
+ATOMIC_METHODS = (
+    "let one atomic step read and write: fetch_add() and its kin, exchange(), update(fn); or "
+    "compare_exchange() in a loop, or one lock around both"
+)
+
+
+def advice_for(race: Race) -> str:
+    """The fix for a value whose steps order."""
+    return ATOMIC_METHODS if race.part == "value" else MAP_STEPS
+
+
 def rule_of(race: Race) -> Rule:
     """The rule that the two accesses break, by their flags."""
     one, other = race.earlier, completed(race)
+    if other.has(AccessFlag.STEP) and not other.write:
+        return CHECK_THEN_ACT  # of two threads with the same check, the other one has acted
     atomic = one.has(AccessFlag.ATOMIC) and race.later.has(
         AccessFlag.ATOMIC
     )  # a check and the act after it are not

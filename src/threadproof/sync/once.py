@@ -105,9 +105,7 @@ class Once(Generic[T]):
         try:
             if self._attempt.compare_exchange(None, mine):
                 self._runs += 1
-                result = fn()
-                probe.publish(self)
-                mine.result = result
+                mine.result = self._call(fn)
             return mine.result
         except Exception as error:
             mine.error = error
@@ -116,6 +114,16 @@ class Once(Generic[T]):
             mine.reservation.end()  # first: if a signal interrupts here, a waiting thread removes the attempt
             self._remove_failed(mine)
 
+    def _call(self, fn: Callable[[], T]) -> T:
+        """fn(), after all runs that failed before, and before all that follows: one thread runs at a time."""
+        if not probe.listening:
+            return fn()
+        probe.observe(self)
+        try:
+            return fn()
+        finally:
+            probe.publish(self)
+
     def _wait(self, attempt: Attempt[T], deadline: float | None) -> T | Missing:
         """The result of the attempt; MISSING if it was interrupted, or its thread is not in this process."""
         if attempt.result is MISSING:
@@ -123,6 +131,8 @@ class Once(Generic[T]):
             attempt.reservation.wait(None if deadline is None else max(0, deadline - monotonic()))
         self._remove_failed(attempt)
         if attempt.error is not None:
+            if probe.listening:
+                probe.observe(self)
             raise attempt.error
         return attempt.result
 

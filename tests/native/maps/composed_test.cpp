@@ -69,8 +69,7 @@ class BoundedMap : public threadproof::BucketMap<BoundedPolicy> {
                     old = at.bucket->value[at.slot].load(std::memory_order_relaxed);
                     overwrite_or_remove(at, old, value, cleanup);
                 } else {
-                    int slot;
-                    Bucket* bucket = insert(*at.table, *at.home, lookup, value, &slot);
+                    auto [bucket, slot] = insert(*at.table, *at.home, lookup, value);
                     CHECK(bucket);
                     bucket->data.of[slot].store(1, std::memory_order_relaxed);
                 }

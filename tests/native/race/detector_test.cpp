@@ -45,6 +45,19 @@ struct World {
     void read(Thread& thread, std::uint32_t stack, std::uint16_t flags = 0) {
         access(thread, false, stack, flags);
     }
+    /// A read, and a write with the edge that the value itself has: acquired by the one, released before the
+    /// other.
+    bool read_value(Thread& thread, std::uint32_t stack, std::uint16_t flags = kStep) {
+        detector->acquire(thread, kObject, kField);
+        return detector->step(thread, kObject, kField, flags, [&] { return stack; });
+    }
+    bool write_value(Thread& thread, std::uint32_t stack, std::uint16_t flags = kStep) {
+        detector->release(thread, kObject, kField);
+        return detector->step(thread, kObject, kField, flags | kWrite, [&] { return stack; });
+    }
+    bool update_value(Thread& thread, std::uint32_t stack) {
+        return read_value(thread, stack) | write_value(thread, stack + 1);
+    }
     std::size_t races() const { return detector->races().size(); }
     Race only() const {
         CHECK(races() == 1);
@@ -285,6 +298,70 @@ void the_child_of_a_fork_is_alone_and_comes_after_everything() {
     CHECK(w.races() == before && w.detector->alone());
 }
 
+void two_updates_are_reported_though_the_value_itself_orders_them() {
+    World w;
+    CHECK(!w.update_value(w.a, 1) && w.update_value(w.b, 3));
+    Race race = w.only();
+    CHECK(race.before.stack == 1 && race.earlier.stack == 2 && race.later.stack == 3 && race.then.stack == 4);
+    CHECK(race.then.has(kUpdate) && !race.between);
+}
+
+void a_lock_or_another_value_orders_updates() {
+    World w;
+    w.detector->acquire_lock(w.a, kLock);
+    w.update_value(w.a, 1);
+    w.detector->release_lock(w.a, kLock);
+    w.detector->acquire_lock(w.b, kLock);
+    CHECK(!w.update_value(w.b, 3));
+    w.detector->release_lock(w.b, kLock);
+    w.detector->release(w.b, kObject, kField + 1);
+    w.detector->acquire(w.a, kObject, kField + 1);
+    CHECK(!w.update_value(w.a, 1) && w.races() == 0);
+}
+
+void a_write_between_a_read_and_its_write_is_reported() {
+    World w;
+    w.read_value(w.a, 1);
+    CHECK(!w.write_value(w.b, 2) && w.write_value(w.a, 3));
+    CHECK(w.only().between && w.only().earlier.stack == 2);
+}
+
+void a_write_amid_another_thread_s_update_is_reported_once() {
+    World w;
+    w.update_value(w.a, 1);
+    CHECK(w.write_value(w.b, 3, kStep | kAtomic) && w.only().then.stack == 0);
+    w.update_value(w.a, 1);
+    CHECK(!w.write_value(w.b, 3, kStep | kAtomic));
+}
+
+void atomic_steps_and_writes_that_depend_on_nothing_are_silent() {
+    World w;
+    for (Thread* thread : {&w.a, &w.b, &w.a}) {
+        w.read_value(*thread, 1);
+        CHECK(!w.write_value(*thread, 2, kStep | kAtomic));  // such as a compare_exchange() of what was read
+        CHECK(!w.write_value(*thread, 3));
+    }
+    CHECK(w.races() == 0);
+}
+
+void a_check_that_another_thread_s_act_has_decided_is_reported() {
+    World w;
+    w.read_value(w.a, 1, kStep | kCheck | kAbsent), w.write_value(w.a, 2, kStep | kAbsent);
+    CHECK(w.read_value(w.b, 1, kStep | kCheck) && w.only().then.stack == 0);
+    World same;
+    same.read_value(same.a, 1), same.write_value(same.a, 2);
+    CHECK(!same.read_value(same.b, 1));
+}
+
+void the_value_of_a_dead_object_is_not_that_of_the_next() {
+    World w;
+    w.update_value(w.a, 1), w.read_value(w.a, 1);
+    CHECK(w.detector->forget(kObject));
+    CHECK(!w.update_value(w.b, 3));
+    w.write_value(w.a, 5);  // amid an update of b; it does not depend on the read of the object before
+    CHECK(w.only().later.stack == 5 && w.only().then.stack == 0);
+}
+
 void positions_are_apart_near_and_far() {
     World w;
     for (Field place : {0, 1, 3, 4, 11, 12, 1000, 1'000'000})
@@ -476,6 +553,13 @@ int main() {
     keys_of_one_object_order_apart();
     an_owned_object_s_accesses_are_ordered_before_its_owner();
     the_child_of_a_fork_is_alone_and_comes_after_everything();
+    two_updates_are_reported_though_the_value_itself_orders_them();
+    a_lock_or_another_value_orders_updates();
+    a_write_between_a_read_and_its_write_is_reported();
+    a_write_amid_another_thread_s_update_is_reported_once();
+    atomic_steps_and_writes_that_depend_on_nothing_are_silent();
+    a_check_that_another_thread_s_act_has_decided_is_reported();
+    the_value_of_a_dead_object_is_not_that_of_the_next();
     positions_are_apart_near_and_far();
     what_is_forgotten_for_want_of_room_is_no_race();
     a_list_may_be_long_as_long_as_all_together_are_not_too_many();

@@ -294,16 +294,22 @@ class BucketMap : public MapBase<P> {
         stress::reach(stress::Window::kChanged);
     }
 
-    /// Adds a key to the chain; returns its bucket and slot, or null when there is no memory.
-    Bucket* insert(Table& table, Bucket& home, typename Base::Lookup lookup, Word value, int* slot) {
+    struct Inserted {
+        Bucket* bucket;  ///< null: there was no memory
+        int slot;
+    };
+
+    /// Adds a key to the chain. (The result comes in registers; a place for it would be an argument too many.)
+    Inserted insert(Table& table, Bucket& home, typename Base::Lookup lookup, Word value) {
+        int slot = 0;
         before_change(table, home);
-        Bucket* bucket = Chains::free_slot(table, home, slot);
-        if (!bucket) return nullptr;
+        Bucket* bucket = Chains::free_slot(table, home, &slot);
+        if (!bucket) return {nullptr, 0};
         CountChange counted(stripe(), visible(value));
-        bucket->data.reset(*slot);
-        tables_.chains.publish(home, *bucket, *slot, lookup.hash, P::key_to_store(lookup), value);
+        bucket->data.reset(slot);
+        tables_.chains.publish(home, *bucket, slot, lookup.hash, P::key_to_store(lookup), value);
         stress::reach(stress::Window::kChanged);
-        return bucket;
+        return {bucket, slot};
     }
 
     /// After the lock is released: by = 1 if readers see one key more, -1 if they see one less.

@@ -321,9 +321,8 @@ class HashMap : public BucketMap<P> {
             Word next = decide(current);
             if (next == current) return attempt;
             grown = visible(next) - visible(current);
-            int slot;
             if (current) overwrite_or_remove(at, current, next, cleanup);
-            else if (!insert(*at.table, *at.home, lookup, next, &slot)) return Attempt::kNoMemory;
+            else if (!insert(*at.table, *at.home, lookup, next).bucket) return Attempt::kNoMemory;
         }
         if (grown) consider_resize(at.table, grown);
         return attempt;

@@ -98,6 +98,27 @@ class SyncMap : public PartMap<P> {
     /// keys that are not promoted yet. kAbsent, kPresent, kError, kNoMemory.
     TP_HOT Outcome get(const Lookup& lookup, Word* value) { return read<true>(lookup, value); }
 
+    /// contains() that counts neither hit nor miss, so that nothing is promoted by it. False also where only a
+    /// user's comparison can tell.
+    bool has_uncounted(const Lookup& lookup) {
+        Word value = 0;
+        Step step;
+        {
+            Guard guard;
+            PartView at = parts_.arrive(lookup.hash);
+            step = look_in_read<false>(at, lookup, nullptr, &value);
+            if (step == Step::kDirty) {
+                std::lock_guard hold(parts_.mutex);
+                Cell* cell;
+                bool found = parts_.current(at, parts_.spread(lookup.hash))
+                             && seek(*at.part->dirty, lookup, nullptr, &cell) == Found::kYes;
+                step = found ? Base::template read_cell<false>(*cell, &value) : Step::kMiss;
+            }
+        }
+        if (value) P::release(value);  // as in contains()
+        return step == Step::kHit;
+    }
+
     TP_HOT Outcome contains(const Lookup& lookup) {
         Word value = 0;
         Outcome outcome = read<false>(lookup, &value);

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "ext/maps/native_map/compute.hpp"
+#include "ext/maps/native_map/watched.hpp"
 #include "ext/python/atoms.hpp"
 #include "ext/python/numbers.hpp"
 
@@ -88,6 +89,7 @@ Ref add_numbers(MapObject<Map>& self, const Lookup& lookup, PyObject* delta, PyO
 /// Adds to a key's value, or to `initial` if it is absent, and returns the sum. Throws.
 template <class Map>
 Ref add(MapObject<Map>& self, const Lookup& lookup, PyObject* key, PyObject* delta, PyObject* initial) {
+    WatchedChange change(self, lookup, key);
     std::int64_t number;
     if (PyLong_CheckExact(delta) && small_int(delta, &number)) {
         if (Ref sum = add_small(self, lookup, number, initial)) return sum;

@@ -4,6 +4,7 @@
 
 #include "ext/maps/contract.hpp"
 #include "ext/maps/native_map/map_object.hpp"
+#include "ext/maps/native_map/watched.hpp"
 #include "ext/python/arguments.hpp"
 
 namespace threadproof::ext {
@@ -73,6 +74,15 @@ class Computation {
     bool placed_ = false;
 };
 
+/// The result of step(old), or null; it is published around it, also where it raises.
+template <class Map, class Step>
+PyObject* run_published(MapObject<Map>& self, PyObject* key, PyObject* old, Step& step) {
+    if (map_is_watched()) probe::begin_computation(self.object(), key);
+    PyObject* result = step(old);
+    if (map_is_watched()) probe::end_computation(self.object(), key, old != nullptr);
+    return result;
+}
+
 /// Calls step(old), with old possibly null, once, with the key reserved, and stores its result; REMOVE
 /// removes the key. Returns the value that is there afterwards, or null. Throws.
 template <class Map, class Step>
@@ -80,9 +90,12 @@ Ref compute(MapObject<Map>& self, const Lookup& lookup, PyObject* key, When when
             Step step) {
     Computation<Map> computation(self, lookup, key);
     Ref present;
-    if (!computation.place(when, deadline, &present)) return present;
+    if (!computation.place(when, deadline, &present)) {
+        if (map_is_watched()) read_key(self.object(), key, Use::kAtomic, static_cast<bool>(present));
+        return present;
+    }
     Ref old = Ref::borrow(computation.old_value());
-    Ref result = checked_result(step(old.get()));
+    Ref result = checked_result(run_published(self, key, old.get(), step));
     if (result.get() == remove_sentinel) result = Ref();
     computation.settle(Ref::borrow(result.get()));
     return result;
@@ -115,7 +128,10 @@ PyObject* map_compute_if_absent(MapObject<Map>& self, PyObject* const* given, Py
     if (is_container_type(fn)) refuse_function(self.object(), "compute_if_absent", fn);
     Deadline deadline = check_computation(self, "compute_if_absent", fn, arguments.get(2, Py_None));
     Lookup lookup(key);
-    if (Ref present = self.look_up(lookup)) return present.release();
+    if (Ref present = self.look_up(lookup)) {
+        if (map_is_watched()) read_key(self.object(), key, Use::kAtomic, true);
+        return present.release();
+    }
     return or_none(
         compute(self, lookup, key, When::kAbsent, deadline, [&](PyObject*) { return call(fn, key); }));
 }
@@ -128,7 +144,10 @@ PyObject* map_compute_if_present(MapObject<Map>& self, PyObject* const* given, P
     PyObject *key = arguments[0], *fn = arguments[1];
     Deadline deadline = check_computation(self, "compute_if_present", fn, arguments.get(2, Py_None));
     Lookup lookup(key);
-    if (checked(self.core().contains(lookup)) == Outcome::kAbsent) Py_RETURN_NONE;
+    if (checked(self.core().contains(lookup)) == Outcome::kAbsent) {
+        if (map_is_watched()) read_key(self.object(), key, Use::kAtomic, false);
+        Py_RETURN_NONE;
+    }
     return or_none(
         compute(self, lookup, key, When::kPresent, deadline, [&](PyObject* old) { return call(fn, old); }));
 }

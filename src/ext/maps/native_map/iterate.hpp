@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "ext/maps/native_map/watched.hpp"
 #include "ext/maps/native_map/whole_map.hpp"
 
 namespace threadproof::ext {
@@ -110,16 +111,31 @@ bool advance(MapIterator<Map>& it, typename Map::Entry* entry, Ref* done, OwnedE
     return true;
 }
 
+/// The map stays alive: the iterator has it, or another thread that shares the iterator has come to its end.
+template <class Map>
+TP_COLD void publish_entry(MapIterator<Map>& it, PyObject* key) {
+    Ref map;
+    {
+        std::lock_guard hold(it.lock);
+        map = Ref::borrow(reinterpret_cast<PyObject*>(it.map));
+    }
+    if (map) read_key(map.get(), key, Use::kAtomic, true);
+}
+
 template <class Map>
 PyObject* iterator_next(MapIterator<Map>& it) {
     typename Map::Entry entry;
     Ref done;
     OwnedEntries<Map> dropped;
     do {
-        if (!advance(it, &entry, &done, &dropped)) return nullptr;
+        if (!advance(it, &entry, &done, &dropped)) {
+            if (done && map_is_watched()) read_map(done.get());
+            return nullptr;
+        }
         if (!entry.key) release_value(entry.value);
     } while (!entry.key);
     Ref key = Ref::steal(Policy::object(entry.key)), value = into_ref(entry.value);
+    if (map_is_watched()) publish_entry(it, key.get());
     return it.yield == Yield::kKeys ? key.release()
                                     : checked(PyTuple_Pack(value ? 2 : 1, key.get(), value.get()));
 }

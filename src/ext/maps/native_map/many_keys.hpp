@@ -30,6 +30,14 @@ void each_key(MapObject<Map>& self, Sequence& keys, Each each) {
     }
 }
 
+/// The keys of a group of get_many(), whose values are in `list`.
+template <class Map>
+TP_COLD void publish_reads(MapObject<Map>& self, Sequence& keys, PyObject* list, Py_ssize_t first,
+                           unsigned group, PyObject* otherwise) {
+    for (Py_ssize_t i = first; i < first + group; ++i)
+        read_key(self.object(), keys[i], Use::kCheck, PyList_GET_ITEM(list, i) != otherwise);
+}
+
 template <class Map>
 PyObject* map_get_many(MapObject<Map>& self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
     constexpr Py_ssize_t kGroup = MapObject<Map>::kGroup;
@@ -53,6 +61,7 @@ PyObject* map_get_many(MapObject<Map>& self, PyObject* const* given, Py_ssize_t 
             worst = std::max(worst, outcome);
         });
         checked(worst);
+        if (map_is_watched()) publish_reads(self, keys, list.get(), first, group, otherwise);
     }
     PyObject_GC_Track(list.get());
     return list.release();
@@ -64,7 +73,10 @@ PyObject* map_set_many(MapObject<Map>& self, PyObject* const* given, Py_ssize_t 
     Arguments<2> arguments("set_many", given, count, names, 2, 2, {"keys", "values"});
     Sequence keys(arguments[0]), values(arguments[1]);
     if (keys.size() != values.size()) refuse_lengths(self.object(), keys.size(), values.size());
-    each_key(self, keys, [&](Py_ssize_t i, const Lookup& lookup) { self.store(lookup, values[i]); });
+    each_key(self, keys, [&](Py_ssize_t i, const Lookup& lookup) {
+        if (map_is_watched()) announce_change(self, lookup, keys[i], Use::kPlain);
+        self.store(lookup, values[i]);
+    });
     Py_RETURN_NONE;
 }
 
@@ -73,7 +85,8 @@ PyObject* map_delete_many(MapObject<Map>& self, PyObject* iterable) {
     self.share();
     Sequence keys(iterable);
     Py_ssize_t deleted = 0;
-    each_key(self, keys, [&](Py_ssize_t, const Lookup& lookup) {
+    each_key(self, keys, [&](Py_ssize_t i, const Lookup& lookup) {
+        WatchedChange change(self, lookup, keys[i]);
         if (self.remove(lookup)) ++deleted;
     });
     return PyLong_FromSsize_t(deleted);

@@ -3,6 +3,7 @@
 
 #include "ext/maps/contract.hpp"
 #include "ext/maps/native_map/map_object.hpp"
+#include "ext/maps/native_map/watched.hpp"
 #include "ext/python/arguments.hpp"
 
 namespace threadproof::ext {
@@ -10,6 +11,7 @@ namespace threadproof::ext {
 template <class Map>
 TP_HOT PyObject* map_subscript(MapObject<Map>& self, PyObject* key) {
     self.share();
+    if (map_is_watched()) return watched_subscript(self, key);
     Word value;
     if (TP_LIKELY(checked(self.core().get(Lookup(key), &value)) == Outcome::kPresent))
         return Policy::object(value);
@@ -19,6 +21,7 @@ TP_HOT PyObject* map_subscript(MapObject<Map>& self, PyObject* key) {
 template <class Map>
 TP_HOT int map_ass_subscript(MapObject<Map>& self, PyObject* key, PyObject* value) {
     self.share();
+    if (map_is_watched()) return watched_ass_subscript(self, key, value);
     Lookup lookup(key);
     if (TP_LIKELY(value != nullptr)) self.store(lookup, value);
     else if (!self.remove(lookup)) raise_key_error(key);
@@ -28,12 +31,14 @@ TP_HOT int map_ass_subscript(MapObject<Map>& self, PyObject* key, PyObject* valu
 template <class Map>
 TP_HOT int map_contains(MapObject<Map>& self, PyObject* key) {
     self.share();
+    if (map_is_watched()) return static_cast<bool>(watched_look_up(self, key, Use::kCheck));
     return checked(self.core().contains(Lookup(key))) == Outcome::kPresent;
 }
 
 template <class Map>
 TP_HOT PyObject* map_get(MapObject<Map>& self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
     self.share();
+    if (map_is_watched()) return watched_get(self, given, count, names);
     if (TP_LIKELY(!names && (count == 1 || count == 2))) {
         Word value;
         if (checked(self.core().get(Lookup(given[0]), &value)) == Outcome::kPresent)
@@ -49,7 +54,9 @@ template <class Map>
 PyObject* map_swap(MapObject<Map>& self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
     self.share();
     Arguments<3> arguments("swap", given, count, names, 2, 3, {"key", "value", "default"});
-    Ref old = self.store(Lookup(arguments[0]), arguments[1]);
+    Lookup lookup(arguments[0]);
+    WatchedChange change(self, lookup, arguments[0]);
+    Ref old = self.store(lookup, arguments[1]);
     return old ? old.release() : Py_NewRef(arguments.get(2, Py_None));
 }
 
@@ -57,7 +64,9 @@ template <class Map>
 PyObject* map_pop(MapObject<Map>& self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
     self.share();
     Arguments<2> arguments("pop", given, count, names, 1, 2, {"key", "default"});
-    Ref old = self.remove(Lookup(arguments[0]));
+    Lookup lookup(arguments[0]);
+    WatchedChange change(self, lookup, arguments[0]);
+    Ref old = self.remove(lookup);
     if (old) return old.release();
     if (!arguments[1]) raise_key_error(arguments[0]);
     return Py_NewRef(arguments[1]);
@@ -68,8 +77,12 @@ PyObject* map_setdefault(MapObject<Map>& self, PyObject* const* given, Py_ssize_
     self.share();
     Arguments<2> arguments("setdefault", given, count, names, 1, 2, {"key", "default"});
     Lookup lookup(arguments[0]);
-    if (Ref present = self.look_up(lookup)) return present.release();
+    if (Ref present = self.look_up(lookup)) {
+        if (map_is_watched()) read_key(self.object(), arguments[0], Use::kAtomic, true);
+        return present.release();
+    }
     PyObject* value = storable(arguments.get(1, Py_None));
+    WatchedChange change(self, lookup, arguments[0]);
     Incoming fresh(value);
     Word present = 0;
     self.change(lookup, [&](Word current) {
@@ -90,7 +103,9 @@ PyObject* compare_and_replace(MapObject<Map>& self, const char* method, PyObject
     if (equal != Py_None) check_function_of(self.object(), method, equal);
     for (Lookup lookup(key);;) {
         Ref seen = self.look_up(lookup);
+        if (map_is_watched()) read_key(self.object(), key, Use::kAtomic, static_cast<bool>(seen));
         if (!seen || !values_equal(seen.get(), expected, equal)) Py_RETURN_FALSE;
+        if (map_is_watched()) change_key(self.object(), key, Use::kAtomic, true);
         if (self.replace_seen(lookup, seen.get(), next)) Py_RETURN_TRUE;
     }
 }

@@ -150,6 +150,7 @@ class Tally {
     /// Many small ints are added as one. Other numbers could round, and other objects have their own +: those
     /// are added one by one.
     void put(PyObject* key, const Lookup& lookup, std::int64_t times) {
+        WatchedChange change(map_, lookup, key);
         std::int64_t number;
         if (PyLong_CheckExact(delta_) && small_int(delta_, &number) && std::abs(number) <= kSmallDelta) {
             if (add_small(map_, lookup, number * times, zero)) return;

@@ -5,18 +5,22 @@
 
 #include "ext/maps/contract.hpp"
 #include "ext/maps/native_map/map_object.hpp"
+#include "ext/maps/native_map/watched.hpp"
 
 namespace threadproof::ext {
 
 template <class Map>
 Py_ssize_t map_length(MapObject<Map>& self) {
     self.share();
-    return static_cast<Py_ssize_t>(self.core().size());
+    auto size = static_cast<Py_ssize_t>(self.core().size());
+    if (map_is_watched()) read_map(self.object());
+    return size;
 }
 
 template <class Map>
 PyObject* map_clear(MapObject<Map>& self, PyObject*) {
     self.share();
+    if (map_is_watched()) change_map(self.object());
     self.core().clear();
     Py_RETURN_NONE;
 }
@@ -67,6 +71,7 @@ PyObject* map_snapshot(MapObject<Map>& self, PyObject*) {
     self.share();
     OwnedEntries<Map, typename Map::Entries> owned;
     self.core().snapshot().swap(owned.entries);
+    if (map_is_watched()) read_map(self.object());
     Ref dict = Ref::steal(checked(PyObject_CallNoArgs(frozen_dict_type())));
     return dict_of(std::move(dict), owned.entries).release();
 }
@@ -205,9 +210,11 @@ template <class Map>
 PyObject* map_drain(MapObject<Map>& self, PyObject*) {
     self.share();
     DrainedEntries<Map> drained;
+    if (map_is_watched()) change_map(self.object());
     detach_into(self, drained);
     try {
         drained.resolve_reservations();
+        if (map_is_watched()) read_map(self.object());
         return dict_of(Ref::steal(checked(PyDict_New())), drained.entries).release();
     } catch (const PythonError&) {
         undo_drain(self, drained);
@@ -230,6 +237,7 @@ PyObject* pop_from(MapObject<Map>& self, std::uint64_t position, Ref* busy) {
             PyObject *key = Policy::object(entry.key), *value = Policy::object(entry.value);
             Lookup lookup(key);
             Ref popped = Ref::steal(checked(PyTuple_Pack(2, key, value)));  // first: it can fail
+            WatchedChange change(self, lookup, key);
             if (self.core().replace_exact(lookup.hash, entry.key, entry.value, 0)) {
                 self.pop_from.store(walk.position, std::memory_order_relaxed);  // relaxed: a hint
                 Policy::release(entry.value);  // the slot's reference; the batch has its own
@@ -254,7 +262,9 @@ PyObject* map_popitem(MapObject<Map>& self, PyObject*) {
         if (!busy) break;
         Ref popped = Ref::steal(checked(PyTuple_New(2)));  // first: it can fail
         // waits for the computation; throws if that would never end
-        Ref old = self.remove(Lookup(busy.get()));
+        Lookup lookup(busy.get());
+        WatchedChange change(self, lookup, busy.get());
+        Ref old = self.remove(lookup);
         if (old) {
             PyTuple_SET_ITEM(popped.get(), 0, busy.release());
             PyTuple_SET_ITEM(popped.get(), 1, old.release());

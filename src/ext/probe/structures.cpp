@@ -1,0 +1,120 @@
+/// Publishes the steps of threadproof's own structures.
+
+#include "ext/probe/structures.hpp"
+
+#ifdef THREADPROOF_PROBE
+
+#include "ext/probe/entry.hpp"
+#include "ext/probe/objects.hpp"
+#include "ext/probe/stacks.hpp"
+
+namespace threadproof::probe {
+namespace {
+
+unsigned flags_of(Use use, bool found) {
+    unsigned flags = use == Use::kCheck ? kCheck : use == Use::kAtomic ? kAtomic : 0u;
+    return kStep | flags | (found ? 0u : kAbsent);
+}
+
+/// The values of keys and atomics that the program's own code uses: what a library does with them is its own
+/// affair, as with all other variables.
+void publish_step(const Variable& variable, unsigned flags) {
+    if (!listening(kAccesses) || !in_program() || program_caller() != Caller::kProgram) return;
+    each_access_subscriber([&](Subscriber& subscriber) { subscriber.step(variable, flags); });
+}
+
+/// Atomics within threadproof's own Once and Pool order nothing that the program may rely on.
+bool is_own() { return caller() == Caller::kUninstrumented; }
+
+std::uint64_t key_of(const AtomicStep& step) { return static_cast<std::uint64_t>(step.index + 1); }
+
+Variable variable_of(const AtomicStep& step, PyObject* index) {
+    return {step.atomic, key_of(step), Part::kValue, index};
+}
+
+void publish_atomic_step(const AtomicStep& step, unsigned flags) {
+    Ref index;
+    if (step.index >= 0) index = Ref::steal(checked(PyLong_FromLongLong(step.index)));
+    publish_step(variable_of(step, index.get()), flags);
+}
+
+}  // namespace
+
+bool is_native_key(PyObject* key) noexcept { return is_plain_key(key); }
+
+TP_COLD void read_key(PyObject* map, PyObject* key, Use use, bool found) noexcept {
+    with_exception_aside([&] {
+        publish(MapEvent{MapStep::kReadKey, map, key});
+        publish_step(item_of(map, key), flags_of(use, found));
+    });
+}
+
+TP_COLD void change_key(PyObject* map, PyObject* key, Use use, bool found) noexcept {
+    with_exception_aside([&] {
+        publish(MapEvent{MapStep::kChangeKey, map, key});
+        publish_step(item_of(map, key), kWrite | flags_of(use, found));
+    });
+}
+
+TP_COLD void begin_computation(PyObject* map, PyObject* key) noexcept {
+    with_exception_aside([&] { publish(MapEvent{MapStep::kComputationBegin, map, key}); });
+}
+
+TP_COLD void end_computation(PyObject* map, PyObject* key, bool found) noexcept {
+    with_exception_aside([&] {
+        publish(MapEvent{MapStep::kComputationEnd, map, key});
+        publish_step(item_of(map, key), kWrite | flags_of(Use::kAtomic, found));
+    });
+}
+
+TP_COLD void read_map(PyObject* map) noexcept {
+    with_exception_aside([&] { publish(MapEvent{MapStep::kReadAll, map}); });
+}
+
+TP_COLD void change_map(PyObject* map) noexcept {
+    with_exception_aside([&] { publish(MapEvent{MapStep::kChangeAll, map}); });
+}
+
+TP_COLD void read_atomic(const AtomicStep& step, bool truth) noexcept {
+    with_exception_aside([&] {
+        if (is_own()) return;
+        if (step.orders) publish(OrderEvent{OrderStep::kObserve, step.atomic, key_of(step)});
+        publish_atomic_step(step, flags_of(step.use, truth));
+    });
+}
+
+TP_COLD void write_atomic(const AtomicStep& step, bool truth) noexcept {
+    with_exception_aside([&] {
+        if (is_own()) return;
+        if (step.orders) publish(OrderEvent{OrderStep::kPublish, step.atomic, key_of(step)});
+        publish_atomic_step(step, kWrite | flags_of(step.use, truth));
+    });
+}
+
+TP_COLD void publish_lock(LockStep step, PyObject* lock, LockKind kind) noexcept {
+    with_exception_aside([&] {
+        bool internal = this_thread.internal > 0 || is_own();
+        publish(LockEvent{step, lock, kind, Attempt::kBlocking, internal});
+    });
+}
+
+}  // namespace threadproof::probe
+
+#else
+
+namespace threadproof::probe {
+
+bool is_native_key(PyObject*) noexcept { return false; }
+void read_key(PyObject*, PyObject*, Use, bool) noexcept {}
+void change_key(PyObject*, PyObject*, Use, bool) noexcept {}
+void begin_computation(PyObject*, PyObject*) noexcept {}
+void end_computation(PyObject*, PyObject*, bool) noexcept {}
+void read_map(PyObject*) noexcept {}
+void change_map(PyObject*) noexcept {}
+void read_atomic(const AtomicStep&, bool) noexcept {}
+void write_atomic(const AtomicStep&, bool) noexcept {}
+void publish_lock(LockStep, PyObject*, LockKind) noexcept {}
+
+}  // namespace threadproof::probe
+
+#endif
