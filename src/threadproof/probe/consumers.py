@@ -80,7 +80,7 @@ CONSUMERS = (
     Consumer("builtins:frozenset", "union", MERGE),
     Consumer("builtins:frozenset", "difference intersection symmetric_difference", OWN_LOCK),
     Consumer("builtins:frozenset", "isdisjoint issubset issuperset", OWN_LOCK),
-    Consumer("builtins:str", "join", LISTS),
+    Consumer("builtins:str", "join", Containers.LIST),
     Consumer("builtins:bytes", "join"),
     Consumer("builtins:bytearray", "extend"),
     Consumer("collections", "deque"),

@@ -150,6 +150,8 @@ def rule_of_writes(one: Access, other: Access) -> Rule:
 
 
 def rule_of_read(write: Access, read: Access) -> Rule:
+    if read.has(AccessFlag.ATOMIC) and not write.flags & (AccessFlag.UPDATE | AccessFlag.CHECK):
+        return ATOMIC_STEPS  # a d.pop(key, None) that found nothing, beside a store
     if write.has(AccessFlag.UPDATE) and read.has(AccessFlag.UPDATE):
         return LOST_UPDATE
     if write.has(AccessFlag.CHECK) and read.has(AccessFlag.CHECK):
