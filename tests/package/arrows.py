@@ -59,7 +59,3 @@ EXT: dict[str, set[str]] = {
 
 # The only file with CPython's internal headers.
 INTERNALS = {"ext/probe/internals.hpp"}
-
-# --- uses that still break an arrow: (file, the part used): the reason, and the cure ---
-
-KNOWN: dict[tuple[str, str], str] = {}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import threadproof
-from tests.package.arrows import CORE, EXT, INTERNALS, KNOWN, NAMES_AS_DATA, PYTHON
+from tests.package.arrows import CORE, EXT, INTERNALS, NAMES_AS_DATA, PYTHON
 
 SOURCE = Path(__file__).parents[2] / "src"
 PACKAGE = SOURCE / "threadproof"
@@ -21,11 +21,6 @@ CPP = sorted([*(SOURCE / "core").rglob("*.*pp"), *(SOURCE / "ext").rglob("*.*pp"
 
 def from_source(path: Path) -> str:
     return path.relative_to(SOURCE).as_posix()
-
-
-def unknown(path: Path, used: set[str]) -> set[str]:
-    """The uses that break an arrow and are not known to."""
-    return {each for each in used if (from_source(path), each) not in KNOWN}
 
 
 # --- Python ---
@@ -84,7 +79,7 @@ def against_the_arrows(module: str, source: str) -> set[str]:
 
 @pytest.mark.parametrize("path", MODULES, ids=from_source)
 def test_a_module_names_only_what_its_area_reaches(path: Path) -> None:
-    assert not unknown(path, against_the_arrows(module_of(path), path.read_text()))
+    assert not against_the_arrows(module_of(path), path.read_text())
 
 
 @pytest.mark.parametrize(
@@ -181,7 +176,7 @@ def is_against(name: str, include: str, folder: str, reached: set[str]) -> bool:
 
 @pytest.mark.parametrize("path", CPP, ids=from_source)
 def test_a_file_includes_only_what_its_folder_reaches(path: Path) -> None:
-    assert not unknown(path, includes_against_the_arrows(from_source(path), path.read_text()))
+    assert not includes_against_the_arrows(from_source(path), path.read_text())
 
 
 @pytest.mark.parametrize(
@@ -234,7 +229,7 @@ def modules_named_by(source: str) -> set[str]:
 
 @pytest.mark.parametrize("path", CPP, ids=from_source)
 def test_the_extension_calls_no_python_module_above_it_by_name(path: Path) -> None:
-    assert not unknown(path, modules_named_by(path.read_text()))
+    assert not modules_named_by(path.read_text())
 
 
 def test_a_modules_name_in_a_string_is_seen_and_a_types_is_not() -> None:
@@ -242,18 +237,3 @@ def test_a_modules_name_in_a_string_is_seen_and_a_types_is_not() -> None:
     assert modules_named_by('std::string("threadproof.") + name')
     assert not modules_named_by('.name = "threadproof.sync.AtomicInt", "The base of threadproof.maps."')
     assert not modules_named_by('.m_name = "threadproof._core", "threadproof._core.race"')
-
-
-# --- exceptions ---
-
-
-@pytest.mark.parametrize(("name", "used"), KNOWN)
-def test_a_known_exception_is_still_needed(name: str, used: str) -> None:
-    path = SOURCE / name
-    assert path.exists(), f"remove {name} from arrows.KNOWN"
-    source = path.read_text()
-    if path.suffix == ".py":
-        found = against_the_arrows(module_of(path), source)
-    else:
-        found = includes_against_the_arrows(name, source) | modules_named_by(source)
-    assert used in found, f"remove ({name}, {used}) from arrows.KNOWN"
