@@ -13,7 +13,7 @@ namespace threadproof::probe {
     X(kRelease, "release")                                                                               \
     X(kSend, "send") /* its argument through a channel */                                                \
     X(kReceive, "receive")                                                                               \
-    X(kPublish, "publish") /* what the thread did before, to later observers of self */                  \
+    X(kPublish, "publish")            /* what the thread did before, to later observers of self */       \
     X(kChange, "change")              /* what a container holds */                                       \
     X(kPut, "put")                    /* its argument into a container */                                \
     X(kInsert, "insert")              /* its second argument */                                          \
