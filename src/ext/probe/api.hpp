@@ -38,6 +38,10 @@ PyObject* sites_given_up(PyObject*, PyObject*);
 PyObject* record_operands(PyObject*, PyObject* list);
 PyObject* read_object(PyObject*, PyObject* arguments);  // object, attribute
 void set_disable(PyObject* sentinel);
+/// For the self-test: a str, or None where this interpreter has the structures of the build's headers.
+PyObject* different_structure_name(PyObject*, PyObject*);
+/// For the self-test: whether take_interrupts() finds an interrupt that was just sent to this thread.
+PyObject* takes_interrupts(PyObject*, PyObject*);
 
 // sites.cpp
 PyObject* register_code(PyObject*, PyObject* arguments);  // code, placements
@@ -47,7 +51,9 @@ PyObject* is_registered(PyObject*, PyObject* code);
 PyObject* intercept_method(PyObject*, PyObject* arguments);  // owner, name, action
 PyObject* intercept_truth(PyObject*, PyObject* type);
 PyObject* exclude_lock(PyObject*, PyObject* lock);
-PyObject* disable_list_append(PyObject*, PyObject*);
+PyObject* replace_list_append(PyObject*, PyObject*);
+/// For the self-test: function(list) is called, and the calls of the list's append() that the trampoline saw.
+PyObject* count_appends(PyObject*, PyObject* arguments);
 PyObject* intercept_function(PyObject*, PyObject* arguments);
 PyObject* undisturbed(PyObject*, PyObject* callable);
 PyObject* intercept_deallocation(PyObject*, PyObject* type);

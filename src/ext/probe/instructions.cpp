@@ -214,6 +214,26 @@ PyObject* record_operands(PyObject*, PyObject* list) {
     Py_RETURN_NONE;
 }
 
+PyObject* different_structure_name(PyObject*, PyObject*) {
+    const char* name = different_structure();
+    if (!name) Py_RETURN_NONE;
+    return PyUnicode_FromString(name);
+}
+
+PyObject* takes_interrupts(PyObject*, PyObject*) {
+    std::uintptr_t before = take_interrupts();
+    // one that the program has waiting would be lost; what has worked for it works
+    bool taken = (before & _PY_ASYNC_EXCEPTION_BIT) != 0;
+    if (!taken) {
+        unsigned long thread = PyThread_get_thread_ident();
+        PyThreadState_SetAsyncExc(thread, PyExc_KeyboardInterrupt);
+        taken = (take_interrupts() & _PY_ASYNC_EXCEPTION_BIT) != 0;
+        PyThreadState_SetAsyncExc(thread, nullptr);
+    }
+    restore_interrupts(before);
+    return PyBool_FromLong(taken);
+}
+
 PyObject* read_object(PyObject*, PyObject* arguments) {
     PyObject *object, *name;
     if (!PyArg_ParseTuple(arguments, "OU:read_object", &object, &name)) throw PythonError{};

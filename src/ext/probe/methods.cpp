@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstring>
 #include <vector>
 
@@ -418,9 +419,56 @@ PyObject* exclude_lock(PyObject*, PyObject* lock) {
     Py_RETURN_NONE;
 }
 
-PyObject* disable_list_append(PyObject*, PyObject*) {
-    disable_list_append_shortcut();
+/// CPython has a shortcut for the very object that list.append was at its start, and that calls no method
+/// definition. So list gets another object for the same definition. What holds the old one, such as the code
+/// of a loop that runs, finds out by the type's version.
+PyObject* replace_list_append(PyObject*, PyObject*) {
+    Ref methods_of_list = Ref::steal(checked(PyType_GetDict(&PyList_Type)));
+    PyObject* old = checked(PyDict_GetItemString(methods_of_list.get(), "append"));
+    Py_INCREF(old);  // for ever: caches of the interpreter have it borrowed
+    PyMethodDef* definition = definition_of(old);
+    if (!definition) {
+        PyErr_Format(PyExc_TypeError, "%R cannot be intercepted", old);
+        throw PythonError{};
+    }
+    Ref made = Ref::steal(checked(PyDescr_NewMethod(&PyList_Type, definition)));
+    if (PyDict_SetItemString(methods_of_list.get(), "append", made.get()) < 0) throw PythonError{};
+    PyType_Modified(&PyList_Type);
     Py_RETURN_NONE;
+}
+
+namespace {
+
+/// For count_appends(): the list, and the calls of its append() that went through the method definition.
+struct Counted {
+    PyObject* list;
+    PyCFunction original;
+    std::atomic<Py_ssize_t> calls;
+} counted;
+
+PyObject* counting_append(PyObject* self, PyObject* item) {
+    // relaxed: one thread counts, and reads the sum itself
+    if (self == counted.list) counted.calls.fetch_add(1, std::memory_order_relaxed);
+    return counted.original(self, item);
+}
+
+}  // namespace
+
+PyObject* count_appends(PyObject*, PyObject* arguments) {
+    PyObject *function, *list;
+    if (!PyArg_ParseTuple(arguments, "OO!:count_appends", &function, &PyList_Type, &list)) throw PythonError{};
+    Ref method = Ref::steal(
+        checked(PyObject_GetAttrString(reinterpret_cast<PyObject*>(&PyList_Type), "append")));
+    PyMethodDef* definition = definition_of(method.get());
+    if (!definition) return PyLong_FromLong(0);
+    counted.list = list;
+    counted.original = definition->ml_meth;
+    counted.calls = 0;
+    definition->ml_meth = ext::method<counting_append>();
+    Ref result = Ref::steal(PyObject_CallOneArg(function, list));
+    definition->ml_meth = counted.original;
+    counted.list = nullptr;
+    return result ? PyLong_FromSsize_t(counted.calls) : nullptr;
 }
 
 }  // namespace threadproof::probe

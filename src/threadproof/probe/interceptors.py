@@ -127,7 +127,7 @@ def intercept_methods(groups: Iterable[str]) -> None:
         if group == "order":
             _core.probe.intercept_truth(_core.AtomicFlag)
         if group == "accesses":
-            _core.probe.disable_list_append()
+            _core.probe.replace_list_append()
 
 
 def intercept_deallocations() -> None:
