@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <mutex>
-#include <shared_mutex>
 #include <vector>
 
 #include "ext/probe/accesses.hpp"
@@ -53,14 +52,14 @@ void record_class(PyTypeObject* type, PyObject* name, unsigned flags) {
 
 /// Names of globals that some file stores as attributes of another module.
 std::vector<PyObject*>& stored_from_outside = *new std::vector<PyObject*>;
-std::shared_mutex stored_mutex;
+std::mutex stored_mutex;  // no shared_mutex: glibc unlocks one by thread id, which is another in a forked child
 
 /// Reads of a global that its own file stores only once are instrumented from the first store from outside
 /// on.
 void note_stored_from_outside(PyObject* name) {
     if (is_stored_from_outside(name)) return;
     {
-        std::unique_lock hold(stored_mutex);
+        std::lock_guard hold(stored_mutex);
         stored_from_outside.push_back(Py_NewRef(name));
     }
     Ref result = Ref::steal(PyObject_CallNoArgs(restart_events));
@@ -91,7 +90,7 @@ AttributeHome home_of(PyTypeObject* type, PyObject* name, bool store) {
 }
 
 bool is_stored_from_outside(PyObject* name) {
-    std::shared_lock hold(stored_mutex);
+    std::lock_guard hold(stored_mutex);
     return std::find(stored_from_outside.begin(), stored_from_outside.end(), name)
            != stored_from_outside.end();
 }

@@ -41,6 +41,7 @@ void before_fork() noexcept {
     each_subscriber(kForks, [&](Subscriber& subscriber) { *next++ = &subscriber; });
     for (Subscriber* each : forking)
         if (each) each->on(ForkStep::kBefore);
+    lock_threads();
     lock_dicts();
     lock_accesses();
     call_stacks().lock_for_fork();
@@ -51,6 +52,7 @@ void after_fork(ForkStep step) noexcept {
     call_stacks().unlock_after_fork();
     unlock_accesses();
     unlock_dicts();
+    unlock_threads();
     auto called = forking;
     unlock_subscribers();
     for (Subscriber* each : called)
@@ -157,6 +159,8 @@ PyMethodDef functions[] = {
      "receive($module, channel, item, /)\n--\n\n"},
     {"give_permits", method<give_permits>(), METH_VARARGS,
      "give_permits($module, sync, initial, count, /)\n--\n\n"},
+    {"withdraw_permits", method<withdraw_permits>(), METH_VARARGS,
+     "withdraw_permits($module, sync, count, /)\n--\n\n"},
     {"take_permit", method<take_permit>(), METH_VARARGS,
      "take_permit($module, sync, initial, or_observe=False, /)\n--\n\n"},
     {"read_key", method<key_step<MapStep::kReadKey>>(), METH_FASTCALL,
@@ -172,9 +176,11 @@ PyMethodDef functions[] = {
     {"allocated", method<allocated>(), METH_O, "allocated($module, instance, /)\n--\n\n"},
     {"modules_seen", method<modules_seen>(), METH_O, "modules_seen($module, names, /)\n--\n\n"},
     // threads.cpp
-    {"create_thread", method<create_thread>(), METH_O, "create_thread($module, name, /)\n--\n\n"},
-    {"in_thread", method<in_thread>(), METH_VARARGS, "in_thread($module, number, function, /)\n--\n\n"},
-    {"join_thread", method<join_thread>(), METH_O, "join_thread($module, number, /)\n--\n\n"},
+    {"intercept_starts", method<intercept_starts>(), METH_O, "intercept_starts($module, starting, /)\n--\n\n"},
+    {"join_thread", method<join_thread>(), METH_O, "join_thread($module, thread, /)\n--\n\n"},
+    {"join_ended_threads", method<join_ended_threads>(), METH_NOARGS,
+     "join_ended_threads($module, /)\n--\n\n"},
+    {"is_new_thread", method<is_new_thread>(), METH_NOARGS, "is_new_thread($module, /)\n--\n\n"},
     {"thread_number", method<number_of_thread>(), METH_NOARGS, "thread_number($module, /)\n--\n\n"},
     // instructions.cpp
     {"instruction", method<instruction>(), METH_FASTCALL, "instruction(code, offset, /)\n--\n\n"},

@@ -11,6 +11,7 @@ PyObject* observe_order(PyObject*, PyObject* object);
 template <ItemStep kStep>
 PyObject* item_step(PyObject*, PyObject* const* arguments, Py_ssize_t count);  // channel, item
 PyObject* give_permits(PyObject*, PyObject* arguments);                        // object, initial, count
+PyObject* withdraw_permits(PyObject*, PyObject* arguments);                    // object, count
 PyObject* take_permit(PyObject*, PyObject* arguments);                         // object, initial, or_observe
 template <MapStep kStep>
 PyObject* key_step(PyObject*, PyObject* const* arguments, Py_ssize_t count);  // map, key
@@ -26,10 +27,15 @@ void publish_modules_seen(PyObject* names);  // a tuple
 Attempt attempt_of(PyObject* blocking, PyObject* timeout);
 
 // threads.cpp
-PyObject* create_thread(PyObject*, PyObject* name);
-PyObject* in_thread(PyObject*, PyObject* arguments);  // number, function
-PyObject* join_thread(PyObject*, PyObject* number);
+PyObject* intercept_starts(PyObject*, PyObject* starting);
+PyObject* join_thread(PyObject*, PyObject* thread);  // of threading.Thread
+PyObject* join_ended_threads(PyObject*, PyObject*);
 PyObject* number_of_thread(PyObject*, PyObject*);
+PyObject* is_new_thread(PyObject*, PyObject*);
+/// The object is deallocated.
+void forget_thread(PyObject* thread);
+void lock_threads();  // around a fork
+void unlock_threads();
 
 // instructions.cpp: callbacks of sys.monitoring, and the self-test
 PyObject* instruction(PyObject*, PyObject* const* arguments, Py_ssize_t count);      // code, offset

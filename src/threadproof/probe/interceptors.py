@@ -13,6 +13,7 @@ import array
 import atexit
 import collections
 import heapq
+import os
 import threading
 import types
 from collections.abc import Iterable
@@ -130,8 +131,14 @@ def intercept_methods(groups: Iterable[str]) -> None:
             _core.probe.replace_list_append()
 
 
+def exclude_limbo_lock() -> None:
+    """Every thread acquires it at its start and end, and that orders nothing."""
+    _core.probe.exclude_lock(threading._active_limbo_lock)  # type: ignore[attr-defined]
+
+
 def intercept_deallocations() -> None:
     """Publish the deallocation of all that events can name; once for the process, too."""
-    _core.probe.exclude_lock(threading._active_limbo_lock)  # type: ignore[attr-defined]
+    exclude_limbo_lock()
+    os.register_at_fork(after_in_child=exclude_limbo_lock)  # where threading has made another one
     for tracked in dict.fromkeys(TRACKED):
         _core.probe.intercept_deallocation(tracked)

@@ -55,7 +55,6 @@ class Watch:
         prepare()
         instrumentation.add(self.scope)
         watches.append(self)
-        starts.replace()
         library.install()
         if threading.active_count() > 1:
             self.arm()
@@ -66,7 +65,6 @@ class Watch:
             return
         watches.remove(self)
         if not watches:
-            starts.restore()
             ours.patches.restore()
         instrumentation.remove(self.scope)
 
@@ -87,7 +85,7 @@ class Watch:
 
     def join_ended_threads(self) -> None:
         """The calling thread has waited for all threads that are no daemons."""
-        threads.join_all_done()
+        _core.probe.join_ended_threads()
 
     def watched_files(self) -> list[str]:
         """The source files whose code has started while it was watched."""
@@ -101,14 +99,20 @@ class Watch:
 watches: list[Watch] = []
 
 
-def before_a_thread_starts() -> None:
+def before_a_thread_starts() -> bool:
+    """Called by the thread that starts another; whether anybody watches."""
     for watch in watches:
         if not watch.armed:
             watch.arm()
         watch.when_starting()
+    return bool(watches)
 
 
-starts = threads.Starts(before_a_thread_starts)
+def in_a_foreign_thread() -> None:
+    """The calling thread was started by C code, and comes to code of the program."""
+    before_a_thread_starts()
+
+
 prepared = False
 
 
@@ -121,6 +125,8 @@ def prepare() -> None:
     readers = {function: int(flags) for function, flags in READERS.items()}
     _core.probe.configure(interceptors.INDEXED, interceptors.ITERATORS, readers, UNINSTRUMENTED)
     interceptors.intercept_deallocations()
+    _core.probe.intercept_starts(before_a_thread_starts)
+    instrumentation.when_foreign = in_a_foreign_thread
     for row in threads.ROWS:
         row.install()
 

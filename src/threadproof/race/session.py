@@ -48,6 +48,7 @@ class Session:
         self.variables = variables
         self.sampler = Sampler(monitoring.restart_events, seed) if sample and monitoring else None
         self.races_before = 0
+        self.home = threading.get_ident()  # the thread that starts the session
 
     def start(self) -> None:
         """UnsupportedError and SelfTestError as they say; nothing is watched then."""
@@ -55,8 +56,9 @@ class Session:
         if Session.running:
             raise UnsupportedError("the race detector is watching already; one session at a time, please")
         Session.running = self
+        self.home = threading.get_ident()
         try:
-            self.races_before = len(_core.race.races())
+            self.races_before = _core.race.race_count()
             _core.race.start(self.history, self.on_race)
             self.watch.start()
         except BaseException:
@@ -68,9 +70,17 @@ class Session:
     def arm(self) -> None:
         """Before a second thread starts, or at once if there is one."""
         _core.race.limit(self.variables)
-        _core.race.arm(threading.current_thread().name)
+        _core.race.arm(self.own_name())
+        if threading.get_ident() != self.home:  # C code has started this thread, and the first one runs
+            _core.race.assume_threads()
         if self.sampler:
             self.sampler.start()
+
+    @staticmethod
+    def own_name() -> str:
+        """The calling thread's name; current_thread() would enter one that C code has started."""
+        thread = threading._active.get(threading.get_ident())  # type: ignore[attr-defined]
+        return getattr(thread, "name", "a thread that C code has started")
 
     def thread_starts(self) -> None:
         if self.sampler:
@@ -92,11 +102,11 @@ class Session:
     def findings(self, strict: bool = False, since: int = 0) -> list[Finding]:
         """What was found so far, without the first `since` races, the worst first."""
         started = {thread: Started(*origin) for thread, origin in _core.race.threads().items()}
-        return explain(_core.race.races()[self.races_before + since :], started, strict)
+        return explain(_core.race.races(self.races_before + since), started, strict)
 
     def races(self) -> int:
         """How many races there were; several may have one cause, and so be one finding."""
-        return len(_core.race.races()) - self.races_before
+        return _core.race.race_count() - self.races_before
 
     def watched_files(self) -> list[str]:
         """The source files whose code has run while it was watched."""
