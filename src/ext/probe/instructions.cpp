@@ -18,7 +18,7 @@
 namespace threadproof::probe {
 namespace {
 
-PyObject* disable = nullptr;   // sys.monitoring.DISABLE
+PyObject* disable = Py_None;  // sys.monitoring.DISABLE, once it is set
 PyObject* recorder = nullptr;  // during the self-test: a list that gets the operands, which are not judged
 std::atomic<std::uint64_t> given_up{0};  // relaxed: a count orders nothing
 
@@ -181,7 +181,11 @@ void record(const Site& site, const Operands& operands) {
 
 }  // namespace
 
-PyObject* instruction(PyObject*, PyObject* const* arguments, Py_ssize_t) {
+PyObject* instruction(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
+    if (TP_UNLIKELY(count != 2 || !PyCode_Check(arguments[0]) || !PyLong_CheckExact(arguments[1]))) {
+        PyErr_SetString(PyExc_TypeError, "instruction() takes a code object and an offset");
+        throw PythonError{};
+    }
     CodeSites* code = sites_of(arguments[0]);
     std::size_t offset = ext::Digits(arguments[1]).digits[0];  // one digit: code has less than 2^30 bytes
     Site* site = TP_LIKELY(code != nullptr) ? code->at(offset / kCodeUnit) : nullptr;

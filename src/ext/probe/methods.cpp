@@ -160,15 +160,22 @@ void store_item(PyObject* self, PyObject* key) {
     else change_item(self, key);
 }
 
+/// The keys of a dict that other threads may be changing: its lock keeps its table from being replaced.
+std::vector<Ref> keys_of(PyObject* dict) {
+    std::vector<Ref> keys;
+    keys.reserve(static_cast<std::size_t>(PyDict_GET_SIZE(dict)));
+    PyObject *key, *value;
+    ext::CriticalSection section(dict);
+    for (Py_ssize_t place = 0; PyDict_Next(dict, &place, &key, &value);) keys.push_back(Ref::borrow(key));
+    return keys;
+}
+
 /// d.update(other): each key of an exact dict, or else d as a whole.
 void update_dict(PyObject* self, PyObject* other) {
     if (!other) return;
     record_whole(other, kIterate | kAtomic);
     if (!PyDict_CheckExact(other)) return record_change(self);
-    std::vector<Ref> keys;
-    PyObject *key, *value;
-    for (Py_ssize_t place = 0; PyDict_Next(other, &place, &key, &value);) keys.push_back(Ref::borrow(key));
-    for (const Ref& each : keys) record_store(self, each.get(), kAtomic);
+    for (const Ref& each : keys_of(other)) record_store(self, each.get(), kAtomic);
 }
 
 void access_container(MethodAction action, const Call& call) {
@@ -179,7 +186,9 @@ void access_container(MethodAction action, const Call& call) {
         case MethodAction::kReadItem:
             if (first) record_access(key_of(self, first), kCheck);
             return;
-        case MethodAction::kExtend: record_whole(first, kIterate | kAtomic); return record_change(self);
+        case MethodAction::kExtend:  // set.update() takes several
+            for (Py_ssize_t i = 0; i < call.count; ++i) record_whole(call.arguments[i], kIterate | kAtomic);
+            return record_change(self);
         case MethodAction::kUpdateDict: update_dict(self, first); return update_dict(self, call.keywords);
         case MethodAction::kReadArgument: return record_whole(first, kIterate | kAtomic);
         case MethodAction::kChangeArgument:
