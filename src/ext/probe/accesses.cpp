@@ -11,6 +11,7 @@
 #include "ext/probe/accesses.hpp"
 #include "ext/probe/entry.hpp"
 #include "ext/probe/objects.hpp"
+#include "ext/python/compat.hpp"
 
 namespace threadproof::probe {
 namespace {
@@ -127,12 +128,32 @@ void record_attribute_elsewhere(PyObject* object, PyObject* name, AttributeHome 
 
 void record_change(PyObject* container) { record_access(structure_of(container), kChange); }
 
+namespace {
+
+// keys that are compared one by one; a larger dict is asked itself, whose user-defined keys seldom have a
+// plain key's hash
+constexpr Py_ssize_t kFewKeys = 32;
+
+/// Whether the dict has the key, whose equality is no user code; that of the dict's other keys may be.
+bool has_plain_key(PyObject* dict, PyObject* key) {
+    if (PyDict_GET_SIZE(dict) > kFewKeys) {
+        int found = PyDict_Contains(dict, key);
+        if (found < 0) PyErr_Clear();
+        return found != 0;
+    }
+    PyObject *each, *value;
+    ext::CriticalSection section(dict);  // its table is not replaced meanwhile
+    for (Py_ssize_t place = 0; PyDict_Next(dict, &place, &each, &value);)
+        if (each == key || (is_plain_key(each) && PyObject_RichCompareBool(each, key, Py_EQ) == 1)) return true;
+    return false;
+}
+
+}  // namespace
+
 void record_store(PyObject* dict, PyObject* key, unsigned flags) {
     // no news: it was stored in this epoch, so the key is there
     if (!record_access(key_of(dict, key), flags | kWrite) || !is_plain_key(key)) return;
-    int there = PyDict_Contains(dict, key);
-    if (there < 0) PyErr_Clear();
-    if (there == 0) record_change(dict);
+    if (!has_plain_key(dict, key)) record_change(dict);
 }
 
 void record_item(PyObject* object, PyObject* key, unsigned flags) {

@@ -88,6 +88,16 @@ PyObject* configure(PyObject*, PyObject* arguments) {
     Py_RETURN_NONE;
 }
 
+/// Sets how many calls of this thread count for the recursion limit, and returns how many did.
+PyObject* change_recursion_depth(PyObject*, PyObject* depth) {
+    long wanted = PyLong_AsLong(depth);
+    if (wanted == -1 && PyErr_Occurred()) throw PythonError{};
+    PyThreadState* thread = PyThreadState_Get();
+    long limit = thread->py_recursion_limit, before = limit - thread->py_recursion_remaining;
+    if (wanted >= 0 && wanted < limit) thread->py_recursion_remaining = static_cast<int>(limit - wanted);
+    return PyLong_FromLong(before);
+}
+
 template <std::uint32_t ThisThread::* kDepth>
 PyObject* change_depth(PyObject*, PyObject* change) {
     long by = PyLong_AsLong(change);
@@ -177,6 +187,7 @@ PyMethodDef functions[] = {
     {"modules_seen", method<modules_seen>(), METH_O, "modules_seen($module, names, /)\n--\n\n"},
     // threads.cpp
     {"intercept_starts", method<intercept_starts>(), METH_O, "intercept_starts($module, starting, /)\n--\n\n"},
+    {"intercept_exit", method<intercept_exit>(), METH_O, "intercept_exit($module, leaving, /)\n--\n\n"},
     {"join_thread", method<join_thread>(), METH_O, "join_thread($module, thread, /)\n--\n\n"},
     {"join_ended_threads", method<join_ended_threads>(), METH_NOARGS,
      "join_ended_threads($module, /)\n--\n\n"},
@@ -220,6 +231,7 @@ PyMethodDef functions[] = {
      "configure($module, indexed, iterators, readers, uninstrumented, /)\n--\n\n"},
     {"suspend", method<change_depth<&ThisThread::suspended>>(), METH_O,
      "suspend($module, change, /)\n--\n\n"},
+    {"change_depth", method<change_recursion_depth>(), METH_O, "change_depth($module, depth, /)\n--\n\n"},
     {"capture", method<capture>(), METH_O, "capture($module, frames, /)\n--\n\n"},
     {"frames", method<frames_of>(), METH_O, "frames($module, stack, /)\n--\n\n"},
 #endif

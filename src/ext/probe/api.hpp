@@ -28,6 +28,7 @@ Attempt attempt_of(PyObject* blocking, PyObject* timeout);
 
 // threads.cpp
 PyObject* intercept_starts(PyObject*, PyObject* starting);
+PyObject* intercept_exit(PyObject*, PyObject* leaving);
 PyObject* join_thread(PyObject*, PyObject* thread);  // of threading.Thread
 PyObject* join_ended_threads(PyObject*, PyObject*);
 PyObject* number_of_thread(PyObject*, PyObject*);

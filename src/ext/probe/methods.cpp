@@ -23,6 +23,7 @@
 #include "ext/probe/methods.hpp"
 #include "ext/probe/objects.hpp"
 #include "ext/probe/stacks.hpp"
+#include "ext/python/compat.hpp"
 #include "ext/sync/rw_lock.hpp"
 
 namespace threadproof::probe {

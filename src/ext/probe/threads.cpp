@@ -175,6 +175,41 @@ PyObject* intercept_starts(PyObject*, PyObject* starting) {
     Py_RETURN_NONE;
 }
 
+namespace {
+
+/// leaving(code) -> code, called before the process ends by os._exit(); null until it is set.
+PyObject* leaving_function = nullptr;
+PyMethodDef* exit_definition = nullptr;
+PyCFunctionFastWithKeywords exit_process = nullptr;
+
+PyObject* intercepted_exit(PyObject* module, PyObject* const* arguments, Py_ssize_t count, PyObject* names) {
+    bool one = count == 1 && !names && PyLong_Check(arguments[0]);
+    if (!one || this_thread.suspended) return exit_process(module, arguments, count, names);
+    Suspension suspension;
+    Ref code = Ref::steal(PyObject_CallOneArg(leaving_function, arguments[0]));
+    if (!code) PyErr_WriteUnraisable(leaving_function);
+    PyObject* with[] = {code && PyLong_Check(code.get()) ? code.get() : arguments[0]};
+    return exit_process(module, with, 1, nullptr);
+}
+
+}  // namespace
+
+PyObject* intercept_exit(PyObject*, PyObject* leaving) {
+    if (!leaving_function) {
+        Ref module = Ref::steal(checked(PyImport_ImportModule("posix")));
+        Ref function = Ref::steal(checked(PyObject_GetAttrString(module.get(), "_exit")));
+        exit_definition = PyCFunction_CheckExact(function.get())
+                              ? reinterpret_cast<PyCFunctionObject*>(function.get())->m_ml
+                              : nullptr;
+        if (!exit_definition || exit_definition->ml_flags != (METH_FASTCALL | METH_KEYWORDS)) Py_RETURN_NONE;
+        leaving_function = Py_NewRef(leaving);
+        exit_process = reinterpret_cast<PyCFunctionFastWithKeywords>(reinterpret_cast<void*>(
+            std::exchange(exit_definition->ml_meth, ext::method<intercepted_exit>())));
+    }
+    Py_SETREF(leaving_function, Py_NewRef(leaving));
+    Py_RETURN_NONE;
+}
+
 PyObject* join_thread(PyObject*, PyObject* thread) {
     if (ThreadNumber number = number_of(thread)) publish(ThreadEvent{ThreadStep::kJoin, number});
     Py_RETURN_NONE;

@@ -10,6 +10,17 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 
+def current_folder() -> str:
+    """The root where there is none any more."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return os.sep
+
+
+START = current_folder()  # the program may change it, or delete it; reports are for who gave the command
+
+
 class Severity(IntEnum):
     """How bad it is. NOTE: worth knowing. WARNING: may give wrong results. ERROR: will lose data one day."""
 
@@ -41,12 +52,12 @@ class Place:
         return f"{self.path()}:{self.line}"
 
     def path(self) -> str:
-        """The file's name for reports: from the current directory, unless it is two levels above it."""
+        """The file's name for reports: from the directory where the process began, unless it is two levels above it."""
         if self.shown:
             return self.shown
         if not os.path.isabs(self.file):
             return self.file
-        relative = os.path.relpath(self.file)
+        relative = os.path.relpath(self.file, START)
         return self.file if relative.startswith(os.path.join(os.pardir, os.pardir)) else relative
 
     def source(self) -> str:

@@ -45,6 +45,8 @@ class Instrumentation:
         self.stored: dict[str, Stored] = {}  # for each source file whose code has started
         self.allocations: dict[int, int] = {}  # objects that a constructor has made, by its code's id
         self.armed = False
+        self.functions: set[tuple[str, int, str]] = set()  # that are instrumented: file, line and name
+        self.others: set[str] = set()  # files that are in no scope, whose code has started since it is armed
         self.in_callback = False
         self.when_foreign: Callable[[], None] = lambda: None  # called in a thread that C code has started
 
@@ -65,6 +67,7 @@ class Instrumentation:
         self.tool = free_tool()
         monitoring.use_tool_id(self.tool, "threadproof")
         self.stored, self.allocations = {}, {}
+        self.functions, self.others = set(), set()
         _core.probe.thread_number()  # this thread is no news
         events = monitoring.events
         self.register(events.INSTRUCTION, _core.probe.instruction)
@@ -125,8 +128,10 @@ class Instrumentation:
 
     def see(self, code: CodeType, module: dict[str, Any]) -> None:
         if not self.covers(code.co_filename):
+            self.others.add(code.co_filename)
             return
         main, package = module.get("__name__") == "__main__", module.get("__package__") or ""
+        self.functions.add((code.co_filename, code.co_firstlineno, code.co_qualname))
         if not _core.probe.registered(code):
             _core.probe.register(code, sites_of(code, self.stored_in(code), main, package))
         self.watch_instructions(code)

@@ -7,6 +7,8 @@ thread runs only publishes what orders threads, and where objects are allocated.
 
 from __future__ import annotations
 
+import os
+import site
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -91,9 +93,27 @@ class Watch:
         """The source files whose code has started while it was watched."""
         return list(instrumentation.stored)
 
+    def summary(self) -> str:
+        """What was watched and what was not, in one line."""
+        if not self.armed:
+            return "no second thread has started, so nothing was watched"
+        mine = [function for function in instrumentation.functions if function[0] in self.scope]
+        functions, files = len(mine), len({file for file, _, _ in mine})
+        text = f"watched {functions} function{'s' * (functions != 1)} in {files} file{'s' * (files != 1)}"
+        others = sorted(packages_of(instrumentation.others))
+        return text + (f"; not watched: {', '.join(others)} (--include)" if others else "")
+
     def know(self, code: CodeType) -> None:
         """The code of a whole program that is in no file."""
         instrumentation.know(code)
+
+
+def packages_of(files: Iterable[str]) -> set[str]:
+    """The installed packages that have these files."""
+    folders = [os.path.join(path, "") for path in site.getsitepackages()]
+    inside = {file.removeprefix(folder) for file in files for folder in folders if file.startswith(folder)}
+    names = {path.partition(os.sep)[0].removesuffix(".py") for path in inside}
+    return {name for name in names if name.isidentifier() and name != "threadproof"}
 
 
 watches: list[Watch] = []

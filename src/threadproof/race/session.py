@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from types import CodeType
+from typing import Any
 
 from threadproof import _core
 from threadproof.findings import Finding
 from threadproof.probe import Scope, SelfTestError, UnsupportedError
-from threadproof.probe.instrumentation import monitoring
+from threadproof.probe.instrumentation import instrumentation, monitoring
 from threadproof.probe.watch import Watch, check_interpreter
 from threadproof.race.explain import Started, explain
 from threadproof.race.options import HISTORY
@@ -46,9 +48,16 @@ class Session:
         self.history = history
         self.on_race: Callable[[], object] | None = None  # called amid the program when there is news
         self.variables = variables
+        self.claimed: list[tuple[int, int]] = []  # races of blocks of detect() inside this session, by number
         self.sampler = Sampler(monitoring.restart_events, seed) if sample and monitoring else None
         self.races_before = 0
         self.home = threading.get_ident()  # the thread that starts the session
+
+    @staticmethod
+    def after_fork() -> None:
+        """In a forked child: what its parent has found is its parent's."""
+        if Session.running:
+            Session.running.races_before = _core.race.race_count()
 
     def start(self) -> None:
         """UnsupportedError and SelfTestError as they say; nothing is watched then."""
@@ -100,9 +109,26 @@ class Session:
         return self.watch.refused
 
     def findings(self, strict: bool = False, since: int = 0) -> list[Finding]:
-        """What was found so far, without the first `since` races, the worst first."""
+        """What was found so far, without the first `since` races, the worst first.
+
+        Without what belongs to blocks of detect() inside the session, too.
+        """
+        rows = _core.race.races(self.races_before + since)
+        first = self.races_before + since
+        taken = {number for begin, end in self.claimed for number in range(begin, end)}
+        return self.explained([row for number, row in enumerate(rows, first) if number not in taken], strict)
+
+    def explained(self, rows: list[Any], strict: bool) -> list[Finding]:
         started = {thread: Started(*origin) for thread, origin in _core.race.threads().items()}
-        return explain(_core.race.races(self.races_before + since), started, strict)
+        return explain(rows, started, strict)
+
+    def summary(self) -> str:
+        """What was watched, and what was not."""
+        return self.watch.summary()
+
+    def part(self, scope: Scope) -> Part:
+        """A block inside this session with findings of its own."""
+        return Part(self, scope)
 
     def races(self) -> int:
         """How many races there were; several may have one cause, and so be one finding."""
@@ -119,3 +145,32 @@ class Session:
     def know(self, code: CodeType) -> None:
         """The code of a whole program that is in no file."""
         self.watch.know(code)
+
+
+class Part:
+    """A block inside a session: its races are reported by it, and not by the session."""
+
+    def __init__(self, session: Session, scope: Scope) -> None:
+        self.session, self.scope = session, scope
+        self.begin = self.end = 0
+
+    def start(self) -> None:
+        instrumentation.add(self.scope)
+        if self.session.watch.armed:
+            _core.race.arm(self.session.own_name())  # races that were reported before are news for the block
+            monitoring.restart_events()
+        self.begin = _core.race.race_count()
+
+    def stop(self) -> None:
+        self.end = _core.race.race_count()
+        self.session.claimed.append((self.begin, self.end))
+        instrumentation.remove(self.scope)
+
+    def findings(self, strict: bool = False) -> list[Finding]:
+        return self.session.explained(_core.race.races(self.begin)[: self.end - self.begin], strict)
+
+    def summary(self) -> str:
+        return self.session.summary()
+
+
+os.register_at_fork(after_in_child=Session.after_fork)
