@@ -142,7 +142,7 @@ if SUPPORTED:
     def test_json_and_sarif_say_the_same(tmp_path: Path) -> None:
         ran = run("--json", tmp_path / "races.json", "--sarif", tmp_path / "races.sarif", COUNTER)
         assert ran.returncode == 66
-        (finding,) = json.loads((tmp_path / "races.json").read_text())
+        (finding,) = json.loads((tmp_path / "races.json").read_text())["findings"]
         (result,) = json.loads((tmp_path / "races.sarif").read_text())["runs"][0]["results"]
         assert finding["rule"] == result["ruleId"] == "lost-update"
         region = result["locations"][0]["physicalLocation"]["region"]

@@ -60,7 +60,8 @@ class Program:
             self._start = lambda on_code: run_stdin(on_code)
         elif has_modules(args.program):
             self.folder = os.path.abspath(args.program)
-            sys.path.insert(0, args.program)  # also where sys.flags.safe_path is set, as the interpreter does it
+            # also where sys.flags.safe_path is set, as the interpreter does it
+            sys.path[: not sys.flags.safe_path] = [self.folder]
             self._start = lambda on_code: run_module("__main__", alter_argv=False)
         else:
             path = os.path.abspath(args.program)
@@ -182,6 +183,8 @@ def code_of(stop: SystemExit) -> int:
         return stop.code or 0
     if sys.stderr is not None:
         print(stop.code, file=sys.stderr)
+    else:
+        os.write(2, f"{stop.code}\n".encode())  # where C code prints it then
     return 1
 
 

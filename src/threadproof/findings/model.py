@@ -84,12 +84,16 @@ class Place:
 class Step:
     """One event that led to the finding, and the call stack at that event, innermost call first.
 
-    Main steps are the mistake itself, such as the two accesses of a race. The others are its history.
+    Main steps are the mistake itself, such as the two accesses of a race. The others are its history. For an
+    access, its thread, "read" or "write", and the locks held are there as data, too.
     """
 
     what: str
     stack: Sequence[Place] = ()
     main: bool = True
+    thread: str = ""
+    access: str = ""
+    locks: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,8 @@ class Finding:
     """What one rule reports at one place.
 
     `place` is where to look first, `steps` explain how it happens, `fix` is the remedy in one line, and
-    `subject` is the thing concerned, such as a variable. `times` counts how often it was seen.
+    `subject` is the thing concerned, such as a variable. `times` counts how often it was seen. `identity` is
+    the same text in every run for the same mistake, where subject and places are not.
     """
 
     rule: str
@@ -119,6 +124,7 @@ class Finding:
     times: int = 1
     subject: str = ""
     suppressed: Suppressed | None = None
+    identity: str = ""
 
     def places(self) -> list[Place]:
         """The places of the mistake itself: the innermost call of each main step."""
@@ -130,6 +136,8 @@ class Finding:
         It does not change when lines move, nor with the order of the two threads. For a finding without a
         subject it is made of the rule and the lines of source.
         """
+        if self.identity:
+            return hashlib.sha256(self.identity.encode()).hexdigest()[:16]
         if self.subject:
             parts = {f"{file_name(place)}:{place.function}" for place in self.places()}
         else:

@@ -15,7 +15,7 @@ from threadproof.findings.exit_codes import ExitCode
 from threadproof.findings.formats import FILES
 from threadproof.findings.formats.github import as_github
 from threadproof.findings.formats.text import PLAIN, as_text, style_for
-from threadproof.findings.model import START, Finding, Place, Step, summary
+from threadproof.findings.model import START, Finding, Place, summary
 from threadproof.findings.suppress import Suppression, Suppressions, read_suppressions, write_baseline
 from threadproof.findings.tool import Tool
 
@@ -150,5 +150,5 @@ def stripped(finding: Finding, prefix: str) -> Finding:
         inside = place.file.startswith(prefix)
         return replace(place, shown=place.file.removeprefix(prefix)) if inside else place
 
-    steps = [Step(step.what, [strip(place) for place in step.stack], step.main) for step in finding.steps]
+    steps = [replace(step, stack=[strip(place) for place in step.stack]) for step in finding.steps]
     return replace(finding, place=strip(finding.place), steps=steps)

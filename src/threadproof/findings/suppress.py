@@ -109,7 +109,7 @@ class Comment:
 
 def comments_in(file: str, tool: str) -> Iterator[Comment]:
     """The comments of a file that are for the tool; none where it cannot be read as Python."""
-    form = re.compile(rf"#\s*{tool}:\s*ignore\b(?:\[([^\]]*)\])?\s*(.*)")
+    form = re.compile(rf"#\s*{tool}:\s*ignore\b(?:\[([^\]]*)\])?\s*(.*)", re.IGNORECASE)
     source = linecache.getlines(file)
     if not any(map(form.search, source)):
         return  # most files have none, and tokenizing is the slow part

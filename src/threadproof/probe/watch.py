@@ -113,7 +113,7 @@ def packages_of(files: Iterable[str]) -> set[str]:
     folders = [os.path.join(path, "") for path in site.getsitepackages()]
     inside = {file.removeprefix(folder) for file in files for folder in folders if file.startswith(folder)}
     names = {path.partition(os.sep)[0].removesuffix(".py") for path in inside}
-    return {name for name in names if name.isidentifier() and name != "threadproof"}
+    return {name for name in names if name.isidentifier() and not name.startswith(("_", "threadproof"))}
 
 
 watches: list[Watch] = []

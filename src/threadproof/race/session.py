@@ -124,7 +124,9 @@ class Session:
 
     def summary(self) -> str:
         """What was watched, and what was not."""
-        return self.watch.summary()
+        bursts = _core.probe.sites_given_up()
+        sampled = f"; a sample: {bursts} bursts of executions were judged" if self.sampler else ""
+        return self.watch.summary() + sampled
 
     def part(self, scope: Scope) -> Part:
         """A block inside this session with findings of its own."""
