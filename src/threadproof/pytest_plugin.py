@@ -65,6 +65,7 @@ class RacePlugin:
     """One run of pytest with the detector; in a controller of pytest-xdist it only collects findings."""
 
     def __init__(self, config: pytest.Config) -> None:
+        from threadproof.findings.model import remember_folder
         from threadproof.findings.options import OptionError
         from threadproof.findings.reporter import Reporter
         from threadproof.findings.suppress import SuppressionError
@@ -72,6 +73,7 @@ class RacePlugin:
         from threadproof.race.report import DETECTOR
         from threadproof.race.session import Scope, Session
 
+        remember_folder()
         ini = str(config.getini("race_options"))
         try:
             options = OPTIONS.read(os.environ, ini=ini, ini_name="race_options", folder=config.rootpath)

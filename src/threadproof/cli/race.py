@@ -12,6 +12,7 @@ from pathlib import Path
 from threadproof import _core
 from threadproof.cli import UsageError, program
 from threadproof.findings import ExitCode
+from threadproof.findings.model import remember_folder
 from threadproof.findings.options import OptionError
 from threadproof.findings.reporter import Reporter
 from threadproof.findings.suppress import SuppressionError
@@ -40,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    remember_folder()
     try:
         reporter = Reporter(DETECTOR, vars(args))
         reporter.check_outputs()

@@ -18,7 +18,18 @@ def current_folder() -> str:
         return os.sep
 
 
-START = current_folder()  # the program may change it, or delete it; reports are for who gave the command
+_start: str | None = None
+
+
+def remember_folder() -> None:
+    """Reports name files from the current folder, also when the program changes it, or deletes it."""
+    global _start
+    _start = current_folder()
+
+
+def start_folder() -> str:
+    """Where the command was given."""
+    return current_folder() if _start is None else _start
 
 
 class Severity(IntEnum):
@@ -57,7 +68,7 @@ class Place:
             return self.shown
         if not os.path.isabs(self.file):
             return self.file
-        relative = os.path.relpath(self.file, START)
+        relative = os.path.relpath(self.file, start_folder())
         return self.file if relative.startswith(os.path.join(os.pardir, os.pardir)) else relative
 
     def source(self) -> str:

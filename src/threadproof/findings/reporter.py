@@ -15,7 +15,7 @@ from threadproof.findings.exit_codes import ExitCode
 from threadproof.findings.formats import FILES
 from threadproof.findings.formats.github import as_github
 from threadproof.findings.formats.text import PLAIN, as_text, style_for
-from threadproof.findings.model import START, Finding, Place, summary
+from threadproof.findings.model import Finding, Place, start_folder, summary
 from threadproof.findings.suppress import Suppression, Suppressions, read_suppressions, write_baseline
 from threadproof.findings.tool import Tool
 
@@ -32,7 +32,7 @@ class Reporter:
         self.options = dict(options)
         for name in (*FILES, "log_path", "write_baseline"):
             if self.options[name]:
-                self.options[name] = os.path.join(START, self.options[name])
+                self.options[name] = os.path.join(start_folder(), self.options[name])
         files = [read_suppressions(path, tool.rule_names) for path in options["suppressions"]]
         listed = [suppression for file in files for suppression in file]
         self.suppressions = Suppressions(tool.name, listed, options["baseline"])

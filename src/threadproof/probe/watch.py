@@ -18,7 +18,7 @@ from threadproof import _core
 from threadproof.probe import interceptors, library, ours, threads
 from threadproof.probe.instrument import READERS
 from threadproof.probe.instrumentation import UnsupportedError, instrumentation
-from threadproof.probe.scope import UNINSTRUMENTED, Scope
+from threadproof.probe.scope import PACKAGE, UNINSTRUMENTED, Scope
 from threadproof.probe.selftest import SelfTestError
 
 ALL_METHODS = frozenset(interceptors.METHODS)
@@ -97,7 +97,7 @@ class Watch:
         """What was watched and what was not, in one line."""
         if not self.armed:
             return "no second thread has started, so nothing was watched"
-        mine = [function for function in instrumentation.functions if function[0] in self.scope]
+        mine = [function for function in instrumentation.functions if counts(function[0]) and function[0] in self.scope]
         functions, files = len(mine), len({file for file, _, _ in mine})
         text = f"watched {functions} function{'s' * (functions != 1)} in {files} file{'s' * (files != 1)}"
         others = sorted(packages_of(instrumentation.others))
@@ -106,6 +106,11 @@ class Watch:
     def know(self, code: CodeType) -> None:
         """The code of a whole program that is in no file."""
         instrumentation.know(code)
+
+
+def counts(file: str) -> bool:
+    """Not threadproof's own files, where it is developed."""
+    return not file.startswith(PACKAGE)
 
 
 def packages_of(files: Iterable[str]) -> set[str]:
