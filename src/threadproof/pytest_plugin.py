@@ -246,7 +246,8 @@ def call_in_threads(name: str, count: int, function: Callable[[int], object]) ->
             raised.append(error)
 
     threads = [
-        threading.Thread(target=run, args=(number,), name=f"{name} in thread {number}") for number in range(1, count + 1)
+        threading.Thread(target=run, args=(number,), name=f"{name} in thread {number}")
+        for number in range(1, count + 1)
     ]
     for thread in threads:
         thread.start()

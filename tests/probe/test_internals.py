@@ -49,7 +49,12 @@ def test_append_is_the_method_that_it_was() -> None:
 @pytest.mark.parametrize(
     ("function", "value", "check", "message"),
     [
-        ("different_structure", "PyThreadState", selftest.check_layout, "PyThreadState has another layout here"),
+        (
+            "different_structure",
+            "PyThreadState",
+            selftest.check_layout,
+            "PyThreadState has another layout here",
+        ),
         ("count_appends", 1, selftest.check_append, r"of 0 calls of list.append\(\) it saw 1"),
         ("takes_interrupts", False, selftest.check_interrupts, "does not see an interrupt"),
     ],

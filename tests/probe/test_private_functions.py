@@ -55,7 +55,9 @@ os._exit(0)
 def test_wrong_arguments_are_refused(detector: str, tmp_path: object) -> None:
     trace = f"{tmp_path}/trace"
     command = f'exec 3<>{trace}; exec "$0" -c "$1" {detector}'
-    ran = subprocess.run(["bash", "-c", command, sys.executable, CALLS], capture_output=True, text=True, timeout=PATIENCE)
+    ran = subprocess.run(
+        ["bash", "-c", command, sys.executable, CALLS], capture_output=True, text=True, timeout=PATIENCE
+    )
     with open(trace, encoding="utf-8", errors="replace") as last:
         assert ran.returncode == 0, (last.read().strip(), ran.stderr[-2000:])
     assert ran.stdout == ""

@@ -141,7 +141,13 @@ def test_a_program_is_the_same_in_every_way_of_starting_it(way: Way, tmp_path: P
 
 
 # What can depend on the way; the rest is compared once.
-EVERYWHERE = {"what main has", "builtins are a module", "annotations are values", "arguments", "the first path"} | {
+EVERYWHERE = {
+    "what main has",
+    "builtins are a module",
+    "annotations are values",
+    "arguments",
+    "the first path",
+} | {
     *("the spec", "recursion", "a failure", "an exit code", "a child"),
 }
 
@@ -197,7 +203,16 @@ def test_a_program_that_moves_leaves_its_files_where_it_began(tmp_path: Path) ->
     (tmp_path / "app.py").write_text(RACY)
     (tmp_path / "other").mkdir()
     ran = subprocess.run(
-        [COMMAND, "race", "--json", "races-%p.json", "--log-path", "log", "app.py", "race(); os.chdir('other')"],
+        [
+            COMMAND,
+            "race",
+            "--json",
+            "races-%p.json",
+            "--log-path",
+            "log",
+            "app.py",
+            "race(); os.chdir('other')",
+        ],
         cwd=tmp_path,
         capture_output=True,
         text=True,

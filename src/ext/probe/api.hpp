@@ -29,12 +29,12 @@ Attempt attempt_of(PyObject* blocking, PyObject* timeout);
 // threads.cpp
 PyObject* intercept_starts(PyObject*, PyObject* starting);
 PyObject* intercept_exit(PyObject*, PyObject* leaving);
-PyObject* join_thread(PyObject*, PyObject* thread);  // of threading.Thread
+PyObject* join_thread(PyObject*, PyObject* handle);
 PyObject* join_ended_threads(PyObject*, PyObject*);
 PyObject* number_of_thread(PyObject*, PyObject*);
 PyObject* is_new_thread(PyObject*, PyObject*);
 /// The object is deallocated.
-void forget_thread(PyObject* thread);
+void forget_thread(PyObject* handle);
 void lock_threads();  // around a fork
 void unlock_threads();
 

@@ -17,8 +17,8 @@
 namespace threadproof::probe {
 namespace {
 
-/// The numbers of the threads that can be joined, by their threading.Thread; each object is counted in the
-/// filter, so that its deallocation is published.
+/// The numbers of the threads that can be joined, by their handles, which threading.Thread has, too; each handle
+/// is counted in the filter, so that its deallocation is published.
 ///
 /// Field   | written | read  | guard
 /// --------|---------|-------|-------
@@ -29,10 +29,10 @@ struct Joinable {
 };
 Joinable& joinable = *new Joinable;
 
-/// 0 if the object is no thread whose start was published.
-ThreadNumber number_of(PyObject* thread) {
+/// 0 if it is no handle of a thread whose start was published.
+ThreadNumber number_of(PyObject* handle) {
     std::lock_guard hold(joinable.mutex);
-    auto found = joinable.numbers.find(thread);
+    auto found = joinable.numbers.find(handle);
     return found == joinable.numbers.end() ? 0 : found->second;
 }
 
@@ -102,7 +102,6 @@ Ref name_of(PyObject* function, PyObject* thread) {
 /// program's.
 struct Start {
     ThreadNumber number = 0;  // 0: nobody watches
-    PyObject* thread = nullptr;
     Ref arguments;
 };
 
@@ -112,11 +111,9 @@ Start published(PyObject* arguments, bool awaited) {
     if (!function || !PyCallable_Check(function) || this_thread.suspended) return start;
     Ref watched = Ref::steal(checked(PyObject_CallNoArgs(starting_function)));
     if (watched.get() != Py_True) return start;
-    start.thread = awaited ? thread_of(function) : nullptr;
     start.number = new_thread_number();
-    Ref name = name_of(function, start.thread);
-    publish(ThreadEvent{ThreadStep::kCreate, start.number, name.get(), start.thread != nullptr});
-    if (start.thread) set_number(start.thread, start.number);
+    Ref name = name_of(function, awaited ? thread_of(function) : nullptr);
+    publish(ThreadEvent{ThreadStep::kCreate, start.number, name.get(), awaited});
     Ref self = Ref::steal(checked(Py_BuildValue("KO", static_cast<unsigned long long>(start.number), function)));
     Ref run = Ref::steal(checked(PyCFunction_New(&run_thread_definition, self.get())));
     start.arguments = Ref::steal(checked(PySequence_Concat(
@@ -126,29 +123,37 @@ Start published(PyObject* arguments, bool awaited) {
 }
 
 /// The thread could not be started.
-void withdraw(const Start& start) {
+void withdraw(const Start& start, PyObject* handle) {
     with_exception_aside([&] {
-        if (start.thread) take_number(start.thread);
+        if (handle) take_number(handle);
         publish(ThreadEvent{ThreadStep::kForgotten, start.number});
     });
 }
 
-template <class Call>
-PyObject* start_thread(PyObject* arguments, bool awaited, Call&& call) {
-    Start start = published(arguments, awaited);
-    if (start.number == 0) return call(arguments);
-    PyObject* result = call(start.arguments.get());
-    if (!result) withdraw(start);
-    return result;
+/// A handle that is given comes by name.
+PyObject* handle_in(PyObject* names) {
+    PyObject* handle = names ? PyDict_GetItemString(names, "handle") : nullptr;
+    return handle == Py_None ? nullptr : handle;
 }
 
 PyObject* intercepted_joinable(PyObject* module, PyObject* arguments, PyObject* names) {
     // the function may come by name, which threading does not do
-    return start_thread(arguments, true, [&](PyObject* with) { return start_joinable(module, with, names); });
+    Start start = published(arguments, true);
+    if (start.number == 0) return start_joinable(module, arguments, names);
+    PyObject* handle = handle_in(names);
+    if (handle) set_number(handle, start.number);
+    PyObject* result = start_joinable(module, start.arguments.get(), names);
+    if (!result) withdraw(start, handle);
+    else if (!handle) set_number(result, start.number);
+    return result;
 }
 
 PyObject* intercepted_bare(PyObject* module, PyObject* arguments) {
-    return start_thread(arguments, false, [&](PyObject* with) { return start_bare(module, with); });
+    Start start = published(arguments, false);
+    if (start.number == 0) return start_bare(module, arguments);
+    PyObject* result = start_bare(module, start.arguments.get());
+    if (!result) withdraw(start, nullptr);
+    return result;
 }
 
 PyMethodDef* definition_in_thread(const char* name, int flags) {
@@ -210,8 +215,8 @@ PyObject* intercept_exit(PyObject*, PyObject* leaving) {
     Py_RETURN_NONE;
 }
 
-PyObject* join_thread(PyObject*, PyObject* thread) {
-    if (ThreadNumber number = number_of(thread)) publish(ThreadEvent{ThreadStep::kJoin, number});
+PyObject* join_thread(PyObject*, PyObject* handle) {
+    if (ThreadNumber number = number_of(handle)) publish(ThreadEvent{ThreadStep::kJoin, number});
     Py_RETURN_NONE;
 }
 

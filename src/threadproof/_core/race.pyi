@@ -14,7 +14,9 @@ def exclude(change: int, /) -> None: ...
 
 # object, owner, part, name, earlier, later, then, times, (allocated by this thread, at this stack)
 def race_count() -> int: ...
-def races(since: int, /) -> list[
+def races(
+    since: int, /
+) -> list[
     tuple[int, str | None, str, str | None, _RawAccess, _RawAccess, _RawAccess | None, int, tuple[int, int]]
 ]: ...
 

@@ -30,7 +30,9 @@ OnCode = Callable[[CodeType], None]  # called with the code of __main__, before 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the program and its arguments, which end the command's own."""
-    parser.usage = f"{parser.prog} [options] (script.py | folder | app.zip | -m module | -c code | -) [arguments]"
+    parser.usage = (
+        f"{parser.prog} [options] (script.py | folder | app.zip | -m module | -c code | -) [arguments]"
+    )
     module, code = "the program is a module, as for python -m", "the program is code, as for python -c"
     parser.add_argument("-m", dest="module", action="store_true", help=module)
     parser.add_argument("-c", dest="code", action="store_true", help=code)

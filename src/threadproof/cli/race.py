@@ -131,5 +131,7 @@ class Watched:
         if not unmatched:
             return code
         names = ", ".join(map(repr, unmatched))
-        self.reporter.stderr.write(f"{DETECTOR.title}: no code of --include {names} has run; check the name\n")
+        self.reporter.stderr.write(
+            f"{DETECTOR.title}: no code of --include {names} has run; check the name\n"
+        )
         return code if code != own or own else int(ExitCode.USAGE)

@@ -131,7 +131,9 @@ class Instrumentation:
             self.others.add(code.co_filename)
             return
         main, package = module.get("__name__") == "__main__", module.get("__package__") or ""
-        if main or not code.co_filename.startswith("<"):  # else made by a library, such as a dataclass's method
+        if main or not code.co_filename.startswith(
+            "<"
+        ):  # else made by a library, such as a dataclass's method
             self.functions.add((code.co_filename, code.co_firstlineno, code.co_qualname))
         if not _core.probe.registered(code):
             _core.probe.register(code, sites_of(code, self.stored_in(code), main, package))

@@ -22,6 +22,7 @@ from typing import Any
 from threadproof import _core
 
 LOCK, RLOCK = type(_thread.allocate_lock()), type(_thread.RLock())
+HANDLE: type = getattr(_thread, "_ThreadHandle", LOCK)  # new in 3.13
 
 # Types with items by position, besides list.
 INDEXED = (collections.deque, bytearray, array.array)
@@ -110,7 +111,7 @@ METHODS: dict[str, Methods] = {
 TRACKED: tuple[type, ...] = (
     *(object, list, dict, set, type, BaseException, collections.deque, collections.OrderedDict),
     *(bytearray, array.array, *ITERATORS),
-    *(collections.defaultdict, types.CellType, types.ModuleType, LOCK, RLOCK, _queue.SimpleQueue),
+    *(collections.defaultdict, types.CellType, types.ModuleType, HANDLE, LOCK, RLOCK, _queue.SimpleQueue),
     *(*NUMBERS, ARRAY, _core.AtomicReference, _core.RWLock, _core.HashMap, _core.SyncMap),
 )
 

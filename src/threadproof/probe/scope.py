@@ -60,7 +60,9 @@ class Scope:
         if included := [package for package in self.include if names(package, filename)]:
             self.matched.update(included)
             return True
-        if filename.startswith("<"):  # exec, a REPL, a notebook's cell; but no module of the interpreter's own
+        if filename.startswith(
+            "<"
+        ):  # exec, a REPL, a notebook's cell; but no module of the interpreter's own
             return not filename.startswith("<frozen ") and bool(self.roots)
         own = any(filename.startswith(os.path.join(root, "")) for root in self.roots if root)
         return own and not any(filename.startswith(folder) for folder in self.libraries)

@@ -16,13 +16,13 @@ def joining(thread: Any, timeout: float | None = None) -> Generator[None, Any]:
     finally:
         _core.probe.joined(thread)
     if thread._os_thread_handle.is_done():
-        _core.probe.join_thread(thread)
+        _core.probe.join_thread(thread._os_thread_handle)
 
 
 def asking(thread: Any) -> Generator[None, bool]:
     alive = yield
     if not alive and thread._os_thread_handle.is_done():
-        _core.probe.join_thread(thread)
+        _core.probe.join_thread(thread._os_thread_handle)
 
 
 ROWS = (

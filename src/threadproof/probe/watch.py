@@ -97,7 +97,11 @@ class Watch:
         """What was watched and what was not, in one line."""
         if not self.armed:
             return "no second thread has started, so nothing was watched"
-        mine = [function for function in instrumentation.functions if counts(function[0]) and function[0] in self.scope]
+        mine = [
+            function
+            for function in instrumentation.functions
+            if counts(function[0]) and function[0] in self.scope
+        ]
         functions, files = len(mine), len({file for file, _, _ in mine})
         text = f"watched {functions} function{'s' * (functions != 1)} in {files} file{'s' * (files != 1)}"
         others = sorted(packages_of(instrumentation.others))

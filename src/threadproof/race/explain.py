@@ -74,7 +74,9 @@ def finding_of(race: Race, started: dict[int, Started]) -> Finding:
 def identity(race: Race) -> str:
     """The same in every run: without lines, threads, their order, and the names that containers have there."""
     named = race.part in ("attribute", "global", "cell")
-    functions = {f"{file_name(place)}:{place.function}" for place in map(innermost, (race.earlier, race.later))}
+    functions = {
+        f"{file_name(place)}:{place.function}" for place in map(innermost, (race.earlier, race.later))
+    }
     return "\n".join([subject(race) if named else f"a {race.owner}", *sorted(functions)])
 
 
@@ -195,7 +197,9 @@ def start_steps(race: Race, started: dict[int, Started]) -> list[Step]:
 def thread_name(thread: int, started: dict[int, Started]) -> str:
     if thread in started:
         return started[thread].name
-    return f"thread number {thread}, whose start was not recorded" if thread else "a thread that ended long ago"
+    return (
+        f"thread number {thread}, whose start was not recorded" if thread else "a thread that ended long ago"
+    )
 
 
 def innermost(access: Access) -> Place:

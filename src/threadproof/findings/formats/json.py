@@ -10,7 +10,6 @@ from typing import Any
 from threadproof.findings.model import Finding, Place, Severity, Step, Suppressed
 from threadproof.findings.tool import Tool
 
-
 VERSION = 1  # goes up when a field changes its meaning or goes away; new fields may come at any time
 
 
@@ -35,7 +34,6 @@ def from_object(made: dict[str, Any]) -> Finding:
     fields["place"] = Place(**made["place"])
     fields["suppressed"] = Suppressed(**made["suppressed"]) if made["suppressed"] else None
     fields["steps"] = [
-        Step(**{**step, "stack": [Place(**place) for place in step["stack"]]})
-        for step in made["steps"]
+        Step(**{**step, "stack": [Place(**place) for place in step["stack"]]}) for step in made["steps"]
     ]
     return Finding(**fields)
