@@ -57,7 +57,7 @@ lint:  ## style, types, and the stub against the binary: half a minute
 tidy:  ## clang-tidy on the C++, checks in .clang-tidy: half a minute
 	@venv=$$(tools/make-venv lint) && bin=$${venv#$$PWD/}/bin && build=build/cmake-$${venv##*/venv-} && \
 	find src -name '*.cpp' | xargs -P $(CORES) -n 1 $$bin/clang-tidy --quiet -p $$build --extra-arg=-Wno-error && \
-	find tests/native -name '*.cpp' | xargs -P $(CORES) -I {} \
+	find tests/native benchmarks -name '*.cpp' | xargs -P $(CORES) -I {} \
 		$$bin/clang-tidy --quiet {} -- -std=c++20 -Isrc -Itests/native -DTHREADPROOF_STRESS=1
 
 format:  ## lay out Python and C++ as lint wants it

@@ -1,6 +1,6 @@
-/// How fast one thread reads a SyncMap's settled keys while another puts new keys into it, deletes them and
-/// misses them. The values are numbers that nobody counts, so that only the map's own memory is shared.
-/// Prints reads a second; see false_sharing.py.
+/// The speed at which one thread reads a SyncMap's settled keys while another inserts new keys, deletes them
+/// and misses them. The values are numbers without reference counts, so that only the map's own memory is
+/// shared. Prints reads per second; see false_sharing.py.
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -15,26 +15,26 @@ namespace {
 
 struct Numbers {
     static constexpr bool kThreads = true;
-    struct Probe {
+    struct Lookup {
         std::uint64_t hash;
     };
-    static Match match(Word stored, const Probe& probe) {
-        return stored == probe.hash << 3 ? Match::kYes : Match::kNo;
+    static Match match(Word stored, const Lookup& lookup) {
+        return stored == lookup.hash << 3 ? Match::kYes : Match::kNo;
     }
-    static Match equal(Word, const Probe&) { return Match::kNo; }
-    static Word stored(const Probe& probe) { return probe.hash << 3; }
-    static void hold(Word) {}
-    static bool try_hold(Word) { return true; }
-    static void open(Word) {}
-    static void drop(Word) {}
+    static Match equal(Word, const Lookup&) { return Match::kNo; }
+    static Word key_to_store(const Lookup& lookup) { return lookup.hash << 3; }
+    static void retain(Word) {}
+    static bool try_retain(Word) { return true; }
+    static void enable_try_retain(Word) {}
+    static void release(Word) {}
     static std::size_t weight(Word) { return 0; }
     static bool deferred(Word) { return false; }
-    static Word behind(Word turn) { return turn & ~Word{1}; }
+    static Word old_value(Word reservation) { return reservation & ~Word{1}; }
 };
 
 using Map = threadproof::SyncMap<Numbers>;
 
-constexpr std::uint64_t kSettled = 64;  // one part, in a first-level cache: what is slow then is the sharing
+constexpr std::uint64_t kSettled = 64;  // one part, in a first-level cache: so only sharing can be slow
 
 void put(Map& map, std::uint64_t key, Word value) {
     map.change({key}, [&](Word) { return value; });

@@ -153,10 +153,10 @@ def run(command: list[str], way: str, program: str, repeats: int) -> dict[str, l
 
 
 def ratio(samples: dict[str, Samples], column: str) -> float | None:
-    way, reference, figure = WAYS.get(column, (column, "two threads", Samples.least))
+    way, reference, statistic = WAYS.get(column, (column, "two threads", Samples.least))
     if way not in samples or not any(samples[way].seconds):
         return None
-    return figure(samples[way]) / figure(samples[reference])
+    return statistic(samples[way]) / statistic(samples[reference])
 
 
 def memory(samples: dict[str, Samples]) -> float:

@@ -5,25 +5,25 @@ import signal
 
 import pytest
 
-# What somebody may have set for himself, and what we test would heed.
+# A developer's settings that would change the programs under test.
 PREFERENCES = ("FORCE_COLOR", "NO_COLOR", "PYTHON_COLORS", "PYTHONWARNINGS", "THREADPROOF_RACE")
 
 
 def pytest_configure() -> None:
-    """Nobody's preferences count; and Ctrl-C works, even in the background, where shells have it ignored."""
+    """Remove such settings; and enable Ctrl-C also in the background, where shells ignore it."""
     for name in PREFERENCES:
         os.environ.pop(name, None)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# What a sanitized process cannot show, by a part of the test's name.
+# Tests that cannot work in a sanitized process, by a part of their names.
 NOT_SANITIZED = {
     "take_no_memory": "a sanitized process keeps freed memory for a while",
     "takes_no_memory": "a sanitized process keeps freed memory for a while",
     "what_is_counted_may_count_and_so_on": "a sanitized build has larger stack frames",
 }
-# What `make test-quick` leaves out, beside the tests marked so where they stand.
+# Tests that `make test-quick` skips, besides those that have the mark in their files.
 SLOW = (
     *("collects garbage", "a_million_replacements", "a_sum_is_its_callers"),
     *("-backward]", "-together]", "-random-2]"),  # schedules of the race detector's cases, beside two others
@@ -31,7 +31,7 @@ SLOW = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the slow tests, and skip under tools/sanitized those that show nothing there."""
+    """Mark the slow tests, and skip those that cannot work under tools/sanitized."""
     sanitized = "libasan" in os.environ.get("LD_PRELOAD", "")
     for item in items:
         if any(part in item.name for part in SLOW):
@@ -49,7 +49,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture
 def seed() -> int:
-    """Where this test's random choices begin; a failure shows it, and THREADPROOF_SEED repeats it."""
+    """The seed of this test's random choices; a failure shows it, and THREADPROOF_SEED repeats it."""
     chosen = int(os.environ.get("THREADPROOF_SEED") or random.SystemRandom().randrange(2**32))
     print(f"replay with THREADPROOF_SEED={chosen}")
     return chosen

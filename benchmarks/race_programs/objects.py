@@ -1,4 +1,4 @@
-"""A heap of objects, each of whose attributes is touched: what a watched location takes in memory."""
+"""A heap of objects whose attributes are all accessed: the memory that each watched variable takes."""
 
 
 class Entry:

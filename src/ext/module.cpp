@@ -50,8 +50,8 @@ void add_remove(PyObject* module) {
 
 // ---- garbage collections
 
-/// A key that a reader was comparing when it was removed is released some time later. A collection releases
-/// it.
+/// A key that a reader was comparing when it was removed is released some time later, at the latest by the
+/// next collection.
 PyObject* after_collection(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
     if (count > 0 && PyUnicode_Check(arguments[0])
         && PyUnicode_CompareWithASCIIString(arguments[0], "stop") == 0)

@@ -1,4 +1,4 @@
-"""`threadproof bench` from the command line, at tiny sizes; how fast anything is, no test asserts."""
+"""`threadproof bench` from the command line, at tiny sizes. No test asserts a time."""
 
 from __future__ import annotations
 

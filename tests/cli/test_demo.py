@@ -26,7 +26,7 @@ Captured = pytest.CaptureFixture[str]
 
 @pytest.fixture
 def tree(tmp_path: pathlib.Path) -> Tree:
-    """Two files of text in two directories, and one of each thing that is left out."""
+    """Two files of text in two directories, and one of each kind that is skipped."""
     (tmp_path / "package").mkdir()
     (tmp_path / "one.py").write_text("apple = pear(apple, 3)  # apple_2 été\n", encoding="utf-8")
     (tmp_path / "package" / "two.txt").write_text("Apple pear\npear 7up\n")

@@ -85,7 +85,7 @@ def test_a_bad_file_of_suppressions_is_one_line_and_the_program_does_not_run() -
     assert "races.txt:1: 'klass' is not a condition" in ran.stderr
 
 
-def test_what_is_in_the_baseline_is_silent_and_what_is_new_is_not(program: Path) -> None:
+def test_findings_in_the_baseline_are_silent_and_new_ones_are_not(program: Path) -> None:
     assert race("--write-baseline", "known.json").returncode == 66
     assert silent(race("--baseline", "known.json"))
     program.write_text(PROGRAM.replace("def bump", "# moved\n\n\ndef bump"))

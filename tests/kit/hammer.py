@@ -1,7 +1,7 @@
-"""Run a piece of code in several threads that start together, and lose nothing of what they say.
+"""Run a function in several threads that start together, and collect all results and exceptions.
 
-What a thread raises is raised again by the caller, with the thread's name. A thread that is not back by the
-deadline fails the test, and every thread's stack is printed, so that a hang explains itself.
+An exception of a thread is raised again in the caller, with the thread's name. If a thread has not ended by
+the deadline, the test fails and prints every thread's stack, which shows the cause of the hang.
 """
 
 import faulthandler
@@ -22,7 +22,7 @@ LAST_RESORT = 30.0  # seconds to print the stacks in; then the process is ended 
 
 
 def hammer(work: Callable[[int], T], threads: int, *, deadline: float = PATIENCE) -> list[T]:
-    """What `work(0)`, `work(1)`, ... return, each in a thread of its own. Raises the first exception."""
+    """The results of `work(0)`, `work(1)`, ..., each in a thread of its own. Raises the first exception."""
     start = threading.Barrier(threads)
     results: dict[int, T] = {}
     errors: list[BaseException] = []
@@ -73,7 +73,7 @@ class Gate:
     def __init__(self, threads: int) -> None:
         self._arrivals = [0] * threads
 
-    def meet(self, index: int) -> None:
+    def wait(self, index: int) -> None:
         mine = self._arrivals[index] + 1
         self._arrivals[index] = mine
         while min(self._arrivals) < mine:

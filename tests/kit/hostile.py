@@ -1,4 +1,4 @@
-"""Keys and values that do what user code may do in the middle of an operation, at an event of their choice.
+"""Keys and values with hostile user code: it runs in the middle of an operation, at a chosen event.
 
 A `Trap` holds the act: raise, wait, use the same map, anything. A `HostileKey` springs it when it is
 hashed, compared or finalized, a `HostileValue` when it is compared or finalized, `watch` when an object
@@ -21,7 +21,7 @@ class Trap:
         self.disarm()
 
     def disarm(self) -> None:
-        """Forget what to do, with all that it refers to."""
+        """Drop the act, with all objects that it refers to."""
         self._act: Act | None = None
         self._left = 0
         self._running = False
@@ -125,7 +125,7 @@ def springing(function: Callable[..., Any], trap: Trap) -> Callable[..., Any]:
 
 
 class Boom(Exception):
-    """What `fail` raises."""
+    """The exception of `fail`."""
 
 
 def fail() -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C in the midst of something that waits."""
+"""Ctrl-C during a wait."""
 
 from __future__ import annotations
 

@@ -1,20 +1,20 @@
-"""Was a concurrent run correct? Record what each thread saw; look for an order that explains all of it.
+"""Was a concurrent run correct? Record the results in each thread, and search for an order that explains all.
 
 A *history* is a list of operations, each with the instant it was invoked and the instant it returned. It is
-linearizable when its operations can be put in one line such that an operation that returned before another
-was invoked stands before it, and a sequential model, going down the line, gives every result that was seen.
+linearizable if its operations can be put in one sequence with two properties: an operation that returned
+before another was invoked comes before it, and a sequential model of the sequence gives all recorded results.
 
-The search (Wing and Gong, 1993): only an operation that no other one must precede can be the next in line.
-Try each of those, let the model take the step, go on; where the model refuses, back up. Lowe's pruning
-(2017): two beginnings made of the same operations that leave the model in the same state have the same
-future, so one of them is enough. Partition (Herlihy and Wing, 1990): a history over objects that do not
-touch each other, such as the keys of a map, is linearizable when the history of each object is.
+The search (Wing and Gong, 1993): the next operation in the sequence must be one that no other operation must
+precede. Try each of those: let the model take the step, and continue; if the model refuses, go back. Lowe's
+pruning (2017): two prefixes with the same operations and the same state of the model have the same
+continuations, so one of them is enough. Partition (Herlihy and Wing, 1990): a history over independent
+objects, such as the keys of a map, is linearizable if the history of each object is.
 
-What counts as "before". Stamps come from one clock that never runs backwards, whichever thread reads it, so
-a return stamp smaller than an invocation stamp is an order. Equal stamps are not: those operations overlap.
-Operations of one thread are in program order, whatever their stamps. A clock is not a fence: where a write
-may end in a plain store, the store can become visible just after its return stamp. Such a structure wants
-`clock=itertools.count().__next__`: each tick is one atomic step, so a smaller tick is proof; the price is a
+The definition of "before". Stamps come from one clock that never runs backwards in any thread, so a return
+stamp smaller than an invocation stamp is an order. Operations with equal stamps overlap. Operations of one
+thread are in program order, with any stamps. A clock is not a fence: if a write ends in a plain store, the
+store can become visible just after its return stamp. For such a structure use
+`clock=itertools.count().__next__`: each tick is one atomic step, so a smaller tick is proof. The cost is a
 cache line that all threads write.
 """
 
@@ -32,7 +32,7 @@ REFUSED: Final = object()
 
 
 class Call(NamedTuple):
-    """Something to do to a target, with the name and arguments the model knows it by."""
+    """A call on a target, with its name and arguments in the model."""
 
     name: str
     args: tuple[Any, ...]
@@ -40,7 +40,7 @@ class Call(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """A call that was made: by whom, when, and what came back (the type of what it raised)."""
+    """A call that was made: its thread, its begin and end, and its result (or the type of its exception)."""
 
     thread: int
     number: int  # of the thread's calls: its program order
@@ -51,7 +51,7 @@ class Operation(NamedTuple):
     result: Any
 
     def precedes(self, other: "Operation") -> bool:
-        """Whether this was over before the other began. Pieces of one call precede nothing of that call."""
+        """Whether this call ended before the other began. Pieces of one call do not precede each other."""
         return self.returned < other.invoked or (self.thread == other.thread and self.number < other.number)
 
     def __str__(self) -> str:
@@ -64,7 +64,7 @@ History = Sequence[Operation]
 
 
 class Recorder:
-    """Notes what threads do to a target. Threads share nothing here but the clock; each has its own log."""
+    """Records the calls of threads on a target. The threads share only the clock; each has its own log."""
 
     def __init__(self, threads: int, clock: Callable[[], int] = perf_counter_ns) -> None:
         self._logs: list[list[tuple[Call, int, int, object]]] = [[] for _ in range(threads)]
@@ -82,7 +82,7 @@ class Recorder:
             note((call, invoked, clock(), result))
 
     def history(self) -> History:
-        """What was done so far. To be asked when no thread performs."""
+        """The calls so far. Call it while no thread performs."""
         return [
             Operation(thread, number, call.name, call.args, invoked, returned, result)
             for thread, log in enumerate(self._logs)
@@ -96,7 +96,7 @@ def _one_part(operation: Operation) -> Iterable[tuple[Hashable, Operation]]:
 
 @dataclass(frozen=True)
 class Model:
-    """What a structure is allowed to do, one operation at a time.
+    """The allowed behaviour of a structure, one operation at a time.
 
     step: (state, operation) -> the next state, or REFUSED. States are hashable values.
     parts: cuts an operation into (part, operation) pairs. Parts share no state and are checked apart;
@@ -117,7 +117,7 @@ class Verdict(Enum):
 
 
 class Report(NamedTuple):
-    """A verdict, and what it is about: where ILLEGAL, a small piece of one part that nothing explains."""
+    """A verdict; if it is ILLEGAL, with a small piece of one part that no order explains."""
 
     verdict: Verdict
     part: Hashable = None
@@ -183,7 +183,7 @@ def _search(operations: History, model: Model, budget: int) -> Verdict:
 
 
 class _BudgetError(Exception):
-    """There was more to search than allowed."""
+    """The search has exceeded its budget."""
 
 
 def _explanations(operations: History, model: Model, budget: int) -> Iterator[Hashable]:

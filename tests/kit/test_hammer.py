@@ -52,14 +52,14 @@ def test_a_hang_fails_and_shows_where_every_thread_is(
     assert "in stuck_here" in stacks
 
 
-def test_nobody_passes_a_gate_before_everybody_is_there() -> None:
+def test_no_thread_passes_a_gate_before_all_have_arrived() -> None:
     gate, arrived = Gate(3), [0, 0, 0]
 
     def work(index: int) -> list[int]:
         behind = []
         for meeting in range(1, 300):
             arrived[index] = meeting
-            gate.meet(index)
+            gate.wait(index)
             behind += [other for other in arrived if other < meeting]
         return behind
 

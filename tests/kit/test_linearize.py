@@ -1,7 +1,7 @@
 """The checker itself: histories whose verdict is known, and maps broken on purpose, each in its own way.
 
-The broken maps are broken on a schedule: they meet the other thread in the middle of an operation, so that
-the fault shows in every run.
+The broken maps have a fixed schedule: a rendezvous with the other thread in the middle of an operation, so
+that the fault occurs in every run.
 """
 
 from itertools import count, permutations
@@ -201,7 +201,7 @@ MEET = Call("get", ("meeting point",), lambda target: target.meet())
 
 
 class Broken(dict[Any, Any]):
-    """A dict whose faulty operations meet the other thread in the middle."""
+    """A dict whose faulty operations have a rendezvous with the other thread in the middle."""
 
     def __init__(self) -> None:
         self._meeting = Barrier(2, timeout=PATIENCE)

@@ -1,4 +1,4 @@
-"""Waiting in tests: for threads to come to where they wait, and for programs to end."""
+"""Waiting in tests: until threads wait, and until programs end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.kit.hammer import PATIENCE, pause
 
 
 def until(holds: Callable[[], object]) -> None:
-    """Return when it holds; what it looks at is set by another thread."""
+    """Return when it holds; another thread changes the state that it reads."""
     give_up = time.monotonic() + PATIENCE
     while not holds():
         assert time.monotonic() < give_up, "the test has hung"
@@ -26,7 +26,7 @@ def wait(event: threading.Event) -> None:
 
 
 def run_program(code: str) -> str:
-    """What a Python program prints; it must end well. It may fork while it has threads."""
+    """The output of a Python program, which must exit with 0. It may fork while it has threads."""
     command = [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-c", dedent(code)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert done.returncode == 0, f"exit code {done.returncode}\n{done.stderr}"

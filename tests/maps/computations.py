@@ -1,4 +1,4 @@
-"""Computations that are running while a test looks at the map."""
+"""Computations that run while a test uses the map."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tests.maps.operations import Map
 
 
 class Failed(Exception):
-    """What a computation raises when its outcome is a failure."""
+    """The exception of a computation whose outcome is a failure."""
 
 
 @contextmanager
 def computing(m: Map, key: Any, outcome: Any) -> Iterator[None]:
-    """Another thread computes the value of `key` while the block runs, and then comes to the outcome.
+    """Another thread computes the value of `key` while the block runs, and then ends with the outcome.
 
     When the outcome is an exception, the computation raises it.
     """
@@ -46,6 +46,6 @@ def computing(m: Map, key: Any, outcome: Any) -> Iterator[None]:
 
 
 def let_others_run() -> None:
-    """Make it likely that others come to where they have to wait; only failing rests on it, never passing."""
+    """Make it likely that other threads reach their waits. A correct map passes without this luck, too."""
     for _ in range(200):
         pause()

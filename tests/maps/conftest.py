@@ -14,7 +14,7 @@ MAPS: list[type[ConcurrentMap[Any, Any]]] = [LockedMap, ShardedMap, SnapshotMap,
 
 
 class MapMaker:
-    """Makes maps of one class, and keeps them so that they can be checked in the end."""
+    """Makes maps of one class, and keeps them so that they can be checked at the end."""
 
     def __init__(self, type: type[ConcurrentMap[Any, Any]]) -> None:  # noqa: A002  # what it is
         self.type = type

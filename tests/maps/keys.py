@@ -1,4 +1,4 @@
-"""Keys for tests of maps: with chosen hashes, and with methods that raise or run what they are told to."""
+"""Keys for tests of maps: with chosen hashes, and with methods that raise or call a given function."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Key:
 
 
 class Broken(Exception):
-    """What a RaisingKey raises."""
+    """The exception of a RaisingKey."""
 
 
 class RaisingKey(Key):
-    """A key that raises Broken from the methods named in `raises`; it starts out whole."""
+    """A key that raises Broken from the methods named in `raises`, at first from none."""
 
     raises = ""
 

@@ -2,8 +2,8 @@
 
     python -m tests.maps.linearize --map HashMap --ops 1e8 --seed 42
 
-The tests run a short one; by hand, it may go on for as long as you like. The seed gives the same calls
-again, but not the same interleaving: what proves a failure is the timeline it prints.
+The tests run a short one; by hand, a run may have any length. The seed gives the same calls again, but not
+the same interleaving: the printed timeline is the proof of a failure.
 """
 
 import argparse
@@ -28,7 +28,7 @@ MakeMap = Callable[[], Any]
 
 
 def verify(make_map: MakeMap, mix: Mix, random: Random, operations: int) -> Iterator[int]:
-    """Check so many operations, and yield how many at a time. Fails with the timeline of a violation."""
+    """Check that many operations, and yield their number after each step. Fails with a timeline."""
     checked = 0
     for plan in _plans(mix, random):
         histories = run(make_map, plan, mix.shared)
@@ -46,7 +46,7 @@ def _plans(mix: Mix, random: Random) -> Iterator[list[Programs]]:
 
 
 def run(make_map: MakeMap, plan: list[Programs], shared: int) -> list[History]:
-    """What happened in each round. All threads begin a round together; so many rounds share a map."""
+    """The history of each round. All threads begin a round together; that many rounds share a map."""
     threads = len(plan[0])
     maps = [target for _ in plan[::shared] for target in [make_map()] * shared][: len(plan)]
     recorders = [Recorder(threads) for _ in plan]
@@ -54,7 +54,7 @@ def run(make_map: MakeMap, plan: list[Programs], shared: int) -> list[History]:
 
     def work(thread: int) -> None:
         for target, recorder, programs in zip(maps, recorders, plan, strict=True):
-            gate.meet(thread)
+            gate.wait(thread)
             recorder.perform(thread, programs[thread], target)
 
     with _short_switches():

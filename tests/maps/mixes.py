@@ -1,4 +1,4 @@
-"""Random calls for every operation of a map, in mixes that put threads in each other's way.
+"""Random calls for every operation of a map, in mixes that make threads collide.
 
 A *round* is a few calls for each of a few threads, made together and checked together. A *plan* is many
 rounds, made up before any of them runs, so that the threads only have to make the calls.
@@ -20,7 +20,7 @@ from threadproof import REMOVE
 
 @dataclass(frozen=True)
 class Becomes:
-    """A user function: whatever was there, the value is this now."""
+    """A user function: replaces any value by this one."""
 
     value: Any
 
@@ -30,7 +30,7 @@ class Becomes:
 
 @dataclass(frozen=True)
 class Grows:
-    """A user function: so much more than what it is given first."""
+    """A user function: adds this to its first argument."""
 
     by: int
 
@@ -102,7 +102,7 @@ class Round:
         return [self.kind(number) for number in self.random.sample(self.numbers, many)]
 
     def value(self) -> int:
-        """One that nobody else stores, so that a result tells whose value it is."""
+        """One that no other call stores, so that a result identifies the call that stored it."""
         self.stored.append(self.fresh() * 1000)
         return self.stored[-1]
 
@@ -110,7 +110,7 @@ class Round:
         return [self.value() for _ in keys]
 
     def expected(self) -> int:
-        """One that may well be there."""
+        """One that is probably in the map."""
         return self.random.choice(self.stored or [0])
 
     def maker(self) -> Callable[..., Any]:

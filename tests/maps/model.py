@@ -1,8 +1,8 @@
-"""What a map may answer: the sequential specification of every operation, as plain functions.
+"""The sequential specification of every operation of a map, as plain functions.
 
-An operation on one key is a function (what is stored under it, *arguments) -> (the result, what is stored
-afterwards). An operation on the whole map is the same with the contents as a dict. An operation on many
-keys, each of which counts on its own, is cut into operations on one key. From these, two models for
+An operation on one key is a function (stored value, *arguments) -> (result, value stored afterwards). An
+operation on the whole map is the same with the contents as a dict. An operation on many keys, each of which
+is a step of its own, is divided into operations on one key. From these, two models for
 `tests.kit.linearize`: `per_key`, which checks each key apart and can follow large maps, and `whole_map`,
 which also judges `len`, `clear`, `drain`, `snapshot`.
 """
@@ -18,7 +18,7 @@ from threadproof import REMOVE
 
 
 class Absent(Enum):
-    """What is stored under a key that is not there."""
+    """The stored value of an absent key."""
 
     ABSENT = "absent"
 
@@ -65,7 +65,7 @@ def _delete(old: Any, key: Any) -> Outcome:
 
 
 def _fill(old: Any, keys: tuple[Any, ...]) -> Outcome:
-    """Storing keys that one thread has for itself: to the model they are one key, whose value is how many."""
+    """Storing keys that only one thread uses: in the model they are one key, whose value is their number."""
     return None, len(keys)
 
 

@@ -12,7 +12,7 @@ Map: TypeAlias = ConcurrentMap[Any, Any]
 
 ABSENT = object()
 
-# Each says what it found.
+# Each returns what it found.
 READS: dict[str, Callable[[Map, Any], Any]] = {
     "[]": lambda m, key: m[key],
     "get": lambda m, key: m.get(key, ABSENT),
@@ -22,7 +22,7 @@ READS: dict[str, Callable[[Map, Any], Any]] = {
     "in items": lambda m, key: (key, ABSENT) in m.items(),
 }
 
-# Each stores a value where there was none, and says whether it was the one to do so.
+# Each stores a value if there was none, and returns whether it stored it.
 STORES: dict[str, Callable[[Map, Any, Any], bool]] = {
     "swap": lambda m, key, value: m.swap(key, value, ABSENT) is ABSENT,
     "setdefault": lambda m, key, value: m.setdefault(key, value) is value,
@@ -33,7 +33,7 @@ STORES: dict[str, Callable[[Map, Any, Any], bool]] = {
     "merge": lambda m, key, value: m.merge(key, value, lambda old, new: old) is value,
 }
 
-# Each puts a new value in the place of the old, and says whether it was the one to do so.
+# Each replaces the old value by a new one, and returns whether it replaced it.
 REPLACEMENTS: dict[str, Callable[[Map, Any, Any, Any], bool]] = {
     "swap": lambda m, key, old, new: m.swap(key, new) is old,
     "compare_and_swap": lambda m, key, old, new: m.compare_and_swap(key, old, new),
@@ -66,7 +66,7 @@ def _compute_away(m: Map, key: Any, old: Any) -> bool:
     return found == [old]
 
 
-# Each removes a key with its old value, and says whether it was the one to do so.
+# Each removes a key with its old value, and returns whether it removed it.
 REMOVALS: dict[str, Callable[[Map, Any, Any], bool]] = {
     "del": _delete,
     "pop": lambda m, key, old: m.pop(key, ABSENT) is old,
@@ -75,7 +75,7 @@ REMOVALS: dict[str, Callable[[Map, Any, Any], bool]] = {
     "compute": _compute_away,
 }
 
-# Each writes, whatever is there.
+# Each writes, for present and absent keys.
 WRITES: dict[str, Callable[[Map, Any], Any]] = {
     "[]=": lambda m, key: m.__setitem__(key, 1),
     "del": lambda m, key: m.__delitem__(key),
@@ -101,7 +101,7 @@ WRITES_IF_ABSENT: dict[str, Callable[[Map, Any], Any]] = {
     "compute_if_absent": lambda m, key: m.compute_if_absent(key, lambda key: 1),
 }
 
-# Each writes if the key is present; otherwise it is a read, or cannot be told from one.
+# Each writes if the key is present; otherwise it has the effect of a read.
 WRITES_IF_PRESENT: dict[str, Callable[[Map, Any], Any]] = {
     "compute_if_present": lambda m, key: m.compute_if_present(key, lambda old: 1),
 }

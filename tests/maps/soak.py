@@ -1,10 +1,10 @@
-"""Use one map from many threads in every way at once, for minutes, and see that nothing goes wrong.
+"""Use one map from many threads in every way at once, for minutes, and check every result.
 
     python -m tests.maps.soak --map HashMap --minutes 10 --threads 4 --seed 42
 
 Every value proves which key it belongs to, so that the value of another key, or of none, is noticed at
 once. Keys are of all kinds; some are hostile, and use the map, raise, or collect garbage when they are
-compared. Again and again the map grows a hundredfold and shrinks. The exit code says whether all went well.
+compared. The map grows a hundredfold and shrinks repeatedly. The exit code is 0 if every check passed.
 """
 
 import argparse
@@ -38,7 +38,7 @@ LEAK = 100 * MEGABYTE  # more growth than that, once the threads are warm, is a 
 
 
 class Wrong(AssertionError):
-    """The map gave something that it was never given."""
+    """The map returned a value that was never stored."""
 
 
 def key_of(number: int, trap: Trap) -> Any:
@@ -56,7 +56,7 @@ def number_of(key: Any) -> int:
 
 
 def prove(key: Any, value: Any) -> None:
-    """That the value belongs to the key; a bool says nothing about it."""
+    """Assert that the value belongs to the key; a bool proves nothing."""
     if value is not None and not isinstance(value, bool) and (value - number_of(key)) % SPAN:
         raise Wrong(f"{key!r} had the value {value!r}")
 
@@ -160,7 +160,7 @@ class Worker:
 
 
 def watch(workers: list[Worker], until: float) -> None:
-    """Say how far the workers are, and end the process when one does not get on. Memory must stay flat."""
+    """Print the workers' progress, and end the process if one makes none. Memory must not grow."""
     start, sizes = time.monotonic(), []
     before, since = [0 for _ in workers], start
     while (now := time.monotonic()) < until:

@@ -1,6 +1,6 @@
-"""The contract, while a computation is running: who sees what, who waits, and what comes of it.
+"""The contract, while a computation is running: what readers see, which threads wait, and the outcome.
 
-Where a claim is that somebody waits, that thread gets the time to do wrong, and we look at what it did.
+If a claim is that a thread waits, the test gives it time to do the wrong step, and then checks its steps.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ BLOCKED_WHEN_ABSENT = {
 
 
 def start(name: str, m: Map, key: Any) -> None:
-    """Make `key` what it has to be for this way of computing to call fn: absent or present."""
+    """Make `key` absent or present, so that this way of computing calls fn."""
     if name == "compute_if_absent":
         m.pop(key, None)
     else:
         m[key] = "old"
 
 
-# What others see and may do
+# Other threads during a computation
 
 
 @pytest.mark.parametrize("entries", [{}, {"k": "old"}], ids=["absent", "present"])
@@ -179,7 +179,7 @@ def test_waiting_can_be_interrupted(make_map: MapMaker) -> None:
     assert m == {"k": "new"}
 
 
-# What comes of it
+# The outcome
 
 
 @pytest.mark.parametrize("name", COMPUTING)
@@ -346,7 +346,7 @@ def write_in_a_circle(maps: list[Map], make_key: Callable[[int], Key], threads: 
     return [error for error in hammer(work, threads) if error is not None]
 
 
-def test_waiting_for_a_thread_that_waits_for_somebody_else_is_no_deadlock(make_map: MapMaker) -> None:
+def test_waiting_for_a_thread_that_waits_for_another_is_no_deadlock(make_map: MapMaker) -> None:
     m = make_map()
     with ThreadPoolExecutor() as pool:
         with computing(m, "a", "A"):

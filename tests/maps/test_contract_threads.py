@@ -1,6 +1,6 @@
 """The contract, with many threads: every operation on shared and on own keys, with good and with bad hashes.
 
-Counted here is what must come out whatever the schedule; whole histories are checked elsewhere.
+These tests count results that every schedule must have; test_linearizable.py checks whole histories.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _switch_often() -> Iterator[None]:
 
 
 def winners(work: Callable[[int, int], bool], keys: Iterable[int]) -> dict[int, list[int]]:
-    """For each key, which threads `work(thread, key)` said yes to, when all of them do all keys."""
+    """For each key, the threads for which `work(thread, key)` is true, when each thread does all keys."""
     numbers = list(keys)
     results = hammer(lambda thread: [work(thread, number) for number in numbers], THREADS)
     return {
@@ -112,7 +112,7 @@ def test_every_entry_is_taken_by_one_popitem(make_map: MapMaker, make_key: Keys)
     assert len(m) == 0
 
 
-# Shared keys: nothing is lost, nothing comes twice
+# Shared keys: nothing is lost, nothing is returned twice
 
 
 @pytest.mark.parametrize("take", ["swap", "pop", "compute", "merge", "drain"])
@@ -122,7 +122,7 @@ def test_every_value_put_is_taken_once(make_map: MapMaker, make_key: Keys, take:
     m.set_many(others, [None] * len(others))
 
     def put(value: int) -> list[Any]:
-        """Put the value, and return what had to go for it; the value itself, if there was something."""
+        """Store the value, and return the value that it replaced, or itself if it was not stored."""
         if take == "swap":
             return [m.swap(key, value, ABSENT)]
         replaced: list[Any] = []
@@ -232,7 +232,7 @@ def test_what_a_thread_does_to_its_own_keys_it_sees_at_once(
     assert m == {make_key(number): make_key(number) for number in range(100)}
 
 
-def test_random_operations_on_own_keys_do_what_they_do_to_a_dict(
+def test_random_operations_on_own_keys_have_the_same_effect_as_on_a_dict(
     make_map: MapMaker, make_key: Keys, seed: int
 ) -> None:
     m = make_map()
@@ -306,15 +306,15 @@ ON_BOTH = [_read, _store, _pop, _setdefault, _compare_and_swap, _compare_and_del
 # The whole map, while it changes
 
 
-def with_writers(write: Callable[[int, int], None], look: Callable[[], None], rounds: int = 300) -> None:
-    """Look again and again, from the moment the writers start until they have all written `rounds` times."""
+def with_writers(write: Callable[[int, int], None], observe: Callable[[], None], rounds: int = 300) -> None:
+    """Read repeatedly, from the start of the writers until each has written `rounds` times."""
     writing = [True] * (THREADS - 1)
 
     def work(thread: int) -> None:
         if thread == THREADS - 1:
             while any(writing):
-                look()
-            look()
+                observe()
+            observe()
             return
         try:
             for count in range(rounds):
@@ -334,11 +334,11 @@ def test_keys_that_stay_are_always_found_while_others_come_and_go(make_map: MapM
         m.set_many(batch, batch)
         assert m.delete_many(batch) == len(batch)
 
-    def look() -> None:
+    def observe() -> None:
         assert m.get_many(stay) == list(range(40))
         assert all(key in m for key in stay)
 
-    with_writers(grow_and_shrink, look, rounds=100)
+    with_writers(grow_and_shrink, observe, rounds=100)
     assert len(m) == 40
 
 
@@ -351,14 +351,14 @@ def test_iteration_sees_what_stays_once_and_nothing_twice(make_map: MapMaker, ma
             m[make_key(number)] = number
         m[make_key(count % 40)] = 40 * count
 
-    def look() -> None:
+    def observe() -> None:
         entries = [(key.number, value) for key, value in m.items()]
         numbers = [number for number, _ in entries]
         assert len(set(numbers)) == len(numbers)
         assert set(range(40)) <= set(numbers)
         assert all(value % 40 == 0 if number < 40 else value == number for number, value in entries)
 
-    with_writers(change, look)
+    with_writers(change, observe)
 
 
 def test_a_snapshot_is_one_instant(make_map: MapMaker) -> None:
@@ -368,12 +368,12 @@ def test_a_snapshot_is_one_instant(make_map: MapMaker) -> None:
         m[thread, "a"] = count
         m[thread, "b"] = count
 
-    def look() -> None:
+    def observe() -> None:
         for view in (m.snapshot(), m.copy(), pickle.loads(pickle.dumps(m))):
             for thread in range(THREADS):
                 assert view[thread, "a"] - view[thread, "b"] in (0, 1)
 
-    with_writers(write_b_after_a, look)
+    with_writers(write_b_after_a, observe)
 
 
 def test_comparing_and_showing_see_one_instant(make_map: MapMaker) -> None:
@@ -385,11 +385,11 @@ def test_comparing_and_showing_see_one_instant(make_map: MapMaker) -> None:
             m["a"] = (count + 1) % 3
             m["b"] = (count + 1) % 3
 
-    def look() -> None:
+    def observe() -> None:
         assert m not in torn
         assert repr(m) not in [f"{make_map.type.__name__}({entries})" for entries in torn]
 
-    with_writers(step, look, rounds=1500)
+    with_writers(step, observe, rounds=1500)
 
 
 def test_a_key_that_moves_is_in_every_snapshot_and_counted_by_len(make_map: MapMaker, make_key: Keys) -> None:
@@ -399,12 +399,12 @@ def test_a_key_that_moves_is_in_every_snapshot_and_counted_by_len(make_map: MapM
         m[make_key(1000 * thread + count + 1)] = thread
         del m[make_key(1000 * thread + count)]
 
-    def look() -> None:
+    def observe() -> None:
         assert THREADS - 1 <= len(m) <= 2 * (THREADS - 1)
         counts = Counter(m.snapshot().values())
         assert all(counts[thread] in (1, 2) for thread in range(THREADS - 1))
 
-    with_writers(move, look)
+    with_writers(move, observe)
     assert len(m) == THREADS - 1
 
 
@@ -428,12 +428,12 @@ def test_nothing_stored_before_survives(make_map: MapMaker, make_key: Keys, empt
         m[make_key(1000 * thread + count)] = (thread, count)
         stored[thread] = count
 
-    def look() -> None:
+    def observe() -> None:
         before = list(stored)
         getattr(m, empty)()
         assert all(count > before[thread] for thread, count in m.values())
 
-    with_writers(store, look)
+    with_writers(store, observe)
     assert m == {}
 
 
@@ -446,29 +446,29 @@ def test_drain_takes_every_entry_once(make_map: MapMaker, make_key: Keys) -> Non
         m[make_key(number)] = number
         m.compute(make_key(-number - 1), lambda old: -number - 1)
 
-    def look() -> None:
+    def observe() -> None:
         drained = m.drain()
         assert all(key.number == value for key, value in drained.items())
         taken.update(drained.values())
 
-    with_writers(store, look)
+    with_writers(store, observe)
     numbers = [1000 * thread + count for thread in range(THREADS - 1) for count in range(300)]
     assert taken == Counter([*numbers, *(-number - 1 for number in numbers)])
 
 
 def test_what_is_stored_after_clear_is_not_lost(make_map: MapMaker, make_key: Keys) -> None:
-    m, turn = make_map(), threading.Barrier(THREADS)
+    m, barrier = make_map(), threading.Barrier(THREADS)
 
     def work(thread: int) -> None:
         for _ in range(20):
             m.set_many(map(make_key, range(thread, 100, THREADS)), range(100 // THREADS))
-            if turn.wait() == 0:
+            if barrier.wait() == 0:
                 m.clear()
-            turn.wait()
+            barrier.wait()
             m[make_key(thread)] = "after"
-            turn.wait()
+            barrier.wait()
             assert m == {make_key(number): "after" for number in range(THREADS)}
-            turn.wait()
+            barrier.wait()
 
     hammer(work, THREADS)
 
@@ -493,7 +493,7 @@ def test_what_reads_a_whole_map_never_raises_because_of_writers(make_map: MapMak
         m[count % 10] = count
         m.pop((count + 5) % 10, None)
 
-    def look() -> None:
+    def observe() -> None:
         target.update(m)
         assert repr(m).startswith(make_map.type.__name__)
         assert len(list(m.items())) <= 10
@@ -502,7 +502,7 @@ def test_what_reads_a_whole_map_never_raises_because_of_writers(make_map: MapMak
         assert m != {-1: -1}
         m.stats()
 
-    with_writers(write, look)
+    with_writers(write, observe)
 
 
 def test_a_sum_is_its_callers_even_if_others_replace_it_and_the_collector_runs(make_map: MapMaker) -> None:

@@ -346,7 +346,7 @@ def test_a_map_can_be_referred_to_weakly(make_map: MapMaker) -> None:
 
 
 class Named:
-    """What the subclasses below add: an attribute and a constructor of its own."""
+    """The additions of the subclasses below: an attribute and a constructor."""
 
     label: str
 
@@ -354,7 +354,7 @@ class Named:
         self.label = label
 
 
-# One subclass of every map; they stand in the module, where pickle looks for them.
+# One subclass of every map; they are in the module, where pickle finds them.
 SUBCLASSES: dict[type, type[Any]] = {}
 for each in MAPS:
     SUBCLASSES[each] = type(f"Named{each.__name__}", (Named, each), {"__module__": __name__})

@@ -1,7 +1,7 @@
-"""What is counted natively, when: keys of every kind, and lists that change while they are read.
+"""count_many: keys of every kind, and lists that change while they are read.
 
-A list's keys are counted where they are, as long as nobody's code has a say. Here are more of them than the
-native table has places: so some go to the map, and run what is to run, before the list is read to its end.
+A list's keys are counted in place as long as no user code runs. The lists here have more keys than the
+native table has places: so some keys go to the map, and run user code, before the list is read to its end.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def words(count: int = MANY) -> list[Any]:
     return [f"word {i}" for i in range(count)]
 
 
-# Which key is counted, and which is kept
+# The key that is counted, and the key that is kept
 
 
 class Word(str):
@@ -222,7 +222,7 @@ def test_no_key_is_counted_from_before_one_that_was_read_after_the_list_changed(
 
 @BOTH
 def test_what_is_counted_may_count_and_so_on(make: Any) -> None:
-    """Each level takes some of the C stack, whose end nobody watches before 3.14: not many KiB, then."""
+    """Each level takes some of the C stack, which CPython does not check before 3.14: so only a few KiB."""
     m, levels = make(), 100
 
     def count(level: int) -> None:

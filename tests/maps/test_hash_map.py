@@ -1,4 +1,4 @@
-"""What HashMap promises beyond the contract: room, health, a life of its own, and in a process."""
+"""HashMap's promises beyond the contract: size, statistics, lifetime, forks and exit."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 def in_a_process(code: str) -> str:
-    """Run code in an interpreter of its own, which has to end well; return what it prints."""
+    """Run code in an interpreter of its own, which must exit with 0; return its output."""
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
         capture_output=True,
@@ -41,11 +41,11 @@ def in_a_process(code: str) -> str:
 
 
 class Plain:
-    """Something a weak reference can watch."""
+    """An object that can be weakly referenced."""
 
 
 def finish_shrinking(m: HashMap[int, Any]) -> None:
-    """Write until the table is as small as it gets: only writes move buckets, in the stress build one."""
+    """Write until the table has its least size: only writes move buckets, in the stress build one each."""
     for step in range(100_000):
         m[-5] = step
         del m[-5]
@@ -53,7 +53,7 @@ def finish_shrinking(m: HashMap[int, Any]) -> None:
             return
 
 
-# Room and health
+# Size and statistics
 
 
 def test_reserve_makes_room_so_that_filling_does_not_resize() -> None:
@@ -138,7 +138,7 @@ def test_dense_ints_need_no_overflow_bucket() -> None:
     assert m.stats().overflow_buckets == 0
 
 
-# Its face
+# Names and documentation
 
 
 def test_the_native_methods_carry_the_contracts_words() -> None:
@@ -146,7 +146,7 @@ def test_the_native_methods_carry_the_contracts_words() -> None:
         assert inspect.getdoc(getattr(HashMap, name)) == inspect.getdoc(getattr(ConcurrentMap, name))
 
 
-# The life of a map
+# The lifetime of a map
 
 
 def test_a_map_that_one_thread_uses_dies_with_its_last_reference() -> None:
@@ -199,7 +199,7 @@ def test_a_removed_key_is_released_by_a_collection_at_the_latest() -> None:
     assert sys.getrefcount(key) == before
 
 
-# The life of a process
+# Forks, and the end of the process
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -331,7 +331,7 @@ def test_using_every_part_leaves_the_gil_off() -> None:
     assert not sys._is_gil_enabled()  # type: ignore[attr-defined,unused-ignore]
 
 
-# What an attack once found
+# Former defects
 
 
 def test_threads_that_reserve_at_once_all_get_their_room() -> None:

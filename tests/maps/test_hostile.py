@@ -1,8 +1,7 @@
-"""Every operation of every map, with keys, values and functions that do in its midst what user code may do.
+"""Every operation of every map, with hostile keys, values and functions, which act in the middle of it.
 
-What the hostile code does to the map is recorded beside the operation it interrupts, and both must have an
-order that explains them: the operation keeps its promise, whatever happens in the middle of it. One that
-raises has done nothing.
+The acts on the map are recorded beside the operation that they interrupt, and one order must explain both:
+the operation keeps its promise, whatever happens in the middle of it. One that raises has done nothing.
 """
 
 import operator
@@ -131,7 +130,7 @@ class Scene:
         return [watch(key, Trap()), watch(value, self.trap if event == "dies" else Trap())]
 
     def play(self, make_call: Callable[[HostileRound], Call], make_act: "Callable[[Scene], Act]") -> int:
-        """Make the call, with the act in its midst; say how often the trap was sprung."""
+        """Make the call, with the act in the middle; return how often the trap was sprung."""
         interrupted = make_call(HostileRound(Random(0), self.place, self.trap))
         self.trap.arm(make_act(self), times=3)
         hammer(lambda _: self.recorder.perform(0, [interrupted], self.target), 1)
@@ -140,11 +139,11 @@ class Scene:
         return sprung
 
     def also(self, *calls: Call) -> Act:
-        """Makes the calls in the midst of another."""
+        """Makes the calls in the middle of another."""
         return lambda: self.recorder.perform(1, calls, self.target)
 
     def check(self) -> None:
-        """What was recorded has an explanation, and the map is what it must be then."""
+        """Some order explains the recorded calls, and the map has the content of that order."""
         self.recorder.perform(0, [call("__len__"), call("snapshot")], self.target)
         self.target.check()
         history = self.recorder.history()

@@ -1,7 +1,7 @@
 """Every operation of every map is linearizable, in mixes of all of them.
 
-THREADPROOF_LINEARIZE_OPS is how many operations are checked on each map in all; `python -m
-tests.maps.linearize` goes on for as long as you like.
+THREADPROOF_LINEARIZE_OPS is the number of operations that are checked on each map; `python -m
+tests.maps.linearize` runs any number of them.
 """
 
 import os
@@ -22,7 +22,7 @@ ELSEWHERE = {
     "keys": "a live view",
     "values": "a live view",
     "items": "a live view",
-    "stats": "figures",
+    "stats": "metrics",
     "__eq__": "a snapshot, compared",
     "__repr__": "a snapshot, printed",
     "__reduce__": "a snapshot, on its way to a copy or a pickle",

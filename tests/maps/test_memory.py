@@ -1,4 +1,4 @@
-"""Nothing stays longer than it should: references are given back, values die, memory returns.
+"""Nothing stays too long: references are released, values die, memory is freed.
 
 A HashMap may release a removed str, bytes, float, big int or tuple key later than removed. That is the one
 exception, so keys here are of other types, except where a test says otherwise.

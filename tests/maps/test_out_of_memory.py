@@ -1,8 +1,8 @@
 """No memory, at every allocation in turn: a call raises MemoryError and has done nothing, or does its work.
 
-Either way the map passes its own check, holds no reference too many, and goes on working. Allocations of
-the extension can fail in the stress build only; those it asks of Python where CPython's own test module is,
-with a GIL.
+Either way the map passes its own check, has no reference too many, and still works. Allocations of the
+extension can fail in the stress build only; those of CPython only with its own test module, on a build with
+a GIL.
 """
 
 from __future__ import annotations

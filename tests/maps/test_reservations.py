@@ -1,4 +1,4 @@
-"""Turns by themselves: waiting for them, and being told when that would never end."""
+"""Reservations alone: waiting for them, and DeadlockError if the wait would never end."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_waiting_for_a_reservation_that_has_ended_returns_at_once() -> None:
     reservation.wait(0)
 
 
-def test_all_who_wait_go_on_when_the_reservation_ends() -> None:
+def test_all_waiting_threads_continue_when_the_reservation_ends() -> None:
     reservation = Reservation("k")
     ended: list[bool] = []
 

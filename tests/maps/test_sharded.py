@@ -1,4 +1,4 @@
-"""What ShardedMap says of its shards, and how threads meet in them."""
+"""ShardedMap's statistics of its shards, and collisions of threads in them."""
 
 import sys
 import threading
@@ -13,7 +13,7 @@ from threadproof.maps import ShardedMap, sharded
 
 
 class TwoShards(ShardedMap[Any, Any]):
-    """So few that any two keys are likely to meet."""
+    """So few shards that any two keys probably share one."""
 
     shards = 2
 
@@ -72,7 +72,7 @@ def test_two_interrupted_threads_that_want_each_others_shard_do_not_hang(
     both_hold, errors = threading.Barrier(2), list[DeadlockError]()
 
     def interrupted(index: int) -> None:
-        """As a finalizer would be run while the thread holds a shard."""
+        """Runs as a finalizer would, while the thread holds a shard."""
         locks = list(locks_of(m))
         with locks[index]:
             both_hold.wait(PATIENCE)

@@ -1,4 +1,4 @@
-"""What SnapshotMap has beyond the contract: snapshots that cost nothing, transactions, and differences."""
+"""SnapshotMap's promises beyond the contract: snapshots in constant time, transactions, and differences."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_threads_that_share_an_iterator_get_each_entry_once() -> None:
     assert sorted(key for keys in seen for key in keys) == list(range(5000))
 
 
-def test_the_native_steps_refuse_what_is_no_chain_and_no_version() -> None:
+def test_the_native_steps_refuse_anything_but_chains_and_versions() -> None:
     m: Any = SnapshotMap(a=1)
     wrong: list[Callable[[], object]] = [
         lambda: m._put(1, (1,), (), 0),
@@ -290,7 +290,7 @@ def test_transfers_between_accounts_lose_nothing_and_are_never_seen_half_done(se
 # Differences
 
 
-def test_a_difference_says_what_came_went_and_changed() -> None:
+def test_a_difference_has_the_added_removed_and_changed_entries() -> None:
     m: Map = SnapshotMap(same=1, goes=2, changes=3, equal=4)
     before = m.snapshot()
     del m["goes"]

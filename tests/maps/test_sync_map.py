@@ -1,4 +1,4 @@
-"""What only a SyncMap has: read and dirty tables, promotion, tombstones, and what shows them."""
+"""SyncMap's own features: read and dirty tables, promotion, tombstones, and their statistics."""
 
 import weakref
 from collections.abc import Iterable
@@ -194,7 +194,7 @@ def test_stats_are_ready_for_json() -> None:
     assert stats.as_dict()["dirty_size"] == 1
 
 
-def test_entries_shows_what_the_map_shows() -> None:
+def test_entries_agrees_with_the_map() -> None:
     m = SyncMap(zip(range(1_000), range(1_000), strict=True))
     assert dict(m.entries()) == dict(m)
 

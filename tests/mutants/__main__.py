@@ -1,4 +1,4 @@
-"""Make each mistake of `mutants.py` in a copy of the tree, and show which test notices.
+"""Make each mistake of `mutants.py` in a copy of the tree, and print the test that fails.
 
     python -m tests.mutants                           all of them, in some minutes
     python -m tests.mutants --only gate-unseen        one

@@ -1,4 +1,4 @@
-"""One-line mistakes in the core, each of which breaks a promise, and the tests that are to notice."""
+"""One-line mistakes in the core, each of which breaks a promise, and the tests that must fail."""
 
 from dataclasses import dataclass
 
@@ -43,7 +43,7 @@ MUTANTS = [
         BUCKETS,
         "return {word, TP_LIKELY(slot.load(std::memory_order_acquire) == word && unchanged(home, meta)) ?",
         "return {word, true ?",
-        "what a reader holds was the key's value: looked at again after holding it",
+        "a retained value was the key's value: the slot is read again afterwards",
     ),
     Mutant(
         "hit-without-version",
@@ -64,7 +64,7 @@ MUTANTS = [
         MAP,
         "            if (TP_UNLIKELY(meta & kMoved)) return false;\n",
         "",
-        "what a moved bucket still holds may have changed in the next table",
+        "the entries of a moved bucket may have changed in the next table",
     ),
     Mutant(
         "fast-read-by-the-wrong-version",
@@ -88,21 +88,21 @@ MUTANTS = [
         "bucket.value[slot].store(value, std::memory_order_release);\n"
         "        bucket.key[slot].store(key, std::memory_order_release);\n"
         "        stress::reach(stress::Window::kPublishing);",
-        "whoever sees a new key sees the new version",
+        "a reader that sees a new key sees the new version",
     ),
     Mutant(
         "resumed-in-a-changed-chain",
         BUCKETS,
         "if (before.id != at.table->id() || before.home != at.home || before.meta != at.meta) {",
         "if (before.id != at.table->id() || before.home != at.home) {",
-        "a search goes on after asking only where nothing has changed",
+        "a search continues after a comparison only if nothing has changed",
     ),
     Mutant(
         "answers-forgotten",
         "src/core/maps/equality_cache.hpp",
         "if (each.key == key) return each.match;",
         "if (each.key == key) return Match::kAsk;",
-        "nobody is asked twice about a key in one call",
+        "the user's comparison is called once for each key in one call",
     ),
     # --- reclaiming
     Mutant(
@@ -117,21 +117,21 @@ MUTANTS = [
         RECLAIM,
         "if (Wait wait(s); !wait.over()) waits.push_back(wait);",
         "if (Wait wait(s); wait.over()) waits.push_back(wait);",
-        "who is pinned is waited for",
+        "pinned threads are waited for",
     ),
     Mutant(
         "always-alone",
         "src/core/base/threads.hpp",
         "return enrolled_.load(std::memory_order_relaxed) <= (mine_ ? 1 : 0);",
         "return true;",
-        "a removed key is dropped at once only where no other thread can be comparing it",
+        "a removed key is released at once only if no other thread can be comparing it",
     ),
     Mutant(
         "key-released-at-once",
         BUCKET_MAP,
         "if (P::kThreads && P::deferred(key)) Reclaimer",
         "if (false) Reclaimer",
-        "a key that readers look into outlives those pinned",
+        "a key that readers read outlives the pinned readers",
     ),
     # --- steps on the whole map
     Mutant(
@@ -223,7 +223,7 @@ MUTANTS = [
         RESIZE,
         "bits = table->bits() > bits ? table->bits() : bits;",
         "bits = table->bits();",
-        "an iteration goes on by the finest bucket on its way",
+        "an iteration continues behind the finest bucket that it has passed",
     ),
     # --- moving
     Mutant(
@@ -309,7 +309,7 @@ MUTANTS = [
         "src/ext/maps/reservation.cpp",
         "if (gate) PyThread_release_lock(gate);",
         "",
-        "who waits for a reservation goes on when it ends",
+        "threads that wait for a reservation continue when it ends",
         "tests/maps/test_reservations.py",
     ),
     Mutant(
@@ -343,7 +343,7 @@ MUTANTS = [
         "src/ext/maps/native_map/tally.hpp",
         "                if (!is_atom(keys[i])) return i;\n",
         "",
-        "no code of the user's runs while a list's keys are looked at in place",
+        "no user code runs while a list's keys are read in place",
         "tests/maps/test_count_many.py",
     ),
     Mutant(
@@ -351,7 +351,7 @@ MUTANTS = [
         "src/ext/maps/native_map/sequence.hpp",
         "if (!PyTuple_CheckExact(all_.get())) locked.emplace(all_.get());",
         "",
-        "nobody takes a key out of a list that is looked at in place",
+        "no thread removes a key from a list that is read in place",
         "tests/maps/test_count_many.py",
     ),
     Mutant(
@@ -369,7 +369,7 @@ MUTANTS = [
         "return TP_LIKELY(cell.value.load(std::memory_order_acquire) == word) ? Step::kHit"
         " : Step::kReleaseValue;",
         "return Step::kHit;",
-        "what a reader holds was the key's value: looked at again after holding it",
+        "a retained value was the key's value: the slot is read again afterwards",
         SYNC_WINDOWS,
     ),
     Mutant(
@@ -393,7 +393,7 @@ MUTANTS = [
         SYNC_PART_MAP,
         "return !(cell.value.load(std::memory_order_acquire) & kExpunged);",
         "return true;",
-        "a key is asked about only while its cell has it",
+        "a key is compared only while its cell has it",
         SYNC_WINDOWS,
     ),
     Mutant(

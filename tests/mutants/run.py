@@ -1,4 +1,4 @@
-"""A mutant is made in a copy of the tree, built there, and given to its tests."""
+"""Makes a mutant in a copy of the tree, builds it there, and runs its tests."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def failing(tests: str, tree: Path) -> str:
 
 
 def apply(mutant: Mutant, tree: Path) -> None:
-    """Make the mistake in the tree, however it is laid out; ValueError if `old` is not there, or not once."""
+    """Make the mistake in the tree, with any layout; ValueError if `old` does not occur exactly once."""
     file = tree / mutant.file
     text = file.read_text()
     found = list(re.finditer(r"\s*".join(map(re.escape, "".join(mutant.old.split()))), text))

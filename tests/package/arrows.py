@@ -5,7 +5,7 @@ An area that does not exist yet has its arrows already. A new area is a row here
 
 from __future__ import annotations
 
-# --- src/threadproof: what each area may import of ours, besides itself ---
+# --- src/threadproof: the parts of the package that each area may import, besides itself ---
 
 GROUND_FLOOR = {"findings", "missing", "probe", "stats"}
 AREAS = {"advise", "bench", "explore", "lint", "maps", "race", "remote", "sync", "watch"}
@@ -60,7 +60,7 @@ EXT: dict[str, set[str]] = {
 # The only file with CPython's internal headers.
 INTERNALS = {"ext/probe/internals.hpp"}
 
-# --- what still breaks an arrow: (file, what it uses): why, and what ends it ---
+# --- uses that still break an arrow: (file, the part used): the reason, and the cure ---
 
 PATCHES = "patches what it finds in sys.modules; maps, Once and Pool should publish their events themselves"
 KNOWN: dict[tuple[str, str], str] = {

@@ -1,4 +1,4 @@
-"""What is installed: the extension keeps the GIL off, the stub describes it, the version is one number."""
+"""The installed package: the extension keeps the GIL off, the stub describes it, the version is one."""
 
 import ast
 import importlib.metadata

@@ -1,4 +1,4 @@
-"""Which instructions are watched, and that moving the watch changes nothing that is seen."""
+"""The instructions that are watched; moving a site to the instruction before changes no event."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Subscribers in Python: which events they get, from where, and what becomes of what they do."""
+"""Subscribers in Python: the events that they get, and the effects of their callbacks."""
 
 from __future__ import annotations
 
@@ -287,7 +287,7 @@ def test_an_exception_of_a_callback_does_not_reach_the_program(monkeypatch: pyte
 
 
 def test_a_callback_may_block_its_thread_until_another_has_gone_on() -> None:
-    """What an explorer of schedules does: the second thread acquires first, because the first one is held."""
+    """As an explorer of schedules: the second thread acquires first, because the first one is held."""
     lock, order, go = threading.Lock(), list[str](), threading.Event()
 
     def hold(event: Any) -> None:

@@ -1,6 +1,6 @@
 """Runs every case of one file under one schedule, and prints what was found as JSON.
 
-A process of its own, for the detector hooks C methods for good, and for a case that hangs.
+It has a process of its own, because the detector intercepts C methods permanently and a case may hang.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def cases_of(topic: str) -> dict[str, Callable[[], None]]:
 
 
 def found_by(name: str, case: Callable[[], None]) -> list[str]:
-    """The rules that were broken; a thread may raise what its race leads to, and only there."""
+    """The broken rules. A thread may raise an exception only if its race can cause that."""
     allowed = () if name.startswith("no_race_") else (ExceptionGroup,)
     with (
         detect(include=[str(CASES)], exclude=["tests.race.schedule"]) as detection,

@@ -8,7 +8,7 @@ A program says in its name what to expect (`race_...`, `norace_...`), or in comm
     # package: what it uses, as pip wants it; installed into a folder of its own below build/corpus
     # race: requests/api.py:59 and :61-70, ...: where a report has to point, if it names lines
 
-A racy program has to be reported, a clean one to be left alone; an `expected.json` may ask more of a name.
+A racy program must be reported, a clean one must not; an `expected.json` may require more of a program.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SECONDS = 240  # a program that takes longer hangs
 
 @dataclass(frozen=True)
 class Program:
-    """One program, and what the detector should say of it."""
+    """One program, and the expected findings."""
 
     path: Path
     racy: bool
@@ -44,7 +44,7 @@ class Program:
     lines: frozenset[int] = field(default_factory=frozenset)
 
     def judge(self, findings: Sequence[dict[str, Any]]) -> str:
-        """What the detector did wrong; nothing, if it was right."""
+        """The detector's mistakes; empty if there are none."""
         bad = [finding for finding in findings if finding["severity"] in SEVERITIES[self.at_least]]
         if not self.racy:
             return f"false: {short(bad)}" if bad else ""

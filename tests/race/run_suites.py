@@ -1,10 +1,10 @@
-"""Runs test-suites of others by themselves and under the detector, and says where the outcome differs.
+"""Runs other projects' test suites with and without the detector, and prints the tests whose outcome differs.
 
     build/venv-3.14t/bin/python -m tests.race.run_suites             # CPython's, and three packages'
     build/venv-3.14t/bin/python -m tests.race.run_suites test_dict cachetools
 
-A second thread is alive all the time, so that everything is watched: the tests and what they test. Which
-races there are is no matter here. The packages are source distributions, fetched by pip into build/suites.
+A second thread is alive all the time, so that all code is watched: the tests and the tested packages. The
+races found do not matter here. The packages are source distributions, fetched by pip into build/suites.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ Outcomes = dict[str, str]
 
 
 class Recorder(unittest.TestResult):
-    """What came of each test."""
+    """The outcome of each test."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ def run_unittests(name: str) -> Outcomes:
 
 
 class Listener:
-    """A pytest plugin that notes what came of each test."""
+    """A pytest plugin that records the outcome of each test."""
 
     def __init__(self) -> None:
         self.outcomes: Outcomes = {}

@@ -1,7 +1,7 @@
-"""Runs the threads of a case in an order that is chosen, and that the detector does not see.
+"""Runs the threads of a case in a chosen order, which the detector does not see.
 
-A pipe is what holds a thread back and lets it go: no edge comes from that. So each case can be run first
-thread first, last thread first, or all at once, and the verdict has to be the same each time.
+Pipes hold threads back and release them, because a pipe creates no edge. So each case can run with the first
+thread first, with the last thread first, or with all at once, and the verdict must be the same each time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Box:
 
 
 class Gate:
-    """Opened once, by anybody; invisible to the detector."""
+    """Opened once, by any thread; invisible to the detector."""
 
     def __init__(self) -> None:
         self.reader, self.writer = os.pipe()
@@ -36,7 +36,7 @@ class Gate:
         os.write(self.writer, b"!")
 
     def wait(self, seconds: float | None = None) -> None:
-        """Come back when it is open, or after so many seconds."""
+        """Return when it is open, or after that many seconds."""
         select.select([self.reader], [], [], seconds)
 
     def close(self) -> None:
@@ -91,7 +91,7 @@ def between(function: Callable[[], object], begin: Gate, done: Gate, errors: lis
 
 
 def reports(*rules: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
-    """What the race of a case is called; one of these, where that depends on who came first."""
+    """The rule of a case's race; one of these, if it depends on the thread that came first."""
 
     def mark(case: Callable[[], None]) -> Callable[[], None]:
         case.rules = rules  # type: ignore[attr-defined]

@@ -28,7 +28,7 @@ CHOICES = (0.0, 0.0, 0.25, 0.5, 1.0)
 
 
 def delays(number: int) -> Callable[[int], Delays]:
-    """What a schedule does with the thread that is the n-th to start."""
+    """The delays of a schedule for the n-th thread that starts."""
     if number == AT_ONCE:
         return lambda place: (0, 0)
     if number == IN_TURN:
@@ -40,7 +40,7 @@ def delays(number: int) -> Callable[[int], Delays]:
 
 
 def scatter(number: int) -> None:
-    """From now on, threads start as schedule `number` has it."""
+    """From now on, threads start as schedule `number` requires."""
     original: Any = threading._start_joinable_thread  # type: ignore[attr-defined]
     of_place, places = delays(number), itertools.count()
 

@@ -1,4 +1,4 @@
-"""Where the source gives a container its name."""
+"""The place where the source assigns a container to its name."""
 
 from __future__ import annotations
 

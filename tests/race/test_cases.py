@@ -1,6 +1,6 @@
 """The verdict is in a case's name: race_ is reported as the kind it says, no_race_ is silent, always.
 
-missed_race_ is a gap we know of: it has to fail the day it is closed. The counts are in docs/race.md.
+missed_race_ is a known gap: its test must fail when the gap is closed. The counts are in docs/race.md.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ALL = [(topic, name, order) for topic in TOPICS for order in ORDERS for name in 
 
 @cache
 def found(topic: str, order: str) -> dict[str, list[str]]:
-    """What each case of the topic reports, by name."""
+    """The findings of each case of the topic, by name."""
     command = [sys.executable, "-m", "tests.race.run_cases", topic, order]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert ran.returncode == 0, ran.stderr

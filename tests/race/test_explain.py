@@ -1,4 +1,4 @@
-"""What a report says of the object and the threads, beside the two accesses."""
+"""The object and the threads in a report, besides the two accesses."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_a_container_has_the_name_that_both_sides_call_it(tmp_path: Path) -> Non
     )
     assert finding["subject"] == "Registry.items"
     assert told(finding, "Registry.items is assigned only here") == [(3, "")]
-    assert finding["message"].startswith("the item [1] of the dict Registry.items is looked at")
+    assert finding["message"].startswith("the item [1] of the dict Registry.items is checked")
 
 
 def test_columns_count_characters(tmp_path: Path) -> None:

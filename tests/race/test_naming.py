@@ -1,4 +1,4 @@
-"""What a container is called in a report."""
+"""The name of a container in a report."""
 
 from __future__ import annotations
 

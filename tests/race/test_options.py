@@ -54,7 +54,7 @@ def test_what_may_be_repeated_adds_up_and_the_last_of_the_rest_wins() -> None:
         ("log_path='a", 'No closing quotation in "log_path=\'a"'),
     ],
 )
-def test_what_cannot_be_read_is_one_line_that_names_it(text: str, error: str) -> None:
+def test_an_unreadable_option_is_one_line_that_names_it(text: str, error: str) -> None:
     with pytest.raises(OptionError) as raised:
         read(text)
     assert str(raised.value).startswith("THREADPROOF_RACE: ")

@@ -1,4 +1,4 @@
-"""`pytest --race`: which test a race belongs to, what fails, and with which code pytest exits."""
+"""`pytest --race`: the test that a race is reported for, the failures, and the exit code."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""`threadproof race`: what it prints, and with which code it exits.
+"""`threadproof race`: its output and its exit code.
 
-`python -m tests.race.test_race_command` writes what it prints for the example into the pages that show it.
+`python -m tests.race.test_race_command` writes its output for the example into the pages that show it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def report_of_the_example() -> str:
 
 
 def with_gates_exchanged(report: str) -> str:
-    """What it says when the other thread comes first, which nothing in the example decides."""
+    """The output if the other thread comes first; the example does not determine which one does."""
     other = {"north": "south", "south": "north"}
     return re.sub("north|south", lambda gate: other[gate[0]], report)
 

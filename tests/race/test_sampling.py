@@ -1,4 +1,4 @@
-"""Sampling: what is hot is looked at now and then, and races are still found."""
+"""Sampling: hot code is judged now and then, and races are still found."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from threadproof import _core
 
 ROOT = Path(__file__).parents[2]
 
-# A round may have seen enough of one thread before the other came there: so more than one is asked.
+# A round may end its bursts before the second thread starts: so the test tries several sessions.
 HOT = """
 import threading
 from threadproof.race import detect

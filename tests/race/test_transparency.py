@@ -228,13 +228,13 @@ def without_addresses(text: str) -> str:
 
 
 @pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS.keys())
-def test_a_program_does_under_the_detector_what_it_does_without(tmp_path: Path, program: str) -> None:
+def test_a_program_behaves_under_the_detector_as_without_it(tmp_path: Path, program: str) -> None:
     (tmp_path / "app.py").write_text(IN_THREADS + program + "\n")
     without = run("app.py", "-a", "b", cwd=tmp_path)
     assert run("-m", "threadproof", "race", "app.py", "-a", "b", cwd=tmp_path) == without
 
 
-def test_a_module_and_a_piece_of_code_do_what_they_do_without(tmp_path: Path) -> None:
+def test_a_module_and_a_piece_of_code_behave_as_without_the_detector(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(
         IN_THREADS + "in_threads(int); import sys; print(__name__, __spec__.name); 1 / 0\n"
     )
@@ -251,7 +251,7 @@ def test_the_report_of_a_race_leaves_the_output_alone(tmp_path: Path) -> None:
     assert "lost-update" in error
 
 
-def test_an_interrupt_is_shown_as_without_us_and_exits_with_what_shells_make_of_it(tmp_path: Path) -> None:
+def test_an_interrupt_is_shown_as_without_the_detector_and_exits_with_130(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(IN_THREADS + "in_threads(int); raise KeyboardInterrupt\n")
     _, out, error = run("app.py", cwd=tmp_path)
     assert run("-m", "threadproof", "race", "app.py", cwd=tmp_path) == (130, out, error)

@@ -1,4 +1,4 @@
-"""The record that structures return from `.stats()`, and what its fields mean."""
+"""The record that structures return from `.stats()`, and the meaning of its fields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""AtomicReference: identity, objects that die at the right time, and readers that meet writers."""
+"""AtomicReference: identity, objects that die at the right time, and readers beside writers."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_a_reference_shows_its_object_even_if_that_is_itself() -> None:
     reference.store(None)
 
 
-def test_a_reference_says_what_it_holds_at_run_time_too() -> None:
+def test_a_reference_type_can_be_subscripted_at_run_time() -> None:
     assert AtomicReference[int].__args__ == (int,)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 
 

@@ -47,7 +47,7 @@ NUMBERS: list[Callable[[Any], Any]] = [AtomicInt, AtomicFloat]
 
 
 class Index:
-    """An int to those who ask properly."""
+    """An object with __index__()."""
 
     def __index__(self) -> int:
         return 7
@@ -256,7 +256,7 @@ def test_a_full_stripe_refuses_to_count_on() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["1", None, 1.5, [], 1j])
-def test_an_int_refuses_what_is_none(wrong: Any) -> None:
+def test_an_int_refuses_other_types(wrong: Any) -> None:
     number = AtomicInt(7)
     for call in (AtomicInt, number.store, number.exchange, number.fetch_add, number.fetch_max):
         with pytest.raises(TypeError, match=type(wrong).__name__):
@@ -340,7 +340,7 @@ def test_exactly_one_thread_raises_a_flag() -> None:
         assert sum(won) == 1
 
 
-def test_the_greatest_value_wins_whoever_comes_last() -> None:
+def test_the_greatest_value_wins_in_every_order() -> None:
     most, least = AtomicInt(), AtomicInt()
 
     def work(index: int) -> None:

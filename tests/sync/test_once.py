@@ -18,7 +18,7 @@ from threadproof.sync import AtomicInt, Lazy, Once, OnceStats, once
 
 
 class Slow:
-    """A function that ends, in the way it is told to, when it is told to."""
+    """A function whose outcome and end a test chooses."""
 
     def __init__(self) -> None:
         self.begun, self.end = threading.Event(), threading.Event()
@@ -35,7 +35,7 @@ class Slow:
 
 
 def waiters_of(this: Once[Any], fn: Callable[[], Any], pool: ThreadPoolExecutor, count: int) -> list[Any]:
-    """So many threads that wait for the run that is under way."""
+    """That many threads that wait for the running call."""
     before = this.stats().waits
     waiting = [pool.submit(this.run, fn) for _ in range(count)]
     until(lambda: this.stats().waits == before + count)
@@ -77,7 +77,7 @@ def test_threads_that_come_at_once_run_one_function() -> None:
         assert calls.load() == 1
 
 
-def test_those_who_come_during_the_run_wait_for_it() -> None:
+def test_calls_during_the_run_wait_for_it() -> None:
     this, fn = Once[Any](), Slow()
     with ThreadPoolExecutor(4) as pool:
         first = pool.submit(this.run, fn)
@@ -115,7 +115,7 @@ def test_a_wrong_timeout_is_refused_before_the_function_runs(timeout: float) -> 
     assert not this.done
 
 
-def test_an_error_reaches_all_who_wait_and_the_next_call_tries_again() -> None:
+def test_an_error_reaches_all_waiting_threads_and_the_next_call_tries_again() -> None:
     this, fn = Once[Any](), Slow()
     fn.outcome = error = ArithmeticError("failed")
     with ThreadPoolExecutor(4) as pool:
@@ -160,7 +160,7 @@ class Interrupted:
 
 
 @pytest.mark.parametrize("outcome", [LookupError("failed"), SystemExit()])
-def test_a_signal_while_a_failed_run_ends_leaves_nobody_waiting(outcome: BaseException) -> None:
+def test_a_signal_while_a_failed_run_ends_leaves_no_thread_waiting(outcome: BaseException) -> None:
     this, slow = Once[str](), Slow()
     this._attempt = Interrupted(this._attempt)  # type: ignore[assignment]  # pyright: ignore
     slow.outcome = outcome

@@ -298,7 +298,7 @@ def test_a_new_thread_does_not_inherit_the_hold_of_one_that_ended() -> None:
 # As an object
 
 
-def test_stats_tell_who_is_inside_and_who_waits(visits: Visits) -> None:
+def test_stats_count_the_threads_inside_and_waiting(visits: Visits) -> None:
     assert visits.lock.stats() == RWLockStats(0, False, 0, 0, 0, 0, 0)
     visits.start("r1")
     visits.start("r2")

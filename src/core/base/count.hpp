@@ -1,8 +1,8 @@
 /// An exact count that many threads change and any thread may read at one instant, with no lock.
 ///
-/// Each change is bracketed: it is begun before the change is published and ended after. A reader that finds,
-/// in every stripe, as many changes begun as ended has found an instant at which no change was under way, and
-/// its sum is the count at that instant.
+/// Each change is bracketed: it is begun before it is published, and ended afterwards. A reader that finds as
+/// many changes begun as ended, in every stripe, has found an instant at which no change was under way. Its
+/// sum is the count at that instant.
 ///
 /// Invariants: 1. in each stripe begun >= ended, for additions and removals alike;
 ///             2. with no change under way, begun == ended everywhere and added - removed is the number of
@@ -13,8 +13,8 @@
 /// begun_*                  | seq_cst add, before publication  | seq_cst, in try_read | none
 /// added, removed (= ended) | seq_cst add, after publication   | seq_cst, in try_read | none
 ///
-/// All orders are seq_cst because the argument in try_read() speaks of one order of all four; on x86 the
-/// additions are locked instructions under any order and the loads are plain.
+/// All orders are seq_cst because try_read() relies on one total order of all four fields. On x86 the
+/// additions are locked instructions under any order, and the loads are plain.
 #pragma once
 
 #include <atomic>
@@ -27,7 +27,7 @@ namespace threadproof {
 
 class StripedCount {
  public:
-    /// 8 lines: enough that a few threads seldom share one, and so few that a read touches only 512 bytes.
+    /// 8 stripes: enough that a few threads seldom share one, and so few that a read touches only 512 bytes.
     static constexpr unsigned kStripes = 8;
 
     struct alignas(kCacheLine) Stripe {
@@ -36,7 +36,7 @@ class StripedCount {
 
     Stripe& stripe(unsigned thread) { return stripes_[thread % kStripes]; }
 
-    /// The count at an instant within this call, or false when a change was under way.
+    /// The count at an instant within this call; false if a change was under way.
     bool try_read(std::int64_t* count) const {
         std::uint64_t added[kStripes], removed[kStripes], sum = 0;
         for (unsigned i = 0; i < kStripes; ++i) {
@@ -44,18 +44,27 @@ class StripedCount {
             removed[i] = stripes_[i].removed.load();
             sum += added[i] - removed[i];
         }
-        // `begun` never falls below `ended`, and both only grow. So `begun`, read now, equal to `ended`, read
-        // above, means that neither has changed in between, and the instant between the two loops is in the
-        // interval of every stripe.
-        //  - If a change was begun before its stripe's `begun` is read here, and ended after its `ended` was
-        //    read above: begun > ended, and the sum is not used.
-        //  - If it was begun after that read, or had ended before that one: it is outside the interval, and
-        //    counted not at all, or fully.
+        // `begun` never falls below `ended`, and both only grow. So if `begun`, read now, equals `ended`,
+        // read above, neither has changed in between. The instant between the two loops is in that interval
+        // for every stripe.
+        //  - A change begun before this read of its stripe's `begun`, and ended after the read of `ended`
+        //    above: begun > ended, and the sum is not used.
+        //  - A change begun after this read is not counted at all. A change ended before the read of `ended`
+        //    is counted fully. Both are outside the interval.
         for (unsigned i = 0; i < kStripes; ++i) {
             if (stripes_[i].begun_add.load() != added[i] || stripes_[i].begun_remove.load() != removed[i])
                 return false;
         }
         *count = static_cast<std::int64_t>(sum);
+        return true;
+    }
+
+    /// Whether invariant 1 holds, at any time: `ended`, read first, is never more than `begun`.
+    bool check() const {
+        for (const Stripe& s : stripes_) {
+            std::uint64_t added = s.added.load(), removed = s.removed.load();
+            if (s.begun_add.load() < added || s.begun_remove.load() < removed) return false;
+        }
         return true;
     }
 

@@ -1,15 +1,15 @@
 /// A gate that many writers pass and a step on the whole structure closes: while it is closed, no writer is
 /// inside.
 ///
-/// Passing costs a writer two plain stores and a load: it shows which gate it is inside of, together with its
-/// pin, and checks that the gate is open. Closing is for rare steps of a few instructions: store `closed`,
-/// run the heavy barrier, and wait for the writers inside.
+/// Passing costs a writer two plain stores and a load: it publishes its pin and the gate that it is inside
+/// of, and checks that the gate is open. Closing is for rare steps of a few instructions: store `closed`, run
+/// the heavy barrier, and wait for the writers inside.
 ///
 /// Why no writer is inside then. The writer stores its pin and loads `closed`; the closer stores `closed` and
-/// loads the pin; and the light barrier in announce() and the heavy barrier stand between store and load on
+/// loads the pin. The light barrier in announce() and the heavy barrier order the store before the load on
 /// the two sides. Take the moment at which the heavy barrier fences the writer's thread.
-///  - If the writer's store comes before it: the closer, which looks after its barrier, sees the pin, and
-///    waits until the writer is outside.
+///  - If the writer's store comes before it: the closer loads the pin after its barrier, sees it, and waits
+///    until the writer is outside.
 ///  - If the writer's store comes after it: so does its load, which then sees the gate closed. The writer
 ///    withdraws its pin and waits outside.
 /// (threads.hpp says why the barriers give one of these two.)
@@ -31,8 +31,8 @@ namespace threadproof {
 
 class Gate {
  public:
-    /// While this lives the thread is pinned and a writer inside the gate: a Quiesce waits for it. Code
-    /// inside neither waits for user code nor runs any.
+    /// While this lives, the thread is pinned and inside the gate: a Quiesce waits for it. Code inside
+    /// neither waits for user code nor runs any.
     class WriterSection {
      public:
         TP_HOT explicit WriterSection(Gate& gate)
@@ -63,8 +63,8 @@ class Gate {
         std::uint64_t pins_;
     };
 
-    /// While this lives no thread is inside a WriterSection of the gate. The thread that makes it must not be
-    /// inside one.
+    /// While this lives, no thread is inside a WriterSection of the gate. The thread that makes it must not
+    /// be inside one.
     class Quiesce {
      public:
         explicit Quiesce(Gate& gate) : gate_(gate) {
@@ -102,7 +102,7 @@ class Gate {
     PatientLock closing_;                      ///< one Quiesce at a time
 };
 
-/// The gate where a global lock keeps all other threads out anyway.
+/// The gate for builds where a global lock keeps all other threads out.
 class NoGate {
  public:
     struct WriterSection {

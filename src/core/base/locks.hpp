@@ -41,7 +41,7 @@ class ByteLock {
     }
     void lock() {
         for (unsigned round = 0; !try_lock(); ++round) {
-            // 100 looks take longer than most holds: after that the holder has probably lost its core
+            // 100 attempts take longer than most holds: after that the holder has probably lost its core
             for (int look = 0; look < 100 && locked_.load(std::memory_order_relaxed); ++look) relax();
             if (locked_.load(std::memory_order_relaxed)) pause_round(round);
         }
@@ -49,7 +49,7 @@ class ByteLock {
     TP_HOT void unlock() { locked_.store(0, std::memory_order_release); }  // release: pairs with try_lock()
 
  private:
-    /// Tells the processor that the thread is spinning.
+    /// A hint to the processor that the thread is spinning.
     static void relax() {
 #if defined(__x86_64__) || defined(__i386__)
         __builtin_ia32_pause();
@@ -61,7 +61,7 @@ class ByteLock {
     std::atomic<std::uint8_t> locked_;
 };
 
-/// The lock where a global lock serialises all calls anyway.
+/// The lock for builds where a global lock serialises all calls.
 struct NoLock {
     std::uint8_t unused;
     bool try_lock() { return true; }
@@ -73,8 +73,8 @@ struct NoLock {
 /// here. Relaxed everywhere: it changes only right after a fork, while one thread runs.
 inline std::atomic<std::uint32_t> process_generation{1};
 
-/// A lock for rare, short steps. Threads nap instead of queueing; its owner may wait for other threads; and
-/// in a forked child it counts as free if a thread of the parent held it.
+/// A lock for rare, short steps. Threads nap instead of queueing. Its owner may wait for other threads. In a
+/// forked child the lock counts as free if a thread of the parent held it.
 class PatientLock {
  public:
     void lock() {

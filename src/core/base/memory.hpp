@@ -12,7 +12,8 @@
 
 namespace threadproof {
 
-/// Data that different threads write must be this far apart: two lines, because x86 prefetches them in pairs.
+/// Data that different threads write must be this far apart: two cache lines, because x86 prefetches them in
+/// pairs.
 inline constexpr std::size_t kCacheLine = 64;
 inline constexpr std::size_t kNoSharing = 2 * kCacheLine;
 

@@ -1,14 +1,14 @@
-/// When may memory be freed that readers can still be looking at?
+/// Frees memory that readers may still be reading, after they have left.
 ///
 /// The thread that unlinks memory retires it: after a heavy barrier it notes which threads are pinned
-/// (threads.hpp); once each of them has left that pin, no reader has what was unlinked before, and it is
-/// freed. A Pin that begins later cannot reach it. Words wait in the slot of the thread that retired them
-/// until there are enough for a barrier; then they wait in a batch, in a queue that all threads poll.
+/// (threads.hpp). Once each of them has left that pin, no reader has the memory, and it is freed. A Pin that
+/// begins later cannot reach it. Words wait in the slot of the thread that retired them until there are
+/// enough of them to pay for a barrier. Then they wait in a batch, in a queue that all threads poll.
 ///
-/// Invariants: 1. what a batch frees was unlinked before its barrier, and its waits are all threads pinned
-/// then;
+/// Invariants: 1. a batch frees only words that were unlinked before its barrier, and waits for all threads
+///             that were pinned at its barrier;
 ///             2. a batch is in the queue, or belongs to the one thread that took it out;
-///             3. nothing here runs while its thread is pinned or has a lock: releasing can run any code.
+///             3. no function here is called by a pinned thread or under a lock: releasing can run any code.
 ///
 /// Field      | written              | read                    | guard
 /// -----------|----------------------|-------------------------|------------
@@ -31,10 +31,10 @@
 
 namespace threadproof {
 
-/// Frees what has been unlinked, after the readers that were pinned then. One for the whole process.
+/// Frees unlinked memory after the readers that were pinned when it was unlinked. One for the whole process.
 class Reclaimer {
  public:
-    /// Releases a word when no reader can be looking at it. `weight`: the bytes that it keeps alive.
+    /// Releases a word when no reader can be reading it. `weight`: the bytes that it keeps alive.
     static void retire(Retired retired, std::size_t weight) {
         if (Threads::alone()) return retired.release(retired.word);
         ThreadSlot& slot = Threads::mine();
@@ -43,7 +43,7 @@ class Reclaimer {
         if (slot.limbo_size == ThreadSlot::kLimbo || slot.limbo_weight >= ThreadSlot::kHeavy) flush(slot);
     }
 
-    /// Frees memory when no reader can be looking at it.
+    /// Frees memory when no reader can be reading it.
     static void retire(Released memory) {
         Batch* batch = new (std::nothrow) Batch;
         if (!batch || !batch->note_pinned()) {
@@ -57,10 +57,10 @@ class Reclaimer {
         enqueue(batch);
     }
 
-    /// Called after every change: now and then it looks whether anything can be freed, and frees a bounded
-    /// piece.
+    /// Called after every change: once in a number of changes it checks whether anything can be freed, and
+    /// frees a bounded amount.
     TP_HOT static void poll() {
-        // relaxed: a hint; a later poll sees what this one does not
+        // relaxed: a hint; a later poll sees what this one has missed
         if (TP_LIKELY(waiting_.load(std::memory_order_relaxed) == 0)) return;
         if (++Threads::mine().polls % kPollEvery == 0) poll_queue();
     }
@@ -194,7 +194,7 @@ class Reclaimer {
         return more;
     }
 
-    /// Changes between two looks at the queue: its lock is shared by all threads.
+    /// Changes between two checks of the queue: its lock is shared by all threads.
     static constexpr unsigned kPollEvery = stress::shrunk(64u, 1u);
 
     static inline PatientLock queue_lock_;

@@ -1,4 +1,4 @@
-/// Threads by number: 0 for the first that asks, and so on. Unlike the system's ids, none is given twice.
+/// Threads by number: 0 for the first that asks, and so on. Unlike the system's ids, no number is used twice.
 #pragma once
 
 #include <atomic>
@@ -12,7 +12,7 @@ using ThreadNumber = std::uint64_t;
 
 TP_HOT ThreadNumber thread_number() {
     static std::atomic<ThreadNumber> next{0};
-    // relaxed: different is enough
+    // relaxed: the numbers only have to differ
     static thread_local ThreadNumber mine = next.fetch_add(1, std::memory_order_relaxed);
     return mine;
 }

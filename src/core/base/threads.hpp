@@ -1,5 +1,5 @@
-/// The threads of the process, and what each shows to the others: whether it is reading shared memory now,
-/// and which structure it is changing.
+/// The threads of the process, and the state that each publishes to the others: whether it is reading shared
+/// memory now, and which structure it is changing.
 ///
 /// A reader pins itself: it makes its own counter odd on entry and even on exit, with plain stores to memory
 /// that no other thread writes. A thread that needs to know who is pinned runs a heavy barrier, which is a
@@ -68,7 +68,7 @@ struct Retired {
     void (*release)(Word);
 };
 
-/// What one thread shows to the others.
+/// The state that one thread publishes to the others.
 struct alignas(kNoSharing) ThreadSlot {
     std::atomic<std::uint64_t> pins{0};
     /// the gate that this thread is inside of in this pin, or was in an earlier one
@@ -85,7 +85,7 @@ struct alignas(kNoSharing) ThreadSlot {
     unsigned limbo_size = 0;
     std::size_t limbo_weight = 0;
 
-    /// This thread's changes; after some of them it looks whether anything can be freed.
+    /// This thread's changes: once in a number of them it checks whether anything can be freed.
     unsigned polls = 0;
 };
 
@@ -118,7 +118,7 @@ class Threads {
         }
     }
 
-    /// Shows a pin to the threads that run a heavy barrier, before anything that the pinned thread loads.
+    /// Publishes a pin to the threads that run a heavy barrier, before the pinned thread loads anything.
     TP_HOT static void announce(std::atomic<std::uint64_t>& pins, std::uint64_t value) {
         if (TP_LIKELY(asymmetric_)) {
             // release: pairs with the acquire in Wait::over(), like that of the ~Pin before: a thread that

@@ -1,8 +1,8 @@
-/// The answers of a user's comparison about the keys that one search has asked about.
+/// The answers of a user's comparison for the keys that one search has compared.
 ///
-/// A search releases everything while it asks. If the chain has changed when it comes back it begins again,
-/// and finds the answers here instead of asking again. So the number of calls is bounded by the number of
-/// keys, whatever the comparison does to the map meanwhile.
+/// A search releases everything while it calls the comparison. If the chain has changed afterwards, the
+/// search begins again, and finds the answers here instead of calling again. So the number of calls is
+/// bounded by the number of keys, whatever the comparison does to the map meanwhile.
 #pragma once
 
 #include <cstdint>
@@ -13,11 +13,11 @@
 
 namespace threadproof {
 
-/// Whether a stored key equals the one looked for. kAsk: only a user's code can tell.
+/// Whether a stored key equals the one looked for. kAsk: only a user's code can decide.
 enum class Match : std::uint8_t { kNo, kYes, kAsk, kError };
 
-/// Belongs to one search, in one thread. Retains the keys, so that no other key can come to have the address
-/// of one of them.
+/// Belongs to one search, in one thread. Retains the keys, so that no other key can be allocated at the
+/// address of one of them.
 template <class P>
 class EqualityCache {
  public:
@@ -44,13 +44,13 @@ class EqualityCache {
     /// The answer about a key, or kAsk.
     Match recall(Word key) const {
         if (last_.key == key) return last_.match;
-        if (!restarted_) return Match::kAsk;  // a search that goes on comes only to new keys
+        if (!restarted_) return Match::kAsk;  // a search that was not restarted sees only new keys
         for (const Answer& each : earlier_)
             if (each.key == key) return each.match;
         return Match::kAsk;
     }
 
-    /// From now on the search may come to the same keys again.
+    /// From now on the search may see the same keys again.
     void restart() { restarted_ = true; }
 
  private:

@@ -1,4 +1,4 @@
-/// What the maps of the core share: their policy, the outcomes of their operations, and the frames of the
+/// The common parts of the core's maps: their policy, the outcomes of their operations, and the frames of the
 /// steps on a whole map.
 #pragma once
 
@@ -25,9 +25,9 @@ enum class Outcome : std::uint8_t {
     kNoMemory,  ///< nothing was changed
 };
 
-/// A map's policy says what its keys and values are. Both are words; 0 is none. A value's lowest bit marks a
-/// reservation, an object that stands in the place of the value while that is computed; its second is never
-/// set. A policy P has:
+/// A map's policy defines its keys and values. Both are words; 0 is none. A value's lowest bit marks a
+/// reservation, an object that replaces the value while a computation runs; its second bit is never set. A
+/// policy P has:
 ///
 ///     kThreads                 false where a global lock serialises all calls: locks, pins and the gate vanish
 ///     Lookup                   the key of a call; has .hash
@@ -56,7 +56,7 @@ class MapBase {
     static constexpr Word kReservation = 1;
     TP_HOT static bool is_reservation(Word value) { return value & kReservation; }
 
-    /// How far an iteration has come: it has passed every key whose position is below `position`.
+    /// The position of an iteration: it has passed every key whose position is below `position`.
     struct Walk {
         std::uint64_t position = 0;
         bool done = false;
@@ -143,7 +143,7 @@ class MapBase {
     }
 
     /// The frame of next_batch(): calls copy(walk, batch), which copies one piece of the map and passes it,
-    /// until a piece has entries. False at the end. The walk moves on only when a piece has been copied.
+    /// until a piece has entries. False at the end. The walk advances only when a piece has been copied.
     template <class Copy>
     static bool next_batch(Walk& walk, std::vector<Entry>& batch, Copy copy) {
         batch.clear();

@@ -1,15 +1,15 @@
 /// How a map is copied as it is at one instant while writers continue.
 ///
 /// A map consists of pieces (buckets, or parts). Taking a snapshot quiesces the map only to open it: that
-/// moment is its instant. From then on a writer saves a piece, which is to copy it for the snapshot, before
-/// it changes the piece; the thread that takes the snapshot saves all the others. So each piece is saved
-/// exactly once, and as it was at the instant. How a map knows that a piece is saved is its own business.
+/// moment is its instant. From then on a writer saves a piece, by copying it for the snapshot, before it
+/// changes the piece. The thread that takes the snapshot saves all the others. So each piece is saved exactly
+/// once, and as it was at the instant. Each map has its own way of marking the saved pieces.
 ///
 /// Invariants
 ///  1. At most one snapshot is open in a map: `whole` is held meanwhile.
 ///  2. While one is open, a piece that is not saved has not changed since the instant.
-///  3. A snapshot that was open at a fork is stale in the child: its thread is not there. It is not saved
-///     for, and its memory stays, because other references to it may be anywhere.
+///  3. A snapshot that was open at a fork is stale in the child: its thread is not there. Nothing is saved
+///     for it, and its memory is not freed, because other references to it may be anywhere.
 ///
 /// Field           | written                        | read                             | guard
 /// ----------------|--------------------------------|----------------------------------|--------------------
@@ -35,7 +35,7 @@ class SnapshotSlot : MapBase<P> {
  public:
     using typename Base::Entries;
 
-    /// What has been saved so far, by its own thread and by writers.
+    /// The pieces saved so far, by the snapshot's own thread and by writers.
     struct Snapshot {
         const std::uint32_t generation = process_generation.load(std::memory_order_relaxed);
         std::uint64_t number = 0;  ///< for a map that marks the pieces it has saved
@@ -43,16 +43,16 @@ class SnapshotSlot : MapBase<P> {
         Entries entries{};         ///< each retained
         bool failed = false;       ///< there was no memory: the snapshot fails, the writer does not
 
-        /// Whether it was opened before a fork, in the parent: no thread waits for it here.
+        /// Whether it was opened before a fork, in the parent: no thread waits for it in this process.
         bool stale() const { return generation != process_generation.load(std::memory_order_relaxed); }
     };
 
-    /// The snapshot that is open, stale or not, or null. A writer calls it inside a WriterSection: so a
-    /// snapshot that it sees is there until the section ends, because closing the snapshot waits for that.
+    /// The open snapshot, stale or not, or null. A writer calls it inside a WriterSection, so the snapshot
+    /// stays until the section ends, because closing the snapshot waits for the section.
     TP_HOT Snapshot* any() const {
         return open_.load(std::memory_order_acquire);  // acquire: pairs with the release in take()
     }
-    /// The snapshot that is open, or null; a stale one is none.
+    /// The open snapshot, or null; a stale one counts as none.
     TP_HOT Snapshot* current() const {
         Snapshot* open = any();
         return TP_LIKELY(!open) || open->stale() ? nullptr : open;
@@ -85,7 +85,7 @@ class SnapshotSlot : MapBase<P> {
         throw std::bad_alloc();
     }
 
-    /// Closes a stale snapshot, if there is one. The caller has the map to itself, or holds `whole`.
+    /// Closes a stale snapshot, if there is one. No other thread uses the map, or the caller holds `whole`.
     bool forget_stale() {
         Snapshot* open = any();
         if (TP_LIKELY(!open || !open->stale())) return false;

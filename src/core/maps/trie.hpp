@@ -1,4 +1,4 @@
-/// A persistent trie: a map from 64-bit hashes to words of which every version can be kept.
+/// A persistent trie: a map from 64-bit hashes to words, of which every version can be kept.
 ///
 /// How it works. A version is a tree of nodes that never change. A node has up to 32 slots, present or not by
 /// five bits of the hash; a slot holds a leaf (a hash and its word) or a node for the next five bits. A
@@ -236,8 +236,8 @@ class Trie {
         return 0;
     }
 
-    /// Calls visit(before, after) for every hash whose words differ; 0 stands for none. What both share is
-    /// not looked at.
+    /// Calls visit(before, after) for every hash whose words differ; 0 stands for none. Shared nodes are
+    /// skipped.
     template <class Visit>
     static void differences(const Node* before, const Node* after, Visit& visit) {
         if (before == after) return;
@@ -355,7 +355,7 @@ class Trie {
             return true;
         }
 
-        /// Makes `next` the newest version and returns the one that was.
+        /// Makes `next` the newest version and returns the one before.
         Owned exchange(Owned next) {
             Policy::enable_try_retain(next.word());
             return Owned(root_.exchange(next.release(), std::memory_order_acq_rel));  // as in publish()
@@ -388,7 +388,7 @@ class Trie {
         Word word;
         std::int64_t bytes;  ///< by how much the version grows
 
-        /// What takes the place of a node: often a copy, the same if nothing changes.
+        /// The replacement of a node: often a copy; the node itself if nothing changes.
         Owned node(const Node* old, std::uint64_t rest, unsigned level) {
             std::uint32_t bit = bit_of(rest);
             if (!(old->present & bit)) return word ? with_slot(old, bit) : same(old);
@@ -461,7 +461,7 @@ class Trie {
             return copy;
         }
 
-        /// A node in the place of `old`, whose slots the caller fills at once, calling nothing that could see
+        /// A replacement for node `old`. The caller fills its slots at once, and calls nothing that could see
         /// or free it.
         Owned make(std::uint32_t present, std::uint32_t inner, const Node* old = nullptr) {
             unsigned count = static_cast<unsigned>(__builtin_popcount(present));
@@ -478,7 +478,7 @@ class Trie {
         return slot;
     }
 
-    /// What a node has at a bit.
+    /// The content of a node's slot.
     struct Side {
         const TrieSlot* slot = nullptr;
         const Node* node = nullptr;

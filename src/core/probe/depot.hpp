@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <mutex>
+#include <stdexcept>
 #include <string_view>
 #include <type_traits>
 #include <unordered_map>
@@ -54,6 +55,17 @@ class Depot {
     void lock_for_fork() { mutex_.lock(); }
     void unlock_after_fork() { mutex_.unlock(); }
 
+    /// Asserts the invariants; std::logic_error if one is broken.
+    void check() const {
+        std::lock_guard hold(mutex_);
+        if (numbers_.size() != by_number_.size()) throw std::logic_error("a sequence has no number");
+        for (const auto& [sequence, number] : numbers_) {
+            if (sequence.empty()) throw std::logic_error("the empty sequence has a number other than 0");
+            if (number == 0 || number > by_number_.size() || by_number_[number - 1] != &sequence)
+                throw std::logic_error("a number is not that of its sequence");
+        }
+    }
+
  private:
     struct Hash {
         std::size_t operator()(const Sequence& sequence) const {
@@ -73,7 +85,7 @@ class Depot {
 template <std::size_t kEntries>
 class NumberCache {
  public:
-    /// The number cached for this hash, or else look_up()'s, which is then cached.
+    /// The number cached for this hash; otherwise the result of look_up(), which is then cached.
     template <class LookUp>
     std::uint32_t number_of(std::uint64_t hash, LookUp&& look_up) {
         Entry& entry = entries_[hash % kEntries];

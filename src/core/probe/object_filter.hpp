@@ -1,11 +1,11 @@
 /// A counting filter over objects: may any state exist for this object? Most objects are deallocated without
-/// any, and then one load decides it.
+/// any state, and then one load decides it.
 ///
 /// Objects share counters, so the filter may answer yes for an object that has no state. It never answers no
 /// for one that has.
 ///
 /// Every step is relaxed: a thread adds an object while it uses the object, and the reference count orders
-/// every use before the deallocation that asks.
+/// every use before the deallocation.
 #pragma once
 
 #include <atomic>

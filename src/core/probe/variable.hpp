@@ -1,4 +1,4 @@
-/// What identifies a variable of the program, and what is known of an access to it.
+/// The identity of a variable of the program, and the properties of an access to it.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@ using Field = std::uint64_t;
 /// A field with this bit is a position: its other bits are small, and neighbours are accessed together.
 inline constexpr Field kPosition = Field{1} << 63;
 
-/// What is known of an access: X(constant, value, name in Python).
+/// The properties of an access: X(constant, value, name in Python).
 /// The probe sets the flags. The race detector adds kUpdate and kCheck to a write that follows a read of the
 /// same variable, and kLocked.
 #define TP_ACCESS_FLAGS(X)                                                                        \
@@ -24,7 +24,7 @@ inline constexpr Field kPosition = Field{1} << 63;
     X(kWrite, 256, WRITE)        /* a write; else it is a read */
 
 enum AccessFlag : std::uint16_t {
-#define TP_FLAG(constant, value, name) constant = value,
+#define TP_FLAG(constant, value, name) constant = (value),
     TP_ACCESS_FLAGS(TP_FLAG)
 #undef TP_FLAG
 };

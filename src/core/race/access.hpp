@@ -14,7 +14,7 @@ using probe::kPosition;
 using enum probe::AccessFlag;
 
 struct Access {
-    static constexpr int kLockBits = 23;  // what the word has left; a lock set beyond 8 million is not kept
+    static constexpr int kLockBits = 23;  // the rest of the word; a lock set beyond 8 million is not kept
 
     Epoch epoch;
     std::uint32_t stack = 0;              // a number of the probe's depot of call stacks
@@ -24,6 +24,6 @@ struct Access {
 
     bool has(std::uint32_t wanted) const { return (flags & wanted) == wanted; }
 };
-static_assert(sizeof(Access) == 16, "there are two of them for every variable a program accesses");
+static_assert(sizeof(Access) == 16, "the cell of every accessed variable has two of them");
 
 }  // namespace threadproof::race

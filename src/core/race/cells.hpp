@@ -42,7 +42,7 @@ class Reads {
         else if (one_.epoch) visit(one_);
     }
 
-    /// The read of this very epoch, if there is one.
+    /// The read of this epoch, if there is one.
     const Access* at(Epoch epoch) const {
         if (!several()) return one_.epoch == epoch ? &one_ : nullptr;
         for (const Access& access : *several())
@@ -97,7 +97,7 @@ struct Cell {
         reads.each(visit);
     }
 
-    /// Whether the cell has an access of this epoch that stands for one of this kind.
+    /// Whether the cell has an access of this epoch that covers one of this kind.
     bool has_seen(Epoch now, bool writes, std::uint32_t flags) const {
         if (write.epoch == now && write.has(flags)) return true;
         const Access* read = writes ? nullptr : reads.at(now);

@@ -37,19 +37,19 @@ class Epoch {
     std::uint64_t word_ = 0;
 };
 
-/// For every thread, the count up to which its steps are ordered before; 0 for a thread it knows nothing of.
+/// For every thread, the count up to which its steps are ordered before; 0 for a thread without any.
 class Clock {
  public:
     std::uint64_t count_of(ThreadId thread) const { return thread < counts_.size() ? counts_[thread] : 0; }
     bool covers(Epoch epoch) const { return epoch.count() <= count_of(epoch.thread()); }
 
-    /// Afterwards covers(epoch) holds, and all that held before.
+    /// Afterwards covers(epoch) holds, and everything that was covered before still is.
     void learn(Epoch epoch) {
         if (epoch.thread() >= counts_.size()) counts_.resize(epoch.thread() + 1);
         counts_[epoch.thread()] = std::max(counts_[epoch.thread()], epoch.count());
     }
 
-    /// Afterwards it covers all that either clock covered.
+    /// Afterwards it covers every epoch that either clock covered.
     void join(const Clock& other) {
         if (other.counts_.size() > counts_.size()) counts_.resize(other.counts_.size());
         for (std::size_t i = 0; i < other.counts_.size(); ++i)

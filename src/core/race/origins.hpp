@@ -1,7 +1,7 @@
 /// Where objects were allocated, for as long as they live.
 ///
 /// A bounded number of objects is noted for each place in the source: a report names one object, and a
-/// program that allocates a million of a kind does not pay for the later ones.
+/// program that allocates a million of one class does not pay for the later ones.
 ///
 /// Invariants:
 /// 1. An address has an origin only while the noted object lives: every noted type is tracked, so its
@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <mutex>
+#include <stdexcept>
 #include <unordered_map>
 
 #include "core/probe/object_filter.hpp"
@@ -32,7 +33,7 @@ class Origins {
  public:
     explicit Origins(ObjectFilter& filter) : filter_(filter) {}
 
-    /// The first note of an object stays: a class's constructor calls that of its base class.
+    /// Only the first note of an object counts: a class's constructor calls that of its base class.
     void note(Object object, Origin origin) {
         std::lock_guard hold(mutex_);
         if (origins_.try_emplace(object, origin).second) filter_.add(object, ObjectFilter::kOrigin);
@@ -54,6 +55,16 @@ class Origins {
     /// Around a fork: no other thread is in the middle of a step.
     void lock_for_fork() { mutex_.lock(); }
     void unlock_after_fork() { mutex_.unlock(); }
+
+    /// Asserts invariant 2; std::logic_error if it is broken. Invariant 1 is the probe's: it reports the
+    /// deallocations.
+    void check() const {
+        std::lock_guard hold(mutex_);
+        for (const auto& [object, origin] : origins_) {
+            if (!filter_.has(object, ObjectFilter::kOrigin))
+                throw std::logic_error("an object with an origin is not in the filter");
+        }
+    }
 
  private:
     ObjectFilter& filter_;

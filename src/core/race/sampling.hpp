@@ -1,5 +1,5 @@
-/// Sampling: each instruction is judged in a burst of some dozen executions, then no more until the next
-/// round.
+/// Sampling: each instruction is judged in a burst of some dozen executions, and then not again until the
+/// next round.
 ///
 /// The length of a burst differs between instructions and between rounds, so that instructions do not keep
 /// step; the seed decides it.
@@ -31,7 +31,7 @@ class Sampling {
         for (auto& segment : segments_) delete[] segment.load(std::memory_order_relaxed);
     }
 
-    /// From now on each site is judged at least `burst` times and less than twice as often; 0: always.
+    /// From now on each site is judged at least `burst` times and fewer than twice as often; 0: always.
     void begin_round(std::uint32_t burst, std::uint32_t seed) {
         burst_.store(burst, std::memory_order_relaxed);
         seed_.store(seed, std::memory_order_relaxed);
@@ -40,7 +40,7 @@ class Sampling {
 
     TP_HOT bool on() const { return burst_.load(std::memory_order_relaxed) != 0; }
 
-    /// The site has been judged: whether that was the last time in this round.
+    /// The site has been judged: returns whether that was the last time in this round.
     bool ends_burst(std::uint32_t site) {
         std::uint32_t round = round_.load(std::memory_order_relaxed);
         std::uint32_t burst = burst_.load(std::memory_order_relaxed);

@@ -7,7 +7,7 @@
 /// 1. A cell's reads are those that a later write could race with: one, if the last read is ordered after the
 ///    earlier ones (FastTrack's epoch), else one for each thread.
 /// 2. After forget(object) none of its cells is left, so an object at the same address starts clean.
-/// 3. generation(object) grows with every forget() in its bucket: a thread that has cached an access can tell
+/// 3. generation(object) grows with every forget() in its bucket: a thread that has cached an access sees
 ///    that the cell may have been forgotten since.
 /// 4. A shard counts its cells, and `total` those of all shards. When total reaches the limit, the shard that
 ///    needs another cell first forgets all it has. Forgetting can hide a race, not invent one.
@@ -41,7 +41,7 @@ class Shadow {
     /// `filter` counts the objects that have cells.
     explicit Shadow(ObjectFilter& filter) : filter_(filter) {}
 
-    /// Whether the variable's cell has an access of this epoch that stands for one of this kind.
+    /// Whether the variable's cell has an access of this epoch that covers one of this kind.
     bool has_seen(Object object, Field field, Epoch now, bool writes, std::uint32_t flags) {
         std::uint64_t hash = mixed(object);
         Shard& shard = shards_[hash % kShards];
@@ -100,7 +100,7 @@ class Shadow {
         return generations_[hash % kGenerations].load(std::memory_order_acquire);
     }
 
-    /// How many cells to keep, over all shards: the cells of a long list are all in one shard.
+    /// The limit of cells, over all shards: the cells of a long list are all in one shard.
     void limit(std::size_t cells) { limit_.store(cells, std::memory_order_relaxed); }
 
     /// Asserts the invariants; std::logic_error if one is broken. No other thread may be in a step.

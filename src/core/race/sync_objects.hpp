@@ -1,4 +1,5 @@
-/// What synchronisation objects order: for each, the clocks that releases left there for later acquires.
+/// The order that synchronisation objects create: for each, the clocks that releases stored for later
+/// acquires.
 ///
 /// An object may have one clock, a clock for each of its keys, and a queue of permits with a clock for those
 /// that were given together. A key names a part of the object that orders by itself: an item of a channel, a
@@ -36,7 +37,7 @@ using probe::ObjectFilter;
 /// A synchronisation object: its address, or a small number for one that is no Python object.
 using Sync = std::uintptr_t;
 
-/// Which part of a synchronisation object orders.
+/// The part of a synchronisation object that orders.
 using SyncKey = std::uint64_t;
 
 class SyncObjects {
@@ -44,7 +45,7 @@ class SyncObjects {
     /// `filter` counts the objects that have state here.
     explicit SyncObjects(ObjectFilter& filter) : filter_(filter) {}
 
-    /// `clock` learns all that was released to the object.
+    /// `clock` covers everything that was released to the object.
     void acquire(Clock& clock, Sync sync) {
         Shard& shard = shard_of(sync);
         std::lock_guard hold(shard.mutex);
@@ -79,7 +80,7 @@ class SyncObjects {
         message.items += items;
     }
 
-    /// One item of this key is not in the channel any more.
+    /// One item of this key is no longer in the channel.
     void remove_item(Sync channel, SyncKey item) {
         Shard& shard = shard_of(channel);
         std::lock_guard hold(shard.mutex);
@@ -153,6 +154,16 @@ class SyncObjects {
     }
     void unlock_after_fork() {
         for (Shard& shard : shards_) shard.mutex.unlock();
+    }
+
+    /// Asserts the invariants; std::logic_error if one is broken.
+    void check() {
+        for (Shard& shard : shards_) {
+            std::lock_guard hold(shard.mutex);
+            for (const auto& [sync, clock] : shard.clocks) check_place(shard, sync);
+            for (const auto& [sync, queue] : shard.permits) check_place(shard, sync);
+            for (const auto& [sync, keys] : shard.messages) check_place(shard, sync);
+        }
     }
 
  private:

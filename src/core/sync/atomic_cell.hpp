@@ -1,8 +1,9 @@
-/// One value that threads change together, each change one atomic step, alone on its cache lines.
+/// One value that threads change together: each change is one atomic step, and the value has cache lines of
+/// its own.
 ///
-/// Every change that is not a plain exchange is a loop: read the value, compute the new one, store it if the
-/// value is still the one that was read, else begin again. So a change can be refused (a sum that does not
-/// fit) with nothing changed.
+/// Every change that is not a plain exchange is a loop: read the value, compute the new one, and store it if
+/// the value is still the one that was read; otherwise begin again. So a change can be refused (a sum that
+/// does not fit) with nothing changed.
 ///
 /// Invariant: a value that was computed from another replaces exactly that one.
 ///
@@ -32,7 +33,7 @@ struct alignas(kNoSharing) AtomicCell {
 template <std::memory_order kOrder>
 using Order = std::integral_constant<std::memory_order, kOrder>;
 
-/// Calls `act` with the order as a constant: the compiler takes an order that it does not know for the
+/// Calls `act` with the order as a constant: for an order that is not constant, the compiler assumes the
 /// strongest.
 template <class Act>
 TP_HOT auto with_order(std::memory_order order, Act act) {
@@ -72,7 +73,7 @@ TP_HOT T exchange(AtomicCell<T>& cell, T value, std::memory_order order) {
     return with_order(order, [&](auto o) { return cell.value.exchange(value, o.value); });
 }
 
-/// Whether a comparison takes two values for one. NaN is the same as NaN, or a loop would never end.
+/// Whether a comparison treats two values as one. NaN is the same as NaN; otherwise a loop would never end.
 template <class T>
 constexpr bool same(T a, T b) {
     if constexpr (std::is_floating_point_v<T>) return a == b || (a != a && b != b);
@@ -93,8 +94,8 @@ TP_HOT bool compare_exchange(AtomicCell<T>& cell, T expected, T fresh, std::memo
     });
 }
 
-/// Calls step(old, &fresh) and stores `fresh`, if the value is still `old` then; else again. True when it has
-/// stored one; false, and nothing has changed, when step() returns false. `*old` is the value of the last
+/// Calls step(old, &fresh) and stores `fresh` if the value is still `old`; otherwise begins again. True if a
+/// value was stored; false, with nothing changed, if step() returned false. `*old` is the value of the last
 /// call.
 template <class T, class Step>
 TP_HOT bool change(AtomicCell<T>& cell, Step step, T* old, std::memory_order order) {

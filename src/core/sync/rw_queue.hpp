@@ -188,7 +188,7 @@ class RWQueue {
         if (holds_.empty()) let_in_readers(wake, queue_.end());
     }
 
-    /// All readers before that place.
+    /// All readers before that position.
     template <class Wake>
     void let_in_readers(Wake wake, Place end) {
         std::for_each(queue_.begin(), end, [&](Waiter* w) { w->chosen = !is_writer(w) && !set_aside(*w); });

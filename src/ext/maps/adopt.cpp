@@ -18,8 +18,8 @@ std::vector<Adoptable>& adoptables() {
     return all;
 }
 
-/// The documentation of a method: that of its definition, and, if this is only a signature, the contract's
-/// text.
+/// The documentation of a method: its definition's own, or the contract's text if the definition has only a
+/// signature.
 std::string documentation(const PyMethodDef& method, PyObject* contract) {
     std::string text = method.ml_doc ? method.ml_doc : "";
     if (!text.ends_with("--\n\n") || !PyObject_HasAttrString(contract, method.ml_name)) return text;

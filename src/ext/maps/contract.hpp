@@ -1,4 +1,4 @@
-/// The argument checks of threadproof.maps.contract, which raise: the words of each error stand there, once.
+/// The argument checks of threadproof.maps.contract, which raise: each error's text is defined there, once.
 #pragma once
 
 #include "ext/python/ref.hpp"

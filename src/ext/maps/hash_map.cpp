@@ -1,4 +1,4 @@
-/// The core's HashMap as a Python type: native_map/, and the methods that only it has.
+/// The core's HashMap as a Python type: native_map/, and the methods that only HashMap has.
 #include "ext/maps/hash_map.hpp"
 
 #include "core/maps/hash_map/map.hpp"

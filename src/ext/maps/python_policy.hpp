@@ -1,4 +1,4 @@
-/// PythonPolicy: Python's keys and values as words, compared natively wherever that calls no user code.
+/// PythonPolicy: Python's keys and values as words, compared natively if that calls no user code.
 ///
 /// A key's word is its address with a kind in the two lowest bits:
 ///
@@ -6,7 +6,7 @@
 ///     kString   an exact str: equal if length, width and bytes are equal
 ///     kPlain    an exact bytes, float, bool or other int, or a short exact tuple of these, str, int and
 ///               None: compared by value, as Python does
-///     kObject   any other object: only == can tell
+///     kObject   any other object: only == can decide
 ///
 /// -1 is kPlain because Python hashes it like -2. A tuple is kObject until it is stored: its items are read
 /// only then, or when they have to be compared. Readers read a stored kString or kPlain key without retaining
@@ -49,7 +49,7 @@ struct PythonPolicy {
             if (!set_quickly(key)) *this = of_other(key);
         }
 
-        /// The same for a str that knows its hash or a small int, which most keys are; false for others.
+        /// The same for a str whose hash is known or a small int, which most keys are; false for others.
         TP_HOT bool set_quickly(PyObject* key) {
             PyTypeObject* type = Py_TYPE(key);
             if (TP_LIKELY(type == &PyUnicode_Type)) {
@@ -150,7 +150,7 @@ struct PythonPolicy {
             if (!is_atom(PyTuple_GET_ITEM(key, i))) return false;
         return true;
     }
-    // Items are compared under a bucket's lock: so many take less time than a resize holds it.
+    // Items are compared under a bucket's lock: this many take less time than a resize holds it.
     static constexpr Py_ssize_t kShort = 16;
 
     TP_HOT static const void* ascii(PyObject* string) { return reinterpret_cast<PyASCIIObject*>(string) + 1; }
@@ -165,7 +165,7 @@ struct PythonPolicy {
                && same_bytes(PyUnicode_DATA(a), PyUnicode_DATA(b), static_cast<std::size_t>(length) * kind);
     }
 
-    /// memcmp, without the call for what most keys are: 4 to 16 bytes, by a word from each end.
+    /// memcmp, without a call for the lengths that most keys have: 4 to 16 bytes, by a word from each end.
     TP_HOT static bool same_bytes(const void* a, const void* b, std::size_t size) {
         if (TP_LIKELY(size >= 8 && size <= 16)) return same_ends<std::uint64_t>(a, b, size);
         if (TP_LIKELY(size >= 4 && size < 8)) return same_ends<std::uint32_t>(a, b, size);
@@ -184,8 +184,8 @@ struct PythonPolicy {
 
     static Match yes_or_no(bool same) { return same ? Match::kYes : Match::kNo; }
 
-    /// A stored small int, of which the hash is the value, and a key that is not a small int. The stored
-    /// object is not read: it may be gone.
+    /// A stored small int, whose hash is its value, and a key that is not a small int. The stored object is
+    /// not read: it may be freed.
     TP_APART static Match match_small(std::int64_t number, PyObject* other) {
         if (PyFloat_CheckExact(other)) return yes_or_no(same_number(PyFloat_AS_DOUBLE(other), number));
         if (PyBool_Check(other)) return yes_or_no(number == (other == Py_True));
@@ -228,7 +228,7 @@ struct PythonPolicy {
         return Match::kYes;
     }
 
-    /// Keys of two types: only numbers can be equal, or a user's class may say so.
+    /// Keys of two types: only numbers can be equal, or a user's class can decide.
     static Match match_numbers(PyObject* stored, PyObject* other) {
         if (!is_atom(other)) return PyTuple_CheckExact(other) ? Match::kNo : Match::kAsk;
         bool real_a = PyFloat_CheckExact(stored), real_b = PyFloat_CheckExact(other);

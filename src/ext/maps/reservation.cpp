@@ -31,8 +31,8 @@ bool over(const Reservation* reservation) {
     return reservation->ended.load(std::memory_order_acquire) || reservation->orphaned();
 }
 
-/// What a thread waits for, or null. It has several edges if a signal handler waits inside a wait: the last
-/// is the wait that is under way.
+/// The reservation that a thread waits for, or null. It has several edges if a signal handler waits inside a
+/// wait: the last is the wait that is under way.
 Reservation* wanted_by(unsigned long thread) {
     auto last =
         std::find_if(edges.rbegin(), edges.rend(), [&](const Edge& edge) { return edge.thread == thread; });

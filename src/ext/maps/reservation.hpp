@@ -3,7 +3,7 @@
 ///
 /// A wait that would be a deadlock is refused. One waits-for graph covers all maps of the process: a thread
 /// waits for one reservation, and a reservation belongs to one thread. Before an edge is added, the edges
-/// from the wanted reservation are followed; if they lead back to the thread that wants to wait, it gets
+/// from the wanted reservation are followed. If they lead back to the thread that wants to wait, it gets
 /// DeadlockError instead. Following and adding are one step under the graph's lock, so exactly one thread of
 /// a cycle, the last, is refused.
 ///
@@ -30,8 +30,8 @@ struct Reservation {
     PyObject* old_value;  ///< of the key, for readers; null: the key was absent
     PyObject* result;     ///< of the computation; null: none, or the key is to be removed
     unsigned long owner;  ///< the thread that computes
-    /// of the process in which it was made: in a forked child, no thread is left to end the others of the
-    /// parent
+    /// the generation of the process in which it was made: a forked child has no thread that would end the
+    /// reservations of its parent's other threads
     std::uint32_t generation;
     std::atomic<bool> ended;
     PyThread_type_lock gate;  ///< made and locked by the first thread that waits, opened by end()
@@ -48,7 +48,7 @@ struct Reservation {
     /// DeadlockError, or the exception of a signal handler.
     void wait(const Deadline& deadline);
 
-    /// Whether its thread stayed behind in a parent process, so that no thread here will end it.
+    /// Whether its thread exists only in a parent process, so that no thread here will end it.
     bool orphaned() const;
 
     int traverse(visitproc visit, void* arg) noexcept;

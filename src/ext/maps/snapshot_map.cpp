@@ -1,8 +1,8 @@
 /// SnapshotMap: the atomic reference to the newest version of a trie as a Python map. Snapshot: one version
-/// as a Python mapping. What is hot is native; the rest is ChainedMap's, in Python, over the methods whose
-/// names begin with an underscore.
+/// as a Python mapping. The hot operations are native. ChainedMap has the rest, in Python, on top of the
+/// methods whose names begin with an underscore.
 ///
-/// Writing a key whose value is being computed has to wait: ChainedMap does that too, in `_exchange`.
+/// Writing a key whose value is being computed has to wait: ChainedMap waits, too, in `_exchange`.
 #include "ext/maps/snapshot_map.hpp"
 
 #include <mutex>
@@ -120,7 +120,8 @@ PyObject* iterator_next(SnapshotIterator& it) {
 
 // ---- Snapshot
 
-/// One version. It never changes, so it has no tp_clear: a cycle through it is broken elsewhere.
+/// One version. It never changes, so it has no tp_clear: the collector breaks a cycle through it at another
+/// object.
 struct SnapshotObject {
     PyObject_HEAD Word root;
 
@@ -194,7 +195,7 @@ struct SnapshotMapObject {
         return found == Found::kAbsent ? Ref() : ask(core().get(lookup.hash), lookup);
     }
 
-    /// Puts an empty version in the place of the newest, and returns that.
+    /// Makes an empty version the newest, and returns the one before.
     Owned detach() { return storage.get().exchange(Owned::share(NodePolicy::word(empty_version()))); }
 
     int traverse(visitproc visit, void* arg) noexcept {
@@ -207,7 +208,7 @@ struct SnapshotMapObject {
     void destroy() noexcept { storage.destroy(); }
 };
 
-/// One look at a key, and the replacement of what it found.
+/// One read of a key, and the replacement of its result.
 struct Exchange {
     Owned seen;
     EntryObject* entry;  ///< the key's entry in `seen`, or null

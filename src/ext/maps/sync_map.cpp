@@ -1,4 +1,4 @@
-/// The core's SyncMap as a Python type: native_map/, and the methods that only it has.
+/// The core's SyncMap as a Python type: native_map/, and the methods that only SyncMap has.
 #include "ext/maps/sync_map.hpp"
 
 #include "core/maps/sync_map/map.hpp"

@@ -16,7 +16,7 @@ Provided missing("MISSING", "any object", [](PyObject*) { return true; });
 // CPython's header before an object that the collector follows
 constexpr std::size_t kCollectorHead = kThreads ? 0 : 2 * sizeof(void*);
 
-/// Frees memory when no pinned reader can be looking at it.
+/// Frees memory when no pinned reader can be reading it.
 void retire(Word word, void (*free)(Word), std::size_t bytes) {
     if constexpr (kThreads) Reclaimer::retire(Retired{word, free}, bytes);
     else free(word);
@@ -77,8 +77,8 @@ void free_entry(Word word) {
     PyObject_GC_Del(entry);
 }
 
-/// Releases at once what the entry owns, except a key that readers compare without retaining it: that, and
-/// the memory, wait for the readers.
+/// Releases at once the objects that the entry owns, except a key that readers compare without retaining it.
+/// That key, and the memory, wait for the readers.
 void entry_dealloc(PyObject* self) noexcept {
     PyObject_GC_UnTrack(self);
     PyTypeObject* type = Py_TYPE(self);
@@ -149,7 +149,7 @@ Py_ssize_t node_length(Node& self) { return static_cast<Py_ssize_t>(self.weight)
 
 void free_node(Word word) { PyObject_GC_Del(NodePolicy::object(word)); }
 
-/// Releases at once what the node owns. Its memory waits for the readers that may be looking at it.
+/// Releases at once the objects that the node owns. Its memory waits for the readers that may be reading it.
 void node_dealloc(PyObject* self) noexcept {
     PyObject_GC_UnTrack(self);
     PyTypeObject* type = Py_TYPE(self);

@@ -2,8 +2,8 @@
 /// is its root; reference counts keep alive what versions share; and the garbage collector visits each
 /// reference once, however many versions share it.
 ///
-/// Python sees the entries of the keys of one hash as a chain, which is a tuple. In the trie the word of a
-/// chain of one entry is that entry itself, so that readers reach its value in one step less and take no
+/// Python sees the entries of the keys with one hash as a chain, which is a tuple. In the trie the word of a
+/// chain with one entry is that entry itself. So readers reach its value in one step less and take no
 /// reference to the chain.
 #pragma once
 

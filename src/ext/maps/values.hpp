@@ -29,8 +29,8 @@ TP_HOT Outcome checked(Outcome outcome) {
     throw PythonError{};
 }
 
-/// A value on its way into the map, with a reference for its slot, which is released if it does not get
-/// there.
+/// A value on its way into the map, with a reference for its slot, which is released if the value does not
+/// reach the slot.
 class Incoming {
  public:
     explicit Incoming(PyObject* value) : object_(Py_NewRef(value)) {}
@@ -54,7 +54,7 @@ inline PyObject* call(PyObject* fn, PyObject* first, PyObject* second = nullptr)
     return outliving([&] { return PyObject_Vectorcall(fn, arguments, second ? 2 : 1, nullptr); });
 }
 
-/// Whether the two are identical or ==; or, if `equal` is not None, whether that says so. Throws.
+/// Whether the two are identical or ==; or, if `equal` is not None, the result of equal(). Throws.
 bool values_equal(PyObject* current, PyObject* expected, PyObject* equal);
 
 /// A secret for each map, so that keys cannot be made to collide in one bucket. Source of the mixer: Steele

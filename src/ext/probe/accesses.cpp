@@ -1,4 +1,4 @@
-/// Which variables the steps of accesses.hpp read and write.
+/// The variables that the steps of accesses.hpp read and write.
 
 #include "ext/probe/internals.hpp"
 
@@ -19,7 +19,7 @@ namespace {
 constexpr unsigned kChange = kWrite | kStructure | kAtomic;
 constexpr unsigned kWholeStep = kIterate | kAtomic;
 
-/// What a call of a builtin does to its arguments.
+/// The accesses of a builtin's call to its arguments.
 struct Reader {
     PyObject* function;
     unsigned flags;
@@ -55,8 +55,8 @@ void record_class(PyTypeObject* type, PyObject* name, unsigned flags) {
 std::vector<PyObject*>& stored_from_outside = *new std::vector<PyObject*>;
 std::mutex stored_mutex;  // no shared_mutex: glibc unlocks one by thread id, which is another in a forked child
 
-/// Reads of a global that its own file stores only once are instrumented from the first store from outside
-/// on.
+/// Reads of a global that its own file stores only once are instrumented after the first store from another
+/// file.
 void note_stored_from_outside(PyObject* name) {
     if (is_stored_from_outside(name)) return;
     {
@@ -151,7 +151,7 @@ bool has_plain_key(PyObject* dict, PyObject* key) {
 }  // namespace
 
 void record_store(PyObject* dict, PyObject* key, unsigned flags) {
-    // no news: it was stored in this epoch, so the key is there
+    // no news: it was stored in this epoch, so the key is present
     if (!record_access(key_of(dict, key), flags | kWrite) || !is_plain_key(key)) return;
     if (!has_plain_key(dict, key)) record_change(dict);
 }

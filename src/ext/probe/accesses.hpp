@@ -1,8 +1,8 @@
-/// From a step of the program to the accesses it consists of: which variables an instruction, or a method of
-/// a container, reads and writes.
+/// From a step of the program to its accesses: the variables that an instruction, or a method of a container,
+/// reads and writes.
 ///
-/// The functions here publish accesses. None of them runs user code: keys whose hash or equality is user
-/// code are told apart by identity.
+/// The functions here publish accesses. None of them runs user code: keys whose hash or equality is user code
+/// are distinguished by identity.
 #pragma once
 
 #include "ext/probe/events.hpp"
@@ -11,7 +11,7 @@ namespace threadproof::probe {
 
 // ---- attributes
 
-/// Where an attribute of a type's instances lives, as far as threads can race for it.
+/// Where an attribute of a type's instances is stored, as far as threads can race for it.
 enum class AttributeHome : std::uint8_t {
     kNowhere,  // no object that is tracked
     kSlot,
@@ -41,7 +41,7 @@ void record_deletion(PyObject* object, PyObject* key);                    // del
 void record_membership(PyObject* object, PyObject* key);                  // k in o
 void record_slice_store(PyObject* object);                                // o[i:j] = v
 void record_combination(PyObject* left, PyObject* right, bool in_place);  // +, |, += and their like
-/// What reads all of a container, or its size. An iterator that several threads may have is advanced by it.
+/// Reads all of a container, or its size. An iterator that several threads may have is advanced by it.
 void record_whole(PyObject* object, unsigned flags);
 /// Assigns a key of a dict: a new key changes the structure, too.
 void record_store(PyObject* dict, PyObject* key, unsigned flags);
@@ -53,10 +53,10 @@ void record_change(PyObject* container);
 /// Whether another file stores the global as an attribute of its module: then its readers are watched.
 bool is_stored_from_outside(PyObject* name);
 
-/// A call of `function` with these arguments: of a builtin that reads containers or attributes.
+/// A call of `function` with these arguments, if it is a builtin that reads containers or attributes.
 void record_call(PyObject* function, PyObject* const* arguments, std::size_t count);
 
-/// Builtins that read the containers they are given: {function: AccessFlags}.
+/// Builtins that read their container arguments: {function: AccessFlags}.
 void set_readers(PyObject* readers);
 
 void lock_accesses();  // around a fork

@@ -1,4 +1,5 @@
-/// threadproof._core.probe: what threadproof/probe calls, and the tables of names that both sides share.
+/// threadproof._core.probe: the functions that threadproof/probe calls, and the tables of names that both
+/// sides share.
 
 #include "ext/probe/api.hpp"
 
@@ -28,12 +29,13 @@ using ext::method;
 
 // ---- forks
 
-/// Those that were called before the fork, so that the same ones are called after it; between the two calls only.
+/// The subscribers that were called before the fork, so that the same ones are called after it. Used only
+/// between the two calls.
 std::array<Subscriber*, kMostSubscribers> forking;
 
-/// A fork finds no thread in the middle of a step: a mutex that another thread holds would be locked for ever
-/// in the child. Interests first, so that they do not change; then subscribers, for they call the probe while
-/// they hold their own mutexes. fork() is C: nothing is thrown through it.
+/// No thread is in the middle of a step during a fork: otherwise a mutex that another thread holds would stay
+/// locked in the child. Interests are locked first, so that they do not change; then subscribers, because
+/// they call the probe while they hold their own mutexes. fork() is C: no exception is thrown through it.
 void before_fork() noexcept {
     lock_subscribers();
     forking.fill(nullptr);
@@ -71,7 +73,7 @@ void follow_forks() {
 // ---- the rest
 
 /// configure(types with items by position, unsafe iterators, {builtin: flags}, prefixes of uninstrumented
-/// files): once.
+/// files); called once.
 PyObject* configure(PyObject*, PyObject* arguments) {
     PyObject *indexed, *iterators, *readers, *uninstrumented;
     if (!PyArg_ParseTuple(arguments, "O!O!O!O!:configure", &PyTuple_Type, &indexed, &PyTuple_Type, &iterators,

@@ -5,7 +5,7 @@
 
 namespace threadproof::probe {
 
-// publish.cpp: what Python code publishes
+// publish.cpp: the functions by which Python code publishes
 PyObject* publish_order(PyObject*, PyObject* object);
 PyObject* observe_order(PyObject*, PyObject* object);
 template <ItemStep kStep>
@@ -23,7 +23,8 @@ PyObject* own(PyObject*, PyObject* address);
 PyObject* allocated(PyObject*, PyObject* object);
 PyObject* modules_seen(PyObject*, PyObject* names);
 void publish_modules_seen(PyObject* names);  // a tuple
-/// What the arguments `blocking` and `timeout` of a function that may wait mean; null for one not given.
+/// The meaning of the arguments `blocking` and `timeout` of a function that may wait; null for an omitted
+/// one.
 Attempt attempt_of(PyObject* blocking, PyObject* timeout);
 
 // threads.cpp

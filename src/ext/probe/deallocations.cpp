@@ -1,9 +1,10 @@
-/// Publishes the deallocation of objects, so that what is remembered of one is not taken for what is known of
-/// the next object at its address.
+/// Publishes the deallocation of objects, so that state of a deallocated object is not attributed to the next
+/// object at its address.
 ///
-/// A type's tp_dealloc is replaced by a function here that calls the original. It has to know which
-/// original, and C function pointers carry no data: so there is one function for each number, made by a
-/// template. A class written in Python calls the tp_dealloc of its built-in base, so tracking that is enough.
+/// A type's tp_dealloc is replaced by a function here that calls the original. The function has to know its
+/// original, and C function pointers carry no data. So there is one function for each number, made by a
+/// template. A class written in Python calls the tp_dealloc of its built-in base, so tracking the base is
+/// enough.
 
 #include "ext/probe/api.hpp"
 #include "ext/probe/entry.hpp"

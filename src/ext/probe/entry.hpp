@@ -1,4 +1,4 @@
-/// Where C++ exceptions end, for calls that cannot report one: CPython calls the probe in the middle of the
+/// The end of C++ exceptions for calls that cannot report one: CPython calls the probe in the middle of the
 /// program's own steps, and a failure of the probe must not become one of the program.
 #pragma once
 
@@ -17,7 +17,7 @@ using ext::Ref;
 /// has on its way stays set.
 TP_COLD void report_unraisable() noexcept;
 
-/// Runs step(); what it raises goes to sys.unraisablehook.
+/// Runs step(); its exception goes to sys.unraisablehook.
 template <class Step>
 TP_HOT void contained(Step&& step) noexcept {
     try {
@@ -27,7 +27,7 @@ TP_HOT void contained(Step&& step) noexcept {
     }
 }
 
-/// Runs step() with no Python exception set, and sets the one of before again afterwards.
+/// Runs step() with no Python exception set, and restores the earlier one afterwards.
 template <class Step>
 void with_exception_aside(Step&& step) noexcept {
     PyObject* raised = PyErr_GetRaisedException();

@@ -95,7 +95,7 @@ TP_APART bool record_for_several(const Variable& variable, unsigned flags) {
 }  // namespace
 
 bool record_access(const Variable& variable, unsigned flags) {
-    this_thread.accessed = true;  // first: a site inside a library's function is no idle one
+    this_thread.accessed = true;  // first: a site inside a library's function is not an idle one
     if (TP_UNLIKELY(!in_program())) return false;
     // acquire: pairs with the release store in set_interests()
     Subscriber* first = interests.of_accesses[0].load(std::memory_order_acquire);

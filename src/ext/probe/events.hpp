@@ -1,8 +1,8 @@
-/// The seam between what happens in a program and the tools that watch it: typed events, and subscribers.
+/// The seam between the events of a program and the tools that watch it: typed events, and subscribers.
 ///
 /// The interceptors (methods.cpp, functions.cpp, instructions.cpp, threads.cpp, deallocations.cpp) and
 /// threadproof's own structures publish; the race detector, a profiler, an explorer of schedules and
-/// callbacks in Python subscribe. Neither side knows the other. While no subscriber is interested in an
+/// callbacks in Python subscribe. Neither side includes the other. While no subscriber is interested in an
 /// event, publishing it costs one relaxed load of the interests.
 ///
 /// | event       | published                                                                            |
@@ -21,16 +21,16 @@
 /// | fork        | before os.fork(), and after it in the parent and in the child                        |
 ///
 /// A subscriber is called by the thread that the event is about, attached to the interpreter, while no lock
-/// of the probe is held. It may block in an event that is published *before* something happens; it then has
-/// to detach the thread. It must not raise. Python code that it calls runs inside a Suspension, in which the
-/// thread publishes nothing. A deallocation neither blocks nor runs Python code: the collector may see the
+/// of the probe is held. It may block in an event that is published *before* a step; it then has to detach
+/// the thread. It must not raise. Python code that it calls runs inside a Suspension, in which the thread
+/// publishes nothing. In a deallocation it must neither block nor run Python code: the collector may see the
 /// object.
 ///
 /// Field of interests | written                  | read              | guard
 /// -------------------|--------------------------|-------------------|------------------------------------------
 /// all                | relaxed, under a mutex   | relaxed           | none: being late is harmless
 /// of[slot]           | release, under a mutex   | acquire           | none: publishes the subscriber
-/// subscribers[slot]  | relaxed, before of[slot] | relaxed, after it | none: a subscriber stays valid for ever
+/// subscribers[slot]  | relaxed, before of[slot] | relaxed, after it | none: a subscriber is never freed
 /// of_accesses        | release, under a mutex   | acquire           | none: publishes the subscribers; during a
 ///                    |                          |                   | change, an event may reach one twice, or not
 ///
@@ -56,7 +56,7 @@ namespace threadproof::probe {
 
 // ---- events
 
-/// Which events a subscriber wants; bits of a mask.
+/// The events that a subscriber wants; bits of a mask.
 enum Interest : std::uint32_t {
     kLockAttempts = 1 << 0,  // LockEvents before an acquisition
     kLocks = 1 << 1,         // all other LockEvents
@@ -113,15 +113,15 @@ struct LockEvent {
     PyObject* lock;
     LockKind kind = LockKind::kMutex;
     Attempt attempt = Attempt::kBlocking;
-    /// A library's own lock, taken for its own ends: inside an intercepted function, or by code of the
+    /// A library's own lock, acquired for its own purposes: inside an intercepted function, or by code of the
     /// standard library whose locks order nothing that the program may rely on.
     bool internal = false;
 };
 
 enum class OrderStep : std::uint8_t { kPublish, kObserve };
 
-/// What a thread did before kPublish is ordered before what any thread does after a later kObserve of the
-/// same object and key.
+/// The steps of a thread before kPublish are ordered before the steps of any thread after a later kObserve of
+/// the same object and key.
 struct OrderEvent {
     OrderStep step;
     PyObject* object;
@@ -168,11 +168,10 @@ struct ThreadEvent {
     bool awaited = false;      // of kCreate: it may be joined
 };
 
-/// What of an object a variable is. A global is an item of its module's dict that has a name.
+/// The part of an object that a variable is. A global is an item of its module's dict that has a name.
 enum class Part : std::uint8_t { kNone, TP_PARTS(TP_CONSTANT) };
 
-/// A variable of the program. `name` is what a report calls it (an attribute's name, a key) or null.
-/// Borrowed.
+/// A variable of the program. `name` is its name in a report (an attribute's name, a key) or null. Borrowed.
 struct Variable {
     PyObject* object;
     Field field;
@@ -205,7 +204,7 @@ enum class ObjectStep : std::uint8_t { kAllocated, kOwned, kDeallocated };
 
 struct ObjectEvent {
     ObjectStep step;
-    Object object;  // an address: kOwned may name an object whose memory is about to go
+    Object object;  // an address: kOwned may name an object that is about to be deallocated
 };
 
 enum class ModuleStep : std::uint8_t { kRan, kSeen };
@@ -232,13 +231,14 @@ class Subscriber {
     virtual void on(const ObjectEvent&) {}
     virtual void on(const ModuleEvent&) {}
     virtual void on(ForkStep) {}
-    /// An access, with its AccessFlags; whether it was news: the probe then looks at what else the same step may
-    /// change. (The most frequent event by far, so its parts come in registers.)
+    /// An access, with its AccessFlags. Returns whether it was news: then the probe checks for other
+    /// variables that the same step may change. (The most frequent event by far, so its parts are passed in
+    /// registers.)
     virtual bool access(const Variable&, [[maybe_unused]] unsigned flags) { return false; }
-    /// Whether the subscriber wants the accesses of the call of a container's method that comes next; it is
-    /// asked first because asking is cheaper than finding out which accesses those are.
+    /// Whether the subscriber wants the accesses of the next call of a container's method. It is asked first
+    /// because that is cheaper than determining these accesses.
     virtual bool wants_call() { return true; }
-    /// Whether the subscriber needs no further events of this site. The probe gives a site up once all
+    /// Whether the subscriber needs no further events of this site. The probe stops watching a site once all
     /// subscribers with kAccesses agree.
     virtual bool done_with(const SiteEvent& event) { return event.idle; }
 
@@ -260,12 +260,12 @@ extern constinit Interests interests;
 /// Takes a slot for the subscriber, with no interest yet; kMostSubscribers if all are taken.
 std::size_t subscribe(Subscriber& subscriber);
 void unsubscribe(std::size_t slot);
-/// A thread that is publishing at this moment may still call the subscriber afterwards. The caller holds no lock:
-/// the thread may be detached for a moment.
+/// A thread that is publishing at this moment may still call the subscriber afterwards. The caller holds no
+/// lock: the thread may be detached for a moment.
 void set_interests(std::size_t slot, std::uint32_t mask);
 
-/// Keeps the module's attribute `listening` up to date: whether anybody listens to what structures written in
-/// Python publish. To read an attribute costs them less than a call.
+/// Keeps the module's attribute `listening` up to date: whether any subscriber is interested in the events
+/// that structures written in Python publish. Reading an attribute costs them less than a call.
 void show_listening_in(PyObject* module);
 
 void lock_subscribers();  // around a fork
@@ -292,12 +292,12 @@ TP_HOT void each_subscriber(std::uint32_t interest, Call&& call) {
 // ---- the calling thread
 
 struct ThisThread {
-    std::uint32_t suspended = 0;  // > 0: what the thread does is the probe's doing, or a subscriber's
+    std::uint32_t suspended = 0;  // > 0: the thread runs code of the probe or of a subscriber
     std::uint32_t internal = 0;   // > 0: it is inside an intercepted function of a library
     bool accessed = false;        // it has accessed a variable since this was last set to false
     ThreadNumber number = 0;      // 0: none assigned yet
 };
-// Words that every watched instruction reads: initial-exec spares a call, and takes little of the room that
+// Every watched instruction reads these words: initial-exec spares a call, and takes little of the space that
 // dlopen() has left.
 extern constinit thread_local ThisThread this_thread __attribute__((tls_model("initial-exec")));
 
@@ -310,7 +310,7 @@ class Suspension {
     Suspension& operator=(const Suspension&) = delete;
 };
 
-/// Whether what the thread does now is the program's own.
+/// Whether the thread's steps are the program's own now.
 TP_HOT bool in_program() { return (this_thread.suspended | this_thread.internal) == 0; }
 
 ThreadNumber new_thread_number();
@@ -340,8 +340,8 @@ TP_HOT std::uint32_t interest_of(const ObjectEvent& event) {
     }
 }
 
-/// Whether the thread publishes such an event now. Threads and deallocations are facts, whoever brings them
-/// about; locks and waits inside a library's function block the thread as any others do.
+/// Whether the thread publishes such an event now. Threads and deallocations are always published, whoever
+/// causes them. Locks and waits inside a library's function are, too, because they block the thread.
 template <class Event>
 TP_HOT bool may_publish(const Event&) {
     return in_program();
@@ -358,8 +358,8 @@ TP_APART void deliver(const Event& event) {
     each_subscriber(interest_of(event), [&](Subscriber& subscriber) { subscriber.on(event); });
 }
 
-/// Delivers the event to the subscribers that want it. Where it costs something to make the event, check
-/// listening() first.
+/// Delivers the event to the subscribers that want it. If making the event costs something, check listening()
+/// first.
 template <class Event>
 TP_HOT void publish(const Event& event) {
     if (TP_UNLIKELY(listening(interest_of(event))) && may_publish(event)) deliver(event);

@@ -1,12 +1,12 @@
-/// Intercepts functions written in Python, without a frame of the probe between a function and its caller:
-/// tracebacks and stacks show what they show without the probe, and a function of the standard library stays
-/// the object it is.
+/// Intercepts functions written in Python, without a frame of the probe between a function and its caller. So
+/// tracebacks and stacks are the same as without the probe, and a function of the standard library stays the
+/// same object.
 ///
-/// intercept_function() changes, for good, the pointer through which CPython calls the function. Around each
-/// call, an *interceptor* publishes what the class promises. Most are rows of probe/library: steps before and
-/// after the call. Where a row cannot say it, a generator function of the same parameters runs up to its one
-/// yield, then the intercepted function, then the rest of the generator, which gets the result or the
-/// exception.
+/// intercept_function() permanently changes the pointer through which CPython calls the function. Around each
+/// call, an *interceptor* publishes the events that the class promises. Most interceptors are rows of
+/// probe/library: steps before and after the call. If a row is not enough, a generator function with the same
+/// parameters runs up to its one yield, then the intercepted function runs, then the rest of the generator,
+/// which gets the result or the exception.
 
 #include "ext/probe/internals.hpp"
 
@@ -40,7 +40,7 @@ struct Interceptor {
     PyObject* generator = nullptr;  // instead of steps
 };
 
-/// Which function has which interceptor; entries stay for ever.
+/// The interceptor of each function; entries are never removed.
 ///
 /// Field      | written              | read      | guard
 /// -----------|----------------------|-----------|-----------------------------------------------
@@ -66,7 +66,7 @@ class Interceptors {
     static constexpr std::size_t kEntries = 256;  // several times what probe/library has: searches end soon
     using Entry = std::atomic<const Interceptor*>;
 
-    /// The function's entry, or the free one that it would take.
+    /// The function's entry, or the free one that it would get.
     Entry& entry_of(PyObject* function) {
         std::size_t at = mixed(reinterpret_cast<std::uintptr_t>(function));
         for (;; ++at) {
@@ -109,7 +109,7 @@ bool has_to_take(const std::vector<RowStep>& steps) {
     return !steps.empty() && listening(kOrder) && in_program();
 }
 
-/// Locks that the thread acquires during its life are a library's own.
+/// While it lives, locks that the thread acquires count as a library's own.
 class InternalScope {
  public:
     explicit InternalScope(bool internal) : internal_(internal) { this_thread.internal += internal_; }
@@ -140,7 +140,7 @@ PyObject* call_with_row(const Interceptor& row, PyObject* const* arguments, std:
 
 // ---- generators
 
-/// Runs the generator up to its yield. Null where the arguments are wrong: the function itself says so.
+/// Runs the generator up to its yield. Null if the arguments are wrong: the function itself raises for them.
 Ref begin(PyObject* generator, PyObject* const* arguments, std::size_t count, PyObject* names) {
     InterruptsHeld held;
     Ref running = Ref::steal(PyObject_Vectorcall(generator, arguments,
@@ -216,7 +216,7 @@ std::vector<RowStep> steps_in(PyObject* described) {
     return steps;
 }
 
-/// Calls self with the arguments, and nothing interrupts it.
+/// Calls self with the arguments, without interruption by signals.
 PyObject* call_undisturbed(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
     InterruptsHeld held;
     return PyObject_Vectorcall(self, arguments, static_cast<std::size_t>(count), nullptr);

@@ -1,7 +1,8 @@
 /// The callback of sys.monitoring: judges each instrumented instruction before it runs.
 ///
-/// The instruction's operands are on the value stack of the interpreter's frame, and sites.hpp says where.
-/// They are borrowed: the frame holds them until the instruction runs, which is after the callback returns.
+/// The instruction's operands are on the value stack of the interpreter's frame, at the places that sites.hpp
+/// gives. They are borrowed: the frame holds them until the instruction runs, which is after the callback
+/// returns.
 
 #include "ext/probe/internals.hpp"
 
@@ -29,7 +30,7 @@ class Operands {
 
     Operands(const Site& site, RunningFrame* frame) : site_(site), frame_(frame) {}
 
-    /// Null where there is none, as for an unbound variable.
+    /// Null if there is none, as for an unbound variable.
     TP_HOT PyObject* operator[](std::size_t number) const {
         Source source = site_.operands[number];
         // the most frequent ones first; a switch tests the others before them
@@ -44,7 +45,7 @@ class Operands {
     RunningFrame* frame_;
 };
 
-// ---- what an instruction means
+// ---- the meaning of an instruction
 
 AttributeHome home_at(Site& site, PyTypeObject* type) {
     std::uint64_t version = type->tp_version_tag;
@@ -77,7 +78,7 @@ void judge_call(const Site& site, const Operands& operands) {
     record_call(operands[0], arguments.data(), count);
 }
 
-/// The instructions that are not among the few that most programs consist of.
+/// The instructions besides the few that most programs consist of.
 TP_APART void judge_rare(const Site& site, const Operands& operands, PyObject* object) {
     constexpr unsigned kWholeStep = kIterate | kAtomic;
     switch (site.kind) {
@@ -159,7 +160,7 @@ TP_APART bool may_be_done(Site& site, const Operands& operands) {
     return done;
 }
 
-/// Whether no subscriber needs more of this site, now that it has been judged.
+/// Whether no subscriber needs more events of this site, now that it has been judged.
 TP_HOT bool is_done(Site& site, const Operands& operands) {
     if (site.stay == Stay::kAlways) return false;
     bool stays = site.stay == Stay::kUnlessIdle && this_thread.accessed && !listening(kSites);

@@ -1,5 +1,5 @@
-/// All of CPython's private structures that the probe reads: the interpreter's frames, where an instance
-/// keeps its attributes, the dict behind a view, and the flags that interrupt a thread.
+/// All of CPython's private structures that the probe reads: the interpreter's frames, the storage of an
+/// instance's attributes, the dict behind a view, and the flags that interrupt a thread.
 ///
 /// No public function shows these, so this is the only file that includes CPython's internal headers
 /// (tests/package/test_layers.py). A micro release may change any of it, and the headers of the build may be
@@ -22,7 +22,7 @@
 /// Include this file first: it decides what Python.h declares.
 #pragma once
 
-#define Py_BUILD_CORE_MODULE 1  // what CPython's own modules say to see its internals; before Python.h
+#define Py_BUILD_CORE_MODULE 1  // as in CPython's own modules: makes its internals visible; before Python.h
 #include "ext/probe/events.hpp"
 
 #ifdef THREADPROOF_PROBE
@@ -70,7 +70,7 @@ inline RunningFrame* caller_of(RunningFrame* frame) { return python_frame(frame-
 /// The position of the frame's current instruction, in code units.
 inline std::int64_t unit_in(RunningFrame* frame) { return _PyInterpreterFrame_LASTI(frame); }
 
-/// Null where there is none.
+/// Null if there is none.
 inline PyObject* borrowed(_PyStackRef operand) {
     return PyStackRef_IsNull(operand) ? nullptr : PyStackRef_AsPyObjectBorrow(operand);
 }
@@ -85,10 +85,10 @@ TP_HOT PyObject* local_in(RunningFrame* frame, std::uint32_t index) {
 }
 TP_HOT PyObject* globals_in(RunningFrame* frame) { return frame->f_globals; }
 
-/// Calls visit(word) for `deepest` frames, from `first` outwards. Two words are equal if code and
-/// instruction are equal, and otherwise only by chance. It follows no pointers but those from frame to frame.
-/// So it also visits a function that has not begun yet, which python_frame() leaves out; one of those is
-/// among the callers only while a finaliser runs.
+/// Calls visit(word) for `deepest` frames, from `first` outwards. Two words are equal if code and instruction
+/// are equal, and otherwise only by chance. It follows no pointers except those from frame to frame. So it
+/// also visits a function that has not begun yet, which python_frame() omits; such a function is among the
+/// callers only while a finaliser runs.
 template <class Visit>
 TP_HOT void each_call(RunningFrame* first, std::size_t deepest, Visit&& visit) {
     for (RunningFrame* frame = first; frame && deepest > 0; frame = frame->previous) {
@@ -127,7 +127,7 @@ struct DictView {
     PyObject* dict;
 };
 
-/// The dict behind one of its views; `object` itself if it is no view.
+/// The dict behind one of its views; `object` itself if it is not a view.
 inline PyObject* behind_view(PyObject* object) {
     bool view = PyDictViewSet_Check(object) || PyDictValues_Check(object);
     return view ? reinterpret_cast<DictView*>(object)->dict : object;

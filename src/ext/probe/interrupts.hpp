@@ -5,8 +5,8 @@
 
 namespace threadproof::probe {
 
-/// While there is one, no signal handler and no asynchronous exception interrupts this thread. They come when
-/// the program goes on, as they would have without the probe.
+/// While there is one, no signal handler and no asynchronous exception interrupts this thread. They run when
+/// the program continues, as they would have without the probe.
 class InterruptsHeld {
  public:
     InterruptsHeld();

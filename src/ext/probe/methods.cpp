@@ -4,8 +4,8 @@
 /// functools.partial, `with`, and C code. intercept_method() puts a trampoline there, once per process, which
 /// publishes events and calls the original.
 ///
-/// A trampoline has to know which original it stands for, and C function pointers carry no data: so there is
-/// one for each number and calling convention, made by templates.
+/// A trampoline has to know its original, and C function pointers carry no data. So there is one trampoline
+/// for each number and calling convention, made by templates.
 
 #include "ext/probe/internals.hpp"
 
@@ -47,7 +47,7 @@ struct Call {
     PyObject* const* arguments;  // by position, then those by name
     Py_ssize_t count;            // by position
     PyObject* names;
-    PyObject* keywords = nullptr;  // a dict, where they come as one
+    PyObject* keywords = nullptr;  // a dict, if they come as one
 
     PyObject* first() const { return count > 0 ? arguments[0] : nullptr; }
 
@@ -129,8 +129,8 @@ void observe_atomic(MethodAction action, const Call& call) {
         publish(OrderEvent{OrderStep::kObserve, call.self, key_of_cell(action, call)});
 }
 
-/// The function given to update(), which reads the old value and makes the new one: self is (the atomic, its
-/// key, the function).
+/// The function given to update(), which reads the old value and computes the new one: self is (the atomic,
+/// its key, the function).
 PyObject* run_update(PyObject* self, PyObject* value) {
     PyObject* atomic = PyTuple_GET_ITEM(self, 0);
     std::uint64_t key = PyLong_AsUnsignedLongLongMask(PyTuple_GET_ITEM(self, 1));
@@ -219,7 +219,7 @@ void before_receive(const Call& call) {
 
 // ---- all methods
 
-/// What a call publishes before the original runs.
+/// Publishes the events of a call before the original runs.
 void before(MethodAction action, const Call& call) {
     switch (action) {
         case MethodAction::kAcquire: return before_acquire(call);
@@ -252,7 +252,7 @@ void before(MethodAction action, const Call& call) {
     }
 }
 
-/// What a call publishes after the original; `result` is null where that raised.
+/// Publishes the events of a call after the original; `result` is null if that raised.
 void after(MethodAction action, const Call& call, PyObject* result) {
     switch (action) {
         case MethodAction::kAcquire: return after_acquire(call, result);
@@ -293,7 +293,7 @@ PyObject* intercepted(std::size_t number, const Call& call, To&& to) {
 
 constexpr std::size_t kMostArguments = 8;  // of a method that updates an atomic: it has four at most
 
-/// update(fn), with an fn that publishes what it reads and makes.
+/// update(fn), with an fn that publishes its read and its result.
 PyObject* updated(std::size_t number, const Call& call, PyCFunctionFastWithKeywords original) {
     MethodAction action = methods[number].action;
     auto position = is_indexed_action(action) ? 1 : 0;
@@ -308,7 +308,7 @@ PyObject* updated(std::size_t number, const Call& call, PyCFunctionFastWithKeywo
     return original(call.self, arguments.data(), call.count, call.names);
 }
 
-/// What stands for method kNumber, in each calling convention.
+/// The function for method kNumber, in each calling convention.
 template <std::size_t kNumber>
 struct Trampoline {
     static bool updates() {
@@ -381,7 +381,7 @@ MethodAction action_named(const char* name) {
     throw PythonError{};
 }
 
-/// Of a method of a C type, or of a function of a C module; null for anything else.
+/// The PyMethodDef of a method of a C type, or of a function of a C module; null for anything else.
 PyMethodDef* definition_of(PyObject* callable) {
     if (Py_IS_TYPE(callable, &PyMethodDescr_Type))
         return reinterpret_cast<PyMethodDescrObject*>(callable)->d_method;

@@ -1,4 +1,4 @@
-/// What an intercepted method of a C type does, as far as order and accesses are concerned.
+/// The events and accesses of an intercepted method of a C type.
 #pragma once
 
 #include <cstdint>

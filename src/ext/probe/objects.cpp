@@ -1,5 +1,5 @@
-/// Whose dict an access means, which class an attribute comes from, and whether a container's own code runs
-/// or that of a subclass.
+/// Finds the object whose dict an access means, the class that an attribute comes from, and whether a
+/// container runs the code of its built-in type or that of a subclass.
 
 #include "ext/probe/internals.hpp"
 

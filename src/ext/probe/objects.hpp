@@ -1,5 +1,4 @@
-/// Variables of the program, and what has to be known of Python objects to tell which variable an access
-/// means.
+/// Variables of the program, and the properties of Python objects that decide which variable an access means.
 #pragma once
 
 #include "core/probe/object_filter.hpp"
@@ -16,7 +15,7 @@ inline Object address_of(PyObject* object) { return reinterpret_cast<Object>(obj
 // ---- variables
 
 TP_HOT Field field_of(Part part, std::uint64_t rest) {
-    constexpr int kShift = 60;  // three bits for a part that is no position
+    constexpr int kShift = 60;  // three bits for a part that is not a position
     std::uint64_t high = part == Part::kIndex ? kPosition : static_cast<std::uint64_t>(part) << kShift;
     return high | (rest & ((std::uint64_t{1} << kShift) - 1));
 }
@@ -35,7 +34,7 @@ inline Variable cell_of(PyObject* cell, PyObject* name) {
     return {cell, field_of(Part::kCell, 0), Part::kCell, name};
 }
 
-/// An item of a list, a deque or an array. What is no valid index stands for the structure.
+/// An item of a list, a deque or an array. A key that is not a valid index stands for the structure.
 TP_HOT Variable index_of(PyObject* list, PyObject* index) {
     std::int64_t position;
     if (!PyLong_CheckExact(index) || !ext::small_int(index, &position)) return structure_of(list);
@@ -50,8 +49,8 @@ Variable item_of(PyObject* container, PyObject* key);
 Variable key_of(PyObject* dict, PyObject* key);
 Variable global_of(PyObject* globals, PyObject* name);
 
-/// Equal keys have equal numbers. Keys whose equality is user code are told apart by identity, which can hide
-/// a race, not invent one.
+/// Equal keys have equal numbers. Keys whose equality is user code are distinguished by identity, which can
+/// hide a race, not invent one.
 std::uint64_t number_of_key(PyObject* key);
 
 /// Whether hashing and comparing the key runs no user code.
@@ -60,7 +59,7 @@ bool is_plain_key(PyObject* key);
 // ---- dicts of objects
 
 /// The object whose attributes the dict holds, or the dict itself if it belongs to several; `otherwise` if
-/// not known.
+/// unknown.
 PyObject* owner_of_dict(PyObject* dict, PyObject* otherwise);
 
 /// The program is about to ask for the object's `__dict__`.
@@ -95,8 +94,8 @@ inline bool is_container(PyObject* object) { return is_keyed(object) || is_index
 enum class Operation : std::uint8_t { kLoad, kStore, kDelete, kContains, kLength, kIterate };
 bool runs_built_in_code(PyObject* container, Operation operation);
 
-/// Whether the object is an iterator that is not safe to share, and more than this thread's frame may have
-/// it.
+/// Whether the object is an iterator that is not safe to share, and that more than this thread's frame may
+/// have.
 bool is_shared_iterator(PyObject* object);
 
 /// Names the types of configure(): those with items by position, besides list, and unsafe iterators.

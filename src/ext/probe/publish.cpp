@@ -1,5 +1,5 @@
-/// What Python code publishes: the interceptors of probe/library, and those of threadproof's structures that
-/// are written in Python.
+/// The functions by which Python code publishes: the interceptors of probe/library, and those of
+/// threadproof's structures that are written in Python.
 
 #include "ext/probe/api.hpp"
 #include "ext/probe/events.hpp"
@@ -93,7 +93,7 @@ template PyObject* map_step<MapStep::kChangeAll>(PyObject*, PyObject*);
 Attempt attempt_of(PyObject* blocking, PyObject* timeout) {
     if (blocking && PyObject_IsTrue(blocking) == 0) return Attempt::kTry;
     bool timed = timeout && timeout != Py_None && PyNumber_Check(timeout) && PyFloat_AsDouble(timeout) >= 0;
-    PyErr_Clear();  // the function itself raises for what is neither
+    PyErr_Clear();  // the function itself raises for any other value
     return timed ? Attempt::kTimed : Attempt::kBlocking;
 }
 

@@ -1,8 +1,8 @@
 /// Subscribers that are callbacks in Python.
 ///
-/// A callback gets one object, made by the class that probe/events.py has for the event. It runs in the
-/// thread that the event is about, inside a Suspension, and no signal handler interrupts it. What it raises
-/// goes to sys.unraisablehook.
+/// A callback gets one object, of the class that probe/events.py has for the event. It runs in the thread
+/// that the event is about, inside a Suspension, and no signal handler interrupts it. Its exceptions go to
+/// sys.unraisablehook.
 
 #include "ext/probe/internals.hpp"
 
@@ -127,7 +127,7 @@ class PythonSubscriber final : public Subscriber {
         return Ref::borrow(callbacks_[static_cast<std::size_t>(kind)]);
     }
 
-    /// Calls the callback with the event; `with(call)` gives the details to call().
+    /// Calls the callback with the event; `with(call)` passes the details to call().
     template <class With>
     void call_back(EventKind kind, PyObject* object, With&& with) {
         if (this_thread.suspended) return;  // a callback starts or joins a thread

@@ -21,7 +21,7 @@ namespace {
 
 std::vector<std::string>& uninstrumented_prefixes = *new std::vector<std::string>;
 
-/// What code that has no sites carries, so that its file is looked at only once.
+/// The mark of code that has no sites, so that its file is checked only once.
 CodeSites& library_code = *new CodeSites(Caller::kLibrary, 0, 0);
 CodeSites& uninstrumented_code = *new CodeSites(Caller::kUninstrumented, 0, 0);
 

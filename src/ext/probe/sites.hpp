@@ -1,6 +1,6 @@
 /// Sites: the instructions of a code object at which the program may access something that threads share.
 ///
-/// probe/instrument.py reads them off the bytecode, and probe/placement.py decides at which instruction each
+/// probe/instrument.py finds them in the bytecode, and probe/placement.py decides at which instruction each
 /// is instrumented: at itself, or at the one before.
 #pragma once
 
@@ -15,7 +15,7 @@
 
 namespace threadproof::probe {
 
-/// What a site's instruction does: X(constant, name in Python).
+/// The operation of a site's instruction: X(constant, name in Python).
 #define TP_SITE_KINDS(X)                  \
     X(kLoadAttribute, "load_attribute")   \
     X(kLoadMethod, "load_method")         \
@@ -46,7 +46,7 @@ namespace threadproof::probe {
 enum class SiteKind : std::uint8_t { TP_SITE_KINDS(TP_CONSTANT) };
 inline constexpr const char* kSiteKindNames[] = {TP_SITE_KINDS(TP_NAME)};
 
-/// Where an operand is when the instrumented instruction is about to run.
+/// The place of an operand when the instrumented instruction is about to run.
 struct Source {
     enum From : std::uint8_t { kNothing, kStack, kLocal, kConstant, kGlobals };
     From from = kNothing;
@@ -57,7 +57,7 @@ struct Source {
 enum class Stay : std::uint8_t {
     kUnlessIdle,
     kIfUseful,  // only if its first operand was a container, or a global that is stored again
-    kAlways,    // it orders, or says whose a dict is: each execution counts
+    kAlways,    // it orders, or determines the owner of a dict: each execution counts
 };
 
 struct Site {
@@ -104,7 +104,8 @@ TP_HOT CodeSites* sites_of(PyObject* code) {
     return static_cast<CodeSites*>(extra);
 }
 
-/// Whose code it is. Code that is not registered is the library's; the names of its file decide which kind.
+/// The owner of the code. Code that is not registered belongs to a library; the names of its file decide
+/// which kind.
 Caller owner_of_code(PyObject* code);
 
 /// Prefixes of the names of files whose code is uninstrumented.

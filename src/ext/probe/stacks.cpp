@@ -20,7 +20,7 @@ constinit thread_local bool from_here = false;
 
 RunningFrame* first_frame() { return from_here ? here : innermost_frame(); }
 
-/// The offset of the frame's current instruction, or of the one for which that is instrumented.
+/// The offset of the frame's current instruction, or of the site that is instrumented there.
 std::int64_t offset_in(RunningFrame* frame) {
     std::int64_t unit = unit_in(frame);
     const CodeSites* code = sites_of(code_of(frame));

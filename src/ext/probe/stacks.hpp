@@ -1,4 +1,5 @@
-/// Call stacks, and whose code called a C function. CPython's frames are read in internals.hpp.
+/// Call stacks, and the owner of the code that called a C function. CPython's frames are read in
+/// internals.hpp.
 #pragma once
 
 #include "core/probe/depot.hpp"
@@ -13,8 +14,8 @@ struct Frame {
     friend bool operator==(const Frame&, const Frame&) = default;
 };
 
-/// Frames of the probe and of threading.py that are above the program's where Python code publishes. A stack
-/// is captured so much deeper there.
+/// Frames of the probe and of threading.py above the program's frames, if Python code publishes. The stack is
+/// captured that many frames deeper then.
 inline constexpr std::size_t kOwnFrames = 4;
 
 /// The number of the thread's call stack in call_stacks(), innermost frame first. Its code objects are kept
@@ -33,7 +34,7 @@ class FromHere {
     FromHere& operator=(const FromHere&) = delete;
 };
 
-/// Whose code the innermost Python frame runs.
+/// The owner of the code that the innermost Python frame runs.
 enum class Caller : std::uint8_t {
     kProgram,         // code that is instrumented
     kLibrary,         // other code

@@ -69,7 +69,7 @@ PyObject* run_thread(PyObject* self, PyObject* arguments, PyObject* names) {
     Ref result = Ref::steal(PyObject_Call(function, arguments, names));
     if (!result) report_of_thread(function);
     contained([] { publish(ThreadEvent{ThreadStep::kEnd, this_thread.number}); });
-    ++this_thread.suspended;  // for good: what follows is CPython's
+    ++this_thread.suspended;  // never decremented: the rest is CPython's
     Py_RETURN_NONE;
 }
 

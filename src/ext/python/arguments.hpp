@@ -1,4 +1,4 @@
-/// Arguments: what a METH_FASTCALL | METH_KEYWORDS method was called with.
+/// Arguments: the arguments of a call of a METH_FASTCALL | METH_KEYWORDS method.
 #pragma once
 
 #include "ext/python/errors.hpp"
@@ -19,10 +19,10 @@ class Arguments {
         for (Py_ssize_t i = 0; i < named; ++i)
             by_name(function, PyTuple_GET_ITEM(names, i), given[count + i], required, parameters);
         for (int i = 0; i < required; ++i)
-            if (!values_[i]) fail(function, "misses its argument %d, '%s'", i + 1, parameters[i]);
+            if (!values_[i]) fail(function, "is missing argument %d, '%s'", i + 1, parameters[i]);
     }
 
-    /// Null where it was not given.
+    /// Null if it was not given.
     PyObject* operator[](int i) const { return values_[i]; }
     PyObject* get(int i, PyObject* otherwise) const { return values_[i] ? values_[i] : otherwise; }
 

@@ -18,10 +18,10 @@ inline constexpr bool kThreads = true;
 inline constexpr bool kThreads = false;
 #endif
 
-/// Calls a function that can release the interpreter. Before 3.14, CPython ends a daemon thread that takes
-/// the interpreter back during finalization by unwinding its stack; destructors would then count references
-/// without holding the interpreter. Such a thread is suspended here for good instead, as CPython does from
-/// 3.14 on.
+/// Calls a function that can release the interpreter. Before 3.14, if a daemon thread reacquires the
+/// interpreter during finalization, CPython ends it by unwinding its stack; destructors would then count
+/// references without holding the interpreter. Here such a thread is suspended forever instead, as CPython
+/// does from 3.14 on.
 template <class Call>
 TP_HOT auto outliving(Call call) -> decltype(call()) {
 #if PY_VERSION_HEX < 0x030E0000
@@ -35,8 +35,8 @@ TP_HOT auto outliving(Call call) -> decltype(call()) {
 #endif
 }
 
-/// Holds an object's own lock, which its methods take too. CPython releases it where the thread blocks.
-/// Where there is a global interpreter lock, that is the lock of every object.
+/// Holds an object's own lock, which its methods acquire, too. CPython releases it if the thread blocks. In
+/// builds with a global interpreter lock, that is the lock of every object.
 #ifdef Py_GIL_DISABLED
 class CriticalSection {
  public:

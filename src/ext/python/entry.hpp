@@ -14,7 +14,7 @@
 
 namespace threadproof::ext {
 
-/// The value by which a function of each kind tells CPython that an exception is set.
+/// The value by which a function of each kind reports to CPython that an exception is set.
 template <class R>
 inline constexpr R kFailed = static_cast<R>(-1);
 template <class T>

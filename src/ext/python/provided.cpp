@@ -45,7 +45,7 @@ Provided::Provided(const char* name, const char* wanted, bool (*accepts)(PyObjec
 
 void Provided::set(PyObject* object) {
     if (accepts_(object)) {
-        object_ = Py_NewRef(object);  // also when it was set before: whoever borrowed that may be using it
+        object_ = Py_NewRef(object);  // even if set before: a caller may still use the old one
         return;
     }
     PyErr_Format(PyExc_TypeError, "provide('%s') wants %s, got %R", name_, wanted_, object);

@@ -10,8 +10,8 @@ namespace threadproof::ext {
 
 class Provided {
  public:
-    /// `wanted` says in an error what kind of object that is; accepts() decides. Both live as long as the
-    /// process, as a Provided itself does.
+    /// `wanted` names the kind of object in an error; accepts() decides. Both live as long as the process, as
+    /// a Provided itself does.
     Provided(const char* name, const char* wanted, bool (*accepts)(PyObject*));
     Provided(const Provided&) = delete;
     Provided& operator=(const Provided&) = delete;

@@ -10,9 +10,9 @@ namespace threadproof::ext {
 
 #ifdef Py_GIL_DISABLED
 /// Takes a reference to an object whose last one another thread may be releasing. False if that may be so:
-/// then only the lock that guards the place of the object can tell. The object may even be dead: CPython
-/// keeps its memory typed and mapped until every thread that may be reading it has moved on; dict and list
-/// rely on that too (_Py_TryIncrefCompare in pycore_object.h, QSBR in InternalDocs).
+/// then only a thread with the lock that guards the object's place can take one. The object may even be dead:
+/// CPython keeps its memory typed and mapped until every thread that may be reading it has moved on; dict and
+/// list rely on that too (_Py_TryIncrefCompare in pycore_object.h, QSBR in InternalDocs).
 TP_HOT bool try_incref(PyObject* object) {
     // relaxed, and acq_rel below: the orders of CPython's own _Py_TryIncRefFast() and _Py_TryIncRefShared()
     std::uint32_t local = __atomic_load_n(&object->ob_ref_local, __ATOMIC_RELAXED);

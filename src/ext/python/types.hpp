@@ -15,8 +15,8 @@
 
 namespace threadproof::ext {
 
-/// Room inside a Python object for a T of any alignment, which Python's allocator does not give, and whether
-/// the T has been constructed. Zeroed memory, as tp_alloc returns it, is empty room.
+/// Storage inside a Python object for a T of any alignment, which Python's allocator does not give, and
+/// whether the T has been constructed. Zeroed memory, as tp_alloc returns it, is empty storage.
 template <class T>
 class AlignedStorage {
  public:
@@ -70,12 +70,12 @@ class TypeBuilder {
             set(Py_tp_members, weak_reference_member);
     }
 
-    /// A slot with a function of ours, which may throw.
+    /// A slot with a function of this extension, which may throw.
     template <auto kFunction>
     TypeBuilder& with(int id) {
         return set(id, slot<kFunction>());
     }
-    /// A slot with a function of CPython's.
+    /// A slot with a function of CPython.
     template <class R, class... A>
     TypeBuilder& with_cpython(int id, R (*function)(A...)) {
         return set(id, reinterpret_cast<void*>(function));

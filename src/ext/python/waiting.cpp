@@ -66,7 +66,7 @@ PyMethodDef functions[] = {
     {nullptr, nullptr, 0, nullptr},
 };
 
-/// Takes the lock and releases it, so that the next thread comes through as well.
+/// Acquires the lock and releases it, so that the next waiting thread can pass, too.
 PyLockStatus pass(PyThread_type_lock gate, long long microseconds) {
     PyThreadState* thread = PyEval_SaveThread();
     PyLockStatus status = PyThread_acquire_lock_timed(gate, microseconds, 1);

@@ -1,4 +1,4 @@
-/// How a thread of Python waits for another: a little while, until a gate opens, until a deadline.
+/// Waiting for another thread of Python: for a short time, until a gate opens, until a deadline.
 #pragma once
 
 #include <cstdint>
@@ -42,7 +42,7 @@ class Deadline {
 enum class GateWait { kOpen, kTimeout, kRaised };
 
 /// Waits until another thread releases the lock, with the interpreter released, and releases it again at
-/// once, so that a gate once opened is open for every thread.
+/// once, so that a gate that was opened is open for every thread.
 GateWait wait_at_gate(PyThread_type_lock gate, const Deadline& deadline);
 
 }  // namespace threadproof::ext

@@ -1,4 +1,4 @@
-/// threadproof._core.race: what threadproof/race calls.
+/// threadproof._core.race: the functions that threadproof/race calls.
 
 #include "ext/race/race.hpp"
 

@@ -27,7 +27,7 @@ PyObject* owner_of(const Variable& variable) {
     return PyType_GetQualName(type);
 }
 
-/// A key's repr only where that runs no user code.
+/// A key's repr, only if that runs no user code.
 PyObject* text_of(PyObject* key) {
     if (!key) return Py_NewRef(Py_None);
     return probe::is_plain_key(key) ? PyObject_Repr(key)

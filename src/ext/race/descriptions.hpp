@@ -1,4 +1,4 @@
-/// What a report calls the variables that race, taken while their objects are alive.
+/// The names of racing variables for reports, taken while their objects are alive.
 #pragma once
 
 #include "ext/probe/events.hpp"

@@ -11,7 +11,7 @@
 
 namespace threadproof::ext {
 
-/// Adds threadproof._core.race, where the interpreter is one that the probe knows; throws.
+/// Adds threadproof._core.race, if the probe supports the interpreter; throws.
 bool add_race(PyObject* module);
 
 }  // namespace threadproof::ext
@@ -55,15 +55,15 @@ class RaceSubscriber final : public probe::Subscriber {
  public:
     // ---- sessions
 
-    /// Listens to what orders the threads and to allocations. `history` frames of a stack are kept; on_race
-    /// is called when there is a race that was not there before, or more to say of one; null: nothing is
+    /// Receives the events that order the threads, and allocations. `history` frames of a stack are kept.
+    /// on_race is called at each new race, and when a reported race gets another access; null: no function is
     /// called.
     void start(std::size_t history, PyObject* on_race);
-    /// Listens to accesses, too, once a second thread runs. `name` is that of the calling thread.
+    /// Receives accesses, too, once a second thread runs. `name` is that of the calling thread.
     void arm(PyObject* name);
-    /// Keeps what it knows, and listens to nothing but the end of it.
+    /// Keeps its state, and receives only the end of threads.
     void stop();
-    /// Threads run whose start was not published.
+    /// There are threads whose start was not published.
     void assume_threads();
     /// Begins a round of sampling, or ends sampling (burst 0).
     void sample(std::uint32_t burst, std::uint32_t seed);
@@ -137,8 +137,8 @@ class RaceSubscriber final : public probe::Subscriber {
     std::deque<race::Serial> ended_;
 };
 
-/// The one there is. It is made when first asked for and never destroyed, for objects are deallocated until
-/// the process ends.
+/// The only one. It is made at the first call and never destroyed, because objects are deallocated until the
+/// process ends.
 RaceSubscriber& race_subscriber();
 
 }  // namespace threadproof::ext

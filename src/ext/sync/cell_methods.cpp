@@ -56,6 +56,10 @@ std::memory_order order_of(PyObject* self, const char* method, PyObject* given, 
                                     : "'relaxed', 'acquire', 'release', 'acq_rel'");
 }
 
+void append(std::vector<Row>& rows, std::initializer_list<Row> more) {
+    rows.insert(rows.end(), more.begin(), more.end());
+}
+
 const PyMethodDef* methods_of(bool indexed, const std::vector<Row>& rows,
                               const std::vector<PyMethodDef>& others) {
     auto& methods = *new std::vector<PyMethodDef>(others);

@@ -1,8 +1,9 @@
-/// The methods of atomics whose values are numbers or flags. A method makes values of its arguments, makes
-/// one call on the core, and makes an object of the result: so no code of Python runs within the atomic step.
+/// The methods of atomics whose values are numbers or flags. A method converts its arguments to values, makes
+/// one call on the core, and converts the result to an object: so no Python code runs within the atomic step.
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -33,7 +34,7 @@ struct Flag {
 
 // ---- arguments
 
-/// What a method does with a cell, which decides the memory orders that it may have.
+/// The operation of a method on a cell, which decides the memory orders that are allowed.
 enum class Access { kLoad, kStore, kChange };
 
 /// The memory order by its C++ name; seq_cst if none is given. Throws.
@@ -246,14 +247,16 @@ PyObject* cell_update(CellsObject<typename Owner::Value>& self, PyObject* const*
 
 // ---- tables of methods
 
-/// A method that single atomics and arrays share. Its documentation is put together from the parts that
-/// differ.
+/// A method that single atomics and arrays share. Its documentation is composed of the parts that differ.
 struct Row {
     const char* name;
     PyCFunction function;
     const char* signature;  ///< after self and the index
     const char* text;
 };
+
+/// Not in this header: GCC 12 warns wrongly of an inlined insertion at the end.
+void append(std::vector<Row>& rows, std::initializer_list<Row> more);
 
 /// The definitions of methods: rows, for a type whose methods take an index or not, and others. They live as
 /// long as the process, as the types do.
@@ -264,25 +267,24 @@ const PyMethodDef* methods_of(bool indexed, const std::vector<Row>& rows,
 
 template <class Owner>
 void add_common(std::vector<Row>& rows) {
-    rows.insert(rows.end(),
-                {
-                    {"load", method<cell_load<Owner>>(), "/, *, order='seq_cst'", "The value. " TP_ORDERED},
-                    {"store", method<cell_store<Owner>>(), "value, /, *, order='seq_cst'",
-                     "Set the value. " TP_ORDERED},
-                    {"exchange", method<cell_exchange<Owner>>(), "value, /, *, order='seq_cst'",
-                     "Set the value, and return the old one. " TP_ORDERED},
-                    {"compare_exchange", method<cell_compare_exchange<Owner>>(),
-                     "expected, new, /, *, order='seq_cst'",
-                     "Set the value to `new` if it equals `expected`; return whether it did.\n\n" TP_ORDERED
-                     " If it did not,\nthe step was a read. Numbers are compared as by ==, except that NaN "
-                     "equals NaN."},
-                });
+    append(rows, {
+                     {"load", method<cell_load<Owner>>(), "/, *, order='seq_cst'", "The value. " TP_ORDERED},
+                     {"store", method<cell_store<Owner>>(), "value, /, *, order='seq_cst'",
+                      "Set the value. " TP_ORDERED},
+                     {"exchange", method<cell_exchange<Owner>>(), "value, /, *, order='seq_cst'",
+                      "Set the value, and return the old one. " TP_ORDERED},
+                     {"compare_exchange", method<cell_compare_exchange<Owner>>(),
+                      "expected, new, /, *, order='seq_cst'",
+                      "Set the value to `new` if it equals `expected`; return whether it did.\n\n" TP_ORDERED
+                      " If it did not,\nthe step was a read. Numbers are compared as by ==, except that NaN "
+                      "equals NaN."},
+                 });
 }
 
 template <class Owner>
 void add_arithmetic(std::vector<Row>& rows) {
-    rows.insert(
-        rows.end(),
+    append(
+        rows,
         {
             {"fetch_add", method<cell_fetch<Owner, Add>>(), "/, delta=1, *, order='seq_cst'",
              "Add `delta`; return the value from before.\n\n" TP_ORDERED
@@ -306,15 +308,14 @@ void add_arithmetic(std::vector<Row>& rows) {
 
 template <class Owner>
 void add_bits(std::vector<Row>& rows) {
-    rows.insert(rows.end(),
-                {
-                    {"fetch_and", method<cell_combine<Owner, And>>(), "mask, /, *, order='seq_cst'",
-                     "Keep the bits that are also in `mask`; return the value from before. " TP_ORDERED},
-                    {"fetch_or", method<cell_combine<Owner, Or>>(), "mask, /, *, order='seq_cst'",
-                     "Set the bits of `mask`; return the value from before. " TP_ORDERED},
-                    {"fetch_xor", method<cell_combine<Owner, Xor>>(), "mask, /, *, order='seq_cst'",
-                     "Flip the bits of `mask`; return the value from before. " TP_ORDERED},
-                });
+    append(rows, {
+                     {"fetch_and", method<cell_combine<Owner, And>>(), "mask, /, *, order='seq_cst'",
+                      "Keep the bits that are also in `mask`; return the value from before. " TP_ORDERED},
+                     {"fetch_or", method<cell_combine<Owner, Or>>(), "mask, /, *, order='seq_cst'",
+                      "Set the bits of `mask`; return the value from before. " TP_ORDERED},
+                     {"fetch_xor", method<cell_combine<Owner, Xor>>(), "mask, /, *, order='seq_cst'",
+                      "Flip the bits of `mask`; return the value from before. " TP_ORDERED},
+                 });
 }
 
 }  // namespace threadproof::ext

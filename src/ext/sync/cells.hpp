@@ -1,6 +1,6 @@
-/// CellsObject: an atomic as a Python object. It is a count and a block of cells; an AtomicInt and its like
-/// have one cell, an AtomicIntArray many. The cells are apart from the object, because the threads that share
-/// the object write its reference count too.
+/// CellsObject: an atomic as a Python object. It is a count and a block of cells; AtomicInt and the other
+/// single atomics have one cell, an AtomicIntArray many. The cells are not in the object's own memory,
+/// because the threads that share the object also write its reference count.
 #pragma once
 
 #include <cstdarg>

@@ -3,10 +3,10 @@
 /// How an object is read with no lock. Between reading the address of the object and taking a reference to
 /// it, another thread may take the object out of the cell and release it. So the reader tries to take a
 /// reference (try_incref() fails if the object may have died), and reads the cell again.
-///  - If the address is still there: the reference is to the object that the cell owns, whether that was
-///    there throughout or has been put back.
-///  - If it is not: the reference may be to another object at the same address. The reader releases it, and
-///    begins again.
+///  - If the address is still there: the reference is to the object that the cell owns, whether it was there
+///    throughout or has been put back.
+///  - If not: the reference may be to another object at the same address. The reader releases it, and begins
+///    again.
 /// Every object in a cell has been enabled for try_incref() by the thread that put it in, and a dead one
 /// stays readable while a thread may be reading it (see refcount.hpp).
 #include "ext/python/arguments.hpp"
@@ -42,8 +42,8 @@ Ref exchange_ref(Cell& cell, PyObject* object) {
     return Ref::steal(cell.value.exchange(ref_for_cell(object), std::memory_order_seq_cst));
 }
 
-/// The same if the object there is `expected`; whether it was. The caller has a reference to that, so its
-/// address is not another object's meanwhile.
+/// The same if the object there is `expected`; returns whether it was. The caller has a reference to
+/// `expected`, so its address cannot be another object's meanwhile.
 bool replace_ref(Cell& cell, PyObject* expected, PyObject* object) {
     Ref fresh = Ref::steal(ref_for_cell(object));
     PyObject* seen = expected;
@@ -61,6 +61,7 @@ struct ReferenceObject : CellsObject<PyObject*> {
     void clear() noexcept {
         if (cells) exchange_ref(cell(), Py_None);
     }
+    // NOLINTNEXTLINE(bugprone-derived-method-shadowing-base-method): on purpose; TypeBuilder calls this one
     void destroy() noexcept {
         // acquire: as in load_ref()
         if (cells) drop_reference(cell().value.load(std::memory_order_acquire));

@@ -43,7 +43,7 @@ struct LockObject {
 };
 
 /// One side of a lock, for `with`. It has no state of its own, so it can be used any number of times. It
-/// never changes, so it has no tp_clear: a cycle through it is broken at the lock.
+/// never changes, so it has no tp_clear: the collector breaks a cycle through it at the lock.
 struct HoldObject {
     PyObject_HEAD PyObject* lock;
     PyObject* timeout;
@@ -63,8 +63,8 @@ struct HoldObject {
 
 const char* name_of(Side side) { return side == Side::kRead ? "read" : "write"; }
 
-/// Where one thread waits. The thread that opens it holds the mutex, and the thread that has waited takes the
-/// mutex afterwards: so the gate outlives its opening.
+/// The place where one thread waits. The thread that opens it holds the mutex, and the waiting thread
+/// acquires the mutex afterwards: so the gate outlives its opening.
 class Gate {
  public:
     Gate() : lock_(PyThread_allocate_lock()) {

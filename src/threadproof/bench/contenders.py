@@ -1,4 +1,4 @@
-"""Contenders: the maps to measure, and the source by which a good program does each operation on them.
+"""Contenders: the maps to measure, and the source code of each operation, as a good program writes it.
 
 An idiom is the source of one operation in a timed loop, with the names below. A contender is excluded from
 workloads for which it lacks an idiom, and where threads share the map from those with an `unsafe` idiom.
@@ -64,7 +64,7 @@ class Contender:
         return hash(self.name)
 
     def counter(self, operations: frozenset[str]) -> Callable[[], Any]:
-        """The type of the values in a workload of these operations that counts."""
+        """The type of the counts in a workload of these operations that counts."""
         return next((self.counters[each] for each in sorted(operations) if each in self.counters), int)
 
     def obstacle(self, operations: frozenset[str], threads: int) -> str:

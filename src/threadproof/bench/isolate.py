@@ -69,7 +69,7 @@ def one_process(
 
 
 class ChildError(Exception):
-    """The process ended without a result; the message says how."""
+    """The process ended without a result; the message has the reason."""
 
 
 def answer(function: Callable[..., Any], *arguments: Any) -> Any:

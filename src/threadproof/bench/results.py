@@ -80,7 +80,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Result:
-    """All that one command measured."""
+    """All measurements of one command."""
 
     machine: dict[str, Any]
     rows: list[Row] = field(default_factory=list)
@@ -88,7 +88,7 @@ class Result:
 
 
 def machine(packages: dict[str, str] | None = None) -> dict[str, Any]:
-    """What the results depend on, without the machine's name."""
+    """The facts on which the results depend, without the machine's name."""
     return {
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "gil": getattr(sys, "_is_gil_enabled", lambda: True)(),

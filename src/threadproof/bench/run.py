@@ -1,4 +1,4 @@
-"""The whole of what one benchmark command measures, on maps that the caller gives."""
+"""All measurements of one benchmark command, on maps that the caller gives."""
 
 from __future__ import annotations
 

@@ -193,7 +193,7 @@ class Runner:
     # --- answers ---
 
     def check(self, workload: Workload, contender: Contender, m: Any, lists: Sequence[Any]) -> None:
-        """Compare the map's length, and some keys at random, with what it must hold."""
+        """Compare the map's length, and some keys at random, with the content that it must have."""
         if workload.end is End.COUNTS:
             self.added[shared(workload, contender)] += sum(workload.added(own) for own in lists)
             return

@@ -1,4 +1,4 @@
-"""Scenario: one kind of key, one size of map, a number of threads. Worker: what one of the threads needs."""
+"""Scenario: one kind of key, one size of map, a number of threads. Worker: the data of one of the threads."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Worker:
-    """What a thread needs to make its list of operations: the scenario, the stored keys, its own index."""
+    """The data from which a thread makes its operations: the scenario, the stored keys, its own index."""
 
     scenario: Scenario
     stored: Sequence[Any]
@@ -50,7 +50,7 @@ class Worker:
         return self.keys(distribution(self.scenario.n, count, self.thread, self.threads, seeded))
 
     def keys(self, numbers: Sequence[int]) -> list[Any]:
-        """The stored keys of these numbers, or new equal ones, as the scenario wants."""
+        """The stored keys of these numbers, or new equal ones, depending on the scenario."""
         if self.scenario.identical:
             return [self.stored[number] for number in numbers]
         return make_keys(self.scenario.kind, numbers)

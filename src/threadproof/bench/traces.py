@@ -23,7 +23,7 @@ TEXT = frozenset(b"0123456789 \t\r\n*-.,")  # the characters of a trace of numbe
 
 
 class TraceError(Exception):
-    """The file is no trace, or not in a format known here; the message is one line."""
+    """The file is not a trace, or has an unknown format; the message is one line."""
 
 
 def lines(data: bytes) -> Iterable[bytes]:

@@ -1,4 +1,4 @@
-"""Workloads: what each thread of a run does, as data.
+"""Workloads: the work of each thread of a run, as data.
 
 A body is the source of one timed loop over `keys`, a list made before the clock starts. A line `<operation>`
 stands for the contender's idiom. The line `k` lets CPython borrow `m` and `k` without counting references:
@@ -33,7 +33,7 @@ class Start(Enum):
 
 
 class End(Enum):
-    """What the map must hold after a run; anything else makes the row invalid."""
+    """The content that the map must have after a run; any other content makes the row invalid."""
 
     STORED = "the n keys with their values, and the live keys of the threads"
     NOTHING = "nothing"

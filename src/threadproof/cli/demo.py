@@ -22,7 +22,7 @@ from threadproof.findings import ExitCode
 MOST_THREADS = 256  # more than any machine runs at once, and few enough to start
 EXIT_CODES = {
     ExitCode.OK: "all three ways built the same concordance",
-    ExitCode.WRONG_ANSWER: "two ways came to different results",
+    ExitCode.WRONG_ANSWER: "two ways gave different results",
     ExitCode.USAGE: "no such file or directory, or no words in it",
     ExitCode.INTERRUPTED: "interrupted",
 }

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 class Program:
-    """What to run. `folder` is where the program's own code is: the script's folder, or the current one.
+    """The program to run. `folder` has the program's own code: the script's folder, or the current one.
 
     Making one sets sys.argv and sys.path as the program expects them. UsageError if it cannot be read.
     """
@@ -80,7 +80,7 @@ class Program:
     ) -> int:
         """Run it to its end, and return the exit code that the interpreter would have.
 
-        `before_exit` is called when all threads but daemons have ended, before what atexit has. Exceptions
+        `before_exit` is called when all threads but daemons have ended, before atexit's functions. Exceptions
         that are `refusals` come from the command, not from the program, and reach the caller.
         """
         try:
@@ -199,7 +199,7 @@ def show(error: BaseException) -> None:
 
 
 def shut_down(before_exit: Callable[[], None]) -> None:
-    """As the interpreter does at its end: wait for all threads but daemons, then call what atexit has."""
+    """As the interpreter does at its end: wait for all threads but daemons, then run atexit's functions."""
     threading._shutdown()  # type: ignore[attr-defined]
     before_exit()
     atexit._run_exitfuncs()

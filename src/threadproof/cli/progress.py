@@ -10,7 +10,7 @@ INTERVAL = 0.1  # seconds between two drawings: often enough for a person, seldo
 
 
 class Progress:
-    """A bar that is redrawn in place on `stream`; draws nothing if that is no terminal, or if `quiet`."""
+    """A bar that is redrawn in place on `stream`; draws nothing if that is not a terminal, or if `quiet`."""
 
     def __init__(self, stream: TextIO, quiet: bool = False) -> None:
         self.stream = stream
@@ -37,7 +37,7 @@ class Progress:
             self.write(step)
 
     def clear(self) -> None:
-        """Erase the bar, so that the next line starts on a clean one."""
+        """Erase the bar, so that the next text starts on an empty line."""
         if not self.silent:
             self.write("")
 

@@ -27,10 +27,10 @@ class Progress(Protocol):
     """Shows how far a step is; `threadproof.cli.progress` has one for terminals."""
 
     def begin(self, step: str, total: int) -> None:
-        """The step's name, and how many files it has."""
+        """The step's name, and its number of files."""
 
     def show(self, done: int) -> None:
-        """So many files are done."""
+        """This many files are done."""
 
 
 @dataclass(frozen=True)

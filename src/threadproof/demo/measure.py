@@ -28,7 +28,7 @@ SHOWN = 10  # words in each list
 
 
 class WrongAnswerError(Exception):
-    """Two ways of building the concordance came to different results."""
+    """Two ways of building the concordance gave different results."""
 
 
 class NoWordsError(ValueError):

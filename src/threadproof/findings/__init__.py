@@ -1,4 +1,4 @@
-"""Findings: what a tool reports about a program. Every tool of this package uses this room for its reports.
+"""Findings: the reports of a tool about a program, in the same form for every tool of this package.
 
 A tool (the race detector, the linter, the health checks) is a value:
 
@@ -17,8 +17,8 @@ marks suppressed findings, prints the report, writes the files that the options 
     exit_codes  the exit codes of all commands
     formats     one module for each output format
 
-Nothing here imports another part of threadproof, so tools work where the extension is not built. What makes
-findings needs the names of this module only; the others cost more to import.
+Nothing here imports another part of threadproof, so tools work even if the extension is not built. Code that
+makes findings needs only this module; the other modules cost more to import.
 """
 
 from threadproof.findings.exit_codes import ExitCode

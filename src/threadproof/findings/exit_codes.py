@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """A command that runs a program returns the program's own exit code where none of these applies."""
+    """A command that runs a program returns the program's own exit code if none of these applies."""
 
     OK = 0
     WRONG_ANSWER = 1  # a structure under test returned a wrong result

@@ -1,4 +1,4 @@
-"""Finding: one thing that a person should look at, with the places and the steps that explain it."""
+"""Finding: one mistake in a program, with the places and the steps that explain it."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Place:
         return self.file if relative.startswith(os.path.join(os.pardir, os.pardir)) else relative
 
     def source(self) -> str:
-        """The line's text, empty where the file cannot be read."""
+        """The line's text, empty if the file cannot be read."""
         return linecache.getline(self.file, self.line).rstrip()
 
     def from_byte(self, begin: int, end: int) -> Place:
@@ -82,7 +82,7 @@ class Place:
         return replace(self, column=begin, end_column=end)
 
     def marked(self) -> tuple[int, int] | None:
-        """The columns to underline; None where they are not known, or lie outside the line's text."""
+        """The columns to underline; None if they are unknown, or lie outside the line's text."""
         if self.column is None or self.end_column is None:
             return None
         source = self.source()
@@ -109,7 +109,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Suppressed:
-    """Where a finding is suppressed, and the reason given there."""
+    """The place where a finding is suppressed, and the reason given there."""
 
     where: str
     reason: str = ""
@@ -118,7 +118,7 @@ class Suppressed:
 
 @dataclass(frozen=True)
 class Finding:
-    """What one rule reports at one place.
+    """The report of one rule at one place.
 
     `place` is where to look first, `steps` explain how it happens, `fix` is the remedy in one line, and
     `subject` is the thing concerned, such as a variable. `times` counts how often it was seen. `identity` is

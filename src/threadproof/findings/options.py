@@ -47,7 +47,7 @@ def truth(text: str) -> bool:
     return TRUTH[text.lower()]
 
 
-# --- what a value in pyproject.toml means, given the folder of that file ---
+# --- the meaning of a value in pyproject.toml, given the folder of that file ---
 
 
 def as_it_is(folder: Path, text: str) -> str:
@@ -109,7 +109,7 @@ COMMON = (
     file("html", "write the findings to FILE as a web page that needs no other file"),
     Option("github", "also print the findings as annotations for GitHub", truth, default=False),
 )
-"""The options of every tool; `Reporter` carries them out."""
+"""The options of every tool; `Reporter` applies them."""
 
 
 class Options:
@@ -214,7 +214,7 @@ def project_table(folder: Path, tool: str) -> tuple[Path, dict[str, Any]]:
 
 
 def project_files(folder: Path) -> Iterator[Path]:
-    """The files that may have a table of ours: to parse the others would cost an import and time."""
+    """The files that may have a table of a tool: parsing the others would cost an import and time."""
     for above in (folder, *folder.parents):
         path = above / "pyproject.toml"
         try:

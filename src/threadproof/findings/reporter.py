@@ -1,4 +1,4 @@
-"""From a tool's findings to what its user gets: the report, the files that were asked for, the exit code."""
+"""From a tool's findings to its output: the report, the requested files, the exit code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from threadproof.findings.tool import Tool
 
 
 class Reporter:
-    """Carries out the common options. SuppressionError for suppressions that cannot be read."""
+    """Applies the common options. SuppressionError for suppressions that cannot be read."""
 
     def __init__(self, tool: Tool, options: Mapping[str, Any]) -> None:
         """`options` are the values by name, as `Options.read` or the command line's parser has them.
@@ -66,7 +66,7 @@ class Reporter:
         return self.suppressions.unused(files)
 
     def publish(self, findings: Sequence[Finding], unused: Sequence[str] = ()) -> None:
-        """Print the report or write it to the log, and write the files that were asked for."""
+        """Print the report or write it to the log, and write the requested files."""
         self.print(findings, unused)
         self.save(findings)
 
@@ -79,7 +79,7 @@ class Reporter:
             self.stderr.write(self.text(findings, unused, colour=True))
 
     def save(self, findings: Sequence[Finding]) -> None:
-        """Write the files that were asked for."""
+        """Write the requested files."""
         for name, formatted in FILES.items():
             if path := self.options[name]:
                 text = formatted(findings, self.tool) + "\n"

@@ -11,7 +11,7 @@ from threadproof.findings.model import Finding, Place, Severity, Step
 
 @dataclass(frozen=True)
 class Rule:
-    """What a tool reports, how bad it is, and what to do about it.
+    """A kind of mistake, its severity, and the fix.
 
     `message` is one line, in which `{names}` in braces are filled in for each finding. `explanation` is a
     paragraph: what happens, and when it is harmless. `tags` are classifications by others, such as
@@ -28,7 +28,7 @@ class Rule:
 
     @property
     def summary(self) -> str:
-        """The message about no finding in particular: `{variable}` becomes "a variable"."""
+        """The message for no particular finding: `{variable}` becomes "a variable"."""
         return re.sub(
             r"\{(\w+)\}", lambda name: f"{'an' if name[1][0] in 'aeiou' else 'a'} {name[1]}", self.message
         )

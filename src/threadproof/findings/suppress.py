@@ -6,10 +6,10 @@ alone on the line above. Without brackets it covers every rule.
 A file of suppressions has one on each line, such as `rule:lost-update variable:Page.*  # why`. All its
 conditions must hold. A condition is a name of CONDITIONS, a colon, and a pattern as of the shell.
 
-A baseline lists the findings of an earlier run. It covers what it lists, unless the severity has risen.
+A baseline lists the findings of an earlier run. It covers these unless their severity has risen.
 
-A suppressed finding says where it is suppressed and why, and `unused()` lists the suppressions that covered
-nothing.
+A suppressed finding has the place and the reason of its suppression. `unused()` lists the suppressions that
+covered nothing.
 """
 
 from __future__ import annotations
@@ -197,7 +197,7 @@ class Suppressions:
         return [replace(finding, suppressed=self.suppressed(finding, more)) for finding in findings]
 
     def suppressed(self, finding: Finding, more: Sequence[Suppression] = ()) -> Suppressed | None:
-        """What suppresses the finding: a comment, else a file, else the baseline."""
+        """The suppression of the finding: a comment, else a file, else the baseline."""
         fingerprint = finding.fingerprint()
         known = finding.severity <= self.baseline.get(fingerprint, Severity.OFF)
         if known:  # the baseline's entry is used, even where a comment suppresses the finding as well

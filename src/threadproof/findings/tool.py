@@ -1,4 +1,4 @@
-"""Tool: what makes findings."""
+"""Tool: a program that makes findings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from threadproof.findings.rule import Rule
 
 @dataclass(frozen=True)
 class Tool:
-    """A tool's options, rules and version. `found` is its exit code where a finding counts."""
+    """A tool's options, rules and version. `found` is its exit code if a finding counts."""
 
     options: Options
     rules: Sequence[Rule]

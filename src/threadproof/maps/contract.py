@@ -22,17 +22,17 @@ compute_if_absent          | the read, or the store | if absent: as compute  | f
 compute_if_present         | the read, or the store | if present: as compute | fn once if present, k reserved
 add                        | the addition           | a computation at k     | + once, k reserved; nothing
                            |                        |                        | if both are plain int or float
-get_many, set_many, update | each key by itself     | as the operation on    |
+get_many, set_many, update | each key separately    | as the operation on    |
 delete_many, count_many    |                        | each key               |
 len, snapshot, copy,       | one instant of the     | nothing                |
 pickle, ==, repr           | whole map              |                        |
 clear                      | the whole map          | nothing                |
 drain                      | the whole map          | computations it took   |
-iteration, views           | each key by itself     | nothing                |
+iteration, views           | each key separately    | nothing                |
 
 Every operation may call `__hash__` and `__eq__` of keys, and may release the last reference to a value, so
 that `__del__` runs. All of these are user code: it may raise, block, or use the same map. It runs with no
-lock held. What user code raises comes out of the operation, which has then changed nothing (of several keys:
+lock held. Its exception is raised by the operation, which has then changed nothing (of several keys:
 those before are done).
 
 A wait that would never end raises DeadlockError, and nothing has changed: a function that writes its own key,
@@ -285,7 +285,7 @@ class ConcurrentMap(MutableMapping[K, V]):
         check_function(self, method, fn)
         check_timeout(self, method, timeout)
 
-    # Many keys: each is one atomic step by itself
+    # Many keys: each key is one atomic step
 
     @overload
     def get_many(self, keys: Iterable[K], /, default: None = None) -> list[V | None]: ...
@@ -378,7 +378,7 @@ class ConcurrentMap(MutableMapping[K, V]):
         """Metrics of the map; cheap enough to be read every second under load."""
 
     def __iter__(self) -> Iterator[K]:
-        """The keys; the module says which of them an iteration may miss."""
+        """The keys; the module's text lists those that an iteration may miss."""
         return (key for key, _ in self._entries())
 
     def items(self) -> ItemsView[K, V]:

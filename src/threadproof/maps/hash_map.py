@@ -1,4 +1,4 @@
-"""HashMap: the native concurrent map, and the one to use unless you know why another is better."""
+"""HashMap: the native concurrent map, and the right one for most programs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class HashMapStats(Stats):
 
 
 class HashMap(_core.HashMap[K, V], NativeMap[K, V]):
-    """A concurrent hash map: reads take no lock, writes lock one bucket, and no resize stops anybody.
+    """A concurrent hash map: reads take no lock, writes lock one bucket, and no resize stops other threads.
 
     It keeps the contract of `ConcurrentMap`, whose methods explain it. Beyond that:
 

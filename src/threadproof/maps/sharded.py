@@ -50,7 +50,7 @@ class ShardLock:
         self._lock.release()
 
     def _wait(self) -> None:
-        """Wait for the lock; while holding another shard's, only for a while: there may be a cycle."""
+        """Wait for the lock; while holding another shard's, only for PATIENCE: there may be a cycle."""
         if not any(lock._is_owned() for lock in self._every):
             self._lock.acquire()
         elif not self._lock.acquire(timeout=PATIENCE):

@@ -124,11 +124,11 @@ class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
         super().__init__(other, **kwargs)
 
     def _adopt(self, snapshot: Snapshot[K, V]) -> bool:
-        """Become what the snapshot is, if nothing is here yet."""
+        """Take over the snapshot's version if this map is empty."""
         base = self._version()
         return not base.first() and self._advance(base, snapshot._version)
 
-    # Where chains are stored; the other methods are native
+    # The storage of chains; the other methods are native
 
     def _all_chains(self) -> Iterable[Chain[K, V]]:
         return self._version().chains()
@@ -203,7 +203,7 @@ class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
     def _refuse(self, chain: Chain[K, V], what: str) -> NoReturn:
         keys = ", ".join(repr(entry.key) for entry in chain)
         raise ConflictError(
-            f"{type(self).__name__}.transaction() changed key {keys}, which {what}; nothing of it is done, "
+            f"{type(self).__name__}.transaction() changed key {keys}, which {what}; nothing has changed, "
             "so run the block again"
         )
 

@@ -1,4 +1,4 @@
-"""SyncMap: Go's sync.Map, for keys that are stored once and read for ever."""
+"""SyncMap: Go's sync.Map, for keys that are stored once and read many times."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ class TabledMap(ChainedMap[K, V]):
     # The whole map
 
     def _all_locks(self) -> ExitStack:
-        """A context that holds all locks."""
+        """A context in which all locks are held."""
         with ExitStack() as stack:
             for lock in self._locks:
                 stack.enter_context(lock)

@@ -1,4 +1,4 @@
-"""The probe: publishes what threads do with locks, queues, each other and shared variables.
+"""The probe publishes the steps of threads: locks, queues, starts and joins, accesses to shared variables.
 
     from threadproof import probe
 
@@ -11,8 +11,9 @@
 The race detector is one subscriber. `subscribe()` is for callbacks in Python, which cost microseconds for
 each event: for tests, experiments and reports. It needs CPython 3.14 or 3.15.
 
-A subscription intercepts what it needs, for good where there is no safe way back: methods of C types and
-functions of the standard library then publish to nobody, which costs some nanoseconds.
+A subscription intercepts the functions that it needs. Methods of C types and functions of the standard
+library stay intercepted, because there is no safe way back. After the last subscription they publish to no
+subscriber, which costs some nanoseconds.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ METHODS: dict[type[Event], frozenset[str]] = {
 
 
 class Subscription:
-    """Callbacks that get events, from start() to stop(); `with` does both."""
+    """Callbacks that receive events from start() to stop(); `with` calls both."""
 
     def __init__(self, callbacks: Mapping[str, Callback], scope: Scope | None) -> None:
         self.callbacks = dict(callbacks)
@@ -84,7 +85,7 @@ class Subscription:
         self.slot: int | None = None
 
     def start(self) -> None:
-        """RuntimeError if there are too many subscribers; UnsupportedError and SelfTestError as they say."""
+        """RuntimeError if there are too many subscribers; UnsupportedError; SelfTestError."""
         if self.slot is not None:
             raise RuntimeError("this subscription has started already; make another one, or stop it first")
         self.watch.start()
@@ -97,7 +98,7 @@ class Subscription:
             raise
 
     def stop(self) -> None:
-        """No callback is called for what happens from now on; one that runs in another thread goes on."""
+        """End the subscription: no callback is called for later events; a running one continues."""
         if self.slot is not None:
             _core.probe.unsubscribe(self.slot)
             self.slot = None
@@ -129,9 +130,9 @@ def subscribe(*, scope: Scope | None = None, **callbacks: Callback) -> Subscript
     | allocated, owned | of objects: of classes in the `scope`; when a finaliser has the only reference |
     | module_ran, module_seen | of imports, by code in the `scope` |
 
-    A callback is called by the thread that the event is about. It may block that thread. Nothing that it does
-    is published, no signal handler interrupts it, and what it raises goes to sys.unraisablehook. At most 4
-    subscribers, the race detector included, are there at once.
+    A callback is called by the thread that the event is about. It may block that thread. Its own steps are
+    not published, no signal handler interrupts it, and its exceptions go to sys.unraisablehook. At most 4
+    subscribers, the race detector included, may exist at once.
     """
     unknown = set(callbacks) - set(CLASSES)
     if unknown or not callbacks:
@@ -140,5 +141,5 @@ def subscribe(*, scope: Scope | None = None, **callbacks: Callback) -> Subscript
     return Subscription(callbacks, scope)
 
 
-if hasattr(_core.probe, "set_event_classes"):  # where the probe knows the interpreter
+if hasattr(_core.probe, "set_event_classes"):  # if the probe supports the interpreter
     _core.probe.set_event_classes(CLASSES)

@@ -1,6 +1,6 @@
-"""What a callback of `subscribe()` gets: one class for each type of event.
+"""The arguments of the callbacks of `subscribe()`: one class for each type of event.
 
-Which ones there are, and when they are published, is in src/ext/probe/events.hpp.
+src/ext/probe/events.hpp lists the events, and the moments at which they are published.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from threadproof import _core
 from threadproof.probe.flags import AccessFlag
 from threadproof.probe.scope import LIBRARY, OWN, PACKAGE
 
-DEEPEST = 64  # frames of a stack: deeper ones hardly say more of a place
+DEEPEST = 64  # frames of a stack: deeper ones add little information
 
 
 class Place(NamedTuple):
@@ -27,7 +27,7 @@ class Place(NamedTuple):
         return f"{self.file}:{self.line} in {self.function}"
 
 
-# Files of the standard library that synchronise for their callers: the place of an event is outside of them.
+# Files of the standard library that synchronise for their callers: an event's place is never in them.
 SYNCHRONISING = tuple(
     LIBRARY + path
     for path in ("threading.py", "queue.py", "concurrent/", "asyncio/", "logging/", "multiprocessing/")
@@ -43,19 +43,19 @@ def place_of(code: CodeType, offset: int) -> Place:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What happened, to which object, in which thread. Its stack is there only while its callback runs."""
+    """A step, its object and its thread. Its stack exists only while its callback runs."""
 
     kind: str  # the keyword of subscribe()
     object: object
     thread: int  # the number of the thread in which it happens, which is the calling one
 
     def stack(self) -> list[Place]:
-        """Where it happens, innermost first; empty in a thread that has no Python frame yet."""
+        """Its call stack, innermost line first; empty in a thread that has no Python frame yet."""
         frames = _core.probe.frames(_core.probe.capture(DEEPEST))
         return [place_of(*frame) for frame in frames if not frame[0].co_filename.startswith(OWN)]
 
     def place(self) -> Place:
-        """Where the program causes it: the innermost line outside of what synchronises for others."""
+        """The line of the program that causes it: the innermost one outside of the files that synchronise."""
         frames = _core.probe.frames(_core.probe.capture(DEEPEST))
         for frame in frames:
             if not frame[0].co_filename.startswith(BETWEEN):
@@ -69,19 +69,19 @@ class LockEvent(Event):
 
     lock_kind: str  # "mutex", "reentrant", "shared" or "exclusive"
     attempt: str  # of acquiring: "blocking", "timed" or "try"
-    internal: bool  # a library's own lock, acquired for its own ends
+    internal: bool  # a library's own lock, acquired for its own purposes
 
 
 @dataclass(frozen=True, slots=True)
 class OrderEvent(Event):
-    """publishing: what the thread did is ordered before what follows an observed of this object and key."""
+    """publishing: the thread's steps so far are ordered before those after `observed` of object and key."""
 
     key: int  # 0: the object as a whole
 
 
 @dataclass(frozen=True, slots=True)
 class ItemEvent(Event):
-    """sending and received: an item through a channel, the object. unsent: it did not go in after all."""
+    """sending and received: an item through a channel, the object. unsent: the channel refused it."""
 
     item: object
 
@@ -90,13 +90,13 @@ class ItemEvent(Event):
 class PermitEvent(Event):
     """giving_permits and took_permit, of a semaphore."""
 
-    initial: int  # permits that were there before the first event of this object
+    initial: int  # permits that existed before the first event of this object
     count: int
 
 
 @dataclass(frozen=True, slots=True)
 class WaitEvent(Event):
-    """waiting and waited, around what may block and is no lock."""
+    """waiting and waited, around a step that may block and is not a lock."""
 
     reason: str  # "join", "item" or "computation"
     attempt: str  # of waiting: "blocking", "timed" or "try"

@@ -1,4 +1,4 @@
-"""What is known of an access; `_core.probe.ACCESS_FLAGS` has the same."""
+"""The properties of an access; `_core.probe.ACCESS_FLAGS` has the same."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ class AccessFlag(IntFlag):
     CHECK = 2  # a read that a decision depends on, or the write decided on
     ATOMIC = 4  # one atomic step of a container
     ITERATE = 8  # goes over the whole container
-    STRUCTURE = 16  # changes which elements there are
+    STRUCTURE = 16  # changes the set or the order of the elements
     LOCKED = 32  # at least one lock was held
     WRITE = 256  # a write; else it is a read

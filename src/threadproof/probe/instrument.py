@@ -34,8 +34,8 @@ READERS: dict[Callable[..., object], AccessFlag] = {
 OF_ATTRIBUTES = {"getattr", "hasattr", "setattr", "delattr", "vars"}
 SITE_CALLS = {function.__name__ for function in READERS} | OF_ATTRIBUTES
 LONGEST_CALL = 8  # arguments of a call of one of these that is a site: more are rare
-NUMBERS = ("LOAD_SMALL_INT", "LOAD_CONST")  # a constant is no container, and its other operand is hardly one
-# What BINARY_OP does with containers, also in place: + on lists, the others on sets and dicts, * on lists.
+NUMBERS = ("LOAD_SMALL_INT", "LOAD_CONST")  # a constant is not a container; the other operand rarely is
+# BINARY_OP's operations on containers, also in place: + on lists, the others on sets and dicts, * on lists.
 COMBINING = {"NB_ADD", "NB_SUBTRACT", "NB_AND", "NB_OR", "NB_XOR", "NB_MULTIPLY"}
 
 # Since 3.15 a generator expression gets its iterator before its first instruction: its call is the site.
@@ -84,7 +84,7 @@ STORES = {
 
 
 def stored_names(code: CodeType) -> Stored:
-    """What the code of one source file stores again: by `global`, by `nonlocal`, or twice at its top."""
+    """The names that the code of one file stores again: by `global`, by `nonlocal`, or twice at its top."""
     stored: set[str] = set()
     cells: set[str] = set()
     for part in nested(code):
@@ -117,7 +117,7 @@ def stored_cells(code: CodeType, listing: list[Instruction]) -> Iterator[str]:
 
 
 def repeated(stores: list[Instruction], listing: list[Instruction]) -> list[Instruction]:
-    """Those that store the same as another one, or that run more than once, for they are in a loop."""
+    """Those that store the same name as another one, or that run more than once, in a loop."""
     loops = [(target_of(each), each.offset) for each in listing if each.name.startswith("JUMP_BACKWARD")]
     arguments = [each.argument for each in stores]
     return [
@@ -128,7 +128,7 @@ def repeated(stores: list[Instruction], listing: list[Instruction]) -> list[Inst
 
 
 def target_of(jump: Instruction) -> int:
-    """Of a jump backward; or two bytes before its target, for the jump's cache is not counted."""
+    """Of a jump backward; or two bytes before its target, because the jump's cache is not counted."""
     return jump.offset + 2 - 2 * jump.argument
 
 
@@ -171,7 +171,7 @@ def free_site(
 def imports(
     code: CodeType, listing: Sequence[Instruction], package: str
 ) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """(offset, the modules that it may have waited for), for each import."""
+    """(offset, the modules that it may wait for), for each import."""
     for place, (offset, name, argument) in enumerate(listing):
         if name == "IMPORT_NAME":
             level, wanted = (constant_at(code, listing[place - back]) for back in (2, 1))
@@ -217,7 +217,7 @@ class Disassembly:
         return self.name_at(place) == "BINARY_OP" and self.listing[place].argument >= FIRST_INPLACE
 
     def load_flags(self, place: int) -> AccessFlag:
-        """The load of `x.n += 1` follows a copy of x; that of `if x.n` is followed by a jump."""
+        """UPDATE for the load of `x.n += 1`, which follows a copy; CHECK for that of `if x.n`."""
         flags = AccessFlag.UPDATE if self.name_at(place - 1) == "COPY" else AccessFlag(0)
         return flags | AccessFlag.CHECK if self.decides(place + 1) else flags
 
@@ -228,7 +228,7 @@ class Disassembly:
         return name.startswith("POP_JUMP") or name in ("TO_BOOL", "IS_OP")
 
     def store_flags(self, place: int, swaps: int) -> AccessFlag:
-        """What `x.n += 1` stores comes from an operation in place, with the copies swapped out of its way."""
+        """UPDATE for the store of `x.n += 1`: swaps of the copies come after the operation."""
         between = all(self.name_at(place - 1 - i) == "SWAP" for i in range(swaps))
         return AccessFlag.UPDATE if between and self.inplace(place - 1 - swaps) else AccessFlag(0)
 
@@ -241,7 +241,7 @@ class Disassembly:
         kind, flags, number, subject = made
         return offset, kind, int(flags), number, sys.intern(subject) if subject else None
 
-    # For each instruction that is no plain row of SITES: (kind, flags, argument, name), or None for no site.
+    # For each instruction that is not a row of SITES: (kind, flags, argument, name), or None for no site.
 
     def load_attribute(self, place: int, argument: int) -> Made:
         kind, name = "load_method" if argument & 1 else "load_attribute", self.code.co_names[argument >> 1]
@@ -301,7 +301,7 @@ class Disassembly:
         )
 
     def call(self, place: int, argument: int) -> Made | None:
-        """A call of what may be a builtin that reads containers or attributes; the probe compares it."""
+        """A call of a possible builtin that reads containers or attributes; the probe checks the function."""
         if argument == 0:
             return ("generate", 0, 0, None) if self.generates else None
         for before in range(place - 1, max(-1, place - LOOK_BACK), -1):

@@ -26,7 +26,7 @@ NOTHING = Stored(frozenset(), frozenset())
 
 
 class UnsupportedError(RuntimeError):
-    """This interpreter, or another tool that watches it, leaves no room for the probe."""
+    """The probe cannot work with this interpreter, or beside the other tools that watch it."""
 
 
 class Module(SourceFileLoader):
@@ -37,7 +37,7 @@ class Module(SourceFileLoader):
 
 
 class Instrumentation:
-    """One for the process, between add() of the first scope and remove() of the last one."""
+    """The one instance of the process; active from add() of the first scope to remove() of the last one."""
 
     def __init__(self) -> None:
         self.scopes: list[Scope] = []
@@ -98,7 +98,7 @@ class Instrumentation:
         return any(filename in scope for scope in self.scopes)
 
     def on_start(self, code: CodeType, offset: int) -> object:
-        """Called before a code object starts, or goes on, for the first time; a constructor's, again."""
+        """Called before the first start or resumption of a code object; for a constructor, several times."""
         frame = sys._getframe(1)
         if self.covers(code.co_filename) and _core.probe.is_new_thread():
             self.in_callback = True
@@ -146,7 +146,7 @@ class Instrumentation:
         monitoring.set_local_events(self.tool, code, monitoring.events.INSTRUCTION)
 
     def stored_in(self, code: CodeType) -> Stored:
-        """What the whole source file stores again; where it cannot be read, what this code does."""
+        """The names that the whole source file stores again; if it cannot be read, those of this code."""
         filename = code.co_filename
         if filename not in self.stored:
             try:
@@ -157,7 +157,7 @@ class Instrumentation:
         return self.stored[filename] | stored_names(code)
 
     def know(self, code: CodeType) -> None:
-        """The code of a whole program that is in no file."""
+        """The code of a whole program that is not in a file."""
         self.stored[code.co_filename] = stored_names(code)
 
 
@@ -187,7 +187,7 @@ def in_thread(function: Callable[[], None]) -> None:
 
 
 class suspended:  # noqa: N801 - it is used as a function is
-    """What this thread does in the block publishes nothing."""
+    """This thread publishes nothing in the block."""
 
     def __enter__(self) -> None:
         _core.probe.suspend(1)

@@ -1,8 +1,8 @@
 """The methods of C types that publish events, and the types whose deallocation does.
 
 A method is intercepted where it is defined (`_core.probe.intercept_method`), so every way to call it counts.
-Its action says what it publishes; `_core.probe.METHOD_ACTIONS` has them all. Functions written in Python are
-in probe/library.
+Its action decides which events it publishes; `_core.probe.METHOD_ACTIONS` lists the actions. Functions
+written in Python are in probe/library.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ STEPS = (
 
 Methods = list[tuple[Any, str, tuple[str, ...]]]  # (type or module, action, names)
 
-# By the kind of event that they publish, for a subscriber may want one kind only.
+# By the kind of event that they publish, because a subscriber may want one kind only.
 METHODS: dict[str, Methods] = {
     "locks": [
         (LOCK, "acquire", ("acquire", "acquire_lock", "__enter__")),
@@ -107,7 +107,7 @@ METHODS: dict[str, Methods] = {
     ],
 }
 
-# What events name is deallocated through one of these; an instance of a class in Python, through its base.
+# The objects of events are deallocated through these types; instances of Python classes, through their base.
 TRACKED: tuple[type, ...] = (
     *(object, list, dict, set, type, BaseException, collections.deque, collections.OrderedDict),
     *(bytearray, array.array, *ITERATORS),

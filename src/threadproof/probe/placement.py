@@ -1,14 +1,14 @@
-"""Where a site is instrumented: at its own instruction, or better at the one before.
+"""The placement of sites: each is instrumented at its own instruction, or better at the one before.
 
 CPython specialises instructions: the load of an attribute becomes a compare and a fetch. An instrumented
-instruction loses that, which costs more than judging it. So if the instruction before only moves values
-(loads a local variable, copies, swaps), that one is instrumented instead: it has no specialised form, and
-where the operands are at that point is known.
+instruction loses its specialised form, and that costs more than judging it. So if the instruction before only
+moves values (loads a local variable, copies, swaps), the probe instruments that one instead. It has no
+specialised form, and the place of the operands at that point is known.
 
-A basic block needs only one site for each variable. Between two loads of `self.place` with no call, no jump
-to the second load and no new `self` in between, nothing can order another thread's access, so the second load
-says nothing new. That holds for attributes of local variables, and for the load in `x.n += 1`: its store
-stands for it.
+A basic block needs only one site for each variable. Take two loads of `self.place` with no call, no jump to
+the second load and no new `self` in between. Nothing can order another thread's access between the two, so
+the second load gives no new information. That holds for attributes of local variables, and for the load in
+`x.n += 1`, which its store covers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Instruction(NamedTuple):
 
 
 class Source(NamedTuple):
-    """Where an operand is when the instrumented instruction is about to run."""
+    """The place of an operand when the instrumented instruction is about to run."""
 
     of: str  # "stack", "local" or "constant"
     value: object  # the position from the top, which is 1; the local's number; the constant
@@ -105,7 +105,7 @@ def after_swap(code: CodeType, argument: int, place: int) -> Source:
 
 LOCAL = pushed(lambda code, argument: Source("local", argument))
 
-# Stack-only instructions: where, before one, is what is at a position of the stack after it?
+# Stack-only instructions: for a position of the stack after one, the operand's place before it.
 STACK_ONLY: dict[str, Where] = {
     "LOAD_FAST": LOCAL,
     "LOAD_FAST_BORROW": LOCAL,
@@ -121,7 +121,7 @@ STACK_ONLY: dict[str, Where] = {
 SPECIALISED = {"LOAD_ATTR", "STORE_ATTR", "BINARY_OP", "STORE_SUBSCR", "CONTAINS_OP", "LOAD_GLOBAL"}
 SPECIALISED |= {"UNPACK_SEQUENCE", "CALL"}
 
-# The ends of a basic block: they can order another thread's access, or may not go on to the next instruction.
+# The ends of a basic block: they can order another thread's access, or do not always continue.
 ENDS = {"RETURN_VALUE", "RAISE_VARARGS", "RERAISE", "SEND", "YIELD_VALUE", "FOR_ITER"}
 ENDING = ("CALL", "JUMP_", "IMPORT_", "LOAD_SPECIAL", "WITH_", "GET_A", "END_ASYNC_FOR")
 
@@ -175,7 +175,7 @@ def placed_at(
 
 
 class BasicBlocks:
-    """One pass over the instructions, with the loads of the current basic block up to here."""
+    """One pass over the instructions, with the loads of the current basic block so far."""
 
     def __init__(
         self, listing: Sequence[Instruction], targets: set[int], placed: dict[int, Placement]
@@ -211,7 +211,7 @@ class BasicBlocks:
                 self.store(site)
 
     def load(self, site: Placement) -> None:
-        """The first load of a variable stands for all in the block."""
+        """The first load of a variable covers all others in the block."""
         first = self.loaded.setdefault((site.operands[0].value, site.name), site.offset)
         if first != site.offset:
             earlier = self.placed[first]
@@ -219,7 +219,7 @@ class BasicBlocks:
             del self.placed[site.offset]
 
     def store(self, site: Placement) -> None:
-        """The store of an update stands for its load."""
+        """The store of an update covers its load."""
         load, self.update = self.update, None
         if load and load.name == site.name and site.flags & AccessFlag.UPDATE:
             del self.placed[load.offset]

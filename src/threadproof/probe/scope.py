@@ -1,4 +1,4 @@
-"""Which code is instrumented, and which library code's locks order nothing."""
+"""The scope of the probe: the code to instrument, and the library code whose locks order nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LIBRARY = os.path.dirname(os.__file__) + os.sep
 PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 OWN = (PACKAGE + "probe" + os.sep, PACKAGE + "race" + os.sep)  # never instrumented
 
-# Files whose code acquires locks for its own ends: that two threads log does not order them.
+# Files whose code acquires locks for its own purposes: two threads that log are not ordered by that.
 UNINSTRUMENTED = (
     *(
         LIBRARY + path
@@ -28,7 +28,7 @@ UNINSTRUMENTED = (
 
 @dataclass(frozen=True)
 class Scope:
-    """The code below the roots, except libraries; what is included, too; nothing that is excluded.
+    """The code below the roots, except libraries; also the included code, but no excluded code.
 
     `include` and `exclude` name packages, modules, files or folders. Excluding wins.
     """

@@ -1,4 +1,4 @@
-"""Whether the probe reads from the interpreter's frames what is really there.
+"""The self-test: whether the probe reads the interpreter's frames correctly.
 
 A function whose operands are known, with sites of every kind, runs while the probe records the operands that
 it reads instead of judging them. After one difference the probe does not start: a wrong guess about a frame
@@ -138,7 +138,7 @@ def compare(read: list[Read], wanted: list[Read]) -> None:
 
 
 def check_stack() -> None:
-    """The frames of this thread, compared with Python's own; the innermost one has gone on since."""
+    """The frames of this thread, compared with Python's own; the innermost one has advanced since."""
     read = _core.probe.frames(_core.probe.capture(DEEPEST))
     frame: FrameType | None = sys._getframe()
     for depth, (code, offset) in enumerate(read):
@@ -150,7 +150,7 @@ def check_stack() -> None:
 
 
 def check_objects() -> None:
-    """Where objects have their attributes, and which dict a view is of."""
+    """The place of objects' attributes, and the dict of a view."""
     inline, asked, mapping = Canary(), Canary(), {"key": 1}
     for instance, attribute, want in (
         (inline, "attribute", (None, True, inline)),

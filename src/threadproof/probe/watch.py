@@ -1,7 +1,7 @@
-"""When the probe watches: from the start of a watch to its end, and accesses from the first thread on.
+"""A watch: the time in which the probe publishes for one subscriber; accesses only once a thread starts.
 
-Until a second thread starts, nothing can race and nobody contends. So a watch that is started while one
-thread runs only publishes what orders threads, and where objects are allocated. The first start of a thread
+Until a second thread starts, nothing can race or contend. So a watch that is started while one thread runs
+publishes only the events that order threads, and the allocations of objects. The first start of a thread
 *arms* it: the methods of C types are intercepted, the self-test runs, and code is instrumented.
 """
 
@@ -30,7 +30,7 @@ def nothing() -> None:
 
 
 class Watch:
-    """What one subscriber has the probe do between start() and stop(). Several watches may run at once."""
+    """The probe's work for one subscriber between start() and stop(). Several watches may run at once."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Watch:
             self.arm()
 
     def stop(self) -> None:
-        """Threads start as ever; what is intercepted for good publishes to nobody, or to other watches."""
+        """Threads start as before; permanently intercepted functions publish to other watches only."""
         if self not in watches:
             return
         watches.remove(self)
@@ -79,9 +79,7 @@ class Watch:
         try:
             instrumentation.arm()
         except SelfTestError as error:
-            self.refused = (
-                error  # the program may catch it, or a thread may end by it: the runner reads it here
-            )
+            self.refused = error  # the program may catch it, or it may end a thread: the runner reads it here
             raise
         self.when_armed()
 
@@ -108,7 +106,7 @@ class Watch:
         return text + (f"; not watched: {', '.join(others)} (--include)" if others else "")
 
     def know(self, code: CodeType) -> None:
-        """The code of a whole program that is in no file."""
+        """The code of a whole program that is not in a file."""
         instrumentation.know(code)
 
 
@@ -146,7 +144,7 @@ prepared = False
 
 
 def prepare() -> None:
-    """What is done once for the process, and stays."""
+    """The steps that are taken once for the process, and stay in effect."""
     global prepared
     if prepared:
         return

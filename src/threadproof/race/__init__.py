@@ -5,10 +5,10 @@ access is judged by the synchronisation that the program used before it, not by 
 happened to run: a race is found in a run in which nothing went wrong, and a program that synchronises has
 none.
 
-For synchronisation that the detector cannot see, say so: `acquire(obj)` after waiting, `release(obj)` before
-waking. All that a thread did before release(obj) then comes before all that another does after acquire(obj).
-`with happens_before(obj):` is both, for a block that something keeps other threads out of.
-For what need not be ordered there is `ignore(reason)`.
+For synchronisation that the detector cannot see, call `acquire(obj)` after waiting and `release(obj)` before
+waking. A thread's steps before release(obj) are then ordered before another's steps after acquire(obj).
+`with happens_before(obj):` is both, for a block from which a lock keeps other threads out. `ignore(reason)`
+excludes accesses that need not be ordered.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Detection:
-    """What `detect()` gives: after the block, `findings` has what was found, the worst first."""
+    """The result of `detect()`: after the block, `findings` has the findings, the worst first."""
 
     def __init__(self) -> None:
         self.findings: list[Finding] = []
@@ -78,7 +78,7 @@ def detect(
     sample: bool = False,
     seed: int = 0,
 ) -> Iterator[Detection]:
-    """Watch what the program does in the block; one block at a time, from any thread.
+    """Watch the program in the block; one block at a time, from any thread.
 
     Code in the folder of the caller and below the current one is watched, code without a file (of a REPL, a
     notebook, exec), and what `include` names (packages or paths); not the standard library and installed
@@ -107,23 +107,23 @@ def folder_of(filename: str) -> str:
 
 
 def acquire(sync: object) -> None:
-    """What any thread did before its release(sync) comes before what this one does now. Blocks on nobody."""
+    """Order other threads' steps until their release(sync) before this thread's next steps. Never blocks."""
     if Session.running:
         _core.probe.observe(sync)
 
 
 def release(sync: object) -> None:
-    """What this thread has done comes before what others do after their acquire(sync). Blocks on nobody."""
+    """Order this thread's steps so far before others' steps after their acquire(sync). Never blocks."""
     if Session.running:
         _core.probe.publish(sync)
 
 
 @contextmanager
 def happens_before(sync: object) -> Iterator[None]:
-    """Say that the `with` blocks of one object run one after the other.
+    """Declare that the `with` blocks of one object run one after the other.
 
     For a lock of another library, or of C code: take it first, then enter the block. It is acquire() at its
-    begin and release() at its end, and excludes nobody by itself.
+    begin and release() at its end, but does not exclude other threads itself.
     """
     acquire(sync)
     try:
@@ -133,9 +133,9 @@ def happens_before(sync: object) -> Iterator[None]:
 
 
 class ignore(ContextDecorator):  # noqa: N801 - it is used as a function is
-    """What this thread does in the block, or in the function it decorates, takes part in no race.
+    """Excludes this thread's accesses in the block, or in the decorated function, from all races.
 
-    The reason is for whoever reads the code. Locks taken inside still order; other threads' accesses to the
+    The reason is for readers of the code. Locks acquired inside still order; other threads' accesses to the
     same variables are still judged against each other. A generator or a coroutine runs in pieces, among which
     the thread does other things, so it cannot be decorated: use a block in it that neither yields nor awaits.
     """

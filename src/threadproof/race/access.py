@@ -31,7 +31,7 @@ class Race(NamedTuple):
     later: Access
     then: Access | None
     times: int
-    made: tuple[int, int]  # the thread and the stack of the allocation; 0 where they are not known
+    made: tuple[int, int]  # the thread and the stack of the allocation; 0 if they are unknown
 
 
 def as_race(row: tuple[object, ...]) -> Race:

@@ -1,4 +1,4 @@
-"""Where the source assigns a container to its name: the one assignment to `self.items`, or to `cache`.
+"""Finds where the source assigns a container to its name: the one assignment to `self.items`, or to `cache`.
 
 This is derived from the source, not observed in the run, so a place is given only where it is unambiguous. A
 parameter, a name that is assigned twice, and an attribute that its class does not assign have none. An

@@ -25,7 +25,7 @@ BETWEEN = (PACKAGE + "probe/", PACKAGE + "race/", LIBRARY + "threading.py", "<fr
 
 @dataclass(frozen=True)
 class Started:
-    """A thread: its name, the thread that started it, and the stack there (0 where that is not known)."""
+    """A thread: its name, the thread that started it, and the stack there (0 if that is unknown)."""
 
     name: str
     by: int
@@ -160,7 +160,7 @@ def access_steps(race: Race, started: dict[int, Started]) -> list[Step]:
 
 
 def origin_steps(race: Race, started: dict[int, Started]) -> list[Step]:
-    """Where the object was allocated and the two threads were started, as far as that is known."""
+    """The places of the object's allocation and of the two threads' starts, as far as they are known."""
     return [*allocation_step(race, started), *start_steps(race, started)]
 
 
@@ -178,7 +178,7 @@ def allocation_step(race: Race, started: dict[int, Started]) -> list[Step]:
 
 
 def start_steps(race: Race, started: dict[int, Started]) -> list[Step]:
-    """Where the two threads were started; one step if that is one place."""
+    """The places where the two threads were started; one step if they are the same."""
     names: dict[tuple[int, int], list[str]] = {}
     for thread in dict.fromkeys((race.later.thread, race.earlier.thread)):
         origin = started.get(thread)

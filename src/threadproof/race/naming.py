@@ -1,4 +1,4 @@
-"""The name of a container in the program's source: `Registry.items` says more in a report than `a dict`.
+"""The name of a container in the program's source: `Registry.items` is clearer in a report than `a dict`.
 
 The expression that an instruction belongs to has the name: `self.items[key]`, `len(self.items)`,
 `for item in self.items.values()`. An expression of any other form gives no name.
@@ -27,7 +27,7 @@ def source_name(place: Place) -> str | None:
     return container_in(place.source()[slice(*marked)]) if marked else None
 
 
-@lru_cache(maxsize=1024)  # expressions: nobody reads a report of more races than that to its end
+@lru_cache(maxsize=1024)  # expressions: more than a report that is read to its end has
 def container_in(source: str) -> str | None:
     """`d` for `d[k]`, `d.get(k)`, `len(d)`, `k in d` and `d`, if `d` is a name or a name's attribute."""
     try:

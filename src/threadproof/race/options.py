@@ -6,8 +6,8 @@ from argparse import ArgumentTypeError
 
 from threadproof.findings.options import Option, Options, below_if_there, truth
 
-DEEPEST = 1000  # calls: as deep as Python itself goes, unless it is told otherwise
-HISTORY = 16  # calls of a stack: enough to tell callers apart, few enough to keep for every access
+DEEPEST = 1000  # calls: Python's own limit, unless the program changes it
+HISTORY = 16  # calls of a stack: enough to distinguish callers, few enough to keep for every access
 
 
 def calls(text: str) -> int:

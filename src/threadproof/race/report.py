@@ -22,7 +22,7 @@ DETECTOR = Tool(OPTIONS, RULES, version("threadproof"))
 def findings(
     reporter: Reporter, session: Session, allowed: Sequence[Suppression] = (), since: int = 0
 ) -> list[Finding]:
-    """The findings of a session but for its first `since` races, worst first; suppressed ones are marked."""
+    """The findings of a session, worst first, without its first `since` races; suppressed ones are marked."""
     return reporter.apply(session.findings(reporter.options["strict"], since), allowed)
 
 

@@ -1,4 +1,4 @@
-"""The rules of the race detector, and which of them a pair of accesses breaks. docs/race.md has the table."""
+"""The rules of the race detector, and the choice of one for two accesses. docs/race.md has the table."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOST_UPDATE = Rule(
 CHECK_THEN_ACT = Rule(
     "check-then-act",
     Severity.ERROR,
-    "{variable} is looked at by one thread before it acts, and another may act in between",
+    "{variable} is checked by one thread before it acts, and another may act in between",
     "hold one lock from the check to the act, or use one atomic step, such as dict.setdefault()",
     "A test such as `if key not in d` decides what is stored afterwards. If another thread stores in "
     "between, the decision is outdated: two threads both make the value, and one of the two is lost.",
@@ -56,8 +56,8 @@ READ_DURING_UPDATE = Rule(
 STALE_SIZE = Rule(
     "stale-size",
     Severity.WARNING,
-    "the size of {variable} is looked at by one thread while another changes it",
-    "hold one lock from the look to what depends on it, or just try, and catch the exception",
+    "the size of {variable} is read by one thread while another changes it",
+    "hold one lock from the read to the step that depends on it, or just try, and catch the exception",
     "`if items: items.pop()` raises IndexError when another thread has taken the last item in between.",
     tags=(RACE, TIME_OF_CHECK),
 )
@@ -72,8 +72,8 @@ UNORDERED_READ = Rule(
 DOUBLE_CHECKED = Rule(
     "double-checked-lock",
     Severity.NOTE,
-    "{variable} is looked at without the lock under which it is stored, and then again with it",
-    "nothing, if it is stored only once and complete by then; else look only under the lock",
+    "{variable} is read without the lock under which it is stored, and then again with it",
+    "nothing, if it is stored only once and complete by then; otherwise read it only under the lock",
     "Double-checked locking is right in Python if the object is complete before it is stored.",
     tags=(DOUBLE_CHECK,),
 )

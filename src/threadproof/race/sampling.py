@@ -1,9 +1,9 @@
-"""Sampling: judges some of the accesses, for programs that may not become slow.
+"""Sampling: judges some of the accesses, for programs that must not become slow.
 
 Each instruction is judged in a burst of some dozen executions, and then runs as if it were not watched. From
-time to time a new round begins, in which all are judged again. Rare code is thus judged whenever it runs, hot
-code now and then. Synchronisation is never left out, so what is reported is a race; what is missed may be
-found by the next run, or by the next process.
+time to time a new round begins, in which all are judged again. So rare code is judged whenever it runs, and
+hot code now and then. Synchronisation is always recorded, so every report is a real race. The next run may
+find a race that this one missed.
 
 A round has a cost, and the next one waits until the program has used so much CPU time that the cost is a
 small share of it: SHARE. Each of the first threads begins a round at once, so that none of them is
@@ -22,17 +22,17 @@ from threadproof import _core
 from threadproof.probe.instrumentation import suspended
 
 BURST = 10  # executions of an instruction that are judged in a round; up to twice as many
-SHARE = 0.05  # of the program's CPU time that rounds may cost; what is always watched comes on top
+SHARE = 0.05  # of the program's CPU time that rounds may cost; synchronisation comes on top
 COST = 5e-6  # seconds for each site that was given up: 2 us to give it up, the rest for its judgements
 FREE_ROUNDS = 20  # that begin with a new thread, whatever the last one cost
 TICK = 0.1  # seconds between two readings of the clock
 
 
 class Sampler:
-    """Begins rounds, from a thread that the program does not see, between start() and stop()."""
+    """Begins rounds, from a thread that is hidden from the program, between start() and stop()."""
 
     def __init__(self, restart: Callable[[], object], seed: int) -> None:
-        """`restart()` has every instruction judged again; the seed decides how long each one's bursts are."""
+        """`restart()` restarts the judgement of every instruction; the seed decides the lengths of bursts."""
         self.restart, self.seed = restart, seed
         self.given_up = self.began = 0.0
         self.free_rounds = FREE_ROUNDS

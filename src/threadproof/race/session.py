@@ -141,7 +141,7 @@ class Session:
         return self.watch.watched_files()
 
     def note_ends(self) -> None:
-        """The calling thread has waited for all threads that are no daemons."""
+        """The calling thread has joined all threads that are not daemons."""
         self.watch.join_ended_threads()
 
     def know(self, code: CodeType) -> None:

@@ -1,10 +1,10 @@
-"""Stats: what a structure reports about its state. Exporters, health checks and benchmarks read nothing else.
+"""Stats: the report of a structure about its state. Exporters, health checks and benchmarks read only these.
 
     record    Stats, the record that `.stats()` returns; kind, unit and help of each field, as data
-    registry  which structures of a process are watched, and under which names
-    process   ProcessStats: what concerns the whole process, not one structure
+    registry  the watched structures of a process, and their names
+    process   ProcessStats: the metrics of the whole process, not of one structure
 
-Reading stats costs the structure's operations nothing: they count what they count anyway.
+Reading stats adds no cost to the structure's operations: they count in any case.
 """
 
 from threadproof.stats.process import ProcessStats, process

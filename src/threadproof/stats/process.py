@@ -9,7 +9,7 @@ from threadproof.stats.record import Stats, gauge
 
 @dataclass(frozen=True, slots=True)
 class ProcessStats(Stats):
-    """The state of what all structures of a process share."""
+    """The state that all structures of a process share."""
 
     retired_bytes: int = field(
         metadata=gauge(

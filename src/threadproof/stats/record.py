@@ -19,7 +19,7 @@ METRIC = "threadproof metric"  # the key in a field's metadata, which other libr
 
 
 class Kind(Enum):
-    """How a metric behaves over time, which decides what may be done with it."""
+    """How a metric behaves over time, which decides how it may be used."""
 
     COUNTER = "counter"  # only grows while the structure lives: look at its rate
     GAUGE = "gauge"  # goes up and down: look at its value; a bool is 0 or 1
@@ -29,7 +29,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Metric:
-    """What a field of a Stats means. `unit` is a plural noun, such as "keys" or "seconds"."""
+    """The meaning of a field of a Stats. `unit` is a plural noun, such as "keys" or "seconds"."""
 
     name: str
     kind: Kind

@@ -1,10 +1,10 @@
-"""The registry: which structures of a process are watched, and under which names.
+"""The registry: the watched structures of a process, and their names.
 
     sessions = watch("sessions", HashMap())
 
-It holds weak references, so a structure dies as if it were not watched. Two structures with one name are told
-apart by a number. Watching costs a structure's operations nothing: the registry asks, the structure does not
-report.
+It holds weak references, so watching does not keep a structure alive. Two structures with one name are told
+apart by a number. Watching adds no cost to a structure's operations: the registry reads the
+stats, and the structure does not report.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Registry:
         return structure
 
     def remove(self, structure: HasStats) -> None:
-        """Watch the structure no longer; nothing happens if it is not watched."""
+        """Stop watching the structure; nothing happens if it is not watched."""
         with _lock:
             known = self._entries.get(id(structure))
             if known is not None and known.reference() is structure:

@@ -1,4 +1,4 @@
-"""Building blocks of concurrent structures: atomics, a reader-writer lock, things done once, and pools."""
+"""Building blocks of concurrent structures: atomics, a reader-writer lock, once-functions, and pools."""
 
 from threadproof.sync.atomics import (
     AtomicFlag,

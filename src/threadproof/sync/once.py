@@ -1,4 +1,4 @@
-"""Once, once and Lazy: things that are done exactly once, however many threads ask for them."""
+"""Once, once and Lazy: functions that run exactly once, however many threads call them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Attempt(Generic[T]):
 
 
 class Once(Generic[T]):
-    """A thing that is done exactly once.
+    """A function that runs exactly once.
 
     The first `run` calls its function; a `run` that comes meanwhile waits for it; and every later one returns
     the result without waiting. `fn` runs with no lock held.
@@ -50,7 +50,7 @@ class Once(Generic[T]):
     KeyboardInterrupt, reaches only the caller, and one of the waiting threads tries instead. DeadlockError
     for a function that runs its own Once, and for threads whose functions wait for each other.
 
-    In a forked child, a thing that was done stays done; one that another thread was doing begins anew.
+    In a forked child, a result stays; the run of another thread of the parent begins anew.
     """
 
     __slots__ = ("__weakref__", "_attempt", "_runs", "_waits", "name")
@@ -63,7 +63,7 @@ class Once(Generic[T]):
         self._waits = AtomicInt()
 
     def run(self, fn: Callable[[], T], timeout: float | None = None) -> T:
-        """The result of the one function that is done: of `fn`, if there is none yet.
+        """The result of the one run: of `fn`, if there is none yet.
 
         May wait for another thread's function; TimeoutError if it takes longer than `timeout` seconds.
         """
@@ -173,7 +173,7 @@ def once(fn: Callable[[], T]) -> OnceFunction[T]:
 
 
 class Lazy(Generic[T]):
-    """A value that is made when it is first asked for, once.
+    """A value that is made once, at its first use.
 
     Waiting, exceptions, recursion and forks are as in `Once`: a function that raises is tried again.
     """
@@ -186,7 +186,7 @@ class Lazy(Generic[T]):
         self._once = Once[T](_name_of(fn))
 
     def get(self, timeout: float | None = None) -> T:
-        """The value. The first call makes it; calls that come meanwhile wait, at most `timeout` seconds."""
+        """The value. The first call makes it; calls during that wait, at most `timeout` seconds."""
         return self._once.run(self._fn, timeout)
 
     @property

@@ -1,8 +1,8 @@
 /// Threads that a test holds at a window of an algorithm while it takes another step itself.
 ///
-/// An actor runs one step in a thread of its own. It stops when it comes to the window it is to be held at,
-/// when it waits for another thread (a lock, the gate), or when its step is done; the test waits for that,
-/// looks which it was, and lets it go on. Nothing depends on time.
+/// An actor runs one step in a thread of its own. It stops when it reaches the chosen window, when it waits
+/// for another thread (a lock, the gate), or when its step is done. The test waits for that, reads the
+/// reason, and releases the actor. Nothing depends on time.
 #pragma once
 
 #include <condition_variable>
@@ -20,7 +20,7 @@ class Actor {
  public:
     enum State { kRunning, kWaiting, kHeld, kDone };
 
-    /// Begins the step; it is held when it comes to the window for the `nth` time.
+    /// Begins the step; it is held when it reaches the window for the `nth` time.
     explicit Actor(std::function<void()> step, Window hold_at = kNowhere, int nth = 1)
         : hold_at_(hold_at), arrivals_left_(nth) {
         threadproof::stress::hook.store(arrive);
@@ -37,7 +37,7 @@ class Actor {
     Actor(const Actor&) = delete;
     Actor& operator=(const Actor&) = delete;
 
-    /// What stopped it.
+    /// The reason of its stop.
     State stopped() {
         std::unique_lock lock(mutex_);
         changed_.wait(lock, [&] { return state_ != kRunning; });
@@ -46,10 +46,10 @@ class Actor {
 
     /// It is in its window now.
     void must_be_held() { CHECK(stopped() == kHeld); }
-    /// It waits for somebody.
+    /// It waits for another thread.
     void must_wait() { CHECK(stopped() == kWaiting); }
 
-    /// Lets it go on from its window, if it is there, to the end of its step.
+    /// Releases it from its window, if it is there, to run to the end of its step.
     void finish() {
         {
             std::lock_guard lock(mutex_);

@@ -1,4 +1,4 @@
-/// CHECK(condition) ends the program, in every build, and says where.
+/// CHECK(condition) ends the program with the place if the condition is false, in every build.
 #pragma once
 
 #include <cstdio>

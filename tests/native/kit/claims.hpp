@@ -28,7 +28,7 @@ inline int run_claims(int argc, char** argv, std::initializer_list<Claim> claims
         if (argc > 1 && !std::strstr(claim.name, argv[1])) continue;
         std::printf("%s\n", claim.name);
         std::fflush(stdout);
-        alarm(300);  // a step that should have come to its end by now, and has not, fails
+        alarm(300);  // a step that hangs fails
         Policy::hash_of = Policy::itself;
         claim.test();
         nothing_is_left();

@@ -30,8 +30,8 @@ struct SpinMutex {
     void unlock() { locked.store(0, std::memory_order_release); }  // release: pairs with try_lock()
 };
 
-/// A counted object. A dead one keeps its memory, as CPython's do while a thread may be reading them, so that
-/// try_retain() can come to one.
+/// A counted object. A dead one keeps its memory, as CPython's objects do while a thread may be reading them,
+/// so that try_retain() can get one.
 struct alignas(16) Cell {
     Cell* next_free = nullptr;
     std::atomic<std::int64_t> references{0};

@@ -1,6 +1,6 @@
-/// Another map than HashMap, made of the same parts: at most kMost keys, of which those that were read lately
-/// stay. A bit for each slot says that; it is the slot's data. So the parts can be composed: data in the
-/// slots, steps of one's own when a key is read, comes and goes, and the rest as it is.
+/// Another map than HashMap, composed of the same parts: at most kMost keys; keys that were read lately stay.
+/// The slot's data is one bit for that. The test shows that the parts can be composed: with data in the
+/// slots, and with own steps when a key is read, added and removed.
 ///
 /// The first argument chooses the claims by a part of their names.
 #include <random>
@@ -56,7 +56,7 @@ class BoundedMap : public threadproof::BucketMap<BoundedPolicy> {
         return at.bucket->data.of[at.slot].exchange(data, std::memory_order_relaxed);
     }
 
-    /// Stores a value, whose reference goes to the map; another key may go for it.
+    /// Stores a value, whose reference goes to the map; another key may be evicted.
     void put(const Lookup& lookup, Word value) {
         DeferredCleanup cleanup;
         Word old = 0;

@@ -1,6 +1,6 @@
 /// One list of operations, replayed on a HashMap and on a std::map, which must agree after each. As a
-/// libFuzzer target (`make fuzz`) the list is what the fuzzer makes up; without libFuzzer, main() makes up
-/// random ones: the first argument is the seed, the second the number of lists.
+/// libFuzzer target (`make fuzz`) the fuzzer makes the list; without libFuzzer, main() makes random lists:
+/// the first argument is the seed, the second the number of lists.
 #include <cstddef>
 #include <map>
 #include <memory>

@@ -118,7 +118,7 @@ class Computation {
         bool in_place = map_.replace_exact(Policy::hash_of(key_), 0, mine_, next);
         if (in_place) Policy::release(mine_);  // the slot's
         else if (next)
-            Policy::release(next);  // cleared meanwhile: whoever cleared drops the slot's reference
+            Policy::release(next);  // cleared meanwhile: the clearing thread releases the slot's reference
         return in_place;
     }
 

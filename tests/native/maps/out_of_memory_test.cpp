@@ -1,7 +1,7 @@
 /// No memory, at every allocation in turn: each step is taken with n allocations left, for n = 0, 1, 2, ...
-/// until it needs no more. After each, the map passes its own check, holds what it held or what the step
-/// promised, has lost no reference, and goes on working once there is memory again. Only in the stress build
-/// can allocations fail.
+/// until that is enough. After each, the map passes its own check, has its old content or the promised one,
+/// has lost no reference, and works once there is memory again. Allocations can fail only in the stress
+/// build.
 #include <algorithm>
 #include <array>
 #include <cstdlib>
@@ -38,7 +38,7 @@ using namespace cells;
 
 namespace {
 
-/// So many allocations succeed, and no more while this lives.
+/// That many allocations succeed, and no more while this lives.
 class Scarce {
  public:
     explicit Scarce(std::int64_t allocations) { stress::allocations_left.store(allocations); }

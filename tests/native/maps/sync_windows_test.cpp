@@ -1,4 +1,4 @@
-/// SyncMap's interleavings that matter, on purpose: a thread is held in the middle of one step while another
+/// SyncMap's critical interleavings, each enforced: a thread is held in the middle of one step while another
 /// step is taken. Only the stress build has the windows; its parts split beyond 4 cells, and one tombstone
 /// among no other keys makes a new table.
 #define CELLS_MAP threadproof::SyncMap

@@ -116,7 +116,7 @@ std::uint64_t some_hash(std::mt19937_64& random, std::uint64_t keys) {
 Owned leaf(std::uint64_t hash) { return Owned(NodePolicy::make_entry(hash)); }
 std::uint64_t hash_of(Word word) { return cell(NodePolicy::entry(word)->key)->number.load(); }
 
-/// Whether reading and getting agree on a hash, when nobody changes anything.
+/// Whether reading and getting agree on a hash, while no thread changes the trie.
 void compare_read(const Tree::Cell& trie, std::uint64_t hash) {
     Word value;
     Owned got = trie.get(hash);

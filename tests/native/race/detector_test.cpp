@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/race/detector.hpp"
+#include "core/race/origins.hpp"
 #include "core/race/sampling.hpp"
 
 using namespace threadproof::race;
@@ -66,6 +67,17 @@ void a_depot_gives_equal_sequences_one_number() {
     CHECK(depot.number_of({}) == 0 && depot.get(0).empty());
     std::uint32_t first = depot.number_of({1, 2}), second = depot.number_of({2, 1});
     CHECK(first != second && depot.number_of({1, 2}) == first && depot.get(second) == (std::vector{2, 1}));
+    depot.check();
+}
+
+void an_origin_is_kept_until_its_object_is_deallocated() {
+    ObjectFilter filter;
+    Origins origins(filter);
+    origins.note(16, {1, 2}), origins.note(16, {3, 4});
+    origins.check();
+    CHECK(origins.of(16).thread == 1 && origins.of(16).stack == 2 && origins.of(32).stack == 0);
+    origins.forget(16);
+    CHECK(origins.of(16).stack == 0 && !filter.any(16));
 }
 
 void two_writes_race() {
@@ -154,7 +166,7 @@ void permits_order_one_giver_with_one_taker() {
     CHECK(mutex.races() == 0);
     pair.detector->take_permit(pair.a, kLock, 2), pair.write(pair.a, 1),
         pair.detector->give_permits(pair.a, kLock, 2, 1);
-    // the second initial one, from nobody
+    // the second initial permit, which no thread released
     pair.detector->take_permit(pair.b, kLock, 2), pair.write(pair.b, 2);
     CHECK(pair.races() == 1);
 }
@@ -385,7 +397,7 @@ void every_site_has_a_burst_of_its_own() {
     }
 }
 
-/// Real threads, real locks: each guards its own variables, and nobody uses another's.
+/// Real threads, real locks: each lock guards its own variables.
 void threads_that_lock_are_silent(int threads, int steps) {
     constexpr int kLocks = 4;
     ObjectFilter filter;
@@ -416,7 +428,7 @@ void threads_that_lock_are_silent(int threads, int steps) {
     CHECK(detector->alone());
 }
 
-/// Real threads without any order in the detector's eyes: it must neither miss the race nor tear its own
+/// Real threads whose order the detector does not see: it must neither miss the race nor corrupt its own
 /// memory.
 void threads_that_do_not_lock_are_found(int threads, int steps) {
     ObjectFilter filter;
@@ -443,6 +455,7 @@ void threads_that_do_not_lock_are_found(int threads, int steps) {
 int main() {
     a_clock_covers_what_it_has_learned();
     a_depot_gives_equal_sequences_one_number();
+    an_origin_is_kept_until_its_object_is_deallocated();
     two_writes_race();
     a_read_races_with_a_write_either_way();
     reads_do_not_race_and_each_is_remembered();

@@ -79,7 +79,7 @@ void no_addition_is_lost() {
     CHECK(load(real, std::memory_order_relaxed) == kThreads * kTimes);
 }
 
-/// What was written before a release is there after the acquire that sees it; TSan would say if it were not.
+/// Stores before a release are visible after the acquire that reads it; otherwise TSan reports a race.
 void a_release_publishes_what_was_written_before() {
     AtomicCell<bool> ready;
     int data = 0;

@@ -1,5 +1,5 @@
-/// The rules of the reader-writer lock without threads: who enters when, one step at a time, and then at
-/// random.
+/// The rules of the reader-writer lock without threads: the order of entering, one step at a time, and then
+/// at random.
 #include <deque>
 #include <memory>
 #include <random>
@@ -17,7 +17,7 @@ namespace {
 
 constexpr Side kRead = Side::kRead, kWrite = Side::kWrite;
 
-/// Threads that are numbers, and what became of them.
+/// Threads that are numbers, and their states.
 struct Lock {
     RWQueue queue;
     std::deque<RWQueue::Waiter> waiters;
@@ -91,7 +91,7 @@ void readers_go_before_the_next_writer() {
     CHECK(lock.entered == "cebfd");
 }
 
-void who_is_inside_enters_again() {
+void a_thread_inside_enters_again() {
     Lock lock;
     lock.enter(0, kRead);
     lock.enter(1, kWrite);
@@ -168,9 +168,9 @@ void after_a_fork_only_one_thread_is_left() {
     CHECK(lock.enter(1, kWrite) == Answer::kInside);
 }
 
-/// Threads come, leave and give up at random; check() holds all the time, and in the end everybody has been
-/// inside.
-void nobody_is_forgotten(unsigned seed) {
+/// Threads enter, leave and give up at random; check() holds all the time, and at the end every thread has
+/// been inside.
+void every_thread_gets_in(unsigned seed) {
     constexpr int kThreads = 6;
     std::mt19937 random(seed);
     Lock lock;
@@ -193,7 +193,7 @@ void nobody_is_forgotten(unsigned seed) {
         else if (waiters[i].back()->inside || random() % 4 == 0) leave(i);
         lock.queue.check();
     }
-    // those inside leave until all have been: nobody has to give up
+    // those inside leave until all have been inside: no thread has to give up
     for (int left = 4 * kThreads + 1; left > 0;) {
         int before = left;
         left = 0;
@@ -214,12 +214,12 @@ int main(int argc, char** argv) {
     readers_enter_together_and_a_writer_alone();
     a_waiting_writer_goes_before_later_readers();
     readers_go_before_the_next_writer();
-    who_is_inside_enters_again();
+    a_thread_inside_enters_again();
     a_writer_that_goes_on_reading_lets_readers_in();
     a_writer_that_gives_up_lets_the_readers_behind_it_in();
     a_wait_within_a_wait_comes_first();
     a_wait_within_a_wait_may_be_given_up();
     after_a_fork_only_one_thread_is_left();
-    nobody_is_forgotten(seed);
+    every_thread_gets_in(seed);
     std::printf("rw_queue_test: ok\n");
 }

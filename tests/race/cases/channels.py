@@ -116,7 +116,7 @@ def race_two_who_close() -> None:
 
 @reports("unordered-writes")
 def race_sent_to_a_channel_with_much_room() -> None:
-    """A put that does not wait learns nothing of who will take."""
+    """A put that does not wait is not ordered after the receiver."""
     line: queue.Queue[int] = queue.Queue()
     box = Box(v=0)
 
@@ -234,7 +234,7 @@ def race_queue_replaced_while_it_is_used() -> None:
 
 
 def no_race_room_as_a_latch() -> None:
-    """Each worker gives its room back at its end; whoever fills all of it has waited for all."""
+    """Each worker removes its item at its end; a thread that fills the queue has waited for all workers."""
     room: queue.Queue[int] = queue.Queue(3)
     parts = [0] * 3
     for _ in parts:

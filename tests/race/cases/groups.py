@@ -12,7 +12,7 @@ from tests.race.schedule import Box, Gate, reports, run
 
 
 class Group:
-    """How many are at work, and waiting until nobody is."""
+    """The number of working threads, and a wait until it is 0."""
 
     def __init__(self, working: int = 0) -> None:
         self.changed = threading.Condition()
@@ -118,7 +118,7 @@ def no_race_done_and_then_waiting() -> None:
 
 @reports("unordered-read")
 def race_member_that_joins_late() -> None:
-    """Whoever waits while nobody has joined yet waits for nobody."""
+    """A wait that begins before any thread has joined waits for no thread."""
     group, box, stored = Group(), Box(v=0), Gate()
 
     def work() -> None:

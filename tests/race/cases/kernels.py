@@ -1,4 +1,4 @@
-"""Mistakes of real programs, as small as they can be made: the shapes found in servers and clusters."""
+"""Mistakes of real programs, as small as possible: patterns found in servers and clusters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.race.schedule import Box, Gate, reports, run
 
 @reports("unordered-read")
 def race_loop_variable_captured_by_a_worker() -> None:
-    """Every worker was meant to have its own name, and all look at the loop's."""
+    """Every worker should have its own name, but all read the loop's variable."""
     seen: collections.deque[str] = collections.deque()
     threads = []
     for name in ("a", "b", "c"):
@@ -133,7 +133,7 @@ def no_race_field_set_before_the_thread_that_reads_it_starts() -> None:
 
 @reports("unordered-read")
 def race_reference_given_out_under_the_lock() -> None:
-    """The lock guards the way to the list, and the list is used outside."""
+    """The lock guards the lookup of the list, and the list is used without it."""
 
     class Registry:
         def __init__(self) -> None:

@@ -444,6 +444,6 @@ def no_race_key_for_each_thread() -> None:
 
 @reports("read-during-update")
 def missed_race_values_and_an_update_of_an_item() -> None:
-    """No key comes or goes; what the values are is looked at one by one, in C."""
+    """No key is added or removed; the values are read one by one, in C."""
     table = {"a": 1}
     run(lambda: sum(table.values()), bump(table, "a"))

@@ -1,4 +1,4 @@
-"""Queues: an item takes along what was done before it was put, and nothing else is ordered."""
+"""Queues: the steps before a put() are ordered before the get() of that item, and nothing else is ordered."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def no_race_item_of_its_own_sender() -> None:
 
 @reports("unordered-read")
 def race_item_of_another_sender() -> None:
-    """What comes out of the queue is another's, and says nothing of the thread that stored."""
+    """The received item is another thread's, and does not order the thread that stored."""
     line: queue.Queue[str] = queue.Queue()
     box, stored = Box(v=0), Gate()
     line.put("before")
@@ -112,7 +112,7 @@ def race_simple_queue_of_two_senders() -> None:
 
 
 def no_race_one_item_put_by_many() -> None:
-    """None is None, whoever put it: after two of them both senders have been heard of."""
+    """Two threads put the same None: after two get()s the receiver is ordered after both."""
     line: queue.Queue[None] = queue.Queue()
     one, other = Box(v=0), Box(v=0)
 

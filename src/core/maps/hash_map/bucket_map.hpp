@@ -1,5 +1,6 @@
-/// The entries of a map in a resizable table of buckets, and the steps on all of them: what a HashMap is made
-/// of, and any other map that keeps its entries in this way. Operations on one key are the derived class's.
+/// The entries of a map in a resizable table of buckets, and the steps on all of them. HashMap is built on
+/// it, and so can be any other map that keeps its entries in this way. Operations on one key are in the
+/// derived class.
 ///
 /// How it works. An operation that changes a key is inside a WriterSection of the gate. A step on the whole
 /// map (clear, drain, snapshot) quiesces it for some microseconds: it closes the gate, waits for the writers
@@ -67,9 +68,9 @@ class BucketMap : public MapBase<P> {
     /// The number of keys at one instant within this call.
     std::int64_t size() { return Base::exact(count_, gate_); }
 
-    /// Detaches all entries in one atomic step and leaves an empty map. The caller owns what it returns, and
-    /// passes it to take_all() and then retire(). `allowed(count)` decides, with the map quiesced: if it says
-    /// false, null is returned and nothing has changed. Throws bad_alloc, with nothing changed.
+    /// Detaches all entries in one atomic step and leaves an empty map. The caller owns the result, and
+    /// passes it to take_all() and then retire(). `allowed(count)` decides, with the map quiesced: if it
+    /// returns false, the result is null and nothing has changed. Throws bad_alloc, with nothing changed.
     template <class Allowed>
     Detached detach(Allowed allowed) {
         std::lock_guard one_at_a_time(whole_);
@@ -115,14 +116,15 @@ class BucketMap : public MapBase<P> {
     }
 
     /// Copies the next bucket with entries into `batch`, each retained for the caller; false at the end. A
-    /// key that is there throughout an iteration is seen exactly once, and none is seen twice. Throws
+    /// key that is present throughout an iteration is seen exactly once, and none is seen twice. Throws
     /// bad_alloc, with nothing retained.
     bool next_batch(Walk& walk, std::vector<Entry>& batch) {
         return Base::next_batch(walk, batch, [&](Walk& next, std::vector<Entry>& out) {
             const std::uint64_t from = next.position;
             Guard guard;
             typename Tables::LockedAt home(tables_, next);
-            // A bucket can be wider than the positions to be passed: the tables may be resized on the way.
+            // A bucket can be wider than the remaining positions: the tables may be resized during an
+            // iteration.
             Chains::copy_chain(*home.table, *home.bucket, out, [&](std::uint64_t hash) {
                 std::uint64_t position = tables_.placement().position(hash);
                 return position >= from && (next.done || position < next.position);
@@ -156,7 +158,7 @@ class BucketMap : public MapBase<P> {
                 }
                 // relaxed, both: only whether it has changed
                 std::uint64_t moved = root->moved.load(std::memory_order_relaxed);
-                // for the thread that makes the next table, or that puts it in the place of this one
+                // for the thread that makes the next table, or that makes it the root
                 wait = !root->next.load(std::memory_order_acquire) || moved == root->size();
                 if (!wait) {
                     emptied = tables_.help(*this, root, 0);
@@ -204,7 +206,7 @@ class BucketMap : public MapBase<P> {
         bool resizing;
     };
 
-    /// Takes constant time, but for the longest chain, which is looked for in at most 1,024 buckets.
+    /// Takes constant time, except for the longest chain, which is searched for in at most 1,024 buckets.
     Stats stats() {
         Stats s{};
         s.size = size();
@@ -227,11 +229,11 @@ class BucketMap : public MapBase<P> {
         return s;
     }
 
-    /// Asserts the invariants; no thread may be changing the map. Throws logic_error naming the one that does
-    /// not hold.
+    /// Asserts the invariants; no thread may be changing the map. Throws logic_error naming the broken one.
     void check() {
         forget_stale_snapshot();
         std::int64_t seen = tables_.check(), count = -1;
+        require(count_.check(), "no more changes of the count have ended than begun");
         require(count_.try_read(&count), "no change is under way");
         require(count == seen, "len() is the number of keys");
         require(!gate_.closed() && !snapshots_.any(), "no whole-map step is under way");
@@ -259,7 +261,7 @@ class BucketMap : public MapBase<P> {
 
     // ---- changing one slot: inside a WriterSection, and under the lock of the home (Tables::Locked)
 
-    /// What a change leaves to be done when it has left its WriterSection.
+    /// The work that a change leaves for after its WriterSection.
     struct DeferredCleanup {
         Table* emptied = nullptr;  ///< unlinked: only threads pinned before can be in it
         Word key = 0;              ///< removed; its slot's reference
@@ -272,7 +274,7 @@ class BucketMap : public MapBase<P> {
         Reclaimer::poll();
     }
 
-    /// Puts `next` in the place of the value at the cursor, or removes the key if `next` is 0. The reference to
+    /// Replaces the value at the cursor by `next`, or removes the key if `next` is 0. The reference to
     /// `current` goes to the caller.
     TP_HOT void overwrite_or_remove(Cursor& at, Word current, Word next, DeferredCleanup& cleanup) {
         before_change(*at.table, *at.home);
@@ -304,7 +306,7 @@ class BucketMap : public MapBase<P> {
         return bucket;
     }
 
-    /// After the lock is released: by = 1 if readers see a key more, -1 if they see one less.
+    /// After the lock is released: by = 1 if readers see one key more, -1 if they see one less.
     void consider_resize(Table* table, int by) { tables_.consider_resize(host(), table, by, stripe()); }
 
  private:

@@ -1,4 +1,4 @@
-/// What can be done to one chain of buckets: find a key, read a value, publish an entry, vacate a slot, copy.
+/// The operations on one chain of buckets: find a key, read a value, publish an entry, vacate a slot, copy.
 ///
 /// A chain is read with no lock and changed under the lock of its home bucket. Two words carry the order: the
 /// key of a slot, which is 0 while the slot is free, and the version in the home's meta word, which changes
@@ -9,8 +9,8 @@
 ///
 /// Every store of a hash, key or value is a release, and every load of one an acquire (of hashes, by the
 /// fence in read()). So a load that sees such a store also sees, in V2, all versions stored before it. If V1
-/// == V2 and the value is the same twice, the reader has an answer that was true at one moment of its call;
-/// if not, it begins again. There are two cases in each of two races.
+/// == V2 and the value is the same twice, the result was true at one moment of the reader's call; if not, the
+/// reader begins again. There are two races, with two cases each.
 ///
 /// A writer publishes K while a reader looks for K.
 ///  - V1 is the new version: its acquire pairs with the release in publish(). The reader sees the hash and
@@ -31,7 +31,7 @@
 /// Invariants
 ///  1. key == 0 if and only if value == 0, except inside the lock; such a slot is free.
 ///  2. Only the holder of a home's lock changes its chain, and only while the home is not moved.
-///  3. Between two equal reads of a home's meta word no key came to the chain, went from it or moved on.
+///  3. Between two equal reads of a home's meta word no key was added to the chain, removed or moved.
 ///  4. A bucket with entries has the map's parity, except while a snapshot is open that has not saved it.
 ///
 /// Field    | written                        | read                                         | guard
@@ -64,7 +64,7 @@ class BucketChains : MapBase<P> {
     using Table = threadproof::Table<Lock, SlotData<P>>;
     using Bucket = typename Table::Bucket;
 
-    /// Where a search stands in a chain, and enough to recognise the chain later.
+    /// The position of a search in a chain, and enough to recognise the chain later.
     struct Cursor {
         Table* table;
         std::uint64_t id;    ///< the table's, kept because the table may be gone later
@@ -80,7 +80,7 @@ class BucketChains : MapBase<P> {
     enum class Found : std::uint8_t { kNo, kYes, kAsk };
 
     /// Searches the chain, from the cursor on, for a slot that holds the key. kAsk: only the user's
-    /// comparison can tell, and `cache` does not know its answer. Pinned, or under the lock.
+    /// comparison can decide, and `cache` does not have its answer. Pinned, or under the lock.
     TP_HOT static Found seek(Cursor& at, const Lookup& lookup, const EqualityCache* cache) {
         for (;;) {
             for (unsigned hits = at.bucket->matches(lookup.hash) >> at.slot << at.slot; TP_LIKELY(hits != 0);
@@ -107,8 +107,8 @@ class BucketChains : MapBase<P> {
         }
     }
 
-    /// Continues where a search stood before it asked, if nothing in the chain has changed; otherwise the
-    /// search begins again. Whether it stands at an equal key now.
+    /// Continues a search from its position before the comparison, if nothing in the chain has changed;
+    /// otherwise the search begins again. Returns whether the cursor is at an equal key now.
     static bool resume(Cursor& at, const Cursor& before, EqualityCache& cache) {
         if (before.home == nullptr) return false;
         if (before.id != at.table->id() || before.home != at.home || before.meta != at.meta) {
@@ -138,8 +138,8 @@ class BucketChains : MapBase<P> {
     // ---- reading, pinned and with no lock
 
     /// The result of one attempt to read. kReleaseValue and kReleaseKey: try again, but first release the
-    /// value, or the key, whose reference was taken for nothing. kLock: only possible under the lock. kAsk:
-    /// only the user's comparison can tell.
+    /// value, or the key, whose reference turned out to be useless. kLock: only possible under the lock.
+    /// kAsk: only the user's comparison can decide.
     enum class Step : std::uint8_t { kHit, kMiss, kRetry, kReleaseValue, kReleaseKey, kLock, kAsk };
 
     /// The result of reading one slot; on kHit and kReleaseValue the value is retained, if it was wanted.
@@ -171,7 +171,7 @@ class BucketChains : MapBase<P> {
                           : Step::kReleaseValue};
     }
 
-    /// One attempt to read a key from the cursor on. `there`: the cursor stands at an equal key already.
+    /// One attempt to read a key from the cursor on. `there`: the cursor is at an equal key already.
     template <bool kTake>
     TP_HOT static Step read(Cursor& at, const Lookup& lookup, const EqualityCache* cache, Word* value,
                             bool there = false) {
@@ -195,9 +195,9 @@ class BucketChains : MapBase<P> {
         return home.meta.load(std::memory_order_relaxed) == meta;
     }
 
-    /// Retains the key that has to be asked about, so that it can be compared with no pin, and copies the
-    /// cursor to `asked`. (The cursor comes in single words: a reader's own stays in registers as long as its
-    /// address is not taken.)
+    /// Retains the key to compare, so that it can be compared without a pin, and copies the cursor to
+    /// `asked`. (The cursor comes as single words: a reader's own stays in registers as long as its address
+    /// is not taken.)
     TP_APART static Step retain_key(Cursor& asked, Table* table, Bucket* home, std::uint32_t meta,
                                     Bucket* bucket, int slot, Word key) {
         asked.table = table;
@@ -233,7 +233,7 @@ class BucketChains : MapBase<P> {
         }
     }
 
-    /// Fills a free slot. The head of this file says why in this order.
+    /// Fills a free slot. The head of this file has the reasons for this order.
     void publish(Bucket& home, Bucket& bucket, int slot, std::uint64_t hash, Word key, Word value) {
         // release: pairs with the acquire fence in read(); a reader that misses the slot's last key, because
         // it sees this hash, sees the version of that key's going
@@ -257,12 +257,12 @@ class BucketChains : MapBase<P> {
         bucket.value[slot].store(0, std::memory_order_release);  // release: pairs with the acquire in take()
     }
 
-    // ---- parity: which buckets a snapshot has still to save
+    // ---- parity: the buckets that a snapshot has not saved yet
 
     /// At the instant of a snapshot, with the map quiesced: no bucket counts as saved.
     void flip_parity() { parity_.fetch_xor(kParity, std::memory_order_relaxed); }  // relaxed: see the table
-    /// The bucket counts as saved. Relaxed, both: the lock guards the word, and a reader sees a change of
-    /// chain where there is none, at worst.
+    /// The bucket counts as saved. Relaxed, both: the lock guards the word; at worst, a reader sees a change
+    /// of the chain where there is none.
     void set_parity(Bucket& home) {
         std::uint32_t meta = home.meta.load(std::memory_order_relaxed);
         home.meta.store((meta & ~kParity) | parity_.load(std::memory_order_relaxed),
@@ -382,8 +382,8 @@ class BucketChains : MapBase<P> {
         return ((meta + kVersion) & ~kParity) | parity_.load(std::memory_order_relaxed);
     }
 
-    /// Prefetches the object that a read of this hash would retain, or the next bucket of the chain. It uses
-    /// nothing but addresses, so it need not know whether they are right.
+    /// Prefetches the object that a read of this hash would retain, or the next bucket of the chain. It only
+    /// computes addresses, so they need not be right.
     static void prefetch_value(Table* table, const Bucket& bucket, std::uint64_t hash) {
         if (unsigned hits = bucket.matches(hash)) {
             int slot = std::countr_zero(hits);

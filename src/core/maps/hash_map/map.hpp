@@ -2,14 +2,14 @@
 /// the writers, and a step on the whole map (clear, drain, snapshot) happens at one instant.
 ///
 /// How it works. A reader pins itself (threads.hpp), finds the home bucket of the key (resize.hpp), retains
-/// the value and makes sure that the bucket's version has not changed (buckets.hpp). A writer locks the home
-/// bucket and changes it. Where only the user's == can decide whether two keys are equal, the operation
-/// releases everything, asks, and continues where it stood if nothing has changed. Here are the operations on
-/// one key; bucket_map.hpp has those on all.
+/// the value and checks that the bucket's version has not changed (buckets.hpp). A writer locks the home
+/// bucket and changes it. If only the user's == can decide whether two keys are equal, the operation releases
+/// everything, calls it, and continues from its cursor if nothing has changed. This file has the operations
+/// on one key; bucket_map.hpp has those on all keys.
 ///
 /// Each operation has a fast path and a slow path. The fast path (get_fast, overwrite, the first attempt of
-/// change) covers the common case with its state in registers; where it gives up, it has done nothing, and
-/// the slow path begins anew. The slow path covers every case.
+/// change) covers the common case with its state in registers. If it fails, it has changed nothing, and the
+/// slow path begins anew. The slow path covers every case.
 ///
 /// Ancestors: CLHT and xsync (cache-line buckets, lock-free reads), F14 (stored hashes), papaya and
 /// java.util.concurrent.ConcurrentHashMap (incremental moves), seize (pins).
@@ -61,8 +61,8 @@ class HashMap : public BucketMap<P> {
                                                           : get_slow<false>(lookup, &value);
     }
 
-    /// get() for up to kGroup keys at once, and calls each(i, outcome, value) for them in order: the memory
-    /// of all is prefetched before the first is read. After an outcome that is an error there are no more.
+    /// get() for up to kGroup keys at once; calls each(i, outcome, value) for them in order. The memory of
+    /// all is prefetched before the first is read. After an outcome that is an error there are no more calls.
     static constexpr unsigned kGroup = 16;  // outstanding cache misses a core can keep
     template <class Each>
     void get_group(const Lookup* lookups, unsigned count, Each each) {
@@ -76,7 +76,7 @@ class HashMap : public BucketMap<P> {
                 Cursor at;
                 tables_.arrive(at, lookups[i].hash);
                 steps[i] = Chains::template read<true>(at, lookups[i], nullptr, &values[i]);
-                // what has to be asked begins anew, with this pin released
+                // a key that needs the user's comparison begins anew, with this pin released
                 if (TP_UNLIKELY(steps[i] == Step::kAsk)) steps[i] = Step::kRetry;
             }
         }
@@ -127,10 +127,10 @@ class HashMap : public BucketMap<P> {
     }
 
     /// The most common change in its most common case: a key in its home bucket gets another value. In every
-    /// other case it returns false and has done nothing: then change() it. `next(current)` is called under
-    /// the bucket's lock and runs no user code; it returns the new value with a reference for the slot, or 0
-    /// to leave the old one, whose reference goes to the caller. It does nothing that change() does not do,
-    /// but in registers: an overwrite took 18 ns instead of 20.
+    /// other case it returns false and has changed nothing; then call change(). `next(current)` is called
+    /// under the bucket's lock and runs no user code. It returns the new value with a reference for the slot,
+    /// or 0 to leave the old one, whose reference goes to the caller. change() could do the same, but not in
+    /// registers: an overwrite took 18 ns instead of 20.
     template <class Next>
     TP_HOT bool overwrite(const Lookup& lookup, Next next, Word* old) {
         WriterSection section(gate_);
@@ -159,8 +159,8 @@ class HashMap : public BucketMap<P> {
         return found;
     }
 
-    /// Puts `next` in the place of exactly this value (and key, unless that is 0): identities, compared with
-    /// nothing else. False when they are no longer there. References as in change(); kNoMemory cannot happen.
+    /// Replaces exactly this value (and key, unless that is 0) by `next`. Compares by identity only. False if
+    /// they are no longer there. References as in change(); kNoMemory cannot happen.
     bool replace_exact(std::uint64_t hash, Word key, Word value, Word next) {
         DeferredCleanup cleanup;
         bool found = false;
@@ -184,9 +184,9 @@ class HashMap : public BucketMap<P> {
  private:
     // ---- reading
 
-    /// get_slow() in the most common case: an equal key in the first two buckets of its chain. False in every
-    /// other case, and then it has retained nothing. It does nothing that get_slow() does not do, but in
-    /// registers: 15 instructions less for a Python int (by Callgrind).
+    /// get_slow() in the most common case: an equal key in the first two buckets of its chain. In every other
+    /// case it returns false and has retained nothing. get_slow() would do the same, but not in registers:
+    /// this takes 15 instructions less for a Python int (by Callgrind).
     template <bool kTake>
     TP_HOT bool get_fast(Lookup lookup, Word* value) {
         Taken taken;
@@ -202,7 +202,7 @@ class HashMap : public BucketMap<P> {
             if (TP_UNLIKELY(slot < 0)) {
                 bucket = table->after(home, meta);
                 if (!bucket) return false;
-                // its second line: which value is wanted is not known before its hashes have come
+                // its second cache line: the right value is not known before the hashes have arrived
                 __builtin_prefetch(&bucket->meta);
                 if ((slot = bucket->first_match(lookup.hash)) < 0) return false;
             }
@@ -219,7 +219,7 @@ class HashMap : public BucketMap<P> {
     }
 
     /// The value of a key, retained, or whether there is one: one attempt without the user's comparison, and
-    /// then whatever that leaves to be done.
+    /// then the rest.
     template <bool kTake>
     TP_APART Outcome get_slow(Lookup lookup, Word* value) {
         Step step;
@@ -238,8 +238,8 @@ class HashMap : public BucketMap<P> {
         return read_slow<kTake>(step, asked, lookup, value);
     }
 
-    /// Continues after an attempt that has not settled the matter, until one does. `asked` is where it stood,
-    /// on kAsk and kReleaseKey.
+    /// Repeats attempts until one has a result. `asked` is the position of the first one, on kAsk and
+    /// kReleaseKey.
     template <bool kTake>
     TP_APART Outcome read_slow(Step step, Cursor& asked, Lookup lookup, Word* value) {
         EqualityCache cache;
@@ -288,7 +288,7 @@ class HashMap : public BucketMap<P> {
 
     // ---- writing
 
-    /// An Outcome, or: only a user's comparison can tell.
+    /// An Outcome, or: only a user's comparison can decide.
     enum class Attempt : std::uint8_t { kAbsent, kPresent, kBusy, kError, kNoMemory, kAsk };
 
     /// One attempt at a change, inside a WriterSection. On kAsk with a cache given, at.key is retained.

@@ -1,9 +1,9 @@
 /// A table of buckets that grows and shrinks while threads use it.
 ///
 /// A resize adds a second table, root -> next, and the writers share the work: each moves the bucket of its
-/// own key and a few more on its way. A moved bucket stays as it is, for readers that came before; a thread
-/// that arrives at one continues in the next table. When the last bucket has moved, the next table is the
-/// root, and the old one is retired once no reader can be in it.
+/// own key and a few more. A moved bucket stays as it is, for readers that came before; a thread that arrives
+/// at one continues in the next table. When the last bucket has moved, the next table becomes the root, and
+/// the old one is retired once no reader can be in it.
 ///
 /// Where a key is: position.hpp gives a hash one position, and every table gives a position one home bucket.
 /// So growing splits a bucket and shrinking merges some, and an iteration only needs to know its position.
@@ -62,29 +62,29 @@ class ResizableTable : MapBase<P> {
     using Bucket = typename Chains::Bucket;
     using Cursor = typename Chains::Cursor;
 
-    // Keys a bucket on average before growing: as many as it has room for. Then 4 in 10 chains have a second
-    // bucket, with a sixth of the keys (Poisson), and a table of n keys takes about as many bytes as a
+    // Keys per bucket, on average, before the table grows: the slots of a bucket. Then 4 in 10 chains have a
+    // second bucket, with a sixth of the keys (Poisson), and a table of n keys takes about as many bytes as a
     // dict's.
     static constexpr unsigned kLoad = Bucket::kSlots;
-    // Tables of less than 2^7 buckets, which are 16 KiB, grow by 4: copying a table once more costs more than
-    // its room.
+    // Tables of less than 2^7 buckets, which are 16 KiB, grow by a factor of 4: another copy of a table would
+    // cost more than the memory.
     static constexpr unsigned kSmall = 7;
-    // Shrink below a key in 4 buckets, to 1/8 of the table, which then has 2 keys a bucket: no resize back
-    // and forth around one size, and emptying a map visits few more buckets than it has.
+    // Shrink below one key per 4 buckets, to 1/8 of the table, which then has 2 keys per bucket. So a map of
+    // about one size does not grow and shrink in turn. Emptying a map visits few more buckets than it has.
     static constexpr unsigned kSparse = 4, kShrinkBits = 3;
     // 2^5 buckets are one page: there is nothing to give back below.
     static constexpr unsigned kNotWorth = stress::shrunk(5u, 0u);
-    // Buckets that a writer moves: a table has moved after 1/9 of a write per bucket, and filling the next
-    // takes 5.
+    // Further buckets that a writer moves: a table is moved after 1/9 of a write per bucket, and filling the
+    // next table takes 5 writes per bucket.
     static constexpr unsigned kHelp = stress::shrunk(8u, 1u);
     // 2 buckets hold 10 keys before they grow; the smallest dict holds 5.
     static constexpr unsigned kFirstBits = stress::shrunk(1u, 0u);
     // Writers that collide get room: up to 8 buckets a key, and up to 2^12 buckets, which are half a MiB.
     static constexpr unsigned kRoom = 8, kRoomiest = 12;
-    // One collision that is observed stands for thousands of transfers of a cache line between cores
-    // (docs/decisions.md), so a few of them justify resizing a table this small.
+    // Each observed collision implies thousands of transfers of a cache line between cores
+    // (docs/decisions.md), so a few collisions justify resizing a table this small.
     static constexpr unsigned kCollisions = stress::shrunk(4u, 1u);
-    // Changes of a stripe between two looks at the load: a look reads 8 cache lines.
+    // Changes of a stripe between two checks of the load: a check reads 8 cache lines.
     static constexpr unsigned kLookEvery = stress::shrunk(16u, 1u);
     // No table has more buckets than addresses allow.
     static constexpr unsigned kMostBits = 40;
@@ -136,8 +136,8 @@ class ResizableTable : MapBase<P> {
         at.slot = 0;
     }
 
-    /// Holds the lock of the home bucket of a hash, in the table where that is now. Helps a resize on its
-    /// way; a table that this has emptied goes to *emptied, for the caller to retire.
+    /// Holds the lock of the home bucket of a hash, in the table where that is now. Helps a resize meanwhile.
+    /// If this moves the last bucket of a table, the table goes to *emptied, for the caller to retire.
     class Locked {
      public:
         template <class Host>
@@ -170,7 +170,7 @@ class ResizableTable : MapBase<P> {
     };
 
     /// Holds the lock of the bucket that owns the walk's position, and passes the positions that this bucket
-    /// answers for. Pinned.
+    /// owns. Pinned.
     class LockedAt {
      public:
         LockedAt(ResizableTable& tables, Walk& walk) {
@@ -207,7 +207,7 @@ class ResizableTable : MapBase<P> {
         }
     }
 
-    /// Takes a lock, and counts if it had to wait.
+    /// Takes a lock, and counts whether it had to wait.
     TP_HOT void lock(Lock& mutex) {
         if (TP_LIKELY(mutex.try_lock())) return;
         lock_waits_.fetch_add(1, std::memory_order_relaxed);  // relaxed: only a metric
@@ -217,8 +217,8 @@ class ResizableTable : MapBase<P> {
     // ---- resizing
 
     /// After a key has come (by = 1) or gone (-1): resizes a table that is too full or too empty. `mine` is
-    /// the caller's stripe of the count. It looks once in some changes, which is enough, because the next
-    /// look finds what this one did not see.
+    /// the caller's stripe of the count. It checks only once in several changes, which is enough, because the
+    /// next check finds what this one has missed.
     template <class Host>
     void consider_resize(Host& host, Table* table, int by, const StripedCount::Stripe& mine) {
         // relaxed: a hint
@@ -253,8 +253,8 @@ class ResizableTable : MapBase<P> {
         return true;
     }
 
-    /// Moves the bucket of the hash and kHelp more. Returns the table if that has moved the last of it: it is
-    /// unlinked, and the caller retires it.
+    /// Moves the bucket of the hash and kHelp more. Returns the table if that has moved its last bucket: the
+    /// table is unlinked, and the caller retires it.
     template <class Host>
     TP_APART Table* help(Host& host, Table* table, std::uint64_t hash) {
         Table& next = *table->next.load(std::memory_order_acquire);  // acquire: pairs with resize()
@@ -354,8 +354,8 @@ class ResizableTable : MapBase<P> {
         lock(mutex);
     }
 
-    /// Gives a small table more buckets than its keys need, for the sake of its writers. It keeps them until
-    /// it is cleared.
+    /// Gives a small table more buckets than its keys need, so that its writers collide less. It keeps them
+    /// until it is cleared.
     template <class Host>
     void spread(Host& host, Table* table) {
         unsigned bits = next_larger(table->bits());

@@ -25,12 +25,12 @@ namespace threadproof {
 /// The bits of a bucket's meta word.
 /// home: the entries are in the next table. They stay here for readers that came before, and never change.
 inline constexpr std::uint32_t kMoved = 1;
-/// link names the next bucket of the chain; once set, for good
+/// link names the next bucket of the chain; once set, it never changes
 inline constexpr std::uint32_t kChained = 2;
 /// home: differs from the map's parity while an open snapshot still needs the entries
 inline constexpr std::uint32_t kParity = 4;
 /// home: the version, 29 bits from here up, changes whenever a key comes or goes. A reader takes a changed
-/// chain for an unchanged one only if it sleeps for exactly 2^29 changes of that chain (about 10 s of them).
+/// chain for an unchanged one only if it sleeps for exactly 2^29 changes of that chain (at least 10 s).
 inline constexpr std::uint32_t kVersion = 8;
 
 /// What a slot has beside its key and value: P::SlotData, which std::atomic holds without a lock, or nothing.
@@ -266,7 +266,7 @@ class Table {
         void* memory = allocate_zeroed(bytes);
         Bucket* none = nullptr;
         // release: pairs with the acquire in spare(); publishes the zeroed memory. If another thread has been
-        // faster, its segment serves both.
+        // faster, both use its segment.
         if (memory
             && !place.compare_exchange_strong(none, static_cast<Bucket*>(memory), std::memory_order_acq_rel))
             Released{memory, bytes}.all();

@@ -92,7 +92,7 @@ class SyncMap : public PartMap<P> {
 
     // ---- reading
 
-    /// The value of a key: on kPresent *value is retained for the caller. Takes a lock only to look among
+    /// The value of a key: on kPresent *value is retained for the caller. Takes a lock only to search among
     /// keys that are not promoted yet. kAbsent, kPresent, kError, kNoMemory.
     TP_HOT Outcome get(const Lookup& lookup, Word* value) { return read<true>(lookup, value); }
 
@@ -103,8 +103,8 @@ class SyncMap : public PartMap<P> {
         return outcome;
     }
 
-    /// get() for several keys, and calls each(i, outcome, value) for them in order. After an outcome that is
-    /// an error there are no more.
+    /// get() for several keys; calls each(i, outcome, value) for them in order. After an outcome that is an
+    /// error there are no more calls.
     static constexpr unsigned kGroup = 16;  // as HashMap's, for the binding
     template <class Each>
     void get_group(const Lookup* lookups, unsigned count, Each each) {
@@ -140,10 +140,10 @@ class SyncMap : public PartMap<P> {
     }
 
     /// The most common change in its most common case: a key of the read table gets another value. In every
-    /// other case it returns false and has done nothing: then change() it. `next(current)` may be called
+    /// other case it returns false and has changed nothing; then call change(). `next(current)` may be called
     /// several times, runs no user code, and does not read the current value, which no thread retains. It
-    /// returns the new value with a reference for the cell, not the only one: for a value that is not stored
-    /// that is released here. The old value's reference goes to the caller.
+    /// returns the new value with a reference for the cell. That must not be the only reference: a value that
+    /// is not stored is released here. The old value's reference goes to the caller.
     template <class Next>
     TP_HOT bool overwrite(const Lookup& lookup, Next next, Word* old) {
         WriterSection section(gate_);
@@ -165,9 +165,9 @@ class SyncMap : public PartMap<P> {
         return true;
     }
 
-    /// Puts `next` in the place of exactly this value (and key, unless that is 0): identities, compared with
-    /// nothing else. The caller has a reference to the value. False when they are no longer there. References
-    /// as in change(); kNoMemory cannot happen.
+    /// Replaces exactly this value (and key, unless that is 0) by `next`. Compares by identity only. The
+    /// caller has a reference to the value. False if they are no longer there. References as in change();
+    /// kNoMemory cannot happen.
     bool replace_exact(std::uint64_t hash, Word key, Word value, Word next) {
         for (;;) {
             DeferredCleanup cleanup;
@@ -184,12 +184,12 @@ class SyncMap : public PartMap<P> {
  private:
     // ---- finding
 
-    /// A search that has to ask a user's comparison: it looks, releases everything, asks about the keys it
-    /// has come to, and looks again.
+    /// A search that has to call a user's comparison: it searches, releases everything, compares the keys
+    /// that it could not decide, and searches again.
     struct Search {
         const Lookup lookup;
         EqualityCache cache{};
-        /// keys to ask about, and keys whose references were taken for nothing
+        /// keys to compare, and keys whose references turned out to be useless
         std::vector<Word> unknown{}, unwanted{};
 
         explicit Search(const Lookup& l) : lookup(l) { cache.restart(); }
@@ -198,7 +198,7 @@ class SyncMap : public PartMap<P> {
             for (Word key : unwanted) P::release(key);
         }
 
-        /// Whether the cell's key is one to ask about.
+        /// Whether the cell's key is one to compare.
         bool note(const Cell& cell) {
             unknown.reserve(unknown.size() + 1);  // first: it can throw
             unwanted.reserve(unwanted.size() + 1);
@@ -208,7 +208,7 @@ class SyncMap : public PartMap<P> {
             return there;
         }
 
-        /// Asks about the keys in order, until one is the key looked for. kPresent: look again.
+        /// Compares the keys in order, until one is the key looked for. kPresent: search again.
         Outcome ask_all() {
             Outcome outcome = Outcome::kPresent;
             std::size_t asked = 0;
@@ -225,8 +225,8 @@ class SyncMap : public PartMap<P> {
 
     enum class Found : std::uint8_t { kNo, kYes, kAsk };
 
-    /// Looks for the key in a table. kAsk: only the user's comparison can tell of some keys, which are noted
-    /// in `search`, if there is one.
+    /// Searches a table for the key. kAsk: for some keys only the user's comparison can decide; they are
+    /// noted in `search`, if there is one.
     TP_HOT Found seek(const Table& table, const Lookup& lookup, Search* search, Cell** found) const {
         bool unknown = false;
         stress::reach(stress::Window::kReadArrived);
@@ -283,7 +283,7 @@ class SyncMap : public PartMap<P> {
         }
     }
 
-    /// Continues after an attempt that has not settled the matter, until one does.
+    /// Repeats attempts until one has a result.
     template <bool kTake>
     TP_APART Outcome read_slow(Step step, Lookup lookup, Word* value) try {
         Search search(lookup);
@@ -323,7 +323,7 @@ class SyncMap : public PartMap<P> {
 
     // ---- writing
 
-    /// An Outcome, or: begin again; only a user's comparison can tell.
+    /// An Outcome, or: begin again; only a user's comparison can decide.
     enum class Attempt : std::uint8_t { kAbsent, kPresent, kBusy, kError, kNoMemory, kRetry, kAsk };
 
     /// One attempt at a change, inside a WriterSection.
@@ -412,8 +412,8 @@ class SyncMap : public PartMap<P> {
         return current ? Attempt::kPresent : Attempt::kAbsent;
     }
 
-    /// Puts `next` in the place of `current`, if that is still there. The caller has a reference to
-    /// `current`; the part is saved.
+    /// Replaces `current` by `next`, if it is still there. The caller has a reference to `current`; the part
+    /// is saved.
     TP_HOT bool exchange(Part& part, Cell& cell, Word current, Word next, DeferredCleanup& cleanup) {
         if (next) P::enable_try_retain(next);
         const int by = visible(next) - visible(current);

@@ -1,5 +1,5 @@
 /// The cells of a SyncMap, how one of them is read, and the steps on all of them. Operations on one key are
-/// in map.hpp, which also says how the map works and what its invariants are.
+/// in map.hpp, which also has the algorithm and the invariants.
 ///
 /// Field          | written                     | read                     | guard
 /// ---------------|-----------------------------|--------------------------|-----------------
@@ -51,9 +51,9 @@ class PartMap : public MapBase<P> {
     /// The number of keys at one instant within this call.
     std::int64_t size() { return Base::exact(count_, gate_); }
 
-    /// Detaches all entries in one atomic step and leaves an empty map. The caller owns what it returns, and
-    /// passes it to take_all() and then retire(). `allowed(count)` decides, with the map quiesced: if it says
-    /// false, null is returned and nothing has changed. Throws bad_alloc, with nothing changed.
+    /// Detaches all entries in one atomic step and leaves an empty map. The caller owns the result, and
+    /// passes it to take_all() and then retire(). `allowed(count)` decides, with the map quiesced: if it
+    /// returns false, the result is null and nothing has changed. Throws bad_alloc, with nothing changed.
     template <class Allowed>
     Detached detach(Allowed allowed) {
         std::lock_guard one_at_a_time(whole_);
@@ -79,8 +79,8 @@ class PartMap : public MapBase<P> {
     void take_all(Detached detached, Sink sink) {
         detached->each([&](Part& part) {
             Parts::each_cell(part, [&](std::uint64_t, Cell& cell) {
-                // Readers may still be looking at it. acq_rel: pairs with the acquire in read_cell(), and
-                // with the release of the writer that stored the value.
+                // Readers may still be reading it. acq_rel: pairs with the acquire in read_cell(), and with
+                // the release of the writer that stored the value.
                 Word value = cell.value.exchange(kExpunged, std::memory_order_acq_rel);
                 if (value) {
                     P::retain(cell.key);
@@ -124,7 +124,7 @@ class PartMap : public MapBase<P> {
     }
 
     /// Copies the entries of the next part that has some into `batch`, each retained for the caller; false at
-    /// the end. A key that is there throughout an iteration is seen exactly once, and none is seen twice.
+    /// the end. A key that is present throughout an iteration is seen exactly once, and none is seen twice.
     /// kDeletedToo: with the keys of deleted cells, and 0 for their values. Throws bad_alloc, with nothing
     /// retained.
     template <bool kDeletedToo = false>
@@ -198,10 +198,10 @@ class PartMap : public MapBase<P> {
         return s;
     }
 
-    /// Asserts the invariants; no thread may be changing the map. Throws logic_error naming the one that does
-    /// not hold.
+    /// Asserts the invariants; no thread may be changing the map. Throws logic_error naming the broken one.
     void check() {
         std::int64_t seen = parts_.check(), count = -1;
+        require(count_.check(), "no more changes of the count have ended than begun");
         require(count_.try_read(&count), "no change is under way");
         require(count == seen, "len() is the number of keys");
         require(!gate_.closed() && !snapshots_.current(), "no whole-map step is under way");
@@ -214,8 +214,8 @@ class PartMap : public MapBase<P> {
     // ---- reading one cell, pinned
 
     /// The result of one attempt to read. kReleaseValue: try again, but first release the value, whose
-    /// reference was taken for nothing. kDirty: the key can only be in the dirty table. kAsk: only the user's
-    /// comparison can tell.
+    /// reference turned out to be useless. kDirty: the key can only be in the dirty table. kAsk: only the
+    /// user's comparison can decide.
     enum class Step : std::uint8_t { kHit, kMiss, kRetry, kReleaseValue, kDirty, kAsk };
 
     /// Retains a cell's value, if it is wanted (kTake) or a reservation. An expunged cell is kMiss like a
@@ -237,9 +237,9 @@ class PartMap : public MapBase<P> {
                                                                              : Step::kReleaseValue;
     }
 
-    /// Retains a cell's key; false if the cell is expunged. A key that match() does not read goes at once
-    /// with its cell, so it may be dying, or its address may be another's: then the reference was taken for
-    /// nothing.
+    /// Retains a cell's key; false if the cell is expunged. A key that match() does not read is freed
+    /// together with its cell, so it may be dying, or its address may be another key's: then the reference is
+    /// useless.
     static bool retain_key(const Cell& cell, Word* key) {
         if (!P::try_retain(cell.key)) return false;
         *key = cell.key;
@@ -249,7 +249,7 @@ class PartMap : public MapBase<P> {
 
     TP_HOT void count_hit() {
         std::atomic<std::uint64_t>& mine = hits_[Base::my_stripe() % kStripes].count;
-        // relaxed, and no addition: a metric, of which threads of one stripe may lose some
+        // relaxed, and no addition: a metric, of which threads of one stripe may lose counts
         mine.store(mine.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     }
 
@@ -308,7 +308,7 @@ class PartMap : public MapBase<P> {
         }
     }
 
-    /// References that were taken for nothing cannot be released here, pinned: they go into the batch as
+    /// References that turned out to be useless cannot be released here, pinned: they go into the batch as
     /// entries without a key.
     template <bool kDeletedToo>
     void copy_cell(Cell& cell, std::vector<Entry>& batch) {
@@ -328,7 +328,7 @@ class PartMap : public MapBase<P> {
         }
     }
 
-    /// Releases the entries that are unwanted; each owns what it has.
+    /// Releases the unwanted entries; each owns its references.
     template <class Unwanted>
     static void release_some(std::vector<Entry>& entries, Unwanted unwanted) {
         for (const Entry& entry : entries) {

@@ -1,7 +1,7 @@
 /// The tables of a SyncMap, and the steps on them under the mutex: adding a new key, promoting the new keys
 /// of a part, splitting a part.
 ///
-/// map.hpp says how it works, what a cell's value may be, and what the invariants are. Nothing here waits for
+/// map.hpp has the algorithm, the states of a cell's value, and the invariants. Nothing here waits for
 /// another thread. dispose() and the functions below it can run a user's code, and are called outside the
 /// mutex.
 ///
@@ -42,7 +42,7 @@ class SyncParts : MapBase<P> {
     // a quarter of a megabyte.
     static constexpr std::uint32_t kPart = stress::shrunk(256u, 4u);
     // The directory doubles only when the parts have this many cells on average: many keys of one hash cannot
-    // be split, and must not double it for ever.
+    // be split, and must not double it without end.
     static constexpr std::uint64_t kDense = stress::shrunk(32u, 1u);
     // Fewer tombstones than this are not worth a new table: a key that is removed and stored again keeps its
     // cell.
@@ -113,7 +113,7 @@ class SyncParts : MapBase<P> {
 
     // ---- changing, under the mutex
 
-    /// What a step leaves to be released outside the mutex and the WriterSection.
+    /// The references and memory that a step leaves to be released outside the mutex and the WriterSection.
     struct DeferredCleanup {
         Word retained = 0;  ///< a value whose reference is not needed any more
         Word expunged = 0;  ///< the first expunged cell, which leads to the others
@@ -123,8 +123,8 @@ class SyncParts : MapBase<P> {
         bool crowded = false;  ///< the key's part has too many tombstones
     };
 
-    /// Puts a new cell into the dirty table. Readers look for it there once the view is amended. False, and
-    /// nothing has changed, when there is no memory.
+    /// Puts a new cell into the dirty table, where readers search for it once the view is amended. False if
+    /// there is no memory; nothing has changed then.
     bool insert(Part& part, const Lookup& lookup, Word value, StripedCount::Stripe& stripe,
                 DeferredCleanup& cleanup) {
         Cell* cell = make_room(part) ? Cell::make() : nullptr;
@@ -178,9 +178,9 @@ class SyncParts : MapBase<P> {
                && (part.depth < bits || sums.cells >> bits >= kDense);
     }
 
-    /// Brings all cells of a part into a new read table, or into those of two parts, and leaves the deleted
-    /// ones out. Nothing changes when there is no memory for it: the part works on, and tries again after as
-    /// many misses.
+    /// Copies all cells of a part, except the deleted ones, into a new read table, or into those of two
+    /// parts. If there is no memory, nothing changes: the part works on, and tries again after as many more
+    /// misses.
     TP_APART void rebuild(Part& part, DeferredCleanup& cleanup) {
         timespec begin, end;
         clock_gettime(CLOCK_MONOTONIC, &begin);
@@ -210,8 +210,8 @@ class SyncParts : MapBase<P> {
         return true;
     }
 
-    /// Puts two parts in the place of one. A thread that came before finds the old part's read table as it
-    /// was, and its view as amended as it was.
+    /// Replaces one part by two. A thread that came before finds the old part's read table as it was, and its
+    /// view as amended as it was.
     bool split(Part& part, DeferredCleanup& cleanup) {
         Directory* root = root_now();
         Owned<Directory> wider(part.depth < root->bits() ? nullptr : root->doubled());
@@ -268,7 +268,7 @@ class SyncParts : MapBase<P> {
         return true;
     }
 
-    /// Makes a deleted cell one whose key no thread can bring back; false if it is not deleted.
+    /// Expunges a deleted cell, so that no thread can bring its key back; false if the cell is not deleted.
     bool expunge(Cell& cell, DeferredCleanup& cleanup) {
         Word value = cell.value.load(std::memory_order_relaxed);  // relaxed: the exchange compares it again
         // acquire: pairs with the release of the exchange that deleted it. release: pairs with the acquire in
@@ -291,7 +291,7 @@ class SyncParts : MapBase<P> {
         Table::free(as_word(std::exchange(part.dirty, nullptr)));
     }
 
-    /// Puts one new part in the place of all, and returns the old ones.
+    /// Replaces all parts by one new part, and returns the old ones.
     Directory* replace_all(Directory* first) {
         Part& part = *first->part(0);
         sums.cells = sums.dirty = sums.amended = 0;
@@ -303,7 +303,7 @@ class SyncParts : MapBase<P> {
 
     // ---- freeing, outside the mutex and every pin
 
-    /// Releases what a step has left, and rebuilds the part of a hash if that has too many tombstones now.
+    /// Releases the leftovers of a step, and rebuilds the part of a hash if that has too many tombstones now.
     TP_HOT void dispose(DeferredCleanup& cleanup, std::uint64_t hash) {
         if (TP_LIKELY(cleanup.retained != 0)) P::release(cleanup.retained);
         if (TP_UNLIKELY(cleanup.crowded)) tidy(hash);
@@ -339,7 +339,7 @@ class SyncParts : MapBase<P> {
         if constexpr (P::kThreads) Reclaimer::retire(Retired{as_word(unlinked), T::free}, unlinked->bytes());
         else T::free(as_word(unlinked));
     }
-    /// A key that match() reads waits for the readers, with its cell. Another goes at once.
+    /// A key that match() reads is released after the readers, with its cell. Another is released at once.
     static void retire_cell(Cell* cell) {
         const Word key = cell->key;
         if (!P::kThreads) free_cell(as_word(cell));
@@ -397,7 +397,7 @@ class SyncParts : MapBase<P> {
             seen += Base::visible(value);
             ++cells;
         });
-        require(cells == part.cells.load(std::memory_order_relaxed), "a part knows how many cells it has");
+        require(cells == part.cells.load(std::memory_order_relaxed), "a part's cells are counted");
         return seen;
     }
 

@@ -1,12 +1,12 @@
-/// What a SyncMap is made of: cells, tables of cells, parts, which have two tables each, and the directory of
+/// The parts of a SyncMap: cells, tables of cells, parts, which have two tables each, and the directory of
 /// parts.
 ///
 ///     directory -> part -> view: read table -> cell {key, value}
 ///                       -> dirty table -----^
 ///
-/// Whatever a reader can reach without the mutex (the directory, the parts in it, a part's view, a read
-/// table) is published by a release store and found by an acquire load, and is never changed afterwards,
-/// except the fields for which SyncPart says so.
+/// Everything that a reader can reach without the mutex (the directory, the parts in it, a part's view, a
+/// read table) is published by a release store and found by an acquire load. It never changes afterwards,
+/// except for the fields that SyncPart names.
 #pragma once
 
 #include <atomic>

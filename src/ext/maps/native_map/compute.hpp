@@ -28,7 +28,7 @@ class Computation {
     ~Computation() {
         if (placed_) settle(Ref::borrow(reservation_->old_value));
         else if (!settled_)
-            reservation_->old_value = nullptr;  // of a failed attempt: not a reference of ours
+            reservation_->old_value = nullptr;  // of a failed attempt: not this reservation's reference
         reservation_->end();
         map_.computations.end();
         drop_reference(reservation_->object());

@@ -80,7 +80,7 @@ class DrainedEntries {
         for (const Entry& entry : entries) release(entry);
     }
 
-    /// Replaces reservations by what their computations have come to, after waiting for them; removes the
+    /// Replaces reservations by the results of their computations, after waiting for them; removes the
     /// entries that have no value then. When a wait is interrupted, the computations that have not ended
     /// count as not begun, and the interrupt is thrown at the end.
     void resolve_reservations() {

@@ -1,4 +1,4 @@
-"""Output formats, one module each. They know findings and the tool's name, and nothing else of the tool.
+"""Output formats, one module each. They use the findings and the tool's name, and no other data of the tool.
 
 To add one that is written to a file: a module, a row in FILES, an option of that name in `options.COMMON`.
 """

@@ -40,7 +40,7 @@ def as_sarif(findings: Sequence[Finding], tool: Tool) -> str:
 
 
 def descriptors(findings: Sequence[Finding], rules: Sequence[Rule]) -> list[dict[str, Any]]:
-    """One for each rule that has a finding, by name. Of a rule that is no value only the fix is known."""
+    """One for each rule that has a finding, by name. If a rule is not a value, only its fix is known."""
     fixes = {finding.rule: finding.fix for finding in findings}
     known = {rule.name: rule for rule in rules}
     return [

@@ -12,7 +12,7 @@ from threadproof.findings.model import Finding, Place, Severity
 
 @dataclass(frozen=True)
 class Style:
-    """The escape sequences around parts of a report; empty where there is no colour."""
+    """The escape sequences around parts of a report; empty if there is no colour."""
 
     severity: Mapping[Severity, str] = field(default_factory=dict)
     bold: str = ""

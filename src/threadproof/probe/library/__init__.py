@@ -1,4 +1,4 @@
-"""What of the standard library orders threads, as data: one file for each part of it, with a table ROWS.
+"""The standard library's functions that order threads, as data: one file for each part, with a table ROWS.
 
 Locks, SimpleQueue and atomics are C types, and have a table in probe/interceptors.py.
 """

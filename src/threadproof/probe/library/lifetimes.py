@@ -1,7 +1,7 @@
 """Imports and finalisers.
 
-A module's top level is ordered before what its importers do, and all uses of an object before what
-weakref.finalize calls.
+A module's top level is ordered before its importers' steps, and all uses of an object before the functions of
+weakref.finalize.
 
 The import statement and the start of a `__del__` are sites (probe/instrument.py).
 """
@@ -32,7 +32,7 @@ def registering(finalizer: Any, obj: object, func: Any, /, *args: Any, **kwargs:
 def finalising(finalizer: Any, dead: object = None) -> Generator[None, Any]:
     address = finalised.pop(id(finalizer), None)
     _core.probe.observe(finalizer)
-    if dead is not None and address is not None:  # else called by the program, while the object lives
+    if dead is not None and address is not None:  # otherwise the program called it, while the object is alive
         _core.probe.own(address)
     yield
 

@@ -10,8 +10,8 @@ from threadproof import _core
 from threadproof.probe.library.rows import OBSERVE_IF_TRUE, PUBLISH, Row
 from threadproof.probe.scope import UNINSTRUMENTED
 
-# A release() gives a permit, and an acquire() takes one: a semaphore of two permits is no mutex. The permits
-# that are there at the first event of a semaphore order nothing.
+# A release() gives a permit, and an acquire() takes one: a semaphore of two permits is not a mutex. Permits
+# that exist before the first event of a semaphore order nothing.
 
 
 def permits(value: Any) -> int:
@@ -48,7 +48,7 @@ def giving(semaphore: Any, count: int) -> Generator[None, Any]:
 
 
 def called_by_library() -> bool:
-    """Whether a library called the intercepted function, for ends of its own."""
+    """Whether a library called the intercepted function, for its own purposes."""
     return sys._getframe(2).f_code.co_filename.startswith(UNINSTRUMENTED)
 
 

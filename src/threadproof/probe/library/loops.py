@@ -1,4 +1,4 @@
-"""Event loops: making a handle is ordered before the run of it.
+"""Event loops: the creation of a handle is ordered before its run.
 
 That covers call_soon(), call_soon_threadsafe(), run_coroutine_threadsafe(), to_thread(), callbacks, and each
 step of a task. The tasks of one loop run in one thread, and are in order anyway.

@@ -1,7 +1,7 @@
 """Queue, LifoQueue and PriorityQueue: a put() is ordered before the get() of that item.
 
 In a bounded queue a get() is ordered before the put()s that found the queue full, a task_done() before the
-end of join(), and a shutdown() before what raises ShutDown.
+end of join(), and a shutdown() before the calls that raise ShutDown.
 """
 
 from __future__ import annotations

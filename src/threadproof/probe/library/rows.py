@@ -1,8 +1,8 @@
-"""What a row of probe/library says of a function, and how rows are installed.
+"""The rows of probe/library, each about some functions of one owner, and their installation.
 
-While an intercepted function runs, the locks that it acquires are internal: they are not what the program
-said. Otherwise the mutex of a queue, say, would order all threads that ever used the queue, and hide their
-races. What the class promises stands in the row instead.
+While an intercepted function runs, the locks that it acquires are internal: the program did not acquire
+them. Otherwise the mutex of a queue, for example, would order all threads that ever used the queue, and hide
+their races. The row has the order that the class promises instead.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ OBSERVE_IF_TRUE = Step("observe", condition=True)
 class Row:
     """Some functions of one owner: "module" or "module:Class"; names are separated by blanks.
 
-    `before` and `after` the call these steps are taken; `after` also where it raises, if `always`. Where
-    steps cannot say it, a generator function of the same parameters publishes: it yields once, where the
+    The steps are executed `before` and `after` the call; `after` also if it raises, if `always`. If
+    steps are not enough, a generator function of the same parameters publishes: it yields once, where the
     function runs, and gets its result or its exception there.
     """
 
@@ -49,7 +49,7 @@ class Row:
         return self.owner.partition(":")[0]
 
     def install(self) -> None:
-        """Intercept the functions, for good. The module has been imported."""
+        """Intercept the functions permanently. The module has been imported."""
         owner: Any = sys.modules[self.module]
         for part in filter(None, self.owner.partition(":")[2].split(".")):
             owner = getattr(owner, part)

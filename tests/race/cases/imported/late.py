@@ -1,4 +1,4 @@
-"""Has a global that it stores once; others store it again."""
+"""Has a global that it stores once; other modules store it again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does at its top what counts as an access anywhere else."""
+"""Has steps at its top level that would count as accesses anywhere else."""
 
 from __future__ import annotations
 
