@@ -232,7 +232,7 @@ def own(arguments: dict[str, object], number: int) -> dict[str, object]:
 
 
 def call_in_threads(name: str, count: int, function: Callable[[int], object]) -> None:
-    """Call it with 1, 2, ... in `count` threads that begin together; raises one of their exceptions, a skip last."""
+    """Call it with 1, 2, ... in threads that begin together; raises one of their exceptions, a skip last."""
     __tracebackhide__ = True
     raised: list[BaseException] = []
     ready = threading.Barrier(count)

@@ -105,7 +105,8 @@ class Thread {
     const ThreadId slot;
     Clock clock;
     std::uint64_t count;
-    std::atomic<std::uint64_t> published{0};  // count, for the threads that are adopted; relaxed: late is harmless
+    std::atomic<std::uint64_t> published{
+        0};                         // count, for the threads that are adopted; relaxed: late is harmless
     std::uint32_t adoptions = 0;    // of other threads that it has noticed
     std::uint64_t last_access = 0;  // the count at its last access
     EpochCache cache;
@@ -388,6 +389,7 @@ class Detector {
     void check() {
         shadow_.check();
         sync_objects_.check();
+        lock_sets_.check();
         std::lock_guard hold(mutex_);
         slots_.check();
     }

@@ -107,9 +107,8 @@ class Slots {
     Slot& at(ThreadId slot) { return slots_[slot - 1]; }
 
     ThreadId choose(const Clock& creator) {
-        auto covered = std::find_if(ended_.begin(), ended_.end(), [&](ThreadId slot) {
-            return creator.count_of(slot) >= at(slot).needed;
-        });
+        auto covered = std::find_if(ended_.begin(), ended_.end(),
+                                    [&](ThreadId slot) { return creator.count_of(slot) >= at(slot).needed; });
         if (covered != ended_.end()) return taken_from(covered);
         bool full = slots_.size() + 1 >= Epoch::kMostThreads;
         if (ended_.size() >= kMostEnded || (full && !ended_.empty())) return taken_from(ended_.begin());

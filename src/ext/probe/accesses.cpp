@@ -53,7 +53,8 @@ void record_class(PyTypeObject* type, PyObject* name, unsigned flags) {
 
 /// Names of globals that some file stores as attributes of another module.
 std::vector<PyObject*>& stored_from_outside = *new std::vector<PyObject*>;
-std::mutex stored_mutex;  // no shared_mutex: glibc unlocks one by thread id, which is another in a forked child
+std::mutex
+    stored_mutex;  // no shared_mutex: glibc unlocks one by thread id, which is another in a forked child
 
 /// Reads of a global that its own file stores only once are instrumented after the first store from another
 /// file.
@@ -144,7 +145,8 @@ bool has_plain_key(PyObject* dict, PyObject* key) {
     PyObject *each, *value;
     ext::CriticalSection section(dict);  // its table is not replaced meanwhile
     for (Py_ssize_t place = 0; PyDict_Next(dict, &place, &each, &value);)
-        if (each == key || (is_plain_key(each) && PyObject_RichCompareBool(each, key, Py_EQ) == 1)) return true;
+        if (each == key || (is_plain_key(each) && PyObject_RichCompareBool(each, key, Py_EQ) == 1))
+            return true;
     return false;
 }
 

@@ -188,7 +188,8 @@ PyMethodDef functions[] = {
     {"allocated", method<allocated>(), METH_O, "allocated($module, instance, /)\n--\n\n"},
     {"modules_seen", method<modules_seen>(), METH_O, "modules_seen($module, names, /)\n--\n\n"},
     // threads.cpp
-    {"intercept_starts", method<intercept_starts>(), METH_O, "intercept_starts($module, starting, /)\n--\n\n"},
+    {"intercept_starts", method<intercept_starts>(), METH_O,
+     "intercept_starts($module, starting, /)\n--\n\n"},
     {"intercept_exit", method<intercept_exit>(), METH_O, "intercept_exit($module, leaving, /)\n--\n\n"},
     {"join_thread", method<join_thread>(), METH_O, "join_thread($module, thread, /)\n--\n\n"},
     {"join_ended_threads", method<join_ended_threads>(), METH_NOARGS,

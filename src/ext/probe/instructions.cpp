@@ -19,7 +19,7 @@
 namespace threadproof::probe {
 namespace {
 
-PyObject* disable = Py_None;  // sys.monitoring.DISABLE, once it is set
+PyObject* disable = Py_None;   // sys.monitoring.DISABLE, once it is set
 PyObject* recorder = nullptr;  // during the self-test: a list that gets the operands, which are not judged
 std::atomic<std::uint64_t> given_up{0};  // relaxed: a count orders nothing
 

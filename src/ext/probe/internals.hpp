@@ -32,13 +32,13 @@
 #include <cstring>
 extern "C" {
 #include "internal/pycore_ceval.h"
+#include "internal/pycore_debug_offsets.h"
 #include "internal/pycore_dict.h"
 #include "internal/pycore_frame.h"
 #include "internal/pycore_interp.h"
 #include "internal/pycore_interpframe.h"
 #include "internal/pycore_object.h"
 #include "internal/pycore_runtime.h"
-#include "internal/pycore_debug_offsets.h"
 }
 #pragma GCC diagnostic pop
 

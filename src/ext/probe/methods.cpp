@@ -466,9 +466,10 @@ PyObject* counting_append(PyObject* self, PyObject* item) {
 
 PyObject* count_appends(PyObject*, PyObject* arguments) {
     PyObject *function, *list;
-    if (!PyArg_ParseTuple(arguments, "OO!:count_appends", &function, &PyList_Type, &list)) throw PythonError{};
-    Ref method = Ref::steal(
-        checked(PyObject_GetAttrString(reinterpret_cast<PyObject*>(&PyList_Type), "append")));
+    if (!PyArg_ParseTuple(arguments, "OO!:count_appends", &function, &PyList_Type, &list))
+        throw PythonError{};
+    Ref method =
+        Ref::steal(checked(PyObject_GetAttrString(reinterpret_cast<PyObject*>(&PyList_Type), "append")));
     PyMethodDef* definition = definition_of(method.get());
     if (!definition) return PyLong_FromLong(0);
     counted.list = list;

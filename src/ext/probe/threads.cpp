@@ -114,7 +114,8 @@ Start published(PyObject* arguments, bool awaited) {
     start.number = new_thread_number();
     Ref name = name_of(function, awaited ? thread_of(function) : nullptr);
     publish(ThreadEvent{ThreadStep::kCreate, start.number, name.get(), awaited});
-    Ref self = Ref::steal(checked(Py_BuildValue("KO", static_cast<unsigned long long>(start.number), function)));
+    Ref self =
+        Ref::steal(checked(Py_BuildValue("KO", static_cast<unsigned long long>(start.number), function)));
     Ref run = Ref::steal(checked(PyCFunction_New(&run_thread_definition, self.get())));
     start.arguments = Ref::steal(checked(PySequence_Concat(
         Ref::steal(checked(PyTuple_Pack(1, run.get()))).get(),

@@ -302,8 +302,7 @@ void RaceSubscriber::on(const probe::PermitEvent& event) {
     Thread* thread = me();
     if (!thread) return;
     Sync sync = sync_of(event.object);
-    if (event.step == probe::PermitStep::kWithdraw)
-        detector_.withdraw_permits(*thread, sync, event.count);
+    if (event.step == probe::PermitStep::kWithdraw) detector_.withdraw_permits(*thread, sync, event.count);
     else if (event.step == probe::PermitStep::kGive)
         detector_.give_permits(*thread, sync, event.initial, event.count);
     else if (!detector_.take_permit(*thread, sync, event.initial) && event.or_observe)

@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,10 +62,8 @@ class Children:
 def save(findings: Iterable[Finding], folder: str) -> None:
     """Leave the findings of this process to its parent; replaces what it has left before."""
     text = json.dumps([json_object(finding) for finding in findings])
-    try:
+    with suppress(OSError):  # the parent has ended, and asks for nothing
         Path(folder, f"{os.getpid()}.json").write_text(text, encoding="utf-8")
-    except OSError:
-        pass  # the parent has ended, and asks for nothing
 
 
 def merged(findings: Iterable[Finding]) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""Findings as JSON: the version of the format, the tool, and an object for each finding with all its fields."""
+"""Findings as JSON: the version of the format, the tool, and an object for each finding, with all fields."""
 
 from __future__ import annotations
 
