@@ -7,7 +7,6 @@ left out.
 from __future__ import annotations
 
 # ruff: noqa: E501 - programs in lines
-
 import os
 import signal
 import subprocess
