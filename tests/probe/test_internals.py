@@ -41,7 +41,7 @@ def test_append_is_the_method_that_it_was() -> None:
     with subscribe(accessing=lambda event: None):
         in_thread(lambda: None)
     assert list.append.__qualname__ == "list.append"
-    assert list.append.__objclass__ is list
+    assert list.append.__objclass__ is list  # type: ignore[attr-defined]
     assert list.append is vars(list)["append"]
     assert list.append.__text_signature__ == "($self, object, /)"
 

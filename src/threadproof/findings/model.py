@@ -63,7 +63,7 @@ class Place:
         return f"{self.path()}:{self.line}"
 
     def path(self) -> str:
-        """The file's name for reports: from where the command was given, unless it is two levels above that."""
+        """The name for reports: from where the command was given, unless it is two levels above that."""
         if self.shown:
             return self.shown
         if not os.path.isabs(self.file):

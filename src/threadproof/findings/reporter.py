@@ -109,7 +109,7 @@ class Stderr:
         self.stream = sys.stderr
         self.descriptor: int | None = None
         try:
-            if self.stream is sys.__stderr__:
+            if self.stream is sys.__stderr__ and self.stream is not None:
                 self.descriptor = fcntl.fcntl(self.stream.fileno(), fcntl.F_DUPFD_CLOEXEC, self.LOWEST)
         except (OSError, ValueError, AttributeError):
             pass  # there is none, or no room: then it is the stream, if it still works

@@ -72,7 +72,7 @@ def finding_of(race: Race, started: dict[int, Started]) -> Finding:
 
 
 def identity(race: Race) -> str:
-    """The same in every run: without lines, threads, their order, and the names that containers have there."""
+    """The same in every run: without lines, threads and their order, and the names of containers."""
     named = race.part in ("attribute", "global", "cell")
     functions = {
         f"{file_name(place)}:{place.function}" for place in map(innermost, (race.earlier, race.later))
