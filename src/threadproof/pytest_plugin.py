@@ -13,6 +13,7 @@ import inspect
 import os
 import threading
 from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -64,6 +65,7 @@ class RacePlugin:
     """One run of pytest with the detector; in a controller of pytest-xdist it only collects findings."""
 
     def __init__(self, config: pytest.Config) -> None:
+        from threadproof.findings.model import remember_folder
         from threadproof.findings.options import OptionError
         from threadproof.findings.reporter import Reporter
         from threadproof.findings.suppress import SuppressionError
@@ -71,12 +73,16 @@ class RacePlugin:
         from threadproof.race.report import DETECTOR
         from threadproof.race.session import Scope, Session
 
+        remember_folder()
         ini = str(config.getini("race_options"))
         try:
             options = OPTIONS.read(os.environ, ini=ini, ini_name="race_options", folder=config.rootpath)
             self.reporter = Reporter(DETECTOR, options)
+            self.reporter.check_outputs()
         except (OptionError, SuppressionError) as error:
             raise pytest.UsageError(str(error)) from None
+        except OSError as error:
+            raise pytest.UsageError(f"cannot write {error.filename!r}: {error.strerror}") from None
         folders = [str(config.rootpath), str(config.invocation_params.dir)]
         scope = Scope(folders, options["include"], options["exclude"])
         sample = bool(options["sample"] or config.getoption("race_sample"))
@@ -120,7 +126,7 @@ class RacePlugin:
             return None
         named = pyfuncitem._fixtureinfo.argnames
         arguments = {name: pyfuncitem.funcargs[name] for name in named}
-        call_in_threads(pyfuncitem.name, count, lambda: pyfuncitem.obj(**arguments))
+        call_in_threads(pyfuncitem.name, count, lambda number: pyfuncitem.obj(**own(arguments, number)))
         return True
 
     def threads_for(self, item: pytest.Item) -> int:
@@ -192,6 +198,8 @@ class RacePlugin:
             for row in self.reporter.unused(self.session.watched_files()):
                 terminalreporter.write_line(row)
         terminalreporter.write_line(f"{self.reporter.tool.title}: {summary(self.found)}")
+        if self.running:
+            terminalreporter.write_line(f"{self.reporter.tool.title}: {self.session.summary()}")
 
 
 def allowances(item: pytest.Item) -> list[Suppression]:
@@ -213,22 +221,33 @@ def allowances(item: pytest.Item) -> list[Suppression]:
     return allowed
 
 
-def call_in_threads(name: str, count: int, function: Callable[[], object]) -> None:
-    """Call it in `count` threads that begin together; raises one of their exceptions, but a skip last."""
+def own(arguments: dict[str, object], number: int) -> dict[str, object]:
+    """A thread's own arguments: a temporary folder is for one test, and here there are several at once."""
+    folder = arguments.get("tmp_path")
+    if not isinstance(folder, Path):
+        return arguments
+    mine = folder / f"thread-{number}"
+    mine.mkdir(exist_ok=True)
+    return {**arguments, "tmp_path": mine}
+
+
+def call_in_threads(name: str, count: int, function: Callable[[int], object]) -> None:
+    """Call it with 1, 2, ... in threads that begin together; raises one of their exceptions, a skip last."""
     __tracebackhide__ = True
     raised: list[BaseException] = []
     ready = threading.Barrier(count)
 
-    def run() -> None:
+    def run(number: int) -> None:
         __tracebackhide__ = True
         try:
             ready.wait(PATIENCE)
-            function()
+            function(number)
         except BaseException as error:
             raised.append(error)
 
     threads = [
-        threading.Thread(target=run, name=f"{name} in thread {number}") for number in range(1, count + 1)
+        threading.Thread(target=run, args=(number,), name=f"{name} in thread {number}")
+        for number in range(1, count + 1)
     ]
     for thread in threads:
         thread.start()

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 FORMATS: dict[str, Callable[[], str]] = {
     "report.txt": lambda: "\n\n".join(as_text(finding, PLAIN) for finding in EXAMPLES),
     "report.colour.txt": lambda: "\n\n".join(as_text(finding, COLOUR) for finding in EXAMPLES),
-    "report.json": lambda: as_json(EXAMPLES).replace(str(ROOT), "ROOT"),
+    "report.json": lambda: as_json(EXAMPLES, RACE).replace(str(ROOT), "ROOT"),
     "report.sarif": lambda: as_sarif(EXAMPLES, RACE).replace(ROOT.as_uri(), "file:///ROOT"),
     "report.html": lambda: as_html(EXAMPLES, "threadproof race"),
     "report.github.txt": lambda: "\n".join(as_github(finding) for finding in EXAMPLES),

@@ -94,7 +94,10 @@ def test_its_comments(source: Path, capsys: Captured) -> None:
 
 def test_its_files() -> None:
     run("--json", "a.json", "--sarif", "a.sarif", "--html", "a.html", "--log-path", "a.log")
-    assert [finding["rule"] for finding in json.loads(Path("a.json").read_text())] == ["long-line", "tab"]
+    assert [finding["rule"] for finding in json.loads(Path("a.json").read_text())["findings"]] == [
+        "long-line",
+        "tab",
+    ]
     (driver,) = (each["tool"]["driver"] for each in json.loads(Path("a.sarif").read_text())["runs"])
     assert (driver["name"], driver["version"]) == ("threadproof toy", "1.0")
     assert driver["rules"][0] == {

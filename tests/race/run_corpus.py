@@ -137,7 +137,7 @@ def watch(program: Program, schedule: int, scale: str) -> list[dict[str, Any]]:
         capture_output=True,
         timeout=SECONDS,
     )
-    findings: list[dict[str, Any]] = json.loads(report.read_text())
+    findings: list[dict[str, Any]] = json.loads(report.read_text())["findings"]
     report.unlink()
     return findings
 

@@ -42,7 +42,7 @@ def findings(tmp_path: Path, program: str) -> list[dict[str, Any]]:
     ]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
     assert ran.returncode in (0, 66), ran.stderr
-    found: list[dict[str, Any]] = json.loads((tmp_path / "races.json").read_text())
+    found: list[dict[str, Any]] = json.loads((tmp_path / "races.json").read_text())["findings"]
     return found
 
 

@@ -213,7 +213,7 @@ def test_reports_of_xdist_workers_reach_the_controller(pytester: pytest.Pytester
     result.assert_outcomes(passed=4, failed=1)
     assert result.ret == 66
     result.stdout.fnmatch_lines(["app.py:10: error: lost-update: Box.n", "threadproof race: 1 error"])
-    (finding,) = json.loads((pytester.path / "races.json").read_text())
+    (finding,) = json.loads((pytester.path / "races.json").read_text())["findings"]
     assert finding["subject"] == "Box.n"
     assert "Box.n" in (pytester.path / "races.html").read_text()
 

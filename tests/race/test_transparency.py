@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.hammer import PATIENCE
+from tests.kit.watched import without_summary
 from threadproof import _core
 
 if not hasattr(_core, "race"):
@@ -219,7 +220,7 @@ def run(*command: str, cwd: Path) -> tuple[int, str, str]:
     ran = subprocess.run(
         [sys.executable, *command], cwd=cwd, capture_output=True, text=True, timeout=PATIENCE
     )
-    return ran.returncode, without_addresses(ran.stdout), without_addresses(ran.stderr)
+    return ran.returncode, without_addresses(ran.stdout), without_addresses(without_summary(ran.stderr))
 
 
 def without_addresses(text: str) -> str:

@@ -94,7 +94,7 @@ class NumberCache {
     }
 
     /// Releases the memory; number_of() must not be called any more.
-    void free() { entries_ = {}; }
+    void free() { std::vector<Entry>().swap(entries_); }  // assigning {} would keep the memory
 
  private:
     struct Entry {

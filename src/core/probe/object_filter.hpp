@@ -35,11 +35,6 @@ class ObjectFilter {
         counter_of(object).fetch_sub(one(state), std::memory_order_relaxed);
     }
 
-    /// add(), at most once for a counter; for states that are never removed.
-    void mark(Object object, State state) {
-        if (!has(object, state)) add(object, state);
-    }
-
     TP_HOT bool any(Object object) const { return counter_of(object).load(std::memory_order_relaxed) != 0; }
     TP_HOT bool has(Object object, State state) const {
         return (counter_of(object).load(std::memory_order_relaxed) & kMost * one(state)) != 0;

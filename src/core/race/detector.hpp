@@ -7,7 +7,8 @@
 /// ran is irrelevant, so a race is found also in a run in which nothing went wrong.
 ///
 /// Invariants:
-/// 1. A thread's own count is in its clock, and only the thread itself raises it, at each release. So an epoch
+/// 1. A thread's own count is in its clock, and only the thread itself raises it, at each release and after the
+///    adoption of another thread. So an epoch
 ///    names all its steps between two releases, and a second access to a variable in one epoch is no news: the
 ///    thread's EpochCache answers it without a lock, or else the cell does, before the stack is captured.
 /// 2. A thread that reads a value which another thread wrote without order between them is reported once, and
@@ -19,7 +20,8 @@
 /// ---------------|---------|---------|-----------------------------------------------------------------
 /// thread.*       | plain   | plain   | only its own thread. create_thread() fills it before the thread runs;
 ///                |         |         | join_thread() reads it after end_thread(), which the caller orders
-/// threads, races | plain   | plain   | mutex_
+/// threads, slots | plain   | plain   | mutex_; of a thread, `ended` and `awaited`, too
+/// ended_, races  | plain   | plain   | mutex_
 /// running        | relaxed | relaxed | none: a thread that creates another has raised it before
 ///
 /// Threads, variables and synchronisation objects are numbers here; call stacks and lock sets are numbers of
@@ -33,6 +35,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -41,6 +44,7 @@
 #include "core/race/clock.hpp"
 #include "core/race/epoch_cache.hpp"
 #include "core/race/shadow.hpp"
+#include "core/race/slots.hpp"
 #include "core/race/sync_objects.hpp"
 #include "core/race/updates.hpp"
 
@@ -54,6 +58,7 @@ struct Race {
     Object object;
     Field field;
     Access earlier, later, then;
+    Serial earlier_thread = 0, later_thread = 0;
     /// Of a value whose steps order (step()): the read that the earlier write may depend on, and whether the
     /// earlier write came between `later` and `then`.
     Access before{};
@@ -68,11 +73,20 @@ enum class Outcome { kRepeated, kNew, kRace };
 /// What the detector keeps of one thread of the program.
 class Thread {
  public:
-    explicit Thread(ThreadId id) : id(id) { clock.learn(now()); }
+    Thread(Epoch first, Serial serial) : serial(serial), slot(first.thread()), count(first.count()) {
+        clock.learn(first);
+        published.store(count, std::memory_order_relaxed);
+    }
 
-    Epoch now() const { return Epoch(id, count); }
+    Epoch now() const { return Epoch(slot, count); }
+    /// As now(), for another thread.
+    Epoch published_now() const { return Epoch(slot, published.load(std::memory_order_relaxed)); }
 
-    const ThreadId id;
+    /// Whether somebody may join it. For its own thread, and after its end.
+    bool is_awaited() const { return awaited.load(std::memory_order_relaxed); }
+
+    const Serial serial;
+    std::vector<std::size_t> news;  // races that its last access has found, or has more to say of
     int excluded = 0;        // > 0: the program excludes its accesses; its synchronisation still orders
     std::vector<Sync> held;  // locks and guards, in the order of their acquisition
 
@@ -80,23 +94,31 @@ class Thread {
     friend class Detector;
 
     std::atomic<bool> joined{false};  // a thread that several others join is counted once
+    bool ended = false;
+    std::atomic<bool> awaited{true};  // relaxed: under mutex_, or a hint
 
     /// A reported read: if a write of the same thread follows, the report gets it.
     struct PendingRead {
         Object object = 0;
         Field field = 0;
         std::uint32_t generation = 0;
-        std::size_t race = 0;
+        std::size_t number = 0;  // of the reported race
     };
     // a write that depends on a read follows it soon, with few other reported reads in between
     static constexpr std::size_t kPendingReads = 16;
 
+    const ThreadId slot;
     Clock clock;
-    std::uint64_t count = 1;
+    std::uint64_t count;
+    std::atomic<std::uint64_t> published{
+        0};                         // count, for the threads that are adopted; relaxed: late is harmless
+    std::uint32_t adoptions = 0;    // of other threads that it has noticed
+    std::uint64_t last_access = 0;  // the count at its last access
     EpochCache cache;
     RecentReads reads;          // of values whose steps order
     NumberCache<64> lock_sets;  // a thread holds few different sets of locks again and again
     std::array<PendingRead, kPendingReads> pending_reads;
+    std::vector<Race> pending_races;  // this thread's own ones, by the same positions; none before the first
     std::size_t next_pending = 0;
 };
 
@@ -107,17 +129,38 @@ class Detector {
 
     // ---- threads
 
-    /// A thread whose creation was not published. Null when there were too many threads.
+    /// A thread whose creation was not published: C code has started it. Null when there were too many threads.
+    /// What orders its begin and its end is not known, so all that others have done is taken to be ordered
+    /// before it, and all that it did is taken to be ordered before what others do after its end. That can hide
+    /// a race, not invent one.
     Thread* adopt_thread() {
         std::lock_guard hold(mutex_);
-        return add_thread();
+        Thread* thread = add_thread(Clock{}, false);
+        if (!thread) return nullptr;
+        for (const auto& [serial, other] : threads_) thread->clock.learn(other->published_now());
+        slots_.each_ended([&](Epoch last) { thread->clock.learn(last); });
+        // what others do from now on is of another epoch: their next access begins one (relaxed: late is harmless)
+        thread->adoptions = adoptions_.fetch_add(1, std::memory_order_relaxed) + 1;
+        shadow_.outdate_caches();
+        // relaxed: the program's other threads, if any, have been adopted or created
+        if (adopted_++ > 0) running_.fetch_add(1, std::memory_order_relaxed);
+        return thread;
+    }
+
+    /// An adopted thread does nothing more.
+    void end_adopted_thread(Thread& me) {
+        std::lock_guard hold(mutex_);
+        adopted_ended_.learn(me.now());
+        me.last_access = 0;
+        end(me);
+        threads_.erase(me.serial);
     }
 
     /// A thread that `parent` is about to start: all that the parent did is ordered before it. Null when
-    /// there were too many threads.
-    Thread* create_thread(Thread& parent) {
+    /// there were too many threads. `awaited`: it may be joined until forget_thread().
+    Thread* create_thread(Thread& parent, bool awaited = true) {
         std::unique_lock hold(mutex_);
-        Thread* child = add_thread();
+        Thread* child = add_thread(parent.clock, awaited);
         hold.unlock();
         if (!child) return nullptr;
         child->clock.join(parent.clock);
@@ -127,6 +170,9 @@ class Detector {
         return child;
     }
 
+    /// A thread runs that has not come here yet.
+    void assume_thread() { running_.fetch_add(1, std::memory_order_relaxed); }
+
     /// `child` has ended, and `me` knows it: all that it did is ordered before what `me` does now.
     void join_thread(Thread& me, Thread& child) {
         me.clock.join(child.clock);
@@ -135,10 +181,24 @@ class Detector {
             running_.fetch_sub(1, std::memory_order_relaxed);
     }
 
+    /// The same for all threads that could be joined and have ended.
+    void join_ended_threads(Thread& me) {
+        std::lock_guard hold(mutex_);
+        me.clock.join(ended_clock_);
+    }
+
     /// The thread does nothing more. Its clock stays for the threads that will join it.
     void end_thread(Thread& me) {
-        me.cache.free();
-        me.held = {};
+        std::lock_guard hold(mutex_);
+        end(me);
+        if (!me.awaited) threads_.erase(me.serial);
+    }
+
+    /// Nobody joins the thread any more; the reference must not be used any more.
+    void forget_thread(Thread& thread) {
+        std::lock_guard hold(mutex_);
+        thread.awaited = false;
+        if (thread.ended) threads_.erase(thread.serial);
     }
 
     /// Whether only one thread runs: nothing can race then, for all that it does is ordered before the next
@@ -182,8 +242,13 @@ class Detector {
     }
 
     void give_permits(Thread& me, Sync sync, std::size_t initial, std::size_t permits) {
-        sync_objects_.give_permits(me.clock, sync, initial, permits);
+        sync_objects_.give_permits(me.clock, me.now(), sync, initial, permits);
         tick(me);
+    }
+
+    /// The permits that `me` gave last were not given after all.
+    void withdraw_permits(Thread& me, Sync sync, std::size_t permits) {
+        sync_objects_.withdraw_permits(me.slot, sync, permits);
     }
 
     /// Whether there was a permit.
@@ -242,13 +307,13 @@ class Detector {
     /// `me` puts the item into a container.
     void put(Thread& me, Object container, Object item) {
         if (me.cache.has_or_add(tag_of(container, kHandOver), me.count, EpochCache::kWrite)) return;
-        if (sync_objects_.put(me.clock, me.id, container, item)) tick(me);
+        if (sync_objects_.put(me.clock, me.slot, container, item)) tick(me);
     }
 
     /// `me` has got the item from the container, and has taken it out if `out`: what came before it was put
     /// there is ordered before.
     void take(Thread& me, Object container, Object item, bool out) {
-        sync_objects_.take(me.clock, me.id, container, item, out);
+        sync_objects_.take(me.clock, me.slot, container, item, out);
     }
 
     // ---- accesses
@@ -265,6 +330,12 @@ class Detector {
                                      Capture&& capture) {
         bool write = flags & kWrite;
         flags &= ~kWrite;
+        if (std::uint32_t adoptions = adoptions_.load(std::memory_order_relaxed);
+            TP_UNLIKELY(me.adoptions != adoptions)) {
+            me.adoptions = adoptions;
+            tick(me);
+        }
+        me.last_access = me.count;
         if (shadow_.has_seen(object, field, me.now(), write, flags)) return Outcome::kRepeated;
         Access access{me.now(), capture(), lock_set(me), flags, write};
         if (!std::all_of(me.held.begin(), me.held.end(), is_guard)) access.flags |= kLocked;
@@ -289,8 +360,9 @@ class Detector {
         bool write = flags & kWrite;
         if (flags & kAtomic && !write)
             return me.reads.take(object, field), false;  // it has seen a newer value
+        me.last_access = me.count;
         Access access{me.now(), capture(), lock_set(me), flags & ~kWrite, write};
-        if (!me.held.empty()) access.flags |= kLocked;
+        if (!std::all_of(me.held.begin(), me.held.end(), is_guard)) access.flags |= kLocked;
         return write ? write_value(me, object, field, access) : read_value(me, object, field, access);
     }
 
@@ -328,7 +400,15 @@ class Detector {
     /// before.
     void continue_in_child(Thread& me) {
         std::lock_guard hold(mutex_);
-        for (const auto& thread : threads_) me.clock.learn(thread->now());
+        for (auto each = threads_.begin(); each != threads_.end();) {
+            Thread& other = *each->second;
+            if (&other != &me) {
+                other.joined.store(true, std::memory_order_relaxed);  // it does not run here
+                if (!other.ended) end(other);
+            }
+            each = &other == &me || other.awaited ? std::next(each) : threads_.erase(each);
+        }
+        slots_.each_ended([&](Epoch last) { me.clock.learn(last); });
         running_.store(1, std::memory_order_relaxed);  // relaxed: there is no other thread
     }
 
@@ -339,6 +419,17 @@ class Detector {
         std::lock_guard hold(mutex_);
         races_by_stacks_.clear();
         updates_by_stacks_.clear();
+    }
+
+    /// The race with this number, which is its position in races().
+    Race race(std::size_t number) const {
+        std::lock_guard hold(mutex_);
+        return races_[number];
+    }
+
+    std::size_t race_count() const {
+        std::lock_guard hold(mutex_);
+        return races_.size();
     }
 
     std::vector<Race> races() const {
@@ -360,7 +451,13 @@ class Detector {
 
     /// Asserts the invariants of the parts; std::logic_error if one is broken. No other thread may be in a
     /// step.
-    void check() { shadow_.check(), sync_objects_.check(), lock_sets_.check(); }
+    void check() {
+        shadow_.check();
+        sync_objects_.check();
+        lock_sets_.check();
+        std::lock_guard hold(mutex_);
+        slots_.check();
+    }
 
  private:
     static constexpr Field kHandOver = 1;  // in the caches; no variable has this field
@@ -400,14 +497,27 @@ class Detector {
         return me.lock_sets.number_of(hash, [&] { return lock_sets_.number_of(me.held); });
     }
 
-    Thread* add_thread() {
-        if (threads_.size() + 1 >= Epoch::kMostThreads) return nullptr;
-        return threads_.emplace_back(std::make_unique<Thread>(static_cast<ThreadId>(threads_.size() + 1)))
-            .get();
+    Thread* add_thread(const Clock& creator, bool awaited) {
+        Epoch first = slots_.take(creator, serial_ + 1);
+        if (!first) return nullptr;
+        auto made = std::make_unique<Thread>(first, ++serial_);
+        made->awaited = awaited;
+        made->adoptions = adoptions_.load(std::memory_order_relaxed);
+        return (threads_[made->serial] = std::move(made)).get();
+    }
+
+    void end(Thread& me) {
+        me.cache.free();
+        me.lock_sets.free();
+        std::vector<Sync>().swap(me.held);
+        me.ended = true;
+        if (me.awaited) ended_clock_.join(me.clock);
+        slots_.end(me.now(), me.last_access);
     }
 
     void tick(Thread& me) {
         ++me.count;
+        me.published.store(me.count, std::memory_order_relaxed);
         me.clock.learn(me.now());
     }
 
@@ -431,11 +541,12 @@ class Detector {
                 cell.reads.remember(access, me.clock);
             }
         });
+        me.news.clear();
         std::uint32_t generation = shadow_.generation(mixed(object));
-        bool news = access.write && resolve_pending_read(me, object, field, generation, access);
+        if (access.write) resolve_pending_read(me, object, field, generation, access);
         for (std::size_t i = 0; i < found; ++i)
-            news |= report(me, {object, field, unordered[i], access, {}}, generation);
-        return news;
+            report(me, {object, field, unordered[i], access, {}, 0, me.serial}, generation);
+        return !me.news.empty();
     }
 
     /// A write that follows a read of the same variable in the same epoch probably depends on it. Both the
@@ -446,39 +557,60 @@ class Detector {
         if (!(write.flags & kAtomic)) write.flags |= kUpdate;
     }
 
-    bool report(Thread& me, const Race& race, std::uint32_t generation) {
+    void report(Thread& me, Race race, std::uint32_t generation) {
+        if (has_ended_elsewhere(race.earlier.epoch)) return;
         // invariant 2
         if (!race.later.write && !(race.later.flags & kUpdate)) me.clock.learn(race.earlier.epoch);
         std::lock_guard hold(mutex_);
         auto [known, fresh] =
             races_by_stacks_.try_emplace({race.earlier.stack, race.later.stack}, races_.size());
-        if (fresh) races_.push_back(race);
-        else ++races_[known->second].times;
-        if (!race.later.write)
-            me.pending_reads[me.next_pending++ % Thread::kPendingReads] = {race.object, race.field,
-                                                                           generation, known->second};
-        return fresh;
+        if (fresh) {
+            race.earlier_thread = slots_.thread_of(race.earlier.epoch);
+            races_.push_back(race);
+            me.news.push_back(known->second);
+        } else {
+            ++races_[known->second].times;
+        }
+        if (race.later.write) return;
+        std::size_t place = me.next_pending++ % Thread::kPendingReads;
+        me.pending_reads[place] = {race.object, race.field, generation, known->second};
+        me.pending_races.resize(Thread::kPendingReads);
+        me.pending_races[place] = race;
     }
 
-    /// A write after a reported read makes the read part of a check-then-act, or of an update.
-    bool resolve_pending_read(Thread& me, Object object, Field field, std::uint32_t generation,
+    /// Whether a thread that C code started has made the step, and has ended.
+    bool has_ended_elsewhere(Epoch step) const {
+        std::lock_guard hold(mutex_);
+        return adopted_ended_.covers(step);
+    }
+
+    /// A write after a reported read makes the read part of a check-then-act, or of an update. The races of
+    /// two stacks are reported as one, so that one becomes this one: its accesses are those of one object.
+    void resolve_pending_read(Thread& me, Object object, Field field, std::uint32_t generation,
                               const Access& write) {
-        bool resolved = false;
-        for (Thread::PendingRead& read : me.pending_reads) {
+        for (std::size_t place = 0; place < Thread::kPendingReads; ++place) {
+            Thread::PendingRead& read = me.pending_reads[place];
             if (read.object != object || read.field != field || read.generation != generation) continue;
-            std::lock_guard hold(mutex_);
-            races_[read.race].then = write;
             read.object = 0;
-            resolved = true;
+            std::lock_guard hold(mutex_);
+            Race& reported = races_[read.number];
+            if (reported.then.epoch) continue;
+            std::uint64_t times = reported.times;
+            reported = me.pending_races[place];
+            reported.times = times;
+            reported.earlier_thread = slots_.thread_of(reported.earlier.epoch);
+            reported.then = write;
+            me.news.push_back(read.number);
         }
-        return resolved;
     }
 
     // ---- values whose steps order
 
-    /// Whether another thread wrote the value last, and no clock puts that before what `me` does now.
-    bool is_unordered(const Thread& me, const Access& write) const {
-        return write.epoch && write.epoch.thread() != me.id && !me.clock.covers(write.epoch);
+    /// Whether another thread wrote the value last, and neither a clock puts that before `access`, which `me`
+    /// makes now, nor a common guard keeps the two apart.
+    bool is_unordered(const Thread& me, const Access& access, const Access& write) const {
+        return write.epoch && write.epoch.thread() != me.slot && !me.clock.covers(write.epoch)
+               && !exclude_each_other(access, write);
     }
 
     /// A thread that finds a value where another had found none, and stored one, will not act (and so where the
@@ -486,11 +618,11 @@ class Detector {
     /// which of them acts.
     bool read_value(Thread& me, Object object, Field field, const Access& read) {
         Value seen = updates_.get(object, field);
-        bool unordered = is_unordered(me, seen.last.write);
+        bool unordered = is_unordered(me, read, seen.last.write);
         me.reads.add({object, field, seen, unordered, read});
         bool decided = seen.last.read.epoch && seen.last.read.has(kAbsent) != read.has(kAbsent);
         if (!unordered || !decided) return false;
-        return report_update({object, field, seen.last.write, read, {}, seen.last.read});
+        return report_update(me, {object, field, seen.last.write, read, {}, 0, me.serial, seen.last.read});
     }
 
     bool write_value(Thread& me, Object object, Field field, Access write) {
@@ -502,25 +634,30 @@ class Detector {
         Value before = updates_.put(object, field, update);
         const Access& other = before.last.write;
         if (!depends) {
-            return before.last.read.epoch && is_unordered(me, other)
-                   && report_update({object, field, other, write, {}, before.last.read});
+            return before.last.read.epoch && is_unordered(me, write, other)
+                   && report_update(me, {object, field, other, write, {}, 0, me.serial, before.last.read});
         }
-        bool foreign = other.epoch && other.epoch.thread() != me.id;
+        bool foreign = other.epoch && other.epoch.thread() != me.slot;
         if (foreign && before.version != read.seen.version)
-            return report_update({object, field, other, read.access, write, before.last.read, true});
+            return report_update(
+                me, {object, field, other, read.access, write, 0, me.serial, before.last.read, true});
         return read.unordered
-               && report_update(
-                   {object, field, read.seen.last.write, read.access, write, read.seen.last.read});
+               && report_update(me, {object, field, read.seen.last.write, read.access, write, 0, me.serial,
+                                     read.seen.last.read});
     }
 
-    bool report_update(const Race& race) {
+    bool report_update(Thread& me, Race race) {
+        me.news.clear();
+        if (has_ended_elsewhere(race.earlier.epoch)) return false;
         std::array<std::uint32_t, 5> stacks{race.before.stack, race.earlier.stack, race.later.stack,
                                             race.then.stack, race.between};
         std::lock_guard hold(mutex_);
         auto [known, fresh] = updates_by_stacks_.try_emplace(stacks, races_.size());
-        if (fresh) races_.push_back(race);
-        else ++races_[known->second].times;
-        return fresh;
+        if (!fresh) return ++races_[known->second].times, false;
+        race.earlier_thread = slots_.thread_of(race.earlier.epoch);
+        races_.push_back(race);
+        me.news.push_back(known->second);
+        return true;
     }
 
     Shadow shadow_;
@@ -528,9 +665,15 @@ class Detector {
     SyncObjects sync_objects_;
     Depot<Sync> lock_sets_{(1u << Access::kLockBits) - 1};
     std::atomic<int> running_{1};
+    std::atomic<std::uint32_t> adoptions_{0};
 
     mutable std::mutex mutex_;
-    std::vector<std::unique_ptr<Thread>> threads_;
+    std::unordered_map<Serial, std::unique_ptr<Thread>> threads_;
+    Slots slots_;
+    Clock ended_clock_;  // of all threads that could be joined and have ended
+    Serial serial_ = 0;
+    int adopted_ = 0;
+    Clock adopted_ended_;
     std::vector<Race> races_;
     std::map<std::pair<std::uint32_t, std::uint32_t>, std::size_t> races_by_stacks_;
     std::map<std::array<std::uint32_t, 5>, std::size_t> updates_by_stacks_;

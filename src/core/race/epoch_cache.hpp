@@ -9,7 +9,9 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <vector>
+#include <cstdlib>
+#include <memory>
+#include <new>
 
 #include "core/base/hints.hpp"
 #include "core/base/memory.hpp"
@@ -44,7 +46,10 @@ class EpochCache {
     }
 
     /// Releases the memory; the cache must not be used any more.
-    void free() { sets_ = {}; }
+    void free() {
+        memory_.reset();
+        sets_ = nullptr;
+    }
 
  private:
     static constexpr int kKindBits = 16;       // an epoch's count has 48
@@ -61,7 +66,24 @@ class EpochCache {
         std::uint32_t next = 0;
     };
 
-    std::vector<Set> sets_ = std::vector<Set>(kSets);
+    struct Free {
+        void operator()(void* memory) const { std::free(memory); }
+    };
+
+    /// Zeroes. Aligned here and not by the allocator: glibc finds no room for a second aligned block where the
+    /// first one was, so memory would grow with each thread.
+    static void* allocate() {
+        void* memory = std::calloc(kSets + 1, sizeof(Set));
+        if (!memory) throw std::bad_alloc();
+        return memory;
+    }
+    static Set* aligned(void* memory) {
+        std::size_t room = (kSets + 1) * sizeof(Set);
+        return static_cast<Set*>(std::align(alignof(Set), kSets * sizeof(Set), memory, room));
+    }
+
+    std::unique_ptr<void, Free> memory_{allocate()};
+    Set* sets_ = aligned(memory_.get());  // an unused entry is all zeroes
 };
 
 }  // namespace threadproof::race

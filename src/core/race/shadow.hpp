@@ -96,6 +96,11 @@ class Shadow {
         generations_[mixed(object) % kGenerations].fetch_add(1, std::memory_order_release);
     }
 
+    /// No thread's cache answers for an access of before. Release: as in forget().
+    void outdate_caches() {
+        for (auto& each : generations_) each.fetch_add(1, std::memory_order_release);
+    }
+
     /// acquire: pairs with the release in forget().
     TP_HOT std::uint32_t generation(std::uint64_t hash) const {
         return generations_[hash % kGenerations].load(std::memory_order_acquire);

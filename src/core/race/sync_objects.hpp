@@ -1,31 +1,35 @@
 /// The order that synchronisation objects create: for each, the clocks that releases stored for later
 /// acquires.
 ///
-/// An object may have one clock, a clock for each of its keys, and a queue of permits with one clock each. A
-/// key names a part of the object that orders independently: an item of a channel, a key of a map, a cell of
-/// an array.
+/// An object may have one clock, a clock for each of its keys, and a queue of permits with a clock for those
+/// that were given together. A key names a part of the object that orders by itself: an item of a channel, a
+/// key of a map, a cell of an array.
 ///
 /// Invariants:
-/// 1. Every object with clocks, messages or permits is marked in the filter, and is in the shard of its hash.
-/// 2. After forget(object) none of its clocks is left, so an object at the same address starts clean.
+/// 1. `filter` counts every object that has state here, so that most deallocations take no lock.
+/// 2. An object has clocks of at most kMostKeys keys. When there are more, all become one, which stands for
+///    every key that has none of its own. That can hide a race, not invent one.
 ///
 /// An object that is handed over through a list or a dict is ordered, too: what came before it was put in, before
 /// what follows for the thread that takes it out. The container's other items are not.
 ///
-/// Field                                   | written | read  | guard
-/// ----------------------------------------|---------|-------|---------------------
-/// clocks, messages, permits, handed_over  | plain   | plain | their shard's mutex
+/// Field   | written | read  | guard
+/// --------|---------|-------|---------------------
+/// states  | plain   | plain | their shard's mutex
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <unordered_map>
 
 #include "core/base/memory.hpp"
+#include "core/base/stress.hpp"
 #include "core/probe/object_filter.hpp"
 #include "core/race/clock.hpp"
 
@@ -41,27 +45,30 @@ using SyncKey = std::uint64_t;
 
 class SyncObjects {
  public:
-    /// `filter` marks the objects that have clocks, permits or messages.
+    /// `filter` counts the objects that have state here.
     explicit SyncObjects(ObjectFilter& filter) : filter_(filter) {}
 
     /// `clock` covers everything that was released to the object.
     void acquire(Clock& clock, Sync sync) {
         Shard& shard = shard_of(sync);
         std::lock_guard hold(shard.mutex);
-        if (auto found = shard.clocks.find(sync); found != shard.clocks.end()) clock.join(found->second);
+        clock.join(state_of(shard, sync).clock);
     }
 
     void release(const Clock& clock, Sync sync) {
         Shard& shard = shard_of(sync);
         std::lock_guard hold(shard.mutex);
-        shard.clocks[sync].join(clock);
+        state_of(shard, sync).clock.join(clock);
     }
 
     /// The same for one key of the object.
     void acquire(Clock& clock, Sync sync, SyncKey key) {
         Shard& shard = shard_of(sync);
         std::lock_guard hold(shard.mutex);
-        if (MessageClock* message = shard.message(sync, key)) clock.join(message->clock);
+        State& state = state_of(shard, sync);
+        if (!state.keys) return;
+        auto found = state.keys->of.find(key);
+        clock.join(found == state.keys->of.end() ? state.keys->others : found->second.clock);
     }
 
     /// `items` more items of this key are in the channel. Equal items share a clock: a receiver cannot tell
@@ -69,7 +76,9 @@ class SyncObjects {
     void release(const Clock& clock, Sync sync, SyncKey key, std::size_t items) {
         Shard& shard = shard_of(sync);
         std::lock_guard hold(shard.mutex);
-        MessageClock& message = shard.messages[sync][key];
+        State& state = state_of(shard, sync);
+        if (!state.keys) state.keys = std::make_unique<Keys>();
+        MessageClock& message = state.keys->at(key);
         message.clock.join(clock);
         message.items += items;
     }
@@ -78,27 +87,44 @@ class SyncObjects {
     void remove_item(Sync channel, SyncKey item) {
         Shard& shard = shard_of(channel);
         std::lock_guard hold(shard.mutex);
-        if (MessageClock* message = shard.message(channel, item); message && message->items <= 1)
-            shard.messages[channel].erase(item);
-        else if (message) --message->items;
+        State& state = state_of(shard, channel);
+        if (!state.keys) return;
+        auto found = state.keys->of.find(item);
+        if (found == state.keys->of.end()) return;
+        if (found->second.items <= 1) state.keys->of.erase(found);
+        else --found->second.items;
     }
 
-    /// Each permit has the clock of the thread that released it; the `initial` ones order nothing.
-    void give_permits(const Clock& clock, Sync sync, std::size_t initial, std::size_t permits) {
+    /// Each permit carries the clock of the thread that gave it, which is at the epoch `now`; the `initial`
+    /// ones order nothing.
+    void give_permits(const Clock& clock, Epoch now, Sync sync, std::size_t initial, std::size_t permits) {
         Shard& shard = shard_of(sync);
         std::lock_guard hold(shard.mutex);
-        auto& queue = shard.permits.try_emplace(sync, initial).first->second;
-        queue.insert(queue.end(), permits, clock);
+        if (permits > 0) permits_of(state_of(shard, sync), initial).push_back({clock, now, permits});
+    }
+
+    /// Takes back what the thread of this slot gave last.
+    void withdraw_permits(ThreadId giver, Sync sync, std::size_t permits) {
+        Shard& shard = shard_of(sync);
+        std::lock_guard hold(shard.mutex);
+        State& state = state_of(shard, sync);
+        if (!state.permits) return;
+        auto& queue = *state.permits;
+        auto last = std::find_if(queue.rbegin(), queue.rend(),
+                                 [&](const Permits& each) { return each.giver.thread() == giver; });
+        if (last == queue.rend()) return;
+        last->count -= std::min(last->count, permits);
+        if (last->count == 0) queue.erase(std::next(last).base());
     }
 
     /// Takes the oldest permit; false if there is none.
     bool take_permit(Clock& clock, Sync sync, std::size_t initial) {
         Shard& shard = shard_of(sync);
         std::lock_guard hold(shard.mutex);
-        auto& queue = shard.permits.try_emplace(sync, initial).first->second;
+        auto& queue = permits_of(state_of(shard, sync), initial);
         if (queue.empty()) return false;
-        clock.join(queue.front());
-        queue.pop_front();
+        clock.join(queue.front().clock);
+        if (--queue.front().count == 0) queue.pop_front();
         return true;
     }
 
@@ -107,7 +133,9 @@ class SyncObjects {
     bool put(const Clock& clock, ThreadId me, Sync container, SyncKey item) {
         Shard& shard = shard_of(container);
         std::lock_guard hold(shard.mutex);
-        HandOvers& there = shard.handed_over[container];
+        State& state = state_of(shard, container);
+        if (!state.handed_over) state.handed_over = std::make_unique<HandOvers>();
+        HandOvers& there = *state.handed_over;
         if (there.owner == 0) there.owner = me;
         if (there.owner == me) {
             there.rest.join(clock);
@@ -124,9 +152,10 @@ class SyncObjects {
         if (!filter_.has(container, ObjectFilter::kOrder)) return;
         Shard& shard = shard_of(container);
         std::lock_guard hold(shard.mutex);
-        auto found = shard.handed_over.find(container);
-        if (found == shard.handed_over.end() || found->second.owner == me) return;
-        HandOvers& there = found->second;
+        auto found = shard.states.find(container);
+        if (found == shard.states.end() || !found->second.handed_over) return;
+        HandOvers& there = *found->second.handed_over;
+        if (there.owner == me) return;
         there.owner = kShared;
         auto put = there.items.find(item);
         clock.join(put == there.items.end() ? there.rest : put->second);
@@ -137,13 +166,27 @@ class SyncObjects {
     /// through it.
     bool forget(Sync sync, bool& handed_over) {
         if (!filter_.has(sync, ObjectFilter::kOrder)) return false;
-        Shard& shard = shards_[probe::mixed(sync) % kShards];
+        Shard& shard = shard_of(sync);
         std::lock_guard hold(shard.mutex);
-        shard.clocks.erase(sync);
-        shard.permits.erase(sync);
-        shard.messages.erase(sync);
-        handed_over = shard.handed_over.erase(sync) > 0;
+        auto found = shard.states.find(sync);
+        if (found == shard.states.end()) return false;
+        handed_over = found->second.handed_over != nullptr;
+        shard.states.erase(found);
+        filter_.remove(sync, ObjectFilter::kOrder);
         return true;
+    }
+
+    /// Asserts the invariants; std::logic_error if one is broken.
+    void check() {
+        for (Shard& shard : shards_) {
+            std::lock_guard hold(shard.mutex);
+            for (const auto& [sync, state] : shard.states) {
+                if (&shard != &shard_of(sync) || !filter_.has(sync, ObjectFilter::kOrder))
+                    throw std::logic_error("a synchronisation object is not in the filter");
+                if (state.keys && state.keys->of.size() > kMostKeys)
+                    throw std::logic_error("a synchronisation object has too many keys");
+            }
+        }
     }
 
     /// Around a fork: no other thread is in the middle of a step.
@@ -154,18 +197,11 @@ class SyncObjects {
         for (Shard& shard : shards_) shard.mutex.unlock();
     }
 
-    /// Asserts the invariants; std::logic_error if one is broken.
-    void check() {
-        for (Shard& shard : shards_) {
-            std::lock_guard hold(shard.mutex);
-            for (const auto& [sync, clock] : shard.clocks) check_place(shard, sync);
-            for (const auto& [sync, queue] : shard.permits) check_place(shard, sync);
-            for (const auto& [sync, keys] : shard.messages) check_place(shard, sync);
-        }
-    }
-
  private:
     static constexpr std::size_t kShards = 64;  // several times the threads that synchronise at once
+
+    // keys of one object, such as a map that is a cache: a clock of each takes some 100 bytes
+    static constexpr std::size_t kMostKeys = stress::shrunk<std::size_t>(1 << 16, 4);
 
     /// The clock of one key, and how many items of a channel it stands for.
     struct MessageClock {
@@ -188,32 +224,56 @@ class SyncObjects {
         }
     };
 
-    struct alignas(kCacheLine) Shard {
-        std::mutex mutex;
-        std::unordered_map<Sync, Clock> clocks;
-        std::unordered_map<Sync, std::deque<Clock>> permits;
-        std::unordered_map<Sync, std::unordered_map<SyncKey, MessageClock>> messages;
-        std::unordered_map<Sync, HandOvers> handed_over;
+    struct Keys {
+        std::unordered_map<SyncKey, MessageClock> of;
+        Clock others;  // of all keys that have no clock of their own
 
-        /// Null if there is none.
-        MessageClock* message(Sync sync, SyncKey key) {
-            auto object = messages.find(sync);
-            if (object == messages.end()) return nullptr;
-            auto found = object->second.find(key);
-            return found == object->second.end() ? nullptr : &found->second;
+        /// The key's clock, made if there is none.
+        MessageClock& at(SyncKey key) {
+            if (of.size() == kMostKeys && !of.contains(key)) {
+                for (const auto& [each, message] : of) others.join(message.clock);
+                of.clear();
+            }
+            auto [place, fresh] = of.try_emplace(key);
+            if (fresh) place->second.clock = others;
+            return place->second;
         }
     };
 
-    void check_place(const Shard& shard, Sync sync) const {
-        if (!filter_.has(sync, ObjectFilter::kOrder))
-            throw std::logic_error("an object with a clock is not in the filter");
-        if (&shard != &shards_[probe::mixed(sync) % kShards])
-            throw std::logic_error("an object is in another object's shard");
+    /// Permits that one thread gave at once.
+    struct Permits {
+        Clock clock;
+        Epoch giver;
+        std::size_t count;
+    };
+
+    struct State {
+        Clock clock;
+        std::unique_ptr<Keys> keys;
+        std::unique_ptr<std::deque<Permits>> permits;
+        std::unique_ptr<HandOvers> handed_over;
+    };
+
+    struct alignas(kCacheLine) Shard {
+        std::mutex mutex;
+        std::unordered_map<Sync, State> states;
+    };
+
+    Shard& shard_of(Sync sync) { return shards_[probe::mixed(sync) % kShards]; }
+
+    /// The object's state, made if there is none.
+    State& state_of(Shard& shard, Sync sync) {
+        auto [place, fresh] = shard.states.try_emplace(sync);
+        if (fresh) filter_.add(sync, ObjectFilter::kOrder);
+        return place->second;
     }
 
-    Shard& shard_of(Sync sync) {
-        filter_.mark(sync, ObjectFilter::kOrder);
-        return shards_[probe::mixed(sync) % kShards];
+    static std::deque<Permits>& permits_of(State& state, std::size_t initial) {
+        if (!state.permits) {
+            state.permits = std::make_unique<std::deque<Permits>>();
+            if (initial > 0) state.permits->push_back({Clock{}, Epoch{}, initial});
+        }
+        return *state.permits;
     }
 
     ObjectFilter& filter_;

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <array>
 #include <mutex>
-#include <shared_mutex>
 #include <stdexcept>
 #include <vector>
 
@@ -16,6 +15,7 @@
 #include "ext/probe/entry.hpp"
 #include "ext/probe/objects.hpp"
 #include "ext/probe/stacks.hpp"
+#include "ext/python/compat.hpp"
 
 namespace threadproof::probe {
 namespace {
@@ -98,14 +98,15 @@ void record_class(PyTypeObject* type, PyObject* name, unsigned flags) {
 
 /// Names of globals that some file stores as attributes of another module.
 std::vector<PyObject*>& stored_from_outside = *new std::vector<PyObject*>;
-std::shared_mutex stored_mutex;
+std::mutex
+    stored_mutex;  // no shared_mutex: glibc unlocks one by thread id, which is another in a forked child
 
 /// Reads of a global that its own file stores only once are instrumented after the first store from another
 /// file.
 void note_stored_from_outside(PyObject* name) {
     if (is_stored_from_outside(name)) return;
     {
-        std::unique_lock hold(stored_mutex);
+        std::lock_guard hold(stored_mutex);
         stored_from_outside.push_back(Py_NewRef(name));
     }
     Ref result = Ref::steal(PyObject_CallNoArgs(restart_events));
@@ -136,7 +137,7 @@ AttributeHome home_of(PyTypeObject* type, PyObject* name, bool store) {
 }
 
 bool is_stored_from_outside(PyObject* name) {
-    std::shared_lock hold(stored_mutex);
+    std::lock_guard hold(stored_mutex);
     return std::find(stored_from_outside.begin(), stored_from_outside.end(), name)
            != stored_from_outside.end();
 }
@@ -191,12 +192,33 @@ void record_attribute_named(PyObject* object, PyObject* name) {
 
 void record_change(PyObject* container) { record_access(structure_of(container), kChange); }
 
+namespace {
+
+// keys that are compared one by one; a larger dict is asked itself, whose user-defined keys seldom have a
+// plain key's hash
+constexpr Py_ssize_t kFewKeys = 32;
+
+/// Whether the dict has the key, whose equality is no user code; that of the dict's other keys may be.
+bool has_plain_key(PyObject* dict, PyObject* key) {
+    if (PyDict_GET_SIZE(dict) > kFewKeys) {
+        int found = PyDict_Contains(dict, key);
+        if (found < 0) PyErr_Clear();
+        return found != 0;
+    }
+    PyObject *each, *value;
+    ext::CriticalSection section(dict);  // its table is not replaced meanwhile
+    for (Py_ssize_t place = 0; PyDict_Next(dict, &place, &each, &value);)
+        if (each == key || (is_plain_key(each) && PyObject_RichCompareBool(each, key, Py_EQ) == 1))
+            return true;
+    return false;
+}
+
+}  // namespace
+
 void record_store(PyObject* dict, PyObject* key, unsigned flags) {
     // no news: it was stored in this epoch, so the key is present
     if (!record_access(key_of(dict, key), flags | kWrite) || !is_plain_key(key)) return;
-    int there = PyDict_Contains(dict, key);
-    if (there < 0) PyErr_Clear();
-    if (there == 0) record_change(dict);
+    if (!has_plain_key(dict, key)) record_change(dict);
 }
 
 void record_item(PyObject* object, PyObject* key, unsigned flags) {

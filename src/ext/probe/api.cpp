@@ -43,6 +43,7 @@ void before_fork() noexcept {
     each_subscriber(kForks, [&](Subscriber& subscriber) { *next++ = &subscriber; });
     for (Subscriber* each : forking)
         if (each) each->on(ForkStep::kBefore);
+    lock_threads();
     lock_dicts();
     lock_accesses();
     call_stacks().lock_for_fork();
@@ -53,6 +54,7 @@ void after_fork(ForkStep step) noexcept {
     call_stacks().unlock_after_fork();
     unlock_accesses();
     unlock_dicts();
+    unlock_threads();
     auto called = forking;
     unlock_subscribers();
     for (Subscriber* each : called)
@@ -85,6 +87,16 @@ PyObject* configure(PyObject*, PyObject* arguments) {
     set_uninstrumented(uninstrumented);
     follow_forks();
     Py_RETURN_NONE;
+}
+
+/// Sets how many calls of this thread count for the recursion limit, and returns how many did.
+PyObject* change_recursion_depth(PyObject*, PyObject* depth) {
+    long wanted = PyLong_AsLong(depth);
+    if (wanted == -1 && PyErr_Occurred()) throw PythonError{};
+    PyThreadState* thread = PyThreadState_Get();
+    long limit = thread->py_recursion_limit, before = limit - thread->py_recursion_remaining;
+    if (wanted >= 0 && wanted < limit) thread->py_recursion_remaining = static_cast<int>(limit - wanted);
+    return PyLong_FromLong(before);
 }
 
 template <std::uint32_t ThisThread::* kDepth>
@@ -162,6 +174,8 @@ PyMethodDef functions[] = {
      "receive($module, channel, item, /)\n--\n\n"},
     {"give_permits", method<give_permits>(), METH_VARARGS,
      "give_permits($module, sync, initial, count, /)\n--\n\n"},
+    {"withdraw_permits", method<withdraw_permits>(), METH_VARARGS,
+     "withdraw_permits($module, sync, count, /)\n--\n\n"},
     {"take_permit", method<take_permit>(), METH_VARARGS,
      "take_permit($module, sync, initial, or_observe=False, /)\n--\n\n"},
     {"read_key", method<key_was_read>(), METH_FASTCALL,
@@ -185,9 +199,13 @@ PyMethodDef functions[] = {
     {"allocated", method<allocated>(), METH_O, "allocated($module, instance, /)\n--\n\n"},
     {"modules_seen", method<modules_seen>(), METH_O, "modules_seen($module, names, /)\n--\n\n"},
     // threads.cpp
-    {"create_thread", method<create_thread>(), METH_O, "create_thread($module, name, /)\n--\n\n"},
-    {"in_thread", method<in_thread>(), METH_VARARGS, "in_thread($module, number, function, /)\n--\n\n"},
-    {"join_thread", method<join_thread>(), METH_O, "join_thread($module, number, /)\n--\n\n"},
+    {"intercept_starts", method<intercept_starts>(), METH_O,
+     "intercept_starts($module, starting, /)\n--\n\n"},
+    {"intercept_exit", method<intercept_exit>(), METH_O, "intercept_exit($module, leaving, /)\n--\n\n"},
+    {"join_thread", method<join_thread>(), METH_O, "join_thread($module, thread, /)\n--\n\n"},
+    {"join_ended_threads", method<join_ended_threads>(), METH_NOARGS,
+     "join_ended_threads($module, /)\n--\n\n"},
+    {"is_new_thread", method<is_new_thread>(), METH_NOARGS, "is_new_thread($module, /)\n--\n\n"},
     {"thread_number", method<number_of_thread>(), METH_NOARGS, "thread_number($module, /)\n--\n\n"},
     // instructions.cpp
     {"instruction", method<instruction>(), METH_FASTCALL, "instruction(code, offset, /)\n--\n\n"},
@@ -195,6 +213,9 @@ PyMethodDef functions[] = {
      "module_returned(code, offset, value, /)\n--\n\n"},
     {"sites_given_up", method<sites_given_up>(), METH_NOARGS, "sites_given_up($module, /)\n--\n\n"},
     {"record_operands", method<record_operands>(), METH_O, "record_operands($module, into, /)\n--\n\n"},
+    {"different_structure", method<different_structure_name>(), METH_NOARGS,
+     "different_structure($module, /)\n--\n\n"},
+    {"takes_interrupts", method<takes_interrupts>(), METH_NOARGS, "takes_interrupts($module, /)\n--\n\n"},
     {"read_object", method<read_object>(), METH_VARARGS,
      "read_object($module, instance, attribute, /)\n--\n\n"},
     // sites.cpp
@@ -208,8 +229,10 @@ PyMethodDef functions[] = {
     {"add_reader", method<add_reader>(), METH_VARARGS,
      "add_reader($module, callback, size, one_step, first, /)\n--\n\n"},
     {"exclude_lock", method<exclude_lock>(), METH_O, "exclude_lock($module, lock, /)\n--\n\n"},
-    {"disable_list_append", method<disable_list_append>(), METH_NOARGS,
-     "disable_list_append($module, /)\n--\n\n"},
+    {"replace_list_append", method<replace_list_append>(), METH_NOARGS,
+     "replace_list_append($module, /)\n--\n\n"},
+    {"count_appends", method<count_appends>(), METH_VARARGS,
+     "count_appends($module, function, items, /)\n--\n\n"},
     {"intercept_function", method<intercept_function>(), METH_VARARGS,
      "intercept_function($module, function, before, after, always, internal, generator, /)\n--\n\n"},
     {"intercept_caches", method<intercept_caches>(), METH_O,
@@ -228,6 +251,7 @@ PyMethodDef functions[] = {
      "configure($module, indexed, iterators, uninstrumented, /)\n--\n\n"},
     {"suspend", method<change_depth<&ThisThread::suspended>>(), METH_O,
      "suspend($module, change, /)\n--\n\n"},
+    {"change_depth", method<change_recursion_depth>(), METH_O, "change_depth($module, depth, /)\n--\n\n"},
     {"capture", method<capture>(), METH_O, "capture($module, frames, /)\n--\n\n"},
     {"frames", method<frames_of>(), METH_O, "frames($module, stack, /)\n--\n\n"},
 #endif

@@ -12,6 +12,7 @@ PyObject* observe_order(PyObject*, PyObject* object);
 template <ItemStep kStep>
 PyObject* item_step(PyObject*, PyObject* const* arguments, Py_ssize_t count);  // channel, item
 PyObject* give_permits(PyObject*, PyObject* arguments);                        // object, initial, count
+PyObject* withdraw_permits(PyObject*, PyObject* arguments);                    // object, count
 PyObject* take_permit(PyObject*, PyObject* arguments);                         // object, initial, or_observe
 PyObject* key_was_read(PyObject*, PyObject* const* arguments, Py_ssize_t count);  // map, key, found, check
 PyObject* key_was_observed(PyObject*, PyObject* const* arguments, Py_ssize_t count);  // map, key
@@ -32,10 +33,16 @@ void publish_modules_seen(PyObject* names);  // a tuple
 Attempt attempt_of(PyObject* blocking, PyObject* timeout);
 
 // threads.cpp
-PyObject* create_thread(PyObject*, PyObject* name);
-PyObject* in_thread(PyObject*, PyObject* arguments);  // number, function
-PyObject* join_thread(PyObject*, PyObject* number);
+PyObject* intercept_starts(PyObject*, PyObject* starting);
+PyObject* intercept_exit(PyObject*, PyObject* leaving);
+PyObject* join_thread(PyObject*, PyObject* handle);
+PyObject* join_ended_threads(PyObject*, PyObject*);
 PyObject* number_of_thread(PyObject*, PyObject*);
+PyObject* is_new_thread(PyObject*, PyObject*);
+/// The object is deallocated.
+void forget_thread(PyObject* handle);
+void lock_threads();  // around a fork
+void unlock_threads();
 
 // instructions.cpp: callbacks of sys.monitoring, and the self-test
 PyObject* instruction(PyObject*, PyObject* const* arguments, Py_ssize_t count);      // code, offset
@@ -44,6 +51,10 @@ PyObject* sites_given_up(PyObject*, PyObject*);
 PyObject* record_operands(PyObject*, PyObject* list);
 PyObject* read_object(PyObject*, PyObject* arguments);  // object, attribute
 void set_disable(PyObject* sentinel);
+/// For the self-test: a str, or None where this interpreter has the structures of the build's headers.
+PyObject* different_structure_name(PyObject*, PyObject*);
+/// For the self-test: whether take_interrupts() finds an interrupt that was just sent to this thread.
+PyObject* takes_interrupts(PyObject*, PyObject*);
 
 // sites.cpp
 PyObject* register_code(PyObject*, PyObject* arguments);  // code, placements
@@ -55,7 +66,9 @@ PyObject* intercept_method(PyObject*,
 PyObject* intercept_consumer(PyObject*, PyObject* arguments);  // function, Containers, first argument
 PyObject* add_reader(PyObject*, PyObject* arguments);  // accesses.cpp: callable, size, Containers, first
 PyObject* exclude_lock(PyObject*, PyObject* lock);
-PyObject* disable_list_append(PyObject*, PyObject*);
+PyObject* replace_list_append(PyObject*, PyObject*);
+/// For the self-test: function(list) is called, and the calls of the list's append() that the trampoline saw.
+PyObject* count_appends(PyObject*, PyObject* arguments);
 PyObject* intercept_function(PyObject*, PyObject* arguments);
 PyObject* intercept_caches(PyObject*, PyObject* type);
 PyObject* ordered(PyObject*, PyObject* const* arguments, Py_ssize_t count);  // object, function

@@ -26,6 +26,7 @@ std::size_t type_count = 0;
 TP_APART void publish_deallocation(PyObject* object) noexcept {
     contained([&] {
         forget_dicts(object);
+        forget_thread(object);
         publish(ObjectEvent{ObjectStep::kDeallocated, address_of(object)});
     });
 }

@@ -11,7 +11,7 @@
 /// | OrderEvent  | before a step that later observers are ordered after; after such an observation      |
 /// | ItemEvent   | before an item is sent through a channel; after it was received, or was refused      |
 /// | HandOverEvent | before an object is put into a container; after it was got from there               |
-/// | PermitEvent | before a semaphore is released; after it was acquired                                |
+/// | PermitEvent | before a semaphore is released; after it was acquired; after a release that raised   |
 /// | WaitEvent   | before and after the thread waits for a thread, an item or a computation             |
 /// | ThreadEvent | before a thread is started; at its begin and end; after it was joined                |
 /// | access      | before an access to a variable: an attribute, a global, an item of a container       |
@@ -150,14 +150,14 @@ struct HandOverEvent {
     PyObject* item;
 };
 
-enum class PermitStep : std::uint8_t { kGive, kTake };
+enum class PermitStep : std::uint8_t { kGive, kTake, kWithdraw };
 
 struct PermitEvent {
     PermitStep step;
     PyObject* object;
-    std::size_t initial;    // permits that existed before the first event of this object
-    std::size_t count = 1;  // of kGive
-    /// Of kTake: if the initial and the released permits are used up, it is an observation of the object.
+    std::size_t initial;    // permits that were there before the first event of this object
+    std::size_t count = 1;  // of kGive and kWithdraw
+    /// Of kTake: where the initial permits and those given are used up, it is an observation of the object.
     bool or_observe = false;
 };
 
@@ -171,12 +171,15 @@ struct WaitEvent {
     Attempt attempt = Attempt::kBlocking;
 };
 
-enum class ThreadStep : std::uint8_t { kCreate, kBegin, kEnd, kJoin };
+/// kJoinEnded: the calling thread has waited for all threads of threading that have ended. kForgotten: nobody can
+/// join the thread any more; if it never began, it will not. The last two have no name in Python.
+enum class ThreadStep : std::uint8_t { kCreate, kBegin, kEnd, kJoin, kJoinEnded, kForgotten };
 
 struct ThreadEvent {
     ThreadStep step;
-    ThreadNumber thread;       // which is created, begins, ends, or was joined by the calling one
+    ThreadNumber thread;       // which is created, begins, ends, was joined by the calling one, is forgotten
     PyObject* name = nullptr;  // of kCreate
+    bool awaited = false;      // of kCreate: it may be joined
 };
 
 /// The part of an object that a variable is. A global is an item of its module's dict that has a name.

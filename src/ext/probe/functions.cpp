@@ -59,7 +59,9 @@ class Interceptors {
         std::lock_guard hold(mutex_);
         auto& entry = entry_of(interceptor->function);
         if (entry.load(std::memory_order_relaxed)) return;
-        if (++count_ == kEntries) throw std::logic_error("too many functions are intercepted");
+        // one entry stays free: there a search ends
+        if (count_ + 1 == kEntries) throw std::logic_error("too many functions are intercepted");
+        ++count_;
         // release: pairs with the acquire loads in entry_of() and of(); makes the interceptor visible
         entry.store(interceptor.release(), std::memory_order_release);
     }

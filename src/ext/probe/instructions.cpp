@@ -19,7 +19,7 @@
 namespace threadproof::probe {
 namespace {
 
-PyObject* disable = nullptr;   // sys.monitoring.DISABLE
+PyObject* disable = Py_None;   // sys.monitoring.DISABLE, once it is set
 PyObject* recorder = nullptr;  // during the self-test: a list that gets the operands, which are not judged
 std::atomic<std::uint64_t> given_up{0};  // relaxed: a count orders nothing
 
@@ -196,7 +196,11 @@ void record(const Site& site, const Operands& operands) {
 
 }  // namespace
 
-PyObject* instruction(PyObject*, PyObject* const* arguments, Py_ssize_t) {
+PyObject* instruction(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
+    if (TP_UNLIKELY(count != 2 || !PyCode_Check(arguments[0]) || !PyLong_CheckExact(arguments[1]))) {
+        PyErr_SetString(PyExc_TypeError, "instruction() takes a code object and an offset");
+        throw PythonError{};
+    }
     CodeSites* code = sites_of(arguments[0]);
     std::size_t offset = ext::Digits(arguments[1]).digits[0];  // one digit: code has less than 2^30 bytes
     Site* site = TP_LIKELY(code != nullptr) ? code->at(offset / kCodeUnit) : nullptr;
@@ -227,6 +231,26 @@ PyObject* sites_given_up(PyObject*, PyObject*) {
 PyObject* record_operands(PyObject*, PyObject* list) {
     Py_XDECREF(std::exchange(recorder, list == Py_None ? nullptr : Py_NewRef(list)));
     Py_RETURN_NONE;
+}
+
+PyObject* different_structure_name(PyObject*, PyObject*) {
+    const char* name = different_structure();
+    if (!name) Py_RETURN_NONE;
+    return PyUnicode_FromString(name);
+}
+
+PyObject* takes_interrupts(PyObject*, PyObject*) {
+    std::uintptr_t before = take_interrupts();
+    // one that the program has waiting would be lost; what has worked for it works
+    bool taken = (before & _PY_ASYNC_EXCEPTION_BIT) != 0;
+    if (!taken) {
+        unsigned long thread = PyThread_get_thread_ident();
+        PyThreadState_SetAsyncExc(thread, PyExc_KeyboardInterrupt);
+        taken = (take_interrupts() & _PY_ASYNC_EXCEPTION_BIT) != 0;
+        PyThreadState_SetAsyncExc(thread, nullptr);
+    }
+    restore_interrupts(before);
+    return PyBool_FromLong(taken);
 }
 
 PyObject* read_object(PyObject*, PyObject* arguments) {

@@ -1,10 +1,25 @@
 /// All of CPython's private structures that the probe reads: the interpreter's frames, the storage of an
 /// instance's attributes, the dict behind a view, and the flags that interrupt a thread.
 ///
-/// No public function gives access to these, so this is the only file that includes CPython's internal
-/// headers (tests/package/test_layers.py). A self-test runs a known program and compares
-/// (threadproof/probe/selftest.py); the probe does not start if a value differs. Include this file first: it
-/// decides what Python.h declares.
+/// No public function shows these, so this is the only file that includes CPython's internal headers
+/// (tests/package/test_layers.py). A micro release may change any of it, and the headers of the build may be
+/// those of another one. So before anything is read, the offsets of CPython's own table for debuggers are
+/// compared with those of the headers (different_structure()), and then a self-test compares what is read
+/// with what a known program has there (threadproof/probe/selftest.py). The probe refuses to start where
+/// either differs. Nothing of PyInterpreterState is used: no table has its fields.
+///
+/// | internal                                  | guard                                               |
+/// |-------------------------------------------|-----------------------------------------------------|
+/// | frames: current_frame, previous, owner,   | the table; the self-test compares operands of every |
+/// | f_executable, instr_ptr, localsplus,      | kind of site, and a whole stack                     |
+/// | stackpointer, f_globals                   |                                                     |
+/// | tagged references, code units             | the self-test's operands and offsets                |
+/// | the managed dict, inline values, the      | the self-test's read_object(): an instance with and |
+/// | class's cached keys, a view's dict        | without a dict, an attribute there and not there    |
+/// | PyThreadState.eval_breaker and its bits   | the table; the self-test sets and takes an interrupt|
+/// | PyMethodDef, tp_dealloc, vectorcall       | public structures                                   |
+///
+/// Include this file first: it decides what Python.h declares.
 #pragma once
 
 #define Py_BUILD_CORE_MODULE 1  // as in CPython's own modules: makes its internals visible; before Python.h
@@ -14,13 +29,16 @@
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-parameter"
+#include <cstring>
 extern "C" {
 #include "internal/pycore_ceval.h"
+#include "internal/pycore_debug_offsets.h"
 #include "internal/pycore_dict.h"
 #include "internal/pycore_frame.h"
 #include "internal/pycore_interp.h"
 #include "internal/pycore_interpframe.h"
 #include "internal/pycore_object.h"
+#include "internal/pycore_runtime.h"
 }
 #pragma GCC diagnostic pop
 
@@ -136,8 +154,24 @@ inline void restore_interrupts(std::uintptr_t pending) {
     _Py_set_eval_breaker_bit(PyThreadState_Get(), pending);
 }
 
-/// Turns off CPython's shortcut for list.append, which calls no method definition.
-inline void disable_list_append_shortcut() { PyInterpreterState_Get()->callable_cache.list_append = Py_None; }
+/// The structure whose fields are elsewhere in this interpreter than in the headers that this was built with;
+/// null if there is none. CPython publishes the offsets for debuggers, and reading them follows no pointer.
+inline const char* different_structure() {
+    const _Py_DebugOffsets& here = _PyRuntime.debug_offsets;
+    static constexpr _Py_DebugOffsets kBuilt = _Py_DebugOffsets_INIT("");
+    auto same = [](const auto& one, const auto& other) { return std::memcmp(&one, &other, sizeof one) == 0; };
+    // the cookie and the version begin the table in every release; another minor release has other tables
+    if (std::memcmp(here.cookie, _Py_Debug_Cookie, sizeof here.cookie) != 0) return "the runtime";
+    if (here.version >> 16 != kBuilt.version >> 16) return "the runtime";
+    if (here.free_threaded != kBuilt.free_threaded) return "the runtime";
+    if (!same(here.thread_state, kBuilt.thread_state)) return "PyThreadState";
+    if (!same(here.interpreter_frame, kBuilt.interpreter_frame)) return "_PyInterpreterFrame";
+    if (!same(here.code_object, kBuilt.code_object)) return "PyCodeObject";
+    if (!same(here.type_object, kBuilt.type_object)) return "PyTypeObject";
+    if (!same(here.dict_object, kBuilt.dict_object)) return "PyDictObject";
+    if (!same(here.pyobject, kBuilt.pyobject)) return "PyObject";
+    return nullptr;
+}
 
 }  // namespace threadproof::probe
 

@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstring>
 #include <vector>
 
@@ -22,6 +23,7 @@
 #include "ext/probe/methods.hpp"
 #include "ext/probe/objects.hpp"
 #include "ext/probe/stacks.hpp"
+#include "ext/python/compat.hpp"
 
 namespace threadproof::probe {
 namespace {
@@ -119,15 +121,22 @@ void store_item(PyObject* self, PyObject* key) {
     else change_item(self, key);
 }
 
+/// The keys of a dict that other threads may be changing: its lock keeps its table from being replaced.
+std::vector<Ref> keys_of(PyObject* dict) {
+    std::vector<Ref> keys;
+    keys.reserve(static_cast<std::size_t>(PyDict_GET_SIZE(dict)));
+    PyObject *key, *value;
+    ext::CriticalSection section(dict);
+    for (Py_ssize_t place = 0; PyDict_Next(dict, &place, &key, &value);) keys.push_back(Ref::borrow(key));
+    return keys;
+}
+
 /// d.update(other): each key of an exact dict, or else d as a whole.
 void update_dict(PyObject* self, PyObject* other, unsigned one_step) {
     if (!other) return;
     record_consumed(other, one_step);
     if (!PyDict_CheckExact(other)) return record_change(self);
-    std::vector<Ref> keys;
-    PyObject *key, *value;
-    for (Py_ssize_t place = 0; PyDict_Next(other, &place, &key, &value);) keys.push_back(Ref::borrow(key));
-    for (const Ref& each : keys) record_store(self, each.get(), kAtomic);
+    for (const Ref& each : keys_of(other)) record_store(self, each.get(), kAtomic);
 }
 
 void access_container(const Method& method, const Call& call) {
@@ -380,9 +389,57 @@ PyObject* exclude_lock(PyObject*, PyObject* lock) {
     Py_RETURN_NONE;
 }
 
-PyObject* disable_list_append(PyObject*, PyObject*) {
-    disable_list_append_shortcut();
+/// CPython has a shortcut for the very object that list.append was at its start, and that calls no method
+/// definition. So list gets another object for the same definition. What holds the old one, such as the code
+/// of a loop that runs, finds out by the type's version.
+PyObject* replace_list_append(PyObject*, PyObject*) {
+    Ref methods_of_list = Ref::steal(checked(PyType_GetDict(&PyList_Type)));
+    PyObject* old = checked(PyDict_GetItemString(methods_of_list.get(), "append"));
+    Py_INCREF(old);  // for ever: caches of the interpreter have it borrowed
+    PyMethodDef* definition = definition_of(old);
+    if (!definition) {
+        PyErr_Format(PyExc_TypeError, "%R cannot be intercepted", old);
+        throw PythonError{};
+    }
+    Ref made = Ref::steal(checked(PyDescr_NewMethod(&PyList_Type, definition)));
+    if (PyDict_SetItemString(methods_of_list.get(), "append", made.get()) < 0) throw PythonError{};
+    PyType_Modified(&PyList_Type);
     Py_RETURN_NONE;
+}
+
+namespace {
+
+/// For count_appends(): the list, and the calls of its append() that went through the method definition.
+struct Counted {
+    PyObject* list;
+    PyCFunction original;
+    std::atomic<Py_ssize_t> calls;
+} counted;
+
+PyObject* counting_append(PyObject* self, PyObject* item) {
+    // relaxed: one thread counts, and reads the sum itself
+    if (self == counted.list) counted.calls.fetch_add(1, std::memory_order_relaxed);
+    return counted.original(self, item);
+}
+
+}  // namespace
+
+PyObject* count_appends(PyObject*, PyObject* arguments) {
+    PyObject *function, *list;
+    if (!PyArg_ParseTuple(arguments, "OO!:count_appends", &function, &PyList_Type, &list))
+        throw PythonError{};
+    Ref method =
+        Ref::steal(checked(PyObject_GetAttrString(reinterpret_cast<PyObject*>(&PyList_Type), "append")));
+    PyMethodDef* definition = definition_of(method.get());
+    if (!definition) return PyLong_FromLong(0);
+    counted.list = list;
+    counted.original = definition->ml_meth;
+    counted.calls = 0;
+    definition->ml_meth = ext::method<counting_append>();
+    Ref result = Ref::steal(PyObject_CallOneArg(function, list));
+    definition->ml_meth = counted.original;
+    counted.list = nullptr;
+    return result ? PyLong_FromSsize_t(counted.calls) : nullptr;
 }
 
 }  // namespace threadproof::probe

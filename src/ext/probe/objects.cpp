@@ -79,14 +79,24 @@ struct Dicts {
 Dicts& dicts = *new Dicts;
 
 bool may_be_noted(PyObject* object) { return object_filter().has(address_of(object), ObjectFilter::kNoted); }
-void mark_noted(PyObject* object) { object_filter().mark(address_of(object), ObjectFilter::kNoted); }
+
+/// The filter counts each entry of the two tables.
+void count_note(PyObject* object) { object_filter().add(address_of(object), ObjectFilter::kNoted); }
+void uncount_note(PyObject* object) { object_filter().remove(address_of(object), ObjectFilter::kNoted); }
+
+void erase_owner(PyObject* dict) {
+    if (dicts.owners.erase(dict) != 0) uncount_note(dict);
+}
 
 /// `owner` is the object, or the dict itself.
 void note_dict(PyObject* object, PyObject* dict, PyObject* owner) {
-    mark_noted(dict);
-    mark_noted(object);
     std::lock_guard hold(dicts.mutex);
-    if (dicts.owners.try_emplace(dict, owner).second && owner == object) dicts.dicts[object] = dict;
+    if (!dicts.owners.try_emplace(dict, owner).second) return;
+    count_note(dict);
+    if (owner != object) return;
+    auto [place, fresh] = dicts.dicts.try_emplace(object, dict);
+    if (fresh) count_note(object);
+    else erase_owner(std::exchange(place->second, dict));  // the object has got another dict
 }
 
 }  // namespace
@@ -112,10 +122,11 @@ void note_own_dict(PyObject* object) {
 void forget_dicts(PyObject* object) {
     if (TP_LIKELY(!may_be_noted(object))) return;
     std::lock_guard hold(dicts.mutex);
-    dicts.owners.erase(object);
+    erase_owner(object);
     if (auto place = dicts.dicts.find(object); place != dicts.dicts.end()) {
-        dicts.owners.erase(place->second);
+        erase_owner(place->second);
         dicts.dicts.erase(place);
+        uncount_note(object);
     }
 }
 

@@ -22,6 +22,9 @@ void want(const char* function, Py_ssize_t count, Py_ssize_t wanted) {
     throw PythonError{};
 }
 
+/// A number of permits.
+std::size_t at_least_0(Py_ssize_t count) { return count < 0 ? 0 : static_cast<std::size_t>(count); }
+
 }  // namespace
 
 PyObject* publish_order(PyObject*, PyObject* object) {
@@ -48,8 +51,15 @@ PyObject* give_permits(PyObject*, PyObject* arguments) {
     PyObject* object;
     Py_ssize_t initial, count;
     if (!PyArg_ParseTuple(arguments, "Onn:give_permits", &object, &initial, &count)) throw PythonError{};
-    publish(PermitEvent{PermitStep::kGive, object, static_cast<std::size_t>(initial),
-                        static_cast<std::size_t>(count)});
+    publish(PermitEvent{PermitStep::kGive, object, at_least_0(initial), at_least_0(count)});
+    Py_RETURN_NONE;
+}
+
+PyObject* withdraw_permits(PyObject*, PyObject* arguments) {
+    PyObject* object;
+    Py_ssize_t count;
+    if (!PyArg_ParseTuple(arguments, "On:withdraw_permits", &object, &count)) throw PythonError{};
+    publish(PermitEvent{PermitStep::kWithdraw, object, 0, at_least_0(count)});
     Py_RETURN_NONE;
 }
 
@@ -58,7 +68,7 @@ PyObject* take_permit(PyObject*, PyObject* arguments) {
     Py_ssize_t initial;
     int or_observe = 0;
     if (!PyArg_ParseTuple(arguments, "On|p:take_permit", &object, &initial, &or_observe)) throw PythonError{};
-    publish(PermitEvent{PermitStep::kTake, object, static_cast<std::size_t>(initial), 1, or_observe != 0});
+    publish(PermitEvent{PermitStep::kTake, object, at_least_0(initial), 1, or_observe != 0});
     Py_RETURN_NONE;
 }
 

@@ -73,6 +73,7 @@ class PythonSubscriber final : public Subscriber {
                   [&](auto&& call) { call(or_none(event.item)); });
     }
     void on(const PermitEvent& event) override {
+        if (event.step == PermitStep::kWithdraw) return;  // the release that was announced has raised
         EventKind kind = event.step == PermitStep::kGive ? EventKind::kGivingPermits : EventKind::kTookPermit;
         call_back(kind, event.object, [&](auto&& call) { call(number(event.initial), number(event.count)); });
     }
@@ -85,6 +86,7 @@ class PythonSubscriber final : public Subscriber {
     void on(const ThreadEvent& event) override {
         constexpr EventKind kKinds[] = {EventKind::kCreatingThread, EventKind::kThreadBegan,
                                         EventKind::kThreadEnding, EventKind::kJoined};
+        if (event.step > ThreadStep::kJoin) return;
         call_back(kKinds[static_cast<int>(event.step)], nullptr,
                   [&](auto&& call) { call(number(event.thread), or_none(event.name)); });
     }

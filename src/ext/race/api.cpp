@@ -70,32 +70,37 @@ PyObject* locks_held(std::uint32_t number) {
 }
 
 /// (thread, write, flags, stack, locks), or None for an access that did not happen.
-PyObject* as_tuple(const race::Access& access) {
+PyObject* as_tuple(const race::Access& access, race::Serial thread) {
     if (!access.epoch) return Py_NewRef(Py_None);
-    return Py_BuildValue("INIIN", access.epoch.thread(), PyBool_FromLong(access.write),
-                         static_cast<unsigned>(access.flags), access.stack,
-                         checked(locks_held(access.locks)));
+    return Py_BuildValue("INIIN", thread, PyBool_FromLong(access.write), static_cast<unsigned>(access.flags),
+                         access.stack, checked(locks_held(access.locks)));
 }
 
-PyObject* as_tuple(const race::Race& race) {
-    Description about = race_subscriber().descriptions().of(race.object, race.field);
+PyObject* as_tuple(const race::Race& race, std::size_t number) {
+    Description about = race_subscriber().descriptions().of(number);
     auto or_none = [](PyObject* object) { return object ? object : Py_None; };
     return Py_BuildValue("nOsONNNNNK(II)", static_cast<Py_ssize_t>(race.object), or_none(about.owner),
-                         about.part, or_none(about.name), as_tuple(race.earlier), as_tuple(race.later),
-                         as_tuple(race.then), as_tuple(race.before), PyBool_FromLong(race.between),
+                         about.part, or_none(about.name), as_tuple(race.earlier, race.earlier_thread),
+                         as_tuple(race.later, race.later_thread), as_tuple(race.then, race.later_thread),
+                         as_tuple(race.before, race.earlier_thread), PyBool_FromLong(race.between),
                          static_cast<unsigned long long>(race.times), about.origin.thread,
                          about.origin.stack);
 }
 
-/// [race, ...] in the order in which they were found.
-PyObject* races(PyObject*, PyObject*) {
+/// [race, ...] in the order in which they were found, without the first `since`.
+PyObject* races(PyObject*, PyObject* since) {
+    std::size_t number = PyLong_AsSize_t(since);
+    if (number == static_cast<std::size_t>(-1) && PyErr_Occurred()) throw PythonError{};
+    std::vector<race::Race> all = race_subscriber().races();
     Ref list = Ref::steal(checked(PyList_New(0)));
-    for (const race::Race& race : race_subscriber().races()) {
-        Ref item = Ref::steal(checked(as_tuple(race)));
+    for (; number < all.size(); ++number) {
+        Ref item = Ref::steal(checked(as_tuple(all[number], number)));
         if (PyList_Append(list.get(), item.get()) < 0) throw PythonError{};
     }
     return list.release();
 }
+
+PyObject* race_count(PyObject*, PyObject*) { return PyLong_FromSize_t(race_subscriber().race_count()); }
 
 /// {thread: (name, started by this thread, at this stack)}.
 PyObject* threads(PyObject*, PyObject*) {
@@ -116,7 +121,8 @@ PyMethodDef functions[] = {
     {"sample", method<sample>(), METH_VARARGS, "sample($module, burst, seed, /)\n--\n\n"},
     {"limit", method<limit>(), METH_O, "limit($module, variables, /)\n--\n\n"},
     {"exclude", method<exclude>(), METH_O, "exclude($module, change, /)\n--\n\n"},
-    {"races", method<races>(), METH_NOARGS, "races($module, /)\n--\n\n"},
+    {"races", method<races>(), METH_O, "races($module, since, /)\n--\n\n"},
+    {"race_count", method<race_count>(), METH_NOARGS, "race_count($module, /)\n--\n\n"},
     {"threads", method<threads>(), METH_NOARGS, "threads($module, /)\n--\n\n"},
     {nullptr, nullptr, 0, nullptr},
 };

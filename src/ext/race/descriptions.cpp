@@ -42,21 +42,20 @@ PyObject* name_in(const Variable& variable) {
 
 }  // namespace
 
-void Descriptions::add(const Variable& variable, race::Origin origin) {
+void Descriptions::add(std::size_t race, const Variable& variable, race::Origin origin) {
     // a C method may be on its way out with an exception
     probe::with_exception_aside([&] {
         Description made{owner_of(variable), name_in(variable), name_of(variable.part), origin};
         PyErr_Clear();
         std::lock_guard hold(mutex_);
-        by_variable_.insert_or_assign({probe::address_of(variable.object), variable.field}, made);
+        by_race_.insert_or_assign(race, made);
     });
 }
 
-Description Descriptions::of(probe::Object object, probe::Field field) const {
+Description Descriptions::of(std::size_t race) const {
     std::lock_guard hold(mutex_);
-    auto found = by_variable_.find({object, field});
-    return found == by_variable_.end() ? Description{nullptr, nullptr, name_of(Part::kNone), {}}
-                                       : found->second;
+    auto found = by_race_.find(race);
+    return found == by_race_.end() ? Description{nullptr, nullptr, name_of(Part::kNone), {}} : found->second;
 }
 
 }  // namespace threadproof::ext

@@ -5,9 +5,9 @@
 
 #ifdef THREADPROOF_PROBE
 
-#include <map>
+#include <cstddef>
 #include <mutex>
-#include <utility>
+#include <unordered_map>
 
 #include "core/race/origins.hpp"
 #include "ext/probe/objects.hpp"
@@ -20,16 +20,16 @@ struct Description {
     race::Origin origin;  // of the object
 };
 
-/// Field        | written | read  | guard
-/// -------------|---------|-------|-------
-/// by_variable_ | plain   | plain | mutex_
+/// Field    | written | read  | guard
+/// ---------|---------|-------|-------
+/// by_race_ | plain   | plain | mutex_
 class Descriptions {
  public:
-    /// Runs no user code.
-    void add(const probe::Variable& variable, race::Origin origin);
+    /// Describes the race of this number, or describes it anew. Runs no user code.
+    void add(std::size_t race, const probe::Variable& variable, race::Origin origin);
 
-    /// The strings stay valid; they are null if the variable was not described.
-    Description of(probe::Object object, probe::Field field) const;
+    /// The strings stay valid; they are null where the race was not described.
+    Description of(std::size_t race) const;
 
     /// Around a fork: no other thread is in the middle of a step.
     void lock_for_fork() { mutex_.lock(); }
@@ -37,7 +37,7 @@ class Descriptions {
 
  private:
     mutable std::mutex mutex_;
-    std::map<std::pair<probe::Object, probe::Field>, Description> by_variable_;
+    std::unordered_map<std::size_t, Description> by_race_;
 };
 
 }  // namespace threadproof::ext

@@ -19,6 +19,7 @@ bool add_race(PyObject* module);
 #ifdef THREADPROOF_PROBE
 
 #include <cstddef>
+#include <deque>
 #include <map>
 #include <mutex>
 #include <unordered_map>
@@ -32,14 +33,21 @@ namespace threadproof::ext {
 
 /// A thread whose start was published: its name, and by which thread and where it was started.
 struct Started {
-    PyObject* name;  // owned; never released
-    race::ThreadId by;
+    PyObject* name;  // owned
+    race::Serial by;
     std::uint32_t stack;
+};
+
+/// A thread whose creation was published; null if it came when there were too many.
+struct Child {
+    race::Thread* thread;
+    bool began = false;
 };
 
 /// Field                  | written                 | read    | guard
 /// -----------------------|-------------------------|---------|---------------------------------------
-/// children_, started_    | plain                   | plain   | mutex_
+/// children_, started_,   | plain                   | plain   | mutex_
+/// ended_, reported_      |                         |         |
 /// in_session_, armed_    | seq_cst                 | seq_cst | none: update_interests() checks again
 /// history_, on_race_     | plain, between sessions | plain   | none: the start of a session orders
 /// slot_                  | plain, once             | plain   | none: the first session's start orders
@@ -78,19 +86,22 @@ class RaceSubscriber final : public probe::Subscriber {
     void on(probe::ForkStep step) override;
     bool wants_call() override;
     bool done_with(const probe::SiteEvent& event) override;
+    /// The calling thread ends, and C code had started it.
+    void end_adopted_thread();
     using probe::Subscriber::on;
 
     // ---- results
 
     std::vector<race::Race> races() const { return detector_.races(); }
+    std::size_t race_count() const { return detector_.race_count(); }
     std::vector<race::Sync> locks(std::uint32_t number) const { return detector_.locks(number); }
     /// Remember about so many variables.
     void limit(std::size_t variables) { detector_.limit(variables); }
     const Descriptions& descriptions() const { return descriptions_; }
-    /// The threads whose start was published. Their names stay valid.
-    std::map<race::ThreadId, Started> started() {
+    /// Of the threads in races, those whose start was published. Their names stay valid.
+    std::map<race::Serial, Started> started() {
         std::lock_guard hold(mutex_);
-        return started_;
+        return reported_;
     }
 
  private:
@@ -100,7 +111,11 @@ class RaceSubscriber final : public probe::Subscriber {
     void on_guard(race::Thread& thread, const probe::LockEvent& event);
     void create_thread(const probe::ThreadEvent& event);
     void begin_thread(probe::ThreadNumber number);
-    void end_thread();
+    void end_thread(probe::ThreadNumber number);
+    void forget_thread(probe::ThreadNumber number);
+    void note_start(race::Serial thread, Started started);
+    void keep_name(race::Serial thread);
+    void forget_names();
     void deallocate(probe::Object object);
     bool access_uncached(const probe::Variable& variable, unsigned flags);
     void report(const probe::Variable& variable);
@@ -118,9 +133,11 @@ class RaceSubscriber final : public probe::Subscriber {
     std::atomic<bool> in_session_{false}, armed_{false};
 
     std::mutex mutex_;
-    /// Null for a thread beyond the limit.
-    std::unordered_map<probe::ThreadNumber, race::Thread*> children_;
-    std::map<race::ThreadId, Started> started_;
+    std::unordered_map<probe::ThreadNumber, Child> children_;
+    // The names of all that run and of some that have ended, then of those in races. Names are objects of
+    // Python, so their last references go where threads are attached.
+    std::map<race::Serial, Started> started_, reported_;
+    std::deque<race::Serial> ended_;
 };
 
 /// The only one. It is made at the first call and never destroyed, because objects are deallocated until the

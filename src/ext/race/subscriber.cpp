@@ -27,6 +27,16 @@ struct MyThread {
 };
 constinit thread_local MyThread my_thread __attribute__((tls_model("initial-exec")));
 
+/// Ends the detector's part of a thread that C code has started, when the thread ends. It is attached to no
+/// interpreter then.
+struct EndOfThread {
+    EndOfThread() = default;
+    EndOfThread(const EndOfThread&) = delete;
+    ~EndOfThread() { race_subscriber().end_adopted_thread(); }
+    void arm() {}  // makes the thread's own one
+};
+thread_local EndOfThread end_of_thread;
+
 Sync sync_of(PyObject* object) { return reinterpret_cast<Sync>(object); }
 
 }  // namespace
@@ -56,7 +66,7 @@ void RaceSubscriber::arm(PyObject* name) {
     detector_.report_anew();  // each session has its own report
     {
         std::lock_guard hold(mutex_);
-        if (thread) started_.try_emplace(thread->id, Started{Py_NewRef(name), 0, 0});
+        if (thread) note_start(thread->serial, {Py_NewRef(name), 0, 0});
     }
     armed_ = true;
     update_interests();
@@ -69,7 +79,7 @@ void RaceSubscriber::stop() {
 }
 
 void RaceSubscriber::assume_threads() {
-    if (Thread* thread = me()) detector_.create_thread(*thread);
+    detector_.assume_thread();
     update_interests();
 }
 
@@ -112,48 +122,123 @@ TP_HOT Thread* RaceSubscriber::me() {
 }
 
 TP_COLD Thread* RaceSubscriber::adopt() {
-    if (!my_thread.unwatched) my_thread.thread = detector_.adopt_thread();
+    if (my_thread.unwatched) return nullptr;
+    my_thread.thread = detector_.adopt_thread();
+    my_thread.unwatched = !my_thread.thread;
+    end_of_thread.arm();
+    update_interests();
     return my_thread.thread;
+}
+
+void RaceSubscriber::end_adopted_thread() {
+    if (my_thread.thread) detector_.end_adopted_thread(*my_thread.thread);
+    my_thread.thread = nullptr;
+    my_thread.unwatched = true;
 }
 
 /// Null if there is none, or if it is unwatched.
 Thread* RaceSubscriber::child_of(probe::ThreadNumber number) {
     std::lock_guard hold(mutex_);
     auto found = children_.find(number);
-    return found == children_.end() ? nullptr : found->second;
+    return found == children_.end() ? nullptr : found->second.thread;
 }
 
 void RaceSubscriber::create_thread(const probe::ThreadEvent& event) {
     Thread* parent = me();
     std::uint32_t stack = probe::capture_stack(history_ + probe::kOwnFrames);
-    Thread* child = parent ? detector_.create_thread(*parent) : nullptr;
+    Thread* child = parent ? detector_.create_thread(*parent, event.awaited) : nullptr;
     {
         std::lock_guard hold(mutex_);
-        children_.emplace(event.thread, child);
-        if (child) started_.try_emplace(child->id, Started{Py_NewRef(event.name), parent->id, stack});
+        children_.try_emplace(event.thread, Child{child});
+        if (child) note_start(child->serial, {Py_NewRef(event.name), parent->serial, stack});
     }
     update_interests();
 }
 
 void RaceSubscriber::begin_thread(probe::ThreadNumber number) {
-    std::lock_guard hold(mutex_);
-    auto found = children_.find(number);
-    if (found == children_.end()) return;  // nobody listened when it was created
-    my_thread.thread = found->second;
-    my_thread.unwatched = !found->second;
+    {
+        std::lock_guard hold(mutex_);
+        auto found = children_.find(number);
+        if (found != children_.end()) {
+            my_thread.thread = found->second.thread;
+            my_thread.unwatched = !found->second.thread;
+            found->second.began = true;
+            return;
+        }
+    }
+    if (in_session_) me();  // C code has started it, or nobody listened when it was created
 }
 
-void RaceSubscriber::end_thread() {
-    if (my_thread.thread) detector_.end_thread(*my_thread.thread);
+void RaceSubscriber::end_thread(probe::ThreadNumber number) {
+    Thread* thread = my_thread.thread;
     my_thread.thread = nullptr;
     my_thread.unwatched = true;
+    if (!thread) return;
+    race::Serial serial = thread->serial;
+    bool forgotten = !thread->is_awaited();
+    detector_.end_thread(*thread);
+    std::lock_guard hold(mutex_);
+    if (forgotten) children_.erase(number);
+    ended_.push_back(serial);
+    forget_names();
+}
+
+/// Nobody joins it any more. One that has not begun never will: its start has failed.
+void RaceSubscriber::forget_thread(probe::ThreadNumber number) {
+    Child child{nullptr};
+    {
+        std::lock_guard hold(mutex_);
+        auto found = children_.find(number);
+        if (found == children_.end()) return;
+        child = found->second;
+        children_.erase(found);
+        if (child.thread && !child.began) ended_.push_back(child.thread->serial);
+    }
+    if (!child.thread) return;
+    bool awaited = child.thread->is_awaited();
+    if (!child.began) {
+        if (Thread* thread = me()) detector_.join_thread(*thread, *child.thread);
+        detector_.end_thread(*child.thread);  // after which one that is not awaited is no more
+    }
+    if (awaited) detector_.forget_thread(*child.thread);
+    update_interests();
+}
+
+/// The caller holds mutex_.
+void RaceSubscriber::note_start(race::Serial thread, Started started) {
+    if (!started_.try_emplace(thread, started).second) Py_DECREF(started.name);
+}
+
+/// The name of a thread in a race, and that of the thread that started it, stay.
+void RaceSubscriber::keep_name(race::Serial thread) {
+    for (int depth = 0; depth < 2; ++depth) {
+        auto found = started_.find(thread);
+        if (found == started_.end()) return;
+        if (reported_.try_emplace(thread, found->second).second) Py_INCREF(found->second.name);
+        thread = found->second.by;
+    }
+}
+
+void RaceSubscriber::forget_names() {
+    constexpr std::size_t kMostEnded = 4096;  // as many as the detector can tell apart
+    while (ended_.size() > kMostEnded) {
+        auto found = started_.find(ended_.front());
+        ended_.pop_front();
+        if (found == started_.end()) continue;
+        Py_DECREF(found->second.name);
+        started_.erase(found);
+    }
 }
 
 void RaceSubscriber::on(const probe::ThreadEvent& event) {
     switch (event.step) {
         case probe::ThreadStep::kCreate: return create_thread(event);
         case probe::ThreadStep::kBegin: return begin_thread(event.thread);
-        case probe::ThreadStep::kEnd: return end_thread();
+        case probe::ThreadStep::kEnd: return end_thread(event.thread);
+        case probe::ThreadStep::kForgotten: return forget_thread(event.thread);
+        case probe::ThreadStep::kJoinEnded:
+            if (Thread* thread = me()) detector_.join_ended_threads(*thread);
+            return;
         case probe::ThreadStep::kJoin: break;
     }
     Thread *thread = me(), *child = child_of(event.thread);
@@ -234,7 +319,8 @@ void RaceSubscriber::on(const probe::PermitEvent& event) {
     Thread* thread = me();
     if (!thread) return;
     Sync sync = sync_of(event.object);
-    if (event.step == probe::PermitStep::kGive)
+    if (event.step == probe::PermitStep::kWithdraw) detector_.withdraw_permits(*thread, sync, event.count);
+    else if (event.step == probe::PermitStep::kGive)
         detector_.give_permits(*thread, sync, event.initial, event.count);
     else if (!detector_.take_permit(*thread, sync, event.initial) && event.or_observe)
         detector_.acquire(*thread, sync);
@@ -303,7 +389,13 @@ void RaceSubscriber::step(const probe::Variable& variable, unsigned flags) {
 
 void RaceSubscriber::report(const probe::Variable& variable) {
     probe::Suspension suspension;
-    descriptions_.add(variable, origins_.of(address_of(variable.object)));
+    race::Origin origin = origins_.of(address_of(variable.object));
+    for (std::size_t number : my_thread.thread->news) {
+        race::Race race = detector_.race(number);
+        descriptions_.add(number, variable, origin);
+        std::lock_guard hold(mutex_);
+        for (race::Serial thread : {race.earlier_thread, race.later_thread, origin.thread}) keep_name(thread);
+    }
     Ref callback = Ref::borrow(on_race_);
     if (!callback) return;
     probe::with_exception_aside([&] {
@@ -317,7 +409,7 @@ void RaceSubscriber::on(const probe::ObjectEvent& event) {
     Thread* thread = me();
     if (!thread) return;
     if (event.step == probe::ObjectStep::kOwned) return detector_.own(*thread, event.object);
-    origins_.note(event.object, {thread->id, probe::capture_stack(history_ + probe::kOwnFrames)});
+    origins_.note(event.object, {thread->serial, probe::capture_stack(history_ + probe::kOwnFrames)});
 }
 
 void RaceSubscriber::deallocate(probe::Object object) {

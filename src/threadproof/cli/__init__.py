@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import version
@@ -54,7 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         command.add_arguments(parser)
         parser.epilog = "\n\n".join(filter(None, [parser.epilog, exit_codes(command.EXIT_CODES)]))
         code: int = command.run(parser.parse_args(chosen.arguments))
-        sys.stdout.flush()
+        with suppress(ValueError, AttributeError):  # the command has run a program that closed it
+            sys.stdout.flush()
         return code
     except UsageError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)

@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import builtins
+import contextlib
 import linecache
 import os
+import pkgutil
 import runpy
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.machinery import BuiltinImporter, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
 
+from threadproof import _core
 from threadproof.cli import UsageError
 from threadproof.findings import ExitCode
 
@@ -24,11 +30,13 @@ OnCode = Callable[[CodeType], None]  # called with the code of __main__, before 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the program and its arguments, which end the command's own."""
-    parser.usage = f"{parser.prog} [options] (script.py | -m module | -c code) [arguments]"
+    parser.usage = (
+        f"{parser.prog} [options] (script.py | folder | app.zip | -m module | -c code | -) [arguments]"
+    )
     module, code = "the program is a module, as for python -m", "the program is code, as for python -c"
     parser.add_argument("-m", dest="module", action="store_true", help=module)
     parser.add_argument("-c", dest="code", action="store_true", help=code)
-    parser.add_argument("program", metavar="script.py", help="the program to run")
+    parser.add_argument("program", metavar="script.py", help="the program to run; - for stdin")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="the program's own arguments")
 
 
@@ -40,21 +48,29 @@ class Program:
 
     def __init__(self, args: argparse.Namespace) -> None:
         sys.argv = [args.program, *args.arguments]
-        self.folder = os.getcwd()
+        self.folder = current_folder()
         self._start: Callable[[OnCode], None]
         if args.module:
-            sys.path.insert(0, os.getcwd())
+            put_first(self.folder)
             self._start = lambda on_code: run_module(args.program)
         elif args.code:
             sys.argv[0] = "-c"
-            sys.path.insert(0, "")
+            put_first("")
             self._start = lambda on_code: run_command(args.program, on_code)
+        elif args.program == "-":
+            put_first("")
+            self._start = lambda on_code: run_stdin(on_code)
+        elif has_modules(args.program):
+            self.folder = os.path.abspath(args.program)
+            # also where sys.flags.safe_path is set, as the interpreter does it
+            sys.path[: not sys.flags.safe_path] = [self.folder]
+            self._start = lambda on_code: run_module("__main__", alter_argv=False)
         else:
             path = os.path.abspath(args.program)
             source = source_of(path, args.program)
             self.folder = os.path.dirname(path)
-            sys.path.insert(0, self.folder)
-            self._start = lambda on_code: run_code(compile(source, path, "exec"), path, on_code)
+            put_first(os.path.dirname(os.path.realpath(path)))
+            self._start = lambda on_code: run_script(source, path, on_code)
 
     def run(
         self,
@@ -92,40 +108,92 @@ def source_of(path: str, shown: str) -> bytes:
         raise UsageError(f"cannot read {shown!r}: {error.strerror}") from None
 
 
-def run_module(name: str) -> None:
+def current_folder() -> str:
+    """Empty if it does not exist any more."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
+
+
+def put_first(folder: str) -> None:
+    """The interpreter's first entry is where this command is; the program's is put in its place."""
+    if not sys.flags.safe_path:
+        sys.path[:1] = [folder]
+
+
+def has_modules(path: str) -> bool:
+    """Whether it is a folder or an archive, in which the interpreter looks for __main__."""
+    return pkgutil.get_importer(path) is not None if path else False
+
+
+def run_module(name: str, alter_argv: bool = True) -> None:
     """As `python -m` does it; tracebacks show that."""
-    sys.modules["__main__"] = ModuleType("__main__")
-    runpy._run_module_as_main(name)  # type: ignore[attr-defined]
+    main = ModuleType("__main__")
+    main.__dict__["__builtins__"] = builtins
+    sys.modules["__main__"] = main
+    with unlimited_by_callers():
+        runpy._run_module_as_main(name, alter_argv)  # type: ignore[attr-defined]
 
 
 def run_command(source: str, on_code: OnCode) -> None:
-    code = compile(source, "<string>", "exec")
+    code = compile(source, "<string>", "exec", dont_inherit=True)
     linecache._register_code(code, source, "<string>")  # type: ignore[attr-defined] # as `python -c` does
-    run_code(code, None, on_code)
+    run_code(code, {"__loader__": BuiltinImporter}, on_code)
 
 
-def run_code(code: CodeType, path: str | None, on_code: OnCode) -> None:
+def run_stdin(on_code: OnCode) -> None:
+    stream = getattr(sys.stdin, "buffer", None)
+    code = compile(stream.read() if stream else "", "<stdin>", "exec", dont_inherit=True)
+    run_code(code, {"__loader__": BuiltinImporter, "__file__": "<stdin>"} | CACHED, on_code)
+
+
+def run_script(source: bytes, path: str, on_code: OnCode) -> None:
+    code = compile(source, path, "exec", dont_inherit=True)
+    loader = SourceFileLoader("__main__", path)
+    run_code(code, {"__loader__": loader, "__file__": path} | CACHED, on_code)
+
+
+# Since 3.15 a module has no such attribute.
+CACHED: dict[str, object] = {"__cached__": None} if sys.version_info < (3, 15) else {}
+
+
+def run_code(code: CodeType, attributes: dict[str, object], on_code: OnCode) -> None:
     """Run it as the module __main__ of a new interpreter."""
     main = ModuleType("__main__")
-    if path:
-        main.__file__ = path
-    main.__dict__["__builtins__"] = __builtins__
+    main.__dict__.update(attributes, __builtins__=builtins)
     sys.modules["__main__"] = main
     on_code(code)
-    exec(code, main.__dict__)
+    with unlimited_by_callers():
+        exec(code, main.__dict__)
+
+
+@contextmanager
+def unlimited_by_callers() -> Iterator[None]:
+    """The frames of this command do not count for the recursion limit."""
+    change = getattr(_core.probe, "change_depth", None)  # where the probe knows the interpreter
+    depth = change(0) if change else 0
+    try:
+        yield
+    finally:
+        if change:
+            change(depth)
 
 
 def code_of(stop: SystemExit) -> int:
     if stop.code is None or isinstance(stop.code, int):
         return stop.code or 0
-    print(stop.code, file=sys.stderr)
+    if sys.stderr is not None:
+        print(stop.code, file=sys.stderr)
+    else:
+        os.write(2, f"{stop.code}\n".encode())  # where C code prints it then
     return 1
 
 
 def show(error: BaseException) -> None:
     """Print the traceback as the interpreter does, without the frames of this module."""
     trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+    while trace is not None and trace.tb_frame.f_code.co_filename in (__file__, contextlib.__file__):
         trace = trace.tb_next
     sys.excepthook(type(error), error.with_traceback(trace), trace)
 

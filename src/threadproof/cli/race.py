@@ -5,16 +5,22 @@ from __future__ import annotations
 import argparse
 import atexit
 import os
+import signal
+import threading
 from pathlib import Path
 
+from threadproof import _core
 from threadproof.cli import UsageError, program
 from threadproof.findings import ExitCode
+from threadproof.findings.model import remember_folder
 from threadproof.findings.options import OptionError
 from threadproof.findings.reporter import Reporter
 from threadproof.findings.suppress import SuppressionError
+from threadproof.probe.instrumentation import suspended
 from threadproof.race import SelfTestError, UnsupportedError, acquire
+from threadproof.race.children import Children, merged, save
 from threadproof.race.options import OPTIONS
-from threadproof.race.report import DETECTOR, Halt, findings
+from threadproof.race.report import DETECTOR, Halt
 from threadproof.race.session import Scope, Session
 
 EXIT_CODES = {
@@ -29,39 +35,103 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     OPTIONS.add_arguments(parser)
     program.add_arguments(parser)
     try:
-        parser.set_defaults(**OPTIONS.read(os.environ, folder=Path.cwd()))
+        parser.set_defaults(**OPTIONS.read(os.environ, folder=Path(program.current_folder() or os.sep)))
     except OptionError as error:
         raise UsageError(str(error)) from None
 
 
 def run(args: argparse.Namespace) -> int:
+    remember_folder()
     try:
         reporter = Reporter(DETECTOR, vars(args))
-        session, code = observe(args, reporter)
+        reporter.check_outputs()
+        return Watched(args, reporter).run()
     except (UnsupportedError, SelfTestError, SuppressionError) as error:
         raise UsageError(str(error)) from None
-    found = findings(reporter, session)
-    try:
-        reporter.publish(found, reporter.unused(session.watched_files()))
     except OSError as error:
         raise UsageError(f"cannot write {error.filename!r}: {error.strerror}") from None
-    return reporter.exit_code(found, otherwise=code)
 
 
-def observe(args: argparse.Namespace, reporter: Reporter) -> tuple[Session, int]:
-    """Run the program under the detector; return the session, and the program's exit code."""
-    target = program.Program(args)
-    scope = Scope([target.folder, os.getcwd()], args.include, args.exclude)
-    session = Session(scope, history=args.history, sample=args.sample)
-    session.on_race = Halt(session, reporter) if args.halt_on_error else None
+class Watched:
+    """One run of a program under the detector, and what its processes leave when they end."""
 
-    def before_exit() -> None:
-        session.note_ends()
+    def __init__(self, args: argparse.Namespace, reporter: Reporter) -> None:
+        self.args, self.reporter = args, reporter
+        self.target = program.Program(args)
+        roots = [folder for folder in (self.target.folder, program.current_folder()) if folder]
+        self.scope = Scope(roots, args.include, args.exclude)
+        self.session = Session(self.scope, history=args.history, sample=args.sample)
+        self.session.on_race = Halt(self.session, reporter) if args.halt_on_error else None
+        self.children = Children(
+            {
+                "roots": roots,
+                "include": args.include,
+                "exclude": args.exclude,
+                "history": args.history,
+                "sample": args.sample,
+                "strict": args.strict,
+            }
+        )
+        self.published = False
+
+    def run(self) -> int:
+        """Run the program, report, and return the exit code."""
+        try:
+            self.session.start()
+            self.children.follow()
+            _core.probe.intercept_exit(self.leave)
+            if threading.current_thread() is threading.main_thread():
+                self.catch_termination()
+            code = self.target.run(self.session.know, self.before_exit, (UnsupportedError, SelfTestError))
+            if self.in_child():
+                return self.leave(code)
+            self.session.stop()
+            if self.session.refused:
+                raise self.session.refused
+            return self.leave(code)
+        finally:
+            if not self.in_child():
+                self.children.collect()  # removes the folder where there was no report
+
+    def in_child(self) -> bool:
+        return os.getpid() != self.children.process
+
+    def before_exit(self) -> None:
+        self.session.note_ends()
         acquire(atexit)  # pairs with the release in each atexit.register()
 
-    session.start()
-    code = target.run(session.know, before_exit, (UnsupportedError, SelfTestError))
-    session.stop()
-    if session.refused:
-        raise session.refused
-    return session, code
+    def catch_termination(self) -> None:
+        """SIGTERM ends the process as ever, after the report; unless the program handles it."""
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, self.terminate)
+
+    def terminate(self, number: int, frame: object) -> None:
+        with suspended():
+            self.leave(0)
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    def leave(self, code: int) -> int:
+        """The process is about to end with this code: report once, and return the code that it gets."""
+        if self.published:
+            return code
+        self.published = True
+        found = self.session.findings(self.args.strict)
+        if self.in_child():
+            save(found, self.children.folder)
+            return code
+        self.reporter.watched = self.session.summary()
+        found = self.reporter.apply(merged([*found, *self.children.collect()]))
+        self.reporter.publish(found, self.reporter.unused(self.session.watched_files()))
+        return self.with_includes(self.reporter.exit_code(found, otherwise=code), code)
+
+    def with_includes(self, code: int, own: int) -> int:
+        """An --include of which no code has run is probably misspelt, and nothing else says so."""
+        unmatched = self.scope.unmatched if self.session.watch.armed else []
+        if not unmatched:
+            return code
+        names = ", ".join(map(repr, unmatched))
+        self.reporter.stderr.write(
+            f"{DETECTOR.title}: no code of --include {names} has run; check the name\n"
+        )
+        return code if code != own or own else int(ExitCode.USAGE)

@@ -10,6 +10,28 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 
+def current_folder() -> str:
+    """The root where there is none any more."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return os.sep
+
+
+_start: str | None = None
+
+
+def remember_folder() -> None:
+    """Reports name files from the current folder, also when the program changes it, or deletes it."""
+    global _start
+    _start = current_folder()
+
+
+def start_folder() -> str:
+    """Where the command was given."""
+    return current_folder() if _start is None else _start
+
+
 class Severity(IntEnum):
     """How bad it is. NOTE: worth knowing. WARNING: may give wrong results. ERROR: will lose data one day."""
 
@@ -41,12 +63,12 @@ class Place:
         return f"{self.path()}:{self.line}"
 
     def path(self) -> str:
-        """The file's name for reports: from the current directory, unless it is two levels above it."""
+        """The name for reports: from where the command was given, unless it is two levels above that."""
         if self.shown:
             return self.shown
         if not os.path.isabs(self.file):
             return self.file
-        relative = os.path.relpath(self.file)
+        relative = os.path.relpath(self.file, start_folder())
         return self.file if relative.startswith(os.path.join(os.pardir, os.pardir)) else relative
 
     def source(self) -> str:
@@ -73,12 +95,16 @@ class Place:
 class Step:
     """One event that led to the finding, and the call stack at that event, innermost call first.
 
-    Main steps are the mistake itself, such as the two accesses of a race. The others are its history.
+    Main steps are the mistake itself, such as the two accesses of a race. The others are its history. For an
+    access, its thread, "read" or "write", and the locks held are there as data, too.
     """
 
     what: str
     stack: Sequence[Place] = ()
     main: bool = True
+    thread: str = ""
+    access: str = ""
+    locks: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -95,7 +121,8 @@ class Finding:
     """The report of one rule at one place.
 
     `place` is where to look first, `steps` explain how it happens, `fix` is the remedy in one line, and
-    `subject` is the thing concerned, such as a variable. `times` counts how often it was seen.
+    `subject` is the thing concerned, such as a variable. `times` counts how often it was seen. `identity` is
+    the same text in every run for the same mistake, where subject and places are not.
     """
 
     rule: str
@@ -108,6 +135,7 @@ class Finding:
     times: int = 1
     subject: str = ""
     suppressed: Suppressed | None = None
+    identity: str = ""
 
     def places(self) -> list[Place]:
         """The places of the mistake itself: the innermost call of each main step."""
@@ -119,6 +147,8 @@ class Finding:
         It does not change when lines move, nor with the order of the two threads. For a finding without a
         subject it is made of the rule and the lines of source.
         """
+        if self.identity:
+            return hashlib.sha256(self.identity.encode()).hexdigest()[:16]
         if self.subject:
             parts = {f"{file_name(place)}:{place.function}" for place in self.places()}
         else:

@@ -41,6 +41,7 @@ class Rule:
         steps: Sequence[Step] = (),
         why: str = "",
         times: int = 1,
+        identity: str = "",
         **names: object,
     ) -> Finding:
         """A finding of this rule; `names` are filled into the message."""
@@ -54,6 +55,7 @@ class Rule:
             fix=self.fix,
             times=times,
             subject=subject,
+            identity=identity,
         )
 
 

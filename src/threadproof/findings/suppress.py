@@ -16,12 +16,14 @@ from __future__ import annotations
 
 import json
 import linecache
+import os
 import re
 import tokenize
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
+from types import MappingProxyType
 
 from threadproof.findings.model import Finding, Severity, Suppressed
 
@@ -107,7 +109,7 @@ class Comment:
 
 def comments_in(file: str, tool: str) -> Iterator[Comment]:
     """The comments of a file that are for the tool; none where it cannot be read as Python."""
-    form = re.compile(rf"#\s*{tool}:\s*ignore\b(?:\[([^\]]*)\])?\s*(.*)")
+    form = re.compile(rf"#\s*{tool}:\s*ignore\b(?:\[([^\]]*)\])?\s*(.*)", re.IGNORECASE)
     source = linecache.getlines(file)
     if not any(map(form.search, source)):
         return  # most files have none, and tokenizing is the slow part
@@ -126,31 +128,51 @@ def comments_in(file: str, tool: str) -> Iterator[Comment]:
 # --- baselines ---
 
 
-def write_baseline(findings: Sequence[Finding], path: str) -> None:
-    """List the findings by fingerprint; of two with the same one, the worse."""
-    known = {
-        finding.fingerprint(): {
+def write_baseline(
+    findings: Sequence[Finding], path: str, before: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+) -> None:
+    """List the findings by fingerprint; of two with the same one, the worse.
+
+    What the baseline `before` and the file itself list stays: another run of the same program has another
+    schedule, and finds other things.
+    """
+    known: dict[str, Mapping[str, str]] = {**before, **listed_in(path)}
+    for finding in sorted(findings, key=lambda finding: finding.severity):
+        fingerprint = finding.fingerprint()
+        if fingerprint in known and Severity[known[fingerprint]["severity"].upper()] > finding.severity:
+            continue
+        known[fingerprint] = {
             "severity": str(finding.severity),
             "rule": finding.rule,
             "message": finding.message,
             "place": str(finding.place),
         }
-        for finding in sorted(findings, key=lambda finding: finding.severity)
-    }
     Path(path).write_text(json.dumps(dict(sorted(known.items())), indent=2) + "\n", encoding="utf-8")
 
 
-def read_baseline(path: str) -> dict[str, Severity]:
-    """{fingerprint: severity}."""
+def listed_in(path: str) -> dict[str, dict[str, str]]:
+    """The entries of a baseline that is there already."""
+    return read_entries(path) if os.path.exists(path) and os.path.getsize(path) else {}
+
+
+def read_entries(path: str) -> dict[str, dict[str, str]]:
+    """The entries of a baseline by fingerprint; each has a severity."""
     try:
         listed = json.loads(Path(path).read_text(encoding="utf-8"))
-        return {fingerprint: Severity[entry["severity"].upper()] for fingerprint, entry in listed.items()}
+        for entry in listed.values():
+            Severity[entry["severity"].upper()]
+        return dict(listed)
     except OSError as error:
         raise SuppressionError(f"cannot read the baseline {path!r}: {error.strerror}") from None
     except (ValueError, AttributeError, KeyError, TypeError) as error:
         raise SuppressionError(
             f"{path!r} is not a baseline ({error}); make one with --write-baseline"
         ) from None
+
+
+def read_baseline(path: str) -> dict[str, Severity]:
+    """{fingerprint: severity}."""
+    return {name: Severity[entry["severity"].upper()] for name, entry in read_entries(path).items()}
 
 
 # --- all of them ---
@@ -164,7 +186,10 @@ class Suppressions:
         self.tool = tool
         self.listed = listed
         self.baseline_file = baseline
-        self.baseline = read_baseline(baseline) if baseline else {}
+        self.baseline_entries = read_entries(baseline) if baseline else {}
+        self.baseline = {
+            name: Severity[entry["severity"].upper()] for name, entry in self.baseline_entries.items()
+        }
         self.used: set[object] = set()
 
     def apply(self, findings: Iterable[Finding], more: Sequence[Suppression] = ()) -> list[Finding]:

@@ -6,6 +6,7 @@ before each instrumented instruction.
 
 from __future__ import annotations
 
+import _thread
 import sys
 from collections.abc import Callable
 from importlib.machinery import SourceFileLoader
@@ -44,6 +45,10 @@ class Instrumentation:
         self.stored: dict[str, Stored] = {}  # for each source file whose code has started
         self.allocations: dict[int, int] = {}  # objects that a constructor has made, by its code's id
         self.armed = False
+        self.functions: set[tuple[str, int, str]] = set()  # that are instrumented: file, line and name
+        self.others: set[str] = set()  # files that are in no scope, whose code has started since it is armed
+        self.in_callback = False
+        self.when_foreign: Callable[[], None] = lambda: None  # called in a thread that C code has started
 
     def add(self, scope: Scope) -> None:
         """Publish the allocation of objects of classes in the scope. UnsupportedError if no tool is free."""
@@ -62,6 +67,8 @@ class Instrumentation:
         self.tool = free_tool()
         monitoring.use_tool_id(self.tool, "threadproof")
         self.stored, self.allocations = {}, {}
+        self.functions, self.others = set(), set()
+        _core.probe.thread_number()  # this thread is no news
         events = monitoring.events
         self.register(events.INSTRUCTION, _core.probe.instruction)
         self.register(events.PY_RETURN, _core.probe.module_returned)
@@ -79,7 +86,8 @@ class Instrumentation:
     def arm(self) -> None:
         """Publish accesses, too. SelfTestError if the frames of this interpreter cannot be read."""
         if not self.armed:
-            self_test(self.watch_instructions)
+            # in a callback, this thread gets no events
+            (in_thread if self.in_callback else call)(lambda: self_test(self.watch_instructions))
         self.allocations.clear()
         self.armed = True
         monitoring.restart_events()  # functions that have started before publish their next start
@@ -92,6 +100,12 @@ class Instrumentation:
     def on_start(self, code: CodeType, offset: int) -> object:
         """Called before the first start or resumption of a code object; for a constructor, several times."""
         frame = sys._getframe(1)
+        if self.covers(code.co_filename) and _core.probe.is_new_thread():
+            self.in_callback = True
+            try:
+                self.when_foreign()
+            finally:
+                self.in_callback = False
         if self.armed and id(code) not in self.allocations:
             with suspended():
                 self.see(code, frame.f_globals)
@@ -114,8 +128,13 @@ class Instrumentation:
 
     def see(self, code: CodeType, module: dict[str, Any]) -> None:
         if not self.covers(code.co_filename):
+            self.others.add(code.co_filename)
             return
         main, package = module.get("__name__") == "__main__", module.get("__package__") or ""
+        if main or not code.co_filename.startswith(
+            "<"
+        ):  # else made by a library, such as a dataclass's method
+            self.functions.add((code.co_filename, code.co_firstlineno, code.co_qualname))
         if not _core.probe.registered(code):
             _core.probe.register(code, sites_of(code, self.stored_in(code), main, package))
         self.watch_instructions(code)
@@ -140,6 +159,31 @@ class Instrumentation:
     def know(self, code: CodeType) -> None:
         """The code of a whole program that is not in a file."""
         self.stored[code.co_filename] = stored_names(code)
+
+
+def call(function: Callable[[], None]) -> None:
+    function()
+
+
+def in_thread(function: Callable[[], None]) -> None:
+    """Call it in a thread that the program does not see, wait for it, and raise what it has raised."""
+    raised: list[BaseException] = []
+    done = _thread.allocate_lock()
+    done.acquire()
+
+    def run() -> None:
+        with suspended():
+            try:
+                function()
+            except BaseException as error:
+                raised.append(error)
+            done.release()
+
+    with suspended():
+        _thread.start_new_thread(run, ())
+        done.acquire()
+    for error in raised:
+        raise error
 
 
 class suspended:  # noqa: N801 - it is used as a function is

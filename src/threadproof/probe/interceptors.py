@@ -15,6 +15,7 @@ import atexit
 import bisect
 import collections
 import heapq
+import os
 import threading
 import types
 from collections.abc import Iterable
@@ -24,6 +25,7 @@ from threadproof import _core
 from threadproof.probe import consumers
 
 LOCK, RLOCK = type(_thread.allocate_lock()), type(_thread.RLock())
+HANDLE: type = getattr(_thread, "_ThreadHandle", LOCK)  # new in 3.13
 
 # Types with items by position, besides list.
 INDEXED = (collections.deque, bytearray, array.array)
@@ -113,7 +115,7 @@ METHODS: dict[str, Methods] = {
 TRACKED: tuple[type, ...] = (
     *(object, list, dict, set, type, BaseException, collections.deque, collections.OrderedDict),
     *(bytearray, array.array, *ITERATORS),
-    *(collections.defaultdict, types.CellType, types.ModuleType, LOCK, RLOCK, _queue.SimpleQueue),
+    *(collections.defaultdict, types.CellType, types.ModuleType, HANDLE, LOCK, RLOCK, _queue.SimpleQueue),
     *(_core.AtomicInt, _core.AtomicFloat, _core.AtomicFlag, _core.AtomicIntArray, _core.AtomicReference),
     *(_core.RWLock, _core.HashMap, _core.SyncMap, _core.SnapshotMap, _core.TabledMap),
 )
@@ -136,11 +138,17 @@ def intercept_methods(groups: Iterable[str]) -> None:
                     one_step = consumers.one_step(owner_name(owner), name)
                     _core.probe.intercept_method(owner, name, action, one_step)
         if group == "accesses":
-            _core.probe.disable_list_append()
+            _core.probe.replace_list_append()
+
+
+def exclude_limbo_lock() -> None:
+    """Every thread acquires it at its start and end, and that orders nothing."""
+    _core.probe.exclude_lock(threading._active_limbo_lock)  # type: ignore[attr-defined]
 
 
 def intercept_deallocations() -> None:
-    """Publish the deallocation of all objects that events can name; once for the process, too."""
-    _core.probe.exclude_lock(threading._active_limbo_lock)  # type: ignore[attr-defined]
+    """Publish the deallocation of all that events can name; once for the process, too."""
+    exclude_limbo_lock()
+    os.register_at_fork(after_in_child=exclude_limbo_lock)  # where threading has made another one
     for tracked in dict.fromkeys(TRACKED):
         _core.probe.intercept_deallocation(tracked)

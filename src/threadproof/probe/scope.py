@@ -6,6 +6,7 @@ import os
 import site
 import sysconfig
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 LIBRARY = os.path.dirname(os.__file__) + os.sep
@@ -39,6 +40,12 @@ class Scope:
     exclude: Sequence[str] = ()
     libraries: Sequence[str] = field(default_factory=lambda: library_folders())
     decided: dict[str, bool] = field(default_factory=dict)  # decide() reads the disk
+    matched: set[str] = field(default_factory=set)  # what of `include` code has run of
+
+    @property
+    def unmatched(self) -> list[str]:
+        """What of `include` no code has run of."""
+        return [package for package in self.include if package not in self.matched]
 
     def __contains__(self, filename: str) -> bool:
         inside = self.decided.get(filename)
@@ -47,15 +54,21 @@ class Scope:
         return inside
 
     def decide(self, filename: str) -> bool:
-        if not filename.startswith("<"):
-            filename = os.path.abspath(filename)  # folder/../other/file.py is not in the folder
-        if any(names(package, filename) for package in self.exclude):
+        with suppress(OSError):  # the current folder may be gone
+            if not filename.startswith("<"):
+                filename = os.path.abspath(filename)  # folder/../other/file.py is not in the folder
+        if any(names(package, filename) for package in self.exclude) or filename.startswith(
+            (*OWN, *STRUCTURES)
+        ):
             return False
-        if filename.startswith((*OWN, *STRUCTURES)):
-            return False
-        if any(names(package, filename) for package in self.include) or filename == "<string>":
+        if included := [package for package in self.include if names(package, filename)]:
+            self.matched.update(included)
             return True
-        own = any(filename.startswith(os.path.join(root, "")) for root in self.roots)
+        if filename.startswith(
+            "<"
+        ):  # exec, a REPL, a notebook's cell; but no module of the interpreter's own
+            return not filename.startswith("<frozen ") and bool(self.roots)
+        own = any(filename.startswith(os.path.join(root, "")) for root in self.roots if root)
         return own and not any(filename.startswith(folder) for folder in self.libraries)
 
 

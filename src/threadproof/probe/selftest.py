@@ -14,11 +14,15 @@ from typing import Any, NoReturn
 
 from threadproof import _core
 from threadproof.probe.instrument import Stored, sites_of
+from threadproof.probe.interceptors import intercepted
 
 Read = tuple[str, object, object]
 
 canary_global = 1
 DEEPEST = 20  # frames to compare: as many as the deepest stacks that are captured by default
+
+
+WARM = 1000  # executions: the interpreter has replaced an instruction by a shortcut long before
 
 
 class SelfTestError(RuntimeError):
@@ -33,7 +37,8 @@ class Canary:
 
 
 def self_test(instrument: Callable[[CodeType], None]) -> None:
-    """SelfTestError if the operands differ from the canary's; `instrument` turns on events for code."""
+    """SelfTestError if what is read is not the canary's; `instrument` turns on events for a code object."""
+    check_layout()
     canary, items, mapping = Canary(), [1, 2, 3], {"key": [4]}
     run, cell = canary_function()
     wanted = expected(canary, items, mapping, cell)
@@ -48,6 +53,9 @@ def self_test(instrument: Callable[[CodeType], None]) -> None:
     compare(read, wanted)
     check_stack()
     check_objects()
+    check_interrupts()
+    if "accesses" in intercepted:
+        check_append()
 
 
 STORED = Stored(frozenset({"canary_global"}), frozenset({"captured"}))
@@ -154,6 +162,30 @@ def check_objects() -> None:
         got = _core.probe.read_object(instance, attribute)
         if any(one is not other for one, other in zip(got, want, strict=True)):
             fail(f"of a {type(instance).__name__} and {attribute!r} it read {got}")
+
+
+def check_layout() -> None:
+    """Before anything is read: that the interpreter's structures are those of the build's headers."""
+    if name := _core.probe.different_structure():
+        fail(f"{name} has another layout here than in the headers that threadproof was built with")
+
+
+def check_append() -> None:
+    """That list.append is intercepted also in a loop for which the interpreter has a shortcut."""
+    items: list[int] = []
+    if (seen := _core.probe.count_appends(append_often, items)) != len(items):
+        fail(f"of {len(items)} calls of list.append() it saw {seen}")
+
+
+def check_interrupts() -> None:
+    """Where the interpreter keeps the interrupts that wait for a thread."""
+    if not _core.probe.takes_interrupts():
+        fail("it does not see an interrupt that waits")
+
+
+def append_often(items: list[int]) -> None:
+    for number in range(WARM):
+        items.append(number)  # noqa: PERF402 - the call is the point
 
 
 def same(got: Read, want: Read) -> bool:

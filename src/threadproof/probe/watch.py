@@ -7,6 +7,8 @@ publishes only the events that order threads, and the allocations of objects. Th
 
 from __future__ import annotations
 
+import os
+import site
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -16,7 +18,7 @@ from threadproof import _core
 from threadproof.probe import interceptors, library, threads
 from threadproof.probe.instrumentation import UnsupportedError, instrumentation
 from threadproof.probe.library import collector
-from threadproof.probe.scope import UNINSTRUMENTED, Scope
+from threadproof.probe.scope import PACKAGE, UNINSTRUMENTED, Scope
 from threadproof.probe.selftest import SelfTestError
 
 ALL_METHODS = frozenset(interceptors.METHODS)
@@ -55,7 +57,6 @@ class Watch:
         prepare()
         instrumentation.add(self.scope)
         watches.append(self)
-        starts.replace()
         library.install()
         if threading.active_count() > 1:
             self.arm()
@@ -65,8 +66,6 @@ class Watch:
         if self not in watches:
             return
         watches.remove(self)
-        if not watches:
-            starts.restore()
         instrumentation.remove(self.scope)
 
     def arm(self) -> None:
@@ -82,30 +81,63 @@ class Watch:
         self.when_armed()
 
     def join_ended_threads(self) -> None:
-        """The calling thread has joined all threads that are not daemons."""
-        threads.join_all_done()
+        """The calling thread has waited for all threads that are no daemons."""
+        _core.probe.join_ended_threads()
 
     def watched_files(self) -> list[str]:
         """The source files whose code has started while it was watched."""
         return list(instrumentation.stored)
+
+    def summary(self) -> str:
+        """What was watched and what was not, in one line."""
+        if not self.armed:
+            return "no second thread has started, so nothing was watched"
+        mine = [
+            function
+            for function in instrumentation.functions
+            if counts(function[0]) and function[0] in self.scope
+        ]
+        functions, files = len(mine), len({file for file, _, _ in mine})
+        text = f"watched {functions} function{'s' * (functions != 1)} in {files} file{'s' * (files != 1)}"
+        others = sorted(packages_of(instrumentation.others))
+        return text + (f"; not watched: {', '.join(others)} (--include)" if others else "")
 
     def know(self, code: CodeType) -> None:
         """The code of a whole program that is not in a file."""
         instrumentation.know(code)
 
 
+def counts(file: str) -> bool:
+    """Not threadproof's own files, where it is developed."""
+    return not file.startswith(PACKAGE)
+
+
+def packages_of(files: Iterable[str]) -> set[str]:
+    """The installed packages that have these files."""
+    folders = [os.path.join(path, "") for path in site.getsitepackages()]
+    inside = {file.removeprefix(folder) for file in files for folder in folders if file.startswith(folder)}
+    names = {path.partition(os.sep)[0].removesuffix(".py") for path in inside}
+    return {name for name in names if name.isidentifier() and not name.startswith(("_", "threadproof"))}
+
+
 watches: list[Watch] = []
 
 
-def before_a_thread_starts() -> None:
+def before_a_thread_starts() -> bool:
+    """Called by the thread that starts another; whether anybody watches."""
     collector.follow_callbacks()
     for watch in watches:
         if not watch.armed:
             watch.arm()
         watch.when_starting()
+    return bool(watches)
 
 
-starts = threads.Starts(before_a_thread_starts)
+def in_a_foreign_thread() -> None:
+    """The calling thread was started by C code, and comes to code of the program."""
+    before_a_thread_starts()
+
+
 prepared = False
 
 
@@ -117,6 +149,8 @@ def prepare() -> None:
     prepared = True
     _core.probe.configure(interceptors.INDEXED, interceptors.ITERATORS, UNINSTRUMENTED)
     interceptors.intercept_deallocations()
+    _core.probe.intercept_starts(before_a_thread_starts)
+    instrumentation.when_foreign = in_a_foreign_thread
     for row in threads.ROWS:
         row.install()
 

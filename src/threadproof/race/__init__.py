@@ -13,6 +13,7 @@ excludes accesses that need not be ordered.
 
 from __future__ import annotations
 
+import html
 import inspect
 import os
 import sys
@@ -21,11 +22,13 @@ from contextlib import ContextDecorator, contextmanager
 from typing import Any, TypeVar
 
 from threadproof import _core
-from threadproof.findings import Finding
+from threadproof.findings import Finding, Severity, summary
+from threadproof.findings.formats.text import as_text
+from threadproof.findings.model import current_folder
 from threadproof.probe import Scope
 from threadproof.probe import SelfTestError as SelfTestError
 from threadproof.probe import UnsupportedError as UnsupportedError
-from threadproof.race.session import Session
+from threadproof.race.session import Part, Session
 
 __all__ = [
     "Detection",
@@ -44,6 +47,26 @@ class Detection:
 
     def __init__(self) -> None:
         self.findings: list[Finding] = []
+        self.watched = ""  # one line: what was watched, and what was not
+
+    def report(self) -> str:
+        """The findings as the command prints them, and what was watched."""
+        return "\n\n".join([*map(as_text, self.findings), f"{summary(self.findings)}; {self.watched}"])
+
+    def check(self, severity: Severity = Severity.WARNING) -> None:
+        """AssertionError with the report if a finding is at least this bad."""
+        if any(finding.severity >= severity for finding in self.findings):
+            raise AssertionError(f"data races:\n\n{self.report()}")
+
+    def __str__(self) -> str:
+        return self.report()
+
+    def __repr__(self) -> str:
+        return f"<Detection: {summary(self.findings)}; {self.watched}>"
+
+    def _repr_html_(self) -> str:
+        """For a notebook: the report, with its white space."""
+        return f"<pre>{html.escape(self.report())}</pre>"
 
 
 @contextmanager
@@ -57,12 +80,17 @@ def detect(
 ) -> Iterator[Detection]:
     """Watch the program in the block; one block at a time, from any thread.
 
-    Code in the folder of the caller and below the current one is watched, and what `include` names (packages
-    or paths); not the standard library and installed packages. With `sample`, hot code is looked at only now
-    and then, which costs little and finds less; the seed chooses when. UnsupportedError before CPython 3.14.
+    Code in the folder of the caller and below the current one is watched, code without a file (of a REPL, a
+    notebook, exec), and what `include` names (packages or paths); not the standard library and installed
+    packages. With `sample`, hot code is looked at only now and then, which costs little and finds less; the
+    seed chooses when. UnsupportedError before CPython 3.14. Inside `threadproof race` or `pytest --race`, the
+    findings of the block are its own, and not the command's.
     """
-    caller = os.path.dirname(os.path.abspath(sys._getframe(2).f_code.co_filename))
-    session = Session(Scope([caller, os.getcwd()], include, exclude), sample=sample, seed=seed)
+    caller = sys._getframe(2).f_code.co_filename
+    roots = [folder_of(caller), current_folder()]
+    scope = Scope([root for root in roots if root], include, exclude)
+    running = Session.running
+    session: Session | Part = running.part(scope) if running else Session(scope, sample=sample, seed=seed)
     detection = Detection()
     session.start()
     try:
@@ -70,6 +98,12 @@ def detect(
     finally:
         session.stop()
         detection.findings = session.findings(strict)
+        detection.watched = session.summary()
+
+
+def folder_of(filename: str) -> str:
+    """Empty for code that is in no file."""
+    return "" if filename.startswith("<") else os.path.dirname(os.path.abspath(filename))
 
 
 def acquire(sync: object) -> None:
@@ -131,3 +165,14 @@ class ignore(ContextDecorator):  # noqa: N801 - it is used as a function is
     def _recreate_cm(self) -> ignore:
         """For each call of a decorated function, which many threads may call at once."""
         return ignore(self.reason)
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """`%load_ext threadproof.race` gives notebooks `%%race`, which runs a cell and shows its races."""
+
+    def race(line: str, cell: str) -> Detection:
+        with detect(include=line.split()) as detection:
+            shell.run_cell(cell)
+        return detection
+
+    shell.register_magic_function(race, magic_kind="cell")

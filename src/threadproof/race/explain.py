@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from types import CodeType
 
 from threadproof import _core
 from threadproof.findings import Finding, Place, Severity, Step
+from threadproof.findings.model import file_name
 from threadproof.race.access import Access, Race, as_race
 from threadproof.race.bindings import binding_of
 from threadproof.race.naming import name_of, source_name
@@ -71,15 +73,30 @@ def finding_of(race: Race, started: dict[int, Started]) -> Finding:
         steps=[*access_steps(race, started), *origin_steps(race, started)],
         why=why(race),
         times=race.times,
+        identity=identity(race),
     )
     return replace(finding, fix=advice_for(race)) if is_step(race) else finding
+
+
+def identity(race: Race) -> str:
+    """The same in every run: without lines, threads and their order, and the names of containers."""
+    named = race.part in ("attribute", "global", "cell")
+    functions = {
+        f"{file_name(place)}:{place.function}" for place in map(innermost, (race.earlier, race.later))
+    }
+    return "\n".join([subject(race) if named else f"a {race.owner}", *sorted(functions)])
 
 
 def subject(race: Race) -> str:
     """The variable's name in the program; all items of a container share one."""
     if race.part in ("attribute", "global"):
-        return f"{race.owner}.{race.name}"
+        return f"{race.owner}.{unmangled(str(race.name))}"
     return str(race.name if race.part == "cell" else container_name(race) or race.owner)
+
+
+def unmangled(name: str) -> str:
+    """`__x` for `_Class__x`, which is what the source says in that class."""
+    return re.sub(r"^_[^\W_]\w*?(?=__\w*[^_]$)", "", name)
 
 
 def container_name(race: Race) -> str | None:
@@ -121,10 +138,13 @@ class LockNames:
         self.letters: dict[int, str] = {}
 
     def of(self, locks: Sequence[int]) -> str:
+        return " and ".join(self.each(locks)) or "no lock"
+
+    def each(self, locks: Sequence[int]) -> list[str]:
         names = [
             f"lock {self.letters.setdefault(lock, chr(ord('A') + len(self.letters) % 26))}" for lock in locks
         ]
-        return " and ".join(dict.fromkeys(names)) or "no lock"
+        return list(dict.fromkeys(names))
 
 
 def access_steps(race: Race, started: dict[int, Started]) -> list[Step]:
@@ -134,7 +154,13 @@ def access_steps(race: Race, started: dict[int, Started]) -> list[Step]:
     def step(access: Access, when: str) -> Step:
         verb = "write" if access.write else "read"
         thread = thread_name(access.thread, started)
-        return Step(f"{when}{verb} by {thread}, holding {names.of(access.locks)}", places(access.stack))
+        return Step(
+            f"{when}{verb} by {thread}, holding {names.of(access.locks)}",
+            places(access.stack),
+            thread=thread,
+            access=verb,
+            locks=names.each(access.locks),
+        )
 
     elsewhere = race.then and innermost(race.then) != innermost(race.later)
     then = [step(race.then, "next ")] if race.then and elsewhere else []
@@ -179,7 +205,9 @@ def start_steps(race: Race, started: dict[int, Started]) -> list[Step]:
 def thread_name(thread: int, started: dict[int, Started]) -> str:
     if thread in started:
         return started[thread].name
-    return f"thread number {thread}, whose start was not recorded"
+    return (
+        f"thread number {thread}, whose start was not recorded" if thread else "a thread that ended long ago"
+    )
 
 
 def innermost(access: Access) -> Place:
@@ -190,7 +218,18 @@ def places(stack: int) -> list[Place]:
     """The program's part of a call stack, innermost call first."""
     found = [place_of(code, offset) for code, offset in _core.probe.frames(stack)]
     runner = next((depth for depth, place in enumerate(found) if runs_the_program(place)), len(found))
-    return [place for place in found[:runner] if not place.file.startswith(BETWEEN)]
+    shown = [place for place in found[:runner] if not place.file.startswith(BETWEEN)]
+    return without_library_ends(shown) or shown
+
+
+def without_library_ends(stack: list[Place]) -> list[Place]:
+    """Without the library's frames that called the program: a pool's worker is no news."""
+    last = max((depth for depth, place in enumerate(stack) if not in_library(place)), default=-1)
+    return stack[: last + 1]
+
+
+def in_library(place: Place) -> bool:
+    return place.file.startswith(LIBRARY) and "site-packages" not in place.file
 
 
 def runs_the_program(place: Place) -> bool:
@@ -201,5 +240,7 @@ def place_of(code: CodeType, offset: int) -> Place:
     """The instruction's place. An expression of several lines has its first line, and no columns."""
     line, end_line, begin, end = list(code.co_positions())[offset // 2]
     place = Place(code.co_filename, line or code.co_firstlineno, code.co_qualname)
+    if in_library(place):
+        place = replace(place, shown=f"<stdlib>/{place.file.removeprefix(LIBRARY)}")
     whole = line == end_line and begin is not None and end is not None
     return place.from_byte(begin or 0, end or 0) if whole else place

@@ -13,6 +13,7 @@ overlooked.
 from __future__ import annotations
 
 import math
+import os
 import time
 from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable
@@ -35,22 +36,34 @@ class Sampler:
         self.restart, self.seed = restart, seed
         self.given_up = self.began = 0.0
         self.free_rounds = FREE_ROUNDS
-        self.running = allocate_lock()
+        self.process = 0
+        self.running, self.ended = allocate_lock(), allocate_lock()
 
     def start(self) -> None:
-        self.running.acquire()
+        self.process = os.getpid()
         self.begin_round()
-        start_new_thread(self.run, ())
+        self.running.acquire()
+        self.ended.acquire()
+        try:
+            with suspended():
+                start_new_thread(self.run, ())
+        except BaseException:
+            self.running.release()
+            self.ended.release()
+            raise
 
     def stop(self) -> None:
-        """Judge all accesses from now on."""
+        """Judge all accesses from now on. Waits for the thread, which may be beginning a last round."""
         self.running.release()
+        if os.getpid() == self.process:  # in a forked child the thread does not run
+            self.ended.acquire()
         _core.race.sample(0, self.seed)
 
     def run(self) -> None:
         with suspended():
             while not self.running.acquire(timeout=TICK):
                 self.next_round()
+            self.ended.release()
 
     def thread_starts(self) -> None:
         if self.free_rounds:

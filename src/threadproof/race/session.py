@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from types import CodeType
+from typing import Any
 
 from threadproof import _core
 from threadproof.findings import Finding
 from threadproof.probe import Scope, SelfTestError, UnsupportedError
-from threadproof.probe.instrumentation import monitoring
+from threadproof.probe.instrumentation import instrumentation, monitoring
 from threadproof.probe.watch import Watch, check_interpreter
 from threadproof.race.explain import Started, explain
 from threadproof.race.options import HISTORY
@@ -46,8 +48,16 @@ class Session:
         self.history = history
         self.on_race: Callable[[], object] | None = None  # called amid the program when there is news
         self.variables = variables
+        self.claimed: list[tuple[int, int]] = []  # races of blocks of detect() inside this session, by number
         self.sampler = Sampler(monitoring.restart_events, seed) if sample and monitoring else None
         self.races_before = 0
+        self.home = threading.get_ident()  # the thread that starts the session
+
+    @staticmethod
+    def after_fork() -> None:
+        """In a forked child: what its parent has found is its parent's."""
+        if Session.running:
+            Session.running.races_before = _core.race.race_count()
 
     def start(self) -> None:
         """UnsupportedError and SelfTestError as they say; nothing is watched then."""
@@ -55,8 +65,9 @@ class Session:
         if Session.running:
             raise UnsupportedError("the race detector is watching already; one session at a time, please")
         Session.running = self
+        self.home = threading.get_ident()
         try:
-            self.races_before = len(_core.race.races())
+            self.races_before = _core.race.race_count()
             _core.race.start(self.history, self.on_race)
             self.watch.start()
         except BaseException:
@@ -68,9 +79,17 @@ class Session:
     def arm(self) -> None:
         """Before a second thread starts, or at once if there is one."""
         _core.race.limit(self.variables)
-        _core.race.arm(threading.current_thread().name)
+        _core.race.arm(self.own_name())
+        if threading.get_ident() != self.home:  # C code has started this thread, and the first one runs
+            _core.race.assume_threads()
         if self.sampler:
             self.sampler.start()
+
+    @staticmethod
+    def own_name() -> str:
+        """The calling thread's name; current_thread() would enter one that C code has started."""
+        thread = threading._active.get(threading.get_ident())  # type: ignore[attr-defined]
+        return getattr(thread, "name", "a thread that C code has started")
 
     def thread_starts(self) -> None:
         if self.sampler:
@@ -90,13 +109,32 @@ class Session:
         return self.watch.refused
 
     def findings(self, strict: bool = False, since: int = 0) -> list[Finding]:
-        """What was found so far, without the first `since` races, the worst first."""
+        """What was found so far, without the first `since` races, the worst first.
+
+        Without what belongs to blocks of detect() inside the session, too.
+        """
+        rows = _core.race.races(self.races_before + since)
+        first = self.races_before + since
+        taken = {number for begin, end in self.claimed for number in range(begin, end)}
+        return self.explained([row for number, row in enumerate(rows, first) if number not in taken], strict)
+
+    def explained(self, rows: list[Any], strict: bool) -> list[Finding]:
         started = {thread: Started(*origin) for thread, origin in _core.race.threads().items()}
-        return explain(_core.race.races()[self.races_before + since :], started, strict)
+        return explain(rows, started, strict)
+
+    def summary(self) -> str:
+        """What was watched, and what was not."""
+        bursts = _core.probe.sites_given_up()
+        sampled = f"; a sample: {bursts} bursts of executions were judged" if self.sampler else ""
+        return self.watch.summary() + sampled
+
+    def part(self, scope: Scope) -> Part:
+        """A block inside this session with findings of its own."""
+        return Part(self, scope)
 
     def races(self) -> int:
         """How many races there were; several may have one cause, and so be one finding."""
-        return len(_core.race.races()) - self.races_before
+        return _core.race.race_count() - self.races_before
 
     def watched_files(self) -> list[str]:
         """The source files whose code has run while it was watched."""
@@ -109,3 +147,32 @@ class Session:
     def know(self, code: CodeType) -> None:
         """The code of a whole program that is in no file."""
         self.watch.know(code)
+
+
+class Part:
+    """A block inside a session: its races are reported by it, and not by the session."""
+
+    def __init__(self, session: Session, scope: Scope) -> None:
+        self.session, self.scope = session, scope
+        self.begin = self.end = 0
+
+    def start(self) -> None:
+        instrumentation.add(self.scope)
+        if self.session.watch.armed:
+            _core.race.arm(self.session.own_name())  # races that were reported before are news for the block
+            monitoring.restart_events()
+        self.begin = _core.race.race_count()
+
+    def stop(self) -> None:
+        self.end = _core.race.race_count()
+        self.session.claimed.append((self.begin, self.end))
+        instrumentation.remove(self.scope)
+
+    def findings(self, strict: bool = False) -> list[Finding]:
+        return self.session.explained(_core.race.races(self.begin)[: self.end - self.begin], strict)
+
+    def summary(self) -> str:
+        return self.session.summary()
+
+
+os.register_at_fork(after_in_child=Session.after_fork)

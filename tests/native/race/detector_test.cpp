@@ -98,7 +98,7 @@ void two_writes_race() {
     w.write(w.a, 1), w.write(w.b, 2);
     Race race = w.only();
     CHECK(race.earlier.stack == 1 && race.later.stack == 2 && race.earlier.write && race.later.write);
-    CHECK(race.object == kObject && race.field == kField && race.earlier.epoch.thread() == w.a.id);
+    CHECK(race.object == kObject && race.field == kField && race.earlier_thread == w.a.serial);
 }
 
 void a_read_races_with_a_write_either_way() {
@@ -405,7 +405,7 @@ void the_filter_counts_each_state_of_an_object() {
     CHECK(filter.has(kObject, ObjectFilter::kCells));
     filter.remove(kObject, ObjectFilter::kCells), filter.remove(kObject, ObjectFilter::kOrigin);
     CHECK(!filter.has(kObject, ObjectFilter::kCells) && !filter.any(kObject));
-    filter.mark(kObject, ObjectFilter::kNoted), filter.mark(kObject, ObjectFilter::kNoted);
+    filter.add(kObject, ObjectFilter::kNoted);
     filter.remove(kObject, ObjectFilter::kNoted);
     CHECK(!filter.any(kObject));
 }

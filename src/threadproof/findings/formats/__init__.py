@@ -14,7 +14,7 @@ from threadproof.findings.model import Finding
 from threadproof.findings.tool import Tool
 
 FILES: dict[str, Callable[[Sequence[Finding], Tool], str]] = {
-    "json": lambda findings, tool: as_json(findings),
+    "json": as_json,
     "sarif": as_sarif,
     "html": lambda findings, tool: as_html(findings, tool.title),
 }

@@ -1,4 +1,4 @@
-"""Findings as JSON: a list with one object for each finding, which has all its fields."""
+"""Findings as JSON: the version of the format, the tool, and an object for each finding, with all fields."""
 
 from __future__ import annotations
 
@@ -8,11 +8,19 @@ from dataclasses import asdict
 from typing import Any
 
 from threadproof.findings.model import Finding, Place, Severity, Step, Suppressed
+from threadproof.findings.tool import Tool
+
+VERSION = 1  # goes up when a field changes its meaning or goes away; new fields may come at any time
 
 
-def as_json(findings: Sequence[Finding]) -> str:
+def as_json(findings: Sequence[Finding], tool: Tool) -> str:
     """The text of the file, without a newline at the end. Suppressed findings are included, and marked."""
-    return json.dumps([json_object(finding) for finding in findings], indent=2)
+    made = {
+        "version": VERSION,
+        "tool": {"name": tool.title, "version": tool.version},
+        "findings": [json_object(finding) for finding in findings],
+    }
+    return json.dumps(made, indent=2)
 
 
 def json_object(finding: Finding) -> dict[str, Any]:
@@ -26,7 +34,6 @@ def from_object(made: dict[str, Any]) -> Finding:
     fields["place"] = Place(**made["place"])
     fields["suppressed"] = Suppressed(**made["suppressed"]) if made["suppressed"] else None
     fields["steps"] = [
-        Step(step["what"], [Place(**place) for place in step["stack"]], step["main"])
-        for step in made["steps"]
+        Step(**{**step, "stack": [Place(**place) for place in step["stack"]]}) for step in made["steps"]
     ]
     return Finding(**fields)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from threadproof.findings.model import Finding, Place, Severity
+from threadproof.findings.model import Finding, Place, Severity, start_folder
 from threadproof.findings.rule import Rule
 from threadproof.findings.tool import Tool
 
@@ -33,7 +33,7 @@ def as_sarif(findings: Sequence[Finding], tool: Tool) -> str:
     run = {
         "tool": {"driver": driver},
         "columnKind": "unicodeCodePoints",
-        "originalUriBaseIds": {"ROOT": {"uri": Path.cwd().as_uri() + "/"}},
+        "originalUriBaseIds": {"ROOT": {"uri": Path(start_folder()).as_uri() + "/"}},
         "results": [result(finding) for finding in findings],
     }
     return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2)

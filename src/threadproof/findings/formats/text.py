@@ -35,7 +35,15 @@ def style_for(stream: TextIO, environment: Mapping[str, str] = os.environ) -> St
     """Colour on a terminal, unless NO_COLOR (no-color.org) is set; FORCE_COLOR gives colour elsewhere."""
     if environment.get("NO_COLOR"):
         return PLAIN
-    return COLOUR if stream.isatty() or environment.get("FORCE_COLOR") else PLAIN
+    return COLOUR if is_terminal(stream) or environment.get("FORCE_COLOR") else PLAIN
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Not if it is closed, or None."""
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:
+        return False
 
 
 def as_text(finding: Finding, style: Style = PLAIN) -> str:

@@ -51,6 +51,12 @@ def install() -> None:
         Row("importlib._bootstrap", "_find_and_load", generator=loading, internal=False).install()
 
 
+def add(row: Row) -> None:
+    """One more function to intercept, now or when its module has been imported."""
+    pending.append(row)
+    install()
+
+
 def install_imported() -> None:
     for row in list(pending):
         if is_imported(row.module):

@@ -14,23 +14,37 @@ from threadproof.probe.scope import UNINSTRUMENTED
 # that exist before the first event of a semaphore order nothing.
 
 
+def permits(value: Any) -> int:
+    """The semaphore's number for the native side, which counts in a machine word."""
+    return min(max(value, 0), sys.maxsize) if isinstance(value, int) else 0
+
+
 def acquiring(semaphore: Any, blocking: bool = True, timeout: float | None = None) -> Generator[None, bool]:
-    by_library, initial = called_by_library(), semaphore._value
+    by_library, initial = called_by_library(), permits(semaphore._value)
     taken = yield
     if taken and not by_library:
         _core.probe.take_permit(semaphore, initial)
 
 
 def releasing(semaphore: Any, n: int = 1) -> Generator[None, Any]:
-    if not called_by_library():
-        _core.probe.give_permits(semaphore, semaphore._value, n)
-    yield
+    yield from giving(semaphore, 0 if called_by_library() else permits(n))
 
 
 def leaving(semaphore: Any, *error: object) -> Generator[None, Any]:
-    if not called_by_library():
-        _core.probe.give_permits(semaphore, semaphore._value, 1)
-    yield
+    yield from giving(semaphore, 0 if called_by_library() else 1)
+
+
+def giving(semaphore: Any, count: int) -> Generator[None, Any]:
+    """The permits are given before another thread can take them, and taken back if release() raises."""
+    if not count:
+        yield
+        return
+    _core.probe.give_permits(semaphore, permits(semaphore._value), count)
+    try:
+        yield
+    except BaseException:
+        _core.probe.withdraw_permits(semaphore, count)
+        raise
 
 
 def called_by_library() -> bool:

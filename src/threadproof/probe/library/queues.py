@@ -11,6 +11,7 @@ from collections.abc import Generator
 from typing import Any
 
 from threadproof import _core
+from threadproof.probe.library.locks import permits
 from threadproof.probe.library.rows import PUBLISH, Row, Step
 
 
@@ -24,8 +25,8 @@ def putting(
         _core.probe.unsend(line, item)
         observe_shutdown(line, error)
         raise
-    if line.maxsize > 0:  # after as many items as it holds, a put() may have waited
-        _core.probe.take_permit(line.not_full, line.maxsize, True)
+    if line.maxsize > 0:  # once there have been as many items as it holds, it may have had to wait
+        _core.probe.take_permit(line.not_full, permits(line.maxsize), True)
 
 
 def getting(line: Any, block: bool = True, timeout: float | None = None) -> Generator[None, Any]:
