@@ -48,6 +48,13 @@ class SyncObjects {
     /// `filter` counts the objects that have state here.
     explicit SyncObjects(ObjectFilter& filter) : filter_(filter) {}
 
+    /// The object has state from now on, so its deallocation is reported.
+    void add(Sync sync) {
+        Shard& shard = shard_of(sync);
+        std::lock_guard hold(shard.mutex);
+        state_of(shard, sync);
+    }
+
     /// `clock` covers everything that was released to the object.
     void acquire(Clock& clock, Sync sync) {
         Shard& shard = shard_of(sync);

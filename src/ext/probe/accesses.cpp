@@ -192,33 +192,27 @@ void record_attribute_named(PyObject* object, PyObject* name) {
 
 void record_change(PyObject* container) { record_access(structure_of(container), kChange); }
 
-namespace {
-
 // keys that are compared one by one; a larger dict is asked itself, whose user-defined keys seldom have a
 // plain key's hash
 constexpr Py_ssize_t kFewKeys = 32;
 
-/// Whether the dict has the key, whose equality is no user code; that of the dict's other keys may be.
-bool has_plain_key(PyObject* dict, PyObject* key) {
+Ref plain_value(PyObject* dict, PyObject* key) {
+    PyObject *each, *value = nullptr;
     if (PyDict_GET_SIZE(dict) > kFewKeys) {
-        int found = PyDict_Contains(dict, key);
-        if (found < 0) PyErr_Clear();
-        return found != 0;
+        if (PyDict_GetItemRef(dict, key, &value) < 0) PyErr_Clear();
+        return Ref::steal(value);
     }
-    PyObject *each, *value;
     ext::CriticalSection section(dict);  // its table is not replaced meanwhile
     for (Py_ssize_t place = 0; PyDict_Next(dict, &place, &each, &value);)
         if (each == key || (is_plain_key(each) && PyObject_RichCompareBool(each, key, Py_EQ) == 1))
-            return true;
-    return false;
+            return Ref::borrow(value);
+    return Ref();
 }
-
-}  // namespace
 
 void record_store(PyObject* dict, PyObject* key, unsigned flags) {
     // no news: it was stored in this epoch, so the key is present
     if (!record_access(key_of(dict, key), flags | kWrite) || !is_plain_key(key)) return;
-    if (!has_plain_key(dict, key)) record_change(dict);
+    if (!plain_value(dict, key)) record_change(dict);
 }
 
 void record_item(PyObject* object, PyObject* key, unsigned flags) {

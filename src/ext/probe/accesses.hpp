@@ -72,6 +72,9 @@ void record_consumed(PyObject* object, unsigned one_step);
 void record_whole(PyObject* object, unsigned flags);
 /// Assigns a key of a dict: a new key changes the structure, too.
 void record_store(PyObject* dict, PyObject* key, unsigned flags);
+/// The value of a key whose equality is no user code, while that of the dict's other keys may be; null if the key
+/// is not there.
+ext::Ref plain_value(PyObject* dict, PyObject* key);
 /// Adds or removes an element.
 void record_change(PyObject* container);
 

@@ -98,12 +98,9 @@ void change_item(PyObject* self, PyObject* key) {
     record_change(self);
 }
 
-/// What the key stands for; null if it is not there, or if looking it up would run user code.
+/// The value of the key; null if it is not there, or if looking it up would run user code.
 Ref value_of(PyObject* dict, PyObject* key) {
-    PyObject* value = nullptr;
-    if (PyDict_Check(dict) && key && is_plain_key(key) && PyDict_GetItemRef(dict, key, &value) < 0)
-        PyErr_Clear();
-    return Ref::steal(value);
+    return PyDict_Check(dict) && key && is_plain_key(key) ? plain_value(dict, key) : Ref();
 }
 
 /// d.pop(key): nothing changes if the key is not there. What the thread is about to get comes after it was put

@@ -184,8 +184,14 @@ std::size_t take_slot() {
     throw PythonError{};
 }
 
-PythonSubscriber& subscriber_in(std::size_t slot) {
-    return static_cast<PythonSubscriber&>(*interests.subscribers[slot].load(std::memory_order_relaxed));
+/// The Python subscriber in the slot; null if there is none, or another one.
+PythonSubscriber* subscriber_in(std::size_t slot) {
+    if (slot >= kMostSubscribers) return nullptr;
+    Subscriber* there = interests.subscribers[slot].load(std::memory_order_relaxed);
+    std::lock_guard hold(slots_mutex);
+    for (PythonSubscriber& each : subscribers)
+        if (&each == there && each.used) return &each;
+    return nullptr;
 }
 
 }  // namespace
@@ -219,23 +225,23 @@ PyObject* subscribe_python(PyObject*, PyObject* by_name) {
     }
     std::size_t slot = take_slot();
     for (PyObject* each : callbacks) Py_XINCREF(each);
-    subscriber_in(slot).set(callbacks);
+    subscriber_in(slot)->set(callbacks);
     set_interests(slot, mask);
     return PyLong_FromSize_t(slot);
 }
 
 PyObject* unsubscribe_python(PyObject*, PyObject* number) {
     std::size_t slot = PyLong_AsSize_t(number);
-    if (slot >= kMostSubscribers) {
+    PythonSubscriber* subscriber = subscriber_in(slot);
+    if (!subscriber) {
         if (!PyErr_Occurred()) PyErr_Format(PyExc_ValueError, "there is no subscriber %R", number);
         throw PythonError{};
     }
-    PythonSubscriber& subscriber = subscriber_in(slot);
     set_interests(slot, 0);
-    subscriber.set({});
+    subscriber->set({});
     unsubscribe(slot);
     std::lock_guard hold(slots_mutex);
-    subscriber.used = false;
+    subscriber->used = false;
     Py_RETURN_NONE;
 }
 
