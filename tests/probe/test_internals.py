@@ -43,7 +43,7 @@ def test_append_is_the_method_that_it_was() -> None:
     assert list.append.__qualname__ == "list.append"
     assert list.append.__objclass__ is list  # type: ignore[attr-defined]
     assert list.append is vars(list)["append"]
-    assert list.append.__text_signature__ == "($self, object, /)"
+    assert list.append.__text_signature__ == "($self, object, /)"  # pyright: ignore[reportFunctionMemberAccess]
 
 
 @pytest.mark.parametrize(

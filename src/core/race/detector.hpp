@@ -292,7 +292,8 @@ class Detector {
     // both were made under it.
 
     void acquire_guard(Thread& me, Sync lock, bool reentrant) {
-        sync_objects_.add(lock);  // one that is deallocated while it is held, as a Condition's are, guards no more
+        sync_objects_.add(
+            lock);  // one that is deallocated while it is held, as a Condition's are, guards no more
         bool again = !reentrant && std::find(me.held.begin(), me.held.end(), guard_of(lock)) != me.held.end();
         if (again) std::erase(me.held, guard_of(lock));  // a signal, as in acquire_lock()
         else me.held.push_back(guard_of(lock));
