@@ -302,7 +302,7 @@ unsigned kind_of(PyObject* object) {
     if (type == &PyDictItems_Type) return kItemsViews;
     if (PyList_Check(object)) return kListSubclasses;
     if (PyAnySet_Check(object)) return kSetSubclasses;
-    return PyDict_Check(object) && type->tp_iter == PyDict_Type.tp_iter ? kDictSubclasses : 0u;
+    return PyDict_Check(object) && type->tp_iter == PyDict_Type.tp_iter ? unsigned{kDictSubclasses} : 0;
 }
 
 }  // namespace

@@ -12,8 +12,10 @@ namespace threadproof::probe {
 namespace {
 
 unsigned flags_of(Use use, bool found) {
-    unsigned flags = use == Use::kCheck ? kCheck : use == Use::kAtomic ? kAtomic : 0u;
-    return kStep | flags | (found ? 0u : kAbsent);
+    unsigned flags = kStep;
+    if (use == Use::kCheck) flags |= kCheck;
+    if (use == Use::kAtomic) flags |= kAtomic;
+    return found ? flags : flags | kAbsent;
 }
 
 /// The values of keys and atomics that the program's own code uses: what a library does with them is its own
