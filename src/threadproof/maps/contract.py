@@ -62,9 +62,11 @@ from copy import copy as shallow_copy
 from dataclasses import dataclass
 from operator import itemgetter
 from reprlib import recursive_repr
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar, cast, overload
+from typing import Any, Final, Self, TypeVar, cast, overload
 
-from threadproof._core import REMOVE, DeadlockError, RemoveType, check_timeout, is_async, probe, provide
+from threadproof._core import REMOVE, DeadlockError, RemoveType, check_timeout, probe
+from threadproof.maps.arguments import check_function, check_lengths, identical_or_equal, pairs_of
+from threadproof.maps.frozen import FrozenDict
 from threadproof.missing import MISSING, Missing
 from threadproof.stats import Stats, duration, gauge
 
@@ -397,7 +399,7 @@ class ConcurrentMap(MutableMapping[K, V]):
 
         Each key is one atomic step. If a key raises, those before it are stored.
         """
-        for key, value in _pairs(self, other):
+        for key, value in pairs_of(self, other):
             self[key] = value
         for name, value in kwargs.items():
             self[name] = value  # type: ignore[index]
@@ -549,30 +551,6 @@ KEY: Final[Callable[[tuple[Any, Any]], Any]] = itemgetter(0)
 VALUE: Final[Callable[[tuple[Any, Any]], Any]] = itemgetter(1)
 
 
-class FrozenDict(dict[K, V]):
-    """A dict that cannot be changed, so threads may share it: what `snapshot` returns of most maps.
-
-    `dict(snapshot)`, or its `copy()`, is one that can be.
-    """
-
-    __slots__ = ()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (dict(self),)
-
-    if not TYPE_CHECKING:  # for mypy a dict has to keep what it can do
-
-        def _refuse(self, *args: object, **kwargs: object) -> NoReturn:
-            """TypeError: a snapshot cannot be changed."""
-            raise TypeError("a snapshot cannot be changed; change the map, or a copy: dict(snapshot)")
-
-        __setitem__ = __delitem__ = __ior__ = _refuse
-        clear = pop = popitem = setdefault = update = _refuse
-
-
-provide("FrozenDict", FrozenDict)
-
-
 class Keys(KeysView[K]):
     """A map's keys."""
 
@@ -616,93 +594,3 @@ def age_of(m: ConcurrentMap[Any, Any]) -> tuple[int, float]:
     """How many computations are running in a map, and the seconds since the oldest began."""
     running = m._computations()
     return len(running), max((each[2] for each in running), default=0.0)
-
-
-def identical_or_equal(value: object, expected: object) -> bool:
-    """The default comparison of values: an object is equal to itself, even NaN."""
-    return bool(value is expected or value == expected)
-
-
-# Checks of arguments. Native maps call the same functions: _core.provide() hands them over.
-
-ASYNC: Final = (
-    "an async one returns a coroutine, and only the first that reads it from the map could await it; store a "
-    "task or a future, or await first and store the result"
-)
-WANTED: Final = {
-    "compute": ("fn(old) -> new", "to delete a key, return threadproof.REMOVE from fn"),
-    "compute_if_absent": ("fn(key) -> value", "to store a value as it is, call setdefault()"),
-    "compute_if_present": ("fn(old) -> new", "to delete a key, return threadproof.REMOVE from fn"),
-    "merge": ("fn(old, value) -> new", "to delete a key, return threadproof.REMOVE from fn"),
-    "compare_and_swap": ("equal(current, expected) -> bool", "without it, identity and == decide"),
-    "compare_and_delete": ("equal(current, expected) -> bool", "without it, identity and == decide"),
-}
-
-
-def check_function(owner: object, method: str, fn: object) -> None:
-    """TypeError for an object that cannot be called, and for one with a result that is no value."""
-    signature, way_out = WANTED[method]
-    if not callable(fn):
-        raise TypeError(f"{_called(owner, method)} wants {signature}, got {type(fn).__name__}; {way_out}")
-    if is_async(fn):
-        raise TypeError(f"{_called(owner, method)} wants a plain {signature}, got {fn!r}: {ASYNC}")
-    if method == "compute_if_absent" and isinstance(fn, type) and fn in CONTAINERS:
-        name, empty = fn.__name__, CONTAINERS[fn]
-        raise TypeError(
-            f"{_called(owner, method)} wants {signature}, and {name}(key) would take the key apart; "
-            f"for an empty {name}, pass lambda key: {empty}"
-        )
-
-
-CONTAINERS: Final[dict[object, str]] = {list: "[]", dict: "{}", set: "set()"}
-
-
-def check_lengths(owner: object, keys: int, values: int) -> None:
-    """ValueError for a different number of keys and values."""
-    if keys != values:
-        raise ValueError(
-            f"{_called(owner, 'set_many')} wants a value for each key, got {keys} keys and {values} values"
-        )
-
-
-provide("check_function", check_function)
-provide("check_lengths", check_lengths)
-
-
-def _called(owner: object, method: str) -> str:
-    return f"{type(owner).__name__}.{method}()"
-
-
-def _pairs(owner: object, other: Any) -> Iterable[tuple[Any, Any]]:
-    """The pairs of an argument of `update`: a mapping, an object with keys() and [], or pairs."""
-    if isinstance(other, Mapping):
-        return other.items()
-    if isinstance(other, type) or not (
-        hasattr(other, "__iter__") or hasattr(other, "__getitem__") or hasattr(other, "keys")
-    ):
-        _refuse_other(owner, other)
-    if hasattr(other, "keys"):
-        return ((key, other[key]) for key in other.keys())  # noqa: SIM118  # it has keys(), and perhaps no iter()
-    return _checked_pairs(owner, other)
-
-
-def _refuse_other(owner: object, other: object) -> NoReturn:
-    got = repr(other) if isinstance(other, type) else type(other).__name__
-    hint = "; for a value made on demand, call compute_if_absent(key, fn)" if callable(other) else ""
-    raise TypeError(f"{type(owner).__name__} wants a mapping, or pairs (key, value), got {got}{hint}")
-
-
-def _checked_pairs(owner: object, items: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
-    for place, item in enumerate(items):
-        try:
-            key, value = item
-        except (TypeError, ValueError) as error:
-            _refuse_pair(owner, place, item, error)
-        yield key, value
-
-
-def _refuse_pair(owner: object, place: int, item: object, error: Exception) -> NoReturn:
-    refusal = TypeError if isinstance(error, TypeError) else ValueError
-    raise refusal(
-        f"{_called(owner, 'update')} wants pairs (key, value), but element {place} is {item!r}"
-    ) from error

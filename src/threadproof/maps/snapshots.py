@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, cast, o
 
 from threadproof import _core
 from threadproof._core import Entry, TrieVersion, probe
+from threadproof.maps.arguments import identical_or_equal
 from threadproof.maps.chains import Chain, ChainedMap, entry_at, same_entries, size_of
 from threadproof.maps.contract import (
     COMPUTING,
@@ -19,7 +20,6 @@ from threadproof.maps.contract import (
     Keys,
     Values,
     age_of,
-    identical_or_equal,
 )
 from threadproof.missing import MISSING
 from threadproof.stats import Stats, counter, gauge
