@@ -31,6 +31,9 @@ ELSEWHERE = {
     "__ior__": "update",
     "__getstate__": "the attributes of a subclass",
     "copy": "a snapshot, in a new map",
+    "to_dict": "a snapshot, in a dict",
+    "computations": "metrics",
+    "__sizeof__": "metrics",
     "fromkeys": "makes a map nobody else knows yet",
 }
 """Operations that are not in the mixes, and why; other tests have them."""

@@ -6,11 +6,14 @@
 /// the variable's cell if the thread's clock does not cover that one. The time at which the threads really
 /// ran is irrelevant, so a race is found also in a run in which nothing went wrong.
 ///
+/// The file is long because it is one class: the steps of a thread, each a few lines over the parts in the files
+/// beside it.
+///
 /// Invariants:
 /// 1. A thread's own count is in its clock, and only the thread itself raises it, at each release and after the
-///    adoption of another thread. So an epoch
-///    names all its steps between two releases, and a second access to a variable in one epoch is no news: the
-///    thread's EpochCache answers it without a lock, or else the cell does, before the stack is captured.
+///    adoption of another thread. So an epoch names all its steps between two releases, and a second access to
+///    a variable in one epoch is no news: the thread's EpochCache answers it without a lock, or else the cell
+///    does, before the stack is captured.
 /// 2. A thread that reads a value which another thread wrote without order between them is reported once, and
 ///    then counts as ordered after that write: consequences of one mistake are not reported.
 /// 3. No lock of the detector is held while another one is taken, except those of the depots, which are
@@ -42,85 +45,15 @@
 #include "core/base/hints.hpp"
 #include "core/probe/depot.hpp"
 #include "core/race/clock.hpp"
-#include "core/race/epoch_cache.hpp"
 #include "core/race/shadow.hpp"
 #include "core/race/slots.hpp"
 #include "core/race/sync_objects.hpp"
+#include "core/race/thread.hpp"
 #include "core/race/updates.hpp"
 
 namespace threadproof::race {
 
 using probe::Depot;
-using probe::NumberCache;
-
-/// Two unordered accesses. `then` is the write with which the later thread followed its read, if it did.
-struct Race {
-    Object object;
-    Field field;
-    Access earlier, later, then;
-    Serial earlier_thread = 0, later_thread = 0;
-    /// Of a value whose steps order (step()): the read that the earlier write may depend on, and whether the
-    /// earlier write came between `later` and `then`.
-    Access before{};
-    bool between = false;
-    std::uint64_t times = 1;
-};
-
-/// What an access came to: it repeats another one of this epoch, it is new, or it has found a race, or has
-/// more to say of one.
-enum class Outcome { kRepeated, kNew, kRace };
-
-/// What the detector keeps of one thread of the program.
-class Thread {
- public:
-    Thread(Epoch first, Serial serial) : serial(serial), slot(first.thread()), count(first.count()) {
-        clock.learn(first);
-        published.store(count, std::memory_order_relaxed);
-    }
-
-    Epoch now() const { return Epoch(slot, count); }
-    /// As now(), for another thread.
-    Epoch published_now() const { return Epoch(slot, published.load(std::memory_order_relaxed)); }
-
-    /// Whether somebody may join it. For its own thread, and after its end.
-    bool is_awaited() const { return awaited.load(std::memory_order_relaxed); }
-
-    const Serial serial;
-    std::vector<std::size_t> news;  // races that its last access has found, or has more to say of
-    int excluded = 0;        // > 0: the program excludes its accesses; its synchronisation still orders
-    std::vector<Sync> held;  // locks and guards, in the order of their acquisition
-
- private:
-    friend class Detector;
-
-    std::atomic<bool> joined{false};  // a thread that several others join is counted once
-    bool ended = false;
-    std::atomic<bool> awaited{true};  // relaxed: under mutex_, or a hint
-
-    /// A reported read: if a write of the same thread follows, the report gets it.
-    struct PendingRead {
-        Object object = 0;
-        Field field = 0;
-        std::uint32_t generation = 0;
-        std::size_t number = 0;  // of the reported race
-    };
-    // a write that depends on a read follows it soon, with few other reported reads in between
-    static constexpr std::size_t kPendingReads = 16;
-
-    const ThreadId slot;
-    Clock clock;
-    std::uint64_t count;
-    std::atomic<std::uint64_t> published{
-        0};                         // count, for the threads that are adopted; relaxed: late is harmless
-    std::uint32_t adoptions = 0;    // of other threads that it has noticed
-    std::uint64_t last_access = 0;  // the count at its last access
-    EpochCache cache;
-    RecentReads reads;          // of values whose steps order
-    NumberCache<64> lock_sets;  // a thread holds few different sets of locks again and again
-    std::array<PendingRead, kPendingReads> pending_reads;
-    std::vector<Race> pending_races;  // this thread's own ones, by the same positions; none before the first
-    std::size_t next_pending = 0;
-};
 
 class Detector {
  public:
