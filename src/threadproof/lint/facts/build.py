@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import Sequence
 
 from threadproof.lint.facts.expressions import Expressions, span_of
-from threadproof.lint.facts.model import Class, Function, Hold, Module, Span
+from threadproof.lint.facts.leaks import leaks_of
+from threadproof.lint.facts.model import Class, Function, Hold, Leak, Module, Span
 from threadproof.lint.facts.notes import DECORATORS, comments_at, declared, name_says_held
 from threadproof.lint.facts.references import Ref
 from threadproof.lint.facts.scopes import FunctionNode, Scope, scopes_of
@@ -141,6 +142,11 @@ class Builder:
             return
         function.generator = any(isinstance(part, ast.Yield | ast.YieldFrom) for part in own_nodes(node))
         walker.block(node.body)
+        if any(acquire.by_call for acquire in function.acquires):
+            function.leaks = [
+                Leak(walker.resolve(leak.lock).name, span_of(leak.acquire), span_of(leak.exit), leak.how)
+                for leak in leaks_of(node)
+            ]
 
     def bind_parameters(self, walker: Statements, node: FunctionNode, function: Function) -> None:
         args = [*node.args.posonlyargs, *node.args.args]

@@ -136,8 +136,7 @@ class Expressions(References):
         ref = inner.dot(node.attr)
         if isinstance(node.value, ast.Attribute):
             self.note(inner, "read", node.value)
-        if not ref.alias or isinstance(node.value, ast.Attribute):
-            self.note(ref, "read", node)
+        self.note(ref, "read", node)
         return ref
 
     def visit_subscript(self, node: ast.Subscript) -> Ref:
@@ -165,6 +164,7 @@ class Expressions(References):
             awaited,
             self.caught,
             self.loop,
+            bool(self.checks),
         )
         self.function.calls.append(call)
         if method in METHODS or method in VIEWS:
@@ -420,7 +420,12 @@ class Expressions(References):
 
     def visit_await(self, node: ast.Await) -> Ref:
         self.awaiting = node.value
+        self.note_await(node)
         return self.visit(node.value)
+
+    def note_await(self, node: ast.AST) -> None:
+        if self.held:
+            self.function.awaits.append((span_of(node), self.held))
 
     def visit_namedexpr(self, node: ast.NamedExpr) -> Ref:
         return self.assign_name(node.target.id, node.value)

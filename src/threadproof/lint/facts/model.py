@@ -84,6 +84,7 @@ class Call:
     awaited: bool = False
     caught: tuple[str, ...] = ()
     loop: int = 0
+    tested: bool = False  # it depends on a test of a shared place
     into: str = ""  # the place its result is assigned to
 
     @property
@@ -103,6 +104,16 @@ class Acquire:
     span: Span
     held: Held
     blocking: bool = True
+    by_call: bool = False  # by acquire(), and not by `with`
+
+
+class Leak(NamedTuple):
+    """A lock taken at `span` that is still held where the function is left; `how` as in leaks.py."""
+
+    lock: str
+    span: Span
+    exit: Span
+    how: str
 
 
 @dataclass(slots=True)
@@ -119,12 +130,14 @@ class Function:
     notes: frozenset[str] = frozenset()  # what its comments and docstring declare; see notes.py
     asynchronous: bool = False
     generator: bool = False
-    catches_all: bool = False  # its whole body is one try statement that catches Exception
+    raises: bool = False  # it has a `raise` of its own, outside of any `try`
     returns_value: bool = False
     accesses: list[Access] = field(default_factory=list)
     pairs: list[Pair] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     acquires: list[Acquire] = field(default_factory=list)
+    leaks: list[Leak] = field(default_factory=list)
+    awaits: list[tuple[Span, Held]] = field(default_factory=list)  # where it waits in an event loop with a lock held
     returned: list[str] = field(default_factory=list)  # references it returns
 
     @property

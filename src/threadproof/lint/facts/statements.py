@@ -82,6 +82,8 @@ class Statements(Expressions):
             self.dead = True
 
     def visit_for(self, node: ast.For | ast.AsyncFor) -> None:
+        if isinstance(node, ast.AsyncFor):
+            self.note_await(node.iter)
         self.iterate(node.iter)
         outside, held = self.loop, self.held
         self.loop = node.lineno
@@ -154,12 +156,15 @@ class Statements(Expressions):
                 self.function.returned.append(name)
         elif isinstance(node, ast.Raise):
             self.visit_all([node.exc, node.cause])
+            self.function.raises |= not self.caught
         self.dead = True
 
     # --- locks ---
 
     def visit_with(self, node: ast.With | ast.AsyncWith) -> None:
         held = self.held
+        if isinstance(node, ast.AsyncWith):
+            self.note_await(node.items[0].context_expr)
         for item in node.items:
             ref = self.visit(item.context_expr)
             if is_lock_like(ref.name):
@@ -171,10 +176,11 @@ class Statements(Expressions):
             elif item.optional_vars is not None:
                 self.forget(item.optional_vars)
         self.block(node.body)
-        self.held = tuple(hold for hold in held if hold in self.held or not self.dead) if not self.dead else held
+        self.held = held if self.dead else tuple(hold for hold in held if hold in self.held)
 
     def take(self, lock: str, node: ast.AST, blocking: bool = True, asynchronous: bool = False) -> None:
-        self.function.acquires.append(Acquire(lock, span_of(node), self.held, blocking))
+        by_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "acquire"
+        self.function.acquires.append(Acquire(lock, span_of(node), self.held, blocking, by_call))
         self.sections += 1
         self.held = (*self.held, Hold(lock, self.sections, asynchronous))
 

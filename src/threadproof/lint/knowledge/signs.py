@@ -1,0 +1,21 @@
+"""What in a file suggests that threads run its code."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+SIGNS: Final = {
+    "threads": re.compile(
+        r"\b(import threading|from threading|import _thread|from _thread|concurrent\.futures|ThreadPool|ThreadingMixIn|"
+        r"ThreadingHTTPServer|to_thread|run_in_executor|start_new_thread|socketserver|http\.server)"
+    ),
+    "locks": re.compile(r"\b(R?Lock|Condition|Semaphore|RWLock|Mutex)\(|_lock\b"),
+    "async": re.compile(r"\b(import asyncio|from asyncio|async def)\b"),
+    "web": re.compile(r"\b(import|from) (flask|bottle|django|sanic|falcon|fastapi|starlette|pyramid)\b"),
+    "claims": re.compile(r"thread[- ]?safe", re.IGNORECASE),
+}
+
+
+def signs_in(text: str) -> frozenset[str]:
+    return frozenset(name for name, sign in SIGNS.items() if sign.search(text))

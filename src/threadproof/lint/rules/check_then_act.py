@@ -1,0 +1,154 @@
+"""A key is tested and then used, and another thread may act in between.
+
+## What it does
+Reports `if key in d:` followed by `d[key]`, `del d[key]`, `d.pop(key)` or `d[key] = ...`, and `if d:` followed by
+`d.pop()`, where threads share d, and no lock is held from the test to the act.
+
+## Why is this bad?
+Each step is atomic, the two together are not. Between them another thread may remove the key (KeyError), or add it
+(its value is overwritten and lost).
+
+## Example
+```python
+if key in self._sessions:
+    del self._sessions[key]
+```
+
+Use one step that does both:
+
+```python
+self._sessions.pop(key, None)
+```
+
+or hold one lock around the test and the act. With a map of threadproof: `compute_if_absent`, `compare_and_delete`.
+
+## When it is fine
+When only one thread ever changes the container, or the act allows for having come too late.
+
+## Sources
+"Thread Safety Guarantees" in CPython's documentation; SpotBugs AT_OPERATION_SEQUENCE_ON_CONCURRENT_ABSTRACTION.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from threadproof.findings import Severity
+from threadproof.lint.facts.model import Access, Function, Pair
+from threadproof.lint.knowledge.containers import REMOVES
+from threadproof.lint.rule import Part, Related, Report, Rule
+from threadproof.lint.tree import World
+from threadproof.lint.tree.evidence import guard_of, other_writers, sides
+from threadproof.lint.tree.sharing import Shared
+
+KEY_ERRORS = frozenset({"KeyError", "LookupError", "IndexError", "ValueError", "*"})
+TAKES = frozenset({"delitem", "pop", "remove", "popitem", "popleft", "getitem"})
+LOST = frozenset({"setitem", "add", "append", "insert", "write", "update"})
+
+
+def check(world: World, part: Part) -> Iterator[Report]:
+    seen: set[tuple[str, str]] = set()
+    for function in part.functions:
+        if function.asynchronous or function.ref in world.calls.setup:
+            continue
+        for pair in function.pairs:
+            form = form_of(pair)
+            if not form or (function.ref, pair.act.place) in seen:
+                continue
+            shared = world.sharing.of(world.tree.variable(pair.act.place))
+            if world.sharing.protected(function, pair.check.held, pair.act.held):
+                continue
+            report = consider(world, function, pair, form, shared)
+            if report is not None:
+                seen.add((function.ref, pair.act.place))
+                yield report
+
+
+def form_of(pair: Pair) -> str:
+    """ "taken" if the act fails once the key is gone, "added" if it overwrites one that has come; "" for others."""
+    act = pair.act
+    if pair.how in ("contains", "len", "truth", "get") and pair.present is not False and act.kind in TAKES:
+        if act.kind == "pop" and act.value == "default":
+            return ""
+        return "" if KEY_ERRORS & set(act.caught) else "taken"
+    if pair.how in ("contains", "missing", "get") and pair.present is False and act.kind in LOST:
+        return "added"
+    if pair.how in ("compare", "len") and act.kind in ("update", "append", "add", "setitem"):
+        return "limit"
+    return ""
+
+
+def consider(world: World, function: Function, pair: Pair, form: str, shared: Shared) -> Report | None:
+    variable = shared.variable
+    if not world.sharing.applies(function, shared, pair.act):
+        return None
+    if form == "taken":
+        confidence = taken(world, function, pair, shared)
+    elif form == "added":
+        confidence = added(world, function, pair, shared)
+    else:
+        confidence = 0.4 * shared.score
+    if confidence <= 0:
+        return None
+    key = f"[{pair.act.key}]" if pair.act.key and pair.act.kind in ("getitem", "setitem", "delitem") else ""
+    what = {
+        "taken": f"{variable.shown}{key} may be gone: another thread can remove it between the test and the use",
+        "added": f"{variable.shown}{key} may have come: another thread can add it between the test and this",
+        "limit": f"{variable.shown} may have changed between the test and this",
+    }[form]
+    check_place = "tested here" + guard_of(world, function, pair.check)
+    return Report(
+        pair.act.span,
+        what,
+        function=function.ref,
+        subject=variable.place,
+        related=[Related(check_place, pair.check.span, function=function.ref), *sides(world, shared, function, pair.act)],
+        confidence=confidence,
+        fix=advice(pair, form),
+    )
+
+
+def taken(world: World, function: Function, pair: Pair, shared: Shared) -> float:
+    """How sure it is that another thread can remove what the act needs."""
+    removers = [use for use in shared.uses if removes(use.access)]
+    others = [use for use in removers if use.access is not pair.act]
+    act_removes = removes(pair.act)
+    if not others and not (act_removes and world.sharing.runs_twice(function, shared)):
+        return 0.0
+    if shared.variable.kind() in ("", "list") and pair.how in ("truth", "get") and pair.act.kind == "getitem":
+        return 0.3 * shared.score
+    return shared.score
+
+
+def removes(access: Access) -> bool:
+    return access.kind in REMOVES or access.kind == "delitem" or (access.kind == "write" and access.value != "none")
+
+
+def added(world: World, function: Function, pair: Pair, shared: Shared) -> float:
+    """How sure it is that two threads may both add, and that it matters."""
+    if not (world.sharing.runs_twice(function, shared) or other_writers(shared, function)):
+        return 0.0
+    return shared.score * world.sharing.worth(pair.act)
+
+
+def advice(pair: Pair, form: str) -> str:
+    if form == "taken" and pair.act.kind in ("delitem", "pop"):
+        return "use pop(key, None), which tests and removes in one step, or hold one lock over both"
+    if form == "taken":
+        return "use get(), or catch the error, or hold one lock over both"
+    if form == "added":
+        return "use setdefault(), or hold one lock over both; with a map of threadproof, compute_if_absent()"
+    return "hold one lock over both"
+
+
+RULE = Rule(
+    code="CM101",
+    name="check-then-act",
+    message="a test and the act that depends on it are not one step",
+    severity=Severity.WARNING,
+    group="preview",
+    advice="hold one lock over both",
+    fix_safety="unsafe",
+    cwe=367,
+    check_tree=check,
+)

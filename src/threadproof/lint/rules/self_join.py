@@ -1,0 +1,100 @@
+"""A thread waits for its own end.
+
+## What it does
+Reports `join()` on a thread in code that this very thread can reach, without a test for that.
+
+## Why is this bad?
+A thread that joins itself gets `RuntimeError: cannot join current thread`. It happens when a job, a callback or
+the thread's own error handling calls the `stop()` or `close()` that everybody else calls too; what `stop()` should do
+after the join is then not done.
+
+## Example
+```python
+class Listener:
+    def _run(self):
+        while True:
+            if not self._receive():
+                self.stop()  # raises RuntimeError
+
+    def stop(self):
+        self._running = False
+        self._thread.join()
+```
+
+Use instead:
+
+```python
+    def stop(self):
+        self._running = False
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+```
+
+## When it is fine
+When the path from the thread to the join is never taken in that thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from threadproof.findings import Severity
+from threadproof.lint.facts.model import Call, Function
+from threadproof.lint.rule import Part, Related, Report, Rule
+from threadproof.lint.tree import World
+from threadproof.lint.tree.threads import Entry
+
+TESTS = frozenset({"current_thread", "currentThread", "get_ident", "get_native_id", "is_current_thread", "in_thread"})
+
+
+def check(world: World, part: Part) -> Iterator[Report]:
+    for function in part.functions:
+        if is_careful(world, function):
+            continue
+        for call in function.calls:
+            if call.method != "join" or {"RuntimeError", "*"} & set(call.caught):
+                continue
+            for entry in world.threads.reached.get(function.ref, ()):
+                if entry.kind in ("thread", "timer") and joins(world, function, call, entry):
+                    yield report(world, function, call, entry)
+                    break
+
+
+def joins(world: World, function: Function, call: Call, entry: Entry) -> bool:
+    """Whether the call waits for the thread that runs the entry."""
+    receiver = world.tree.canonical(call.receiver)
+    if entry.starter is None:
+        return bool(function.owner) and receiver in world.tree.mro(entry.function.owner)
+    return bool(entry.place) and receiver == world.tree.canonical(entry.place)
+
+
+def is_careful(world: World, function: Function) -> bool:
+    """Whether a function, or one on the way to it, tests which thread it is in."""
+    callers = [edge.caller for edge in world.calls.callers.get(function.ref, ())]
+    return any(call.method in TESTS for one in (function, *callers) for call in one.calls)
+
+
+def report(world: World, function: Function, call: Call, entry: Entry) -> Report:
+    calls = [edge for edge in world.calls.callers.get(function.ref, ()) if entry in world.threads.reached[edge.caller.ref]]
+    related = [Related("this thread's code starts here", entry.function.span, function=entry.function.ref)]
+    related += [Related("and comes here", edge.call.span, function=edge.caller.ref) for edge in calls[:1]]
+    return Report(
+        call.span,
+        f"{entry.function.name}() runs in the thread that {function.name}() joins, and can call it",
+        function=function.ref,
+        subject=world.tree.canonical(call.receiver),
+        related=related,
+    )
+
+
+RULE = Rule(
+    code="CM212",
+    name="self-join",
+    message="a thread can join itself",
+    severity=Severity.WARNING,
+    group="default",
+    advice="join only if `thread is not threading.current_thread()`",
+    fix_safety="",
+    cwe=833,
+    check_tree=check,
+)
