@@ -51,6 +51,7 @@ class Expressions(References):
         self.loop = 0
         self.checks: tuple[Check, ...] = ()
         self.bound_checks: dict[str, Check] = {}  # variable -> what its value was taken from
+        self.derived: dict[str, Check] = {}  # variable -> the look that its value was computed from
         self.sections = 0
         self.discarding: ast.expr | None = None
         self.awaiting: ast.expr | None = None
@@ -67,7 +68,7 @@ class Expressions(References):
             return self.is_shared_local(function, local.partition(".")[0].removesuffix("[]"))
         own = self.module.name
         if name.startswith(own + "."):
-            return name.count(".") > own.count(".") + 1 or name[len(own) + 1 :] in self.module.variables
+            return name.count(".") > own.count(".") + 1 or name[len(own) + 1 :].removesuffix("[]") in self.module.variables
         return name.partition(".")[0] == own.partition(".")[0] and "." in own
 
     def is_shared_local(self, function: str, name: str) -> bool:
@@ -169,8 +170,10 @@ class Expressions(References):
         self.function.calls.append(call)
         if method in METHODS or method in VIEWS:
             key = key_text(node.args[0]) if node.args and method not in ("update", "extend") else ""
-            has_default = len(node.args) + len(node.keywords) > 1
-            self.note(receiver, method, node, key, "default" if has_default else "")
+            value = "default" if len(node.args) + len(node.keywords) > 1 else ""
+            if method == "setdefault" and len(node.args) > 1:
+                value = self.describe(node.args[1])
+            self.note(receiver, method, node, key, value)
         elif method:
             self.note(receiver, "read", node.func)
         return self.result(node, target)

@@ -14,6 +14,8 @@ from threadproof.lint.knowledge.containers import VIEWS
 
 # A context manager that a call returns is a lock only if its name suggests one.
 LOCKS_BY_CALL = re.compile(r"lock|mutex|sync|exclusive|critical|atomic|guard|(?<!s)hold|acquire", re.IGNORECASE)
+TAKES = re.compile(r"_*(acquire|lock)$|_*acquire\w*lock\w*$|\w*lock_acquire$", re.IGNORECASE)
+GIVES = re.compile(r"_*(release|unlock)$|_*release\w*lock\w*$|\w*lock_release$", re.IGNORECASE)
 CATCH_ALL = frozenset({"Exception", "BaseException"})
 MISSING = frozenset({"KeyError", "IndexError", "LookupError", "AttributeError", "ValueError", "Empty"})
 LOOKS = frozenset({"getitem", "read", "pop", "delitem", "get", "remove", "iterate", "index"})
@@ -192,11 +194,22 @@ class Statements(Expressions):
                 self.take(receiver, node, blocking=may_block(node))
             elif node.func.attr in ("release", "__exit__"):
                 self.held = tuple(hold for hold in self.held if hold.lock != receiver)
+            elif self.discarding is node:
+                self.lock_function(node.func.attr, node)
             elif node.func.attr in ("enter_context", "push") and len(node.args) == 1:
                 entered = self.resolve(node.args[0]).name
                 if is_lock_like(entered):
                     self.take(entered, node)
+        elif isinstance(node.func, ast.Name) and self.discarding is node:
+            self.lock_function(node.func.id, node)
         return result
+
+    def lock_function(self, name: str, node: ast.Call) -> None:
+        """`_acquire_lock()` and `self.unlock()`: functions that take and release a lock for their caller."""
+        if TAKES.match(name):
+            self.take(f"decorator:{name}", node)
+        elif GIVES.match(name):
+            self.held = tuple(hold for hold in self.held if not hold.lock.startswith("decorator:"))
 
     # --- assignments ---
 
@@ -251,6 +264,7 @@ class Statements(Expressions):
         looked = self.function.accesses[before:]
         self.drop_checks(name)
         self.bound_checks.pop(name, None)
+        self.derived.pop(name, None)
         self.values.pop(name, None)
         if checks:
             self.bound_checks[name] = checks[0]
@@ -258,6 +272,10 @@ class Statements(Expressions):
             kind = {"getitem": "get", "get": "get", "len": "len", "read": "none", "pop": "pop"}
             if looked[-1].kind in kind:
                 self.bound_checks[name] = Check(looked[-1], kind[looked[-1].kind], True)
+        elif isinstance(value, ast.BinOp):
+            reads = [access for access in looked if access.kind in ("read", "get", "getitem")]
+            if reads:
+                self.derived[name] = Check(reads[0], "none", True)
         target = self.named(name)
         if isinstance(value, ast.Call) and len(self.function.calls) > calls:
             self.function.calls[-1].into = target.name
@@ -312,7 +330,7 @@ class Statements(Expressions):
     def note_stale(self, access: Access, value: ast.expr) -> None:
         """A value computed from what the place held before is a lost update in two steps."""
         for name in names_in(value):
-            check = self.bound_checks.get(name)
+            check = self.derived.get(name) or (None if isinstance(value, ast.Name) else self.bound_checks.get(name))
             if check and check.access.place == access.place and check.access.key == access.key:
                 self.function.pairs.append(Pair(check.access, access, "stale", None))
                 return
@@ -333,9 +351,13 @@ class Statements(Expressions):
         elif isinstance(target, ast.Attribute):
             self.note(self.base(target.value).dot(target.attr), "update", node, "", self.describe(node.value))
         else:
-            self.note(self.named(target.id), "update", node, "", self.describe(node.value))
+            ref = self.named(target.id)
+            if not ref.alias:
+                self.note(ref, "update", node, "", self.describe(node.value))
             self.values.pop(target.id, None)
             self.drop_checks(target.id)
+            if target.id in self.bound_checks:
+                self.derived[target.id] = self.bound_checks[target.id]
 
     def visit_delete(self, node: ast.Delete) -> None:
         for target in node.targets:

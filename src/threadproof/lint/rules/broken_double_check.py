@@ -44,6 +44,8 @@ from threadproof.lint.knowledge.containers import CHANGES
 from threadproof.lint.rule import Part, Related, Report, Rule
 from threadproof.lint.tree import World
 
+# What must not be made twice: below it are results that come out alike.
+WORTH = 0.7
 EMPTY = ("none", "truth", "contains", "missing", "get")
 
 
@@ -56,6 +58,8 @@ def check(world: World, part: Part) -> Iterator[Report]:
             section = new_section(world, pair)
             if section is None or pair.act.place in seen or world.calls.entry_locks[function.ref]:
                 continue
+            if pair.act.kind == "setitem" and world.sharing.worth(pair.act) < WORTH:
+                continue  # the same result once more
             if pair.act.kind in ("write", "setitem") and not_tested_again(function, pair, section):
                 seen.add(pair.act.place)
                 yield missing_test(world, function, pair)
@@ -73,7 +77,7 @@ def new_section(world: World, pair: Pair) -> Hold | None:
 def not_tested_again(function: Function, pair: Pair, section: Hold) -> bool:
     """Whether nothing under the lock looks at the place before it is assigned."""
     place, act = pair.act.place, pair.act
-    if act.kind == "write" and not makes(act):
+    if act.kind == "write" and not (makes(act) and act.value != "const:True"):
         return False
     for access in function.accesses:
         if access.place == place and section in access.held and access is not act and access.span < act.span:

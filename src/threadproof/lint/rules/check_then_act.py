@@ -96,13 +96,12 @@ def consider(world: World, function: Function, pair: Pair, form: str, shared: Sh
         "added": f"{variable.shown}{key} may have come: another thread can add it between the test and this",
         "limit": f"{variable.shown} may have changed between the test and this",
     }[form]
-    check_place = "tested here" + guard_of(world, function, pair.check)
     return Report(
-        pair.act.span,
+        pair.check.span,
         what,
         function=function.ref,
         subject=variable.place,
-        related=[Related(check_place, pair.check.span, function=function.ref), *sides(world, shared, function, pair.act)],
+        related=[Related("used here" + guard_of(world, function, pair.act), pair.act.span, function=function.ref), *sides(world, shared, function, pair.act)],
         confidence=confidence,
         fix=advice(pair, form),
     )
@@ -128,7 +127,7 @@ def added(world: World, function: Function, pair: Pair, shared: Shared) -> float
     """How sure it is that two threads may both add, and that it matters."""
     if not (world.sharing.runs_twice(function, shared) or other_writers(shared, function)):
         return 0.0
-    return shared.score * world.sharing.worth(pair.act)
+    return shared.score * world.sharing.worth(pair.act, shared.many)
 
 
 def advice(pair: Pair, form: str) -> str:

@@ -45,19 +45,25 @@ def check(world: World, part: Part) -> Iterator[Report]:
         for call in function.calls:
             if not call.discarded or call.method != "submit" or not call.args:
                 continue
-            starter = world.threads.starter(call)
+            starter = world.threads.starter(function, call)
             if starter is None:
                 continue
             for target in world.calls.function_named(call.args[0]):
                 task = behind(world, target)
                 raising = first_raising(task)
-                if raising is not None:
+                if raising is not None or task.raises:
                     yield Report(
                         call.span,
                         f"an exception in {shown(task)} will be seen by nobody: the future is dropped",
                         function=function.ref,
                         subject=task.ref,
-                        related=[Related("it may be raised here, outside of any try", raising.span, function=task.ref)],
+                        related=[
+                            Related(
+                                "it may be raised here, outside of any try",
+                                raising.span if raising else task.span,
+                                function=task.ref,
+                            )
+                        ],
                     )
                     break
 

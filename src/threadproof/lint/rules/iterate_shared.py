@@ -77,6 +77,8 @@ def check(world: World, part: Part) -> Iterator[Report]:
 def confidence_of(
     world: World, function: Function, access: Access, shared: Shared, changes: Sequence[Use]
 ) -> float:
+    if any(call.method == "join" and call.loop == access.span.line for call in function.calls):
+        return 0.0  # it waits for threads to end
     if not changes or "RuntimeError" in access.caught or not world.sharing.applies(function, shared, access):
         return 0.0
     if shared.crossing and any(world.threads.concurrent(function, use.function, True) for use in changes):

@@ -40,11 +40,13 @@ threading.local in CPython's documentation; `_threading_local.py`, whose docstri
 
 from __future__ import annotations
 
+import ast
 from collections import defaultdict
 from collections.abc import Iterator
 
 from threadproof.findings import Severity
 from threadproof.lint.rule import Part, Related, Report, Rule
+from threadproof.lint.source import Source, span
 from threadproof.lint.tree import World
 from threadproof.lint.tree.index import Use, Variable
 
@@ -94,6 +96,27 @@ def is_careful(use: Use) -> bool:
     return bool(caught) or use.access.kind in ("hasattr", "write", "delete")
 
 
+def check_made_in_function(source: Source) -> Iterator[Report]:
+    """`tl = threading.local()` in a function that keeps it to itself: each call has one of its own."""
+    for node in source.all(ast.Assign):
+        target, function = node.targets[0], source.function_of(node)
+        if not isinstance(node.value, ast.Call) or source.name_of(node.value.func) != "threading.local":
+            continue
+        if not isinstance(target, ast.Name) or isinstance(function, ast.Module):
+            continue
+        uses = [n for n in ast.walk(function) if isinstance(n, ast.Name) and n.id == target.id and n is not target]
+        own = all(isinstance(source.parents[use], ast.Attribute) and source.function_of(use) is function for use in uses)
+        declared = any(isinstance(n, ast.Global | ast.Nonlocal) and target.id in n.names for n in ast.walk(function))
+        if uses and own and not declared and not isinstance(source.parents[node], ast.ClassDef):
+            yield Report(
+                span(node),
+                f"{target.id} is made anew for each call, so that no thread finds what it stored before",
+                function=source.function_name(node),
+                subject=target.id,
+                fix="make it once, in the module or in __init__",
+            )
+
+
 RULE = Rule(
     code="CM404",
     name="thread-local-set-once",
@@ -102,5 +125,7 @@ RULE = Rule(
     group="default",
     advice="set it in __init__ of a subclass of threading.local, which runs in each thread",
     cwe=665,
+    words=("threading",),
+    check_file=check_made_in_function,
     check_tree=check,
 )

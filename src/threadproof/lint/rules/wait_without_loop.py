@@ -32,6 +32,7 @@ threading.Condition in CPython's documentation; SpotBugs WA_NOT_IN_LOOP.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from threadproof.findings import Severity
@@ -63,7 +64,7 @@ def is_condition(world: World, call: Call) -> bool:
 
 def is_wrapper(function: Function) -> bool:
     """Whether a function only passes the wait on, so that the loop is its caller's."""
-    return "wait" in function.name or function.name.startswith("__")
+    return bool(re.match(r"_*(do_)?wait(_|$)", function.name)) or function.name.startswith("__")
 
 
 

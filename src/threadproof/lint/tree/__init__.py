@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from threadproof.lint.facts.model import Module
 from threadproof.lint.tree.calls import Calls
+from threadproof.lint.tree.deadlocks import Deadlocks
 from threadproof.lint.tree.index import Tree
 from threadproof.lint.tree.sharing import Sharing
 from threadproof.lint.tree.threads import Threads
@@ -20,6 +21,7 @@ class World:
     calls: Calls
     threads: Threads
     sharing: Sharing
+    deadlocks: Deadlocks
 
 
 def join(modules: Iterable[Module]) -> World:
@@ -27,4 +29,4 @@ def join(modules: Iterable[Module]) -> World:
     tree = Tree(modules)
     calls = Calls(tree)
     threads = Threads(tree, calls)
-    return World(tree, calls, threads, Sharing(tree, calls, threads))
+    return World(tree, calls, threads, Sharing(tree, calls, threads), Deadlocks(tree, calls))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from typing import Final, NamedTuple
 
@@ -32,6 +33,9 @@ CONSTRUCTORS: Final = frozenset(
     }
 )
 TEARDOWN: Final = frozenset({"__del__", "tearDown", "tearDownClass", "teardown_method", "__exit__", "__repr__", "__str__"})
+
+
+AFTER_FORK: Final = re.compile(r"(after_?|at_?)fork|fork_(child|handler)|_reinit_lock|reinit_after", re.IGNORECASE)
 
 
 class Edge(NamedTuple):
@@ -111,8 +115,11 @@ class Calls:
         return setup
 
     def same_object(self, edge: Edge, function: Function) -> bool:
-        """Whether a constructor's call is on the object that it sets up."""
-        return edge.caller.name in ("<module>", "<class>") or not edge.caller.owner or bool(function.owner)
+        """Whether a call during set-up is on the object that is set up, or there is none."""
+        if edge.caller.is_body or not edge.caller.owner or not function.owner:
+            return True
+        one, two = edge.caller.owner, function.owner
+        return two in self.tree.mro(one) or one in self.tree.mro(two)
 
     # --- locks of the callers ---
 
@@ -130,7 +137,7 @@ class Calls:
         while grown:
             grown = False
             for ref in open_:
-                now = self.common_locks(self.callers[ref], locks, everything)
+                now = self.common_locks(ref, locks, everything)
                 if now != locks[ref]:
                     locks[ref] = now
                     grown = True
@@ -143,14 +150,16 @@ class Calls:
         return not (function.name.startswith("__") and function.name.endswith("__"))
 
     def common_locks(
-        self, edges: list[Edge], locks: dict[str, frozenset[str]], everything: frozenset[str]
+        self, callee: str, locks: dict[str, frozenset[str]], everything: frozenset[str]
     ) -> frozenset[str]:
         common: frozenset[str] | None = None
-        for edge in edges:
-            if edge.caller.ref in self.setup:
+        waiting = False  # for callers whose own callers are not known yet
+        for edge in self.callers[callee]:
+            if edge.caller.ref in self.setup and self.same_object(edge, self.tree.functions[callee]):
                 continue
             above = locks[edge.caller.ref]
             if above == everything:
+                waiting = True
                 continue
             here = frozenset(self.tree.locks(edge.call.held)) | above
             if common is None or ANY_LOCK in common:
@@ -158,7 +167,7 @@ class Calls:
             elif ANY_LOCK not in here:
                 common &= here
         if common is None:
-            return everything
+            return everything if waiting else frozenset()
         return common
 
     def locks_at(self, function: Function, held: Held) -> frozenset[str]:
@@ -167,9 +176,7 @@ class Calls:
 
 
 def is_setup(function: Function) -> bool:
-    return function.name in CONSTRUCTORS or (
-        function.name in ("__enter__",) and False
-    )
+    return function.name in CONSTRUCTORS or bool(AFTER_FORK.search(function.name))
 
 
 def is_private(function: Function) -> bool:

@@ -234,8 +234,9 @@ class Tree:
     def called(self, target: str) -> list[Function]:
         """The functions that a call of this target may run; a method's overrides are among them."""
         name = self.resolve(target)
-        if name in self.functions:
-            return [self.functions[name]]
+        known = self.functions.get(name)
+        if known is not None:
+            return [known, *self.overrides(known)] if known.owner else [known]
         if name in self.classes:
             constructor = self.method(name, "__init__")
             return [constructor] if constructor else []
@@ -258,6 +259,13 @@ class Tree:
             return []
         methods = [self.method(ref, method_name) for ref in (owner, *self.descendants(owner))]
         return list({method.ref: method for method in methods if method}.values())
+
+    def overrides(self, function: Function) -> list[Function]:
+        """The methods of subclasses that a call of a method may run in its place."""
+        if function.name.startswith("__") or not self.subclasses.get(function.owner):
+            return []
+        found = [self.method(ref, function.name) for ref in self.descendants(function.owner)]
+        return list({method.ref: method for method in found if method and method is not function}.values())
 
     def descendants(self, class_ref: str) -> Iterator[str]:
         seen = {class_ref}
@@ -296,6 +304,8 @@ class Tree:
 
     def lock_kind(self, name: str) -> str:
         """ "plain", "reentrant", "condition", "semaphore", "process", "async", "unknown"; "" for what is no lock."""
+        if name in self.classes:
+            return "unknown" if self.method(name, "acquire") and self.method(name, "release") else ""
         base = name.removesuffix("[]")
         kinds = {locks.kind_of(value) for value in self.values_of(base)}
         kinds.discard("")

@@ -82,7 +82,9 @@ class Sharing:
             if not self.counts(use, variable):
                 continue
             shared.uses.append(use)
-            shared.threads |= self.threads.roles(use.function)
+            shared.threads |= self.threads.roles(use.function, instance)
+            if self.is_async_only(use.function):
+                continue
             locks = self.calls.locks_at(use.function, use.access.held)
             for lock in locks:
                 shared.guarded.setdefault(lock, []).append(use)
@@ -108,7 +110,10 @@ class Sharing:
 
     def note_crossing(self, shared: Shared, instance: bool) -> None:
         """Whether a write and another use may happen at once in threads that the tree starts."""
-        running = [use for use in shared.uses if self.threads.roles(use.function) - {MAIN}]
+        if "<locals>" in shared.variable.place:
+            self.note_crossing_local(shared)
+            return
+        running = [use for use in shared.uses if self.threads.roles(use.function, instance) - {MAIN}]
         if not running:
             return
         for use in shared.uses:
@@ -118,6 +123,20 @@ class Sharing:
                     shared.crossing = True
                     break
         shared.many = any(self.threads.many(use.function, instance) for use in running)
+
+    def note_crossing_local(self, shared: Shared) -> None:
+        """A local variable is shared only with a function inside its own that runs in a thread."""
+        inside = shared.variable.place.rpartition(".")[0] + "."
+        for use in shared.uses:
+            entries = [e for e in self.threads.entries_at(use.function, False) if e.function.ref.startswith(inside)]
+            writes = any(other.access.kind in WRITES for other in shared.uses)
+            if entries and writes:
+                many = any(entry.many for entry in entries)
+                shared.many |= many
+                shared.crossing |= many or any(
+                    other.function is not use.function and other.function.ref not in self.threads.targets
+                    for other in shared.uses
+                )
 
     def counts(self, use: Use, variable: Variable) -> bool:
         """Whether a use can happen while other threads use the variable too."""
@@ -163,20 +182,22 @@ class Sharing:
             return False
         if {"not_shared", "functional", "confined"} & {note.partition(":")[0] for note in function.notes}:
             return False
+        if "<locals>" in variable.place and not shared.crossing:
+            return False
         module = self.tree.module_of[function.ref]
         return shared.crossing or bool(module.signs & {"threads", "locks"})
 
     def runs_twice(self, function: Function, shared: Shared) -> bool:
         """Whether two threads may run a function at once on the same variable."""
         instance = shared.variable.owner is not None
-        roles = self.threads.roles(function)
+        roles = self.threads.roles(function, instance)
         if self.threads.many(function, instance) or len(roles) > 1:
             return True
         if roles - {MAIN}:
             return False  # one thread only
         return bool(shared.guarded or shared.claims or shared.owner_locked) or not instance
 
-    def worth(self, access: Access) -> float:
+    def worth(self, access: Access, many: bool = False) -> float:
         """How much it matters that a value is made twice: 1 for a lock or connection, less for a pure result."""
         kind = values.worth(access.value)
         if kind is not None:
@@ -184,7 +205,7 @@ class Sharing:
         made = self.tree.resolve(access.value.removeprefix("call:"))
         if made in self.tree.classes:
             return 0.7
-        return 0.4
+        return 0.6 if many else 0.4
 
     # --- classes ---
 

@@ -41,14 +41,19 @@ class Threads:
             self.entries += self.called_from_outside(function)
         self.targets = {entry.function.ref for entry in self.entries}
         self.reached: defaultdict[str, list[Entry]] = defaultdict(list)
+        self.on_object: defaultdict[str, list[Entry]] = defaultdict(list)  # with the entry's own object as `self`
         for entry in self.entries:
             for ref in self.reach([entry.function.ref]):
                 self.reached[ref].append(entry)
+            if entry.kind == "server":
+                continue  # each request has a handler of its own
+            for ref in self.reach_object(entry.function):
+                self.on_object[ref].append(entry)
         self.main = self.reach([ref for ref, function in tree.functions.items() if self.is_root(function)])
 
     # --- entries ---
 
-    def starter(self, call: Call) -> known.Starter | None:
+    def starter(self, function: Function, call: Call) -> known.Starter | None:
         target = self.tree.full_target(call)
         found = known.FUNCTIONS.get(target)
         if found is not None:
@@ -60,6 +65,8 @@ class Threads:
         found = known.METHODS.get(call.method)
         if found is None or not (call.receiver or call.target.startswith("?")):
             return None
+        if found.kind == "callback" and "async" in self.tree.module_of[function.ref].signs:
+            return None  # a future of an event loop, most likely
         return found if self.is_pool(call, target) else None
 
     def is_pool(self, call: Call, target: str) -> bool:
@@ -73,15 +80,17 @@ class Threads:
         return any(word in name for word in known.POOL_NAMES)
 
     def started_by(self, function: Function, call: Call) -> list[Entry]:
-        found = self.starter(call)
+        found = self.starter(function, call)
         if found is None:
             return []
         target = call.keyword(found.keyword) if found.keyword else None
         if target is None and len(call.args) > found.position:
             target = call.args[found.position]
-        functions = self.calls.function_named(target or "")
+        target = target or ""
+        functions = self.calls.function_named(target)
         line = self.start_line(function, call)
-        many = found.many or bool(call.loop)
+        several = bool(call.loop) or call.keyword("args") is not None and not target.startswith(function.owner or "?")
+        many = found.many or several
         return [Entry(one, found.kind, many, function, line, call, call.into) for one in functions]
 
     def start_line(self, function: Function, call: Call) -> int:
@@ -126,36 +135,62 @@ class Threads:
                     stack.append(callee.ref)
         return seen
 
+    def reach_object(self, start: Function) -> set[str]:
+        """The methods that run on the object of the start, or on one that hangs on it or on the module.
+
+        What a thread makes for itself, or is given for one call, is not known to be shared.
+        """
+        seen = {start.ref}
+        stack = [start]
+        while stack:
+            function = stack.pop()
+            for call, callee in self.calls.callees.get(function.ref, ()):
+                if callee.ref not in seen and self.keeps_object(function, call, callee):
+                    seen.add(callee.ref)
+                    stack.append(callee)
+        return seen
+
+    def keeps_object(self, function: Function, call: Call, callee: Function) -> bool:
+        if not callee.owner:
+            return True
+        if callee.name == "__init__":
+            return "<super>" in call.target  # a constructor's object is new
+        if not call.receiver:
+            return callee.owner == function.owner  # a property of the same object
+        return "<locals>" not in call.receiver and "()" not in call.receiver and "[]" not in call.receiver
+
     def is_root(self, function: Function) -> bool:
         """Whether code outside the tree, or the main thread, may call a function itself."""
         if function.ref in self.targets:
             return False
         return not self.calls.callers.get(function.ref) or function.ref in self.calls.escaped
 
-    def roles(self, function: Function) -> set[str]:
+    def entries_at(self, function: Function, instance: bool) -> list[Entry]:
+        """The entries that reach a function; for an attribute of an instance, those that share the instance."""
+        reached = (self.on_object if instance else self.reached).get(function.ref, [])
+        return [entry for entry in reached if entry.kind in CONCURRENT]
+
+    def roles(self, function: Function, instance: bool) -> set[str]:
         """The threads that may run a function: MAIN, and the references of entries."""
-        names = {entry.function.ref for entry in self.reached.get(function.ref, ()) if entry.kind in CONCURRENT}
+        names = {entry.function.ref for entry in self.entries_at(function, instance)}
         if function.ref in self.main:
             names.add(MAIN)
         return names
 
-    def many(self, function: Function, instance_attribute: bool = False) -> bool:
-        """Whether several threads may run a function at once."""
-        for entry in self.reached.get(function.ref, ()):
-            if entry.kind not in CONCURRENT:
-                continue
-            if entry.many or (entry.starter is None and not instance_attribute):
-                return True
-        return False
+    def many(self, function: Function, instance: bool) -> bool:
+        """Whether several threads may run a function at once; a Thread subclass has one for each instance."""
+        return any(
+            not instance if entry.starter is None else entry.many for entry in self.entries_at(function, instance)
+        )
 
-    def concurrent(self, one: Function, two: Function, instance_attribute: bool) -> bool:
+    def concurrent(self, one: Function, two: Function, instance: bool) -> bool:
         """Whether two functions may run at once, in threads that the tree starts."""
-        first, second = self.roles(one), self.roles(two)
+        first, second = self.roles(one, instance), self.roles(two, instance)
         if not (first - {MAIN} or second - {MAIN}):
             return False
         if len(first | second) > 1:
             return True
-        return self.many(one, instance_attribute) or self.many(two, instance_attribute)
+        return self.many(one, instance) or self.many(two, instance)
 
     # --- order ---
 
