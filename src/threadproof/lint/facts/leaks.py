@@ -110,6 +110,12 @@ class Paths:
         negative = isinstance(node.test, ast.UnaryOp) and isinstance(node.test.op, ast.Not)
         if held and may_raise(node.test):
             self.leak(held, node.test, "call")
+        if not node.orelse and not taken:
+            # `if locked: lock.release()`: the test is the one under which it was taken.
+            held_after = self.block(node.body, held)
+            released = {name for part in node.body for name in changes(part)[1]}
+            rest = {name: call for name, call in held.items() if name not in released or held_after is None}
+            return both(held_after, rest)
         yes = self.block(node.body, held if negative else held | taken)
         no = self.block(node.orelse, held | taken if negative else held)
         return both(yes, no)
@@ -120,8 +126,10 @@ class Paths:
             self.leak(held, test, "call")
         taken, _ = changes(test)
         taken = {name: call for name, call in taken.items() if name in self.releasable}
+        negative = isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not)
         self.loops.append({})
-        after = self.block(node.body, held)
+        after = self.block(node.body, held if negative else held | taken)
+        taken = taken if negative else {}
         broken = self.loops.pop()
         if isinstance(node, ast.While) and isinstance(node.test, ast.Constant) and node.test.value:
             return broken or held if has_break(node) else None
@@ -149,7 +157,8 @@ class Paths:
         if after is None:
             self.block(node.finalbody, {})
             return None
-        return self.block(node.finalbody, after)
+        after = self.block(node.finalbody, after)
+        return after and {name: call for name, call in after.items() if name not in in_finally}
 
     def on_match(self, node: ast.Match, held: Held) -> Held | None:
         after: Held | None = held
@@ -180,7 +189,7 @@ def leaks_of(node: FunctionNode) -> list[Leak]:
     """The leaks of a function: at most one for each acquire()."""
     taken, released = changes(node, inside=True)
     elsewhere = {name for part in ast.walk(node) for name in handed_over(part, node)}
-    releasable = (released & taken.keys()) - elsewhere
+    releasable = (released & taken.keys()) - elsewhere - given_back_first(node, taken)
     if not releasable:
         return []
     decorators = [ast.unparse(part) for part in node.decorator_list]
@@ -189,6 +198,30 @@ def leaks_of(node: FunctionNode) -> list[Leak]:
     if held:
         paths.leak(held, node.body[-1], "return")
     return list(paths.leaks.values())
+
+
+def given_back_first(node: ast.AST, taken: Held) -> set[str]:
+    """Locks that the function is called with, or has by `with`: it releases them for a while."""
+    names: set[str] = set()
+    for part in ast.walk(node):
+        if isinstance(part, ast.withitem):
+            names.add(ast.unparse(part.context_expr))
+        elif isinstance(part, ast.Call) and isinstance(part.func, ast.Attribute) and part.func.attr == "release":
+            name = ast.unparse(part.func.value)
+            if name in taken and part.lineno < min(call.lineno for call in acquires(node, name)):
+                names.add(name)
+    return names
+
+
+def acquires(node: ast.AST, lock: str) -> list[ast.Call]:
+    return [
+        part
+        for part in ast.walk(node)
+        if isinstance(part, ast.Call)
+        and isinstance(part.func, ast.Attribute)
+        and part.func.attr == "acquire"
+        and ast.unparse(part.func.value) == lock
+    ]
 
 
 def handed_over(part: ast.AST, function: ast.AST) -> set[str]:

@@ -41,8 +41,8 @@ Held = tuple[Hold, ...]
 class Access:
     """One use of a place.
 
-    `kind` is "read", "write", "update" (read and written in one statement) or "delete" for the variable itself;
-    for the container in it: "contains", "getitem", "setitem", "delitem", "updateitem", "iterate", "len", "truth",
+    `kind` is "read", "write", "augment" (read and written in one statement) or "delete" for the variable itself;
+    for the container in it: "contains", "getitem", "setitem", "delitem", "augmentitem", "iterate", "len", "truth",
     or the name of the method called. `key` is the source of the key. `value` describes a value written.
     """
 

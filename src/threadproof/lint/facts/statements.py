@@ -51,12 +51,14 @@ class Statements(Expressions):
         return ended, held
 
     def visit_if(self, node: ast.If) -> None:
+        before = self.held  # without a lock that the test tries to take
         found = self.test(node.test)
         turned = () if isinstance(node.test, ast.BoolOp) and isinstance(node.test.op, ast.And) else found
         turned = tuple(check.turned() for check in turned)
         held = self.held
-        yes, held_yes = self.branch(node.body, found, held)
-        no, held_no = self.branch(node.orelse, turned, held)
+        negative = isinstance(node.test, ast.UnaryOp) and isinstance(node.test.op, ast.Not)
+        yes, held_yes = self.branch(node.body, found, before if negative else held)
+        no, held_no = self.branch(node.orelse, turned, held if negative else before)
         self.meet([(yes, held_yes), (no, held_no)])
         if yes and not no:
             self.checks += turned
@@ -314,8 +316,8 @@ class Statements(Expressions):
         """Note a write; one whose value was read from the same place is an update."""
         kind = "setitem" if key else "write"
         same = [a for a in self.function.accesses[before:] if a.place == ref.name and a.key == key]
-        if any(access.kind in ("read", "get", "getitem") for access in same):
-            kind = "updateitem" if key else "update"
+        if accumulates(value) and any(access.kind in ("read", "get", "getitem") for access in same):
+            kind = "augmentitem" if key else "augment"
         described = "expr" if isinstance(value, ast.Constant) and value.value is ... else self.describe(value)
         if described.endswith("threading.Condition") and isinstance(value, ast.Call) and value.args:
             self.module.wraps[ref.name] = self.resolve(value.args[0]).name
@@ -347,13 +349,13 @@ class Statements(Expressions):
         if isinstance(target, ast.Subscript):
             inner = self.base(target.value)
             self.visit(target.slice)
-            self.note(inner, "updateitem", node, key_text(target.slice))
+            self.note(inner, "augmentitem", node, key_text(target.slice))
         elif isinstance(target, ast.Attribute):
-            self.note(self.base(target.value).dot(target.attr), "update", node, "", self.describe(node.value))
+            self.note(self.base(target.value).dot(target.attr), "augment", node, "", self.describe(node.value))
         else:
             ref = self.named(target.id)
             if not ref.alias:
-                self.note(ref, "update", node, "", self.describe(node.value))
+                self.note(ref, "augment", node, "", self.describe(node.value))
             self.values.pop(target.id, None)
             self.drop_checks(target.id)
             if target.id in self.bound_checks:
@@ -441,6 +443,11 @@ def is_lock_like(name: str) -> bool:
     if name.endswith("()"):
         return bool(LOCKS_BY_CALL.search(name[:-2].rpartition(".")[2]))
     return True
+
+
+def accumulates(value: ast.expr) -> bool:
+    """`n + 1`, and the other side of `old, self.x = self.x, new`: what is written depends on what was there."""
+    return isinstance(value, ast.BinOp)
 
 
 def may_block(call: ast.Call) -> bool:

@@ -59,9 +59,9 @@ REORDERS: Final = frozenset({"move_to_end", "sort", "reverse", "rotate"})
 METHODS: Final = READS | ADDS | REMOVES | REORDERS
 
 # Kinds of access (see facts.model.Access) by what they do.
-SIZE_CHANGES: Final = ADDS | REMOVES | {"setitem", "delitem", "updateitem"}
+SIZE_CHANGES: Final = ADDS | REMOVES | {"setitem", "delitem", "augmentitem"}
 CHANGES: Final = SIZE_CHANGES | REORDERS
-REBINDS: Final = frozenset({"write", "update", "delete"})
+REBINDS: Final = frozenset({"write", "augment", "delete"})
 WRITES: Final = CHANGES | REBINDS
 # One step that both looks and acts, or replaces, in CPython's C code.
 ATOMIC: Final = frozenset({"setdefault", "append", "appendleft", "popleft", "popitem", "discard", "add", "copy"})

@@ -43,7 +43,7 @@ from threadproof.lint.tree.sharing import Shared
 
 KEY_ERRORS = frozenset({"KeyError", "LookupError", "IndexError", "ValueError", "*"})
 TAKES = frozenset({"delitem", "pop", "remove", "popitem", "popleft", "getitem"})
-LOST = frozenset({"setitem", "add", "append", "insert", "write", "update"})
+LOST = frozenset({"setitem", "add", "append", "insert", "write", "augment"})
 
 
 def check(world: World, part: Part) -> Iterator[Report]:
@@ -73,13 +73,15 @@ def form_of(pair: Pair) -> str:
         return "" if KEY_ERRORS & set(act.caught) else "taken"
     if pair.how in ("contains", "missing", "get") and pair.present is False and act.kind in LOST:
         return "added"
-    if pair.how in ("compare", "len") and act.kind in ("update", "append", "add", "setitem"):
+    if pair.how in ("compare", "len") and act.kind in ("augment", "append", "add", "setitem"):
         return "limit"
     return ""
 
 
 def consider(world: World, function: Function, pair: Pair, form: str, shared: Shared) -> Report | None:
     variable = shared.variable
+    if form == "added" and pair.act.kind == "setitem" and pair.how in ("get", "missing"):
+        return None  # that is get-then-store
     if not world.sharing.applies(function, shared, pair.act):
         return None
     if form == "taken":
@@ -87,7 +89,7 @@ def consider(world: World, function: Function, pair: Pair, form: str, shared: Sh
     elif form == "added":
         confidence = added(world, function, pair, shared)
     else:
-        confidence = 0.4 * shared.score
+        confidence = 0.4 * shared.score(function)
     if confidence <= 0:
         return None
     key = f"[{pair.act.key}]" if pair.act.key and pair.act.kind in ("getitem", "setitem", "delitem") else ""
@@ -115,8 +117,8 @@ def taken(world: World, function: Function, pair: Pair, shared: Shared) -> float
     if not others and not (act_removes and world.sharing.runs_twice(function, shared)):
         return 0.0
     if shared.variable.kind() in ("", "list") and pair.how in ("truth", "get") and pair.act.kind == "getitem":
-        return 0.3 * shared.score
-    return shared.score
+        return 0.3 * shared.score(function)
+    return shared.score(function)
 
 
 def removes(access: Access) -> bool:
@@ -127,7 +129,7 @@ def added(world: World, function: Function, pair: Pair, shared: Shared) -> float
     """How sure it is that two threads may both add, and that it matters."""
     if not (world.sharing.runs_twice(function, shared) or other_writers(shared, function)):
         return 0.0
-    return shared.score * world.sharing.worth(pair.act, shared.many)
+    return shared.score(function) * world.sharing.worth(pair.act, shared.many)
 
 
 def advice(pair: Pair, form: str) -> str:

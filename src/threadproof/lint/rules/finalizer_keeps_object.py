@@ -43,6 +43,8 @@ def check(source: Source) -> Iterator[Report]:
             continue
         referent = text_of(node.args[0])
         keeper = next((arg for arg in node.args[1:] if keeps(source, node, arg, referent)), None)
+        if keeper is None and is_bound(source, node, node.args[1], referent):
+            keeper = node.args[1]
         if keeper is not None:
             yield Report(
                 span(keeper),
@@ -56,14 +58,20 @@ def keeps(source: Source, call: ast.Call, arg: ast.expr, referent: str) -> bool:
     """Whether an argument of finalize() refers to the object."""
     if text_of(arg) == referent:
         return True
-    if isinstance(arg, ast.Attribute):
-        return text_of(arg.value) == referent and not is_static(source, call, arg.attr)
-    if isinstance(arg, ast.Call) and source.name_of(arg.func) == "functools.partial":
-        return any(keeps(source, call, part, referent) for part in arg.args)
+    if isinstance(arg, ast.Call) and source.name_of(arg.func) == "functools.partial" and arg.args:
+        inside = any(keeps(source, call, part, referent) for part in arg.args)
+        return inside or is_bound(source, call, arg.args[0], referent)
     if isinstance(arg, ast.Lambda):
         free = names_loaded(arg.body) - set(parameters(arg.args))
         return referent in free or bool(free & owners_of(source, call, referent))
     return False
+
+
+def is_bound(source: Source, call: ast.Call, function: ast.expr, referent: str) -> bool:
+    """Whether a function is a method bound to the object."""
+    if not isinstance(function, ast.Attribute) or text_of(function.value) != referent:
+        return False
+    return not is_static(source, call, function.attr)
 
 
 def is_static(source: Source, call: ast.Call, method: str) -> bool:

@@ -57,16 +57,22 @@ def held_elsewhere(world: World, entry: Entry, taking: Taking) -> bool:
     if world.tree.lock_kind(taking.lock) == "unknown" and "()" in taking.lock:
         return False
     owner = taking.lock.rpartition(".")[0]
-    if owner == entry.function.owner and not taking.via:
+    family = {entry.function.owner, *world.tree.mro(entry.function.owner), *world.tree.descendants(entry.function.owner)}
+    if entry.kind == "finalizer" and owner in family:
         return False  # the lock of the dying object itself: nobody holds it any more
-    if owner in world.tree.classes and entry.kind == "finalizer" and owner == entry.function.owner:
-        return False
+    if owner in world.tree.classes and not is_class_level(world, taking.lock):
+        return False  # a lock of some object, most likely one that dies with this
     reached = world.threads.reach([entry.function.ref])
     return any(
         world.tree.lock(acquire.lock) == taking.lock and function.ref not in reached
         for function in world.tree.functions.values()
         for acquire in function.acquires
     )
+
+
+def is_class_level(world: World, lock: str) -> bool:
+    uses = world.tree.variable(lock).uses
+    return any(use.function.name == "<class>" and use.access.kind == "write" for use in uses)
 
 
 def report(world: World, entry: Entry, taking: Taking) -> Report:

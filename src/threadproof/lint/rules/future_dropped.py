@@ -34,6 +34,7 @@ from collections.abc import Iterator
 
 from threadproof.findings import Severity
 from threadproof.lint.facts.model import Call, Function
+from threadproof.lint.knowledge.threads import EXECUTORS
 from threadproof.lint.rule import Part, Related, Report, Rule
 from threadproof.lint.tree import World
 
@@ -45,13 +46,12 @@ def check(world: World, part: Part) -> Iterator[Report]:
         for call in function.calls:
             if not call.discarded or call.method != "submit" or not call.args:
                 continue
-            starter = world.threads.starter(function, call)
-            if starter is None:
+            if not is_pool(world, call):
                 continue
             for target in world.calls.function_named(call.args[0]):
                 task = behind(world, target)
                 raising = first_raising(task)
-                if raising is not None or task.raises:
+                if raising is not None or (task.raises and not task.calls):
                     yield Report(
                         call.span,
                         f"an exception in {shown(task)} will be seen by nobody: the future is dropped",
@@ -68,6 +68,15 @@ def check(world: World, part: Part) -> Iterator[Report]:
                     break
 
 
+def is_pool(world: World, call: Call) -> bool:
+    """Whether a call gives a task to a pool of threads, as its type or its name says."""
+    target = world.tree.full_target(call)
+    if target.rpartition(".")[0].removesuffix("()") in EXECUTORS:
+        return True
+    name = call.receiver.removesuffix("()").rpartition(".")[2].lower()
+    return any(word in name for word in ("executor", "pool", "tpe")) and "process" not in target.lower()
+
+
 def shown(task: Function) -> str:
     return "the lambda" if task.name.startswith("<lambda") else f"{task.name}()"
 
@@ -82,6 +91,8 @@ def behind(world: World, task: Function) -> Function:
 
 def first_raising(task: Function) -> Call | None:
     """A call of the task that no `try` with `except Exception` is around."""
+    if any("*" in call.caught for call in task.calls):
+        return None
     for call in task.calls:
         if "*" not in call.caught and call.method not in QUIET:
             return call

@@ -51,7 +51,7 @@ def check(world: World, part: Part) -> Iterator[Report]:
                 continue
             if not (world.sharing.runs_twice(function, shared) or other_writers(shared, function)):
                 continue
-            confidence = shared.score * world.sharing.worth(pair.act, shared.many)
+            confidence = shared.score(function) * world.sharing.worth(pair.act, shared.many)
             if confidence > 0:
                 seen.add((function.ref, pair.act.place))
                 yield Report(

@@ -55,7 +55,7 @@ CLEANUP = ("close", "shutdown", "stop", "terminate", "__del__", "__exit__", "__r
 def check(world: World, part: Part) -> Iterator[Report]:
     for shared in world.sharing.shared_in(part.name):
         lock, _ = best_lock(shared)
-        if not lock or shared.single or lock.startswith("decorator:"):
+        if not lock or "<locals>" in shared.variable.place or shared.single or lock.startswith("decorator:"):
             continue
         if world.tree.lock_kind(lock) in ("async", "process", "semaphore"):
             continue
@@ -90,7 +90,7 @@ def confidence_of(world: World, shared: Shared, use: Use, lock: str, ratio: floa
         return 0.0
     if access.kind in CHANGES:
         return 0.9 if ratio >= 0.75 else 0.7
-    if access.kind == "update":
+    if access.kind == "augment":
         return 0.9
     if access.kind in ("write", "delete"):
         return 0.8 if updated_under(shared, lock) else 0.4
@@ -102,7 +102,7 @@ def confidence_of(world: World, shared: Shared, use: Use, lock: str, ratio: floa
 def updated_under(shared: Shared, lock: str) -> bool:
     """Whether code under the lock reads and writes: then a write in between is lost."""
     kinds = {use.access.kind for use in shared.guarded[lock]}
-    return bool(kinds & {"update", "updateitem"}) or any(
+    return bool(kinds & {"augment", "augmentitem"}) or any(
         pair.act.place == use.access.place and pair.how in ("stale", "compare", "none", "truth")
         for use in shared.guarded[lock]
         for pair in use.function.pairs

@@ -81,11 +81,12 @@ def confidence_of(
         return 0.0  # it waits for threads to end
     if not changes or "RuntimeError" in access.caught or not world.sharing.applies(function, shared, access):
         return 0.0
-    if shared.crossing and any(world.threads.concurrent(function, use.function, True) for use in changes):
+    instance = shared.variable.owner is not None
+    if any(world.sharing.may_meet(function, use.function, instance) for use in changes):
         return 1.0
     if any(world.calls.locks_at(use.function, use.access.held) for use in changes):
         return 0.9
-    return 0.5 * shared.score
+    return 0.5 * shared.score(function)
 
 
 def fix(source: Source, report: Report) -> Sequence[Edit]:

@@ -100,6 +100,8 @@ def variables_of(loop: ast.AST) -> set[str]:
         part = stack.pop()
         if isinstance(part, (*FUNCTIONS, ast.ClassDef)):
             continue
+        if isinstance(part, ast.Assign) and isinstance(part.value, ast.Attribute | ast.Constant | ast.Name):
+            continue  # the same again in each pass, most likely
         if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
             names.add(part.id)
         stack.extend(ast.iter_child_nodes(part))

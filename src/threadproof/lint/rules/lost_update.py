@@ -36,6 +36,7 @@ from threadproof.lint.knowledge.containers import WRITES
 from threadproof.lint.rule import Part, Related, Report, Rule
 from threadproof.lint.tree import World
 from threadproof.lint.tree.evidence import sides
+from threadproof.lint.tree.index import Use
 from threadproof.lint.tree.sharing import Shared
 
 
@@ -57,7 +58,7 @@ def check(world: World, part: Part) -> Iterator[Report]:
 def updates(world: World, function: Function) -> Iterator[tuple[Access, Access | None]]:
     """The updates of a function that no lock covers, with the read if that is a statement of its own."""
     for access in function.accesses:
-        if access.kind in ("update", "updateitem") and not world.tree.locks(access.held):
+        if access.kind in ("augment", "augmentitem") and not world.tree.locks(access.held):
             yield access, None
     for pair in function.pairs:
         if pair.how == "stale" and not world.sharing.protected(function, pair.check.held, pair.act.held):
@@ -68,14 +69,17 @@ def confidence_of(world: World, function: Function, access: Access, shared: Shar
     if not world.sharing.applies(function, shared, access):
         return 0.0
     writers = [use for use in shared.uses if use.access.kind in WRITES and use.access is not access]
-    elsewhere = any(use.function is not function for use in writers)
     if world.sharing.runs_twice(function, shared):
-        return shared.score
-    return 0.8 * shared.score if elsewhere and shared.crossing and crosses(world, function, writers) else 0.0
+        return shared.score(function)
+    if function.ref in shared.crossing and any(meets(world, function, use, shared) for use in writers):
+        return 0.8
+    return 0.0
 
 
-def crosses(world: World, function: Function, writers: list) -> bool:  # type: ignore[type-arg]
-    return any(world.threads.concurrent(function, use.function, True) for use in writers if use.function is not function)
+def meets(world: World, function: Function, use: Use, shared: Shared) -> bool:
+    """Whether another function that writes may run at the same time."""
+    instance = shared.variable.owner is not None
+    return use.function is not function and world.sharing.may_meet(function, use.function, instance)
 
 
 def report(

@@ -53,7 +53,7 @@ def check(world: World, part: Part) -> Iterator[Report]:
             if use.access.kind == "write" and use.function is not body
         }
         for access in function.accesses:
-            changes = access.kind in CHANGERS or access.kind in ("setitem", "updateitem")
+            changes = access.kind in CHANGERS or access.kind in ("setitem", "augmentitem")
             if changes and access.place in made and access.place not in rebound and not world.tree.locks(access.held):
                 name = access.place.rpartition(".")[2]
                 yield Report(

@@ -48,7 +48,7 @@ def check(source: Source) -> Iterator[Report]:
             container = container.func.value
         if isinstance(container, ast.Name | ast.Attribute):
             change = first_change(loop, loop.body, text_of(container))
-            if change is not None:
+            if change is not None and is_dict(source, text_of(container)):
                 yield Report(
                     span(change),
                     f"{text_of(container)} is iterated, and changed here",
@@ -58,6 +58,24 @@ def check(source: Source) -> Iterator[Report]:
                     data={"line": str(loop.iter.lineno), "column": str(loop.iter.col_offset),
                           "end": f"{loop.iter.end_lineno}:{loop.iter.end_col_offset}"},
                 )
+
+
+def is_dict(source: Source, container: str) -> bool:
+    """Whether a variable of that name is given a dict or set in this file, and nothing that makes it doubtful."""
+    values = [
+        assignment.value
+        for kind in (ast.Assign, ast.AnnAssign)
+        for assignment in source.all(kind)
+        for target in (assignment.targets if isinstance(assignment, ast.Assign) else [assignment.target])
+        if isinstance(target, ast.Name | ast.Attribute) and text_of(target) == container
+    ]
+    return bool(values) and all(is_made_dict(source, value) for value in values)
+
+
+def is_made_dict(source: Source, value: ast.expr | None) -> bool:
+    if isinstance(value, ast.Call):
+        return source.name_of(value.func).rpartition(".")[2] in ("dict", "set", "defaultdict", "OrderedDict", "Counter")
+    return isinstance(value, ast.Dict | ast.DictComp | ast.Set | ast.SetComp)
 
 
 def first_change(loop: ast.For, body: Sequence[ast.stmt], container: str) -> ast.stmt | None:

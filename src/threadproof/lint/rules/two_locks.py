@@ -31,7 +31,6 @@ from threadproof.findings import Severity
 from threadproof.lint.knowledge.containers import WRITES
 from threadproof.lint.rule import Part, Related, Report, Rule
 from threadproof.lint.tree import World
-from threadproof.lint.tree.calls import ANY_LOCK
 from threadproof.lint.tree.index import Use
 from threadproof.lint.tree.sharing import Shared
 
@@ -68,8 +67,10 @@ def apart(world: World, shared: Shared) -> tuple[Use, Use] | None:
 
 
 def is_apart(world: World, one: Use, two: Use) -> bool:
-    first, second = (world.calls.locks_at(use.function, use.access.held) for use in (one, two))
-    if first & second or ANY_LOCK in first | second:
+    if any(world.calls.entry_locks[use.function.ref] for use in (one, two)):
+        return False
+    first, second = (world.tree.locks(use.access.held) for use in (one, two))
+    if first & second:
         return False
     locks = first | second
     return all(world.tree.lock_kind(lock) in ("plain", "reentrant", "condition") for lock in locks)

@@ -59,7 +59,7 @@ def check(world: World, part: Part) -> Iterator[Report]:
                 continue
             if not world.sharing.runs_twice(function, shared):
                 continue
-            confidence = shared.score * world.sharing.worth(pair.act, shared.many)
+            confidence = shared.score(function) * world.sharing.worth(pair.act, shared.many)
             if confidence > 0:
                 seen.add((function.ref, pair.act.place))
                 yield Report(

@@ -53,6 +53,7 @@ class Calls:
         self.callers: defaultdict[str, list[Edge]] = defaultdict(list)
         self.callees: defaultdict[str, list[tuple[Call, Function]]] = defaultdict(list)
         self.escaped: set[str] = set()  # functions handed on as values
+        self.after_fork: set[str] = set()  # functions that run in a new process, which has one thread
         for function in tree.functions.values():
             for call in function.calls:
                 self.add_call(function, call)
@@ -64,6 +65,9 @@ class Calls:
         for callee in self.tree.called(call.target):
             self.callers[callee.ref].append(Edge(function, call))
             self.callees[function.ref].append((call, callee))
+        if call.method in ("register_at_fork", "register_after_fork"):
+            for name in (*call.args, *(value for _, value in call.keywords)):
+                self.after_fork.update(target.ref for target in self.function_named(name))
         for name in (*call.args, *(value for _, value in call.keywords)):
             for target in self.function_named(name):
                 self.escaped.add(target.ref)
@@ -101,7 +105,7 @@ class Calls:
 
     def find_setup(self) -> set[str]:
         """The functions that only run while an object or module is set up, before any thread can see it."""
-        setup = {ref for ref, function in self.tree.functions.items() if is_setup(function)}
+        setup = {ref for ref, function in self.tree.functions.items() if is_setup(function)} | self.after_fork
         grown = True
         while grown:
             grown = False

@@ -121,7 +121,7 @@ class Tree:
         declared: dict[str, set[str]] = {ref: set(found.annotations) for ref, found in self.classes.items()}
         for function in self.functions.values():
             for access in function.accesses:
-                if access.kind in ("write", "update"):
+                if access.kind in ("write", "augment"):
                     owner, _, name = access.place.rpartition(".")
                     if owner in declared:
                         declared[owner].add(name)
@@ -296,6 +296,8 @@ class Tree:
         if ref.startswith("decorator:"):
             return ref
         name = self.canonical(ref)
+        if name in self.classes:
+            return next((base for base in reversed(self.mro(name)) if self.lock_kind(base)), "")
         for _ in range(DEEPEST):
             if name not in self.wraps:
                 break
@@ -305,7 +307,7 @@ class Tree:
     def lock_kind(self, name: str) -> str:
         """ "plain", "reentrant", "condition", "semaphore", "process", "async", "unknown"; "" for what is no lock."""
         if name in self.classes:
-            return "unknown" if self.method(name, "acquire") and self.method(name, "release") else ""
+            return "unknown" if "acquire" in self.classes[name].methods and self.method(name, "acquire") and self.method(name, "release") else ""
         base = name.removesuffix("[]")
         kinds = {locks.kind_of(value) for value in self.values_of(base)}
         kinds.discard("")

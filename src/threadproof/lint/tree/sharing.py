@@ -12,12 +12,18 @@ from threadproof.lint.tree.index import Tree, Use, Variable
 from threadproof.lint.tree.threads import CONCURRENT, MAIN, Threads
 
 
+# How sure it is that threads share a variable: by the share of its uses that are guarded, or for other reasons.
+GUARD_SCORES = ((0.5, 0.9), (0.25, 0.7))
+OWNER_LOCKED = 0.45  # its class or module uses a lock, but never for this
+UNKNOWN = 0.3
+
+
 @dataclass(slots=True)
 class Shared:
     """What is known of the sharing of one variable.
 
     `guarded` are the uses under each lock, and `bare` those under none, of the uses that count: not those of
-    set-up, nor those before a thread's start or after its end. `score` is how likely threads share it, 0 to 1.
+    set-up, nor those before a thread's start or after its end.
     """
 
     variable: Variable
@@ -25,7 +31,7 @@ class Shared:
     guarded: dict[str, list[Use]] = field(default_factory=dict)
     bare: list[Use] = field(default_factory=list)
     threads: set[str] = field(default_factory=set)
-    crossing: bool = False  # used by several threads that the tree starts
+    crossing: set[str] = field(default_factory=set)  # functions that use it at once, in threads that the tree starts
     many: bool = False  # used by a function that several threads run at once
     owner_locked: bool = False  # its class, or its module, has a lock that it uses
     claims: bool = False  # its class claims to be thread-safe
@@ -33,17 +39,21 @@ class Shared:
     functional: bool = False
     declared_lock: str = ""
 
-    @property
-    def score(self) -> float:
+    def score(self, function: Function) -> float:
+        """How sure it is that what a function does with the variable can be disturbed by another thread."""
         if self.single:
             return 0.0
-        if self.crossing or self.many or self.declared_lock:
+        if function.ref in self.crossing or self.declared_lock:
             return 1.0
-        if self.guarded:
-            return 0.9
         if self.claims:
             return 0.8
-        return 0.6 if self.owner_locked else 0.3
+        return max(self.guard_score(), OWNER_LOCKED if self.owner_locked else UNKNOWN)
+
+    def guard_score(self) -> float:
+        """How much the guarded uses say, by their share of all uses."""
+        most = max((len(uses) for uses in self.guarded.values()), default=0)
+        share = most / max(len(self.uses), 1)
+        return next((score for least, score in GUARD_SCORES if share >= least and most), 0.0)
 
 
 class Sharing:
@@ -117,11 +127,11 @@ class Sharing:
         if not running:
             return
         for use in shared.uses:
-            if use.access.kind in WRITES:
-                others = running if use not in running else shared.uses
-                if any(self.threads.concurrent(use.function, other.function, instance) for other in others):
-                    shared.crossing = True
-                    break
+            if use.access.kind not in WRITES:
+                continue
+            for other in running if use not in running else shared.uses:
+                if self.may_meet(use.function, other.function, instance):
+                    shared.crossing |= {use.function.ref, other.function.ref}
         shared.many = any(self.threads.many(use.function, instance) for use in running)
 
     def note_crossing_local(self, shared: Shared) -> None:
@@ -133,10 +143,16 @@ class Sharing:
             if entries and writes:
                 many = any(entry.many for entry in entries)
                 shared.many |= many
-                shared.crossing |= many or any(
-                    other.function is not use.function and other.function.ref not in self.threads.targets
-                    for other in shared.uses
-                )
+                for other in shared.uses:
+                    if many or (other.function is not use.function and other.function.ref not in self.threads.targets):
+                        shared.crossing |= {use.function.ref, other.function.ref}
+
+    def may_meet(self, one: Function, two: Function, instance: bool) -> bool:
+        """Whether two functions may run at once; for methods, on one object."""
+        if instance and one.owner and two.owner:
+            if one.owner not in self.tree.mro(two.owner) and two.owner not in self.tree.mro(one.owner):
+                return False
+        return self.threads.concurrent(one, two, instance)
 
     def counts(self, use: Use, variable: Variable) -> bool:
         """Whether a use can happen while other threads use the variable too."""
@@ -154,15 +170,15 @@ class Sharing:
 
     # --- what rules ask ---
 
-    def shared_in(self, module: str, least: float = 0.0) -> list[Shared]:
-        """The variables of a module that threads share with a score of at least `least`."""
+    def shared_in(self, module: str) -> list[Shared]:
+        """The variables of a module that threads may share."""
         signs = self.tree.modules[module].signs
         found = []
         for variable in self.tree.variables_of(module):
             if variable.kind() == "safe" or "[]" in variable.place or self.tree.lock(variable.place):
                 continue
             shared = self.of(variable)
-            if shared.score >= least and shared.uses and (shared.crossing or signs & {"threads", "locks"}):
+            if shared.uses and (shared.crossing or signs & {"threads", "locks"}):
                 found.append(shared)
         return found
 
@@ -185,7 +201,7 @@ class Sharing:
         if "<locals>" in variable.place and not shared.crossing:
             return False
         module = self.tree.module_of[function.ref]
-        return shared.crossing or bool(module.signs & {"threads", "locks"})
+        return function.ref in shared.crossing or bool(module.signs & {"threads", "locks"})
 
     def runs_twice(self, function: Function, shared: Shared) -> bool:
         """Whether two threads may run a function at once on the same variable."""
