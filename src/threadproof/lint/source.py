@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TypeVar
 
 from threadproof.lint.facts.model import Module, Span
+from threadproof.lint.facts.nodes import children, walk
 
 Node = TypeVar("Node", bound=ast.AST)
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
@@ -30,13 +31,13 @@ class Source:
 
     @cached_property
     def parents(self) -> dict[ast.AST, ast.AST]:
-        return {child: node for node in ast.walk(self.tree) for child in ast.iter_child_nodes(node)}
+        return {child: node for nodes in self.by_type.values() for node in nodes for child in children(node)}
 
     @cached_property
     def by_type(self) -> dict[type, list[ast.AST]]:
         found: defaultdict[type, list[ast.AST]] = defaultdict(list)
-        for node in ast.walk(self.tree):
-            found[type(node)].append(node)
+        for node in walk(self.tree):
+            found[node.__class__].append(node)
         return found
 
     def all(self, kind: type[Node]) -> list[Node]:

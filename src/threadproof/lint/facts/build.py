@@ -140,7 +140,7 @@ class Builder:
             function.returns_value = True
             function.returned.append(name)
             return
-        function.generator = any(isinstance(part, ast.Yield | ast.YieldFrom) for part in own_nodes(node))
+        function.generator = scope.yields
         walker.block(node.body)
         if any(acquire.by_call for acquire in function.acquires):
             function.leaks = [
@@ -199,14 +199,3 @@ def top_level(body: Sequence[ast.stmt]) -> list[ast.stmt]:
             found += top_level(handler.body)
     return found
 
-
-def own_nodes(node: ast.AST) -> list[ast.AST]:
-    """The nodes of a function, without those of functions inside it."""
-    found: list[ast.AST] = []
-    stack = list(ast.iter_child_nodes(node))
-    while stack:
-        part = stack.pop()
-        found.append(part)
-        if not isinstance(part, (*DEFINITIONS, ast.Lambda)):
-            stack.extend(ast.iter_child_nodes(part))
-    return found

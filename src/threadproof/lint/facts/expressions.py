@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from threadproof.lint.facts.model import Access, Call, Function, Held, Module, Pair, Span
+from threadproof.lint.facts.nodes import children
 from threadproof.lint.facts.references import NOTHING, Ref, References, is_none, key_text
 from threadproof.lint.facts.scopes import FUNCTIONS, FunctionNode, Scope
 from threadproof.lint.knowledge.containers import METHODS, VIEWS, WHOLE
@@ -98,7 +99,7 @@ class Expressions(References):
         handler = self.HANDLERS.get(type(node))
         if handler is not None:
             return handler(self, node)
-        for child in ast.iter_child_nodes(node):
+        for child in children(node):
             if isinstance(child, ast.expr):
                 self.visit(child)
             elif isinstance(child, ast.keyword):

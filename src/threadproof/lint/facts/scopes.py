@@ -6,9 +6,26 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from threadproof.lint.facts.nodes import children
+
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 ScopeNode = ast.Module | ast.ClassDef | FunctionNode
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+SCOPES = frozenset({*FUNCTIONS, ast.ClassDef})
+BINDERS = frozenset(
+    {
+        ast.Import,
+        ast.ImportFrom,
+        ast.Global,
+        ast.Nonlocal,
+        ast.ExceptHandler,
+        ast.MatchAs,
+        ast.MatchStar,
+        ast.MatchMapping,
+        ast.Yield,
+        ast.YieldFrom,
+    }
+)
 
 
 @dataclass(slots=True)
@@ -23,6 +40,7 @@ class Scope:
     global_names: set[str] = field(default_factory=set)
     inner: list[Scope] = field(default_factory=list)
     shared: set[str] = field(default_factory=set)  # locals that a function inside this one uses
+    yields: bool = False  # a generator
 
     @property
     def is_function(self) -> bool:
@@ -50,17 +68,19 @@ def scopes_of(tree: ast.Module) -> dict[ast.AST, Scope]:
     """The scope of each module, class and function node."""
     top = Scope(tree, None)
     found: dict[ast.AST, Scope] = {tree: top}
-    stack: list[tuple[ast.AST, Scope]] = [(child, top) for child in ast.iter_child_nodes(tree)]
+    stack: list[tuple[ast.AST, Scope]] = [(child, top) for child in children(tree)]
     while stack:
         node, scope = stack.pop()
-        if isinstance(node, ast.Name):
-            (scope.loaded if isinstance(node.ctx, ast.Load) else scope.bound).add(node.id)
-            continue
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
-            enter(node, scope, found, stack)
-            continue
-        bind(node, scope)
-        stack.extend((child, scope) for child in ast.iter_child_nodes(node))
+        kind = node.__class__
+        if kind is ast.Name:
+            (scope.loaded if node.ctx.__class__ is ast.Load else scope.bound).add(node.id)  # type: ignore[attr-defined]
+        elif kind in SCOPES:
+            enter(node, scope, found, stack)  # type: ignore[arg-type]
+        else:
+            if kind in BINDERS:
+                bind(node, scope)
+            for child in children(node):
+                stack.append((child, scope))
     share(top)
     return found
 
@@ -89,7 +109,7 @@ def enter(
 
 
 def bind(node: ast.AST, scope: Scope) -> None:
-    """Note the names that a node other than a Name binds."""
+    """Note the names that a node of BINDERS binds, and that a function is a generator."""
     if isinstance(node, ast.Import):
         scope.bound.update((alias.asname or alias.name).partition(".")[0] for alias in node.names)
     elif isinstance(node, ast.ImportFrom):
@@ -104,6 +124,8 @@ def bind(node: ast.AST, scope: Scope) -> None:
         scope.bound.add(node.name)
     elif isinstance(node, ast.MatchAs | ast.MatchStar) and node.name:
         scope.bound.add(node.name)
+    elif isinstance(node, ast.Yield | ast.YieldFrom):
+        scope.yields = True
     elif isinstance(node, ast.MatchMapping) and node.rest:
         scope.bound.add(node.rest)
 

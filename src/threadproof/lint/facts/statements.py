@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, ClassVar
 
 from threadproof.lint.facts.expressions import Check, Expressions, names_in, span_of
 from threadproof.lint.facts.model import Access, Acquire, Held, Hold, Pair
+from threadproof.lint.facts.nodes import children
 from threadproof.lint.facts.references import NOTHING, Ref, key_text
 from threadproof.lint.knowledge.containers import VIEWS
 
@@ -37,7 +39,7 @@ class Statements(Expressions):
                 self.visit_parts(statement)
 
     def visit_parts(self, statement: ast.stmt) -> None:
-        self.visit_all(child for child in ast.iter_child_nodes(statement) if isinstance(child, ast.expr))
+        self.visit_all(child for child in children(statement) if isinstance(child, ast.expr))
 
     # --- branches ---
 
@@ -436,6 +438,7 @@ def caught_by(handler: ast.ExceptHandler) -> list[str]:
     return ["*" if name in CATCH_ALL else name for name in names]
 
 
+@cache
 def is_lock_like(name: str) -> bool:
     """Whether a context manager may be a lock: any variable may; what a call returns, if it is called so."""
     if not name or name.startswith("builtins."):

@@ -6,6 +6,7 @@ of one object in C, which runs no Python code, is one step with a GIL and withou
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 DICT: Final = frozenset(
@@ -90,6 +91,7 @@ WHOLE: Final = frozenset(
 VIEWS: Final = frozenset({"keys", "values", "items", "iteritems", "iterkeys", "itervalues"})
 
 
+@cache
 def kind_of(value: str) -> str:
     """ "dict", "set", "list", "deque", "safe" or "" for a value as facts describe it."""
     name = value.removeprefix("call:")

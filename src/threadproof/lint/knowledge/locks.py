@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Final
 
 # What the same thread may do twice: "plain" locks it may not take again.
@@ -45,6 +46,7 @@ NOT_LOCKS: Final = re.compile(r"unlock|block(?!ing_lock)|clock|guard|flock|is_?l
 FACTORIES: Final = re.compile(r"(^|\.|_)(create|make|new|allocate|get)?_?(thread)?_?(r?lock|mutex|RLock|Lock)(_factory|_class|_cls|_type)?$")
 
 
+@cache
 def kind_of(value: str) -> str:
     """The kind of lock that a value is, as facts describe it; "" if it is none, "unknown" if only its name says so."""
     name = value.removeprefix("call:")
@@ -58,6 +60,7 @@ def kind_of(value: str) -> str:
     return ""
 
 
+@cache
 def named_like_lock(ref: str) -> bool:
     """Whether the last part of a reference is what people call a lock."""
     last = ref.rpartition(".")[2]

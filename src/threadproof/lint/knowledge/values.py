@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Final
 
 # Two of these are a mistake: they exclude each other, hold a resource, or keep state.
@@ -19,6 +20,7 @@ PURE: Final = re.compile(
 )
 
 
+@cache
 def worth(value: str) -> float | None:
     """1.0 if there must not be two of a value, 0.0 if it is pure, between for containers; None if not known."""
     if value in ("dict", "list", "set"):

@@ -134,7 +134,7 @@ RULE = Rule(
     advice="iterate list(...)",
     fix_safety="safe",
     cwe=662,
-    words=("for ",),
+    words=("del ", ".discard("),
     check_file=check,
     fix=fix,
 )

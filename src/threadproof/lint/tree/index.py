@@ -59,6 +59,7 @@ class Tree:
             self.classes.update(module.classes)
             self.module_of.update(dict.fromkeys(module.functions, module))
         self.canonical_names: dict[str, str] = {}
+        self.resolved: dict[str, str] = {}
         self.subclasses: defaultdict[str, list[str]] = defaultdict(list)
         self.mros: dict[str, list[str]] = {}
         for ref, found in self.classes.items():
@@ -74,6 +75,12 @@ class Tree:
 
     def resolve(self, name: str) -> str:
         """The name under which a reference is defined, through imports of imports."""
+        known = self.resolved.get(name)
+        if known is None:
+            known = self.resolved[name] = self.find_resolved(name)
+        return known
+
+    def find_resolved(self, name: str) -> str:
         for _ in range(DEEPEST):
             module, rest = self.split(name)
             if module is None or not rest:
