@@ -388,7 +388,9 @@ class Expressions(References):
     def iterate(self, node: ast.expr) -> None:
         """The iterable of a loop that runs Python code at each step."""
         inner = node
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in VIEWS:
+        if isinstance(node, ast.Call) and is_view_function(node.func):
+            inner = node.args[0] if node.args else node  # six.itervalues(d)
+        if inner is node and isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in VIEWS:
             inner = node.func.value
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in LAZY and node.args:
             for arg in node.args:
@@ -457,7 +459,8 @@ class Expressions(References):
     }
 
 
-LAZY = frozenset({"enumerate", "zip", "map", "filter", "reversed", "iter", "iteritems"})
+LAZY = frozenset({"enumerate", "zip", "map", "filter", "reversed", "iter"})
+ITER_FUNCTIONS = frozenset({"iteritems", "itervalues", "iterkeys", "viewitems", "viewvalues", "viewkeys"})
 LITERALS: dict[type, str] = {
     ast.Dict: "dict",
     ast.DictComp: "dict",
@@ -468,6 +471,13 @@ LITERALS: dict[type, str] = {
     ast.Tuple: "tuple",
     ast.Lambda: "lambda",
 }
+
+
+def is_view_function(function: ast.expr) -> bool:
+    """`six.iteritems` and the like, which take the dict as their argument."""
+    if isinstance(function, ast.Attribute):
+        return function.attr in ITER_FUNCTIONS and isinstance(function.value, ast.Name)
+    return isinstance(function, ast.Name) and function.id in ITER_FUNCTIONS
 
 
 def told(description: str) -> int:

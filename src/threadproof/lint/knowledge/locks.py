@@ -42,6 +42,9 @@ NAMES: Final = re.compile(
 )
 NOT_LOCKS: Final = re.compile(r"unlock|block(?!ing_lock)|clock|guard|flock|is_?locked|lock_?file|conditions?_(?!lock)", re.IGNORECASE)
 
+# Modules that pass the locks of `threading` on under their own name.
+OWN_NAMES: Final = re.compile(r"thread|compat|(^|\.)moves|green")
+
 # Factories: a library's own name for a lock constructor.
 FACTORIES: Final = re.compile(r"(^|\.|_)(create|make|new|allocate|get)?_?(thread)?_?(r?lock|mutex|RLock|Lock)(_factory|_class|_cls|_type)?$")
 
@@ -52,9 +55,9 @@ def kind_of(value: str) -> str:
     name = value.removeprefix("call:")
     if name in KINDS:
         return KINDS[name]
-    last = name.rpartition(".")[2]
+    module, _, last = name.rpartition(".")
     if f"threading.{last}" in KINDS and value.startswith("call:"):
-        return "unknown" if "async" in name or "aio" in name else KINDS[f"threading.{last}"]
+        return KINDS[f"threading.{last}"] if OWN_NAMES.search(module) else "unknown"
     if value.startswith("call:") and FACTORIES.search(name):
         return "unknown"
     return ""

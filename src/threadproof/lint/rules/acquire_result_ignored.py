@@ -47,7 +47,7 @@ def check(world: World, part: Part) -> Iterator[Report]:
             lock = world.tree.lock(acquire.lock)
             if acquire.blocking or acquire.span not in statements or not lock:
                 continue
-            if world.tree.lock_kind(lock) in ("async", "semaphore"):
+            if world.tree.lock_kind(lock) not in ("plain", "reentrant", "condition"):
                 continue
             yield Report(
                 acquire.span,

@@ -44,6 +44,14 @@ from threadproof.lint.tree import World
 from threadproof.lint.tree.threads import Entry
 
 WAITS = frozenset({"join", "result", "shutdown", "get"})
+ENDLESS = {
+    "threading.Thread.join": "waits for a thread",
+    "threading.Event.wait": "waits for an event",
+    "queue.Queue.get": "waits for a queue",
+    "queue.Queue.join": "waits for a queue",
+    "queue.SimpleQueue.get": "waits for a queue",
+    "concurrent.futures.ThreadPoolExecutor.shutdown": "waits for a pool",
+}
 SLOW = ("io", "send", "recv", "write", "read", "conn", "request", "print", "process", "build", "download", "fetch", "start", "file")
 
 
@@ -60,7 +68,7 @@ def check(world: World, part: Part) -> Iterator[Report]:
             if entry is not None:
                 yield deadlock(world, function, call, entry, locks)
                 continue
-            words = wait_of(world.tree.full_target(call))
+            words = wait_of(world.tree.full_target(call)) or endless(world, call)
             direct = sorted(world.tree.locks(call.held))
             if words and words not in seen and direct and guards_data(world, function, call):
                 seen.add(words)
@@ -73,6 +81,15 @@ def check(world: World, part: Part) -> Iterator[Report]:
                     confidence=0.6,
                     fix="do it outside of the lock, and take the lock for the result",
                 )
+
+
+def endless(world: World, call: Call) -> str:
+    """What a call without a timeout waits for: another thread, a queue, an event, a result."""
+    if call.args or call.keywords or not call.receiver:
+        return ""
+    if call.receiver.endswith(".submit()"):
+        return "waits for a task" if call.method == "result" else ""
+    return ENDLESS.get(world.tree.full_target(call), "")
 
 
 def waited_for(world: World, call: Call, locks: list[str]) -> Entry | None:
@@ -123,6 +140,8 @@ def guards_data(world: World, function: Function, call: Call) -> bool:
     lock = {world.tree.lock(hold.lock) for hold in section}
     if any(word in world.tree.shown(name).lower() for name in lock for word in SLOW):
         return False
+    if endless(world, call):
+        return True
     if wait_of(world.tree.full_target(call)) == "sleeps":
         return not call.loop
     return any(access.kind in CHANGES and section & set(access.held) for access in function.accesses)

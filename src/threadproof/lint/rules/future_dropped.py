@@ -48,6 +48,13 @@ def check(world: World, part: Part) -> Iterator[Report]:
                 continue
             if not is_pool(world, call):
                 continue
+            if is_parameter(function, call.args[0]):
+                yield Report(
+                    call.span,
+                    f"an exception in {call.args[0].rpartition('.')[2]} will be seen by nobody: the future is dropped",
+                    function=function.ref,
+                    confidence=0.6,
+                )
             for target in world.calls.function_named(call.args[0]):
                 task = behind(world, target)
                 raising = first_raising(task)
@@ -75,6 +82,12 @@ def is_pool(world: World, call: Call) -> bool:
         return True
     name = call.receiver.removesuffix("()").rpartition(".")[2].lower()
     return any(word in name for word in ("executor", "pool", "tpe")) and "process" not in target.lower()
+
+
+def is_parameter(function: Function, name: str) -> bool:
+    """Whether the task is what the caller gave: a callback, whose exceptions are somebody else's."""
+    owner, _, local = name.rpartition(".<locals>.")
+    return owner == function.ref and local in function.params
 
 
 def shown(task: Function) -> str:

@@ -51,7 +51,8 @@ def check(world: World, part: Part) -> Iterator[Report]:
                 continue
             if not (world.sharing.runs_twice(function, shared) or other_writers(shared, function)):
                 continue
-            confidence = shared.score(function) * world.sharing.worth(pair.act, shared.many)
+            worth = world.sharing.worth(pair.act, shared.many)
+            confidence = shared.score(function, unique=worth >= 1.0) * worth
             if confidence > 0:
                 seen.add((function.ref, pair.act.place))
                 yield Report(

@@ -45,6 +45,10 @@ from threadproof.lint.tree.evidence import sides
 from threadproof.lint.tree.index import Use
 from threadproof.lint.tree.sharing import Shared
 
+GUARDED = 2 / 3  # of the changes, for the lock to be the one that guards the container
+# More bare loops than this are no oversight: the changes are known to come before.
+FEW_LOOPS = 3
+OTHERS = 0.5  # for what is never guarded, and used by no thread that the tree starts
 KINDS = frozenset({"dict", "set", "deque"})
 
 
@@ -84,9 +88,12 @@ def confidence_of(
     instance = shared.variable.owner is not None
     if any(world.sharing.may_meet(function, use.function, instance) for use in changes):
         return 1.0
-    if any(world.calls.locks_at(use.function, use.access.held) for use in changes):
+    every = [use for use in shared.uses if use.access.kind in SIZE_CHANGES]
+    guarded = [use for use in every if world.calls.locks_at(use.function, use.access.held)]
+    loops = [use for use in shared.bare if use.access.kind == "iterate"]
+    if len(guarded) >= GUARDED * len(every) and guarded and len(loops) <= FEW_LOOPS:
         return 0.9
-    return 0.5 * shared.score(function)
+    return OTHERS * shared.score(function)
 
 
 def fix(source: Source, report: Report) -> Sequence[Edit]:

@@ -45,7 +45,7 @@ LATER = frozenset(
         "start_new_thread", "call_later", "finalize", "defer", "schedule", "enter", "enterabs", "spawn", "run_async",
     }
 )  # fmt: skip
-STORES = frozenset({"append", "add", "put", "put_nowait", "insert", "appendleft", "register", "connect", "subscribe"})
+STORES = frozenset({"append", "add", "put", "put_nowait", "insert", "appendleft"})
 WAITS = frozenset({"join", "result", "wait", "get"})
 Closure = ast.Lambda | ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -149,6 +149,8 @@ def given_away(source: Source, node: Closure, loop: ast.AST) -> ast.expr | None:
 
 def handed(source: Source, value: ast.expr, loop: ast.AST) -> ast.expr | None:
     parent = source.parents[value]
+    if is_stored(source, parent, value, loop):
+        return value
     if isinstance(parent, ast.keyword):
         parent = source.parents[parent]
     if not isinstance(parent, ast.Call) or parent.func is value:
@@ -159,9 +161,26 @@ def handed(source: Source, value: ast.expr, loop: ast.AST) -> ast.expr | None:
     return None
 
 
+def is_stored(source: Source, parent: ast.AST, value: ast.expr, loop: ast.AST) -> bool:
+    """Whether a closure is put where code outside of the loop finds it: an attribute, or a container of one."""
+    if isinstance(parent, ast.Assign) and parent.value is value:
+        return any(is_outside(target, loop) for target in parent.targets)
+    if isinstance(parent, ast.Call) and isinstance(parent.func, ast.Attribute) and value in parent.args:
+        return parent.func.attr in STORES and is_outside(parent.func, loop)
+    return False
+
+
+def is_outside(target: ast.expr, loop: ast.AST) -> bool:
+    """Whether a target hangs on `self` or `cls`, which outlive the loop, and not on what the loop makes."""
+    while isinstance(target, ast.Attribute | ast.Subscript):
+        target = target.value
+    return isinstance(target, ast.Name) and target.id in ("self", "cls")
+
+
 def waits_inside(source: Source, loop: ast.AST, use: ast.expr) -> bool:
     """Whether the same pass of the loop waits for what it has given away."""
-    assert isinstance(use, ast.Call)
+    if not isinstance(use, ast.Call):
+        return False
     parent = source.parents[use]
     if isinstance(parent, ast.Attribute) and parent.attr in WAITS:
         return True
@@ -213,7 +232,7 @@ RULE = Rule(
     advice="bind it now: args=(...), functools.partial, or a default argument",
     fix_safety="safe",
     cwe=362,
-    words=("Thread", "Timer", "submit", "apply_async", "add_done_callback", "run_in_executor", "call_soon_threadsafe"),
+    words=("thread", "Thread", "Timer", "submit", "apply_async", "add_done_callback", "run_in_executor"),
     check_file=check,
     fix=fix,
 )

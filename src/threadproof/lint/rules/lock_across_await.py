@@ -36,7 +36,8 @@ from threadproof.lint.facts.model import Function
 from threadproof.lint.rule import Part, Related, Report, Rule
 from threadproof.lint.tree import World
 
-BLOCKING = frozenset({"plain", "reentrant", "condition", "semaphore"})
+# A lock of asyncio cannot be taken by a plain `with`: what is named so and taken so belongs to threads or files.
+BLOCKING = frozenset({"plain", "reentrant", "condition", "semaphore", "unknown"})
 
 
 def check(world: World, part: Part) -> Iterator[Report]:

@@ -50,8 +50,10 @@ PER_THREAD = ("threading.local", "ContextVar", "asgiref.local.Local", "Local")
 def check(world: World, part: Part) -> Iterator[Report]:
     for found in world.tree.classes_of(part.name):
         enter, leave = (world.tree.method(found.ref, name) for name in ("__enter__", "__exit__"))
-        if enter is None or leave is None or enter.owner != found.ref or not is_decorator(world, found):
+        if enter is None or leave is None or not is_decorator(world, found):
             continue
+        if enter.owner != found.ref and is_decorator(world, world.tree.classes[enter.owner]):
+            continue  # reported for the class that defines it
         if world.tree.method(found.ref, "_recreate_cm") or "not_shared" in found.notes:
             continue
         state = state_of(world, found, enter, leave)

@@ -79,7 +79,7 @@ def started_in(world: World, constructor: Function) -> Iterator[tuple[int, Entry
                 yield entry.line, entry
             continue
         for call, callee in world.calls.callees[constructor.ref]:
-            if callee is entry.starter and callee.owner and not callee.generator and "<super>" not in call.target:
+            if callee is entry.starter and callee.owner and not callee.generator:
                 if is_started(callee, entry) and not world.threads.is_conditional(callee, entry):
                     yield call.span.line, entry
     for call in constructor.calls:

@@ -15,6 +15,8 @@ from threadproof.lint.tree.threads import CONCURRENT, MAIN, Threads
 # How sure it is that threads share a variable: by the share of its uses that are guarded, or for other reasons.
 GUARD_SCORES = ((0.5, 0.9), (0.25, 0.7))
 OWNER_LOCKED = 0.45  # its class or module uses a lock, but never for this
+OWNER_BOTH = 0.5  # it has a lock, and runs methods in threads
+OWNER_UNIQUE = 0.6  # it has either, and what is at stake is a thread, a lock, a connection
 UNKNOWN = 0.3
 
 
@@ -33,21 +35,28 @@ class Shared:
     threads: set[str] = field(default_factory=set)
     crossing: set[str] = field(default_factory=set)  # functions that use it at once, in threads that the tree starts
     many: bool = False  # used by a function that several threads run at once
+    owner_threaded: bool = False  # its class starts threads on its own methods
     owner_locked: bool = False  # its class, or its module, has a lock that it uses
     claims: bool = False  # its class claims to be thread-safe
     single: bool = False  # declared to belong to one thread, or not to be shared
     functional: bool = False
     declared_lock: str = ""
 
-    def score(self, function: Function) -> float:
-        """How sure it is that what a function does with the variable can be disturbed by another thread."""
+    def score(self, function: Function, unique: bool = False) -> float:
+        """How sure it is that what a function does with the variable can be disturbed by another thread.
+
+        `unique`: the value is one of which there must not be two.
+        """
         if self.single:
             return 0.0
         if function.ref in self.crossing or self.declared_lock:
             return 1.0
         if self.claims:
             return 0.8
-        return max(self.guard_score(), OWNER_LOCKED if self.owner_locked else UNKNOWN)
+        if unique and (self.owner_locked or self.owner_threaded):
+            return max(self.guard_score(), OWNER_UNIQUE)
+        owner = OWNER_BOTH if self.owner_locked and self.owner_threaded else OWNER_LOCKED
+        return max(self.guard_score(), owner if self.owner_locked or self.owner_threaded else UNKNOWN)
 
     def guard_score(self) -> float:
         """How much the guarded uses say, by their share of all uses."""
@@ -65,6 +74,7 @@ class Sharing:
         self.threads = threads
         self.known: dict[str, Shared] = {}
         self.locked_owners = self.find_locked_owners()
+        self.threaded_owners = {entry.function.owner or entry.function.ref.rpartition(".")[0] for entry in threads.entries if entry.kind in CONCURRENT and entry.kind != "server"}
 
     def find_locked_owners(self) -> set[str]:
         """The classes and modules that take a lock of their own outside of set-up."""
@@ -102,6 +112,9 @@ class Sharing:
                 shared.bare.append(use)
         self.note_crossing(shared, instance)
         owner = variable.place.rpartition(".")[0]
+        shared.owner_threaded = owner in self.threaded_owners or bool(
+            variable.owner and self.threaded_owners & set(self.tree.mro(variable.owner.ref))
+        )
         shared.owner_locked = owner in self.locked_owners or bool(
             variable.owner and self.locked_owners & set(self.tree.mro(variable.owner.ref))
         )
