@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from threadproof.lint.facts.build import build
 from threadproof.lint.facts.model import Module
+from threadproof.lint.facts.slim import slim
 from threadproof.lint.knowledge.signs import signs_in
 from threadproof.lint.rule import Part, Report, Rule
 from threadproof.lint.source import Source
@@ -37,6 +38,7 @@ def parse(path: str, text: str, name: str, rules: Sequence[Rule]) -> Parsed:
     for rule in rules:
         if rule.check_file is not None and any(word in text for word in rule.words):
             reports += [filled(report, rule, path) for report in rule.check_file(source)]
+    slim(module)
     return Parsed(path, module, reports)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from sys import intern
 from typing import Any, ClassVar
 
 from threadproof.lint.facts.model import Access, Call, Function, Held, Module, Pair, Span
@@ -82,8 +83,9 @@ class Expressions(References):
         """Note an access, and the check it depends on, if there is one."""
         if not self.is_place(ref):
             return None
+        place, key = intern(ref.name), intern(key)
         access = Access(
-            ref.name, kind, span_of(node), self.held, key, value, self.caught, self.loop, ref.alias
+            place, kind, span_of(node), self.held, key, intern(value), self.caught, self.loop, ref.alias
         )
         self.function.accesses.append(access)
         for check in reversed(self.checks):
@@ -156,12 +158,12 @@ class Expressions(References):
         args = [self.argument(arg, target.name) for arg in node.args]
         keywords = [(word.arg or "**", self.argument(word.value, target.name)) for word in node.keywords]
         call = Call(
-            target.name or f"?.{method}",
-            receiver.name,
+            intern(target.name or f"?.{method}"),
+            intern(receiver.name),
             span_of(node),
             self.held,
-            args,
-            keywords,
+            args or (),
+            keywords or (),
             discarded,
             awaited,
             self.caught,
