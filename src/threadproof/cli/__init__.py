@@ -13,14 +13,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
-from importlib.metadata import version
 from typing import NoReturn
 
+from threadproof import __version__
 from threadproof.findings import ExitCode
 
 COMMANDS = {
     "bench": "measure maps against dict, dict with a lock, and other packages",
     "demo": "build a concordance of a source tree with threads that share one map",
+    "lint": "find races, deadlocks and broken locking in source, without running it",
     "race": "run a program and report its data races",
 }
 
@@ -86,7 +87,7 @@ def command_parser() -> Parser:
         epilog=f"commands:\n{table(COMMANDS)}\n\n`threadproof <command> --help` has its arguments.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"threadproof {version('threadproof')}")
+    parser.add_argument("--version", action="version", version=f"threadproof {__version__}")
     parser.add_argument("command", choices=COMMANDS, metavar="command", help="one of the commands below")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="the command's own arguments")
     return parser

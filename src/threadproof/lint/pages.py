@@ -1,0 +1,42 @@
+"""The pages of the rules: on the terminal, in an editor, and in docs/lint/."""
+
+from __future__ import annotations
+
+from threadproof.findings.options import OptionError
+from threadproof.lint.rule import Rule
+from threadproof.lint.selection import Selection
+
+GROUPS = {"default": "on by default", "preview": "on with --preview", "optional": "on if selected"}
+NOTHING_CHOSEN = {
+    "preview": False, "select": None, "extend_select": (), "ignore": (), "extend_ignore": (), "per_file_ignores": (),
+    "min_confidence": None,
+}  # fmt: skip
+
+
+def explain(word: str) -> str:
+    """The pages of the rules that a code, a beginning of one, or a name stands for. OptionError if there is none."""
+    selection = Selection(NOTHING_CHOSEN)
+    if word.upper() in selection.rules:
+        return page(selection.rules[word.upper()])
+    codes = selection.expand([word])
+    if not codes:
+        raise OptionError(f"there is no rule {word!r}")
+    return "\n\n".join(page(selection.rules[code]) for code in sorted(codes))
+
+
+def page(rule: Rule) -> str:
+    """One rule's page in Markdown."""
+    fix = f"; {rule.fix_safety} fix" if rule.fix is not None else ""
+    facts = f"{rule.severity}, {GROUPS[rule.group]}, since {rule.since}, CWE-{rule.cwe}{fix}"
+    return f"# {rule.code} {rule.name}\n\n*{facts}*\n\n{rule.page}\n"
+
+
+def listing() -> str:
+    """All rules, a line each."""
+    rules = Selection(NOTHING_CHOSEN).rules.values()
+    width = max(len(rule.name) for rule in rules)
+    lines = [
+        f"{rule.code:7} {rule.name:{width}}  {rule.severity!s:8} {rule.group:9} {'fix' if rule.fix else '   '}  {rule.message}"
+        for rule in rules
+    ]
+    return "\n".join(lines)
