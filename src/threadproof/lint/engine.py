@@ -21,7 +21,7 @@ from threadproof.lint.facts.model import Module
 from threadproof.lint.facts.slim import slim
 from threadproof.lint.files import FileError, decode, module_name, read
 from threadproof.lint.knowledge.signs import signs_in
-from threadproof.lint.rule import Part, Report, Rule
+from threadproof.lint.rule import Part, Related, Report, Rule
 from threadproof.lint.rules import all_rules
 from threadproof.lint.source import Source
 from threadproof.lint.tree import World, join
@@ -80,13 +80,34 @@ def filled(report: Report, rule: Rule, path: str) -> Report:
     return report
 
 
+# Of one rule about one variable in one file. Who reads two has understood, and mends the others with them.
+MOST = 2
+
+
 def check_tree(world: World, module: Module, rules: Iterable[Rule]) -> Iterator[Report]:
     """What the rules that need all files report of one of them."""
-    part = Part(module.name, module.path, list(module.functions.values()))
     for rule in rules:
         if rule.check_tree is not None:
-            for report in rule.check_tree(world, part):
-                yield filled(placed(world, report, module), rule, module.path)
+            yield from condensed(check_rule(world, module, rule))
+
+
+def condensed(reports: Iterable[Report]) -> Iterator[Report]:
+    """The reports but for those of a variable that has enough of them already: the surest come first."""
+    by_subject: dict[str, list[Report]] = {}
+    for number, report in enumerate(reports):
+        by_subject.setdefault(report.subject or str(number), []).append(report)
+    for group in by_subject.values():
+        group.sort(key=lambda report: (-report.confidence, report.span))
+        more = [Related("the same here", one.span, one.path, one.function) for one in group[MOST:]]
+        group[0].related = [*group[0].related, *more]
+        yield from group[:MOST]
+
+
+def check_rule(world: World, module: Module, rule: Rule) -> Iterator[Report]:
+    assert rule.check_tree is not None
+    part = Part(module.name, module.path, list(module.functions.values()))
+    for report in rule.check_tree(world, part):
+        yield filled(placed(world, report, module), rule, module.path)
 
 
 def placed(world: World, report: Report, module: Module) -> Report:

@@ -75,7 +75,7 @@ class Rule:
     since: str = "0.2"
     cwe: int = 362
     fix_safety: str = ""  # "safe", "unsafe", or "" for no fix
-    min_confidence: float = 0.5
+    min_confidence: float = 0.45
     words: Sequence[str] = ()
     check_file: FileCheck | None = None
     check_tree: TreeCheck | None = None

@@ -49,6 +49,7 @@ from threadproof.lint.tree.sharing import Shared
 WRITE_WEIGHT = 2.0
 # Two guarded places, one of them a write, outweigh one bare write: 3 of 5.
 LEAST_RATIO = 0.6
+LEAST_RATIO_OF_CHANGES = 0.3
 CLEANUP = ("close", "shutdown", "stop", "terminate", "__del__", "__exit__", "__repr__", "__str__", "dispose", "join", "disconnect", "cleanup")
 
 
@@ -61,12 +62,15 @@ def check(world: World, part: Part) -> Iterator[Report]:
             continue
         ratio = ratio_of(shared, lock)
         writes = [use for use in shared.guarded[lock] if use.access.kind in WRITES]
-        if ratio < LEAST_RATIO or not writes or len(shared.guarded[lock]) < 2:
+        if not writes or ratio < LEAST_RATIO_OF_CHANGES:
             continue
+        few = ratio < LEAST_RATIO or len(shared.guarded[lock]) < 2
         seen: set[str] = set()
         for use in shared.bare:
             confidence = confidence_of(world, shared, use, lock, ratio)
-            if confidence > 0 and use.function.ref not in seen:
+            if few:
+                confidence = changed_both_ways(world, shared, use, lock)
+            if confidence > 0 and use.function.ref not in seen and world.sharing.knows(use.function, lock):
                 seen.add(use.function.ref)
                 yield report(world, shared, use, lock, confidence)
 
@@ -97,6 +101,16 @@ def confidence_of(world: World, shared: Shared, use: Use, lock: str, ratio: floa
     if access.kind == "iterate":
         return 0.7
     return 0.1
+
+
+def changed_both_ways(world: World, shared: Shared, use: Use, lock: str) -> float:
+    """A container that is changed under the lock in one place, and without it in another: one of the two is wrong."""
+    if use.access.kind not in CHANGES and use.access.kind != "augment":
+        return 0.0
+    if use.function.asynchronous or not world.sharing.applies(use.function, shared, use.access) or use.function.name in CLEANUP:
+        return 0.0
+    guarded = [one for one in shared.guarded[lock] if one.access.kind in CHANGES or one.access.kind == "augment"]
+    return 0.55 if guarded else 0.0
 
 
 def updated_under(shared: Shared, lock: str) -> bool:

@@ -48,7 +48,6 @@ from threadproof.lint.tree.sharing import Shared
 GUARDED = 2 / 3  # of the changes, for the lock to be the one that guards the container
 # More bare loops than this are no oversight: the changes are known to come before.
 FEW_LOOPS = 3
-OTHERS = 0.5  # for what is never guarded, and used by no thread that the tree starts
 KINDS = frozenset({"dict", "set", "deque"})
 
 
@@ -93,7 +92,7 @@ def confidence_of(
     loops = [use for use in shared.bare if use.access.kind == "iterate"]
     if len(guarded) >= GUARDED * len(every) and guarded and len(loops) <= FEW_LOOPS:
         return 0.9
-    return OTHERS * shared.score(function)
+    return shared.score(function)
 
 
 def fix(source: Source, report: Report) -> Sequence[Edit]:

@@ -66,7 +66,8 @@ class Calls:
             self.callers[callee.ref].append(Edge(function, call))
             self.callees[function.ref].append((call, callee))
         if call.method in ("register_at_fork", "register_after_fork"):
-            for name in (*call.args, *(value for _, value in call.keywords)):
+            every = [name for one in function.calls for name in one.args]
+            for name in (*every, *(value for _, value in call.keywords)):
                 self.after_fork.update(target.ref for target in self.function_named(name))
         for name in (*call.args, *(value for _, value in call.keywords)):
             for target in self.function_named(name):

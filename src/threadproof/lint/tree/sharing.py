@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from threadproof.lint.facts.model import Access, Class, Function, Held
@@ -41,6 +42,7 @@ class Shared:
     single: bool = False  # declared to belong to one thread, or not to be shared
     functional: bool = False
     declared_lock: str = ""
+    knows: Callable[[Function, str], bool] = lambda function, lock: True
 
     def score(self, function: Function, unique: bool = False) -> float:
         """How sure it is that what a function does with the variable can be disturbed by another thread.
@@ -54,13 +56,13 @@ class Shared:
         if self.claims:
             return 0.8
         if unique and (self.owner_locked or self.owner_threaded):
-            return max(self.guard_score(), OWNER_UNIQUE)
+            return max(self.guard_score(function), OWNER_UNIQUE)
         owner = OWNER_BOTH if self.owner_locked and self.owner_threaded else OWNER_LOCKED
-        return max(self.guard_score(), owner if self.owner_locked or self.owner_threaded else UNKNOWN)
+        return max(self.guard_score(function), owner if self.owner_locked or self.owner_threaded else UNKNOWN)
 
-    def guard_score(self) -> float:
-        """How much the guarded uses say, by their share of all uses."""
-        most = max((len(uses) for uses in self.guarded.values()), default=0)
+    def guard_score(self, function: Function) -> float:
+        """How much the guarded uses say, by their share of all uses; a lock of a subclass is not the function's to take."""
+        most = max((len(uses) for lock, uses in self.guarded.items() if self.knows(function, lock)), default=0)
         share = most / max(len(self.uses), 1)
         return next((score for least, score in GUARD_SCORES if share >= least and most), 0.0)
 
@@ -95,7 +97,7 @@ class Sharing:
         return found
 
     def find(self, variable: Variable) -> Shared:
-        shared = Shared(variable)
+        shared = Shared(variable, knows=self.knows)
         instance = variable.owner is not None
         self.note_declared(shared, variable.owner)
         for use in variable.uses:
@@ -194,6 +196,14 @@ class Sharing:
             if shared.uses and (shared.crossing or signs & {"threads", "locks"}):
                 found.append(shared)
         return found
+
+    def knows(self, function: Function, lock: str) -> bool:
+        """Whether a function could take a lock: one of a global, of its own class, or of a base of it."""
+        owner = lock.rpartition(".")[0]
+        if owner not in self.tree.classes or not function.owner:
+            return True
+        own = self.tree.mro(function.owner)
+        return owner in own or function.owner not in self.tree.mro(owner)
 
     def protected(self, function: Function, one: Held, two: Held) -> bool:
         """Whether one critical section covers two points of a function."""
