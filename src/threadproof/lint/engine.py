@@ -88,7 +88,8 @@ def check_tree(world: World, module: Module, rules: Iterable[Rule]) -> Iterator[
     """What the rules that need all files report of one of them."""
     for rule in rules:
         if rule.check_tree is not None:
-            yield from condensed(check_rule(world, module, rule))
+            reports = check_rule(world, module, rule)
+            yield from condensed(reports) if rule.per_variable else reports
 
 
 def condensed(reports: Iterable[Report]) -> Iterator[Report]:

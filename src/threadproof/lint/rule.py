@@ -76,6 +76,7 @@ class Rule:
     cwe: int = 362
     fix_safety: str = ""  # "safe", "unsafe", or "" for no fix
     min_confidence: float = 0.45
+    per_variable: bool = False  # a variable with many reports shows the surest only
     words: Sequence[str] = ()
     check_file: FileCheck | None = None
     check_tree: TreeCheck | None = None

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from textwrap import dedent
 
-from threadproof.lint.engine import Parsed, check_tree, ordered, parse
+from threadproof.lint.engine import Parsed, check_rule, ordered, parse
 from threadproof.lint.fixing import fix_file
 from threadproof.lint.rule import Report, Rule
 from threadproof.lint.rules import all_rules
@@ -53,7 +53,8 @@ def all_reports(parsed: Sequence[Parsed], rules: Sequence[Rule]) -> Iterable[Rep
         yield from one.reports
     world = join(one.module for one in parsed if one.module is not None)
     for module in world.tree.modules.values():
-        yield from check_tree(world, module, rules)
+        for rule in rules:
+            yield from check_rule(world, module, rule) if rule.check_tree else ()
 
 
 def is_shown(report: Report, rules: Sequence[Rule]) -> bool:

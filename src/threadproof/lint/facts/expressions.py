@@ -171,6 +171,9 @@ class Expressions(References):
             bool(self.checks),
         )
         self.function.calls.append(call)
+        change = FUNCTIONS_THAT_CHANGE.get(target.name)
+        if change and node.args:
+            self.note(self.resolve(node.args[0]), change, node)
         if method in METHODS or method in VIEWS:
             key = key_text(node.args[0]) if node.args and method not in ("update", "extend") else ""
             value = "default" if len(node.args) + len(node.keywords) > 1 else ""
@@ -461,6 +464,14 @@ class Expressions(References):
     }
 
 
+FUNCTIONS_THAT_CHANGE = {
+    "heapq.heappush": "append",
+    "heapq.heappop": "pop",
+    "heapq.heapify": "sort",
+    "heapq.heappushpop": "append",
+    "bisect.insort": "insert",
+    "random.shuffle": "sort",
+}
 LAZY = frozenset({"enumerate", "zip", "map", "filter", "reversed", "iter"})
 ITER_FUNCTIONS = frozenset({"iteritems", "itervalues", "iterkeys", "viewitems", "viewvalues", "viewkeys"})
 LITERALS: dict[type, str] = {

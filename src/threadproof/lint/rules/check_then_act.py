@@ -151,5 +151,6 @@ RULE = Rule(
     advice="hold one lock over both",
     fix_safety="unsafe",
     cwe=367,
+    per_variable=True,
     check_tree=check,
 )

@@ -66,5 +66,6 @@ RULE = Rule(
     group="preview",
     advice="hold a lock, or use setdefault(key, []).append(...)",
     cwe=362,
+    per_variable=True,
     check_tree=check,
 )

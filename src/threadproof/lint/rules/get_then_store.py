@@ -81,5 +81,6 @@ RULE = Rule(
     advice="use setdefault(), or hold one lock over both; with a map of threadproof, compute_if_absent()",
     fix_safety="unsafe",
     cwe=362,
+    per_variable=True,
     check_tree=check,
 )

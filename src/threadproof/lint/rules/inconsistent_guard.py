@@ -149,5 +149,6 @@ RULE = Rule(
     group="preview",
     advice="hold the lock here too",
     cwe=820,
+    per_variable=True,
     check_tree=check,
 )

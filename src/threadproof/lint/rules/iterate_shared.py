@@ -113,6 +113,7 @@ RULE = Rule(
     advice="iterate a copy, as list(...), or hold the lock of those who change it",
     fix_safety="unsafe",
     cwe=662,
+    per_variable=True,
     check_tree=check,
     fix=fix,
 )

@@ -105,5 +105,6 @@ RULE = Rule(
     group="preview",
     advice="hold a lock over the update, or use threadproof.sync.AtomicInt",
     cwe=366,
+    per_variable=True,
     check_tree=check,
 )

@@ -69,7 +69,7 @@ def is_run(world: World, function: Function, call: Call) -> bool:
     if receiver != "threading.Thread":
         return False
     # A thread that is started somewhere runs its code in a thread too.
-    return not any(c.method == "start" and c.receiver == call.receiver for c in function.calls)
+    return call.receiver.endswith("()") or not any(c.method == "start" and c.receiver == call.receiver for c in function.calls)
 
 
 def called_target(world: World, call: Call) -> Function | None:

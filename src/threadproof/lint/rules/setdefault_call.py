@@ -67,5 +67,6 @@ RULE = Rule(
     group="preview",
     advice="test and make it under one lock; with a map of threadproof, compute_if_absent()",
     cwe=772,
+    per_variable=True,
     check_tree=check,
 )

@@ -91,5 +91,6 @@ RULE = Rule(
     group="preview",
     advice="make it in __init__, or test and make it under one lock",
     cwe=362,
+    per_variable=True,
     check_tree=check,
 )

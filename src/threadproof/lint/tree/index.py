@@ -320,6 +320,8 @@ class Tree:
         kinds.discard("")
         if kinds:
             return kinds.pop() if len(kinds) == 1 else "unknown"
+        if base == name and any(containers.kind_of(value) for value in self.values_of(base)):
+            return ""  # a container of locks
         return "unknown" if locks.named_like_lock(name) else ""
 
     def values_of(self, name: str) -> set[str]:
