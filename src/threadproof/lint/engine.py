@@ -88,20 +88,26 @@ def check_tree(world: World, module: Module, rules: Iterable[Rule]) -> Iterator[
     """What the rules that need all files report of one of them."""
     for rule in rules:
         if rule.check_tree is not None:
-            reports = check_rule(world, module, rule)
-            yield from condensed(reports) if rule.per_variable else reports
+            reports: Iterable[Report] = check_rule(world, module, rule)
+            if rule.per_function:
+                reports = condensed(reports, lambda report: report.path + report.function, 1)
+            if rule.per_variable:
+                reports = condensed(reports, lambda report: report.subject, MOST)
+            yield from reports
 
 
-def condensed(reports: Iterable[Report]) -> Iterator[Report]:
-    """The reports but for those of a variable that has enough of them already: the surest come first."""
-    by_subject: dict[str, list[Report]] = {}
-    for number, report in enumerate(reports):
-        by_subject.setdefault(report.subject or str(number), []).append(report)
-    for group in by_subject.values():
+def condensed(reports: Iterable[Report], key: Callable[[Report], str], most: int) -> list[Report]:
+    """At most so many reports of each key, the surest; the first of them names the places of the others."""
+    groups: dict[str, list[Report]] = {}
+    for report in reports:
+        groups.setdefault(key(report), []).append(report)
+    kept: list[Report] = []
+    for group in groups.values():
         group.sort(key=lambda report: (-report.confidence, report.span))
-        more = [Related("the same here", one.span, one.path, one.function) for one in group[MOST:]]
+        more = [Related(f"also: {one.message}", one.span, one.path, one.function) for one in group[most:]]
         group[0].related = [*group[0].related, *more]
-        yield from group[:MOST]
+        kept += group[:most]
+    return kept
 
 
 def check_rule(world: World, module: Module, rule: Rule) -> Iterator[Report]:

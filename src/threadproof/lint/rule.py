@@ -77,6 +77,7 @@ class Rule:
     fix_safety: str = ""  # "safe", "unsafe", or "" for no fix
     min_confidence: float = 0.45
     per_variable: bool = False  # a variable with many reports shows the surest only
+    per_function: bool = False  # one report for all variables of a function, as one lock mends them all
     words: Sequence[str] = ()
     check_file: FileCheck | None = None
     check_tree: TreeCheck | None = None

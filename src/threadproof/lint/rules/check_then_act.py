@@ -68,8 +68,8 @@ def form_of(pair: Pair) -> str:
     """ "taken" if the act fails once the key is gone, "added" if it overwrites one that has come; "" for others."""
     act = pair.act
     if pair.how in ("contains", "len", "truth", "get") and pair.present is not False and act.kind in TAKES:
-        if act.kind == "pop" and act.value == "default":
-            return ""
+        if (act.kind == "pop" and act.value == "default") or (act.kind == "getitem" and ":" in act.key):
+            return ""  # a default, or a slice: neither fails
         return "" if KEY_ERRORS & set(act.caught) else "taken"
     if pair.how in ("contains", "missing", "get") and pair.present is False and act.kind in LOST:
         return "added"

@@ -38,6 +38,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadproof.findings import Severity
+from threadproof.lint.facts.model import Access
 from threadproof.lint.knowledge.containers import CHANGES, WRITES
 from threadproof.lint.rule import Part, Report, Rule
 from threadproof.lint.tree import World
@@ -49,6 +50,7 @@ from threadproof.lint.tree.sharing import Shared
 WRITE_WEIGHT = 2.0
 # Two guarded places, one of them a write, outweigh one bare write: 3 of 5.
 LEAST_RATIO = 0.6
+ONE_STEP = frozenset({"append", "appendleft", "add", "discard", "setdefault", "update", "extend"})
 LEAST_RATIO_OF_CHANGES = 0.3
 CLEANUP = ("close", "shutdown", "stop", "terminate", "__del__", "__exit__", "__repr__", "__str__", "dispose", "join", "disconnect", "cleanup")
 
@@ -81,7 +83,7 @@ def weight(use: Use) -> float:
 
 def ratio_of(shared: Shared, lock: str) -> float:
     guarded = sum(map(weight, shared.guarded[lock]))
-    bare = sum(map(weight, shared.bare))
+    bare = sum(weight(use) for use in shared.bare if use.function.name not in CLEANUP)
     return guarded / (guarded + bare) if guarded else 0.0
 
 
@@ -93,11 +95,13 @@ def confidence_of(world: World, shared: Shared, use: Use, lock: str, ratio: floa
     if function.name in CLEANUP or is_double_check(function, use):
         return 0.0
     if access.kind in CHANGES:
+        if is_one_step(access) and not compound_under(shared, lock):
+            return 0.4
         return 0.9 if ratio >= 0.75 else 0.7
     if access.kind == "augment":
         return 0.9
     if access.kind in ("write", "delete"):
-        return 0.8 if updated_under(shared, lock) else 0.4
+        return 0.8 if updated_under(shared, lock) else 0.45
     if access.kind == "iterate":
         return 0.7
     return 0.1
@@ -109,8 +113,25 @@ def changed_both_ways(world: World, shared: Shared, use: Use, lock: str) -> floa
         return 0.0
     if use.function.asynchronous or not world.sharing.applies(use.function, shared, use.access) or use.function.name in CLEANUP:
         return 0.0
+    if is_one_step(use.access) and not compound_under(shared, lock):
+        return 0.4
     guarded = [one for one in shared.guarded[lock] if one.access.kind in CHANGES or one.access.kind == "augment"]
     return 0.55 if guarded else 0.0
+
+
+def is_one_step(access: Access) -> bool:
+    """Whether a change is one step of CPython's, which harms only code that needs the container to stay as it is."""
+    return access.kind in ONE_STEP or (access.kind == "pop" and access.value == "default") or access.kind == "setitem"
+
+
+def compound_under(shared: Shared, lock: str) -> bool:
+    """Whether code under the lock does in several steps what must not be disturbed: a loop, a test and its act, a swap."""
+    for use in shared.guarded[lock]:
+        if use.access.kind in ("iterate", "augment", "augmentitem", "len", "write"):
+            return True
+        if any(pair.act is use.access or pair.check is use.access for pair in use.function.pairs):
+            return True
+    return False
 
 
 def updated_under(shared: Shared, lock: str) -> bool:
@@ -150,5 +171,6 @@ RULE = Rule(
     advice="hold the lock here too",
     cwe=820,
     per_variable=True,
+    per_function=True,
     check_tree=check,
 )

@@ -106,5 +106,6 @@ RULE = Rule(
     advice="hold a lock over the update, or use threadproof.sync.AtomicInt",
     cwe=366,
     per_variable=True,
+    per_function=True,
     check_tree=check,
 )

@@ -21,6 +21,9 @@ OWNER_UNIQUE = 0.6  # it has either, and what is at stake is a thread, a lock, a
 UNKNOWN = 0.3
 
 
+OWN_KINDS = frozenset({"plain", "reentrant", "condition"})
+
+
 @dataclass(slots=True)
 class Shared:
     """What is known of the sharing of one variable.
@@ -75,19 +78,20 @@ class Sharing:
         self.calls = calls
         self.threads = threads
         self.known: dict[str, Shared] = {}
+        self.async_classes: dict[str, bool] = {}
         self.locked_owners = self.find_locked_owners()
         self.threaded_owners = {entry.function.owner or entry.function.ref.rpartition(".")[0] for entry in threads.entries if entry.kind in CONCURRENT and entry.kind != "server"}
 
     def find_locked_owners(self) -> set[str]:
-        """The classes and modules that take a lock of their own outside of set-up."""
+        """The classes and modules that take a thread's lock of their own outside of set-up."""
         owners: set[str] = set()
         for function in self.tree.functions.values():
+            if function.asynchronous or function.ref in self.calls.setup:
+                continue
             for acquire in function.acquires:
                 lock = self.tree.lock(acquire.lock)
-                if lock and self.tree.lock_kind(lock) not in ("async", "process"):
+                if lock and self.tree.lock_kind(lock) in OWN_KINDS:
                     owners.add(lock.rpartition(".")[0])
-                    if function.owner:
-                        owners.add(function.owner)
         return owners
 
     def of(self, variable: Variable) -> Shared:
@@ -223,6 +227,8 @@ class Sharing:
             return False
         if "<locals>" in variable.place and not shared.crossing:
             return False
+        if function.owner and function.ref not in shared.crossing and self.is_async_class(function.owner):
+            return False
         module = self.tree.module_of[function.ref]
         return function.ref in shared.crossing or bool(module.signs & {"threads", "locks"})
 
@@ -247,6 +253,21 @@ class Sharing:
         return 0.6 if many else 0.4
 
     # --- classes ---
+
+    def is_async_class(self, class_ref: str) -> bool:
+        """Whether a class belongs to an event loop: it has coroutines, and takes no lock of threads."""
+        known = self.async_classes.get(class_ref)
+        if known is None:
+            methods = [self.tree.functions[ref] for ref in self.tree.classes[class_ref].methods.values()]
+            waits = any(method.asynchronous for method in methods)
+            locks = any(
+                not hold.asynchronous and self.tree.lock(hold.lock)
+                for method in methods
+                for access in method.accesses
+                for hold in access.held
+            )
+            known = self.async_classes[class_ref] = waits and not locks
+        return known
 
     def is_async_only(self, function: Function) -> bool:
         """Whether a function runs in an event loop, which runs one step of it at a time."""
