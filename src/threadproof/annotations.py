@@ -6,8 +6,8 @@
         @requires_lock("_lock")
         def _add(self, n: int) -> None: ...
 
-`threadproof lint` reports a use of `balance` outside of `with self._lock`, and a call of `_add` without it. Comments do
-the same where an import is unwanted: `self.balance = 0  # threadproof: guarded_by(_lock)`.
+`threadproof lint` reports a use of `balance` outside of `with self._lock`, and a call of `_add` without it.
+Comments do the same where an import is unwanted: `self.balance = 0  # threadproof: guarded_by(_lock)`.
 
 Nothing here imports anything of threadproof, and nothing takes time when the annotated code runs.
 """

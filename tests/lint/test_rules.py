@@ -1,4 +1,4 @@
-"""Each rule on cases: source that says on which lines the rule shall report, and has lines on which it shall not."""
+"""Each rule on its case: source with the lines where it must report, and lines where it must not."""
 
 from __future__ import annotations
 

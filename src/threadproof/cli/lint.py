@@ -36,12 +36,24 @@ EXIT_CODES = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("paths", nargs="*", default=["."], metavar="path", help="files and folders (default: .); - is standard input")
+    parser.add_argument(
+        "paths",
+        nargs="*",
+        default=["."],
+        metavar="path",
+        help="files and folders (default: .); - is standard input",
+    )
     parser.add_argument("--stdin-filename", metavar="FILE", help="what standard input is called")
     parser.add_argument("--explain", metavar="CODE", help="print the page of a rule")
     parser.add_argument("--rules", action="store_true", help="list the rules")
-    parser.add_argument("--infer", action="store_true", help="propose annotations: which lock guards which attribute")
-    parser.add_argument("--lsp", action="store_true", help="serve an editor over standard input and output (needs threadproof[lsp])")
+    parser.add_argument(
+        "--infer", action="store_true", help="propose annotations: which lock guards which attribute"
+    )
+    parser.add_argument(
+        "--lsp",
+        action="store_true",
+        help="serve an editor over standard input and output (needs threadproof[lsp])",
+    )
     OPTIONS.add_arguments(parser)
     try:
         parser.set_defaults(**OPTIONS.read(os.environ, folder=Path.cwd()))

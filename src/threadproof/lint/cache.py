@@ -1,7 +1,8 @@
 """What is remembered between runs: the facts of each file, and the reports of the whole run.
 
-Both are found by a hash of everything that they depend on: the content of the files, their names, the rules, the version of
-Python and that of threadproof. There is nothing to invalidate; what is not asked for any more is dropped at the next save.
+Both are found by a hash of everything that they depend on: the content of the files, their names, the rules,
+the version of Python and that of threadproof. There is nothing to invalidate; what is not asked for any more
+is dropped at the next save.
 """
 
 from __future__ import annotations
@@ -73,7 +74,15 @@ class Cache:
             with open(os.path.join(self.folder, name), "rb") as file:
                 found = pickle.load(file)
             return found if isinstance(found, dict) else {}
-        except (OSError, pickle.UnpicklingError, EOFError, AttributeError, ImportError, ValueError, TypeError):
+        except (
+            OSError,
+            pickle.UnpicklingError,
+            EOFError,
+            AttributeError,
+            ImportError,
+            ValueError,
+            TypeError,
+        ):
             return {}  # none yet, or of another version
 
     def save(self, name: str, content: dict[str, Any]) -> None:

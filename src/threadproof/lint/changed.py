@@ -14,7 +14,7 @@ class RevisionError(ValueError):
 
 
 def changed_lines(revision: str, folder: str = ".") -> dict[str, set[int]]:
-    """{real path: lines} of what the files on disk have and the revision has not, with files not yet added."""
+    """{real path: lines} of what the files on disk have and the revision has not; untracked files count."""
     top = git(folder, "rev-parse", "--show-toplevel").strip()
     diff = git(top, "diff", "--unified=0", "--no-color", "--no-ext-diff", "--no-prefix", revision, "--")
     found: dict[str, set[int]] = {}

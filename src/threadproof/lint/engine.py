@@ -1,7 +1,8 @@
 """From files to reports: read, parse, make facts, join them, and let the rules look.
 
-Files are parsed in processes; each makes the facts of its files and runs the rules that need one file only. The facts
-are joined in the main process, and processes forked from it, which have the join in their memory, run the other rules.
+Files are parsed in processes; each makes the facts of its files and runs the rules that need one file only.
+The facts are joined in the main process, and processes forked from it, which have the join in their memory,
+run the other rules.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ from threadproof.lint.tree import World, join
 
 # Below this a pool of processes costs more than it saves: about half a second of work.
 FEW_FILES = 50
-CHUNK = 8  # files that a process takes at once: enough to make the hand-over cheap, few enough to end together
+CHUNK = (
+    8  # files that a process takes at once: enough to make the hand-over cheap, few enough to end together
+)
 
 
 @dataclass(slots=True)
@@ -64,7 +67,7 @@ def parse(path: str, text: str, name: str, rules: Iterable[Rule]) -> Parsed:
     except SyntaxError as error:
         return Parsed(path, None, error=f"syntax error: {error.msg}", line=error.lineno or 0)
     except (ValueError, RecursionError, MemoryError) as error:
-        return Parsed(path, None, error=f"cannot be parsed: {error or type(error).__name__}")
+        return Parsed(path, None, error=f"cannot be parsed: {str(error) or type(error).__name__}")
     source = Source(path, text, tree, module)
     reports = []
     for rule in rules:
@@ -118,11 +121,13 @@ def check_rule(world: World, module: Module, rule: Rule) -> Iterator[Report]:
 
 
 def placed(world: World, report: Report, module: Module) -> Report:
-    """The report with its file, which is that of its function, and names of functions as people write them."""
+    """The report with the file of its function, and with names of functions as people write them."""
     modules = world.tree.module_of
     report.path = modules.get(report.function, module).path
     report.related = [
-        replace(one, path=one.path or modules.get(one.function, module).path, function=short(world, one.function))
+        replace(
+            one, path=one.path or modules.get(one.function, module).path, function=short(world, one.function)
+        )
         for one in report.related
     ]
     report.function = short(world, report.function)
@@ -210,10 +215,8 @@ class Engine:
     def parse_all(self, loaded: Sequence[Loaded]) -> list[Parsed]:
         known = {one.path: self.cache.get(one.key) for one in loaded}
         fresh = [one for one in loaded if known[one.path] is None]
-        done = 0
-        for one, data in zip(fresh, self.map(parse_loaded, fresh), strict=True):
-            known[one.path] = data
-            done += 1
+        for done, data in enumerate(self.map(parse_loaded, fresh), 1):
+            known[fresh[done - 1].path] = data
             self.show(done)
         found = []
         for one in loaded:

@@ -16,9 +16,9 @@ from threadproof.lint.notebooks import NotebookError, code_of
 SUFFIXES = (".py", ".pyi", ".ipynb")
 # Folders of tools and of other people's code, as ruff leaves them out.
 EXCLUDED = (
-    ".bzr", ".direnv", ".eggs", ".git", ".hg", ".ipynb_checkpoints", ".mypy_cache", ".nox", ".pytest_cache", ".ruff_cache",
-    ".svn", ".threadproof_cache", ".tox", ".venv", ".vscode", "__pycache__", "__pypackages__", "_build", "build", "dist",
-    "node_modules", "site-packages", "venv",
+    ".bzr", ".direnv", ".eggs", ".git", ".hg", ".ipynb_checkpoints", ".mypy_cache", ".nox", ".pytest_cache",
+    ".ruff_cache", ".svn", ".threadproof_cache", ".tox", ".venv", ".vscode", "__pycache__", "__pypackages__",
+    "_build", "build", "dist", "node_modules", "site-packages", "venv",
 )  # fmt: skip
 LARGEST = 2 << 20  # bytes; a tree of a larger file takes hundreds of megabytes, and such files are generated
 
@@ -39,7 +39,7 @@ class File:
 
 
 def discover(paths: Iterable[str], exclude: Sequence[str] = ()) -> Iterator[str]:
-    """The files below the paths, each once; a path that names a file is taken even if excluded. FileError if missing."""
+    """The files below the paths, each once, and named files even if excluded. FileError if missing."""
     seen: set[str] = set()
     for path in paths:
         if os.path.isdir(path):
@@ -64,7 +64,9 @@ def walk(folder: str, exclude: Sequence[str]) -> Iterator[str]:
             folders.clear()
             continue
         entered.add((state.st_dev, state.st_ino))
-        folders[:] = sorted(name for name in folders if not excluded(os.path.join(current, name), folder, exclude))
+        folders[:] = sorted(
+            name for name in folders if not excluded(os.path.join(current, name), folder, exclude)
+        )
         for name in sorted(files):
             path = os.path.join(current, name)
             if name.endswith(SUFFIXES) and not excluded(path, folder, exclude):
@@ -78,7 +80,7 @@ def excluded(path: str, folder: str, patterns: Sequence[str]) -> bool:
 
 
 def module_name(path: str, roots: dict[str, bool]) -> str:
-    """The dotted name that a file is imported by: from the outermost folder above it that has an `__init__`."""
+    """The dotted name of a file, from the outermost folder above it that has an `__init__`."""
     folder, file = os.path.split(os.path.abspath(path))
     parts = [file.partition(".")[0]]
     while is_package(folder, roots):
@@ -93,12 +95,18 @@ def module_name(path: str, roots: dict[str, bool]) -> str:
 
 def namespace_parts(folder: str, name: str) -> list[str]:
     """The parts of a file in no package, told apart from others of its name by its folder's."""
-    return [name, os.path.basename(folder) or "root"] if name in ("__init__", "__main__", "setup", "conftest") else [name]
+    return (
+        [name, os.path.basename(folder) or "root"]
+        if name in ("__init__", "__main__", "setup", "conftest")
+        else [name]
+    )
 
 
 def is_package(folder: str, known: dict[str, bool]) -> bool:
     if folder not in known:
-        known[folder] = any(os.path.exists(os.path.join(folder, f"__init__{suffix}")) for suffix in (".py", ".pyi"))
+        known[folder] = any(
+            os.path.exists(os.path.join(folder, f"__init__{suffix}")) for suffix in (".py", ".pyi")
+        )
     return known[folder]
 
 
@@ -107,7 +115,9 @@ def read(path: str, largest: int = LARGEST) -> tuple[str, bytes]:
     try:
         size = os.path.getsize(path)
         if size > largest:
-            raise FileError(f"skipped: {size / (1 << 20):.1f} MB is more than max-file-size ({largest / (1 << 20):g} MB)")
+            raise FileError(
+                f"skipped: {size / (1 << 20):.1f} MB is more than max-file-size ({largest / (1 << 20):g} MB)"
+            )
         data = Path(path).read_bytes()
     except OSError as error:
         raise FileError(f"cannot be read: {error.strerror}") from None

@@ -51,7 +51,10 @@ def finding_of(report: Report) -> Finding:
     rule = all_rules()[report.code]
     here = place(report.path, report.span, report.function)
     steps = [Step(rule.name, [here])]
-    steps += [Step(one.what, [place(one.path or report.path, one.span, one.function)], main=False) for one in report.related]
+    steps += [
+        Step(one.what, [place(one.path or report.path, one.span, one.function)], main=False)
+        for one in report.related
+    ]
     return Finding(
         rule=report.code,
         severity=rule.severity if report.severity is None else report.severity,

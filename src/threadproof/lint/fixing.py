@@ -1,4 +1,4 @@
-"""Fixes: which findings have one, what the file is like with it, and the proof that it parses and is clean."""
+"""Fixes: which findings have one, and the proof that a fixed file parses and is clean."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from threadproof.lint.source import Source
 
 @dataclass(slots=True)
 class Fixed:
-    """A file with its fixes: `text` is the new text, `made` the reports that are fixed, `left` those that are not."""
+    """A file with its fixes: `text` is the new text, `made` the fixed reports, `left` the others."""
 
     path: str
     before: str
@@ -32,7 +32,7 @@ class Fixed:
 
 
 def fix_file(path: str, name: str, text: str, reports: Iterable[Report], unsafe: bool = False) -> Fixed:
-    """Make the fixes of one file, one after another; one that does not parse, or leaves its finding, is not made."""
+    """Make the fixes of one file, one by one, but for those that do not parse or leave their finding."""
     fixed = Fixed(path, text, text)
     for report in sorted(reports, key=lambda report: report.span, reverse=True):
         rule = all_rules()[report.code]
@@ -60,9 +60,9 @@ def imports_of(source: Source) -> dict[str, str]:
     from threadproof.lint.facts.statements import imported
 
     found: dict[str, str] = {}
-    for kind in (ast.Import, ast.ImportFrom):
-        for node in source.all(kind):
-            found.update(imported(node, source.module.name, source.path))
+    statements: list[ast.Import | ast.ImportFrom] = [*source.all(ast.Import), *source.all(ast.ImportFrom)]
+    for node in statements:
+        found.update(imported(node, source.module.name, source.path))
     return found
 
 

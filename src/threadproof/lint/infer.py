@@ -1,4 +1,4 @@
-"""Which annotations the code already keeps: `GuardedBy` for attributes that are always used under one lock."""
+"""Annotations that the code already keeps: `GuardedBy` for attributes always used under one lock."""
 
 from __future__ import annotations
 
@@ -32,13 +32,20 @@ def guards(world: World, module: str) -> Iterator[str]:
     for shared in world.sharing.shared_in(module):
         lock, count = best_lock(shared)
         owner = shared.variable.owner
-        if owner is None or not lock or lock.startswith("decorator:") or count < FEWEST or shared.declared_lock:
+        if (
+            owner is None
+            or not lock
+            or lock.startswith("decorator:")
+            or count < FEWEST
+            or shared.declared_lock
+        ):
             continue
         if not any(use.access.kind in WRITES for use in shared.guarded[lock]) or shared.bare:
             continue
         name = lock.rpartition(".")[2]
         path, line = place_of(world, shared)
-        yield f'{path}:{line}: {owner.name}.{shared.variable.name}: Annotated[..., GuardedBy("{name}")]  # {count} of {count} places'
+        attribute = f"{owner.name}.{shared.variable.name}"
+        yield f'{path}:{line}: {attribute}: Annotated[..., GuardedBy("{name}")]  # {count} of {count} places'
 
 
 def holders(world: World, module: str) -> Iterator[str]:
@@ -51,10 +58,13 @@ def holders(world: World, module: str) -> Iterator[str]:
         callers = len(world.calls.callers[function.ref])
         path = world.tree.module_of[function.ref].path
         name = locks[0].rpartition(".")[2]
-        yield f'{path}:{function.span.line}: {function.name}(): @requires_lock("{name}")  # held by all {callers} callers'
+        where = f"{path}:{function.span.line}: {function.name}()"
+        yield f'{where}: @requires_lock("{name}")  # held by all {callers} callers'
 
 
 def place_of(world: World, shared: Shared) -> tuple[str, int]:
     """Where the attribute is first given a value."""
-    uses = sorted(shared.variable.uses, key=lambda use: (use.function.ref not in world.calls.setup, use.access.span))
+    uses = sorted(
+        shared.variable.uses, key=lambda use: (use.function.ref not in world.calls.setup, use.access.span)
+    )
     return world.tree.module_of[uses[0].function.ref].path, uses[0].access.span.line

@@ -1,7 +1,7 @@
 """A language server: diagnostics as one types, a rule's page on hover, fixes as quick fixes.
 
-It needs pygls, which the extra `threadproof[lsp]` brings. A file is linted by itself and with what is open; the whole tree
-is linted by the command.
+It needs pygls, which the extra `threadproof[lsp]` brings. A file is linted by itself and with what is open;
+the whole tree is linted by the command.
 """
 
 from __future__ import annotations
@@ -74,7 +74,9 @@ def closed(server: Server, params: lsp.DidCloseTextDocumentParams) -> None:
 def hover(server: Server, params: lsp.HoverParams) -> lsp.Hover | None:
     """The pages of the rules that report something on the line."""
     line = params.position.line + 1
-    reports = [r for r in server.reports.get(params.text_document.uri, []) if r.span.line <= line <= r.span.end_line]
+    reports = [
+        r for r in server.reports.get(params.text_document.uri, []) if r.span.line <= line <= r.span.end_line
+    ]
     if not reports:
         return None
     codes = sorted({report.code for report in reports})
@@ -131,9 +133,7 @@ def reports_for(path: str, text: str) -> list[Report]:
     show_as(path, text)
     selection, comments = selected(path), Comments(path, text.splitlines())
     return [
-        report
-        for report in reports
-        if selection.shows(report, path) and not is_suppressed(report, comments)
+        report for report in reports if selection.shows(report, path) and not is_suppressed(report, comments)
     ]
 
 
@@ -158,7 +158,8 @@ def diagnostic(report: Report, text: str) -> lsp.Diagnostic:
     rule = all_rules()[report.code]
     related = [
         lsp.DiagnosticRelatedInformation(
-            lsp.Location(Path(one.path or report.path).absolute().as_uri(), span_range(text, one.span)), one.what
+            lsp.Location(Path(one.path or report.path).absolute().as_uri(), span_range(text, one.span)),
+            one.what,
         )
         for one in report.related
     ]
@@ -179,7 +180,7 @@ def span_range(text: str, span: Sequence[int]) -> lsp.Range:
 
 
 def position(lines: Sequence[str], line: int, column: int) -> lsp.Position:
-    """A position of the syntax tree, which counts bytes, as the protocol has it: UTF-16 code units, lines from 0."""
+    """A position of `ast`, in bytes, as the protocol has it: in UTF-16 code units, lines from 0."""
     source = lines[line - 1] if 0 < line <= len(lines) else ""
     before = source.encode()[:column].decode(errors="ignore")
     return lsp.Position(max(line - 1, 0), len(before.encode("utf-16-le")) // 2)

@@ -1,8 +1,8 @@
 """Comments that suppress: `# noqa: CM101`, as ruff and flake8 have it, and `# lint: ignore[CM101] reason`.
 
-The second form is that of all tools of threadproof, and `findings.suppress` carries it out. A bare `# noqa` covers every
-rule. A comment stands on the line that the finding names, or on any other line of the same statement.
-`# lint: ignore-file reason` covers the whole file.
+The second form is that of all tools of threadproof, and `findings.suppress` carries it out. A bare `# noqa`
+covers every rule. A comment stands on the line that the finding names, or on any other line of the same
+statement. `# lint: ignore-file reason` covers the whole file.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from threadproof.findings import Finding, Place, Severity, Suppressed
 from threadproof.findings import Rule as FindingRule
 
 CODE = r"CM\d+[a-z]?"
-NOQA = re.compile(r"#\s*noqa\b(?P<list>\s*:\s*(?P<codes>[A-Z]+[0-9]+[a-z]?(?:[\s,]+[A-Z]+[0-9]+[a-z]?)*))?", re.IGNORECASE)
+NOQA = re.compile(
+    r"#\s*noqa\b(?P<list>\s*:\s*(?P<codes>[A-Z]+[0-9]+[a-z]?(?:[\s,]+[A-Z]+[0-9]+[a-z]?)*))?", re.IGNORECASE
+)
 WHOLE_FILE = re.compile(r"#\s*lint:\s*ignore-file\b(?:\[(?P<codes>[^\]]*)\])?\s*(?P<reason>.*)")
 
 UNUSED = FindingRule(
@@ -50,7 +52,7 @@ class Comments:
         return made
 
     def suppressing(self, finding: Finding, last_line: int) -> Suppressed | None:
-        """The comment that covers a finding, on a line from the finding's own to the last of its statement."""
+        """The comment that covers a finding, on any line from the finding's to the end of its statement."""
         if self.whole and (not self.whole_codes or finding.rule in self.whole_codes):
             return self.whole
         for number in range(finding.place.line, max(last_line, finding.place.line) + 1):
@@ -68,7 +70,11 @@ class Comments:
         found = []
         for number, line in enumerate(self.lines, 1):
             match = NOQA.search(line) if "noqa" in line.lower() and "CM" in line else None
-            idle = [code for code in codes_in(match) if code in codes and (number, code) not in self.used] if match else []
+            idle = (
+                [code for code in codes_in(match) if code in codes and (number, code) not in self.used]
+                if match
+                else []
+            )
             if idle and match:
                 comment = f"`# noqa: {', '.join(idle)}`"
                 place = Place(self.path, number, column=match.start(), end_column=match.end())
@@ -81,7 +87,9 @@ def codes_in(match: re.Match[str]) -> list[str]:
     return re.findall(CODE, match["codes"] or "")
 
 
-def apply(findings: Iterable[Finding], ends: Mapping[tuple[str, int], int]) -> tuple[list[Finding], dict[str, Comments]]:
+def apply(
+    findings: Iterable[Finding], ends: Mapping[tuple[str, int], int]
+) -> tuple[list[Finding], dict[str, Comments]]:
     """Mark the findings that comments suppress; `ends` has the last line of the statement at (path, line)."""
     comments: dict[str, Comments] = {}
     marked = []

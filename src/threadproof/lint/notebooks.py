@@ -15,8 +15,8 @@ class NotebookError(ValueError):
 def code_of(text: str) -> tuple[str, list[int]]:
     """The code of all cells, one after another, and the line that each begins at.
 
-    Lines for IPython, such as `%matplotlib` and `!ls`, become `pass`. A cell that is for another language as a
-    whole (`%%bash`) has no code. Numbers of cells count code cells only, from 1.
+    Lines for IPython, such as `%matplotlib` and `!ls`, become `pass`. A cell that is for another language as
+    a whole (`%%bash`) has no code. Numbers of cells count code cells only, from 1.
     """
     try:
         cells = json.loads(text)["cells"]

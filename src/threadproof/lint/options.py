@@ -1,7 +1,8 @@
-"""The linter's options: on the command line, in THREADPROOF_LINT, and in [tool.threadproof.lint] of pyproject.toml.
+"""The linter's options: of the command line, THREADPROOF_LINT, and [tool.threadproof.lint].
 
-Names are ruff's where ruff has the option. Lists are separated by commas; in pyproject.toml they are lists, and
-per-file-ignores is a table. A list on the command line replaces the one of pyproject.toml, but for `extend` options.
+Names are ruff's where ruff has the option. Lists are separated by commas; in pyproject.toml they are lists,
+and per-file-ignores is a table. A list on the command line replaces the one of pyproject.toml, but for
+`extend` options.
 """
 
 from __future__ import annotations
@@ -66,30 +67,78 @@ def flag(name: str, meaning: str) -> Option:
 
 
 OWN = (
-    Option("severity", "findings at least this bad set the exit code: error, warning or note (default: note)", severity, Severity.NOTE, "LEVEL"),
-    Option("select", "run these rules only: codes or their beginnings, ALL for every rule", words, None, "CODES"),
+    Option(
+        "severity",
+        "findings at least this bad set the exit code: error, warning or note (default: note)",
+        severity,
+        Severity.NOTE,
+        "LEVEL",
+    ),
+    Option(
+        "select", "run these rules only: codes or their beginnings, ALL for every rule", words, None, "CODES"
+    ),
     Option("extend_select", "run these rules too", words, (), "CODES"),
     Option("ignore", "do not run these rules", words, (), "CODES"),
     Option("extend_ignore", "do not run these rules either", words, (), "CODES"),
-    Option("per_file_ignores", "rules not to run on some files: PATTERN:CODES, separated by semicolons", ignores, (), "LIST"),
+    Option(
+        "per_file_ignores",
+        "rules not to run on some files: PATTERN:CODES, separated by semicolons",
+        ignores,
+        (),
+        "LIST",
+    ),
     flag("preview", "also run the rules that are not yet precise enough to be on by default"),
-    Option("min_confidence", "report findings of which a rule is at least this sure, 0 to 1 (default: each rule's own)", share, None, "SHARE"),
-    Option("exclude", "do not look into these folders or files: patterns, separated by commas", words, (), "PATTERNS"),
+    Option(
+        "min_confidence",
+        "report findings of which a rule is at least this sure, 0 to 1 (default: each rule's own)",
+        share,
+        None,
+        "SHARE",
+    ),
+    Option(
+        "exclude",
+        "do not look into these folders or files: patterns, separated by commas",
+        words,
+        (),
+        "PATTERNS",
+    ),
     Option("extend_exclude", "nor into these", words, (), "PATTERNS"),
-    Option("output_format", f"how the report is printed: {', '.join(FORMATS)} (default: text)", output_format, "text", "FORMAT"),
+    Option(
+        "output_format",
+        f"how the report is printed: {', '.join(FORMATS)} (default: text)",
+        output_format,
+        "text",
+        "FORMAT",
+    ),
     flag("statistics", "print the number of findings for each rule instead"),
     flag("fix", "make the safe fixes"),
     flag("unsafe_fixes", "make fixes that may change what the program does, too"),
     flag("diff", "print the fixes as a diff, and change no file; the exit code is 1 if there is any"),
     flag("add_noqa", "add `# noqa: CODE` to every line with a finding"),
-    Option("diff_base", "report only what lines changed since this revision of git have introduced", str, "", "REV"),
+    Option(
+        "diff_base",
+        "report only what lines changed since this revision of git have introduced",
+        str,
+        "",
+        "REV",
+    ),
     flag("watch", "lint again whenever a file changes"),
     Option("jobs", "the number of processes (default: one for each processor)", number, 0, "N"),
     flag("no_cache", "neither read nor write the cache"),
-    Option("cache_dir", "where the cache is (default: .threadproof_cache/lint)", str, "", "FOLDER", located=below),
-    Option("max_file_size", "skip files larger than this many megabytes (default: 2)", megabytes, 2 << 20, "MB"),
-    Option("with_races", "findings of the race detector, as its --json wrote them: what it confirmed is certain", str, "", "FILE"),
-)  # fmt: skip
+    Option(
+        "cache_dir", "where the cache is (default: .threadproof_cache/lint)", str, "", "FOLDER", located=below
+    ),
+    Option(
+        "max_file_size", "skip files larger than this many megabytes (default: 2)", megabytes, 2 << 20, "MB"
+    ),
+    Option(
+        "with_races",
+        "findings of the race detector, as its --json wrote them: what it confirmed is certain",
+        str,
+        "",
+        "FILE",
+    ),
+)
 
 
 class LintOptions(Options):

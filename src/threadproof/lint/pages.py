@@ -8,13 +8,18 @@ from threadproof.lint.selection import Selection
 
 GROUPS = {"default": "on by default", "preview": "on with --preview", "optional": "on if selected"}
 NOTHING_CHOSEN = {
-    "preview": False, "select": None, "extend_select": (), "ignore": (), "extend_ignore": (), "per_file_ignores": (),
+    "preview": False,
+    "select": None,
+    "extend_select": (),
+    "ignore": (),
+    "extend_ignore": (),
+    "per_file_ignores": (),
     "min_confidence": None,
-}  # fmt: skip
+}
 
 
 def explain(word: str) -> str:
-    """The pages of the rules that a code, a beginning of one, or a name stands for. OptionError if there is none."""
+    """The pages of the rules that a code, its beginning, or a name stands for, or OptionError."""
     selection = Selection(NOTHING_CHOSEN)
     if word.upper() in selection.rules:
         return page(selection.rules[word.upper()])
@@ -35,8 +40,8 @@ def listing() -> str:
     """All rules, a line each."""
     rules = Selection(NOTHING_CHOSEN).rules.values()
     width = max(len(rule.name) for rule in rules)
-    lines = [
-        f"{rule.code:7} {rule.name:{width}}  {rule.severity!s:8} {rule.group:9} {'fix' if rule.fix else '   '}  {rule.message}"
+    return "\n".join(
+        f"{rule.code:7} {rule.name:{width}}  {rule.severity!s:8} {rule.group:9} "
+        f"{'fix' if rule.fix else '   '}  {rule.message}"
         for rule in rules
-    ]
-    return "\n".join(lines)
+    )

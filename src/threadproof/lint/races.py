@@ -31,7 +31,10 @@ def confirmed(report: Report, races: Sequence[Finding]) -> Report:
         seen = next((place for place in race.places() if touches(report, place.file, place.line)), None)
         if seen is not None:
             what = f"a run has seen it: {race.message}"
-            related = [*report.related, Related(what, Span(seen.line, 0, seen.line, 1), seen.file, seen.function)]
+            related = [
+                *report.related,
+                Related(what, Span(seen.line, 0, seen.line, 1), seen.file, seen.function),
+            ]
             return replace(report, confidence=1.0, related=related)
     return report
 
@@ -45,7 +48,7 @@ def touches(report: Report, file: str, line: int) -> bool:
 
 
 def ranked(reports: Iterable[Report], ran: Iterable[tuple[str, int]]) -> list[tuple[Report, bool]]:
-    """The reports with whether a run came to them, those that it did not first: nothing is known of them yet."""
+    """The reports with whether a run reached them, those not reached first."""
     lines = {(os.path.realpath(file), line) for file, line in ran}
     marked = [(report, (os.path.realpath(report.path), report.span.line) in lines) for report in reports]
     return sorted(marked, key=lambda pair: (pair[1], -pair[0].confidence, pair[0].path, pair[0].span))

@@ -1,4 +1,4 @@
-"""A rule and what it reports. Rules know nothing of files, options or output; the engine knows nothing of rules."""
+"""A rule and what it reports; a rule knows nothing of files, options and output."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Related:
 
 @dataclass(slots=True)
 class Report:
-    """What a rule found at one place. `subject` names the variable or lock; `confidence` is between 0 and 1."""
+    """A finding of a rule. `subject` names the variable or lock; `confidence` is between 0 and 1."""
 
     span: Span
     message: str

@@ -98,7 +98,10 @@ class Run:
     def is_changed(self, report: Report) -> bool:
         """Whether a change touches the place of a report, or another place that belongs to it."""
         assert self.changed is not None
-        places = [(report.path, report.span.line), *((one.path or report.path, one.span.line) for one in report.related)]
+        places = [
+            (report.path, report.span.line),
+            *((one.path or report.path, one.span.line) for one in report.related),
+        ]
         return any(line in self.changed.get(os.path.realpath(path), ()) for path, line in places)
 
     # --- what is done with it ---
@@ -148,12 +151,16 @@ class Run:
                     data = file.read(self.options["max_file_size"])
             except OSError:
                 return False
-            return b"noqa" in data and b"CM" in data or b"lint: ignore" in data or b"lint:ignore" in data
+            return (b"noqa" in data and b"CM" in data) or b"lint: ignore" in data or b"lint:ignore" in data
         return "noqa" in text or "lint: ignore" in text
 
-    def print(self, findings: Sequence[Finding], unused: Sequence[str], errors: Sequence[tuple[str, int, str]]) -> None:
+    def print(
+        self, findings: Sequence[Finding], unused: Sequence[str], errors: Sequence[tuple[str, int, str]]
+    ) -> None:
         for path, line, text in errors:
-            self.out.write(f"{path}:{line}: {text}\n" if line else f"{path}: {text}\n") if self.is_text() else None
+            self.out.write(
+                f"{path}:{line}: {text}\n" if line else f"{path}: {text}\n"
+            ) if self.is_text() else None
         if self.options["statistics"]:
             self.print_statistics(findings)
             return
@@ -195,13 +202,17 @@ class Run:
             return
         for code, count in counts.most_common():
             name = self.selection.rules[code].name if code in self.selection.rules else "unused-suppression"
-            fixable = "[*] " if code in self.selection.rules and self.selection.rules[code].fix_safety == "safe" else "[ ] "
+            fixable = (
+                "[*] "
+                if code in self.selection.rules and self.selection.rules[code].fix_safety == "safe"
+                else "[ ] "
+            )
             self.out.write(f"{count:5}  {code:7} {fixable}{name}\n")
 
     # --- changes to files ---
 
     def fix(self, reports: Sequence[Report]) -> tuple[list[Report], int | None]:
-        """Make or show the fixes; return the reports that are left, and the exit code if nothing else is to be done."""
+        """Make or show the fixes; return the reports left, and an exit code if the run ends here."""
         fixed = [self.fix_path(path, reports) for path in sorted({report.path for report in reports})]
         fixed = [one for one in fixed if one.made]
         if self.options["diff"]:
@@ -214,7 +225,9 @@ class Run:
         count = sum(len(one.made) for one in fixed)
         if not fixed:
             return list(reports), None
-        self.out.write(f"{linter().title}: fixed {count} finding{'s' * (count > 1)}\n") if self.is_text() else None
+        self.out.write(
+            f"{linter().title}: fixed {count} finding{'s' * (count > 1)}\n"
+        ) if self.is_text() else None
         return self.reports(self.lint()), None
 
     def fix_path(self, path: str, reports: Sequence[Report]) -> Fixed:
@@ -231,8 +244,14 @@ class Run:
         """Add comments for all findings that are shown."""
         wanted: dict[str, dict[int, list[str]]] = {}
         for finding in findings:
-            if not finding.suppressed and finding.rule != noqa.UNUSED.name and not finding.place.file.endswith(".ipynb"):
-                wanted.setdefault(finding.place.file, {}).setdefault(finding.place.line, []).append(finding.rule)
+            if (
+                not finding.suppressed
+                and finding.rule != noqa.UNUSED.name
+                and not finding.place.file.endswith(".ipynb")
+            ):
+                wanted.setdefault(finding.place.file, {}).setdefault(finding.place.line, []).append(
+                    finding.rule
+                )
         count = 0
         for path, lines in wanted.items():
             text = read(path, self.options["max_file_size"])[0]
@@ -248,7 +267,9 @@ class Run:
     # --- other things to do ---
 
     def infer(self) -> int:
-        self.out.write("".join(f"{line}\n" for line in proposals(self.paths(), self.options["max_file_size"])))
+        self.out.write(
+            "".join(f"{line}\n" for line in proposals(self.paths(), self.options["max_file_size"]))
+        )
         return ExitCode.OK
 
     def watch(self) -> int:
@@ -274,7 +295,7 @@ def cell_of(finding: Finding) -> str:
 
 
 def write_text(path: str, before: str, after: str) -> None:
-    """Replace a file's text, in its own encoding and with its own line ends; unless it has changed meanwhile."""
+    """Replace a file's text, with its encoding and line ends, unless it has changed meanwhile."""
     import tokenize
 
     with open(path, "rb") as file:
@@ -290,12 +311,14 @@ def write_text(path: str, before: str, after: str) -> None:
 
 
 def can_hold_comment(text: str, number: int) -> bool:
-    """Whether a comment at the end of a line is one: not inside a string of several lines, nor before a backslash."""
+    """Whether text added to the end of a line is a comment: not in a string, nor after a backslash."""
     line = text.splitlines()[number - 1]
     if line.rstrip().endswith("\\"):
         return False
     for node in ast.walk(ast.parse(text)):
-        inside = isinstance(node, ast.Constant | ast.JoinedStr) and node.lineno <= number < (node.end_lineno or 0)
+        inside = isinstance(node, ast.Constant | ast.JoinedStr) and node.lineno <= number < (
+            node.end_lineno or 0
+        )
         if inside:
             return False
     return True

@@ -38,7 +38,9 @@ class Selection:
             if word == "ALL":
                 codes = set(self.rules)
             if not codes:
-                raise OptionError(f"there is no rule {word!r}{self.hint(word)}; `threadproof lint --rules` lists them")
+                raise OptionError(
+                    f"there is no rule {word!r}{self.hint(word)}; `threadproof lint --rules` lists them"
+                )
             found |= codes
         return found
 
@@ -60,7 +62,9 @@ class Selection:
 def fits(path: str, pattern: str) -> bool:
     """Whether a pattern is the path, the file's name, or the end of the path."""
     path = path.replace("\\", "/")
-    return any(fnmatchcase(path, form) for form in (pattern, f"*/{pattern}", f"{pattern}/*", f"*/{pattern}/*"))
+    return any(
+        fnmatchcase(path, form) for form in (pattern, f"*/{pattern}", f"{pattern}/*", f"*/{pattern}/*")
+    )
 
 
 def sorted_rules() -> Sequence[Rule]:

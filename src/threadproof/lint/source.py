@@ -1,4 +1,4 @@
-"""One file as the rules that read syntax see it: its tree, with parents, and names resolved through its imports."""
+"""One file as rules that read syntax see it: tree, parents, and names resolved through imports."""
 
 from __future__ import annotations
 
@@ -78,7 +78,9 @@ def span(node: ast.AST) -> Span:
 
 def names_loaded(node: ast.AST) -> set[str]:
     """The names that are read anywhere in a node."""
-    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)}
+    return {
+        part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)
+    }
 
 
 def text_of(node: ast.expr) -> str:

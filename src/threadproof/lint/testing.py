@@ -1,7 +1,8 @@
 """A kit for tests of rules, in the style of Go's analysistest.
 
-A case is source with `# want "regular expression"` at the end of each line that a rule shall report; a bare `# want` takes any
-message, and several strings want several reports. `check` fails for each report that is missing or not wanted:
+A case is source with `# want "regular expression"` at the end of each line that a rule shall report; a bare
+`# want` takes any message, and several strings want several reports. `check` fails for each report that is
+missing or not wanted:
 
     def test_sleeping_in_a_handler():
         check('''
@@ -43,8 +44,8 @@ def reports_of_files(sources: dict[str, str], *rules: Rule) -> list[Report]:
     """The same for several files that import each other: {path: source}; `a/b.py` is the module a.b."""
     chosen = rules or tuple(all_rules().values())
     parsed = [parse(path, dedent(text), name_of(path), chosen) for path, text in sources.items()]
-    failed = next((one for one in parsed if one.error), None)
-    assert failed is None, f"{failed.path}:{failed.line}: {failed.error}" if failed else ""
+    errors = [f"{one.path}:{one.line}: {one.error}" for one in parsed if one.error]
+    assert not errors, errors
     return ordered(report for report in all_reports(parsed, chosen) if is_shown(report, chosen))
 
 

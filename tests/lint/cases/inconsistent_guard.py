@@ -18,10 +18,10 @@ class Account:
             return self._balance
 
     def reset(self):
-        self._balance = 0  # want "in 2 of 3 places, not here"
+        self._balance = 0  # want "in 2 of 4 places, not here"
 
     def note(self, line):
-        self._log.append(line)  # want "self._log is guarded"
+        self._log.append(line)
 
     def show(self):
         with self._lock:

@@ -9,7 +9,7 @@ def inner():
 
 
 def outer():
-    return pool.submit(inner).result()  # want "waits for another task of pool"
+    return pool.submit(inner).result()  # want "waits for another task of the same pool"
 
 
 def fine():

@@ -1,4 +1,4 @@
-"""Findings as a JUnit report: a test case for each, which has failed; CI servers show them as they show tests."""
+"""Findings as a JUnit report: a failed test case for each, shown by CI servers as tests are."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ def as_junit(findings: Sequence[Finding], title: str) -> str:
     """The text of the file, without a newline at the end. Suppressed findings are skipped test cases."""
     cases = "".join(map(case, findings))
     failed = sum(not finding.suppressed for finding in findings)
-    counts = f'tests="{max(len(findings), 1)}" failures="{failed}" skipped="{len(findings) - failed}" errors="0"'
+    skipped = len(findings) - failed
+    counts = f'tests="{max(len(findings), 1)}" failures="{failed}" skipped="{skipped}" errors="0"'
     body = cases or '  <testcase name="no findings" classname="threadproof"/>\n'
     return (
-        f'<?xml version="1.0" encoding="utf-8"?>\n<testsuites>\n<testsuite name={quoteattr(title)} {counts}>\n'
+        '<?xml version="1.0" encoding="utf-8"?>\n<testsuites>\n'
+        f"<testsuite name={quoteattr(title)} {counts}>\n"
         f"{body}</testsuite>\n</testsuites>"
     )
 
@@ -31,4 +33,5 @@ def case(finding: Finding) -> str:
         return f"{head}    <skipped message={quoteattr(finding.suppressed.reason)}/>\n  </testcase>\n"
     text = escape(as_text(finding).translate(FORBIDDEN))
     message = quoteattr(finding.message.translate(FORBIDDEN))
-    return f"{head}    <failure type={quoteattr(str(finding.severity))} message={message}>{text}</failure>\n  </testcase>\n"
+    severity = quoteattr(str(finding.severity))
+    return f"{head}    <failure type={severity} message={message}>{text}</failure>\n  </testcase>\n"

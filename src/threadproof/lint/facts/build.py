@@ -15,7 +15,9 @@ from threadproof.lint.facts.references import Ref
 from threadproof.lint.facts.scopes import FunctionNode, Scope, scopes_of
 from threadproof.lint.facts.statements import Statements, imported
 
-SYNCHRONIZED = re.compile(r"(^|_)(synchroni[sz]ed?|locked|with_\w*lock|lock|needs_lock|guarded|thread_?safe|exclusive)(_|$)")
+SYNCHRONIZED = re.compile(
+    r"(^|_)(synchroni[sz]ed?|locked|with_\w*lock|lock|needs_lock|guarded|thread_?safe|exclusive)(_|$)"
+)
 
 
 def build(tree: ast.Module, lines: Sequence[str], name: str, path: str, signs: frozenset[str]) -> Module:
@@ -36,9 +38,9 @@ class Builder:
 
     def build(self, tree: ast.Module) -> Module:
         module, scope = self.module, self.scopes[tree]
-        for node in top_level(tree.body):
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                module.imports.update(imported(node, module.name, module.path))
+        for statement in top_level(tree.body):
+            if isinstance(statement, ast.Import | ast.ImportFrom):
+                module.imports.update(imported(statement, module.name, module.path))
         named = {node.name for node in tree.body if isinstance(node, DEFINITIONS)}
         module.variables = scope.bound - set(module.imports) - named
         docstring = ast.get_docstring(tree, clean=False) or ""
@@ -50,7 +52,9 @@ class Builder:
             self.walk_function(node, function, outer)
         return module
 
-    def walk(self, function: Function, scope: Scope, outer: Expressions | None, body: list[ast.stmt]) -> Statements:
+    def walk(
+        self, function: Function, scope: Scope, outer: Expressions | None, body: list[ast.stmt]
+    ) -> Statements:
         walker = Statements(self.module, scope, function, outer, self.found_function)
         walker.later_class = self.found_class
         self.module.functions[function.ref] = function
@@ -63,7 +67,10 @@ class Builder:
         ref = self.ref_in(node.name, outer)
         docstring = ast.get_docstring(node, clean=False) or ""
         notes = declared(docstring + comments_at(self.lines, node.lineno - 1, node.lineno))
-        decorators = [outer.resolve(part.func if isinstance(part, ast.Call) else part).name for part in node.decorator_list]
+        decorators = [
+            outer.resolve(part.func if isinstance(part, ast.Call) else part).name
+            for part in node.decorator_list
+        ]
         bases = [outer.resolve(base).name or outer.annotated(base) for base in node.bases]
         notes |= {name.rpartition(".")[2] for name in decorators} & DECORATORS
         self.module.classes[ref] = Class(ref, node.name, span_of(node), bases, {}, decorators, notes)
@@ -78,7 +85,9 @@ class Builder:
             line = self.lines[number - 1] if number <= len(self.lines) else ""
             if "threadproof:" not in line:
                 continue
-            match = re.match(r"\s*(?:self\.)?(\w+)\s*(?::[^=]*)?=.*#\s*threadproof:\s*guarded_by\(['\"]?(\w+)", line)
+            match = re.match(
+                r"\s*(?:self\.)?(\w+)\s*(?::[^=]*)?=.*#\s*threadproof:\s*guarded_by\(['\"]?(\w+)", line
+            )
             if match:
                 found.guards[match[1]] = match[2]
 
@@ -94,10 +103,7 @@ class Builder:
 
     def found_function(self, node: FunctionNode, outer: Expressions) -> str:
         """Note a function, to be walked when the one it stands in has been."""
-        if isinstance(node, ast.Lambda):
-            name = f"<lambda:{node.lineno}:{node.col_offset}>"
-        else:
-            name = node.name
+        name = name_of(node)
         ref = self.ref_in(name, outer)
         while ref in self.module.functions:  # defined again, as in `if`/`else`, or a property's setter
             ref += "'"
@@ -117,7 +123,8 @@ class Builder:
             return
         function.asynchronous = isinstance(node, ast.AsyncFunctionDef)
         function.decorators = [
-            outer.resolve(part.func if isinstance(part, ast.Call) else part).name for part in node.decorator_list
+            outer.resolve(part.func if isinstance(part, ast.Call) else part).name
+            for part in node.decorator_list
         ]
         first = node.body[0]
         docstring = ast.get_docstring(node, clean=False) or ""
@@ -156,7 +163,9 @@ class Builder:
             args = args[1:]
         for arg in (*args, *node.args.kwonlyargs):
             annotation = walker.annotated(arg.annotation)
-            if annotation in self.module.classes or annotation.startswith(("threading.", "queue.", "concurrent.")):
+            if annotation in self.module.classes or annotation.startswith(
+                ("threading.", "queue.", "concurrent.")
+            ):
                 walker.values[arg.arg] = Ref(annotation)
 
     def held_at_entry(self, function: Function, walker: Statements) -> tuple[Hold, ...]:
@@ -174,6 +183,10 @@ class Builder:
         return tuple(held)
 
 
+def name_of(node: FunctionNode) -> str:
+    return f"<lambda:{node.lineno}:{node.col_offset}>" if isinstance(node, ast.Lambda) else node.name
+
+
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
@@ -183,7 +196,7 @@ def decorated(node: ast.expr, name: str) -> set[str]:
         return set()
     argument = ""
     if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-        argument = f":{node.args[0].value}"
+        argument = f":{node.args[0].value!s}"
     return {name.replace("requires_lock", "requires") + argument}
 
 
@@ -198,4 +211,3 @@ def top_level(body: Sequence[ast.stmt]) -> list[ast.stmt]:
         for handler in getattr(node, "handlers", []):
             found += top_level(handler.body)
     return found
-

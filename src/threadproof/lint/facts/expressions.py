@@ -15,7 +15,9 @@ from threadproof.lint.facts.scopes import FUNCTIONS, FunctionNode, Scope
 from threadproof.lint.knowledge.containers import METHODS, VIEWS, WHOLE
 
 # Calls that use a function at once and let go of it: it runs here, with the locks held here.
-RUN_AT_ONCE = frozenset({"map", "filter", "sorted", "min", "max", "any", "all", "sum", "sort", "reduce", "sub"})
+RUN_AT_ONCE = frozenset(
+    {"map", "filter", "sorted", "min", "max", "any", "all", "sum", "sort", "reduce", "sub"}
+)
 
 
 @dataclass(slots=True)
@@ -70,7 +72,10 @@ class Expressions(References):
             return self.is_shared_local(function, local.partition(".")[0].removesuffix("[]"))
         own = self.module.name
         if name.startswith(own + "."):
-            return name.count(".") > own.count(".") + 1 or name[len(own) + 1 :].removesuffix("[]") in self.module.variables
+            return (
+                name.count(".") > own.count(".") + 1
+                or name[len(own) + 1 :].removesuffix("[]") in self.module.variables
+            )
         return name.partition(".")[0] == own.partition(".")[0] and "." in own
 
     def is_shared_local(self, function: str, name: str) -> bool:
@@ -89,7 +94,9 @@ class Expressions(References):
         )
         self.function.accesses.append(access)
         for check in reversed(self.checks):
-            if check.access.place == ref.name and (not key or not check.access.key or check.access.key == key):
+            if check.access.place == ref.name and (
+                not key or not check.access.key or check.access.key == key
+            ):
                 self.function.pairs.append(Pair(check.access, access, check.how, check.present))
                 break
         return access
@@ -114,7 +121,7 @@ class Expressions(References):
                 self.visit(node)
 
     def base(self, node: ast.expr) -> Ref:
-        """Walk an expression of which a part is used: notes are made for what is inside it, not for itself."""
+        """Walk an expression of which a part is used: note the accesses inside it, not its own."""
         if isinstance(node, ast.Name):
             return self.named(node.id)
         if isinstance(node, ast.Attribute):
@@ -271,7 +278,7 @@ class Expressions(References):
         return ()
 
     def test_several(self, node: ast.BoolOp) -> tuple[Check, ...]:
-        """`and`: each holds while the next is evaluated. `or`: none is certain, but all have been looked at."""
+        """`and`: each holds while the next is evaluated. `or`: none is certain."""
         outside = self.checks
         found: tuple[Check, ...] = ()
         for value in node.values:
@@ -288,7 +295,11 @@ class Expressions(References):
         if isinstance(op, ast.In | ast.NotIn):
             self.visit(node.left)
             container = right
-            if isinstance(right, ast.Call) and isinstance(right.func, ast.Attribute) and right.func.attr == "keys":
+            if (
+                isinstance(right, ast.Call)
+                and isinstance(right.func, ast.Attribute)
+                and right.func.attr == "keys"
+            ):
                 container = right.func.value
             ref = self.base(container)
             access = self.note(ref, "contains", node, key_text(node.left))
@@ -365,7 +376,7 @@ class Expressions(References):
         raise NotImplementedError  # in statements.py
 
     def describe(self, node: ast.expr | None) -> str:
-        """What kind of value an expression makes: "none", "const", "dict", "call:threading.Lock", "ref:place"…"""
+        """The kind of a value: "none", "const", "dict", "call:threading.Lock", "ref:place" or ""."""
         if node is None or is_none(node):
             return "none"
         if isinstance(node, ast.Constant | ast.JoinedStr):
@@ -395,9 +406,19 @@ class Expressions(References):
         inner = node
         if isinstance(node, ast.Call) and is_view_function(node.func):
             inner = node.args[0] if node.args else node  # six.itervalues(d)
-        if inner is node and isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in VIEWS:
+        if (
+            inner is node
+            and isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in VIEWS
+        ):
             inner = node.func.value
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in LAZY and node.args:
+        elif (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id in LAZY
+            and node.args
+        ):
             for arg in node.args:
                 self.iterate(arg)
             return

@@ -1,7 +1,7 @@
 """Locks taken by `acquire()` that some path out of the function does not release.
 
-Every path is followed from the call on: through branches, loops, `try` and the exceptions that a call may raise.
-A function that never releases the lock hands it over, and is not looked at.
+Every path is followed from the call on: through branches, loops, `try` and the exceptions that a call may
+raise. A function that never releases the lock hands it over, and is not looked at.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import NamedTuple
 # Calls that do not raise, in the way they are used between acquire() and release().
 SAFE_CALLS = frozenset(
     {
-        "acquire", "release", "locked", "notify", "notify_all", "notifyAll", "wait", "set", "is_set", "isSet", "clear",
-        "append", "appendleft", "add", "discard", "len", "isinstance", "id", "time", "monotonic", "get_ident",
-        "current_thread", "currentThread", "get", "keys", "values", "items", "copy", "debug", "bool", "getpid",
-        "hasattr", "callable", "max", "min", "list", "dict", "set", "tuple",
+        "acquire", "release", "locked", "notify", "notify_all", "notifyAll", "wait", "set", "is_set",
+        "isSet", "clear", "append", "appendleft", "add", "discard", "len", "isinstance", "id", "time",
+        "monotonic", "get_ident", "current_thread", "currentThread", "get", "keys", "values", "items",
+        "copy", "debug", "bool", "getpid", "hasattr", "callable", "max", "min", "list", "dict", "tuple",
     }
 )  # fmt: skip
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
@@ -143,7 +143,9 @@ class Paths:
 
     def on_try(self, node: ast.Try, held: Held) -> Held | None:
         in_finally = {name for part in node.finalbody for name in changes(part)[1]}
-        in_handlers = {name for handler in node.handlers for part in handler.body for name in changes(part)[1]}
+        in_handlers = {
+            name for handler in node.handlers for part in handler.body for name in changes(part)[1]
+        }
         if any(catches_all(handler) for handler in node.handlers):
             in_handlers |= self.releasable  # the path goes on in the handler
         self.frames.append(Frame(in_handlers, in_finally))
@@ -206,7 +208,11 @@ def given_back_first(node: ast.AST, taken: Held) -> set[str]:
     for part in ast.walk(node):
         if isinstance(part, ast.withitem):
             names.add(ast.unparse(part.context_expr))
-        elif isinstance(part, ast.Call) and isinstance(part.func, ast.Attribute) and part.func.attr == "release":
+        elif (
+            isinstance(part, ast.Call)
+            and isinstance(part.func, ast.Attribute)
+            and part.func.attr == "release"
+        ):
             name = ast.unparse(part.func.value)
             if name in taken and part.lineno < min(call.lineno for call in acquires(node, name)):
                 names.add(name)
@@ -296,7 +302,7 @@ def catches_all(handler: ast.ExceptHandler) -> bool:
 
 
 def both(one: Held | None, two: Held | None) -> Held | None:
-    """After two branches: what either may hold, as a lock released in one of them only is leaked by the other."""
+    """After two branches: the locks that either may hold, as the other branch may leak them."""
     if one is None or two is None:
         return two if one is None else one
     return one | two

@@ -1,13 +1,13 @@
 """What is known of a file: the facts that the rules read.
 
-One walk over a file's syntax tree makes a Module: its classes, its functions, and for each function the accesses,
-calls and locks in the order of the program. Facts hold no syntax tree, so that they can be pickled, cached and
-joined with those of other files.
+One walk over a file's syntax tree makes a Module: its classes, its functions, and for each function the
+accesses, calls and locks in the order of the program. Facts hold no syntax tree, so that they can be pickled,
+cached and joined with those of other files.
 
-A *reference* is a dotted name: `pkg.mod.Cls.attr` for an attribute of an instance or of the class (the two are not
-told apart), `pkg.mod.name` for a global, `pkg.mod.func.<locals>.name` for a local variable, `pkg.mod.Cls.attr[]`
-for anything in a container, and `threading.Lock` for a name that the file imports. A *place* is a reference to a
-variable.
+A *reference* is a dotted name: `pkg.mod.Cls.attr` for an attribute of an instance or of the class (the two
+are not told apart), `pkg.mod.name` for a global, `pkg.mod.func.<locals>.name` for a local variable,
+`pkg.mod.Cls.attr[]` for anything in a container, and `threading.Lock` for a name that the file imports. A
+*place* is a reference to a variable.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Span(NamedTuple):
 
 
 class Hold(NamedTuple):
-    """A lock that is held; `section` numbers the critical sections of a function, so that two can be told apart."""
+    """A lock that is held; `section` is the number of the critical section in its function."""
 
     lock: str
     section: int
@@ -41,9 +41,11 @@ Held = tuple[Hold, ...]
 class Access:
     """One use of a place.
 
-    `kind` is "read", "write", "augment" (read and written in one statement) or "delete" for the variable itself;
-    for the container in it: "contains", "getitem", "setitem", "delitem", "augmentitem", "iterate", "len", "truth",
-    or the name of the method called. `key` is the source of the key. `value` describes a value written.
+    `kind` is "read", "write", "augment" (read and written in one statement) or "delete" for the variable
+    itself;
+    for the container in it: "contains", "getitem", "setitem", "delitem", "augmentitem", "iterate", "len",
+    "truth", or the name of the method called. `key` is the source of the key. `value` describes a value
+    written.
     """
 
     place: str
@@ -118,7 +120,7 @@ class Leak(NamedTuple):
 
 @dataclass(slots=True)
 class Function:
-    """A function, method, lambda, or the body of a module or class (which is called `<module>` or `<class>`)."""
+    """A function, method or lambda, or the body `<module>` or `<class>`."""
 
     ref: str
     name: str
@@ -137,7 +139,9 @@ class Function:
     calls: list[Call] = field(default_factory=list)
     acquires: list[Acquire] = field(default_factory=list)
     leaks: list[Leak] = field(default_factory=list)
-    awaits: list[tuple[Span, Held]] = field(default_factory=list)  # where it waits in an event loop with a lock held
+    awaits: list[tuple[Span, Held]] = field(
+        default_factory=list
+    )  # where it waits in an event loop with a lock held
     returned: list[str] = field(default_factory=list)  # references it returns
 
     @property
@@ -170,7 +174,9 @@ class Module:
     signs: frozenset[str]  # what in it suggests threads; see knowledge/signs.py
     functions: dict[str, Function] = field(default_factory=dict)
     classes: dict[str, Class] = field(default_factory=dict)
-    variables: set[str] = field(default_factory=set)  # global names that are not functions, classes or imports
+    variables: set[str] = field(
+        default_factory=set
+    )  # global names that are not functions, classes or imports
     wraps: dict[str, str] = field(default_factory=dict)  # a Condition's place -> its lock's
     notes: frozenset[str] = frozenset()
     lines: int = 0

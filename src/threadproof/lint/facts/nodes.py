@@ -1,4 +1,4 @@
-"""The children of a syntax node, faster than `ast.iter_child_nodes`: only the fields that can hold nodes of interest."""
+"""The children of a syntax node, faster than `ast.iter_child_nodes`: only fields of interest."""
 
 from __future__ import annotations
 
@@ -7,7 +7,23 @@ from collections.abc import Iterator
 
 # Fields that hold names, numbers, contexts or operators, but nothing that a walk wants to see.
 LEAVES = frozenset(
-    {"ctx", "op", "ops", "id", "attr", "arg", "n", "s", "kind", "level", "module", "type_comment", "conversion", "simple", "is_async"}
+    {
+        "ctx",
+        "op",
+        "ops",
+        "id",
+        "attr",
+        "arg",
+        "n",
+        "s",
+        "kind",
+        "level",
+        "module",
+        "type_comment",
+        "conversion",
+        "simple",
+        "is_async",
+    }
 )
 FIELDS: dict[type, tuple[str, ...]] = {
     kind: tuple(name for name in kind._fields if name not in LEAVES)
@@ -23,7 +39,7 @@ def children(node: ast.AST) -> list[ast.AST]:
     found: list[ast.AST] = []
     for name in FIELDS[node.__class__]:
         value = getattr(node, name, None)
-        if value.__class__ is list:
+        if isinstance(value, list):
             found += [item for item in value if isinstance(item, ast.AST)]
         elif isinstance(value, ast.AST):
             found.append(value)

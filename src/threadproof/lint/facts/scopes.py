@@ -79,8 +79,7 @@ def scopes_of(tree: ast.Module) -> dict[ast.AST, Scope]:
         else:
             if kind in BINDERS:
                 bind(node, scope)
-            for child in children(node):
-                stack.append((child, scope))
+            stack.extend((child, scope) for child in children(node))
     share(top)
     return found
 
@@ -120,9 +119,9 @@ def bind(node: ast.AST, scope: Scope) -> None:
         scope.module().bound.update(node.names)
     elif isinstance(node, ast.Nonlocal):
         scope.declared.update(node.names)
-    elif isinstance(node, ast.ExceptHandler) and node.name:
-        scope.bound.add(node.name)
-    elif isinstance(node, ast.MatchAs | ast.MatchStar) and node.name:
+    elif (isinstance(node, ast.ExceptHandler) and node.name) or (
+        isinstance(node, ast.MatchAs | ast.MatchStar) and node.name
+    ):
         scope.bound.add(node.name)
     elif isinstance(node, ast.Yield | ast.YieldFrom):
         scope.yields = True

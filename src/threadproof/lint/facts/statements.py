@@ -15,7 +15,9 @@ from threadproof.lint.facts.references import NOTHING, Ref, key_text
 from threadproof.lint.knowledge.containers import VIEWS
 
 # A context manager that a call returns is a lock only if its name suggests one.
-LOCKS_BY_CALL = re.compile(r"lock|mutex|sync|exclusive|critical|atomic|guard|(?<!s)hold|acquire", re.IGNORECASE)
+LOCKS_BY_CALL = re.compile(
+    r"lock|mutex|sync|exclusive|critical|atomic|guard|(?<!s)hold|acquire", re.IGNORECASE
+)
 TAKES = re.compile(r"_*(acquire|lock)$|_*acquire\w*lock\w*$|\w*lock_acquire$", re.IGNORECASE)
 GIVES = re.compile(r"_*(release|unlock)$|_*release\w*lock\w*$|\w*lock_release$", re.IGNORECASE)
 CATCH_ALL = frozenset({"Exception", "BaseException"})
@@ -106,7 +108,8 @@ class Statements(Expressions):
             source = source.args[0]  # list(self.threads)
         method = ""
         if isinstance(source, ast.Call) and isinstance(source.func, ast.Attribute):
-            source, method = source.func.value, source.func.attr
+            method = source.func.attr
+            source = source.func.value
         if method == "items" and isinstance(target, ast.Tuple) and len(target.elts) == 2:
             target = target.elts[1]
         elif method in VIEWS - {"values", "itervalues"}:
@@ -156,7 +159,9 @@ class Statements(Expressions):
     def visit_end(self, node: ast.stmt) -> None:
         """Walk what leaves this path: return, raise, break or continue."""
         if isinstance(node, ast.Return) and node.value is not None:
-            self.function.returns_value |= not (isinstance(node.value, ast.Constant) and node.value.value is None)
+            self.function.returns_value |= not (
+                isinstance(node.value, ast.Constant) and node.value.value is None
+            )
             name = self.visit(node.value).name
             if name:
                 self.function.returned.append(name)
@@ -185,7 +190,11 @@ class Statements(Expressions):
         self.held = held if self.dead else tuple(hold for hold in held if hold in self.held)
 
     def take(self, lock: str, node: ast.AST, blocking: bool = True, asynchronous: bool = False) -> None:
-        by_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "acquire"
+        by_call = (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr == "acquire"
+        )
         self.function.acquires.append(Acquire(lock, span_of(node), self.held, blocking, by_call))
         self.sections += 1
         self.held = (*self.held, Hold(lock, self.sections, asynchronous))
@@ -255,7 +264,11 @@ class Statements(Expressions):
         if annotation:
             found.annotations[name] = annotation
         for part in ast.walk(node.annotation):
-            if isinstance(part, ast.Call) and self.resolve(part.func).name.endswith("GuardedBy") and part.args:
+            if (
+                isinstance(part, ast.Call)
+                and self.resolve(part.func).name.endswith("GuardedBy")
+                and part.args
+            ):
                 lock = part.args[0]
                 if isinstance(lock, ast.Constant):
                     found.guards[name] = str(lock.value)
@@ -304,7 +317,9 @@ class Statements(Expressions):
             self.visit(target.slice)
             self.write(inner, node, value, before, key_text(target.slice))
         elif isinstance(target, ast.Tuple | ast.List):
-            pairs = value.elts if isinstance(value, ast.Tuple) and len(value.elts) == len(target.elts) else None
+            pairs = (
+                value.elts if isinstance(value, ast.Tuple) and len(value.elts) == len(target.elts) else None
+            )
             for number, part in enumerate(target.elts):
                 self.store(part, node, pairs[number] if pairs else ast.Constant(...), NOTHING, before)
         elif isinstance(target, ast.Starred):
@@ -334,7 +349,9 @@ class Statements(Expressions):
     def note_stale(self, access: Access, value: ast.expr) -> None:
         """A value computed from what the place held before is a lost update in two steps."""
         for name in names_in(value):
-            check = self.derived.get(name) or (None if isinstance(value, ast.Name) else self.bound_checks.get(name))
+            check = self.derived.get(name) or (
+                None if isinstance(value, ast.Name) else self.bound_checks.get(name)
+            )
             if check and check.access.place == access.place and check.access.key == access.key:
                 self.function.pairs.append(Pair(check.access, access, "stale", None))
                 return
@@ -353,7 +370,9 @@ class Statements(Expressions):
             self.visit(target.slice)
             self.note(inner, "augmentitem", node, key_text(target.slice))
         elif isinstance(target, ast.Attribute):
-            self.note(self.base(target.value).dot(target.attr), "augment", node, "", self.describe(node.value))
+            self.note(
+                self.base(target.value).dot(target.attr), "augment", node, "", self.describe(node.value)
+            )
         else:
             ref = self.named(target.id)
             if not ref.alias:
@@ -449,7 +468,7 @@ def is_lock_like(name: str) -> bool:
 
 
 def accumulates(value: ast.expr) -> bool:
-    """`n + 1`, and the other side of `old, self.x = self.x, new`: what is written depends on what was there."""
+    """`n + 1`, and the other side of `old, self.x = self.x, new`: the new value depends on the old."""
     return isinstance(value, ast.BinOp)
 
 
@@ -464,9 +483,10 @@ def may_block(call: ast.Call) -> bool:
 def imported(node: ast.Import | ast.ImportFrom, module: str, path: str) -> list[tuple[str, str]]:
     """The names an import binds, and the references they stand for."""
     if isinstance(node, ast.Import):
+        tops = [alias.name.partition(".")[0] for alias in node.names]
         return [
-            (alias.asname, alias.name) if alias.asname else (alias.name.partition(".")[0],) * 2
-            for alias in node.names
+            (alias.asname, alias.name) if alias.asname else (top, top)
+            for alias, top in zip(node.names, tops, strict=True)
         ]
     source = node.module or ""
     if node.level:

@@ -7,10 +7,11 @@ from typing import Final
 SLEEPS: Final = frozenset({"time.sleep", "gevent.sleep", "eventlet.sleep"})
 NETWORK: Final = frozenset(
     {
-        "urllib.request.urlopen", "urllib.request.urlretrieve", "urllib2.urlopen", "socket.create_connection",
-        "socket.getaddrinfo", "socket.gethostbyname", "requests.get", "requests.post", "requests.put", "requests.delete",
-        "requests.patch", "requests.head", "requests.request", "httpx.get", "httpx.post", "httpx.request",
-        "smtplib.SMTP", "ftplib.FTP", "http.client.HTTPConnection.request", "http.client.HTTPConnection.getresponse",
+        "urllib.request.urlopen", "urllib.request.urlretrieve", "urllib2.urlopen",
+        "socket.create_connection", "socket.getaddrinfo", "socket.gethostbyname", "requests.get",
+        "requests.post", "requests.put", "requests.delete", "requests.patch", "requests.head",
+        "requests.request", "httpx.get", "httpx.post", "httpx.request", "smtplib.SMTP", "ftplib.FTP",
+        "http.client.HTTPConnection.request", "http.client.HTTPConnection.getresponse",
     }
 )  # fmt: skip
 PROCESSES: Final = frozenset(
@@ -33,8 +34,8 @@ def wait_of(target: str) -> str:
 
 CLOSEABLE: Final = frozenset(
     {
-        "socket.socket", "socket.create_connection", "builtins.open", "sqlite3.connect", "http.client.HTTPConnection",
-        "http.client.HTTPSConnection", "subprocess.Popen", "smtplib.SMTP", "ftplib.FTP", "mmap.mmap",
-        "concurrent.futures.ThreadPoolExecutor",
+        "socket.socket", "socket.create_connection", "builtins.open", "sqlite3.connect",
+        "http.client.HTTPConnection", "http.client.HTTPSConnection", "subprocess.Popen", "smtplib.SMTP",
+        "ftplib.FTP", "mmap.mmap", "concurrent.futures.ThreadPoolExecutor",
     }
 )  # fmt: skip

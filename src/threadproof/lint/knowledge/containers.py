@@ -1,7 +1,7 @@
-"""Containers: which types there are, what their methods do, and which of their operations are one atomic step.
+"""Containers: their types, what their methods do, and which operations are one atomic step.
 
-The levels are those of "Thread Safety Guarantees" in CPython's documentation (library/threadsafety): an operation
-of one object in C, which runs no Python code, is one step with a GIL and without.
+The levels are those of "Thread Safety Guarantees" in CPython's documentation (library/threadsafety): an
+operation of one object in C, which runs no Python code, is one step with a GIL and without.
 """
 
 from __future__ import annotations
@@ -53,8 +53,12 @@ SAFE: Final = frozenset(
 )
 
 # What a method does to the container it is called on.
-READS: Final = frozenset({"get", "keys", "values", "items", "copy", "index", "count", "issubset", "isdisjoint"})
-ADDS: Final = frozenset({"setdefault", "update", "add", "append", "appendleft", "extend", "extendleft", "insert"})
+READS: Final = frozenset(
+    {"get", "keys", "values", "items", "copy", "index", "count", "issubset", "isdisjoint"}
+)
+ADDS: Final = frozenset(
+    {"setdefault", "update", "add", "append", "appendleft", "extend", "extendleft", "insert"}
+)
 REMOVES: Final = frozenset({"pop", "popitem", "popleft", "remove", "discard", "clear", "difference_update"})
 REORDERS: Final = frozenset({"move_to_end", "sort", "reverse", "rotate"})
 METHODS: Final = READS | ADDS | REMOVES | REORDERS
@@ -65,7 +69,9 @@ CHANGES: Final = SIZE_CHANGES | REORDERS
 REBINDS: Final = frozenset({"write", "augment", "delete"})
 WRITES: Final = CHANGES | REBINDS
 # One step that both looks and acts, or replaces, in CPython's C code.
-ATOMIC: Final = frozenset({"setdefault", "append", "appendleft", "popleft", "popitem", "discard", "add", "copy"})
+ATOMIC: Final = frozenset(
+    {"setdefault", "append", "appendleft", "popleft", "popitem", "discard", "add", "copy"}
+)
 
 # Functions that take a whole container in one step, as the C code they are runs no Python in between.
 WHOLE: Final = frozenset(
@@ -93,7 +99,7 @@ VIEWS: Final = frozenset({"keys", "values", "items", "iteritems", "iterkeys", "i
 
 @cache
 def kind_of(value: str) -> str:
-    """ "dict", "set", "list", "deque", "safe" or "" for a value as facts describe it."""
+    """The kind of a described value: "dict", "set", "list", "deque", "safe" or ""."""
     name = value.removeprefix("call:")
     for kind, names in (("dict", DICT), ("set", SET), ("list", LIST), ("deque", DEQUE), ("safe", SAFE)):
         if name in names:

@@ -33,25 +33,30 @@ KINDS: Final = {
 }
 THREAD_KINDS: Final = frozenset({"plain", "reentrant", "condition", "semaphore", "unknown"})
 
-# `_lock`, `rlock`, `lock_foo`, `mutex`, `cond`, `cv`, `sem`; not block, clock, unlock, locked, guard or flock.
+# `_lock`, `rlock`, `lock_foo`, `mutex`, `cond`, `cv`, `sem`; not block, clock, unlock, locked, guard or
+# flock.
 NAMES: Final = re.compile(
     r"(^|_|\.)(r|w|rw|io|db|thread|tlock|m|read|write|g|global|class|inst|instance|state|cache|send|recv)?"
     r"(lock|locks|mutex|mutexes|rlock|rwlock|lck|cond|condition|cv|semaphore|sem|monitor)(_|$|\d|\[|\()"
     r"|Lock(s)?($|\(|\[)|Mutex($|\(|\[)",
     re.IGNORECASE,
 )
-NOT_LOCKS: Final = re.compile(r"unlock|block(?!ing_lock)|clock|guard|flock|is_?locked|lock_?file|conditions?_(?!lock)", re.IGNORECASE)
+NOT_LOCKS: Final = re.compile(
+    r"unlock|block(?!ing_lock)|clock|guard|flock|is_?locked|lock_?file|conditions?_(?!lock)", re.IGNORECASE
+)
 
 # Modules that pass the locks of `threading` on under their own name.
 OWN_NAMES: Final = re.compile(r"thread|compat|(^|\.)moves|green")
 
 # Factories: a library's own name for a lock constructor.
-FACTORIES: Final = re.compile(r"(^|\.|_)(create|make|new|allocate|get)?_?(thread)?_?(r?lock|mutex|RLock|Lock)(_factory|_class|_cls|_type)?$")
+FACTORIES: Final = re.compile(
+    r"(^|\.|_)(create|make|new|allocate|get)?_?(thread)?_?(r?lock|mutex|RLock|Lock)(_factory|_class|_cls|_type)?$"
+)
 
 
 @cache
 def kind_of(value: str) -> str:
-    """The kind of lock that a value is, as facts describe it; "" if it is none, "unknown" if only its name says so."""
+    """The kind of lock that a value is; "" if it is none, "unknown" if only its name suggests one."""
     name = value.removeprefix("call:")
     if name in KINDS:
         return KINDS[name]

@@ -7,7 +7,8 @@ from typing import Final
 
 SIGNS: Final = {
     "threads": re.compile(
-        r"\b(import threading|from threading|import _thread|from _thread|concurrent\.futures|ThreadPool|ThreadingMixIn|"
+        r"\b(import threading|from threading|import _thread|from _thread|concurrent\.futures"
+        r"|ThreadPool|ThreadingMixIn|"
         r"ThreadingHTTPServer|to_thread|run_in_executor|start_new_thread|socketserver|http\.server)"
     ),
     "locks": re.compile(r"\b(R?Lock|Condition|Semaphore|RWLock|Mutex)\(|_lock\b"),

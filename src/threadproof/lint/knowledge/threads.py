@@ -1,4 +1,4 @@
-"""How code comes to run in another thread: what is called with a function, and which methods are called so."""
+"""How code comes to run in another thread: calls that take a function, and methods of base classes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ FUNCTIONS: Final = {
     "weakref.proxy": Starter("finalizer", 1, "callback", many=False),
     "gc.callbacks.append": Starter("finalizer", 0, "", many=False),
 }
-# By the name of the method, where the receiver's type is not known; those in POOLS need one that is called so.
+# By the name of the method, where the receiver's type is not known; those in POOLS need one that is called
+# so.
 METHODS: Final = {
     "submit": Starter("pool", 0, "fn", many=True),
     "apply_async": Starter("pool", 0, "func", many=True),
@@ -49,10 +50,19 @@ METHODS: Final = {
 }
 THREAD_CLASSES: Final = frozenset({"threading.Thread", "threading.Timer", "threading._Timer", "QThread"})
 EXECUTORS: Final = frozenset(
-    {"concurrent.futures.ThreadPoolExecutor", "concurrent.futures.thread.ThreadPoolExecutor", "multiprocessing.pool.ThreadPool",
-     "multiprocessing.dummy.Pool"}
+    {
+        "concurrent.futures.ThreadPoolExecutor",
+        "concurrent.futures.thread.ThreadPoolExecutor",
+        "multiprocessing.pool.ThreadPool",
+        "multiprocessing.dummy.Pool",
+    }
 )
-PROCESS_POOLS: Final = ("ProcessPoolExecutor", "multiprocessing.Pool", "multiprocessing.pool.Pool", "get_context")
+PROCESS_POOLS: Final = (
+    "ProcessPoolExecutor",
+    "multiprocessing.Pool",
+    "multiprocessing.pool.Pool",
+    "get_context",
+)
 POOL_NAMES: Final = ("executor", "pool", "scheduler", "tpe", "workers", "loop")
 
 # Base classes whose methods a server or library calls from several threads.
@@ -65,4 +75,6 @@ HANDLER_BASES: Final = {
     "FileSystemEventHandler": ("on_", "dispatch"),
 }
 # Decorators of web frameworks that serve a plain function from a pool of threads.
-ROUTES: Final = frozenset({"route", "get", "post", "put", "delete", "patch", "before_request", "after_request", "errorhandler"})
+ROUTES: Final = frozenset(
+    {"route", "get", "post", "put", "delete", "patch", "before_request", "after_request", "errorhandler"}
+)

@@ -22,7 +22,7 @@ PURE: Final = re.compile(
 
 @cache
 def worth(value: str) -> float | None:
-    """1.0 if there must not be two of a value, 0.0 if it is pure, between for containers; None if not known."""
+    """1.0 if there must be one only, 0.0 if it is pure, between for containers; None if not known."""
     if value in ("dict", "list", "set"):
         return 0.8
     if value.startswith("const") or value in ("none", "tuple", "lambda"):
@@ -30,7 +30,13 @@ def worth(value: str) -> float | None:
     if value.startswith("call:"):
         name = value[5:].removesuffix("()")
         last = name.rpartition(".")[2]
-        if name in ("builtins.dict", "builtins.list", "builtins.set", "collections.OrderedDict", "collections.defaultdict"):
+        if name in (
+            "builtins.dict",
+            "builtins.list",
+            "builtins.set",
+            "collections.OrderedDict",
+            "collections.defaultdict",
+        ):
             return 0.8
         if UNIQUE.search(last):
             return 1.0

@@ -28,7 +28,8 @@ finally:
 ```
 
 ## When it is fine
-When the call only makes sure that the lock is taken, by whichever thread, as for a flag. An `Event` says that better.
+When the call only makes sure that the lock is taken, by whichever thread, as for a flag. An `Event` says that
+better.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A thread waits for something slow, or for another thread, with a lock held.
 
 ## What it does
-Reports, under a lock: `join()` on a thread, `result()` or `shutdown()` of a pool whose code takes that lock (a
-deadlock); and `sleep`, network calls and child processes, where the lock also guards data.
+Reports, under a lock: `join()` on a thread, `result()` or `shutdown()` of a pool whose code takes that lock
+(a deadlock); and `sleep`, network calls and child processes, where the lock also guards data.
 
 ## Why is this bad?
 Everybody who wants the lock waits as long. If what is waited for needs the lock itself, all wait for ever.
@@ -52,7 +52,22 @@ ENDLESS = {
     "queue.SimpleQueue.get": "waits for a queue",
     "concurrent.futures.ThreadPoolExecutor.shutdown": "waits for a pool",
 }
-SLOW = ("io", "send", "recv", "write", "read", "conn", "request", "print", "process", "build", "download", "fetch", "start", "file")
+SLOW = (
+    "io",
+    "send",
+    "recv",
+    "write",
+    "read",
+    "conn",
+    "request",
+    "print",
+    "process",
+    "build",
+    "download",
+    "fetch",
+    "start",
+    "file",
+)
 
 
 def check(world: World, part: Part) -> Iterator[Report]:
@@ -94,7 +109,11 @@ def endless(world: World, call: Call) -> str:
 
 def waited_for(world: World, call: Call, locks: list[str]) -> Entry | None:
     """The entry whose end a call waits for, if its code takes one of the locks that are held."""
-    if call.method not in WAITS or not call.receiver or (call.method == "get" and not call.receiver.endswith(")")):
+    if (
+        call.method not in WAITS
+        or not call.receiver
+        or (call.method == "get" and not call.receiver.endswith(")"))
+    ):
         return None
     if call.method == "join" and (call.args or call.keywords):
         return None  # it gives up after a while
@@ -125,7 +144,8 @@ def deadlock(world: World, function: Function, call: Call, entry: Entry, locks: 
     ref, taking = takers[0]
     return Report(
         call.span,
-        f"{call.method}() waits for {entry.function.name}() while {world.tree.shown(lock)} is held, which {entry.function.name}() needs",
+        f"{call.method}() waits for {entry.function.name}() while {world.tree.shown(lock)} is held, "
+        f"which {entry.function.name}() needs",
         function=function.ref,
         subject=lock,
         severity=Severity.ERROR,
@@ -135,7 +155,7 @@ def deadlock(world: World, function: Function, call: Call, entry: Entry, locks: 
 
 
 def guards_data(world: World, function: Function, call: Call) -> bool:
-    """Whether the lock guards more than the slow call: the same section changes shared data, or another takes it."""
+    """Whether the lock guards more than the slow call: shared data, or another critical section."""
     section = {hold for hold in call.held if world.tree.lock(hold.lock)}
     lock = {world.tree.lock(hold.lock) for hold in section}
     if any(word in world.tree.shown(name).lower() for name in lock for word in SLOW):

@@ -1,12 +1,13 @@
 """A double-checked initialisation that does not hold.
 
 ## What it does
-Reports a test without a lock, and under the lock an assignment that is not tested again; and an object or a flag that is
-stored, for the unlocked test to see, before it is ready.
+Reports a test without a lock, and under the lock an assignment that is not tested again; and an object or a
+flag that is stored, for the unlocked test to see, before it is ready.
 
 ## Why is this bad?
-Two threads may both pass the first test. The second gets the lock after the first, and makes the object again. And a
-thread whose first test finds the object takes no lock: it must be complete when it becomes visible.
+Two threads may both pass the first test. The second gets the lock after the first, and makes the object
+again. And a thread whose first test finds the object takes no lock: it must be complete when it becomes
+visible.
 
 ## Example
 ```python
@@ -28,10 +29,12 @@ if self._pool is None:
 ```
 
 ## When it is fine
-Correct double-checked locking is fine in CPython, with a GIL and without: an attribute is read and written in one step.
+Correct double-checked locking is fine in CPython, with a GIL and without: an attribute is read and written in
+one step.
 
 ## Sources
-SpotBugs DC_DOUBLECHECK; CodeQL "Double-checked locking is not thread-safe" and "Race condition in double-checked locking".
+SpotBugs DC_DOUBLECHECK; CodeQL "Double-checked locking is not thread-safe" and "Race condition in
+double-checked locking".
 """
 
 from __future__ import annotations
@@ -153,7 +156,12 @@ def unready(function: Function, write: Access):  # type: ignore[no-untyped-def]
     if not write.value.startswith("call:"):
         return None
     for call in function.calls:
-        if call.receiver == write.place and call.discarded and section in call.held and call.span > write.span:
+        if (
+            call.receiver == write.place
+            and call.discarded
+            and section in call.held
+            and call.span > write.span
+        ):
             return call.span
     return None
 
@@ -163,7 +171,13 @@ def flag_before_data(function: Function, write: Access):  # type: ignore[no-unty
     owner, section = write.place.rpartition(".")[0], write.held[-1]
     for access in function.accesses:
         same = access.place.rpartition(".")[0] == owner and section in access.held
-        if same and access.kind == "write" and access.span > write.span and access.place != write.place and makes(access):
+        if (
+            same
+            and access.kind == "write"
+            and access.span > write.span
+            and access.place != write.place
+            and makes(access)
+        ):
             return access.span
     return None
 

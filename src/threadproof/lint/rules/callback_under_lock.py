@@ -1,11 +1,12 @@
 """Somebody else's code is called while a lock is held.
 
 ## What it does
-Reports a call, under a plain Lock, of a function that was stored or handed in: a listener, a callback, a hook.
+Reports a call, under a plain Lock, of a function that was stored or handed in: a listener, a callback, a
+hook.
 
 ## Why is this bad?
-Nobody knows what it does. If it comes back to this object, it waits for the lock that its own thread holds; if it takes
-a lock of its own, there is a new order of locks; if it is slow, everybody waits.
+Nobody knows what it does. If it comes back to this object, it waits for the lock that its own thread holds;
+if it takes a lock of its own, there is a new order of locks; if it is slow, everybody waits.
 
 ## Example
 ```python
@@ -40,7 +41,9 @@ from threadproof.lint.facts.model import Call
 from threadproof.lint.rule import Part, Report, Rule
 from threadproof.lint.tree import World
 
-CALLBACKS = re.compile(r"(^|_)(cb|cbs|callbacks?|listeners?|handlers?|hooks?|observers?|subscribers?|on_\w+)(\[\])?$")
+CALLBACKS = re.compile(
+    r"(^|_)(cb|cbs|callbacks?|listeners?|handlers?|hooks?|observers?|subscribers?|on_\w+)(\[\])?$"
+)
 
 
 def check(world: World, part: Part) -> Iterator[Report]:
@@ -61,11 +64,16 @@ def check(world: World, part: Part) -> Iterator[Report]:
 
 
 def is_callback(world: World, call: Call) -> bool:
-    """Whether a call is of a stored function: one of a container of callbacks, or an attribute that is one."""
+    """Whether a call is of a stored function: an attribute, or one of a container of callbacks."""
     target = call.target
     if target.endswith("[]"):
         return bool(CALLBACKS.search(world.tree.canonical(target).rpartition(".")[2]))
-    if world.tree.called(target) or target.startswith(("builtins.", "?")) or "()" in target or "<locals>" in target:
+    if (
+        world.tree.called(target)
+        or target.startswith(("builtins.", "?"))
+        or "()" in target
+        or "<locals>" in target
+    ):
         return False
     place = world.tree.canonical(target)
     variable = world.tree.variables.get(place)

@@ -1,12 +1,12 @@
 """A key is tested and then used, and another thread may act in between.
 
 ## What it does
-Reports `if key in d:` followed by `d[key]`, `del d[key]`, `d.pop(key)` or `d[key] = ...`, and `if d:` followed by
-`d.pop()`, where threads share d, and no lock is held from the test to the act.
+Reports `if key in d:` followed by `d[key]`, `del d[key]`, `d.pop(key)` or `d[key] = ...`, and `if d:`
+followed by `d.pop()`, where threads share d, and no lock is held from the test to the act.
 
 ## Why is this bad?
-Each step is atomic, the two together are not. Between them another thread may remove the key (KeyError), or add it
-(its value is overwritten and lost).
+Each step is atomic, the two together are not. Between them another thread may remove the key (KeyError), or
+add it (its value is overwritten and lost).
 
 ## Example
 ```python
@@ -20,13 +20,15 @@ Use one step that does both:
 self._sessions.pop(key, None)
 ```
 
-or hold one lock around the test and the act. With a map of threadproof: `compute_if_absent`, `compare_and_delete`.
+or hold one lock around the test and the act. With a map of threadproof: `compute_if_absent`,
+`compare_and_delete`.
 
 ## When it is fine
 When only one thread ever changes the container, or the act allows for having come too late.
 
 ## Sources
-"Thread Safety Guarantees" in CPython's documentation; SpotBugs AT_OPERATION_SEQUENCE_ON_CONCURRENT_ABSTRACTION.
+"Thread Safety Guarantees" in CPython's documentation; SpotBugs
+AT_OPERATION_SEQUENCE_ON_CONCURRENT_ABSTRACTION.
 """
 
 from __future__ import annotations
@@ -65,7 +67,7 @@ def check(world: World, part: Part) -> Iterator[Report]:
 
 
 def form_of(pair: Pair) -> str:
-    """ "taken" if the act fails once the key is gone, "added" if it overwrites one that has come; "" for others."""
+    """The form: "taken" if the act needs the key to stay, "added" if it overwrites a new one, or ""."""
     act = pair.act
     if pair.how in ("contains", "len", "truth", "get") and pair.present is not False and act.kind in TAKES:
         if (act.kind == "pop" and act.value == "default") or (act.kind == "getitem" and ":" in act.key):
@@ -94,8 +96,8 @@ def consider(world: World, function: Function, pair: Pair, form: str, shared: Sh
         return None
     key = f"[{pair.act.key}]" if pair.act.key and pair.act.kind in ("getitem", "setitem", "delitem") else ""
     what = {
-        "taken": f"{variable.shown}{key} may be gone: another thread can remove it between the test and the use",
-        "added": f"{variable.shown}{key} may have come: another thread can add it between the test and this",
+        "taken": f"{variable.shown}{key} may be gone: another thread can remove it before the use",
+        "added": f"{variable.shown}{key} may have come: another thread can add it before this",
         "limit": f"{variable.shown} may have changed between the test and this",
     }[form]
     return Report(
@@ -103,7 +105,10 @@ def consider(world: World, function: Function, pair: Pair, form: str, shared: Sh
         what,
         function=function.ref,
         subject=variable.place,
-        related=[Related("used here" + guard_of(world, function, pair.act), pair.act.span, function=function.ref), *sides(world, shared, function, pair.act)],
+        related=[
+            Related("used here" + guard_of(world, function, pair.act), pair.act.span, function=function.ref),
+            *sides(world, shared, function, pair.act),
+        ],
         confidence=confidence,
         fix=advice(pair, form),
     )
@@ -122,7 +127,11 @@ def taken(world: World, function: Function, pair: Pair, shared: Shared) -> float
 
 
 def removes(access: Access) -> bool:
-    return access.kind in REMOVES or access.kind == "delitem" or (access.kind == "write" and access.value != "none")
+    return (
+        access.kind in REMOVES
+        or access.kind == "delitem"
+        or (access.kind == "write" and access.value != "none")
+    )
 
 
 def added(world: World, function: Function, pair: Pair, shared: Shared) -> float:

@@ -1,12 +1,12 @@
 """An object that holds a lock is copied.
 
 ## What it does
-Reports `copy.copy`, `copy.deepcopy`, `pickle.dumps` and `dataclasses.replace` of an object whose class keeps a lock in an
-attribute and does not say how it is copied.
+Reports `copy.copy`, `copy.deepcopy`, `pickle.dumps` and `dataclasses.replace` of an object whose class keeps
+a lock in an attribute and does not say how it is copied.
 
 ## Why is this bad?
-`deepcopy` and `pickle` fail: `TypeError: cannot pickle '_thread.lock' object`. A shallow copy shares the lock, and the
-containers that it guards, with the original.
+`deepcopy` and `pickle` fail: `TypeError: cannot pickle '_thread.lock' object`. A shallow copy shares the
+lock, and the containers that it guards, with the original.
 
 ## Example
 ```python
@@ -28,7 +28,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadproof.findings import Severity
-from threadproof.lint.rule import Part, Related, Report, Rule
+from threadproof.lint.rule import Part, Report, Rule
 from threadproof.lint.tree import World
 
 COPIES = frozenset({"copy.copy", "copy.deepcopy", "pickle.dumps", "dataclasses.replace", "pickle.dump"})
@@ -46,7 +46,8 @@ def check(world: World, part: Part) -> Iterator[Report]:
             if lock:
                 yield Report(
                     call.span,
-                    f"{owner.rpartition('.')[2]} holds a lock in {world.tree.shown(lock)}, which {call.method}() "
+                    f"{owner.rpartition('.')[2]} holds a lock in {world.tree.shown(lock)}, "
+                    f"which {call.method}() "
                     + ("shares" if call.method in ("copy", "replace") else "cannot copy"),
                     function=function.ref,
                     subject=lock,

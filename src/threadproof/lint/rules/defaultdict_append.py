@@ -4,8 +4,8 @@
 Reports `groups[key].append(x)` on a `defaultdict` in code that several threads run, without a lock.
 
 ## Why is this bad?
-A missing key is looked up, its value made and stored in several steps. Two threads may each make a list for the same
-key: the second replaces the first, and what was appended to that is lost.
+A missing key is looked up, its value made and stored in several steps. Two threads may each make a list for
+the same key: the second replaces the first, and what was appended to that is lost.
 
 ## Example
 ```python
@@ -49,7 +49,8 @@ def check(world: World, part: Part) -> Iterator[Report]:
             if shared.many and not world.calls.locks_at(function, access.held):
                 yield Report(
                     access.span,
-                    f"two threads may each make a value for the same key of {variable.shown}, and one is lost",
+                    f"two threads may each make a value for the same key of {variable.shown}, and "
+                    f"one is lost",
                     function=function.ref,
                     subject=variable.place,
                     related=sides(world, shared, function, access),

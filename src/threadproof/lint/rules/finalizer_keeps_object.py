@@ -1,12 +1,12 @@
 """A finalizer keeps the object alive whose end it waits for.
 
 ## What it does
-Reports `weakref.finalize(obj, ...)` whose function or arguments refer to obj: its bound method, a closure over it, or
-the container it is kept in.
+Reports `weakref.finalize(obj, ...)` whose function or arguments refer to obj: its bound method, a closure
+over it, or the container it is kept in.
 
 ## Why is this bad?
-The registry of finalizers is global and holds the function and its arguments. If they hold the object, it lives until
-the interpreter exits, and the finalizer never runs.
+The registry of finalizers is global and holds the function and its arguments. If they hold the object, it
+lives until the interpreter exits, and the finalizer never runs.
 
 ## Example
 ```python
@@ -86,7 +86,7 @@ def is_static(source: Source, call: ast.Call, method: str) -> bool:
 
 
 def owners_of(source: Source, call: ast.Call, referent: str) -> set[str]:
-    """The objects in whose containers the same function stores the object: `self` of `self.items[k] = obj`."""
+    """The objects in whose containers the function stores it: `self` of `self.items[k] = obj`."""
     owners: set[str] = set()
     for part in ast.walk(source.function_of(call)):
         if isinstance(part, ast.Assign) and text_of(part.value) == referent:

@@ -1,12 +1,12 @@
 """A finalizer or signal handler takes a plain lock.
 
 ## What it does
-Reports `__del__`, callbacks of weak references, of `gc.callbacks` and of `signal.signal` that take a lock which other
-code holds too, and which is not re-entrant.
+Reports `__del__`, callbacks of weak references, of `gc.callbacks` and of `signal.signal` that take a lock
+which other code holds too, and which is not re-entrant.
 
 ## Why is this bad?
-Such code runs between any two instructions of a thread: also in the middle of a section that holds this very lock. The
-thread then waits for itself, for ever; rarely, and only where objects die or signals come.
+Such code runs between any two instructions of a thread: also in the middle of a section that holds this very
+lock. The thread then waits for itself, for ever; rarely, and only where objects die or signals come.
 
 ## Example
 ```python
@@ -46,7 +46,11 @@ def check(world: World, part: Part) -> Iterator[Report]:
             continue
         for taking in world.deadlocks.taken_by(entry.function):
             key = (entry.function.ref, taking.lock)
-            if key in seen or world.tree.lock_kind(taking.lock) not in KINDS or not held_elsewhere(world, entry, taking):
+            if (
+                key in seen
+                or world.tree.lock_kind(taking.lock) not in KINDS
+                or not held_elsewhere(world, entry, taking)
+            ):
                 continue
             seen.add(key)
             yield report(world, entry, taking)
@@ -57,7 +61,11 @@ def held_elsewhere(world: World, entry: Entry, taking: Taking) -> bool:
     if world.tree.lock_kind(taking.lock) == "unknown" and "()" in taking.lock:
         return False
     owner = taking.lock.rpartition(".")[0]
-    family = {entry.function.owner, *world.tree.mro(entry.function.owner), *world.tree.descendants(entry.function.owner)}
+    family = {
+        entry.function.owner,
+        *world.tree.mro(entry.function.owner),
+        *world.tree.descendants(entry.function.owner),
+    }
     if entry.kind == "finalizer" and owner in family:
         return False  # the lock of the dying object itself: nobody holds it any more
     if owner in world.tree.classes and not is_class_level(world, taking.lock):
@@ -76,7 +84,9 @@ def is_class_level(world: World, lock: str) -> bool:
 
 
 def report(world: World, entry: Entry, taking: Taking) -> Report:
-    related = [Related("through here", one.span, world.tree.module_of[one.ref].path, one.ref) for one in taking.via]
+    related = [
+        Related("through here", one.span, world.tree.module_of[one.ref].path, one.ref) for one in taking.via
+    ]
     return Report(
         taking.span,
         f"{WORDS[entry.kind]}, {entry.function.name}, takes {world.tree.shown(taking.lock)}, "

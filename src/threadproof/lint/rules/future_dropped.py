@@ -38,7 +38,22 @@ from threadproof.lint.knowledge.threads import EXECUTORS
 from threadproof.lint.rule import Part, Related, Report, Rule
 from threadproof.lint.tree import World
 
-QUIET = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log", "set", "sleep", "wait", "append", "time"})
+QUIET = frozenset(
+    {
+        "debug",
+        "info",
+        "warning",
+        "error",
+        "exception",
+        "critical",
+        "log",
+        "set",
+        "sleep",
+        "wait",
+        "append",
+        "time",
+    }
+)
 
 
 def check(world: World, part: Part) -> Iterator[Report]:
@@ -51,7 +66,8 @@ def check(world: World, part: Part) -> Iterator[Report]:
             if is_parameter(function, call.args[0]):
                 yield Report(
                     call.span,
-                    f"an exception in {call.args[0].rpartition('.')[2]} will be seen by nobody: the future is dropped",
+                    f"an exception in {call.args[0].rpartition('.')[2]} will be seen by nobody: "
+                    f"the future is dropped",
                     function=function.ref,
                     confidence=0.6,
                 )

@@ -1,12 +1,13 @@
 """A value is looked up, made if it is not there, and stored: two threads make two.
 
 ## What it does
-Reports `v = d.get(k)` followed by `if v is None: d[k] = ...`, and `try: d[k]` followed by `except KeyError: d[k] = ...`,
-where threads share d, no lock is held from the lookup to the store, and the value is one of which there must not be two.
+Reports `v = d.get(k)` followed by `if v is None: d[k] = ...`, and `try: d[k]` followed by `except KeyError:
+d[k] = ...`, where threads share d, no lock is held from the lookup to the store, and the value is one of
+which there must not be two.
 
 ## Why is this bad?
-Both threads find nothing, both make a value, and the second overwrites the first. Whoever has the first keeps using
-it: two locks for one resource, two connections, counts that are lost.
+Both threads find nothing, both make a value, and the second overwrites the first. Whoever has the first keeps
+using it: two locks for one resource, two connections, counts that are lost.
 
 ## Example
 ```python
@@ -61,7 +62,11 @@ def check(world: World, part: Part) -> Iterator[Report]:
                     function=function.ref,
                     subject=shared.variable.place,
                     related=[
-                        Related("stored here" + guard_of(world, function, pair.act), pair.act.span, function=function.ref),
+                        Related(
+                            "stored here" + guard_of(world, function, pair.act),
+                            pair.act.span,
+                            function=function.ref,
+                        ),
                         *sides(world, shared, function, pair.act),
                     ],
                     confidence=confidence,

@@ -1,12 +1,12 @@
 """An attribute is used under a lock in most places, and here without it.
 
 ## What it does
-Counts for each attribute and global the places that use it under a lock and those that do not; a write counts twice, and
-set-up does not count. If at least two thirds are guarded, the others are reported.
+Counts for each attribute and global the places that use it under a lock and those that do not; a write counts
+twice, and set-up does not count. If at least two thirds are guarded, the others are reported.
 
 ## Why is this bad?
-Whoever wrote the guarded places knew that threads share the attribute. A lock protects only if all hold it: the place
-without it sees half-made changes, or overwrites them.
+Whoever wrote the guarded places knew that threads share the attribute. A lock protects only if all hold it:
+the place without it sees half-made changes, or overwrites them.
 
 ## Example
 ```python
@@ -52,7 +52,20 @@ WRITE_WEIGHT = 2.0
 LEAST_RATIO = 0.6
 ONE_STEP = frozenset({"append", "appendleft", "add", "discard", "setdefault", "update", "extend"})
 LEAST_RATIO_OF_CHANGES = 0.3
-CLEANUP = ("close", "shutdown", "stop", "terminate", "__del__", "__exit__", "__repr__", "__str__", "dispose", "join", "disconnect", "cleanup")
+CLEANUP = (
+    "close",
+    "shutdown",
+    "stop",
+    "terminate",
+    "__del__",
+    "__exit__",
+    "__repr__",
+    "__str__",
+    "dispose",
+    "join",
+    "disconnect",
+    "cleanup",
+)
 
 
 def check(world: World, part: Part) -> Iterator[Report]:
@@ -88,7 +101,7 @@ def ratio_of(shared: Shared, lock: str) -> float:
 
 
 def confidence_of(world: World, shared: Shared, use: Use, lock: str, ratio: float) -> float:
-    """How sure it is that the place needs the lock: a compound or structural change most, a plain read not at all."""
+    """How sure it is that the place needs the lock: a compound change most, a plain read not at all."""
     function, access = use
     if function.asynchronous or not world.sharing.applies(function, shared, access):
         return 0.0
@@ -108,24 +121,34 @@ def confidence_of(world: World, shared: Shared, use: Use, lock: str, ratio: floa
 
 
 def changed_both_ways(world: World, shared: Shared, use: Use, lock: str) -> float:
-    """A container that is changed under the lock in one place, and without it in another: one of the two is wrong."""
+    """A container changed under the lock in one place and without it in another."""
     if use.access.kind not in CHANGES and use.access.kind != "augment":
         return 0.0
-    if use.function.asynchronous or not world.sharing.applies(use.function, shared, use.access) or use.function.name in CLEANUP:
+    if (
+        use.function.asynchronous
+        or not world.sharing.applies(use.function, shared, use.access)
+        or use.function.name in CLEANUP
+    ):
         return 0.0
     if is_one_step(use.access) and not compound_under(shared, lock):
         return 0.4
-    guarded = [one for one in shared.guarded[lock] if one.access.kind in CHANGES or one.access.kind == "augment"]
+    guarded = [
+        one for one in shared.guarded[lock] if one.access.kind in CHANGES or one.access.kind == "augment"
+    ]
     return 0.55 if guarded else 0.0
 
 
 def is_one_step(access: Access) -> bool:
-    """Whether a change is one step of CPython's, which harms only code that needs the container to stay as it is."""
-    return access.kind in ONE_STEP or (access.kind == "pop" and access.value == "default") or access.kind == "setitem"
+    """Whether a change is one atomic step, which harms only code that needs several."""
+    return (
+        access.kind in ONE_STEP
+        or (access.kind == "pop" and access.value == "default")
+        or access.kind == "setitem"
+    )
 
 
 def compound_under(shared: Shared, lock: str) -> bool:
-    """Whether code under the lock does in several steps what must not be disturbed: a loop, a test and its act, a swap."""
+    """Whether code under the lock has several steps that belong together: a loop, a test and its act."""
     for use in shared.guarded[lock]:
         if use.access.kind in ("iterate", "augment", "augmentitem", "len", "write"):
             return True
@@ -146,14 +169,18 @@ def updated_under(shared: Shared, lock: str) -> bool:
 
 def is_double_check(function, use: Use) -> bool:  # type: ignore[no-untyped-def]
     """Whether a read without the lock is tested again under it."""
-    return any(pair.check.place == use.access.place and pair.check.span == use.access.span and pair.act.held for pair in function.pairs)
+    return any(
+        pair.check.place == use.access.place and pair.check.span == use.access.span and pair.act.held
+        for pair in function.pairs
+    )
 
 
 def report(world: World, shared: Shared, use: Use, lock: str, confidence: float) -> Report:
     count, total = len(shared.guarded[lock]), len(shared.uses)
     return Report(
         use.access.span,
-        f"{shared.variable.shown} is guarded by {world.tree.shown(lock)} in {count} of {total} places, not here",
+        f"{shared.variable.shown} is "
+        f"guarded by {world.tree.shown(lock)} in {count} of {total} places, not here",
         function=use.function.ref,
         subject=shared.variable.place,
         related=sides(world, shared, use.function, use.access),

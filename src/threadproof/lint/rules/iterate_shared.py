@@ -1,12 +1,12 @@
 """A container is iterated while another thread may change its size.
 
 ## What it does
-Reports loops and comprehensions over a dict, set or deque that threads share, without the lock, where other code adds
-or removes.
+Reports loops and comprehensions over a dict, set or deque that threads share, without the lock, where other
+code adds or removes.
 
 ## Why is this bad?
-Python checks at each step: `RuntimeError: dictionary changed size during iteration`. It is rare in tests and regular
-under load.
+Python checks at each step: `RuntimeError: dictionary changed size during iteration`. It is rare in tests and
+regular under load.
 
 ## Example
 ```python
@@ -53,7 +53,11 @@ KINDS = frozenset({"dict", "set", "deque"})
 
 def check(world: World, part: Part) -> Iterator[Report]:
     for function in part.functions:
-        if function.asynchronous or function.ref in world.calls.setup or world.calls.entry_locks[function.ref]:
+        if (
+            function.asynchronous
+            or function.ref in world.calls.setup
+            or world.calls.entry_locks[function.ref]
+        ):
             continue
         seen: set[str] = set()
         for access in function.accesses:
@@ -63,7 +67,9 @@ def check(world: World, part: Part) -> Iterator[Report]:
             if variable.kind() not in KINDS:
                 continue
             shared = world.sharing.of(variable)
-            changes = [use for use in shared.uses if use.access.kind in SIZE_CHANGES and use.function is not function]
+            changes = [
+                use for use in shared.uses if use.access.kind in SIZE_CHANGES and use.function is not function
+            ]
             confidence = confidence_of(world, function, access, shared, changes)
             if confidence > 0:
                 seen.add(access.place)

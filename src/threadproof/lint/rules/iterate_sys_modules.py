@@ -4,8 +4,8 @@
 Reports loops, comprehensions, `map` and `filter` over `sys.modules` or its views.
 
 ## Why is this bad?
-Any thread may import a module at any time, and looking at a module's attributes may import too. The loop then ends in
-`RuntimeError: dictionary changed size during iteration`.
+Any thread may import a module at any time, and looking at a module's attributes may import too. The loop then
+ends in `RuntimeError: dictionary changed size during iteration`.
 
 ## Example
 ```python
@@ -20,7 +20,8 @@ for name, module in sys.modules.copy().items():
     inspect(module)
 ```
 
-`list(sys.modules.items())` makes a tuple for each entry, which may start a garbage collection, which runs Python.
+`list(sys.modules.items())` makes a tuple for each entry, which may start a garbage collection, which runs
+Python.
 
 ## When it is fine
 In a program of one thread whose loop imports nothing.
@@ -42,7 +43,12 @@ LAZY = frozenset({"map", "filter", "enumerate", "zip", "reversed", "iter"})
 
 def check(source: Source) -> Iterator[Report]:
     for node in iterated(source):
-        while isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in LAZY and node.args:
+        while (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id in LAZY
+            and node.args
+        ):
             node = node.args[-1]
         found = modules_in(source, node)
         if found is not None:
@@ -69,7 +75,11 @@ def modules_in(source: Source, node: ast.expr) -> ast.expr | None:
     """The `sys.modules` of an expression that is it, or a view of it."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in VIEWS:
         node = node.func.value
-    if isinstance(node, ast.Call) and source.name_of(node.func).endswith(("iteritems", "itervalues")) and node.args:
+    if (
+        isinstance(node, ast.Call)
+        and source.name_of(node.func).endswith(("iteritems", "itervalues"))
+        and node.args
+    ):
         node = node.args[0]
     if source.name_of(node) == "sys.modules" if isinstance(node, ast.Attribute) else False:
         return node
@@ -89,9 +99,15 @@ def is_alias(source: Source, node: ast.Name) -> bool:
         if any(isinstance(target, ast.Name) and target.id == node.id for target in assignment.targets)
         and source.function_of(assignment) is scope
     ]
-    bound = isinstance(scope, FUNCTIONS) and any(arg.arg == node.id for arg in ast.walk(scope) if isinstance(arg, ast.arg))
-    return bool(values) and not bound and all(
-        isinstance(value, ast.Attribute) and source.name_of(value) == "sys.modules" for value in values
+    bound = isinstance(scope, FUNCTIONS) and any(
+        arg.arg == node.id for arg in ast.walk(scope) if isinstance(arg, ast.arg)
+    )
+    return (
+        bool(values)
+        and not bound
+        and all(
+            isinstance(value, ast.Attribute) and source.name_of(value) == "sys.modules" for value in values
+        )
     )
 
 

@@ -1,12 +1,12 @@
 """A function made in a loop, and run later by another thread, uses the loop's variable.
 
 ## What it does
-Reports a lambda or function that is made in a loop and uses a variable of that loop, if it is given to `Thread`,
-`Timer`, `submit`, `add_done_callback` or the like, or stored outside of the loop.
+Reports a lambda or function that is made in a loop and uses a variable of that loop, if it is given to
+`Thread`, `Timer`, `submit`, `add_done_callback` or the like, or stored outside of the loop.
 
 ## Why is this bad?
-A closure looks its variables up when it runs. By then the loop has gone on: several threads work on the last item,
-and some items on none.
+A closure looks its variables up when it runs. By then the loop has gone on: several threads work on the last
+item, and some items on none.
 
 ## Example
 ```python
@@ -41,8 +41,9 @@ from threadproof.lint.source import FUNCTIONS, Source, names_loaded, span
 
 LATER = frozenset(
     {
-        "Thread", "Timer", "submit", "apply_async", "add_done_callback", "run_in_executor", "call_soon_threadsafe",
-        "start_new_thread", "call_later", "finalize", "defer", "schedule", "enter", "enterabs", "spawn", "run_async",
+        "Thread", "Timer", "submit", "apply_async", "add_done_callback", "run_in_executor",
+        "call_soon_threadsafe", "start_new_thread", "call_later", "finalize", "defer", "schedule", "enter",
+        "enterabs", "spawn", "run_async",
     }
 )  # fmt: skip
 STORES = frozenset({"append", "add", "put", "put_nowait", "insert", "appendleft"})
@@ -51,9 +52,13 @@ Closure = ast.Lambda | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def check(source: Source) -> Iterator[Report]:
-    for kind in (ast.Lambda, ast.FunctionDef, ast.AsyncFunctionDef):
-        for node in source.all(kind):
-            yield from check_closure(source, node)
+    closures: list[Closure] = [
+        *source.all(ast.Lambda),
+        *source.all(ast.FunctionDef),
+        *source.all(ast.AsyncFunctionDef),
+    ]
+    for node in closures:
+        yield from check_closure(source, node)
 
 
 def check_closure(source: Source, node: Closure) -> Iterator[Report]:
@@ -111,7 +116,9 @@ def variables_of(loop: ast.AST) -> set[str]:
 def carried(loop: ast.For | ast.AsyncFor | ast.While) -> set[str]:
     """Names that are updated over all passes, such as a total: a closure wants their last value."""
     return {
-        part.target.id for part in ast.walk(loop) if isinstance(part, ast.AugAssign) and isinstance(part.target, ast.Name)
+        part.target.id
+        for part in ast.walk(loop)
+        if isinstance(part, ast.AugAssign) and isinstance(part.target, ast.Name)
     }
 
 
@@ -132,7 +139,9 @@ def free_names(node: Closure) -> set[str]:
 def first_use(node: Closure, name: str) -> ast.expr:
     found = [part for part in ast.walk(node) if isinstance(part, ast.Name) and part.id == name]
     default = node.args.defaults
-    return min((part for part in found if part not in default), key=lambda part: (part.lineno, part.col_offset))
+    return min(
+        (part for part in found if part not in default), key=lambda part: (part.lineno, part.col_offset)
+    )
 
 
 def given_away(source: Source, node: Closure, loop: ast.AST) -> ast.expr | None:
@@ -162,7 +171,7 @@ def handed(source: Source, value: ast.expr, loop: ast.AST) -> ast.expr | None:
 
 
 def is_stored(source: Source, parent: ast.AST, value: ast.expr, loop: ast.AST) -> bool:
-    """Whether a closure is put where code outside of the loop finds it: an attribute, or a container of one."""
+    """Whether a closure is stored where code outside of the loop finds it, as in an attribute."""
     if isinstance(parent, ast.Assign) and parent.value is value:
         return any(is_outside(target, loop) for target in parent.targets)
     if isinstance(parent, ast.Call) and isinstance(parent.func, ast.Attribute) and value in parent.args:
@@ -190,9 +199,14 @@ def waits_inside(source: Source, loop: ast.AST, use: ast.expr) -> bool:
     assert isinstance(loop, ast.For | ast.AsyncFor | ast.While)
     for part in loop.body:
         for call in ast.walk(part):
-            if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in WAITS:
-                if isinstance(call.func.value, ast.Name) and call.func.value.id == held:
-                    return True
+            if (
+                isinstance(call, ast.Call)
+                and isinstance(call.func, ast.Attribute)
+                and call.func.attr in WAITS
+                and isinstance(call.func.value, ast.Name)
+                and call.func.value.id == held
+            ):
+                return True
             if isinstance(call, ast.Await) and held in names_loaded(call):
                 return True
     return False

@@ -4,8 +4,9 @@
 Reports `await`, `async for` and `async with` inside `with lock:`, where the lock is one of `threading`.
 
 ## Why is this bad?
-While the coroutine waits, the event loop runs others in the same thread. One of them that wants the lock blocks the
-whole loop, and so the coroutine that holds the lock never goes on: a deadlock with a single thread.
+While the coroutine waits, the event loop runs others in the same thread. One of them that wants the lock
+blocks the whole loop, and so the coroutine that holds the lock never goes on: a deadlock with a single
+thread.
 
 ## Example
 ```python
@@ -36,7 +37,8 @@ from threadproof.lint.facts.model import Function
 from threadproof.lint.rule import Part, Related, Report, Rule
 from threadproof.lint.tree import World
 
-# A lock of asyncio cannot be taken by a plain `with`: what is named so and taken so belongs to threads or files.
+# A lock of asyncio cannot be taken by a plain `with`: what is named so and taken so belongs to threads or
+# files.
 BLOCKING = frozenset({"plain", "reentrant", "condition", "semaphore", "unknown"})
 
 

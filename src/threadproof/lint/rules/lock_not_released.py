@@ -1,12 +1,12 @@
 """A lock that is taken by `acquire()` is not released on every path.
 
 ## What it does
-Follows every path of a function from `acquire()` on, through branches, loops and exceptions, and reports a lock that
-some path leaves locked although others release it.
+Follows every path of a function from `acquire()` on, through branches, loops and exceptions, and reports a
+lock that some path leaves locked although others release it.
 
 ## Why is this bad?
-The lock stays locked for ever. The next thread that wants it waits without end, often long after the exception that
-caused it has been logged and forgotten.
+The lock stays locked for ever. The next thread that wants it waits without end, often long after the
+exception that caused it has been logged and forgotten.
 
 ## Example
 ```python
@@ -52,7 +52,11 @@ def check(world: World, part: Part) -> Iterator[Report]:
     for function in part.functions:
         for leak in function.leaks:
             lock = world.tree.lock(leak.lock)
-            if world.tree.lock_kind(lock) not in KINDS or "()" in lock or is_handed_over(world, function, lock, leak):
+            if (
+                world.tree.lock_kind(lock) not in KINDS
+                or "()" in lock
+                or is_handed_over(world, function, lock, leak)
+            ):
                 continue
             yield Report(
                 leak.span,

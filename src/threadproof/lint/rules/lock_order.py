@@ -4,7 +4,8 @@
 Reports two locks of which each is taken somewhere while the other is held, directly or through calls.
 
 ## Why is this bad?
-A thread that has the first and waits for the second, and one that has the second and waits for the first, wait for ever.
+A thread that has the first and waits for the second, and one that has the second and waits for the first,
+wait for ever.
 
 ## Example
 ```python
@@ -59,7 +60,10 @@ def check(world: World, part: Part) -> Iterator[Report]:
 
 def is_pair(world: World, first: str, second: str) -> bool:
     """Whether both are single locks: not one of many in a container."""
-    return all("[]" not in lock and "()" not in lock and world.tree.lock_kind(lock) in KINDS for lock in (first, second))
+    return all(
+        "[]" not in lock and "()" not in lock and world.tree.lock_kind(lock) in KINDS
+        for lock in (first, second)
+    )
 
 
 def report(world: World, here: Order, there: Order) -> Report:

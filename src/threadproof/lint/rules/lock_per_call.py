@@ -42,7 +42,9 @@ from threadproof.lint.rule import Related, Report, Rule
 from threadproof.lint.source import Source, span
 
 USES = frozenset({"acquire", "release", "locked", "__enter__", "__exit__", "notify", "notify_all", "wait"})
-LOCKS = frozenset(name for name, kind in KINDS.items() if name.startswith("threading.") and kind != "semaphore")
+LOCKS = frozenset(
+    name for name, kind in KINDS.items() if name.startswith("threading.") and kind != "semaphore"
+)
 
 
 def check(source: Source) -> Iterator[Report]:
@@ -79,9 +81,7 @@ def is_private(source: Source, assignment: ast.Assign) -> bool:
         if isinstance(part, ast.Global | ast.Nonlocal) and target.id in part.names:
             return False
     uses = list(uses_of(source, assignment, target.id))
-    return bool(uses) and all(
-        source.function_of(use) is function and only_taken(source, use) for use in uses
-    )
+    return bool(uses) and all(source.function_of(use) is function and only_taken(source, use) for use in uses)
 
 
 def uses_of(source: Source, assignment: ast.Assign, name: str) -> Iterator[ast.Name]:

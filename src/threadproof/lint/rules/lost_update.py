@@ -1,12 +1,12 @@
 """A value is read, changed and written back, and another thread's change in between is lost.
 
 ## What it does
-Reports `self.n += 1`, `d[k] += 1`, `d[k] = d.get(k, 0) + 1` and the same in two statements, on what threads share,
-without a lock.
+Reports `self.n += 1`, `d[k] += 1`, `d[k] = d.get(k, 0) + 1` and the same in two statements, on what threads
+share, without a lock.
 
 ## Why is this bad?
-`n += 1` reads, adds and writes. Two threads that read the same number both write the same sum, and one of the two is
-not counted. With a GIL it is rare, without one it is common.
+`n += 1` reads, adds and writes. Two threads that read the same number both write the same sum, and one of
+the two is not counted. With a GIL it is rare, without one it is common.
 
 ## Example
 ```python
@@ -42,7 +42,11 @@ from threadproof.lint.tree.sharing import Shared
 
 def check(world: World, part: Part) -> Iterator[Report]:
     for function in part.functions:
-        if function.asynchronous or function.ref in world.calls.setup or world.calls.entry_locks[function.ref]:
+        if (
+            function.asynchronous
+            or function.ref in world.calls.setup
+            or world.calls.entry_locks[function.ref]
+        ):
             continue
         seen: set[str] = set()
         for access, read in updates(world, function):

@@ -1,11 +1,12 @@
 """Threads share an object that looks like each one's own: a mutable default, or a class attribute.
 
 ## What it does
-Reports a function that several threads run and that changes a mutable default argument, and a Thread subclass whose
-`run` changes a list, dict or set that belongs to the class.
+Reports a function that several threads run and that changes a mutable default argument, and a Thread subclass
+whose `run` changes a list, dict or set that belongs to the class.
 
 ## Why is this bad?
-The default is made once, with the function; the class attribute once, with the class. All threads change the one object.
+The default is made once, with the function; the class attribute once, with the class. All threads change the
+one object.
 
 ## Example
 ```python
@@ -54,7 +55,12 @@ def check(world: World, part: Part) -> Iterator[Report]:
         }
         for access in function.accesses:
             changes = access.kind in CHANGERS or access.kind in ("setitem", "augmentitem")
-            if changes and access.place in made and access.place not in rebound and not world.tree.locks(access.held):
+            if (
+                changes
+                and access.place in made
+                and access.place not in rebound
+                and not world.tree.locks(access.held)
+            ):
                 name = access.place.rpartition(".")[2]
                 yield Report(
                     access.span,
@@ -92,20 +98,25 @@ def check_defaults(source: Source) -> Iterator[Report]:
 def mutable_defaults(node: ast.FunctionDef) -> Iterator[tuple[str, ast.expr]]:
     args = [*node.args.posonlyargs, *node.args.args]
     pairs = list(zip(args[len(args) - len(node.args.defaults) :], node.args.defaults, strict=True))
-    pairs += [(arg, value) for arg, value in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True) if value]
+    pairs += [
+        (arg, value) for arg, value in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True) if value
+    ]
     for arg, default in pairs:
         if isinstance(default, ast.List | ast.Dict | ast.Set):
             yield arg.arg, default
 
 
 def is_changed(node: ast.FunctionDef, name: str) -> bool:
+    """Whether a function changes the container of a name: by an item, or by a method."""
     for part in ast.walk(node):
-        if isinstance(part, ast.Subscript) and isinstance(part.ctx, ast.Store | ast.Del):
-            if isinstance(part.value, ast.Name) and part.value.id == name:
-                return True
-        if isinstance(part, ast.Attribute) and part.attr in CHANGERS:
-            if isinstance(part.value, ast.Name) and part.value.id == name:
-                return True
+        if isinstance(part, ast.Subscript):
+            changes = isinstance(part.ctx, ast.Store | ast.Del)
+        elif isinstance(part, ast.Attribute):
+            changes = part.attr in CHANGERS
+        else:
+            continue
+        if changes and isinstance(part.value, ast.Name) and part.value.id == name:
+            return True
     return False
 
 

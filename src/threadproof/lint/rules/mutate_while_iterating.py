@@ -4,8 +4,8 @@
 Reports `for k in d:` whose body deletes `d[k]`, pops k or discards it, and goes on.
 
 ## Why is this bad?
-A dict or set raises `RuntimeError: dictionary changed size during iteration` at the next step; a list skips an item.
-No second thread is needed.
+A dict or set raises `RuntimeError: dictionary changed size during iteration` at the next step; a list skips
+an item. No second thread is needed.
 
 ## Example
 ```python
@@ -44,7 +44,11 @@ VIEWS = frozenset({"keys", "values", "items"})
 def check(source: Source) -> Iterator[Report]:
     for loop in source.all(ast.For):
         container = loop.iter
-        if isinstance(container, ast.Call) and isinstance(container.func, ast.Attribute) and container.func.attr in VIEWS:
+        if (
+            isinstance(container, ast.Call)
+            and isinstance(container.func, ast.Attribute)
+            and container.func.attr in VIEWS
+        ):
             container = container.func.value
         if isinstance(container, ast.Name | ast.Attribute):
             change = first_change(loop, loop.body, text_of(container))
@@ -55,18 +59,21 @@ def check(source: Source) -> Iterator[Report]:
                     function=source.function_name(loop),
                     subject=text_of(container),
                     related=[Related("iterated here", span(loop.iter))],
-                    data={"line": str(loop.iter.lineno), "column": str(loop.iter.col_offset),
-                          "end": f"{loop.iter.end_lineno}:{loop.iter.end_col_offset}"},
+                    data={
+                        "line": str(loop.iter.lineno),
+                        "column": str(loop.iter.col_offset),
+                        "end": f"{loop.iter.end_lineno}:{loop.iter.end_col_offset}",
+                    },
                 )
 
 
 def is_dict(source: Source, container: str) -> bool:
-    """Whether a variable of that name is given a dict or set in this file, and nothing that makes it doubtful."""
+    """Whether a variable of that name is given only dicts or sets in this file."""
+    plain = [(target, node.value) for node in source.all(ast.Assign) for target in node.targets]
+    annotated = [(node.target, node.value) for node in source.all(ast.AnnAssign)]
     values = [
-        assignment.value
-        for kind in (ast.Assign, ast.AnnAssign)
-        for assignment in source.all(kind)
-        for target in (assignment.targets if isinstance(assignment, ast.Assign) else [assignment.target])
+        value
+        for target, value in [*plain, *annotated]
         if isinstance(target, ast.Name | ast.Attribute) and text_of(target) == container
     ]
     return bool(values) and all(is_made_dict(source, value) for value in values)
@@ -74,12 +81,18 @@ def is_dict(source: Source, container: str) -> bool:
 
 def is_made_dict(source: Source, value: ast.expr | None) -> bool:
     if isinstance(value, ast.Call):
-        return source.name_of(value.func).rpartition(".")[2] in ("dict", "set", "defaultdict", "OrderedDict", "Counter")
+        return source.name_of(value.func).rpartition(".")[2] in (
+            "dict",
+            "set",
+            "defaultdict",
+            "OrderedDict",
+            "Counter",
+        )
     return isinstance(value, ast.Dict | ast.DictComp | ast.Set | ast.SetComp)
 
 
 def first_change(loop: ast.For, body: Sequence[ast.stmt], container: str) -> ast.stmt | None:
-    """The first statement that takes the loop's item out of the container, and after which the loop goes on."""
+    """The first statement that removes the loop's item and lets the loop go on."""
     for number, statement in enumerate(body):
         if isinstance(statement, FUNCTIONS):
             continue
@@ -104,7 +117,9 @@ def takes_item(loop: ast.For, statement: ast.stmt, container: str) -> bool:
         return False
     if isinstance(statement, ast.Delete):
         return any(
-            isinstance(target, ast.Subscript) and text_of(target.value) == container and text_of(target.slice) == item.id
+            isinstance(target, ast.Subscript)
+            and text_of(target.value) == container
+            and text_of(target.slice) == item.id
             for target in statement.targets
         )
     if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
@@ -122,7 +137,10 @@ def takes_item(loop: ast.For, statement: ast.stmt, container: str) -> bool:
 def fix(source: Source, report: Report) -> Sequence[Edit]:
     line, column = int(report.data["line"]), int(report.data["column"])
     end_line, _, end_column = report.data["end"].partition(":")
-    return [insert_text(source, line, column, "list("), insert_text(source, int(end_line), int(end_column), ")")]
+    return [
+        insert_text(source, line, column, "list("),
+        insert_text(source, int(end_line), int(end_column), ")"),
+    ]
 
 
 RULE = Rule(

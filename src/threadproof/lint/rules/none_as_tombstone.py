@@ -1,12 +1,12 @@
 """A key is "removed" by storing None under it.
 
 ## What it does
-Reports `cache[key] = None` in a function that is called so as to remove, where other code reads with `get` and nothing
-ever deletes a key.
+Reports `cache[key] = None` in a function that is called so as to remove, where other code reads with `get`
+and nothing ever deletes a key.
 
 ## Why is this bad?
-The map never gets smaller, however much is removed. And readers cannot tell a key that was removed from one that never
-was, nor from one whose value is None; code that tests `key in cache` finds it still there.
+The map never gets smaller, however much is removed. And readers cannot tell a key that was removed from one
+that never was, nor from one whose value is None; code that tests `key in cache` finds it still there.
 
 ## Example
 ```python

@@ -37,7 +37,11 @@ def check(world: World, part: Part) -> Iterator[Report]:
     for function in part.functions:
         seen: set[str] = set()
         for order in world.deadlocks.orders_in(function):
-            if order.first != order.second or order.first in seen or world.tree.lock_kind(order.first) != "plain":
+            if (
+                order.first != order.second
+                or order.first in seen
+                or world.tree.lock_kind(order.first) != "plain"
+            ):
                 continue
             if not order.taking.via and order.first not in held_here(world, function, order.taking.span):
                 continue  # the callers hold it; it is reported where they call
@@ -46,15 +50,24 @@ def check(world: World, part: Part) -> Iterator[Report]:
             seen.add(order.first)
             yield Report(
                 order.taking.span,
-                f"{world.tree.shown(order.first)} is held here already, and taken again: the thread waits for itself",
+                f"{world.tree.shown(order.first)} is held here already, and taken again: "
+                f"the thread waits for itself",
                 function=function.ref,
                 subject=order.first,
-                related=[Related("and takes it here", inner_span(world, order.first, one), function=one.ref) for one in order.taking.via[-1:]],
+                related=[
+                    Related("and takes it here", inner_span(world, order.first, one), function=one.ref)
+                    for one in order.taking.via[-1:]
+                ],
             )
 
 
 def held_here(world: World, function: Function, span: Span) -> set[str]:
-    return {lock for acquire in function.acquires if acquire.span == span for lock in world.tree.locks(acquire.held)}
+    return {
+        lock
+        for acquire in function.acquires
+        if acquire.span == span
+        for lock in world.tree.locks(acquire.held)
+    }
 
 
 def same_object(owner: str, via: tuple) -> bool:  # type: ignore[type-arg]

@@ -4,8 +4,8 @@
 Reports `Thread(...).run()`, and `target=f()` where `f` returns nothing.
 
 ## Why is this bad?
-`run()` is what the new thread calls. Called by hand it runs here and now, and no thread is started. `target=f()` calls
-f at once as well, and gives the thread its result, None, to do.
+`run()` is what the new thread calls. Called by hand it runs here and now, and no thread is started.
+`target=f()` calls f at once as well, and gives the thread its result, None, to do.
 
 ## Example
 ```python
@@ -62,14 +62,21 @@ def check(world: World, part: Part) -> Iterator[Report]:
 
 
 def is_run(world: World, function: Function, call: Call) -> bool:
-    if call.method != "run" or not call.receiver or "<super>" in call.target or call.receiver == function.owner:
+    if (
+        call.method != "run"
+        or not call.receiver
+        or "<super>" in call.target
+        or call.receiver == function.owner
+    ):
         return False
     receiver = world.tree.full_target(call).rpartition(".")[0]
     receiver = receiver.removesuffix("()")
     if receiver != "threading.Thread":
         return False
     # A thread that is started somewhere runs its code in a thread too.
-    return call.receiver.endswith("()") or not any(c.method == "start" and c.receiver == call.receiver for c in function.calls)
+    return call.receiver.endswith("()") or not any(
+        c.method == "start" and c.receiver == call.receiver for c in function.calls
+    )
 
 
 def called_target(world: World, call: Call) -> Function | None:
@@ -81,7 +88,9 @@ def called_target(world: World, call: Call) -> Function | None:
     if len(found) != 1 or found[0].name == "__init__":
         return None
     function = found[0]
-    silent = not (function.returns_value or function.generator or function.asynchronous or function.decorators)
+    silent = not (
+        function.returns_value or function.generator or function.asynchronous or function.decorators
+    )
     return function if silent else None
 
 

@@ -4,9 +4,9 @@
 Reports `join()` on a thread in code that this very thread can reach, without a test for that.
 
 ## Why is this bad?
-A thread that joins itself gets `RuntimeError: cannot join current thread`. It happens when a job, a callback or
-the thread's own error handling calls the `stop()` or `close()` that everybody else calls too; what `stop()` should do
-after the join is then not done.
+A thread that joins itself gets `RuntimeError: cannot join current thread`. It happens when a job, a callback
+or the thread's own error handling calls the `stop()` or `close()` that everybody else calls too; what
+`stop()` should do after the join is then not done.
 
 ## Example
 ```python
@@ -45,8 +45,12 @@ from threadproof.lint.rule import Part, Related, Report, Rule
 from threadproof.lint.tree import World
 from threadproof.lint.tree.threads import Entry
 
-CALLBACK = re.compile(r"(^|[._])(cb|callback|handler|listener|hook|func|function|fn|target|job|task|on_\w+|apply_entry)$")
-TESTS = frozenset({"current_thread", "currentThread", "get_ident", "get_native_id", "is_current_thread", "in_thread"})
+CALLBACK = re.compile(
+    r"(^|[._])(cb|callback|handler|listener|hook|func|function|fn|target|job|task|on_\w+|apply_entry)$"
+)
+TESTS = frozenset(
+    {"current_thread", "currentThread", "get_ident", "get_native_id", "is_current_thread", "in_thread"}
+)
 
 
 def check(world: World, part: Part) -> Iterator[Report]:
@@ -66,8 +70,12 @@ def check(world: World, part: Part) -> Iterator[Report]:
 
 
 def is_own_join(world: World, function: Function, call: Call) -> bool:
-    """`self.join()` in a Thread subclass whose own code hands `self`, or calls, to where this may be called."""
-    if not function.owner or call.receiver != function.owner or not world.threads.is_thread_class(function.owner):
+    """`self.join()` in a Thread subclass whose own code may call it in that thread."""
+    if (
+        not function.owner
+        or call.receiver != function.owner
+        or not world.threads.is_thread_class(function.owner)
+    ):
         return False
     if function.name in ("join", "run", "start") or function.name.startswith("__"):
         return False
@@ -109,7 +117,11 @@ def is_careful(world: World, function: Function) -> bool:
 
 
 def report(world: World, function: Function, call: Call, entry: Entry) -> Report:
-    calls = [edge for edge in world.calls.callers.get(function.ref, ()) if entry in world.threads.reached[edge.caller.ref]]
+    calls = [
+        edge
+        for edge in world.calls.callers.get(function.ref, ())
+        if entry in world.threads.reached[edge.caller.ref]
+    ]
     related = [Related("this thread's code starts here", entry.function.span, function=entry.function.ref)]
     related += [Related("and comes here", edge.call.span, function=edge.caller.ref) for edge in calls[:1]]
     return Report(

@@ -4,15 +4,16 @@
 Reports `d.setdefault(key, make())` in code that several threads run, where making the value is not trivial.
 
 ## Why is this bad?
-The value is made before `setdefault` looks. Two threads make two; the one that is thrown away may have opened a
-connection, or started a thread, that nobody closes.
+The value is made before `setdefault` looks. Two threads make two; the one that is thrown away may have opened
+a connection, or started a thread, that nobody closes.
 
 ## Example
 ```python
 return pools.setdefault(host, Pool(host))
 ```
 
-Use a lock around test and creation, or `compute_if_absent` of a map of threadproof, which calls the function once.
+Use a lock around test and creation, or `compute_if_absent` of a map of threadproof, which calls the function
+once.
 
 ## When it is fine
 When the value is cheap and holds nothing, such as an empty list or a lock.
@@ -56,7 +57,9 @@ def is_costly(value: str) -> bool:
     worth = values.worth(value)
     if not value.startswith("call:") or (worth is not None and worth < 1.0):
         return False
-    return not value.endswith(("Lock", "Condition", "Event", "Semaphore", "Counter", "deque", "Queue", "count"))
+    return not value.endswith(
+        ("Lock", "Condition", "Event", "Semaphore", "Counter", "deque", "Queue", "count")
+    )
 
 
 RULE = Rule(

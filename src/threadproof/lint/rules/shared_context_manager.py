@@ -1,12 +1,13 @@
 """A context manager that is also a decorator keeps the state of one call on the object that all calls share.
 
 ## What it does
-Reports a class that is a context manager and a decorator at once (a ContextDecorator, or with a `__call__` that
-enters `self`), whose `__enter__` stores in `self` what `__exit__` takes from there.
+Reports a class that is a context manager and a decorator at once (a ContextDecorator, or with a `__call__`
+that enters `self`), whose `__enter__` stores in `self` what `__exit__` takes from there.
 
 ## Why is this bad?
-`@timer()` makes one object when the function is defined. Every call of the function enters that object, in any
-thread, and recursive calls too: the second overwrites what the first stored, and both restore the wrong value.
+`@timer()` makes one object when the function is defined. Every call of the function enters that object, in
+any thread, and recursive calls too: the second overwrites what the first stored, and both restore the wrong
+value.
 
 ## Example
 ```python
@@ -63,10 +64,15 @@ def check(world: World, part: Part) -> Iterator[Report]:
         name = write.place.rpartition(".")[2]
         yield Report(
             write.span,
-            f"self.{name} is the state of one call, but all calls of a function decorated with {found.name} share it",
+            f"self.{name} is the state of one call, "
+            f"but all calls of a function decorated with {found.name} share it",
             function=enter.ref,
             subject=world.tree.canonical(write.place),
-            related=[Related("taken from there by __exit__, whichever call was last", read.span, function=leave.ref)],
+            related=[
+                Related(
+                    "taken from there by __exit__, whichever call was last", read.span, function=leave.ref
+                )
+            ],
         )
 
 
@@ -77,7 +83,11 @@ def is_decorator(world: World, found: Class) -> bool:
     call = world.tree.method(found.ref, "__call__")
     if call is None:
         return False
-    inside = [f for f in world.tree.functions.values() if f.ref == call.ref or f.ref.startswith(call.ref + ".<locals>")]
+    inside = [
+        f
+        for f in world.tree.functions.values()
+        if f.ref == call.ref or f.ref.startswith(call.ref + ".<locals>")
+    ]
     return any(
         acquire.lock == found.ref or acquire.lock in world.tree.mro(found.ref)
         for function in inside
@@ -91,7 +101,7 @@ def state_of(world: World, found: Class, enter: Function, leave: Function) -> tu
     reads = {access.place: access for one in leaving for access in one.accesses if access.kind != "write"}
     for function in entering:
         for access in function.accesses:
-            owner, _, name = access.place.rpartition(".")
+            owner, _, _ = access.place.rpartition(".")
             if access.kind != "write" or owner not in world.tree.mro(found.ref) or access.place not in reads:
                 continue
             if access.value.startswith("const") or access.value == "none" or is_guarded(world, access):
@@ -105,7 +115,9 @@ def state_of(world: World, found: Class, enter: Function, leave: Function) -> tu
 def same_object(world: World, function: Function) -> list[Function]:
     """A method, and those of the same object that it calls."""
     return [function] + [
-        callee for call, callee in world.calls.callees[function.ref] if callee.owner == function.owner and callee is not function
+        callee
+        for call, callee in world.calls.callees[function.ref]
+        if callee.owner == function.owner and callee is not function
     ]
 
 

@@ -1,7 +1,8 @@
 """A thread is started before the object it works on is complete.
 
 ## What it does
-Reports a constructor that starts a thread on its own object and assigns attributes afterwards which that thread reads.
+Reports a constructor that starts a thread on its own object and assigns attributes afterwards which that
+thread reads.
 
 ## Why is this bad?
 The thread may run before the constructor goes on. It then finds an object without the attribute, and dies of
@@ -72,18 +73,25 @@ def check(world: World, part: Part) -> Iterator[Report]:
 def started_in(world: World, constructor: Function) -> Iterator[tuple[int, Entry]]:
     """The threads on the same object that a constructor starts, by itself or by a method it calls."""
     for entry in world.threads.entries:
-        if entry.kind not in STARTS or entry.starter is None or entry.function.owner not in owners(world, constructor):
+        if (
+            entry.kind not in STARTS
+            or entry.starter is None
+            or entry.function.owner not in owners(world, constructor)
+        ):
             continue
         if entry.starter is constructor:
             if entry.kind == "pool" or is_started(constructor, entry):
                 yield entry.line, entry
             continue
         for call, callee in world.calls.callees[constructor.ref]:
-            if callee is entry.starter and callee.owner and not callee.generator:
-                if is_started(callee, entry) and not world.threads.is_conditional(callee, entry):
-                    yield call.span.line, entry
+            is_helper = callee is entry.starter and callee.owner and not callee.generator
+            if is_helper and is_started(callee, entry) and not world.threads.is_conditional(callee, entry):
+                yield call.span.line, entry
     for call in constructor.calls:
-        if call.method == "start" and call.target in (f"{constructor.owner}.start", f"{constructor.owner}.<super>.start"):
+        if call.method == "start" and call.target in (
+            f"{constructor.owner}.start",
+            f"{constructor.owner}.<super>.start",
+        ):
             run = world.tree.method(constructor.owner, "run")
             if run is not None and world.threads.is_thread_class(constructor.owner):
                 yield call.span.line, Entry(run, "thread", many=False)
@@ -98,7 +106,9 @@ def is_started(function: Function, entry: Entry) -> bool:
     if entry.kind == "pool":
         return True
     starts = [call for call in function.calls if call.method == "start"]
-    return any(call.receiver in (entry.place, f"{entry.call.target}()" if entry.call else "") for call in starts)
+    return any(
+        call.receiver in (entry.place, f"{entry.call.target}()" if entry.call else "") for call in starts
+    )
 
 
 def first_late(

@@ -1,12 +1,12 @@
 """An attribute of a `threading.local` is set only where the object is made, and read in other threads.
 
 ## What it does
-Reports an attribute of a thread-local object that is assigned only in a constructor or when a module is imported, and
-read elsewhere.
+Reports an attribute of a thread-local object that is assigned only in a constructor or when a module is
+imported, and read elsewhere.
 
 ## Why is this bad?
-Every thread has its own attributes. What is assigned in `__init__` is there in the thread that ran `__init__`, and in
-no other: they get `AttributeError`, as soon as a second thread comes along.
+Every thread has its own attributes. What is assigned in `__init__` is there in the thread that ran
+`__init__`, and in no other: they get `AttributeError`, as soon as a second thread comes along.
 
 ## Example
 ```python
@@ -104,9 +104,16 @@ def check_made_in_function(source: Source) -> Iterator[Report]:
             continue
         if not isinstance(target, ast.Name) or isinstance(function, ast.Module):
             continue
-        uses = [n for n in ast.walk(function) if isinstance(n, ast.Name) and n.id == target.id and n is not target]
-        own = all(isinstance(source.parents[use], ast.Attribute) and source.function_of(use) is function for use in uses)
-        declared = any(isinstance(n, ast.Global | ast.Nonlocal) and target.id in n.names for n in ast.walk(function))
+        uses = [
+            n for n in ast.walk(function) if isinstance(n, ast.Name) and n.id == target.id and n is not target
+        ]
+        own = all(
+            isinstance(source.parents[use], ast.Attribute) and source.function_of(use) is function
+            for use in uses
+        )
+        declared = any(
+            isinstance(n, ast.Global | ast.Nonlocal) and target.id in n.names for n in ast.walk(function)
+        )
         if uses and own and not declared and not isinstance(source.parents[node], ast.ClassDef):
             yield Report(
                 span(node),

@@ -1,7 +1,8 @@
 """One variable is guarded by one lock here, and by another there.
 
 ## What it does
-Reports a variable that is changed under a lock in some places, and used under another, with no lock in common.
+Reports a variable that is changed under a lock in some places, and used under another, with no lock in
+common.
 
 ## Why is this bad?
 Two locks do not exclude each other. It is as if there were none.
@@ -41,14 +42,21 @@ def check(world: World, part: Part) -> Iterator[Report]:
         if found is None:
             continue
         one, two = found
-        names = [world.tree.shown(sorted(world.calls.locks_at(use.function, use.access.held))[0]) for use in found]
+        names = [
+            world.tree.shown(sorted(world.calls.locks_at(use.function, use.access.held))[0]) for use in found
+        ]
         yield Report(
             two.access.span,
             f"{shared.variable.shown} is guarded by {names[1]} here, and by {names[0]} elsewhere",
             function=two.function.ref,
             subject=shared.variable.place,
             related=[
-                Related(f"changed here, holding {names[0]}", one.access.span, world.tree.module_of[one.function.ref].path, one.function.ref)
+                Related(
+                    f"changed here, holding {names[0]}",
+                    one.access.span,
+                    world.tree.module_of[one.function.ref].path,
+                    one.function.ref,
+                )
             ],
             confidence=0.8,
         )

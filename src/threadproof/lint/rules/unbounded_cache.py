@@ -1,11 +1,12 @@
 """A cache only grows.
 
 ## What it does
-Reports `lru_cache(maxsize=None)` and `cache` on methods, and a module's dict that is filled under keys that callers
-choose and from which nothing is ever removed.
+Reports `lru_cache(maxsize=None)` and `cache` on methods, and a module's dict that is filled under keys that
+callers choose and from which nothing is ever removed.
 
 ## Why is this bad?
-Memory grows with the number of keys, for as long as the process lives. On a method the cache keeps every `self` alive.
+Memory grows with the number of keys, for as long as the process lives. On a method the cache keeps every
+`self` alive.
 
 ## Example
 ```python
@@ -44,7 +45,12 @@ def check(world: World, part: Part) -> Iterator[Report]:
             )
     for variable in world.tree.variables_of(part.name):
         kinds = {use.access.kind for use in variable.uses}
-        if variable.owner or variable.kind() != "dict" or kinds & (REMOVES | {"delitem"}) or "cache" not in variable.name.lower():
+        if (
+            variable.owner
+            or variable.kind() != "dict"
+            or kinds & (REMOVES | {"delitem"})
+            or "cache" not in variable.name.lower()
+        ):
             continue
         for use in variable.uses:
             if use.access.kind == "setitem" and use.access.key in use.function.params:

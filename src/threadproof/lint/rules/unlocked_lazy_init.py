@@ -1,12 +1,12 @@
 """Something is made at its first use, and two threads may both be the first.
 
 ## What it does
-Reports `if x is None: x = make()` on an attribute or global that threads share, without a lock, where what is made must
-not be made twice: a lock, a pool, a thread, a connection.
+Reports `if x is None: x = make()` on an attribute or global that threads share, without a lock, where what is
+made must not be made twice: a lock, a pool, a thread, a connection.
 
 ## Why is this bad?
-Both threads find None and both make one. Two locks do not exclude each other; of two threads or connections one is
-never stopped.
+Both threads find None and both make one. Two locks do not exclude each other; of two threads or connections
+one is never stopped.
 
 ## Example
 ```python
@@ -55,7 +55,9 @@ def check(world: World, part: Part) -> Iterator[Report]:
             if not is_form(pair) or (function.ref, pair.act.place) in seen:
                 continue
             shared = world.sharing.of(world.tree.variable(pair.act.place))
-            if world.calls.locks_at(function, pair.act.held) or not world.sharing.applies(function, shared, pair.act):
+            if world.calls.locks_at(function, pair.act.held) or not world.sharing.applies(
+                function, shared, pair.act
+            ):
                 continue
             if not world.sharing.runs_twice(function, shared):
                 continue
@@ -65,7 +67,8 @@ def check(world: World, part: Part) -> Iterator[Report]:
                 seen.add((function.ref, pair.act.place))
                 yield Report(
                     pair.check.span,
-                    f"two threads may both find that {shared.variable.shown} is not made yet, and both make one",
+                    f"two threads may both find that {shared.variable.shown} is not made yet, and "
+                    f"both make one",
                     function=function.ref,
                     subject=shared.variable.place,
                     related=[
@@ -80,7 +83,11 @@ def is_form(pair: Pair) -> bool:
     if pair.act.kind != "write" or pair.present:
         return False
     made = pair.act.value
-    return pair.how in ("none", "truth", "missing") and made not in ("none", "tuple") and not made.startswith("const")
+    return (
+        pair.how in ("none", "truth", "missing")
+        and made not in ("none", "tuple")
+        and not made.startswith("const")
+    )
 
 
 RULE = Rule(

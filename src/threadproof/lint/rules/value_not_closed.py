@@ -1,11 +1,12 @@
 """What must be closed is kept in a map, and removed from it without being closed.
 
 ## What it does
-Reports sockets, files, connections and processes that are stored in a dict of a class or module, from which keys are
-deleted, in a module that never closes any.
+Reports sockets, files, connections and processes that are stored in a dict of a class or module, from which
+keys are deleted, in a module that never closes any.
 
 ## Why is this bad?
-The last reference goes with the key. Whether and when the resource is released is left to the garbage collector.
+The last reference goes with the key. Whether and when the resource is released is left to the garbage
+collector.
 
 ## Example
 ```python
@@ -38,7 +39,9 @@ from threadproof.lint.rule import Part, Related, Report, Rule
 from threadproof.lint.tree import World
 from threadproof.lint.tree.index import Use, Variable
 
-CLOSES = frozenset({"close", "shutdown", "quit", "terminate", "kill", "stop", "disconnect", "__exit__", "clear", "wait"})
+CLOSES = frozenset(
+    {"close", "shutdown", "quit", "terminate", "kill", "stop", "disconnect", "__exit__", "clear", "wait"}
+)
 
 
 def check(world: World, part: Part) -> Iterator[Report]:
@@ -56,7 +59,8 @@ def stores(world: World, variable: Variable) -> list[Use]:
     return [
         use
         for use in variable.uses
-        if use.access.kind == "setitem" and world.tree.resolve(use.access.value.removeprefix("call:")) in CLOSEABLE
+        if use.access.kind == "setitem"
+        and world.tree.resolve(use.access.value.removeprefix("call:")) in CLOSEABLE
     ]
 
 

@@ -4,8 +4,9 @@
 Reports `Condition.wait()` without a timeout that is not in a loop.
 
 ## Why is this bad?
-Between the `notify()` and the moment this thread has the lock again, another thread may have taken what it waited for.
-A wait may also have timed out, or the notification may have come before the wait began, and then it is lost.
+Between the `notify()` and the moment this thread has the lock again, another thread may have taken what it
+waited for. A wait may also have timed out, or the notification may have come before the wait began, and then
+it is lost.
 
 ## Example
 ```python
@@ -44,12 +45,18 @@ from threadproof.lint.tree import World
 def check(world: World, part: Part) -> Iterator[Report]:
     for function in part.functions:
         for call in function.calls:
-            if call.method == "wait" and not call.loop and is_condition(world, call) and not is_wrapper(function):
+            if (
+                call.method == "wait"
+                and not call.loop
+                and is_condition(world, call)
+                and not is_wrapper(function)
+            ):
                 if call.args or call.keywords:
                     continue  # a pause that a notify() may cut short
                 yield Report(
                     call.span,
-                    f"wait() on {world.tree.shown(call.receiver)} is not in a loop that tests what it waits for",
+                    f"wait() on {world.tree.shown(call.receiver)} is "
+                    f"not in a loop that tests what it waits for",
                     function=function.ref,
                     subject=world.tree.canonical(call.receiver),
                 )
@@ -65,7 +72,6 @@ def is_condition(world: World, call: Call) -> bool:
 def is_wrapper(function: Function) -> bool:
     """Whether a function only passes the wait on, so that the loop is its caller's."""
     return bool(re.match(r"_*(do_)?wait(_|$)", function.name)) or function.name.startswith("__")
-
 
 
 RULE = Rule(

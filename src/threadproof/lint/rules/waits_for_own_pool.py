@@ -4,8 +4,8 @@
 Reports `pool.submit(f).result()` in a function that is itself given to the same pool.
 
 ## Why is this bad?
-Once all threads of the pool run such a task, each waits for one that no thread is left to run. With one worker it is
-the first task already.
+Once all threads of the pool run such a task, each waits for one that no thread is left to run. With one
+worker it is the first task already.
 
 ## Example
 ```python
@@ -21,8 +21,8 @@ Call `inner()` itself, or use a second pool for the inner tasks.
 When there are always more threads than tasks that wait.
 
 ## Sources
-"Deadlocks can occur when the callable associated with a Future waits on the results of another Future", in CPython's
-documentation of ThreadPoolExecutor.
+"Deadlocks can occur when the callable associated with a Future waits on the results of another Future", in
+CPython's documentation of ThreadPoolExecutor.
 """
 
 from __future__ import annotations
@@ -37,14 +37,19 @@ from threadproof.lint.tree import World
 def check(world: World, part: Part) -> Iterator[Report]:
     for function in part.functions:
         for call in function.calls:
-            if call.method != "result" or not call.receiver.endswith(".submit()") or call.args or call.keywords:
+            if (
+                call.method != "result"
+                or not call.receiver.endswith(".submit()")
+                or call.args
+                or call.keywords
+            ):
                 continue
             pool = world.tree.canonical(call.receiver.removesuffix(".submit()"))
             for entry in world.threads.reached.get(function.ref, ()):
                 if entry.kind == "pool" and entry.call and world.tree.canonical(entry.call.receiver) == pool:
                     yield Report(
                         call.span,
-                        f"a task of {world.tree.shown(pool)} waits for another task of {world.tree.shown(pool)}",
+                        f"a task of {world.tree.shown(pool)} waits for another task of the same pool",
                         function=function.ref,
                         subject=pool,
                         related=[

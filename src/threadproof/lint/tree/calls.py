@@ -1,4 +1,4 @@
-"""Which function calls which, and with which locks: what a helper may assume, and what only runs during set-up."""
+"""The call graph, with the locks of all callers, and the functions that run only during set-up."""
 
 from __future__ import annotations
 
@@ -32,10 +32,14 @@ CONSTRUCTORS: Final = frozenset(
         "<class>",
     }
 )
-TEARDOWN: Final = frozenset({"__del__", "tearDown", "tearDownClass", "teardown_method", "__exit__", "__repr__", "__str__"})
+TEARDOWN: Final = frozenset(
+    {"__del__", "tearDown", "tearDownClass", "teardown_method", "__exit__", "__repr__", "__str__"}
+)
 
 
-AFTER_FORK: Final = re.compile(r"(after_?|at_?)fork|fork_(child|handler)|_reinit_lock|reinit_after", re.IGNORECASE)
+AFTER_FORK: Final = re.compile(
+    r"(after_?|at_?)fork|fork_(child|handler)|_reinit_lock|reinit_after", re.IGNORECASE
+)
 
 
 class Edge(NamedTuple):

@@ -66,7 +66,9 @@ class Deadlocks:
     def orders(self) -> list[Order]:
         """Every pair of locks of which one is taken while the other is held."""
         if self._orders is None:
-            self._orders = [order for function in self.tree.functions.values() for order in self.orders_in(function)]
+            self._orders = [
+                order for function in self.tree.functions.values() for order in self.orders_in(function)
+            ]
         return self._orders
 
     def orders_in(self, function: Function) -> Iterator[Order]:
@@ -81,4 +83,6 @@ class Deadlocks:
                 continue
             for taking in self.taken_by(callee):
                 for first in firsts:
-                    yield Order(first, taking.lock, Taking(taking.lock, call.span, function, (callee, *taking.via)))
+                    yield Order(
+                        first, taking.lock, Taking(taking.lock, call.span, function, (callee, *taking.via))
+                    )

@@ -32,7 +32,9 @@ def sides(world: World, shared: Shared, function: Function, access: Access) -> l
     found: list[Related] = []
     lock, count = best_lock(shared)
     if lock:
-        guarded = next((use for use in shared.guarded[lock] if use.access.kind in WRITES), shared.guarded[lock][0])
+        guarded = next(
+            (use for use in shared.guarded[lock] if use.access.kind in WRITES), shared.guarded[lock][0]
+        )
         found.append(
             Related(
                 f"{world.tree.shown(lock)} is held in {count} of {len(shared.uses)} places, as here",
@@ -42,7 +44,11 @@ def sides(world: World, shared: Shared, function: Function, access: Access) -> l
             )
         )
     other = next(
-        (use for use in shared.uses if use.access.kind in WRITES and use.access is not access and use.function is not function),
+        (
+            use
+            for use in shared.uses
+            if use.access.kind in WRITES and use.access is not access and use.function is not function
+        ),
         None,
     )
     if other is not None:

@@ -135,7 +135,7 @@ class Tree:
         return declared
 
     def canonical(self, name: str) -> str:
-        """One name for one variable: that of the base class which declares it, of the class of an attribute's type."""
+        """One name for one variable: of the base class that declares it, or of the attribute's type."""
         known = self.canonical_names.get(name)
         if known is None:
             known = self.canonical_names[name] = self.find_canonical(name)
@@ -166,7 +166,9 @@ class Tree:
         found = self.classes.get(owner)
         if found and name in found.annotations:
             return self.resolve(found.annotations[name])
-        types = {self.resolve(value[5:]) for value in self.written.get(place, ()) if value.startswith("call:")}
+        types = {
+            self.resolve(value[5:]) for value in self.written.get(place, ()) if value.startswith("call:")
+        }
         return types.pop() if len(types) == 1 else ""
 
     @property
@@ -285,7 +287,7 @@ class Tree:
                 stack.extend(self.subclasses.get(ref, ()))
 
     def full_target(self, call: Call) -> str:
-        """What a call calls, with the type of its receiver put in: `socket.socket.recv` for `self.sock.recv`."""
+        """The target of a call, with its receiver's type: `socket.socket.recv` for `self.sock.recv`."""
         target = self.resolve(call.target)
         if call.receiver:
             receiver = self.resolve(call.receiver)
@@ -312,9 +314,15 @@ class Tree:
         return name if self.lock_kind(name) else ""
 
     def lock_kind(self, name: str) -> str:
-        """ "plain", "reentrant", "condition", "semaphore", "process", "async", "unknown"; "" for what is no lock."""
+        """Plain, reentrant, condition, semaphore, process, async or unknown; "" for no lock."""
         if name in self.classes:
-            return "unknown" if "acquire" in self.classes[name].methods and self.method(name, "acquire") and self.method(name, "release") else ""
+            return (
+                "unknown"
+                if "acquire" in self.classes[name].methods
+                and self.method(name, "acquire")
+                and self.method(name, "release")
+                else ""
+            )
         base = name.removesuffix("[]")
         kinds = {locks.kind_of(value) for value in self.values_of(base)}
         kinds.discard("")

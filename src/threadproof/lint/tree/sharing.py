@@ -12,8 +12,8 @@ from threadproof.lint.tree.calls import ANY_LOCK, Calls
 from threadproof.lint.tree.index import Tree, Use, Variable
 from threadproof.lint.tree.threads import CONCURRENT, MAIN, Threads
 
-
-# How sure it is that threads share a variable: by the share of its uses that are guarded, or for other reasons.
+# How sure it is that threads share a variable: by the share of its uses that are guarded, or for other
+# reasons.
 GUARD_SCORES = ((0.5, 0.9), (0.25, 0.7))
 OWNER_LOCKED = 0.45  # its class or module uses a lock, but never for this
 OWNER_BOTH = 0.5  # it has a lock, and runs methods in threads
@@ -37,7 +37,9 @@ class Shared:
     guarded: dict[str, list[Use]] = field(default_factory=dict)
     bare: list[Use] = field(default_factory=list)
     threads: set[str] = field(default_factory=set)
-    crossing: set[str] = field(default_factory=set)  # functions that use it at once, in threads that the tree starts
+    crossing: set[str] = field(
+        default_factory=set
+    )  # functions that use it at once, in threads that the tree starts
     many: bool = False  # used by a function that several threads run at once
     owner_threaded: bool = False  # its class starts threads on its own methods
     owner_locked: bool = False  # its class, or its module, has a lock that it uses
@@ -64,8 +66,10 @@ class Shared:
         return max(self.guard_score(function), owner if self.owner_locked or self.owner_threaded else UNKNOWN)
 
     def guard_score(self, function: Function) -> float:
-        """How much the guarded uses say, by their share of all uses; a lock of a subclass is not the function's to take."""
-        most = max((len(uses) for lock, uses in self.guarded.items() if self.knows(function, lock)), default=0)
+        """The evidence of guarded uses, by their share of all; locks of subclasses do not count."""
+        most = max(
+            (len(uses) for lock, uses in self.guarded.items() if self.knows(function, lock)), default=0
+        )
         share = most / max(len(self.uses), 1)
         return next((score for least, score in GUARD_SCORES if share >= least and most), 0.0)
 
@@ -80,7 +84,11 @@ class Sharing:
         self.known: dict[str, Shared] = {}
         self.async_classes: dict[str, bool] = {}
         self.locked_owners = self.find_locked_owners()
-        self.threaded_owners = {entry.function.owner or entry.function.ref.rpartition(".")[0] for entry in threads.entries if entry.kind in CONCURRENT and entry.kind != "server"}
+        self.threaded_owners = {
+            entry.function.owner or entry.function.ref.rpartition(".")[0]
+            for entry in threads.entries
+            if entry.kind in CONCURRENT and entry.kind != "server"
+        }
 
     def find_locked_owners(self) -> set[str]:
         """The classes and modules that take a thread's lock of their own outside of set-up."""
@@ -157,21 +165,27 @@ class Sharing:
         """A local variable is shared only with a function inside its own that runs in a thread."""
         inside = shared.variable.place.rpartition(".")[0] + "."
         for use in shared.uses:
-            entries = [e for e in self.threads.entries_at(use.function, False) if e.function.ref.startswith(inside)]
+            entries = [
+                e for e in self.threads.entries_at(use.function, False) if e.function.ref.startswith(inside)
+            ]
             writes = any(other.access.kind in WRITES for other in shared.uses)
             if entries and writes:
                 many = any(entry.many for entry in entries)
                 shared.many |= many
                 for other in shared.uses:
-                    if many or (other.function is not use.function and other.function.ref not in self.threads.targets):
+                    if many or (
+                        other.function is not use.function and other.function.ref not in self.threads.targets
+                    ):
                         shared.crossing |= {use.function.ref, other.function.ref}
 
     def may_meet(self, one: Function, two: Function, instance: bool) -> bool:
         """Whether two functions may run at once; for methods, on one object."""
-        if instance and one.owner and two.owner:
-            if one.owner not in self.tree.mro(two.owner) and two.owner not in self.tree.mro(one.owner):
-                return False
-        return self.threads.concurrent(one, two, instance)
+        unrelated = (
+            one.owner not in self.tree.mro(two.owner) and two.owner not in self.tree.mro(one.owner)
+            if instance and one.owner and two.owner
+            else False
+        )
+        return not unrelated and self.threads.concurrent(one, two, instance)
 
     def counts(self, use: Use, variable: Variable) -> bool:
         """Whether a use can happen while other threads use the variable too."""
@@ -243,7 +257,7 @@ class Sharing:
         return bool(shared.guarded or shared.claims or shared.owner_locked) or not instance
 
     def worth(self, access: Access, many: bool = False) -> float:
-        """How much it matters that a value is made twice: 1 for a lock or connection, less for a pure result."""
+        """How much it matters if a value is made twice: 1 for a lock, less for a pure result."""
         kind = values.worth(access.value)
         if kind is not None:
             return kind

@@ -41,7 +41,9 @@ class Threads:
             self.entries += self.called_from_outside(function)
         self.targets = {entry.function.ref for entry in self.entries}
         self.reached: defaultdict[str, list[Entry]] = defaultdict(list)
-        self.on_object: defaultdict[str, list[Entry]] = defaultdict(list)  # with the entry's own object as `self`
+        self.on_object: defaultdict[str, list[Entry]] = defaultdict(
+            list
+        )  # with the entry's own object as `self`
         for entry in self.entries:
             for ref in self.reach([entry.function.ref]):
                 self.reached[ref].append(entry)
@@ -58,7 +60,7 @@ class Threads:
         found = known.FUNCTIONS.get(target)
         if found is not None:
             return found
-        if target.endswith("Thread.__init__") or target.endswith(".<super>.__init__"):
+        if target.endswith(("Thread.__init__", ".<super>.__init__")):
             return known.FUNCTIONS["threading.Thread"] if call.keyword("target") is not None else None
         if call.keyword("target") and target.rpartition(".")[2].endswith("Thread"):
             return known.FUNCTIONS["threading.Thread"]
@@ -89,7 +91,9 @@ class Threads:
         target = target or ""
         functions = self.calls.function_named(target)
         line = self.start_line(function, call)
-        several = bool(call.loop) or call.keyword("args") is not None and not target.startswith(function.owner or "?")
+        several = bool(call.loop) or (
+            call.keyword("args") is not None and not target.startswith(function.owner or "?")
+        )
         many = found.many or several
         return [Entry(one, found.kind, many, function, line, call, call.into) for one in functions]
 
@@ -101,7 +105,7 @@ class Threads:
         return max([line for line in starts if line >= call.span.line], default=call.span.line)
 
     def called_from_outside(self, function: Function) -> list[Entry]:
-        """Methods that a library calls in threads of its own: `run` of a Thread, `do_GET` of a server's handler."""
+        """Methods that a library calls in its own threads: `run` of a Thread, `do_GET` of a handler."""
         if function.name == "__del__":
             return [Entry(function, "finalizer", many=False)]
         if function.owner:
@@ -114,7 +118,9 @@ class Threads:
         module = self.tree.module_of[function.ref]
         for decorator in function.decorators:
             receiver, _, name = decorator.rpartition(".")
-            is_web = any(word in receiver.lower() for word in ("app", "flask", "blueprint", "router", "bp", "api"))
+            is_web = any(
+                word in receiver.lower() for word in ("app", "flask", "blueprint", "router", "bp", "api")
+            )
             if name in known.ROUTES and is_web and not function.asynchronous and "web" in module.signs:
                 return [Entry(function, "server", many=True)]
         return []
@@ -166,7 +172,7 @@ class Threads:
         return not self.calls.callers.get(function.ref) or function.ref in self.calls.escaped
 
     def entries_at(self, function: Function, instance: bool) -> list[Entry]:
-        """The entries that reach a function; for an attribute of an instance, those that share the instance."""
+        """The entries that reach a function, or, for an attribute, those that share the instance."""
         reached = (self.on_object if instance else self.reached).get(function.ref, [])
         return [entry for entry in reached if entry.kind in CONCURRENT]
 
@@ -180,7 +186,8 @@ class Threads:
     def many(self, function: Function, instance: bool) -> bool:
         """Whether several threads may run a function at once; a Thread subclass has one for each instance."""
         return any(
-            not instance if entry.starter is None else entry.many for entry in self.entries_at(function, instance)
+            not instance if entry.starter is None else entry.many
+            for entry in self.entries_at(function, instance)
         )
 
     def concurrent(self, one: Function, two: Function, instance: bool) -> bool:
@@ -196,7 +203,9 @@ class Threads:
 
     def before_start(self, function: Function, line: int, loop: int) -> bool:
         """Whether a line of a function runs before the threads that this function starts."""
-        starts = [entry.line for entry in self.entries if entry.starter is function and entry.kind in CONCURRENT]
+        starts = [
+            entry.line for entry in self.entries if entry.starter is function and entry.kind in CONCURRENT
+        ]
         if not starts or loop:
             return False
         return line < min(starts) and not self.started_before(function, line)
