@@ -1,7 +1,8 @@
 """The `threadproof` command: a table of commands, and what they share.
 
 A command is one module in this package and one row in COMMANDS. It has `add_arguments(parser)`,
-`run(args) -> int`, and EXIT_CODES, which `--help` lists. It is imported only when its command is chosen.
+`run(args) -> int`, and EXIT_CODES, which `--help` lists; MIXED if its paths may stand between its options.
+It is imported only when its command is chosen.
 """
 
 from __future__ import annotations
@@ -55,7 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = import_module(f"threadproof.cli.{chosen.command}")
         command.add_arguments(parser)
         parser.epilog = "\n\n".join(filter(None, [parser.epilog, exit_codes(command.EXIT_CODES)]))
-        code: int = command.run(parser.parse_args(chosen.arguments))
+        # Paths may stand between options, unless what follows a program's name belongs to the program.
+        mixed = getattr(command, "MIXED", False)
+        parse = parser.parse_intermixed_args if mixed else parser.parse_args
+        code: int = command.run(parse(chosen.arguments))
         with suppress(ValueError, AttributeError):  # the command has run a program that closed it
             sys.stdout.flush()
         return code

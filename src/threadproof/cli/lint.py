@@ -27,6 +27,7 @@ from threadproof.lint.files import FileError
 from threadproof.lint.options import OPTIONS
 from threadproof.lint.run import Run
 
+MIXED = True
 EXIT_CODES = {
     ExitCode.OK: "no finding, or none at or above --severity",
     1: "there are findings; with --diff, there are fixes",

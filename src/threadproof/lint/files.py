@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import linecache
 import os
+import stat
 import tokenize
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -113,7 +114,10 @@ def is_package(folder: str, known: dict[str, bool]) -> bool:
 def read(path: str, largest: int = LARGEST) -> tuple[str, bytes]:
     """The text and the bytes of a file; FileError if it is too large, unreadable or not text."""
     try:
-        size = os.path.getsize(path)
+        state = os.stat(path)
+        if not stat.S_ISREG(state.st_mode):
+            raise FileError("is no regular file")
+        size = state.st_size
         if size > largest:
             raise FileError(
                 f"skipped: {size / (1 << 20):.1f} MB is more than max-file-size ({largest / (1 << 20):g} MB)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import linecache
 import os
 import time
 from collections import Counter
@@ -54,15 +55,18 @@ class Run:
         self.progress = progress
         self.selection = Selection(options)
         self.reporter = Reporter(linter(), options)
-        self.changed = changed_lines(options["diff_base"]) if options["diff_base"] else None
+        self.changed = self.changes()
         self.races = read_races(options["with_races"]) if options["with_races"] else []
         self.texts: dict[str, str] = {}
-        self.unread: list[tuple[str, int, str]] = []
 
     def take_text(self, path: str, text: str) -> None:
         """Lint this text, as that of a file called so, and nothing else."""
         self.texts[path] = text
         show_as(path, text)
+
+    def changes(self) -> dict[str, set[int]] | None:
+        base = self.options["diff_base"]
+        return changed_lines(base) if base else None
 
     # --- what is linted ---
 
@@ -107,6 +111,8 @@ class Run:
     # --- what is done with it ---
 
     def once(self) -> int:
+        """Lint, and do with the findings what the options ask for."""
+        linecache.checkcache()  # of lines that an earlier run has shown
         result = self.lint()
         self.show_notebooks(result)
         reports = self.reports(result)
@@ -129,11 +135,16 @@ class Run:
             except FileError:
                 continue
 
+    def unsuppressed(self, reports: Sequence[Report]) -> list[Report]:
+        """The reports that no comment, file or baseline suppresses."""
+        findings = self.reporter.apply([finding_of(report) for report in reports])
+        findings, _ = noqa.apply(findings, ends_of(reports))
+        return [report for report, finding in zip(reports, findings, strict=True) if not finding.suppressed]
+
     def marked(self, reports: Sequence[Report], result: Result) -> tuple[list[Finding], list[str]]:
         """The findings with suppressed ones marked, and the lines about suppressions that covered nothing."""
         findings = self.reporter.apply([finding_of(report) for report in reports])
-        ends = {(report.path, report.span.line): report.span.end_line for report in reports}
-        findings, comments = noqa.apply(findings, ends)
+        findings, comments = noqa.apply(findings, ends_of(reports))
         if self.changed is not None or self.options["with_races"]:
             return findings, []
         for path in result.files:
@@ -157,10 +168,10 @@ class Run:
     def print(
         self, findings: Sequence[Finding], unused: Sequence[str], errors: Sequence[tuple[str, int, str]]
     ) -> None:
-        for path, line, text in errors:
-            self.out.write(
-                f"{path}:{line}: {text}\n" if line else f"{path}: {text}\n"
-            ) if self.is_text() else None
+        if self.is_text():
+            self.out.writelines(
+                f"{path}:{line}: {text}\n" if line else f"{path}: {text}\n" for path, line, text in errors
+            )
         if self.options["statistics"]:
             self.print_statistics(findings)
             return
@@ -213,21 +224,23 @@ class Run:
 
     def fix(self, reports: Sequence[Report]) -> tuple[list[Report], int | None]:
         """Make or show the fixes; return the reports left, and an exit code if the run ends here."""
-        fixed = [self.fix_path(path, reports) for path in sorted({report.path for report in reports})]
+        wanted = self.unsuppressed(reports)
+        fixed = [self.fix_path(path, wanted) for path in sorted({report.path for report in wanted})]
         fixed = [one for one in fixed if one.made]
         if self.options["diff"]:
             for one in fixed:
                 self.out.write(one.diff())
             return [], linter().found if fixed else ExitCode.OK
+        if self.texts:  # as ruff does: the fixed text goes to standard output, and nothing else
+            self.out.write(fixed[0].text if fixed else next(iter(self.texts.values())))
+            return [], linter().found if len(wanted) > sum(len(one.made) for one in fixed) else ExitCode.OK
         for one in fixed:
-            if one.path not in self.texts:
-                write_text(one.path, one.before, one.text)
+            write_text(one.path, one.before, one.text)
         count = sum(len(one.made) for one in fixed)
         if not fixed:
             return list(reports), None
-        self.out.write(
-            f"{linter().title}: fixed {count} finding{'s' * (count > 1)}\n"
-        ) if self.is_text() else None
+        if self.is_text():
+            self.out.write(f"{linter().title}: fixed {count} finding{'s' * (count > 1)}\n")
         return self.reports(self.lint()), None
 
     def fix_path(self, path: str, reports: Sequence[Report]) -> Fixed:
@@ -279,10 +292,16 @@ class Run:
             now = {path: changed_at(path) for path in self.paths()}
             if now != before:
                 before = now
+                self.changed = self.changes()
                 self.out.write("\x1b[2J\x1b[H" if self.out.isatty() else "")
                 self.once()
                 self.out.flush()
             time.sleep(POLL)
+
+
+def ends_of(reports: Sequence[Report]) -> dict[tuple[str, int], int]:
+    """{(path, line): last line} of the statements reported."""
+    return {(report.path, report.span.line): report.span.end_line for report in reports}
 
 
 def cell_of(finding: Finding) -> str:
