@@ -142,7 +142,12 @@ def decode(path: str, data: bytes) -> str:
         raise FileError(f"cannot be decoded: {error}") from None
 
 
+def lines_of(text: str) -> list[str]:
+    """The lines of a text, with their ends, as Python counts them: a form feed ends none."""
+    return [*(f"{line}\n" for line in text.split("\n")[:-1]), text.rpartition("\n")[2]]
+
+
 def show_as(path: str, text: str) -> None:
     """Let reports show this text's lines for a path whose file has others: a notebook, or standard input."""
-    lines = text.splitlines(keepends=True)
+    lines = lines_of(text)
     linecache.cache[path] = (len(text), None, lines, path)

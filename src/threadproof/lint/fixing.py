@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from threadproof.lint.engine import lint
 from threadproof.lint.facts.model import Module
+from threadproof.lint.files import lines_of
 from threadproof.lint.fixes import Edit, apply
 from threadproof.lint.rule import Report
 from threadproof.lint.rules import all_rules
@@ -25,9 +26,7 @@ class Fixed:
     made: list[Report] = field(default_factory=list)
 
     def diff(self) -> str:
-        lines = difflib.unified_diff(
-            self.before.splitlines(keepends=True), self.text.splitlines(keepends=True), self.path, self.path
-        )
+        lines = difflib.unified_diff(lines_of(self.before), lines_of(self.text), self.path, self.path)
         return "".join(lines)
 
 

@@ -16,7 +16,7 @@ from pygls.lsp.server import LanguageServer
 from threadproof.findings import Severity
 from threadproof.findings.options import OptionError
 from threadproof.lint.engine import PACKAGES, check_tree, ordered, parse
-from threadproof.lint.files import module_name, show_as
+from threadproof.lint.files import lines_of, module_name, show_as
 from threadproof.lint.findings import linter
 from threadproof.lint.fixes import Edit
 from threadproof.lint.fixing import edits_for
@@ -131,7 +131,7 @@ def reports_for(path: str, text: str) -> list[Report]:
     world = join([parsed.module])
     reports = ordered([*parsed.reports, *check_tree(world, parsed.module, rules)])
     show_as(path, text)
-    selection, comments = selected(path), Comments(path, text.splitlines())
+    selection, comments = selected(path), Comments(path, lines_of(text))
     return [
         report for report in reports if selection.shows(report, path) and not is_suppressed(report, comments)
     ]

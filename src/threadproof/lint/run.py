@@ -26,7 +26,7 @@ from threadproof.lint import noqa
 from threadproof.lint.cache import Cache
 from threadproof.lint.changed import changed_lines
 from threadproof.lint.engine import PACKAGES, Engine, Result, processors
-from threadproof.lint.files import EXCLUDED, FileError, discover, module_name, read, show_as
+from threadproof.lint.files import EXCLUDED, FileError, discover, lines_of, module_name, read, show_as
 from threadproof.lint.findings import finding_of, linter
 from threadproof.lint.fixing import Fixed, fix_file
 from threadproof.lint.infer import proposals
@@ -58,6 +58,7 @@ class Run:
         self.changed = self.changes()
         self.races = read_races(options["with_races"]) if options["with_races"] else []
         self.texts: dict[str, str] = {}
+        self.unwritten: list[tuple[str, int, str]] = []
 
     def take_text(self, path: str, text: str) -> None:
         """Lint this text, as that of a file called so, and nothing else."""
@@ -123,10 +124,11 @@ class Run:
         findings, unused = self.marked(reports, result)
         if self.options["add_noqa"]:
             return self.add_noqa(findings)
-        self.print(findings, unused, result.errors)
+        errors = [*self.unwritten, *result.errors]
+        self.print(findings, unused, errors)
         self.reporter.save(findings)
         found = self.reporter.exit_code(findings)
-        return ExitCode.USAGE if result.errors and not found else found
+        return ExitCode.USAGE if errors and not found else found
 
     def show_notebooks(self, result: Result) -> None:
         for path in {report.path for report in result.reports if report.path.endswith(".ipynb")}:
@@ -147,8 +149,9 @@ class Run:
         findings, comments = noqa.apply(findings, ends_of(reports))
         if self.changed is not None or self.options["with_races"]:
             return findings, []
+        failed = {path for path, _, _ in result.errors}
         for path in result.files:
-            if path not in comments and self.may_have_comment(path):
+            if path not in comments and path not in failed and self.may_have_comment(path):
                 comments[path] = noqa.Comments.of(path)
         findings += [finding for one in comments.values() for finding in one.unused(self.selection.codes)]
         findings.sort(key=lambda finding: (finding.place.file, finding.place.line))
@@ -234,11 +237,10 @@ class Run:
         if self.texts:  # as ruff does: the fixed text goes to standard output, and nothing else
             self.out.write(fixed[0].text if fixed else next(iter(self.texts.values())))
             return [], linter().found if len(wanted) > sum(len(one.made) for one in fixed) else ExitCode.OK
-        for one in fixed:
-            write_text(one.path, one.before, one.text)
-        count = sum(len(one.made) for one in fixed)
-        if not fixed:
+        written = [one for one in fixed if self.write(one.path, one.before, one.text)]
+        if not written:
             return list(reports), None
+        count = sum(len(one.made) for one in written)
         if self.is_text():
             self.out.write(f"{linter().title}: fixed {count} finding{'s' * (count > 1)}\n")
         return self.reports(self.lint()), None
@@ -253,29 +255,34 @@ class Run:
             return Fixed(path, text, text)
         return fix_file(path, module_name(path, PACKAGES), text, own, unsafe=self.options["unsafe_fixes"])
 
+    def write(self, path: str, before: str, after: str) -> bool:
+        """Replace a file's text; if that fails, note the reason, and return False."""
+        try:
+            write_text(path, before, after)
+            return True
+        except (FileError, OSError) as error:
+            self.unwritten.append((path, 0, str(error)))
+            return False
+
     def add_noqa(self, findings: Sequence[Finding]) -> int:
         """Add comments for all findings that are shown."""
         wanted: dict[str, dict[int, list[str]]] = {}
         for finding in findings:
-            if (
-                not finding.suppressed
-                and finding.rule != noqa.UNUSED.name
-                and not finding.place.file.endswith(".ipynb")
-            ):
-                wanted.setdefault(finding.place.file, {}).setdefault(finding.place.line, []).append(
-                    finding.rule
-                )
+            place = finding.place
+            if not (finding.suppressed or finding.rule == noqa.UNUSED.name or place.file.endswith(".ipynb")):
+                wanted.setdefault(place.file, {}).setdefault(place.line, []).append(finding.rule)
         count = 0
         for path, lines in wanted.items():
             text = read(path, self.options["max_file_size"])[0]
-            every = text.splitlines(keepends=True)
-            for number, codes in lines.items():
-                if can_hold_comment(text, number):
-                    every[number - 1] = noqa.added(every[number - 1], sorted(set(codes)))
-                    count += len(codes)
-            write_text(path, text, "".join(every))
+            every = lines_of(text)
+            possible = [number for number in lines if can_hold_comment(text, number)]
+            for number in possible:
+                every[number - 1] = noqa.added(every[number - 1], sorted(set(lines[number])))
+            if self.write(path, text, "".join(every)):
+                count += len(possible)
         self.out.write(f"{linter().title}: added {count} noqa comment{'s' * (count != 1)}\n")
-        return ExitCode.OK
+        self.out.writelines(f"{path}: {text}\n" for path, _, text in self.unwritten)
+        return ExitCode.USAGE if self.unwritten else ExitCode.OK
 
     # --- other things to do ---
 
@@ -323,7 +330,7 @@ def write_text(path: str, before: str, after: str) -> None:
         encoding, _ = tokenize.detect_encoding(file.readline)
     on_disk = data.decode(encoding)
     if on_disk.replace("\r\n", "\n").replace("\r", "\n") != before:
-        raise FileError(f"{path} has changed meanwhile, and is left as it is")
+        raise FileError("has changed meanwhile, and is left as it is")
     newline = "\r\n" if "\r\n" in on_disk else "\n"
     with open(path, "wb") as file:
         file.write(after.replace("\n", newline).encode(encoding))
@@ -331,7 +338,7 @@ def write_text(path: str, before: str, after: str) -> None:
 
 def can_hold_comment(text: str, number: int) -> bool:
     """Whether text added to the end of a line is a comment: not in a string, nor after a backslash."""
-    line = text.splitlines()[number - 1]
+    line = text.split("\n")[number - 1]
     if line.rstrip().endswith("\\"):
         return False
     for node in ast.walk(ast.parse(text)):

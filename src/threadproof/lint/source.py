@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from threadproof.lint.facts.model import Module, Span
 from threadproof.lint.facts.nodes import children, walk
+from threadproof.lint.files import lines_of
 
 Node = TypeVar("Node", bound=ast.AST)
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
@@ -27,7 +28,7 @@ class Source:
 
     @cached_property
     def lines(self) -> list[str]:
-        return self.text.splitlines(keepends=True)
+        return lines_of(self.text)
 
     @cached_property
     def parents(self) -> dict[ast.AST, ast.AST]:
