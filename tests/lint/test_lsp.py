@@ -7,6 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import pytest
 from lsprotocol import types as lsp
 from pygls.lsp.client import LanguageClient
 
@@ -19,6 +20,7 @@ import threading
 for name in "ab":
     "\U0001d54f", threading.Thread(target=lambda: print(name)).start()
 """
+pytestmark = pytest.mark.filterwarnings("ignore:'asyncio.iscoroutinefunction':DeprecationWarning")  # by pygls
 COMMAND = [sys.executable, "-m", "threadproof", "lint", "--lsp"]
 
 
