@@ -12,13 +12,13 @@ import os
 import pickle
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import threadproof.lint
 
-FORMAT = 1  # raised when what is stored changes in a way that the hash of the linter's sources does not show
+FORMAT = 2  # raised when what is stored changes in a way that the hash of the linter's sources does not show
 
 
 def key_of(parts: Iterable[bytes | str]) -> str:
@@ -40,53 +40,57 @@ def linter_key() -> str:
 
 
 class Cache:
-    """One folder with two files: `facts` by file, `runs` by run. Without a folder nothing is stored."""
+    """One folder with two files: `facts` by file, `runs` by run. Without a folder nothing is stored.
+
+    The facts of a run are written as they are made, so that they are never all in memory.
+    """
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
         self.facts: dict[str, bytes] | None = None
-        self.used: dict[str, bytes] = {}
+        self.new: tempfile._TemporaryFileWrapper[bytes] | None = None
+        self.is_new = False  # whether a fact was not stored before
 
     def run(self, key: str) -> Any:
         """What a run with this key has returned; None if it is not known."""
-        return self.load("runs").get(key)
+        return next((result for found, result in self.load("runs") if found == key), None)
 
     def save_run(self, key: str, result: Any) -> None:
-        self.save("runs", {key: result})
+        self.begin()
+        self.add(key, result)
+        self.end("runs")
 
-    def get(self, key: str) -> bytes | None:
+    def take(self, key: str) -> bytes | None:
+        """The facts stored under a key, once; None if there are none."""
         if self.facts is None:
-            self.facts = self.load("facts")
-        return self.facts.get(key)
+            self.facts = dict(self.load("facts"))
+        return self.facts.pop(key, None)
 
-    def put(self, key: str, data: bytes) -> None:
-        self.used[key] = data
+    def put(self, key: str, data: bytes, new: bool) -> None:
+        """Store facts for the next run; `new` if they were not stored yet."""
+        self.is_new |= new
+        if self.new is None:
+            self.begin()
+        self.add(key, data)
 
     def close(self) -> None:
-        """Store the facts of this run, and no others."""
-        if self.used.keys() != (self.facts or {}).keys():
-            self.save("facts", self.used)
+        """End the facts of this run, which replace those of the last if they differ."""
+        self.end("facts" if self.is_new or self.facts else "")
 
-    def load(self, name: str) -> dict[str, Any]:
+    # --- files: pairs of a key and a value, pickled one after another ---
+
+    def load(self, name: str) -> Iterator[tuple[str, Any]]:
         if not self.folder:
-            return {}
+            return
         try:
             with open(os.path.join(self.folder, name), "rb") as file:
-                found = pickle.load(file)
-            return found if isinstance(found, dict) else {}
-        except (
-            OSError,
-            pickle.UnpicklingError,
-            EOFError,
-            AttributeError,
-            ImportError,
-            ValueError,
-            TypeError,
-        ):
-            return {}  # none yet, or of another version
+                while True:
+                    yield pickle.load(file)
+        except Exception:  # unpickling may raise anything: the file ends, is another version's, or is broken
+            return
 
-    def save(self, name: str, content: dict[str, Any]) -> None:
-        """Replace a file as a whole, so that no other run ever reads half of it. A failure is no error."""
+    def begin(self) -> None:
+        """Begin a file. A failure is no error: then nothing is stored."""
         if not self.folder:
             return
         try:
@@ -94,8 +98,24 @@ class Cache:
             ignore = os.path.join(self.folder, ".gitignore")
             if not os.path.exists(ignore):
                 Path(ignore).write_text("*\n", encoding="utf-8")
-            with tempfile.NamedTemporaryFile(dir=self.folder, delete=False) as file:
-                pickle.dump(content, file, protocol=pickle.HIGHEST_PROTOCOL)
-            os.replace(file.name, os.path.join(self.folder, name))
+            self.new = tempfile.NamedTemporaryFile(dir=self.folder, delete=False)  # noqa: SIM115 - see end()
         except OSError:
+            self.folder = ""
+
+    def add(self, key: str, value: object) -> None:
+        if self.new is not None:
+            pickle.dump((key, value), self.new, protocol=pickle.HIGHEST_PROTOCOL)
+
+    def end(self, name: str) -> None:
+        """Put the file in its place as a whole, so that no other run ever reads half of it."""
+        if self.new is None:
             return
+        try:
+            self.new.close()
+            if name:
+                os.replace(self.new.name, os.path.join(self.folder, name))
+            else:
+                os.unlink(self.new.name)
+        except OSError:
+            pass
+        self.new = None

@@ -35,7 +35,7 @@ MARKER = re.compile(r"#\s*threadproof:\s*([a-z_]+)(?:\((['\"]?)([\w.]*)\2\))?")
 NAMES_THAT_HOLD = re.compile(
     r"(locked|_nolock|no_lock|lockfree|unlocked|_unsafe|without_lock|under_lock|with_lock_held)(?=_|$)|^nolock"
 )
-WORDS = re.compile(r"lock|mutex|thread|concurrent|reentrant|threadproof:", re.IGNORECASE)
+WORDS = ("lock", "mutex", "thread", "concurrent", "reentrant")  # a text without any of them has no note
 
 MARKS = frozenset(
     {
@@ -53,7 +53,8 @@ DECORATORS = frozenset({"thread_safe", "functional", "immutable_after_init", "co
 
 def declared(text: str) -> frozenset[str]:
     """The notes in comments and docstrings given as one text."""
-    if not WORDS.search(text):
+    lower = text.lower()
+    if not any(word in lower for word in WORDS):
         return frozenset()
     notes = {f"{name}:{argument}" if argument else name for name, _, argument in MARKER.findall(text)}
     notes = {note.replace("requires_lock", "requires", 1) for note in notes}

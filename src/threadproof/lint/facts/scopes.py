@@ -145,4 +145,5 @@ def share(scope: Scope) -> set[str]:
             free |= taken - scope.bound
         else:
             free |= taken
+    scope.inner.clear()  # a cycle, with the syntax tree, that only a collection of garbage would free
     return free

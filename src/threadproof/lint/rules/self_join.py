@@ -55,10 +55,11 @@ TESTS = frozenset(
 
 def check(world: World, part: Part) -> Iterator[Report]:
     for function in part.functions:
-        if is_careful(world, function):
+        joined = [call for call in function.calls if call.method == "join"]
+        if not joined or is_careful(world, function):
             continue
-        for call in function.calls:
-            if call.method != "join" or {"RuntimeError", "*"} & set(call.caught):
+        for call in joined:
+            if {"RuntimeError", "*"} & set(call.caught):
                 continue
             if is_own_join(world, function, call):
                 yield own_report(world, function, call)

@@ -60,6 +60,7 @@ class Tree:
             self.module_of.update(dict.fromkeys(module.functions, module))
         self.canonical_names: dict[str, str] = {}
         self.resolved: dict[str, str] = {}
+        self.known_calls: dict[str, list[Function]] = {}
         self.subclasses: defaultdict[str, list[str]] = defaultdict(list)
         self.mros: dict[str, list[str]] = {}
         for ref, found in self.classes.items():
@@ -151,8 +152,9 @@ class Tree:
         attribute, _, more = rest.partition(".")
         index = "[]" if attribute.endswith("[]") else ""
         bare = attribute.removesuffix("[]")
-        owners = [base for base in self.mro(found.ref) if bare in self.declared.get(base, ())]
-        owner = owners[-1] if owners else found.ref
+        declared = self.declared
+        bases = reversed(self.mro(found.ref))
+        owner = next((base for base in bases if base in declared and bare in declared[base]), found.ref)
         if not more:
             return f"{owner}.{bare}{index}"
         type_ = "" if index else self.type_of(f"{owner}.{bare}")
@@ -242,6 +244,12 @@ class Tree:
 
     def called(self, target: str) -> list[Function]:
         """The functions that a call of this target may run; a method's overrides are among them."""
+        known = self.known_calls.get(target)
+        if known is None:
+            known = self.known_calls[target] = self.find_called(target)
+        return known
+
+    def find_called(self, target: str) -> list[Function]:
         name = self.resolve(target)
         known = self.functions.get(name)
         if known is not None:
