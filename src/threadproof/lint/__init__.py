@@ -6,6 +6,7 @@
     tree/       the facts of all files joined: names, callers, threads, what is shared
     knowledge/  tables: locks, containers, calls that start threads or wait
     engine      files -> facts -> reports, in processes and with a cache
+    pages       the rules as pages, for --explain and docs/lint
     options, selection, noqa, findings, fixing    from reports to what the user asked for
     testing     a kit for tests of rules
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from threadproof.findings.options import OptionError
 from threadproof.lint.rule import Rule
 from threadproof.lint.selection import Selection
 
+MADE_BY = "Made by `python -m threadproof.lint.pages`, from the docstrings of the rules."
 GROUPS = {"default": "on by default", "preview": "on with --preview", "optional": "on if selected"}
 NOTHING_CHOSEN = {
     "preview": False,
@@ -36,6 +39,31 @@ def page(rule: Rule) -> str:
     return f"# {rule.code} {rule.name}\n\n*{facts}*\n\n{rule.page}\n"
 
 
+def write(folder: Path) -> None:
+    """Write a page for each rule and a table of them all; pages of rules that are gone are removed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = files()
+    for old in folder.glob("*.md"):
+        if old.name not in made:
+            old.unlink()
+    for name, text in made.items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def files() -> dict[str, str]:
+    """{file name: text} of the pages. Their examples are parts of programs, so they are not marked to be run."""
+    rules = Selection(NOTHING_CHOSEN).rules.values()
+    made = {f"{rule.code}.md": page(rule).replace("```python", "```py") for rule in rules}
+    rows = [
+        f"| [{rule.code}]({rule.code}.md) | {rule.name} | {rule.message} | {rule.severity} | {GROUPS[rule.group]} |"
+        f" {rule.fix_safety if rule.fix else ''} |\n"
+        for rule in rules
+    ]
+    head = "| code | name | message | severity | when it runs | fix |\n|---|---|---|---|---|---|\n"
+    made["README.md"] = f"# The linter's rules\n\n{MADE_BY}\n\n{head}{''.join(rows)}"
+    return made
+
+
 def listing() -> str:
     """All rules, a line each."""
     rules = Selection(NOTHING_CHOSEN).rules.values()
@@ -45,3 +73,7 @@ def listing() -> str:
         f"{'fix' if rule.fix else '   '}  {rule.message}"
         for rule in rules
     )
+
+
+if __name__ == "__main__":
+    write(Path("docs/lint"))
