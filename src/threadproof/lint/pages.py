@@ -51,17 +51,19 @@ def write(folder: Path) -> None:
 
 
 def files() -> dict[str, str]:
-    """{file name: text} of the pages. Their examples are parts of programs, so they are not marked to be run."""
+    """{file name: text} of the pages. Their examples are parts of programs, and not marked to be run."""
     rules = Selection(NOTHING_CHOSEN).rules.values()
     made = {f"{rule.code}.md": page(rule).replace("```python", "```py") for rule in rules}
-    rows = [
-        f"| [{rule.code}]({rule.code}.md) | {rule.name} | {rule.message} | {rule.severity} | {GROUPS[rule.group]} |"
-        f" {rule.fix_safety if rule.fix else ''} |\n"
-        for rule in rules
-    ]
     head = "| code | name | message | severity | when it runs | fix |\n|---|---|---|---|---|---|\n"
-    made["README.md"] = f"# The linter's rules\n\n{MADE_BY}\n\n{head}{''.join(rows)}"
+    table = head + "".join(map(row, rules))
+    made["README.md"] = f"# The linter's rules\n\n{MADE_BY}\n\n{table}"
     return made
+
+
+def row(rule: Rule) -> str:
+    fix = rule.fix_safety if rule.fix else ""
+    link = f"[{rule.code}]({rule.code}.md)"
+    return f"| {link} | {rule.name} | {rule.message} | {rule.severity} | {GROUPS[rule.group]} | {fix} |\n"
 
 
 def listing() -> str:
