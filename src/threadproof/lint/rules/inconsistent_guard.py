@@ -80,14 +80,16 @@ def check(world: World, part: Part) -> Iterator[Report]:
         if not writes or ratio < LEAST_RATIO_OF_CHANGES:
             continue
         few = ratio < LEAST_RATIO or len(shared.guarded[lock]) < 2
-        seen: set[str] = set()
+        best: dict[str, tuple[float, Use]] = {}
         for use in shared.bare:
             confidence = confidence_of(world, shared, use, lock, ratio)
             if few:
                 confidence = changed_both_ways(world, shared, use, lock)
-            if confidence > 0 and use.function.ref not in seen and world.sharing.knows(use.function, lock):
-                seen.add(use.function.ref)
-                yield report(world, shared, use, lock, confidence)
+            surest = best.get(use.function.ref, (0.0, use))[0]
+            if confidence > surest and world.sharing.knows(use.function, lock):
+                best[use.function.ref] = (confidence, use)
+        for confidence, use in best.values():
+            yield report(world, shared, use, lock, confidence)
 
 
 def weight(use: Use) -> float:

@@ -4,7 +4,8 @@
 Reports `dict(m)` and `{**m}` of a map of threadproof.
 
 ## Why is this bad?
-Reports `dict(m)` and `{**m}` of a map of threadproof.
+`dict(m)` asks for the keys and then for each value. A key that is deleted meanwhile raises KeyError, and what
+is copied was never in the map at one time.
 
 ## Example
 ```python

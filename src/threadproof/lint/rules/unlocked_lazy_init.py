@@ -56,7 +56,7 @@ def check(world: World, part: Part) -> Iterator[Report]:
                 continue
             shared = world.sharing.of(world.tree.variable(pair.act.place))
             if world.calls.locks_at(function, pair.act.held) or not world.sharing.applies(
-                function, shared, pair.act
+                function, shared, pair.act, is_made=True
             ):
                 continue
             if not world.sharing.runs_twice(function, shared):

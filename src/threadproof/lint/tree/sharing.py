@@ -230,10 +230,15 @@ class Sharing:
         both = set(one) & set(two)
         return any(hold.lock.startswith("decorator:") or self.tree.lock(hold.lock) for hold in both)
 
-    def applies(self, function: Function, shared: Shared, access: Access) -> bool:
-        """Whether a use of a variable in a function is one that other threads can disturb."""
+    def applies(self, function: Function, shared: Shared, access: Access, is_made: bool = False) -> bool:
+        """Whether a use of a variable in a function is one that other threads can disturb.
+
+        `is_made`: it is written, and what matters is that it is written once. So it may be a lock.
+        """
         variable = shared.variable
-        if shared.single or shared.functional or variable.kind() == "safe" or self.tree.lock(variable.place):
+        if shared.single or shared.functional:
+            return False
+        if not is_made and (variable.kind() == "safe" or self.tree.lock(variable.place)):
             return False
         if not any(use.access is access for use in shared.uses) or self.is_async_only(function):
             return False

@@ -204,7 +204,11 @@ class Threads:
     def before_start(self, function: Function, line: int, loop: int) -> bool:
         """Whether a line of a function runs before the threads that this function starts."""
         starts = [
-            entry.line for entry in self.entries if entry.starter is function and entry.kind in CONCURRENT
+            entry.line
+            for entry in self.entries
+            if entry.starter is function
+            and entry.kind in CONCURRENT
+            and not self.is_conditional(function, entry)  # an earlier call may have started it
         ]
         if not starts or loop:
             return False
