@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import linecache
+import pickle
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -249,7 +250,7 @@ def test_a_comment_suppresses(comment: str, folder: Path, capsys: Captured) -> N
 
 
 def test_an_unused_suppression_is_reported(folder: Path, capsys: Captured) -> None:
-    (folder / "late.py").write_text("x = 1  # noqa: CM301\ny = 2  # noqa: E501\n")
+    (folder / "late.py").write_text("x = 1  # noqa: CM301\ny = 2  # noqa: E501\nz = '# noqa: CM301'\n")
     code, found = concise(capsys, "late.py")
     assert (code, found) == (1, ["late.py:1:8: CM001 unused-suppression: `# noqa: CM301` suppresses nothing"])
     assert concise(capsys, "late.py", "--ignore", "CM3")[0] == 0  # the rule that it is for does not run
@@ -293,9 +294,10 @@ def test_a_second_run_reads_the_cache_and_a_change_is_seen(folder: Path, capsys:
 
 def test_a_broken_cache_is_as_none(folder: Path, capsys: Captured) -> None:
     first = concise(capsys)
-    for name in ("runs", "facts"):
-        (folder / ".threadproof_cache" / "lint" / name).write_bytes(b"\x80\x05broken")
-    assert concise(capsys) == first
+    for data in (b"\x80\x05broken", pickle.dumps({"a key": "of another version"}), pickle.dumps(("a", 1, 2))):
+        for name in ("runs", "facts"):
+            (folder / ".threadproof_cache" / "lint" / name).write_bytes(data)
+        assert concise(capsys) == first
 
 
 def test_processes_find_what_one_finds(folder: Path, capsys: Captured) -> None:

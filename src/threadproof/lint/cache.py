@@ -85,7 +85,8 @@ class Cache:
         try:
             with open(os.path.join(self.folder, name), "rb") as file:
                 while True:
-                    yield pickle.load(file)
+                    key, value = pickle.load(file)
+                    yield key, value
         except Exception:  # unpickling may raise anything: the file ends, is another version's, or is broken
             return
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import linecache
 import re
+import tokenize
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -68,8 +69,12 @@ class Comments:
         """The comments with codes of running rules that covered nothing, as findings."""
         codes = set(running)
         found = []
-        for number, line in enumerate(self.lines, 1):
-            match = NOQA.search(line) if "noqa" in line.lower() and "CM" in line else None
+        listed = [(number, line) for number, line in enumerate(self.lines, 1) if "CM" in line]
+        places = comment_places(self.lines) if any("noqa" in line.lower() for _, line in listed) else set()
+        for number, line in listed:
+            match = NOQA.search(line)
+            if match and not any(place == number and match.start() >= column for place, column in places):
+                continue  # in a string
             idle = (
                 [code for code in codes_in(match) if code in codes and (number, code) not in self.used]
                 if match
@@ -80,6 +85,18 @@ class Comments:
                 place = Place(self.path, number, column=match.start(), end_column=match.end())
                 found.append(UNUSED.finding(place, comment=comment))
         return found
+
+
+def comment_places(lines: Sequence[str]) -> set[tuple[int, int]]:
+    """The line and column of each comment; those up to the first error if the file has one."""
+    found: set[tuple[int, int]] = set()
+    try:
+        for token in tokenize.generate_tokens(iter(lines).__next__):
+            if token.type == tokenize.COMMENT:
+                found.add(token.start)
+    except (tokenize.TokenError, SyntaxError):
+        pass
+    return found
 
 
 def codes_in(match: re.Match[str]) -> list[str]:
