@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from threadproof.lint.pages import files
-from threadproof.lint.rule import Rule
+from threadproof.lint.rule import LintRule
 from threadproof.lint.rules import all_rules
 
 FOLDER = Path(__file__).parents[2] / "docs" / "lint"
@@ -20,7 +20,7 @@ def test_the_pages_in_docs_are_current() -> None:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.code)
-def test_a_page_explains_and_shows_a_way_out(rule: Rule) -> None:
+def test_a_page_explains_and_shows_a_way_out(rule: LintRule) -> None:
     headings = [line for line in rule.page.splitlines() if line.startswith("## ")]
     assert headings[:3] == ["## What it does", "## Why is this bad?", "## Example"]
     assert "## When it is fine" in headings

@@ -94,8 +94,8 @@ def progress(args: argparse.Namespace) -> Progress:
 
 def serve() -> int:
     try:
-        from threadproof.lint.lsp import SERVER
+        from threadproof.lint.lsp import make_server
     except ImportError:
         raise UsageError("the language server needs pygls: pip install 'threadproof[lsp]'") from None
-    SERVER.start_io()
+    make_server().start_io()
     return ExitCode.OK

@@ -1,6 +1,6 @@
 """A linter for threads: finds races, deadlocks and broken locking in source, without running it.
 
-    rule        Rule and Report: what a rule is, and what it reports
+    rule        LintRule and Report: what a rule is, and what it reports
     rules/      one file for each rule
     facts/      one walk over a file's syntax tree, which makes the facts that rules read
     tree/       the facts of all files joined: names, callers, threads, what is shared
@@ -13,6 +13,6 @@
 Nothing here needs the extension, nor runs the code that it reads.
 """
 
-from threadproof.lint.rule import Part, Related, Report, Rule
+from threadproof.lint.rule import LintRule, Part, Related, Report
 
-__all__ = ["Part", "Related", "Report", "Rule"]
+__all__ = ["LintRule", "Part", "Related", "Report"]

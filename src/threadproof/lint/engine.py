@@ -24,7 +24,7 @@ from threadproof.lint.facts.model import Module
 from threadproof.lint.facts.slim import slim
 from threadproof.lint.files import FileError, decode, module_name, read
 from threadproof.lint.knowledge.signs import signs_in
-from threadproof.lint.rule import Part, Related, Report, Rule
+from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.rules import all_rules
 from threadproof.lint.source import Source
 from threadproof.lint.tree import World, join
@@ -59,7 +59,7 @@ class Result:
 Show = Callable[[int], None]  # takes the number of files done
 
 
-def parse(path: str, text: str, name: str, rules: Iterable[Rule]) -> Parsed:
+def parse(path: str, text: str, name: str, rules: Iterable[LintRule]) -> Parsed:
     """Take one file apart; a syntax error becomes the `error` of the result."""
     try:
         with warnings.catch_warnings():
@@ -79,7 +79,7 @@ def parse(path: str, text: str, name: str, rules: Iterable[Rule]) -> Parsed:
     return Parsed(path, module, reports)
 
 
-def filled(report: Report, rule: Rule, path: str) -> Report:
+def filled(report: Report, rule: LintRule, path: str) -> Report:
     report.code = rule.code
     report.path = report.path or path
     return report
@@ -89,7 +89,7 @@ def filled(report: Report, rule: Rule, path: str) -> Report:
 MOST = 2
 
 
-def check_tree(world: World, module: Module, rules: Iterable[Rule]) -> Iterator[Report]:
+def check_tree(world: World, module: Module, rules: Iterable[LintRule]) -> Iterator[Report]:
     """What the rules that need all files report of one of them."""
     for rule in rules:
         if rule.check_tree is not None:
@@ -115,7 +115,7 @@ def condensed(reports: Iterable[Report], key: Callable[[Report], str], most: int
     return kept
 
 
-def check_rule(world: World, module: Module, rule: Rule) -> Iterator[Report]:
+def check_rule(world: World, module: Module, rule: LintRule) -> Iterator[Report]:
     assert rule.check_tree is not None
     part = Part(module.name, module.path, list(module.functions.values()))
     for report in rule.check_tree(world, part):
@@ -142,7 +142,7 @@ def short(world: World, function: str) -> str:
     return function.removeprefix(f"{home.name}.") if home else function
 
 
-def lint(files: Iterable[tuple[str, str, str]], rules: Sequence[Rule]) -> list[Report]:
+def lint(files: Iterable[tuple[str, str, str]], rules: Sequence[LintRule]) -> list[Report]:
     """The reports for files given as (path, module name, text)."""
     parsed = [parse(path, text, name, rules) for path, name, text in files]
     world = join(one.module for one in parsed if one.module is not None)

@@ -12,7 +12,7 @@ from threadproof.findings.tool import Tool
 from threadproof.lint.facts.model import Span
 from threadproof.lint.noqa import UNUSED
 from threadproof.lint.options import OPTIONS
-from threadproof.lint.rule import Report, Rule
+from threadproof.lint.rule import LintRule, Report
 from threadproof.lint.rules import all_rules
 
 FOUND = 1  # the exit code for findings, as of ruff and other linters
@@ -32,7 +32,7 @@ def linter() -> Tool:
     return Tool(OPTIONS, [*rules, UNUSED], own_version(), FOUND)
 
 
-def as_finding_rule(rule: Rule) -> FindingRule:
+def as_finding_rule(rule: LintRule) -> FindingRule:
     return FindingRule(
         name=rule.code,
         severity=rule.severity,

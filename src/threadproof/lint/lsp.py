@@ -6,8 +6,10 @@ the whole tree is linted by the command.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlparse
 
 from lsprotocol import types as lsp
@@ -51,26 +53,19 @@ class Server(LanguageServer):
         self.text_document_publish_diagnostics(lsp.PublishDiagnosticsParams(uri, found))
 
 
-SERVER = Server()
-
-
-@SERVER.feature(lsp.TEXT_DOCUMENT_DID_OPEN)
 def opened(server: Server, params: lsp.DidOpenTextDocumentParams) -> None:
     server.lint(params.text_document.uri)
 
 
-@SERVER.feature(lsp.TEXT_DOCUMENT_DID_CHANGE)
 def changed(server: Server, params: lsp.DidChangeTextDocumentParams) -> None:
     server.lint(params.text_document.uri)
 
 
-@SERVER.feature(lsp.TEXT_DOCUMENT_DID_CLOSE)
 def closed(server: Server, params: lsp.DidCloseTextDocumentParams) -> None:
     server.reports.pop(params.text_document.uri, None)
     server.text_document_publish_diagnostics(lsp.PublishDiagnosticsParams(params.text_document.uri, []))
 
 
-@SERVER.feature(lsp.TEXT_DOCUMENT_HOVER)
 def hover(server: Server, params: lsp.HoverParams) -> lsp.Hover | None:
     """The pages of the rules that report something on the line."""
     line = params.position.line + 1
@@ -84,7 +79,6 @@ def hover(server: Server, params: lsp.HoverParams) -> lsp.Hover | None:
     return lsp.Hover(lsp.MarkupContent(lsp.MarkupKind.Markdown, text))
 
 
-@SERVER.feature(lsp.TEXT_DOCUMENT_CODE_ACTION, lsp.CodeActionOptions([lsp.CodeActionKind.QuickFix]))
 def actions(server: Server, params: lsp.CodeActionParams) -> list[lsp.CodeAction]:
     """A fix for each report in the range that has one, and a comment that suppresses it."""
     uri = params.text_document.uri
@@ -98,6 +92,24 @@ def actions(server: Server, params: lsp.CodeActionParams) -> list[lsp.CodeAction
                 found.append(action(uri, text, report, all_rules()[report.code].advice, edits))
             found.append(suppressing(uri, text, report))
     return found
+
+
+FEATURES: list[tuple[Callable[..., object], tuple[Any, ...]]] = [
+    (opened, (lsp.TEXT_DOCUMENT_DID_OPEN,)),
+    (changed, (lsp.TEXT_DOCUMENT_DID_CHANGE,)),
+    (closed, (lsp.TEXT_DOCUMENT_DID_CLOSE,)),
+    (hover, (lsp.TEXT_DOCUMENT_HOVER,)),
+    (actions, (lsp.TEXT_DOCUMENT_CODE_ACTION, lsp.CodeActionOptions([lsp.CodeActionKind.QuickFix]))),
+]
+
+
+def make_server() -> Server:
+    made = Server()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "'asyncio.iscoroutinefunction'", DeprecationWarning)  # by pygls 2.1
+        for handler, feature in FEATURES:
+            made.feature(*feature)(handler)
+    return made
 
 
 def action(uri: str, text: str, report: Report, title: str, edits: Sequence[Edit]) -> lsp.CodeAction:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from threadproof.findings.options import OptionError
-from threadproof.lint.rule import Rule
+from threadproof.lint.rule import LintRule
 from threadproof.lint.selection import Selection
 
 MADE_BY = "Made by `python -m threadproof.lint.pages`, from the docstrings of the rules."
@@ -32,7 +32,7 @@ def explain(word: str) -> str:
     return "\n\n".join(page(selection.rules[code]) for code in sorted(codes))
 
 
-def page(rule: Rule) -> str:
+def page(rule: LintRule) -> str:
     """One rule's page in Markdown."""
     fix = f"; {rule.fix_safety} fix" if rule.fix is not None else ""
     facts = f"{rule.severity}, {GROUPS[rule.group]}, since {rule.since}, CWE-{rule.cwe}{fix}"
@@ -60,7 +60,7 @@ def files() -> dict[str, str]:
     return made
 
 
-def row(rule: Rule) -> str:
+def row(rule: LintRule) -> str:
     fix = rule.fix_safety if rule.fix else ""
     link = f"[{rule.code}]({rule.code}.md)"
     return f"| {link} | {rule.name} | {rule.message} | {rule.severity} | {GROUPS[rule.group]} | {fix} |\n"

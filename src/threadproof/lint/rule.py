@@ -58,7 +58,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class LintRule:
     """A rule as a value; the docstring of the module that defines it is its page.
 
     `group` says when it runs: "default", "preview" (with --preview) or "optional" (only if selected).

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from threadproof.findings.options import OptionError
-from threadproof.lint.rule import Report, Rule
+from threadproof.lint.rule import LintRule, Report
 from threadproof.lint.rules import all_rules
 
 
@@ -55,7 +55,7 @@ class Selection:
             return False
         return not any(report.code in codes and fits(path, pattern) for pattern, codes in self.per_file)
 
-    def least_for(self, rule: Rule) -> float:
+    def least_for(self, rule: LintRule) -> float:
         return rule.min_confidence if self.least is None else self.least
 
 
@@ -67,5 +67,5 @@ def fits(path: str, pattern: str) -> bool:
     )
 
 
-def sorted_rules() -> Sequence[Rule]:
+def sorted_rules() -> Sequence[LintRule]:
     return list(all_rules().values())

@@ -25,7 +25,7 @@ from textwrap import dedent
 
 from threadproof.lint.engine import Parsed, check_rule, ordered, parse
 from threadproof.lint.fixing import fix_file
-from threadproof.lint.rule import Report, Rule
+from threadproof.lint.rule import LintRule, Report
 from threadproof.lint.rules import all_rules
 from threadproof.lint.tree import join
 
@@ -35,12 +35,12 @@ WANT = re.compile(r"#\s*want\b(?P<patterns>(?:\s+\"(?:[^\"\\]|\\.)*\")*)")
 PATTERN = re.compile(r"\"((?:[^\"\\]|\\.)*)\"")
 
 
-def reports_of(source: str, *rules: Rule, path: str = "case.py") -> list[Report]:
+def reports_of(source: str, *rules: LintRule, path: str = "case.py") -> list[Report]:
     """What the rules, or all rules, report about a source, as sure as they are by default."""
     return reports_of_files({path: source}, *rules)
 
 
-def reports_of_files(sources: dict[str, str], *rules: Rule) -> list[Report]:
+def reports_of_files(sources: dict[str, str], *rules: LintRule) -> list[Report]:
     """The same for several files that import each other: {path: source}; `a/b.py` is the module a.b."""
     chosen = rules or tuple(all_rules().values())
     parsed = [parse(path, dedent(text), name_of(path), chosen) for path, text in sources.items()]
@@ -49,7 +49,7 @@ def reports_of_files(sources: dict[str, str], *rules: Rule) -> list[Report]:
     return ordered(report for report in all_reports(parsed, chosen) if is_shown(report, chosen))
 
 
-def all_reports(parsed: Sequence[Parsed], rules: Sequence[Rule]) -> Iterable[Report]:
+def all_reports(parsed: Sequence[Parsed], rules: Sequence[LintRule]) -> Iterable[Report]:
     for one in parsed:
         yield from one.reports
     world = join(one.module for one in parsed if one.module is not None)
@@ -58,7 +58,7 @@ def all_reports(parsed: Sequence[Parsed], rules: Sequence[Rule]) -> Iterable[Rep
             yield from check_rule(world, module, rule) if rule.check_tree else ()
 
 
-def is_shown(report: Report, rules: Sequence[Rule]) -> bool:
+def is_shown(report: Report, rules: Sequence[LintRule]) -> bool:
     rule = next(rule for rule in rules if rule.code == report.code)
     return report.confidence >= rule.min_confidence
 
@@ -77,17 +77,17 @@ def wanted(source: str) -> dict[int, list[str]]:
     return found
 
 
-def check(source: str, *rules: Rule, path: str = "case.py") -> None:
+def check(source: str, *rules: LintRule, path: str = "case.py") -> None:
     """Fail unless the rules report what the source wants, and nothing else."""
     check_files({path: source}, *rules)
 
 
-def check_file(path: str | Path, *rules: Rule) -> None:
+def check_file(path: str | Path, *rules: LintRule) -> None:
     """The same for a case in a file."""
     check(Path(path).read_text(encoding="utf-8"), *rules, path=Path(path).name)
 
 
-def check_files(sources: dict[str, str], *rules: Rule) -> None:
+def check_files(sources: dict[str, str], *rules: LintRule) -> None:
     """The same for several files."""
     reports = reports_of_files(sources, *rules)
     faults = [fault for path, text in sources.items() for fault in faults_of(path, text, reports)]
@@ -111,7 +111,7 @@ def faults_of(path: str, source: str, reports: Sequence[Report]) -> list[str]:
     return faults
 
 
-def fixed(source: str, *rules: Rule, unsafe: bool = True, path: str = "case.py") -> str:
+def fixed(source: str, *rules: LintRule, unsafe: bool = True, path: str = "case.py") -> str:
     """The source with the fixes made. Each has been proved to parse, and to leave no finding of its rule."""
     text = dedent(source)
     return fix_file(path, name_of(path), text, reports_of(text, *rules, path=path), unsafe=unsafe).text

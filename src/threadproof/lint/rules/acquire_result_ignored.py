@@ -37,7 +37,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadproof.findings import Severity
-from threadproof.lint.rule import Part, Report, Rule
+from threadproof.lint.rule import LintRule, Part, Report
 from threadproof.lint.tree import World
 
 
@@ -58,7 +58,7 @@ def check(world: World, part: Part) -> Iterator[Report]:
             )
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM213",
     name="acquire-result-ignored",
     message="result of an acquire() that may fail is ignored",

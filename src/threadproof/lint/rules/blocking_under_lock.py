@@ -39,7 +39,7 @@ from threadproof.findings import Severity
 from threadproof.lint.facts.model import Call, Function
 from threadproof.lint.knowledge.blocking import wait_of
 from threadproof.lint.knowledge.containers import CHANGES
-from threadproof.lint.rule import Part, Related, Report, Rule
+from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.tree import World
 from threadproof.lint.tree.threads import Entry
 
@@ -167,7 +167,7 @@ def guards_data(world: World, function: Function, call: Call) -> bool:
     return any(access.kind in CHANGES and section & set(access.held) for access in function.accesses)
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM207",
     name="blocking-under-lock",
     message="a thread waits with a lock held",

@@ -44,7 +44,7 @@ from collections.abc import Iterator
 from threadproof.findings import Severity
 from threadproof.lint.facts.model import Access, Call, Function, Hold, Pair
 from threadproof.lint.knowledge.containers import CHANGES
-from threadproof.lint.rule import Part, Related, Report, Rule
+from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.tree import World
 
 # What must not be made twice: below it are results that come out alike.
@@ -182,7 +182,7 @@ def flag_before_data(function: Function, write: Access):  # type: ignore[no-unty
     return None
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM403",
     name="broken-double-check",
     message="double-checked initialisation that does not hold",

@@ -38,7 +38,7 @@ from collections.abc import Iterator
 
 from threadproof.findings import Severity
 from threadproof.lint.facts.model import Call
-from threadproof.lint.rule import Part, Report, Rule
+from threadproof.lint.rule import LintRule, Part, Report
 from threadproof.lint.tree import World
 
 CALLBACKS = re.compile(
@@ -81,7 +81,7 @@ def is_callback(world: World, call: Call) -> bool:
     return stored and bool(CALLBACKS.search(place.rpartition(".")[2]))
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM208",
     name="callback-under-lock",
     message="a callback is called with a lock held",

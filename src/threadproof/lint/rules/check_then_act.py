@@ -38,7 +38,7 @@ from collections.abc import Iterator
 from threadproof.findings import Severity
 from threadproof.lint.facts.model import Access, Function, Pair
 from threadproof.lint.knowledge.containers import REMOVES
-from threadproof.lint.rule import Part, Related, Report, Rule
+from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.tree import World
 from threadproof.lint.tree.evidence import guard_of, other_writers, sides
 from threadproof.lint.tree.sharing import Shared
@@ -151,7 +151,7 @@ def advice(pair: Pair, form: str) -> str:
     return "hold one lock over both"
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM101",
     name="check-then-act",
     message="a test and the act that depends on it are not one step",

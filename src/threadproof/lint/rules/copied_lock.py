@@ -28,7 +28,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadproof.findings import Severity
-from threadproof.lint.rule import Part, Report, Rule
+from threadproof.lint.rule import LintRule, Part, Report
 from threadproof.lint.tree import World
 
 COPIES = frozenset({"copy.copy", "copy.deepcopy", "pickle.dumps", "dataclasses.replace", "pickle.dump"})
@@ -64,7 +64,7 @@ def lock_of(world: World, owner: str) -> str:
     return ""
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM405",
     name="copied-lock",
     message="an object that holds a lock is copied",

@@ -30,7 +30,7 @@ from collections.abc import Iterator
 
 from threadproof.findings import Severity
 from threadproof.lint.knowledge.containers import CHANGES
-from threadproof.lint.rule import Part, Report, Rule
+from threadproof.lint.rule import LintRule, Part, Report
 from threadproof.lint.tree import World
 from threadproof.lint.tree.evidence import sides
 
@@ -59,7 +59,7 @@ def check(world: World, part: Part) -> Iterator[Report]:
                 break
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM108",
     name="defaultdict-append",
     message="values of a shared defaultdict are made by several threads",

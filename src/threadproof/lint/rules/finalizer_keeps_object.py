@@ -33,7 +33,7 @@ from collections.abc import Iterator
 
 from threadproof.findings import Severity
 from threadproof.lint.facts.scopes import parameters
-from threadproof.lint.rule import Report, Rule
+from threadproof.lint.rule import LintRule, Report
 from threadproof.lint.source import Source, names_loaded, span, text_of
 
 
@@ -96,7 +96,7 @@ def owners_of(source: Source, call: ast.Call, referent: str) -> set[str]:
     return owners
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM302",
     name="finalizer-keeps-object",
     message="a finalizer keeps its object alive",

@@ -29,7 +29,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadproof.findings import Severity
-from threadproof.lint.rule import Part, Related, Report, Rule
+from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.tree import World
 from threadproof.lint.tree.deadlocks import Taking
 from threadproof.lint.tree.threads import Entry
@@ -98,7 +98,7 @@ def report(world: World, entry: Entry, taking: Taking) -> Report:
     )
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM214",
     name="finalizer-takes-lock",
     message="a finalizer or signal handler takes a lock",

@@ -35,7 +35,7 @@ from collections.abc import Iterator
 from threadproof.findings import Severity
 from threadproof.lint.facts.model import Call, Function
 from threadproof.lint.knowledge.threads import EXECUTORS
-from threadproof.lint.rule import Part, Related, Report, Rule
+from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.tree import World
 
 QUIET = frozenset(
@@ -128,7 +128,7 @@ def first_raising(task: Function) -> Call | None:
     return None
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM407",
     name="future-dropped",
     message="the exception of a task is lost with its future",

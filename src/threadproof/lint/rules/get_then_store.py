@@ -32,7 +32,7 @@ from collections.abc import Iterator
 
 from threadproof.findings import Severity
 from threadproof.lint.facts.model import Pair
-from threadproof.lint.rule import Part, Related, Report, Rule
+from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.tree import World
 from threadproof.lint.tree.evidence import guard_of, other_writers, sides
 
@@ -77,7 +77,7 @@ def is_form(pair: Pair) -> bool:
     return pair.how in ("get", "missing") and pair.present is False and pair.act.kind == "setitem"
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM102",
     name="get-then-store",
     message="a value that is not found is made and stored in two steps",

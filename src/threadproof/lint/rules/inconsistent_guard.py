@@ -40,7 +40,7 @@ from collections.abc import Iterator
 from threadproof.findings import Severity
 from threadproof.lint.facts.model import Access
 from threadproof.lint.knowledge.containers import CHANGES, WRITES
-from threadproof.lint.rule import Part, Report, Rule
+from threadproof.lint.rule import LintRule, Part, Report
 from threadproof.lint.tree import World
 from threadproof.lint.tree.evidence import best_lock, sides
 from threadproof.lint.tree.index import Use
@@ -191,7 +191,7 @@ def report(world: World, shared: Shared, use: Use, lock: str, confidence: float)
     )
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM203",
     name="inconsistent-guard",
     message="an attribute is used without the lock that guards it elsewhere",

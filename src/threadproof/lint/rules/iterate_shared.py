@@ -38,7 +38,7 @@ from threadproof.findings import Severity
 from threadproof.lint.facts.model import Access, Function
 from threadproof.lint.fixes import Edit, insert_text
 from threadproof.lint.knowledge.containers import SIZE_CHANGES
-from threadproof.lint.rule import Part, Report, Rule
+from threadproof.lint.rule import LintRule, Part, Report
 from threadproof.lint.source import Source
 from threadproof.lint.tree import World
 from threadproof.lint.tree.evidence import sides
@@ -110,7 +110,7 @@ def fix(source: Source, report: Report) -> Sequence[Edit]:
     ]
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM105",
     name="iterate-shared",
     message="a shared container is iterated while others change it",

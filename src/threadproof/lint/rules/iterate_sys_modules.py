@@ -34,7 +34,7 @@ from collections.abc import Iterator, Sequence
 
 from threadproof.findings import Severity
 from threadproof.lint.fixes import Edit, insert_text
-from threadproof.lint.rule import Report, Rule
+from threadproof.lint.rule import LintRule, Report
 from threadproof.lint.source import FUNCTIONS, Source, span
 
 VIEWS = frozenset({"keys", "values", "items"})
@@ -115,7 +115,7 @@ def fix(source: Source, report: Report) -> Sequence[Edit]:
     return [insert_text(source, report.span.end_line, report.span.end_column, ".copy()")]
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM105m",
     name="iterate-sys-modules",
     message="loop over sys.modules, which any thread changes by an import",

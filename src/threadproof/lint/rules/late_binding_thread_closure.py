@@ -36,7 +36,7 @@ from collections.abc import Iterator, Sequence
 from threadproof.findings import Severity
 from threadproof.lint.facts.scopes import parameters
 from threadproof.lint.fixes import Edit, insert_text
-from threadproof.lint.rule import Related, Report, Rule
+from threadproof.lint.rule import LintRule, Related, Report
 from threadproof.lint.source import FUNCTIONS, Source, names_loaded, span
 
 LATER = frozenset(
@@ -237,7 +237,7 @@ def fix(source: Source, report: Report) -> Sequence[Edit]:
     return []
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM301",
     name="late-binding-thread-closure",
     message="a closure that runs later uses a loop's variable",

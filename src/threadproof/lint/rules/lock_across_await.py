@@ -34,7 +34,7 @@ from collections.abc import Iterator
 
 from threadproof.findings import Severity
 from threadproof.lint.facts.model import Function
-from threadproof.lint.rule import Part, Related, Report, Rule
+from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.tree import World
 
 # A lock of asyncio cannot be taken by a plain `with`: what is named so and taken so belongs to threads or
@@ -69,7 +69,7 @@ def report(world: World, function: Function, lock: str, span: tuple[int, int, in
     )
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM211",
     name="lock-across-await",
     message="threading lock held over await",

@@ -35,7 +35,7 @@ from collections.abc import Iterator
 
 from threadproof.findings import Severity
 from threadproof.lint.facts.model import Function, Leak
-from threadproof.lint.rule import Part, Related, Report, Rule
+from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.tree import World
 
 EXITS = {
@@ -83,7 +83,7 @@ def is_handed_over(world: World, function: Function, lock: str, leak: Leak) -> b
     return False
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM201",
     name="lock-not-released",
     message="lock not released on every path",

@@ -32,7 +32,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadproof.findings import Severity
-from threadproof.lint.rule import Part, Related, Report, Rule
+from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.tree import World
 from threadproof.lint.tree.deadlocks import Order
 
@@ -84,7 +84,7 @@ def report(world: World, here: Order, there: Order) -> Report:
     )
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM205",
     name="lock-order",
     message="two locks are taken in both orders",

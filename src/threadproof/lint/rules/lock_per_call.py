@@ -38,7 +38,7 @@ from collections.abc import Iterator
 
 from threadproof.findings import Severity
 from threadproof.lint.knowledge.locks import KINDS
-from threadproof.lint.rule import Related, Report, Rule
+from threadproof.lint.rule import LintRule, Related, Report
 from threadproof.lint.source import Source, span
 
 USES = frozenset({"acquire", "release", "locked", "__enter__", "__exit__", "notify", "notify_all", "wait"})
@@ -95,7 +95,7 @@ def only_taken(source: Source, use: ast.Name) -> bool:
     return isinstance(parent, ast.withitem) or (isinstance(parent, ast.Attribute) and parent.attr in USES)
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM202",
     name="lock-per-call",
     message="a lock that is made for each call excludes nobody",

@@ -33,7 +33,7 @@ from collections.abc import Iterator
 from threadproof.findings import Severity
 from threadproof.lint.facts.model import Access, Function
 from threadproof.lint.knowledge.containers import WRITES
-from threadproof.lint.rule import Part, Related, Report, Rule
+from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.tree import World
 from threadproof.lint.tree.evidence import sides
 from threadproof.lint.tree.index import Use
@@ -101,7 +101,7 @@ def report(
     )
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM103",
     name="lost-update",
     message="an update of a shared value can be lost",

@@ -29,7 +29,7 @@ from collections.abc import Iterator
 
 from threadproof.findings import Severity
 from threadproof.lint.fixes import Edit, insert_text
-from threadproof.lint.rule import Report, Rule
+from threadproof.lint.rule import LintRule, Report
 from threadproof.lint.rules._own_maps import own_maps
 from threadproof.lint.source import Source, span, text_of
 
@@ -56,7 +56,7 @@ def fix(source: Source, report: Report) -> list[Edit]:
     return [insert_text(source, report.span.end_line, report.span.end_column, ".snapshot()")]
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM503",
     name="map-copied",
     message="a concurrent map is copied key by key",

@@ -32,7 +32,7 @@ import ast
 from collections.abc import Iterator
 
 from threadproof.findings import Severity
-from threadproof.lint.rule import Related, Report, Rule
+from threadproof.lint.rule import LintRule, Related, Report
 from threadproof.lint.rules._own_maps import own_maps
 from threadproof.lint.source import Source, span, text_of
 
@@ -86,7 +86,7 @@ def missing(test: ast.expr) -> tuple[str, str] | None:
     return None
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM504",
     name="map-get-then-set",
     message="a concurrent map is read and written in two steps",

@@ -33,7 +33,7 @@ import ast
 from collections.abc import Iterator
 
 from threadproof.findings import Severity
-from threadproof.lint.rule import Report, Rule
+from threadproof.lint.rule import LintRule, Report
 from threadproof.lint.rules._own_maps import calls_on_maps
 from threadproof.lint.source import Source, span
 
@@ -49,7 +49,7 @@ def check(source: Source) -> Iterator[Report]:
             yield Report(span(call), message, function=source.function_name(call), subject=name)
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM501",
     name="map-result-ignored",
     message="the result of a conditional step on a concurrent map is ignored",

@@ -30,7 +30,7 @@ import ast
 from collections.abc import Iterator
 
 from threadproof.findings import Severity
-from threadproof.lint.rule import Report, Rule
+from threadproof.lint.rule import LintRule, Report
 from threadproof.lint.rules._own_maps import COMPUTES, calls_on_maps
 from threadproof.lint.source import Source, span, text_of
 
@@ -56,7 +56,7 @@ def use_of(function: ast.AST, name: str) -> ast.expr | None:
     return None
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM502",
     name="map-used-in-compute",
     message="a function that computes a value of a concurrent map uses that map",

@@ -33,7 +33,7 @@ from collections.abc import Iterator
 
 from threadproof.findings import Severity
 from threadproof.lint.knowledge.containers import METHODS, READS, kind_of
-from threadproof.lint.rule import Part, Related, Report, Rule
+from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.source import Source, span
 from threadproof.lint.tree import World
 
@@ -120,7 +120,7 @@ def is_changed(node: ast.FunctionDef, name: str) -> bool:
     return False
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM401",
     name="mutable-default-in-thread",
     message="threads share a mutable default or class attribute",

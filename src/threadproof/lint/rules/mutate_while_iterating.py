@@ -34,7 +34,7 @@ from collections.abc import Iterator, Sequence
 
 from threadproof.findings import Severity
 from threadproof.lint.fixes import Edit, insert_text
-from threadproof.lint.rule import Related, Report, Rule
+from threadproof.lint.rule import LintRule, Related, Report
 from threadproof.lint.source import FUNCTIONS, Source, span, text_of
 
 ENDS = (ast.Break, ast.Return, ast.Raise)
@@ -143,7 +143,7 @@ def fix(source: Source, report: Report) -> Sequence[Edit]:
     ]
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM104",
     name="mutate-while-iterating",
     message="a loop changes the container it iterates",

@@ -26,7 +26,7 @@ import re
 from collections.abc import Iterator
 
 from threadproof.findings import Severity
-from threadproof.lint.rule import Part, Report, Rule
+from threadproof.lint.rule import LintRule, Part, Report
 from threadproof.lint.tree import World
 
 REMOVERS = re.compile(r"^_*(evict|remove|delete|drop|discard|expire|invalidate|forget|purge|del)(_|$)")
@@ -53,7 +53,7 @@ def check(world: World, part: Part) -> Iterator[Report]:
                     )
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM303",
     name="none-as-tombstone",
     message="None is stored to remove a key",

@@ -29,7 +29,7 @@ from collections.abc import Iterator
 
 from threadproof.findings import Severity
 from threadproof.lint.facts.model import Function, Span
-from threadproof.lint.rule import Part, Related, Report, Rule
+from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.tree import World
 
 
@@ -80,7 +80,7 @@ def inner_span(world: World, lock: str, function):  # type: ignore[no-untyped-de
     return spans[0] if spans else function.span
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM206",
     name="relock-plain-lock",
     message="a plain lock is taken twice by one thread",

@@ -36,7 +36,7 @@ from collections.abc import Iterator, Sequence
 from threadproof.findings import Severity
 from threadproof.lint.facts.model import Call, Function
 from threadproof.lint.fixes import Edit, replace_text
-from threadproof.lint.rule import Part, Report, Rule
+from threadproof.lint.rule import LintRule, Part, Report
 from threadproof.lint.source import Source
 from threadproof.lint.tree import World
 
@@ -100,7 +100,7 @@ def fix(source: Source, report: Report) -> Sequence[Edit]:
     return [replace_text(source, report.span, ".run(", ".start(")]
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM406",
     name="run-not-start",
     message="the code of a thread runs in the thread that makes it",

@@ -41,7 +41,7 @@ from collections.abc import Iterator
 
 from threadproof.findings import Severity
 from threadproof.lint.facts.model import Call, Function
-from threadproof.lint.rule import Part, Related, Report, Rule
+from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.tree import World
 from threadproof.lint.tree.threads import Entry
 
@@ -134,7 +134,7 @@ def report(world: World, function: Function, call: Call, entry: Entry) -> Report
     )
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM212",
     name="self-join",
     message="a thread can join itself",

@@ -28,7 +28,7 @@ from collections.abc import Iterator
 
 from threadproof.findings import Severity
 from threadproof.lint.knowledge import values
-from threadproof.lint.rule import Part, Report, Rule
+from threadproof.lint.rule import LintRule, Part, Report
 from threadproof.lint.tree import World
 from threadproof.lint.tree.evidence import sides
 
@@ -62,7 +62,7 @@ def is_costly(value: str) -> bool:
     )
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM106",
     name="setdefault-call",
     message="setdefault() makes a value that may be thrown away",

@@ -41,7 +41,7 @@ from collections.abc import Iterator
 
 from threadproof.findings import Severity
 from threadproof.lint.facts.model import Access, Class, Function
-from threadproof.lint.rule import Part, Related, Report, Rule
+from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.tree import World
 
 DECORATORS = ("ContextDecorator", "AsyncContextDecorator")
@@ -130,7 +130,7 @@ def is_set_once(enter: Function, place: str) -> bool:
     return any(pair.act.place == place and pair.how in ("none", "truth", "missing") for pair in enter.pairs)
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM409",
     name="shared-context-manager",
     message="decorator and context manager in one keeps the state of a call on self",

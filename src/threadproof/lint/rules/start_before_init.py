@@ -40,7 +40,7 @@ from collections.abc import Iterator
 
 from threadproof.findings import Severity
 from threadproof.lint.facts.model import Access, Function
-from threadproof.lint.rule import Part, Related, Report, Rule
+from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.tree import World
 from threadproof.lint.tree.threads import Entry
 
@@ -143,7 +143,7 @@ def span_at(function: Function, line: int):  # type: ignore[no-untyped-def]
     return spans[0] if spans else function.span
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM408",
     name="start-before-init",
     message="thread started in a constructor before the object is complete",

@@ -45,7 +45,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from threadproof.findings import Severity
-from threadproof.lint.rule import Part, Related, Report, Rule
+from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.source import Source, span
 from threadproof.lint.tree import World
 from threadproof.lint.tree.index import Use, Variable
@@ -124,7 +124,7 @@ def check_made_in_function(source: Source) -> Iterator[Report]:
             )
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM404",
     name="thread-local-set-once",
     message="attribute of a threading.local set only in the thread that makes it",

@@ -30,7 +30,7 @@ from collections.abc import Iterator
 
 from threadproof.findings import Severity
 from threadproof.lint.knowledge.containers import WRITES
-from threadproof.lint.rule import Part, Related, Report, Rule
+from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.tree import World
 from threadproof.lint.tree.index import Use
 from threadproof.lint.tree.sharing import Shared
@@ -84,7 +84,7 @@ def is_apart(world: World, one: Use, two: Use) -> bool:
     return all(world.tree.lock_kind(lock) in ("plain", "reentrant", "condition") for lock in locks)
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM204",
     name="two-locks",
     message="one variable is guarded by different locks",

@@ -30,7 +30,7 @@ from collections.abc import Iterator
 
 from threadproof.findings import Severity
 from threadproof.lint.knowledge.containers import REMOVES
-from threadproof.lint.rule import Part, Report, Rule
+from threadproof.lint.rule import LintRule, Part, Report
 from threadproof.lint.tree import World
 
 
@@ -62,7 +62,7 @@ def check(world: World, part: Part) -> Iterator[Report]:
                 )
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM305",
     name="unbounded-cache",
     message="a cache only grows",

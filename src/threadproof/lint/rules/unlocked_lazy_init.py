@@ -41,7 +41,7 @@ from collections.abc import Iterator
 
 from threadproof.findings import Severity
 from threadproof.lint.facts.model import Pair
-from threadproof.lint.rule import Part, Related, Report, Rule
+from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.tree import World
 from threadproof.lint.tree.evidence import sides
 
@@ -90,7 +90,7 @@ def is_form(pair: Pair) -> bool:
     )
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM402",
     name="unlocked-lazy-init",
     message="made at first use without a lock",

@@ -35,7 +35,7 @@ from collections.abc import Iterator
 
 from threadproof.findings import Severity
 from threadproof.lint.knowledge.blocking import CLOSEABLE
-from threadproof.lint.rule import Part, Related, Report, Rule
+from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.tree import World
 from threadproof.lint.tree.index import Use, Variable
 
@@ -79,7 +79,7 @@ def report(variable: Variable, use: Use, other: Use, what: str) -> Report:
     )
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM304",
     name="value-not-closed",
     message="a resource kept in a map is never closed",

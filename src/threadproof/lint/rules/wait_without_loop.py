@@ -38,7 +38,7 @@ from collections.abc import Iterator
 
 from threadproof.findings import Severity
 from threadproof.lint.facts.model import Call, Function
-from threadproof.lint.rule import Part, Report, Rule
+from threadproof.lint.rule import LintRule, Part, Report
 from threadproof.lint.tree import World
 
 
@@ -74,7 +74,7 @@ def is_wrapper(function: Function) -> bool:
     return bool(re.match(r"_*(do_)?wait(_|$)", function.name)) or function.name.startswith("__")
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM210",
     name="wait-without-loop",
     message="Condition.wait() is not in a loop",

@@ -30,7 +30,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadproof.findings import Severity
-from threadproof.lint.rule import Part, Related, Report, Rule
+from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.tree import World
 
 
@@ -65,7 +65,7 @@ def check(world: World, part: Part) -> Iterator[Report]:
                     break
 
 
-RULE = Rule(
+RULE = LintRule(
     code="CM220",
     name="waits-for-own-pool",
     message="a task waits for a task of its own pool",
