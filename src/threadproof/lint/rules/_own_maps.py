@@ -24,7 +24,7 @@ def own_maps(source: Source) -> set[str]:
     found |= {
         arg.arg for arg in source.all(ast.arg) if arg.annotation and MAPS.search(text_of(arg.annotation))
     }
-    return found
+    return found - {"self"}  # annotated in one method, and another object in another class
 
 
 def assigned(source: Source) -> Iterator[tuple[ast.expr, ast.expr]]:
