@@ -70,7 +70,7 @@ def unpack(archive: Path, folder: Path) -> None:
 def reports(folder: Path) -> Sequence[Report]:
     """What the rules report of a folder with --preview."""
     found = Engine().run(list(discover([str(folder)], TESTS))).reports
-    return [report for report in found if PREVIEW.shows(report, report.path)]
+    return PREVIEW.shown(found)
 
 
 def function_at(path: Path, line: int) -> range:
@@ -113,7 +113,7 @@ def noise() -> None:
     for name, folder in folders():
         paths = map(Path, discover([str(folder)], TESTS))
         size = sum(path.read_bytes().count(b"\n") for path in paths if path.exists())
-        default = sum(DEFAULT.shows(report, report.path) for report in reports(folder))
+        default = len(DEFAULT.shown(reports(folder)))
         print(f"{name}: {size} lines, {default} findings by default, {len(reports(folder))} with --preview")
         group = "standard library" if name == "standard library" else "packages"
         preview = len(reports(folder))

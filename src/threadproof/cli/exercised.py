@@ -57,8 +57,7 @@ def report(files: Iterable[str], ran: Iterable[tuple[str, int]]) -> str:
 
 def reports_of(files: Sequence[str]) -> list[Report]:
     selection = Selection(OPTIONS.read({}) | {"preview": True})
-    shown = (one for one in Engine().run(files).reports if selection.shows(one, one.path))
-    return list(shown)
+    return selection.shown(Engine().run(files).reports)
 
 
 def listed(what: str, reports: Sequence[Report]) -> str:

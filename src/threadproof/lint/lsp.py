@@ -144,9 +144,7 @@ def reports_for(path: str, text: str) -> list[Report]:
     reports = ordered([*parsed.reports, *check_tree(world, parsed.module, rules)])
     show_as(path, text)
     selection, comments = selected(path), Comments(path, lines_of(text))
-    return [
-        report for report in reports if selection.shows(report, path) and not is_suppressed(report, comments)
-    ]
+    return [report for report in selection.shown(reports) if not is_suppressed(report, comments)]
 
 
 def selected(path: str) -> Selection:

@@ -95,7 +95,7 @@ class Run:
     def reports(self, result: Result) -> list[Report]:
         """The reports of chosen rules, of changed lines, and sure enough."""
         reports = [confirmed(report, self.races) for report in result.reports]
-        shown = [report for report in reports if self.selection.shows(report, report.path)]
+        shown = self.selection.shown(reports)
         if self.changed is not None:
             shown = [report for report in shown if self.is_changed(report)]
         return shown

@@ -49,6 +49,20 @@ class Selection:
         close = get_close_matches(word, names, n=1)
         return f" (is it {close[0]}?)" if close else ""
 
+    def shown(self, reports: Iterable[Report]) -> list[Report]:
+        """The reports that are shown; of those about one variable at one line, the surest."""
+        chosen = [report for report in reports if self.shows(report, report.path)]
+        best: dict[tuple[str, int, str], Report] = {}
+        for number, report in enumerate(chosen):
+            place = (report.path, report.span.line, report.subject or str(number))
+            if place not in best or self.rank(report) < self.rank(best[place]):
+                best[place] = report
+        return list(best.values())
+
+    def rank(self, report: Report) -> tuple[bool, float]:
+        """Rules that are on by default come first, then the surest reports."""
+        return self.rules[report.code].group != "default", -report.confidence
+
     def shows(self, report: Report, path: str) -> bool:
         """Whether a report is of a chosen rule, sure enough, and not ignored for its file."""
         if report.code not in self.codes or report.confidence < self.least_for(self.rules[report.code]):

@@ -20,6 +20,9 @@ RUN_AT_ONCE = frozenset(
 )
 
 
+DEREFERENCE = "dereference"  # the value of a read whose result has an attribute taken: None would fail
+
+
 @dataclass(slots=True)
 class Check:
     """A test on which the code that follows depends; see model.Pair."""
@@ -146,7 +149,7 @@ class Expressions(References):
             return inner
         ref = inner.dot(node.attr)
         if isinstance(node.value, ast.Attribute):
-            self.note(inner, "read", node.value)
+            self.note(inner, "read", node.value, value=DEREFERENCE)
         self.note(ref, "read", node)
         return ref
 
@@ -188,7 +191,7 @@ class Expressions(References):
                 value = self.describe(node.args[1])
             self.note(receiver, method, node, key, value)
         elif method:
-            self.note(receiver, "read", node.func)
+            self.note(receiver, "read", node.func, value=DEREFERENCE)
         return self.result(node, target)
 
     def result(self, node: ast.Call, target: Ref) -> Ref:

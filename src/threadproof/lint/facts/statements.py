@@ -179,7 +179,8 @@ class Statements(Expressions):
         for item in node.items:
             ref = self.visit(item.context_expr)
             if is_lock_like(ref.name):
-                self.take(ref.name, item.context_expr, asynchronous=isinstance(node, ast.AsyncWith))
+                waits = isinstance(node, ast.AsyncWith) or isinstance(item.context_expr, ast.Await)
+                self.take(ref.name, item.context_expr, asynchronous=waits)
             if isinstance(item.optional_vars, ast.Name):
                 self.forget(item.optional_vars)
                 if ref.name:
@@ -200,11 +201,12 @@ class Statements(Expressions):
         self.held = (*self.held, Hold(lock, self.sections, asynchronous))
 
     def visit_call(self, node: ast.Call) -> Ref:
+        awaited = self.awaiting is node
         result = super().visit_call(node)
         if isinstance(node.func, ast.Attribute):
             receiver = self.resolve(node.func.value).name
             if node.func.attr in ("acquire", "__enter__") and is_lock_like(receiver):
-                self.take(receiver, node, blocking=may_block(node))
+                self.take(receiver, node, blocking=may_block(node), asynchronous=awaited)
             elif node.func.attr in ("release", "__exit__"):
                 self.held = tuple(hold for hold in self.held if hold.lock != receiver)
             elif self.discarding is node:

@@ -2,7 +2,8 @@
 
 ## What it does
 Reports `if key in d:` followed by `d[key]`, `del d[key]`, `d.pop(key)` or `d[key] = ...`, and `if d:`
-followed by `d.pop()`, where threads share d, and no lock is held from the test to the act.
+followed by `d.pop()`, where threads share d, and no lock is held from the test to the act. Also `if self.x is
+not None:` followed by `self.x.method()`, where another method sets `self.x` to None.
 
 ## Why is this bad?
 Each step is atomic, the two together are not. Between them another thread may remove the key (KeyError), or
@@ -36,6 +37,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadproof.findings import Severity
+from threadproof.lint.facts.expressions import DEREFERENCE
 from threadproof.lint.facts.model import Access, Function, Pair
 from threadproof.lint.knowledge.containers import REMOVES
 from threadproof.lint.rule import LintRule, Part, Related, Report
@@ -45,6 +47,9 @@ from threadproof.lint.tree.sharing import Shared
 
 KEY_ERRORS = frozenset({"KeyError", "LookupError", "IndexError", "ValueError", "*"})
 TAKES = frozenset({"delitem", "pop", "remove", "popitem", "popleft", "getitem"})
+# Of a use after a test for None, which is mostly harmless where all resets are on the way out: only a variable
+# that is guarded in half of its uses, or that threads of the tree share, is reported.
+RESET_SCORE = 0.64
 LOST = frozenset({"setitem", "add", "append", "insert", "write", "augment"})
 
 
@@ -75,6 +80,8 @@ def form_of(pair: Pair) -> str:
         return "" if KEY_ERRORS & set(act.caught) else "taken"
     if pair.how in ("contains", "missing", "get") and pair.present is False and act.kind in LOST:
         return "added"
+    if pair.how in ("none", "truth") and pair.present and act.value == DEREFERENCE and not act.alias:
+        return "" if {"AttributeError", "*"} & set(act.caught) else "reset"
     if pair.how in ("compare", "len") and act.kind in ("augment", "append", "add", "setitem"):
         return "limit"
     return ""
@@ -90,6 +97,8 @@ def consider(world: World, function: Function, pair: Pair, form: str, shared: Sh
         confidence = taken(world, function, pair, shared)
     elif form == "added":
         confidence = added(world, function, pair, shared)
+    elif form == "reset":
+        confidence = reset(world, function, pair, shared)
     else:
         confidence = 0.4 * shared.score(function)
     if confidence <= 0:
@@ -98,6 +107,7 @@ def consider(world: World, function: Function, pair: Pair, form: str, shared: Sh
     what = {
         "taken": f"{variable.shown}{key} may be gone: another thread can remove it before the use",
         "added": f"{variable.shown}{key} may have come: another thread can add it before this",
+        "reset": f"{variable.shown} may be None: another thread can reset it between the test and the use",
         "limit": f"{variable.shown} may have changed between the test and this",
     }[form]
     return Report(
@@ -126,6 +136,16 @@ def taken(world: World, function: Function, pair: Pair, shared: Shared) -> float
     return shared.score(function)
 
 
+def reset(world: World, function: Function, pair: Pair, shared: Shared) -> float:
+    """How sure it is that another thread can set the variable to None before it is used."""
+    instance = shared.variable.owner is not None
+    resets = [use for use in shared.uses if use.access.kind == "write" and use.access.value == "none"]
+    if function.ref in shared.crossing:
+        meets = any(world.sharing.may_meet(function, use.function, instance) for use in resets)
+        return RESET_SCORE if meets else 0.0
+    return RESET_SCORE * shared.score(function) if resets else 0.0
+
+
 def removes(access: Access) -> bool:
     return (
         access.kind in REMOVES
@@ -144,6 +164,8 @@ def added(world: World, function: Function, pair: Pair, shared: Shared) -> float
 def advice(pair: Pair, form: str) -> str:
     if form == "taken" and pair.act.kind in ("delitem", "pop"):
         return "use pop(key, None), which tests and removes in one step, or hold one lock over both"
+    if form == "reset":
+        return "read it into a local variable once, and test and use that, or hold one lock over both"
     if form == "taken":
         return "use get(), or catch the error, or hold one lock over both"
     if form == "added":

@@ -56,7 +56,7 @@ def check(source: Source) -> Iterator[Report]:
 
 def keeps(source: Source, call: ast.Call, arg: ast.expr, referent: str) -> bool:
     """Whether an argument of finalize() refers to the object."""
-    if text_of(arg) == referent:
+    if isinstance(arg, ast.Name | ast.Attribute) and text_of(arg) == referent:
         return True
     if isinstance(arg, ast.Call) and source.name_of(arg.func) == "functools.partial" and arg.args:
         inside = any(keeps(source, call, part, referent) for part in arg.args)

@@ -220,8 +220,15 @@ class Sharing:
         owner = lock.rpartition(".")[0]
         if owner not in self.tree.classes or not function.owner:
             return True
-        own = self.tree.mro(function.owner)
-        return owner in own or function.owner not in self.tree.mro(owner)
+        return owner in self.tree.mro(function.owner)
+
+    def guarded_outside(self, function: Function, shared: Shared) -> bool:
+        """Whether the uses are under the lock of an object around this one, which this function cannot know.
+
+        Who calls it may hold that lock too: operators and dunder methods have callers that are not seen.
+        """
+        locks = [lock for lock in shared.guarded if lock != ANY_LOCK]
+        return bool(locks) and not any(self.knows(function, lock) for lock in locks)
 
     def protected(self, function: Function, one: Held, two: Held) -> bool:
         """Whether one critical section covers two points of a function."""
@@ -248,8 +255,10 @@ class Sharing:
             return False
         if function.owner and function.ref not in shared.crossing and self.is_async_class(function.owner):
             return False
+        if self.guarded_outside(function, shared):
+            return False
         module = self.tree.module_of[function.ref]
-        return function.ref in shared.crossing or bool(module.signs & {"threads", "locks"})
+        return function.ref in shared.crossing or shared.claims or bool(module.signs & {"threads", "locks"})
 
     def runs_twice(self, function: Function, shared: Shared) -> bool:
         """Whether two threads may run a function at once on the same variable."""
