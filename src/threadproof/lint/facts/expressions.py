@@ -96,6 +96,8 @@ class Expressions(References):
             place, kind, span_of(node), self.held, key, intern(value), self.caught, self.loop, ref.alias
         )
         self.function.accesses.append(access)
+        if kind in ("append", "add") and self.checks:
+            self.note_flag(access)
         for check in reversed(self.checks):
             if check.access.place == ref.name and (
                 not key or not check.access.key or check.access.key == key
@@ -103,6 +105,13 @@ class Expressions(References):
                 self.function.pairs.append(Pair(check.access, access, check.how, check.present))
                 break
         return access
+
+    def note_flag(self, access: Access) -> None:
+        """Something is added to a container because a flag of the same object is not set yet."""
+        owner = access.place.rpartition(".")[0]
+        for check in self.checks:
+            if check.how == "truth" and check.access.place.rpartition(".")[0] == owner != self.module.name:
+                self.function.pairs.append(Pair(check.access, access, "flag", check.present))
 
     # --- the walk ---
 
@@ -165,6 +174,10 @@ class Expressions(References):
         else:
             target = self.base(node.func)
         discarded, awaited = self.discarding is node, self.awaiting is node
+        if target.name in CHAINS:
+            for arg in node.args:
+                self.iterate(arg)
+            return NOTHING
         args = [self.argument(arg, target.name) for arg in node.args]
         keywords = [(word.arg or "**", self.argument(word.value, target.name)) for word in node.keywords]
         call = Call(
@@ -496,6 +509,7 @@ FUNCTIONS_THAT_CHANGE = {
     "bisect.insort": "insert",
     "random.shuffle": "sort",
 }
+CHAINS = frozenset({"itertools.chain", "itertools.chain.from_iterable"})
 LAZY = frozenset({"enumerate", "zip", "map", "filter", "reversed", "iter"})
 ITER_FUNCTIONS = frozenset({"iteritems", "itervalues", "iterkeys", "viewitems", "viewvalues", "viewkeys"})
 LITERALS: dict[type, str] = {

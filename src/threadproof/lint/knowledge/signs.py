@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Final
 
 SIGNS: Final = {
@@ -20,3 +21,15 @@ SIGNS: Final = {
 
 def signs_in(text: str) -> frozenset[str]:
     return frozenset(name for name, sign in SIGNS.items() if sign.search(text))
+
+
+# Classes whose objects exist to be used by many: the last word of the name says so.
+SHARED_KINDS: Final = re.compile(
+    r"(Pool|Cache|Registry|Dispatcher|Bus|Broker|Future|Promise|Deferred|Hub|Selector|Limiter|Throttle"
+    r"|Metrics?|Counter|Gauge|Histogram|Statistics|Stats)$"
+)
+
+
+@cache
+def is_shared_kind(name: str) -> bool:
+    return bool(SHARED_KINDS.search(name))

@@ -56,7 +56,7 @@ LOST = frozenset({"setitem", "add", "append", "insert", "write", "augment"})
 def check(world: World, part: Part) -> Iterator[Report]:
     seen: set[tuple[str, str]] = set()
     for function in part.functions:
-        if function.asynchronous or function.ref in world.calls.setup:
+        if function.asynchronous or world.sharing.in_setup(function):
             continue
         for pair in function.pairs:
             form = form_of(pair)
@@ -82,6 +82,8 @@ def form_of(pair: Pair) -> str:
         return "added"
     if pair.how in ("none", "truth") and pair.present and act.value == DEREFERENCE and not act.alias:
         return "" if {"AttributeError", "*"} & set(act.caught) else "reset"
+    if pair.how == "flag" and pair.check.place != act.place:
+        return "late"
     if pair.how in ("compare", "len") and act.kind in ("augment", "append", "add", "setitem"):
         return "limit"
     return ""
@@ -99,6 +101,8 @@ def consider(world: World, function: Function, pair: Pair, form: str, shared: Sh
         confidence = added(world, function, pair, shared)
     elif form == "reset":
         confidence = reset(world, function, pair, shared)
+    elif form == "late":
+        confidence = late(world, function, pair, shared)
     else:
         confidence = 0.4 * shared.score(function)
     if confidence <= 0:
@@ -108,6 +112,8 @@ def consider(world: World, function: Function, pair: Pair, form: str, shared: Sh
         "taken": f"{variable.shown}{key} may be gone: another thread can remove it before the use",
         "added": f"{variable.shown}{key} may have come: another thread can add it before this",
         "reset": f"{variable.shown} may be None: another thread can reset it between the test and the use",
+        "late": f"what is added to {variable.shown} may come too late: another thread can set the flag and take "
+        "them between the test and this",
         "limit": f"{variable.shown} may have changed between the test and this",
     }[form]
     return Report(
@@ -144,6 +150,18 @@ def reset(world: World, function: Function, pair: Pair, shared: Shared) -> float
         meets = any(world.sharing.may_meet(function, use.function, instance) for use in resets)
         return RESET_SCORE if meets else 0.0
     return RESET_SCORE * shared.score(function) if resets else 0.0
+
+
+def late(world: World, function: Function, pair: Pair, shared: Shared) -> float:
+    """How sure it is that another function sets the flag, and then uses what has been added, for the last time."""
+    flag = world.sharing.of(world.tree.variable(pair.check.place))
+    setters = {
+        use.function.ref
+        for use in flag.uses
+        if use.access.kind == "write" and use.access.value == "const:True" and use.function is not function
+    }
+    takers = {use.function.ref for use in shared.uses if use.access.kind not in ("append", "add")}
+    return shared.score(function) if setters & takers else 0.0
 
 
 def removes(access: Access) -> bool:

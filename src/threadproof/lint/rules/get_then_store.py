@@ -40,7 +40,7 @@ from threadproof.lint.tree.evidence import guard_of, other_writers, sides
 def check(world: World, part: Part) -> Iterator[Report]:
     seen: set[tuple[str, str]] = set()
     for function in part.functions:
-        if function.asynchronous or function.ref in world.calls.setup or "functional" in function.notes:
+        if function.asynchronous or world.sharing.in_setup(function) or "functional" in function.notes:
             continue
         for pair in function.pairs:
             if not is_form(pair) or (function.ref, pair.act.place) in seen:

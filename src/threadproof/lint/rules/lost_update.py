@@ -44,7 +44,7 @@ def check(world: World, part: Part) -> Iterator[Report]:
     for function in part.functions:
         if (
             function.asynchronous
-            or function.ref in world.calls.setup
+            or world.sharing.in_setup(function)
             or world.calls.entry_locks[function.ref]
         ):
             continue

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from threadproof.lint.facts.model import Access, Class, Function, Held
 from threadproof.lint.knowledge import values
+from threadproof.lint.knowledge.signs import is_shared_kind
 from threadproof.lint.knowledge.containers import WRITES
 from threadproof.lint.tree.calls import ANY_LOCK, Calls
 from threadproof.lint.tree.index import Tree, Use, Variable
@@ -19,6 +20,11 @@ OWNER_LOCKED = 0.45  # its class or module uses a lock, but never for this
 OWNER_BOTH = 0.5  # it has a lock, and runs methods in threads
 OWNER_UNIQUE = 0.6  # it has either, and what is at stake is a thread, a lock, a connection
 UNKNOWN = 0.3
+COMMON = 0.45  # a global, or an attribute of the class itself, of a file that uses threads
+KNOWN_TO_BE_SHARED = 0.45  # an object of a kind that exists to be shared, as a pool or a registry
+
+# Constructors of objects: what they do to a global, or to the class itself, other threads may do too.
+MAKERS = frozenset({"__init__", "__new__", "__post_init__"})
 
 
 OWN_KINDS = frozenset({"plain", "reentrant", "condition"})
@@ -44,6 +50,8 @@ class Shared:
     owner_threaded: bool = False  # its class starts threads on its own methods
     owner_locked: bool = False  # its class, or its module, has a lock that it uses
     claims: bool = False  # its class claims to be thread-safe
+    common: bool = False  # a global, or an attribute of the class and not of its instances
+    kind_is_shared: bool = False  # its class is of a kind that exists to be shared
     single: bool = False  # declared to belong to one thread, or not to be shared
     functional: bool = False
     declared_lock: str = ""
@@ -62,8 +70,16 @@ class Shared:
             return 0.8
         if unique and (self.owner_locked or self.owner_threaded):
             return max(self.guard_score(function), OWNER_UNIQUE)
-        owner = OWNER_BOTH if self.owner_locked and self.owner_threaded else OWNER_LOCKED
-        return max(self.guard_score(function), owner if self.owner_locked or self.owner_threaded else UNKNOWN)
+        return max(self.guard_score(function), self.owner_score())
+
+    def owner_score(self) -> float:
+        """The evidence of its class or module, where no use of its own says more."""
+        if self.owner_locked or self.owner_threaded:
+            return OWNER_BOTH if self.owner_locked and self.owner_threaded else OWNER_LOCKED
+        module = self.variable.module
+        if self.common and module is not None and "async" not in module.signs:
+            return COMMON
+        return KNOWN_TO_BE_SHARED if self.kind_is_shared else UNKNOWN
 
     def guard_score(self, function: Function) -> float:
         """The evidence of guarded uses, by their share of all; locks of subclasses do not count."""
@@ -109,8 +125,9 @@ class Sharing:
         return found
 
     def find(self, variable: Variable) -> Shared:
-        shared = Shared(variable, knows=self.knows)
-        instance = variable.owner is not None
+        shared = Shared(variable, knows=self.knows, common=self.is_common(variable))
+        instance = variable.owner is not None and not shared.common
+        shared.kind_is_shared = bool(variable.owner and is_shared_kind(variable.owner.name))
         self.note_declared(shared, variable.owner)
         for use in variable.uses:
             if not self.counts(use, variable):
@@ -190,13 +207,29 @@ class Sharing:
     def counts(self, use: Use, variable: Variable) -> bool:
         """Whether a use can happen while other threads use the variable too."""
         function, access = use
-        if function.ref in self.calls.setup:
+        if function.ref in self.calls.setup and not (
+            function.name in MAKERS and function.owner and self.is_common(variable)
+        ):
             return False
         if self.is_outer_local(use, variable):
             return not self.threads.before_start(function, access.span.line, access.loop) and not (
                 self.threads.after_join(function, access.span.line)
             )
         return not self.threads.before_start(function, access.span.line, access.loop)
+
+    def in_setup(self, function: Function) -> bool:
+        """Whether no use of any variable in a function can be disturbed, as it only sets something up."""
+        return function.ref in self.calls.setup and not (function.name in MAKERS and function.owner)
+
+    def is_common(self, variable: Variable) -> bool:
+        """Whether all objects use one variable: a global, or what only the body of a class gives a value."""
+        if variable.owner is None:
+            return "<locals>" not in variable.place
+        writes = [use.function for use in variable.uses if use.access.kind == "write"]
+        return bool(writes) and all(
+            function.name == "<class>" or any(name.endswith("classmethod") for name in function.decorators)
+            for function in writes
+        )
 
     def is_outer_local(self, use: Use, variable: Variable) -> bool:
         return variable.place.startswith(f"{use.function.ref}.<locals>.")
@@ -262,13 +295,17 @@ class Sharing:
 
     def runs_twice(self, function: Function, shared: Shared) -> bool:
         """Whether two threads may run a function at once on the same variable."""
-        instance = shared.variable.owner is not None
+        instance = shared.variable.owner is not None and not shared.common
         roles = self.threads.roles(function, instance)
         if self.threads.many(function, instance) or len(roles) > 1:
             return True
         if roles - {MAIN}:
             return False  # one thread only
-        return bool(shared.guarded or shared.claims or shared.owner_locked) or not instance
+        return (
+            bool(shared.guarded or shared.claims or shared.owner_locked)
+            or not instance
+            or shared.kind_is_shared
+        )
 
     def worth(self, access: Access, many: bool = False) -> float:
         """How much it matters if a value is made twice: 1 for a lock, less for a pure result."""
