@@ -57,8 +57,9 @@ class Statements(Expressions):
     def visit_if(self, node: ast.If) -> None:
         before = self.held  # without a lock that the test tries to take
         found = self.test(node.test)
-        turned = () if isinstance(node.test, ast.BoolOp) and isinstance(node.test.op, ast.And) else found
-        turned = tuple(check.turned() for check in turned)
+        turned = tuple(check.turned() for check in found)
+        if isinstance(node.test, ast.BoolOp) and isinstance(node.test.op, ast.And):
+            turned = tuple(Check(check.access, "flag", None) for check in found if check.how == "truth")
         held = self.held
         negative = isinstance(node.test, ast.UnaryOp) and isinstance(node.test.op, ast.Not)
         yes, held_yes = self.branch(node.body, found, before if negative else held)

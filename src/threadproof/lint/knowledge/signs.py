@@ -25,11 +25,20 @@ def signs_in(text: str) -> frozenset[str]:
 
 # Classes whose objects exist to be used by many: the last word of the name says so.
 SHARED_KINDS: Final = re.compile(
-    r"(Pool|Cache|Registry|Dispatcher|Bus|Broker|Future|Promise|Deferred|Hub|Selector|Limiter|Throttle"
-    r"|Metrics?|Counter|Gauge|Histogram|Statistics|Stats)$"
+    r"(Pool|Cache|Registry|Dispatcher|Bus|Broker|Future|Promise|Deferred|Hub|Limiter|Throttle)$"
 )
+
+
+CACHES: Final = re.compile(r"^_{0,2}cached?([A-Z_]|comp|date|$)|_cache$", re.IGNORECASE)
 
 
 @cache
 def is_shared_kind(name: str) -> bool:
+    """Whether the objects of a class of this name exist to be used by many."""
     return bool(SHARED_KINDS.search(name))
+
+
+@cache
+def is_cache(name: str) -> bool:
+    """Whether an attribute of this name is a cache."""
+    return bool(CACHES.search(name))

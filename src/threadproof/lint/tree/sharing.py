@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from threadproof.lint.facts.model import Access, Class, Function, Held
 from threadproof.lint.knowledge import values
-from threadproof.lint.knowledge.signs import is_shared_kind
-from threadproof.lint.knowledge.containers import WRITES
+from threadproof.lint.knowledge.signs import is_cache, is_shared_kind
+from threadproof.lint.knowledge.containers import ADDS, REMOVES, WRITES
 from threadproof.lint.tree.calls import ANY_LOCK, Calls
 from threadproof.lint.tree.index import Tree, Use, Variable
 from threadproof.lint.tree.threads import CONCURRENT, MAIN, Threads
@@ -99,6 +99,9 @@ class Sharing:
         self.threads = threads
         self.known: dict[str, Shared] = {}
         self.async_classes: dict[str, bool] = {}
+        self.threaded_packages = {
+            module.name.partition(".")[0] for module in tree.modules.values() if "threads" in module.signs
+        }
         self.locked_owners = self.find_locked_owners()
         self.threaded_owners = {
             entry.function.owner or entry.function.ref.rpartition(".")[0]
@@ -127,7 +130,9 @@ class Sharing:
     def find(self, variable: Variable) -> Shared:
         shared = Shared(variable, knows=self.knows, common=self.is_common(variable))
         instance = variable.owner is not None and not shared.common
-        shared.kind_is_shared = bool(variable.owner and is_shared_kind(variable.owner.name))
+        shared.kind_is_shared = bool(variable.owner) and (
+            is_shared_kind(variable.owner.name) or (is_cache(variable.name) and evicts(variable))
+        )
         self.note_declared(shared, variable.owner)
         for use in variable.uses:
             if not self.counts(use, variable):
@@ -291,7 +296,9 @@ class Sharing:
         if self.guarded_outside(function, shared):
             return False
         module = self.tree.module_of[function.ref]
-        return function.ref in shared.crossing or shared.claims or bool(module.signs & {"threads", "locks"})
+        if function.ref in shared.crossing or shared.claims or module.signs & {"threads", "locks"}:
+            return True
+        return shared.kind_is_shared and module.name.partition(".")[0] in self.threaded_packages
 
     def runs_twice(self, function: Function, shared: Shared) -> bool:
         """Whether two threads may run a function at once on the same variable."""
@@ -340,6 +347,12 @@ class Sharing:
             return True
         outer = self.tree.functions.get(function.parent)
         return outer is not None and not outer.is_body and self.is_async_only(outer)
+
+
+def evicts(variable: Variable) -> bool:
+    """Whether one function adds to a container and removes from it, as a cache with a limit does."""
+    adds = {use.function.ref for use in variable.uses if use.access.kind in ADDS | {"setitem"}}
+    return any(use.function.ref in adds for use in variable.uses if use.access.kind in REMOVES | {"delitem"})
 
 
 __all__ = ["ANY_LOCK", "CONCURRENT", "Access", "Shared", "Sharing"]
