@@ -87,8 +87,8 @@ def filled(report: Report, rule: LintRule, path: str) -> Report:
 
 # Of one rule about one variable in one file. Who reads two has understood, and mends the others with them.
 MOST = 2
-# Of one rule about the variables of one class or module: more say that the whole class is used by one thread, or
-# needs one lock, which is one thing to know.
+# Of one rule about the variables of one class or module: more say that the whole class is used by one thread,
+# or needs one lock, which is one thing to know.
 MOST_OF_CLASS = 3
 
 

@@ -99,8 +99,10 @@ class Expressions(References):
         if kind in ("append", "add") and self.checks:
             self.note_flag(access)
         for check in reversed(self.checks):
-            if check.access.place == ref.name and check.how != "flag" and (
-                not key or not check.access.key or check.access.key == key
+            if (
+                check.access.place == ref.name
+                and check.how != "flag"
+                and (not key or not check.access.key or check.access.key == key)
             ):
                 self.function.pairs.append(Pair(check.access, access, check.how, check.present))
                 break
@@ -110,7 +112,10 @@ class Expressions(References):
         """Something is added to a container because a flag of the same object is not set yet."""
         owner = access.place.rpartition(".")[0]
         for check in self.checks:
-            if check.how in ("truth", "flag") and check.access.place.rpartition(".")[0] == owner != self.module.name:
+            if (
+                check.how in ("truth", "flag")
+                and check.access.place.rpartition(".")[0] == owner != self.module.name
+            ):
                 self.function.pairs.append(Pair(check.access, access, "flag", check.present))
 
     # --- the walk ---

@@ -47,9 +47,11 @@ from threadproof.lint.tree.sharing import Shared
 
 KEY_ERRORS = frozenset({"KeyError", "LookupError", "IndexError", "ValueError", "*"})
 TAKES = frozenset({"delitem", "pop", "remove", "popitem", "popleft", "getitem"})
-# Of a use after a test for None, which is mostly harmless where all resets are on the way out: only a variable
-# that is guarded in half of its uses, or that threads of the tree share, is reported.
+# Of a use after a test for None, mostly harmless where all resets are on the way out: only a variable that is
+# guarded in half of its uses, or that threads of the tree share, is reported.
 RESET_SCORE = 0.64
+# Hides the forms that were mostly wrong where only the kind of the class, or its lock, suggests threads.
+LITTLE_LESS = 0.9
 LOST = frozenset({"setitem", "add", "append", "insert", "write", "augment"})
 
 
@@ -112,8 +114,8 @@ def consider(world: World, function: Function, pair: Pair, form: str, shared: Sh
         "taken": f"{variable.shown}{key} may be gone: another thread can remove it before the use",
         "added": f"{variable.shown}{key} may have come: another thread can add it before this",
         "reset": f"{variable.shown} may be None: another thread can reset it between the test and the use",
-        "late": f"what is added to {variable.shown} may come too late: another thread can set the flag and take "
-        "them between the test and this",
+        "late": f"what is added to {variable.shown} may come too late: another thread can set the flag and "
+        "take all between the test and this",
         "limit": f"{variable.shown} may have changed between the test and this",
     }[form]
     return Report(
@@ -139,6 +141,8 @@ def taken(world: World, function: Function, pair: Pair, shared: Shared) -> float
         return 0.0
     if shared.variable.kind() in ("", "list") and pair.how in ("truth", "get") and pair.act.kind == "getitem":
         return 0.3 * shared.score(function)
+    if pair.act.kind == "getitem" and not (shared.owner_locked or shared.owner_threaded):
+        return LITTLE_LESS * shared.score(function)
     return shared.score(function)
 
 
@@ -153,7 +157,7 @@ def reset(world: World, function: Function, pair: Pair, shared: Shared) -> float
 
 
 def late(world: World, function: Function, pair: Pair, shared: Shared) -> float:
-    """How sure it is that another function sets the flag, and then uses what has been added, for the last time."""
+    """How sure it is that another function sets the flag, and then uses for the last time what was added."""
     flag = world.sharing.of(world.tree.variable(pair.check.place))
     setters = {
         use.function.ref
@@ -161,7 +165,9 @@ def late(world: World, function: Function, pair: Pair, shared: Shared) -> float:
         if use.access.kind == "write" and use.access.value == "const:True" and use.function is not function
     }
     takers = {use.function.ref for use in shared.uses if use.access.kind not in ("append", "add")}
-    return shared.score(function) if setters & takers else 0.0
+    if not setters & takers:
+        return 0.0
+    return shared.score(function) * (1.0 if shared.kind_is_shared else LITTLE_LESS)
 
 
 def removes(access: Access) -> bool:

@@ -53,11 +53,7 @@ KINDS = frozenset({"dict", "set", "deque"})
 
 def check(world: World, part: Part) -> Iterator[Report]:
     for function in part.functions:
-        if (
-            function.asynchronous
-            or world.sharing.in_setup(function)
-            or world.calls.entry_locks[function.ref]
-        ):
+        if function.asynchronous or world.sharing.in_setup(function) or world.calls.entry_locks[function.ref]:
             continue
         seen: set[str] = set()
         for access in function.accesses:

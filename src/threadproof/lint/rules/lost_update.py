@@ -42,11 +42,7 @@ from threadproof.lint.tree.sharing import Shared
 
 def check(world: World, part: Part) -> Iterator[Report]:
     for function in part.functions:
-        if (
-            function.asynchronous
-            or world.sharing.in_setup(function)
-            or world.calls.entry_locks[function.ref]
-        ):
+        if function.asynchronous or world.sharing.in_setup(function) or world.calls.entry_locks[function.ref]:
             continue
         seen: set[str] = set()
         for access, read in updates(world, function):

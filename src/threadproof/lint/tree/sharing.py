@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from threadproof.lint.facts.model import Access, Class, Function, Held
 from threadproof.lint.knowledge import values
-from threadproof.lint.knowledge.signs import is_cache, is_shared_kind
 from threadproof.lint.knowledge.containers import ADDS, REMOVES, WRITES
+from threadproof.lint.knowledge.signs import is_cache, is_shared_kind
 from threadproof.lint.tree.calls import ANY_LOCK, Calls
 from threadproof.lint.tree.index import Tree, Use, Variable
 from threadproof.lint.tree.threads import CONCURRENT, MAIN, Threads
@@ -79,7 +79,7 @@ class Shared:
         module = self.variable.module
         if self.common and module is not None and "async" not in module.signs:
             return COMMON
-        return KNOWN_TO_BE_SHARED if self.kind_is_shared else UNKNOWN
+        return KNOWN_TO_BE_SHARED if self.kind_is_shared and not self.common else UNKNOWN
 
     def guard_score(self, function: Function) -> float:
         """The evidence of guarded uses, by their share of all; locks of subclasses do not count."""
@@ -130,7 +130,7 @@ class Sharing:
     def find(self, variable: Variable) -> Shared:
         shared = Shared(variable, knows=self.knows, common=self.is_common(variable))
         instance = variable.owner is not None and not shared.common
-        shared.kind_is_shared = bool(variable.owner) and (
+        shared.kind_is_shared = variable.owner is not None and (
             is_shared_kind(variable.owner.name) or (is_cache(variable.name) and evicts(variable))
         )
         self.note_declared(shared, variable.owner)
@@ -227,9 +227,14 @@ class Sharing:
         return function.ref in self.calls.setup and not (function.name in MAKERS and function.owner)
 
     def is_common(self, variable: Variable) -> bool:
-        """Whether all objects use one variable: a global, or what only the body of a class gives a value."""
+        """Whether all objects use one variable: a global, or a container that only a class's body makes.
+
+        `self.n += 1` makes an attribute of the object from a number of the class, and a dataclass has fields.
+        """
         if variable.owner is None:
-            return "<locals>" not in variable.place
+            return variable.module is not None and variable.place == f"{variable.module.name}.{variable.name}"
+        if variable.kind() == "" or any(value.endswith("field") for value in variable.values):
+            return False
         writes = [use.function for use in variable.uses if use.access.kind == "write"]
         return bool(writes) and all(
             function.name == "<class>" or any(name.endswith("classmethod") for name in function.decorators)
