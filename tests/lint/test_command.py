@@ -17,6 +17,7 @@ from tests.kit.waiting import until
 from threadproof.cli import main
 from threadproof.findings import Finding, Place, Severity
 from threadproof.findings.formats.json import as_json
+from threadproof.lint.findings import linter
 
 Captured = pytest.CaptureFixture[str]
 
@@ -167,7 +168,7 @@ def test_every_format_has_the_finding(capsys: Captured) -> None:
         assert lint("late.py", "--output-format", name) == 1
         return capsys.readouterr().out
 
-    assert json.loads(output("json"))[0]["rule"] == "CM301"
+    assert json.loads(output("json"))["findings"][0]["rule"] == "CM301"
     result = json.loads(output("sarif"))["runs"][0]["results"][0]
     assert result["ruleId"] == "CM301"
     assert json.loads(output("gitlab"))[0]["location"] == {"path": "late.py", "lines": {"begin": 5}}
@@ -339,7 +340,7 @@ def test_infer_proposes_what_the_code_keeps(folder: Path, capsys: Captured) -> N
 def test_a_race_that_was_seen_makes_a_finding_certain(folder: Path, capsys: Captured) -> None:
     place = Place("counter.py", 17, "Counter.reset")
     race = Finding("lost-update", Severity.ERROR, "Counter.n is written by two threads", place)
-    (folder / "races.json").write_text(as_json([race]))
+    (folder / "races.json").write_text(as_json([race], linter()))
     assert concise(capsys, "--preview", "--min-confidence", "1")[1][-1].startswith("late.py")
     _, found = concise(capsys, "--preview", "--min-confidence", "1", "--with-races", "races.json")
     assert [line.split()[1] for line in found] == ["CM103", "CM301"]

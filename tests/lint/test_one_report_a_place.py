@@ -135,3 +135,25 @@ def test_a_class_has_three_reports_of_a_rule_and_the_others_are_named() -> None:
 
 def test_a_lock_of_the_object_around_guards() -> None:
     assert shown(OUTSIDE) == []
+
+
+HANDED_OVER = """\
+import _thread
+
+def in_thread(function):
+    done = _thread.allocate_lock()
+    done.acquire()
+
+    def run():
+        function()
+        done.release()
+
+    _thread.start_new_thread(run, ())
+    done.acquire()
+"""
+
+
+def test_a_lock_that_another_thread_releases_may_be_taken_twice() -> None:
+    assert shown(HANDED_OVER, select=["CM206"]) == []
+    alone = HANDED_OVER.replace("        done.release()\n", "        print(done)\n")
+    assert [report.code for report in shown(alone, select=["CM206"])] == ["CM206"]

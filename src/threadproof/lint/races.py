@@ -20,7 +20,7 @@ def read_races(path: str) -> list[Finding]:
     """The findings that `threadproof race --json` wrote."""
     try:
         with open(path, encoding="utf-8") as file:
-            return [from_object(made) for made in json.load(file)]
+            return [from_object(made) for made in json.load(file)["findings"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OptionError(f"--with-races: {path!r} has no findings of the race detector ({error})") from None
 

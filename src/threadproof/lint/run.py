@@ -187,7 +187,7 @@ class Run:
         shown = [finding for finding in findings if not finding.suppressed]
         tool, name = linter(), self.options["output_format"]
         if name == "json":
-            return as_json(findings) + "\n"
+            return as_json(findings, tool) + "\n"
         if name == "sarif":
             return as_sarif(findings, tool) + "\n"
         if name == "gitlab":

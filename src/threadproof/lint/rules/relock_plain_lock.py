@@ -47,6 +47,8 @@ def check(world: World, part: Part) -> Iterator[Report]:
                 continue  # the callers hold it; it is reported where they call
             if "[]" in order.first or not same_object(function.owner, order.taking.via):
                 continue
+            if released_elsewhere(world, function, order.first):
+                continue  # it is no guard, but the signal that another thread is done
             seen.add(order.first)
             yield Report(
                 order.taking.span,
@@ -68,6 +70,16 @@ def held_here(world: World, function: Function, span: Span) -> set[str]:
         if acquire.span == span
         for lock in world.tree.locks(acquire.held)
     }
+
+
+def released_elsewhere(world: World, function: Function, lock: str) -> bool:
+    """Whether another function releases a lock that it does not take."""
+    for other in world.tree.functions.values():
+        if other is not function and not any(world.tree.lock(one.lock) == lock for one in other.acquires):
+            for call in other.calls:
+                if call.method == "release" and call.receiver and world.tree.lock(call.receiver) == lock:
+                    return True
+    return False
 
 
 def same_object(owner: str, via: tuple) -> bool:  # type: ignore[type-arg]
