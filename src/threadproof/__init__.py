@@ -1,7 +1,17 @@
-"""Concurrent maps for threaded Python, and the tools that prove a threaded program right."""
+"""Concurrent maps for threaded Python, and the tools that prove a threaded program right.
 
-from threadproof._core import REMOVE, DeadlockError
-from threadproof.maps import ConcurrentMap, HashMap, LockedMap, ShardedMap, SnapshotMap, SyncMap
+The maps need the extension; the linter does not, and works where it is not built. So they are imported when
+they are first asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from threadproof._core import REMOVE, DeadlockError
+    from threadproof.maps import ConcurrentMap, HashMap, LockedMap, ShardedMap, SnapshotMap, SyncMap
 
 __all__ = [
     "REMOVE",
@@ -15,11 +25,27 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> str:
-    """`__version__`, when it is asked for: finding the metadata takes longer than importing the package."""
-    if name != "__version__":
+def __getattr__(name: str) -> Any:
+    """A public name when it is first asked for; also `__version__`, whose metadata takes long to find."""
+    if name == "__version__":
+        found: Any = find_version()
+    elif name in __all__:
+        home = "threadproof._core" if name in ("REMOVE", "DeadlockError") else "threadproof.maps"
+        found = getattr(import_module(home), name)
+    else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib.metadata import version
-
-    globals()[name] = found = version(__name__)
+    globals()[name] = found
     return found
+
+
+def find_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(__name__)
+    except PackageNotFoundError:  # used from a source tree
+        return "0"
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

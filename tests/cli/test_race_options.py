@@ -238,3 +238,13 @@ def test_the_first_race_ends_the_program_when_asked_to() -> None:
 def test_a_race_that_does_not_count_ends_nothing() -> None:
     Path("races.txt").write_text("variable:Box.n\n")
     assert silent(race("--halt-on-error", "--suppressions", "races.txt"))
+
+
+def test_lint_lists_what_the_run_never_reached(program: Path) -> None:
+    program.write_text(
+        PROGRAM
+        + "def late(names):\n    for n in names:\n        threading.Thread(target=lambda: print(n)).start()\n"
+    )
+    ran = race("--lint")
+    assert "1 finding never reached by this run" in ran.stderr
+    assert "app.py:13:47: CM301" in ran.stderr

@@ -1,7 +1,8 @@
 """The `threadproof` command: a table of commands, and what they share.
 
 A command is one module in this package and one row in COMMANDS. It has `add_arguments(parser)`,
-`run(args) -> int`, and EXIT_CODES, which `--help` lists. It is imported only when its command is chosen.
+`run(args) -> int`, and EXIT_CODES, which `--help` lists; MIXED if its paths may stand between its options.
+It is imported only when its command is chosen.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
-from importlib.metadata import version
 from typing import NoReturn
 
+from threadproof import __version__
 from threadproof.findings import ExitCode
 
 COMMANDS = {
     "bench": "measure maps against dict, dict with a lock, and other packages",
     "demo": "build a concordance of a source tree with threads that share one map",
+    "lint": "find races, deadlocks and broken locking in source, without running it",
     "race": "run a program and report its data races",
 }
 
@@ -54,7 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = import_module(f"threadproof.cli.{chosen.command}")
         command.add_arguments(parser)
         parser.epilog = "\n\n".join(filter(None, [parser.epilog, exit_codes(command.EXIT_CODES)]))
-        code: int = command.run(parser.parse_args(chosen.arguments))
+        # Paths may stand between options, unless what follows a program's name belongs to the program.
+        mixed = getattr(command, "MIXED", False)
+        parse = parser.parse_intermixed_args if mixed else parser.parse_args
+        code: int = command.run(parse(chosen.arguments))
         with suppress(ValueError, AttributeError):  # the command has run a program that closed it
             sys.stdout.flush()
         return code
@@ -86,7 +91,7 @@ def command_parser() -> Parser:
         epilog=f"commands:\n{table(COMMANDS)}\n\n`threadproof <command> --help` has its arguments.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"threadproof {version('threadproof')}")
+    parser.add_argument("--version", action="version", version=f"threadproof {__version__}")
     parser.add_argument("command", choices=COMMANDS, metavar="command", help="one of the commands below")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="the command's own arguments")
     return parser

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 from threadproof import _core
-from threadproof.cli import UsageError, program
+from threadproof.cli import UsageError, exercised, program
 from threadproof.findings import ExitCode
 from threadproof.findings.model import remember_folder
 from threadproof.findings.options import OptionError
@@ -33,6 +33,9 @@ EXIT_CODES = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     OPTIONS.add_arguments(parser)
+    parser.add_argument(
+        "--lint", action="store_true", help="then list the linter's findings, those that did not run first"
+    )
     program.add_arguments(parser)
     try:
         parser.set_defaults(**OPTIONS.read(os.environ, folder=Path(program.current_folder() or os.sep)))
@@ -72,6 +75,7 @@ class Watched:
                 "strict": args.strict,
             }
         )
+        self.lines = exercised.Lines() if args.lint else None
         self.published = False
 
     def run(self) -> int:
@@ -90,6 +94,8 @@ class Watched:
                 raise self.session.refused
             return self.leave(code)
         finally:
+            if self.lines:
+                self.lines.close()
             if not self.in_child():
                 self.children.collect()  # removes the folder where there was no report
 
@@ -123,6 +129,8 @@ class Watched:
         self.reporter.watched = self.session.summary()
         found = self.reporter.apply(merged([*found, *self.children.collect()]))
         self.reporter.publish(found, self.reporter.unused(self.session.watched_files()))
+        if self.lines:
+            self.reporter.stderr.write(exercised.report(self.session.watched_files(), self.lines.ran))
         return self.with_includes(self.reporter.exit_code(found, otherwise=code), code)
 
     def with_includes(self, code: int, own: int) -> int:

@@ -107,6 +107,8 @@ COMMON = (
     file("json", "write the findings to FILE as JSON"),
     file("sarif", "write the findings to FILE as SARIF 2.1.0"),
     file("html", "write the findings to FILE as a web page that needs no other file"),
+    file("gitlab", "write the findings to FILE as GitLab's code quality report"),
+    file("junit", "write the findings to FILE as a JUnit report"),
     Option("github", "also print the findings as annotations for GitHub", truth, default=False),
 )
 """The options of every tool; `Reporter` applies them."""

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from threadproof.findings.formats.gitlab import as_gitlab
 from threadproof.findings.formats.html import as_html
 from threadproof.findings.formats.json import as_json
+from threadproof.findings.formats.junit import as_junit
 from threadproof.findings.formats.sarif import as_sarif
 from threadproof.findings.model import Finding
 from threadproof.findings.tool import Tool
@@ -17,4 +19,6 @@ FILES: dict[str, Callable[[Sequence[Finding], Tool], str]] = {
     "json": as_json,
     "sarif": as_sarif,
     "html": lambda findings, tool: as_html(findings, tool.title),
+    "gitlab": lambda findings, tool: as_gitlab(findings),
+    "junit": lambda findings, tool: as_junit(findings, tool.title),
 }

@@ -1,0 +1,44 @@
+"""What in a file suggests that threads run its code."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Final
+
+SIGNS: Final = {
+    "threads": re.compile(
+        r"\b(import threading|from threading|import _thread|from _thread|concurrent\.futures"
+        r"|ThreadPool|ThreadingMixIn|"
+        r"ThreadingHTTPServer|to_thread|run_in_executor|start_new_thread|socketserver|http\.server)"
+    ),
+    "locks": re.compile(r"\b(R?Lock|Condition|Semaphore|RWLock|Mutex)\(|_lock\b"),
+    "async": re.compile(r"\b(import asyncio|from asyncio|async def)\b"),
+    "web": re.compile(r"\b(import|from) (flask|bottle|django|sanic|falcon|fastapi|starlette|pyramid)\b"),
+    "claims": re.compile(r"thread[- ]?safe", re.IGNORECASE),
+}
+
+
+def signs_in(text: str) -> frozenset[str]:
+    return frozenset(name for name, sign in SIGNS.items() if sign.search(text))
+
+
+# Classes whose objects exist to be used by many: the last word of the name says so.
+SHARED_KINDS: Final = re.compile(
+    r"(Pool|Cache|Registry|Dispatcher|Bus|Broker|Future|Promise|Deferred|Hub|Limiter|Throttle)$"
+)
+
+
+CACHES: Final = re.compile(r"^_{0,2}cached?([A-Z_]|comp|date|$)|_cache$", re.IGNORECASE)
+
+
+@cache
+def is_shared_kind(name: str) -> bool:
+    """Whether the objects of a class of this name exist to be used by many."""
+    return bool(SHARED_KINDS.search(name))
+
+
+@cache
+def is_cache(name: str) -> bool:
+    """Whether an attribute of this name is a cache."""
+    return bool(CACHES.search(name))

@@ -1,0 +1,111 @@
+"""A value is read, changed and written back, and another thread's change in between is lost.
+
+## What it does
+Reports `self.n += 1`, `d[k] += 1`, `d[k] = d.get(k, 0) + 1` and the same in two statements, on what threads
+share, without a lock.
+
+## Why is this bad?
+`n += 1` reads, adds and writes. Two threads that read the same number both write the same sum, and one of
+the two is not counted. With a GIL it is rare, without one it is common.
+
+## Example
+```python
+self.requests += 1
+```
+
+Use instead:
+
+```python
+with self._lock:
+    self.requests += 1
+```
+
+or `threadproof.sync.AtomicInt`, or `m.add(key)` of a map of threadproof.
+
+## When it is fine
+When only one thread writes, or a number that is roughly right will do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from threadproof.findings import Severity
+from threadproof.lint.facts.model import Access, Function
+from threadproof.lint.knowledge.containers import WRITES
+from threadproof.lint.rule import LintRule, Part, Related, Report
+from threadproof.lint.tree import World
+from threadproof.lint.tree.evidence import sides
+from threadproof.lint.tree.index import Use
+from threadproof.lint.tree.sharing import Shared
+
+
+def check(world: World, part: Part) -> Iterator[Report]:
+    for function in part.functions:
+        if function.asynchronous or world.sharing.in_setup(function) or world.calls.entry_locks[function.ref]:
+            continue
+        seen: set[str] = set()
+        for access, read in updates(world, function):
+            if access.place in seen:
+                continue
+            shared = world.sharing.of(world.tree.variable(access.place))
+            confidence = confidence_of(world, function, access, shared)
+            if confidence > 0:
+                seen.add(access.place)
+                yield report(world, function, access, read, shared, confidence)
+
+
+def updates(world: World, function: Function) -> Iterator[tuple[Access, Access | None]]:
+    """The updates of a function that no lock covers, with the read if that is a statement of its own."""
+    for access in function.accesses:
+        if access.kind in ("augment", "augmentitem") and not world.tree.locks(access.held):
+            yield access, None
+    for pair in function.pairs:
+        if pair.how == "stale" and not world.sharing.protected(function, pair.check.held, pair.act.held):
+            yield pair.act, pair.check
+
+
+def confidence_of(world: World, function: Function, access: Access, shared: Shared) -> float:
+    if not world.sharing.applies(function, shared, access):
+        return 0.0
+    writers = [use for use in shared.uses if use.access.kind in WRITES and use.access is not access]
+    if world.sharing.runs_twice(function, shared):
+        return shared.score(function)
+    if function.ref in shared.crossing and any(meets(world, function, use, shared) for use in writers):
+        return 0.8
+    return 0.0
+
+
+def meets(world: World, function: Function, use: Use, shared: Shared) -> bool:
+    """Whether another function that writes may run at the same time."""
+    instance = shared.variable.owner is not None
+    return use.function is not function and world.sharing.may_meet(function, use.function, instance)
+
+
+def report(
+    world: World, function: Function, access: Access, read: Access | None, shared: Shared, confidence: float
+) -> Report:
+    name = shared.variable.shown + (f"[{access.key}]" if access.key else "")
+    related = [Related("read here", read.span, function=function.ref)] if read else []
+    return Report(
+        access.span,
+        f"an update of {name} may be lost: it is read and written in two steps",
+        function=function.ref,
+        subject=shared.variable.place,
+        related=[*related, *sides(world, shared, function, access)],
+        confidence=confidence,
+    )
+
+
+RULE = LintRule(
+    code="CM103",
+    name="lost-update",
+    message="an update of a shared value can be lost",
+    severity=Severity.WARNING,
+    group="preview",
+    advice="hold a lock over the update, or use threadproof.sync.AtomicInt",
+    cwe=366,
+    per_variable=True,
+    per_function=True,
+    check_tree=check,
+)

@@ -1,0 +1,351 @@
+"""All files together: names resolved across them, classes with their bases, and every use of each place."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from threadproof.lint.facts.model import Access, Call, Class, Function, Held, Module
+from threadproof.lint.knowledge import containers, locks
+
+# Longer chains of imports or bases than any real program has: they are cycles.
+DEEPEST = 20
+
+
+class Use(NamedTuple):
+    """An access, and the function it is in."""
+
+    function: Function
+    access: Access
+
+
+@dataclass(slots=True)
+class Variable:
+    """A place with everything that is done to it in the tree."""
+
+    place: str
+    uses: list[Use] = field(default_factory=list)
+    values: set[str] = field(default_factory=set)
+    owner: Class | None = None  # the class whose attribute it is
+    module: Module | None = None
+
+    @property
+    def name(self) -> str:
+        return self.place.rpartition(".")[2]
+
+    @property
+    def shown(self) -> str:
+        """The name as people write it: `self.items`, or the global's own."""
+        return f"self.{self.name}" if self.owner else self.name
+
+    def kind(self) -> str:
+        """The kind of container in it, if all that is known of its values agrees: "dict", "set"… or ""."""
+        kinds = {containers.kind_of(value) for value in self.values} - {""}
+        return kinds.pop() if len(kinds) == 1 else ""
+
+
+class Tree:
+    """The facts of all files that are linted together."""
+
+    def __init__(self, modules: Iterable[Module]) -> None:
+        self.modules = {module.name: module for module in modules}
+        self.functions: dict[str, Function] = {}
+        self.classes: dict[str, Class] = {}
+        self.module_of: dict[str, Module] = {}  # function reference -> its module
+        for module in self.modules.values():
+            self.functions.update(module.functions)
+            self.classes.update(module.classes)
+            self.module_of.update(dict.fromkeys(module.functions, module))
+        self.canonical_names: dict[str, str] = {}
+        self.resolved: dict[str, str] = {}
+        self.known_calls: dict[str, list[Function]] = {}
+        self.subclasses: defaultdict[str, list[str]] = defaultdict(list)
+        self.mros: dict[str, list[str]] = {}
+        for ref, found in self.classes.items():
+            for base in found.bases:
+                self.subclasses[self.resolve(base)].append(ref)
+        self.declared = self.declare()
+        self.wraps = {place: lock for module in self.modules.values() for place, lock in module.wraps.items()}
+        self.variables: dict[str, Variable] = {}
+        for function in self.functions.values():
+            self.add_uses(function)
+
+    # --- names ---
+
+    def resolve(self, name: str) -> str:
+        """The name under which a reference is defined, through imports of imports."""
+        known = self.resolved.get(name)
+        if known is None:
+            known = self.resolved[name] = self.find_resolved(name)
+        return known
+
+    def find_resolved(self, name: str) -> str:
+        for _ in range(DEEPEST):
+            module, rest = self.split(name)
+            if module is None or not rest:
+                return name
+            first, _, more = rest.partition(".")
+            meaning = module.imports.get(first)
+            if meaning is None or meaning == name:
+                return name
+            name = f"{meaning}.{more}" if more else meaning
+        return name
+
+    def split(self, name: str) -> tuple[Module | None, str]:
+        """The module that a reference starts with, and the rest."""
+        end = len(name)
+        while end > 0:
+            module = self.modules.get(name[:end])
+            if module is not None:
+                return module, name[end + 1 :]
+            end = name.rfind(".", 0, end)
+        return None, name
+
+    def class_in(self, name: str) -> tuple[Class | None, str]:
+        """The class that a reference starts with, and the rest: the attribute."""
+        end = len(name)
+        while end > 0:
+            found = self.classes.get(name[:end])
+            if found is not None:
+                return found, name[end + 1 :]
+            end = name.rfind(".", 0, end)
+        return None, name
+
+    def mro(self, ref: str) -> list[str]:
+        """The class and its bases, nearest first; bases that are not in the tree by their names."""
+        if ref not in self.mros:
+            self.mros[ref] = [ref]  # a cycle of bases ends here
+            found = self.classes.get(ref)
+            order = [ref]
+            for base in found.bases if found else ():
+                order += [name for name in self.mro(self.resolve(base)) if name not in order]
+            self.mros[ref] = order
+        return self.mros[ref]
+
+    def declare(self) -> dict[str, set[str]]:
+        """The attributes that each class gives a value."""
+        declared: dict[str, set[str]] = {ref: set(found.annotations) for ref, found in self.classes.items()}
+        for function in self.functions.values():
+            for access in function.accesses:
+                if access.kind in ("write", "augment"):
+                    owner, _, name = access.place.rpartition(".")
+                    if owner in declared:
+                        declared[owner].add(name)
+        return declared
+
+    def canonical(self, name: str) -> str:
+        """One name for one variable: of the base class that declares it, or of the attribute's type."""
+        known = self.canonical_names.get(name)
+        if known is None:
+            known = self.canonical_names[name] = self.find_canonical(name)
+        return known
+
+    def find_canonical(self, name: str) -> str:
+        name = self.resolve(name)
+        if name.endswith("[]"):
+            return self.canonical(name[:-2]) + "[]"
+        found, rest = self.class_in(name)
+        if found is None or not rest:
+            return name
+        attribute, _, more = rest.partition(".")
+        index = "[]" if attribute.endswith("[]") else ""
+        bare = attribute.removesuffix("[]")
+        declared = self.declared
+        bases = reversed(self.mro(found.ref))
+        owner = next((base for base in bases if base in declared and bare in declared[base]), found.ref)
+        if not more:
+            return f"{owner}.{bare}{index}"
+        type_ = "" if index else self.type_of(f"{owner}.{bare}")
+        if type_ in self.classes and type_ != found.ref:
+            return self.canonical(f"{type_}.{more}")
+        return f"{owner}.{attribute}.{more}"
+
+    def type_of(self, place: str) -> str:
+        """The class that the values of an attribute are of, where all that is known agrees; else ""."""
+        owner, _, name = place.rpartition(".")
+        found = self.classes.get(owner)
+        if found and name in found.annotations:
+            return self.resolve(found.annotations[name])
+        types = {
+            self.resolve(value[5:]) for value in self.written.get(place, ()) if value.startswith("call:")
+        }
+        return types.pop() if len(types) == 1 else ""
+
+    @property
+    def written(self) -> dict[str, set[str]]:
+        """The values written to each place, under the name it is written by."""
+        if not hasattr(self, "_written"):
+            self._written: dict[str, set[str]] = defaultdict(set)
+            for function in self.functions.values():
+                for access in function.accesses:
+                    if access.kind == "write":
+                        self._written[access.place].add(access.value)
+        return self._written
+
+    # --- uses ---
+
+    def add_uses(self, function: Function) -> None:
+        for access in function.accesses:
+            variable = self.variable(access.place)
+            variable.uses.append(Use(function, access))
+            if access.kind == "write":
+                variable.values.add(access.value)
+
+    def variable(self, place: str) -> Variable:
+        """The variable of a place, under whatever name."""
+        name = self.canonical(place)
+        found = self.variables.get(name)
+        if found is None:
+            found = self.variables[name] = Variable(name)
+            owner, _, attribute = name.rpartition(".")
+            found.owner = self.classes.get(owner)
+            found.module = self.split(name)[0]
+            if found.owner and attribute in found.owner.annotations:
+                found.values.add("call:" + found.owner.annotations[attribute])
+        return found
+
+    def variables_of(self, module: str) -> list[Variable]:
+        """The variables of one module."""
+        if not hasattr(self, "_by_module"):
+            self._by_module: dict[str, list[Variable]] = defaultdict(list)
+            for variable in self.variables.values():
+                self._by_module[variable.module.name if variable.module else ""].append(variable)
+        return self._by_module.get(module, [])
+
+    def places_under(self, place: str) -> list[str]:
+        """The places that are attributes of one, or in it."""
+        if not hasattr(self, "_under"):
+            self._under: dict[str, list[str]] = defaultdict(list)
+            for name in self.variables:
+                self._under[name.rpartition(".")[0]].append(name)
+        return self._under.get(place, [])
+
+    def classes_of(self, module: str) -> list[Class]:
+        found = self.modules.get(module)
+        return list(found.classes.values()) if found else []
+
+    def shown(self, place: str) -> str:
+        """A place as people write it: `self._lock`, or a global's name."""
+        place = place.removeprefix("decorator:")
+        owner, _, name = place.rpartition(".")
+        return f"self.{name}" if owner in self.classes else name
+
+    # --- functions ---
+
+    def method(self, class_ref: str, name: str) -> Function | None:
+        """The method that an instance of a class has under a name."""
+        for base in self.mro(class_ref):
+            found = self.classes.get(base)
+            if found and name in found.methods:
+                return self.functions[found.methods[name]]
+        return None
+
+    def called(self, target: str) -> list[Function]:
+        """The functions that a call of this target may run; a method's overrides are among them."""
+        known = self.known_calls.get(target)
+        if known is None:
+            known = self.known_calls[target] = self.find_called(target)
+        return known
+
+    def find_called(self, target: str) -> list[Function]:
+        name = self.resolve(target)
+        known = self.functions.get(name)
+        if known is not None:
+            return [known, *self.overrides(known)] if known.owner else [known]
+        if name in self.classes:
+            constructor = self.method(name, "__init__")
+            return [constructor] if constructor else []
+        made, call, rest = name.partition("().")
+        if call:
+            name = f"{self.resolve(made)}.{rest}"
+        owner, found, rest = name.partition(".<super>.")
+        if found:
+            for base in self.mro(owner)[1:]:
+                method = self.method(base, rest)
+                if method:
+                    return [method]
+            return []
+        owner, _, method_name = self.canonical(name).rpartition(".")
+        if owner.endswith("()"):
+            owner = self.resolve(owner[:-2])
+        if owner not in self.classes:
+            owner = self.type_of(owner)
+        if owner not in self.classes:
+            return []
+        methods = [self.method(ref, method_name) for ref in (owner, *self.descendants(owner))]
+        return list({method.ref: method for method in methods if method}.values())
+
+    def overrides(self, function: Function) -> list[Function]:
+        """The methods of subclasses that a call of a method may run in its place."""
+        if function.name.startswith("__") or not self.subclasses.get(function.owner):
+            return []
+        found = [self.method(ref, function.name) for ref in self.descendants(function.owner)]
+        return list({method.ref: method for method in found if method and method is not function}.values())
+
+    def descendants(self, class_ref: str) -> Iterator[str]:
+        seen = {class_ref}
+        stack = list(self.subclasses.get(class_ref, ()))
+        while stack:
+            ref = stack.pop()
+            if ref not in seen:
+                seen.add(ref)
+                yield ref
+                stack.extend(self.subclasses.get(ref, ()))
+
+    def full_target(self, call: Call) -> str:
+        """The target of a call, with its receiver's type: `socket.socket.recv` for `self.sock.recv`."""
+        target = self.resolve(call.target)
+        if call.receiver:
+            receiver = self.resolve(call.receiver)
+            if receiver.endswith("()"):
+                return f"{receiver[:-2]}.{call.method}"
+            type_ = self.type_of(self.canonical(receiver))
+            if type_:
+                return f"{type_}.{call.method}"
+        return target
+
+    # --- locks ---
+
+    def lock(self, ref: str) -> str:
+        """The lock that a reference names, a Condition being its lock's; "" if it is not one."""
+        if ref.startswith("decorator:"):
+            return ref
+        name = self.canonical(ref)
+        if name in self.classes:
+            return next((base for base in reversed(self.mro(name)) if self.lock_kind(base)), "")
+        for _ in range(DEEPEST):
+            if name not in self.wraps:
+                break
+            name = self.canonical(self.wraps[name])
+        return name if self.lock_kind(name) else ""
+
+    def lock_kind(self, name: str) -> str:
+        """Plain, reentrant, condition, semaphore, process, async or unknown; "" for no lock."""
+        if name in self.classes:
+            return (
+                "unknown"
+                if "acquire" in self.classes[name].methods
+                and self.method(name, "acquire")
+                and self.method(name, "release")
+                else ""
+            )
+        base = name.removesuffix("[]")
+        kinds = {locks.kind_of(value) for value in self.values_of(base)}
+        kinds.discard("")
+        if kinds:
+            return kinds.pop() if len(kinds) == 1 else "unknown"
+        if base == name and any(containers.kind_of(value) for value in self.values_of(base)):
+            return ""  # a container of locks
+        return "unknown" if locks.named_like_lock(name) else ""
+
+    def values_of(self, name: str) -> set[str]:
+        variable = self.variables.get(name) if hasattr(self, "variables") else None
+        if variable is not None and variable.values:
+            return variable.values
+        return self.written.get(name, set())
+
+    def locks(self, held: Held) -> set[str]:
+        """The locks among what is held."""
+        return {lock for hold in held if (lock := self.lock(hold.lock))}

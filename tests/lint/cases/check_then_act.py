@@ -1,0 +1,55 @@
+import threading
+
+
+class Sessions:
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._sessions = {}
+        self._idle = []
+
+    def add(self, key, session):
+        with self._lock:
+            self._sessions[key] = session
+            self._idle.append(key)
+
+    def reap(self, key):
+        if key in self._sessions:  # want "may be gone"
+            del self._sessions[key]
+
+    def two_sections(self, key):
+        with self._lock:
+            known = key in self._sessions  # want
+        if known:
+            with self._lock:
+                return self._sessions[key]
+        return None
+
+    def fine(self, key):
+        with self._lock:
+            if key in self._sessions:
+                del self._sessions[key]
+        return self._sessions.pop(key, None)
+
+    def caught(self, key):
+        if key in self._sessions:
+            try:
+                return self._sessions[key]
+            except KeyError:
+                return None
+        return None
+
+    def _reap_locked(self, key):
+        if key in self._sessions:
+            del self._sessions[key]
+
+
+jobs = []
+
+
+def worker():
+    while jobs:  # want
+        jobs.pop()
+
+
+for _ in range(3):
+    threading.Thread(target=worker).start()

@@ -1,0 +1,49 @@
+import threading
+
+
+class Registry:
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._names = {}
+        self._threads = set()
+
+    def add(self, name, value):
+        with self._lock:
+            self._names[name] = value
+
+    def remove(self, name):
+        with self._lock:
+            self._names.pop(name, None)
+
+    def visit(self, call):
+        for name in self._names:  # want "may change while it is iterated"
+            call(name)
+
+    def copy(self, call):
+        for name in list(self._names):
+            call(name)
+
+    def locked(self, call):
+        with self._lock:
+            for name in self._names:
+                call(name)
+
+    def stop(self):
+        for thread in self._threads:
+            thread.join()
+
+
+table = {}
+
+
+def write():
+    for i in range(10):
+        table[i] = i
+
+
+def read():
+    return [v for v in table.values()]  # want
+
+
+threading.Thread(target=write).start()
+threading.Thread(target=read).start()

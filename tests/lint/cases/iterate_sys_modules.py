@@ -1,0 +1,23 @@
+import sys
+from sys import modules
+
+
+def scan(visit):
+    for module in sys.modules.values():  # want "if any thread imports"
+        visit(module)
+    names = [name for name in sys.modules]  # want
+    map(visit, sys.modules.values())  # want
+    for name in modules:  # want
+        visit(name)
+    found = sys.modules
+    for name, module in found.items():  # want
+        visit(name, module)
+    return names
+
+
+def fine(visit):
+    for module in sys.modules.copy().values():
+        visit(module)
+    for name in list(sys.modules):
+        visit(name)
+    return sorted(sys.modules)

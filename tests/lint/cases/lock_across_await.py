@@ -1,0 +1,34 @@
+import asyncio
+import threading
+
+
+class Cache:
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._gate = asyncio.Lock()
+
+    async def refresh(self, fetch):
+        with self._lock:  # want "held over an await"
+            self.value = await fetch()
+
+    async def stream(self, source):
+        with self._lock:  # want
+            async for item in source:
+                self.value = item
+
+    async def fine(self, fetch):
+        value = await fetch()
+        with self._lock:
+            self.value = value
+
+    async def gated(self, fetch):
+        async with self._gate:
+            self.value = await fetch()
+
+    async def inner(self, fetch):
+        with self._lock:
+
+            async def later():
+                await fetch()
+
+            self.later = later

@@ -1,0 +1,52 @@
+import threading
+
+
+class Counter:
+    def __init__(self):
+        self.hits = 0
+        self.misses = 0
+        self.total = 0
+        self._lock = threading.Lock()
+
+    def run(self):
+        self.hits += 1  # want "may be lost"
+
+    def two_steps(self):
+        hits = self.hits  # the store is two lines below
+        hits += 1
+        self.hits = hits  # want
+
+    def miss(self):
+        with self._lock:
+            self.misses += 1
+
+    def add(self, n):
+        with self._lock:
+            self._add(n)
+
+    def _add(self, n):
+        self.total += n
+
+
+counter = Counter()
+for _ in range(4):
+    threading.Thread(target=counter.run).start()
+
+
+class Alone:
+    def __init__(self):
+        self.ticks = 0
+        threading.Thread(target=self._run).start()
+
+    def _run(self):
+        self.ticks += 1  # one thread writes
+
+    def read(self):
+        return self.ticks
+
+
+def count(words):
+    counts = {}
+    for word in words:
+        counts[word] = counts.get(word, 0) + 1
+    return counts

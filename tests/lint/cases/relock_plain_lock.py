@@ -1,0 +1,45 @@
+import threading
+
+lock = threading.Lock()
+rlock = threading.RLock()
+
+
+def outer():
+    with lock:
+        inner()  # want "taken again: the thread waits for itself"
+
+
+def inner():
+    with lock:
+        pass
+
+
+def outer_re():
+    with rlock:
+        inner_re()
+
+
+def inner_re():
+    with rlock:
+        pass
+
+
+class Store:
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._done = threading.Condition(self._lock)
+
+    def put(self):
+        with self._lock:
+            self.size()  # want
+
+    def size(self):
+        with self._done:
+            return 0
+
+    def attempt(self):
+        if self._lock.acquire(False):
+            self._lock.release()
+        elif self.size():
+            with self._lock:
+                pass

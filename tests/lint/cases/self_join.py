@@ -1,0 +1,60 @@
+import threading
+
+
+class Listener:
+    def __init__(self):
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self):
+        while self._receive():
+            pass
+        self.stop()
+
+    def _receive(self):
+        return False
+
+    def stop(self):
+        self._thread.join()  # want "runs in the thread that stop.. joins"
+
+
+class Careful:
+    def __init__(self):
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self):
+        self.stop()
+
+    def stop(self):
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+
+
+class Apart:
+    def __init__(self):
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self):
+        pass
+
+    def stop(self):
+        self._thread.join()
+
+
+class Monitor(threading.Thread):
+    def __init__(self, callback):
+        super().__init__()
+        self.callback = callback
+
+    def run(self):
+        self.callback()
+
+    def stop(self):
+        self.join()  # want "also if it is called by the thread itself"
+
+
+class Quiet(threading.Thread):
+    def run(self):
+        pass
+
+    def stop(self):
+        self.join()

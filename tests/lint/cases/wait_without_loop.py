@@ -1,0 +1,34 @@
+import threading
+
+
+class Queue:
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._ready = threading.Condition(self._lock)
+        self._stop = threading.Event()
+        self._items = []
+
+    def take(self):
+        with self._ready:
+            if not self._items:
+                self._ready.wait()  # want "not in a loop"
+            return self._items.pop()
+
+    def take_well(self):
+        with self._ready:
+            while not self._items:
+                self._ready.wait()
+            return self._items.pop()
+
+    def take_better(self):
+        with self._ready:
+            self._ready.wait_for(lambda: self._items)
+            return self._items.pop()
+
+    def pause(self):
+        with self._ready:
+            self._ready.wait(1)
+        self._stop.wait()
+
+    def wait(self):
+        self._ready.wait()
