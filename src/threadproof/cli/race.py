@@ -130,7 +130,9 @@ class Watched:
         found = self.reporter.apply(merged([*found, *self.children.collect()]))
         self.reporter.publish(found, self.reporter.unused(self.session.watched_files()))
         if self.lines:
-            self.reporter.stderr.write(exercised.report(self.session.watched_files(), self.lines.ran))
+            self.reporter.stderr.write(
+                exercised.report(self.session.watched_files(), frozenset(self.lines.ran))
+            )
         return self.with_includes(self.reporter.exit_code(found, otherwise=code), code)
 
     def with_includes(self, code: int, own: int) -> int:

@@ -94,12 +94,12 @@ class Watch:
             return "no second thread has started, so nothing was watched"
         mine = [
             function
-            for function in instrumentation.functions
+            for function in list(instrumentation.functions)  # in one step: daemons may still add to it
             if counts(function[0]) and function[0] in self.scope
         ]
         functions, files = len(mine), len({file for file, _, _ in mine})
         text = f"watched {functions} function{'s' * (functions != 1)} in {files} file{'s' * (files != 1)}"
-        others = sorted(packages_of(instrumentation.others))
+        others = sorted(packages_of(list(instrumentation.others)))
         return text + (f"; not watched: {', '.join(others)} (--include)" if others else "")
 
     def know(self, code: CodeType) -> None:

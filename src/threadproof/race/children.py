@@ -67,10 +67,10 @@ def save(findings: Iterable[Finding], folder: str) -> None:
 
 
 def merged(findings: Iterable[Finding]) -> list[Finding]:
-    """One for those with the same fingerprint and rule, which stands for all of them."""
-    known: dict[tuple[str, str], Finding] = {}
+    """One for those with the same fingerprint, rule and file, which stands for all of them."""
+    known: dict[tuple[str, str, str], Finding] = {}
     for finding in findings:
-        key = finding.fingerprint(), finding.rule
+        key = finding.fingerprint(), finding.rule, finding.place.file
         times = known[key].times if key in known else 0
         known[key] = replace(known.get(key, finding), times=times + finding.times)
     return sorted(known.values(), key=lambda each: (-each.severity, each.place.file, each.place.line))
