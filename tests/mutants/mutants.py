@@ -332,8 +332,8 @@ MUTANTS = [
     Mutant(
         "updates-never-in-order",
         "src/core/race/detector.hpp",
-        "write.epoch.thread() != me.id && !me.clock.covers(write.epoch)",
-        "write.epoch.thread() != me.id",
+        "write.epoch.thread() != me.slot && !me.clock.covers(write.epoch)",
+        "write.epoch.thread() != me.slot",
         "a lock puts two updates of a value in order",
         "tests/native/race/detector_test.cpp",
     ),

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.kit.watched import without_summary
 from tests.third_party.install import folder, is_installed
 from threadproof import _core
 
@@ -62,7 +63,13 @@ def run(program: str, where: Path, *, watched: bool = True, racy: bool = False) 
         _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     seconds = used.ru_utime + used.ru_stime
-    return Ran(output.read_text(), errors.read_text(), process.returncode, seconds, used.ru_maxrss / 1024)
+    return Ran(
+        output.read_text(),
+        without_summary(errors.read_text()),
+        process.returncode,
+        seconds,
+        used.ru_maxrss / 1024,
+    )
 
 
 if not hasattr(_core, "race"):

@@ -15,6 +15,7 @@ from rich.table import Table
 
 RACY = "racy" in sys.argv
 lock = nullcontext() if RACY else threading.Lock()
+together = threading.Barrier(3)  # or rich's own lock may put the steps of one thread before those of another
 
 
 class Totals:
@@ -31,6 +32,7 @@ def main() -> None:
 
         def work(number: int) -> None:
             task = progress.add_task(f"task {number}", total=10)
+            together.wait()
             for _ in range(10):
                 with lock:
                     totals.steps += 1
