@@ -22,6 +22,7 @@ struct Numbers {
         return stored == lookup.hash << 3 ? Match::kYes : Match::kNo;
     }
     static Match equal(Word, const Lookup&) { return Match::kNo; }
+    static bool as_good(Word, const Lookup&) { return true; }
     static Word key_to_store(const Lookup& lookup) { return lookup.hash << 3; }
     static void retain(Word) {}
     static bool try_retain(Word) { return true; }

@@ -24,7 +24,7 @@ namespace threadproof::probe {
     X(kItemsViews, 256, ITEMS)
 
 enum Containers : std::uint16_t {
-#define TP_CONTAINER(constant, value, name) constant = value,
+#define TP_CONTAINER(constant, value, name) constant = (value),
     TP_CONTAINERS(TP_CONTAINER)
 #undef TP_CONTAINER
 };
