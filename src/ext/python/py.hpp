@@ -1,4 +1,4 @@
-/// All of ext/python, for ext/race. Other files include what they use.
+/// All of ext/python, for ext/probe and ext/race. Other files include what they use.
 #pragma once
 
 #include "ext/python/arguments.hpp"
@@ -6,5 +6,5 @@
 #include "ext/python/entry.hpp"
 #include "ext/python/refcount.hpp"
 #include "ext/python/waiting.hpp"
-// ext/race takes the core's threads and reclaimer from here
+// ext/probe and ext/race take the core's threads and reclaimer from here
 #include "core/base/reclaim.hpp"

@@ -91,7 +91,7 @@ class Watch:
     def summary(self) -> str:
         """What was watched and what was not, in one line."""
         if not self.armed:
-            return "no second thread has started, so nothing was watched"
+            return "no second thread has started in this process, so nothing was watched"
         mine = [
             function
             for function in list(instrumentation.functions)  # in one step: daemons may still add to it
