@@ -29,6 +29,8 @@ def __getattr__(name: str) -> Any:
     """A public name when it is first asked for; also `__version__`, whose metadata takes long to find."""
     if name == "__version__":
         found: Any = find_version()
+    elif name in ("maps", "stats"):  # so that `threadproof.maps` works after `import threadproof`
+        return import_module(f"{__name__}.{name}")
     elif name in __all__:
         home = "threadproof._core" if name in ("REMOVE", "DeadlockError") else "threadproof.maps"
         found = getattr(import_module(home), name)
