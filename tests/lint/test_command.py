@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.waiting import until
+from tests.lint.sources import COUNTER
 from threadproof.cli import main
 from threadproof.findings import Finding, Place, Severity
 from threadproof.findings.formats.json import as_json
@@ -28,25 +29,6 @@ import threading
 def start(names):
     for name in names:
         threading.Thread(target=lambda: print(name)).start()
-"""
-COUNTER = """\
-import threading
-
-class Counter:
-    def __init__(self):
-        self._lock = threading.Lock()
-        self.n = 0
-
-    def add(self):
-        with self._lock:
-            self.n += 1
-
-    def subtract(self):
-        with self._lock:
-            self.n -= 1
-
-    def reset(self):
-        self.n += 5
 """
 
 

@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
+from tests.lint.sources import COUNTER
 from threadproof.lint.engine import lint
 from threadproof.lint.options import OPTIONS
 from threadproof.lint.rule import Report
 from threadproof.lint.rules import all_rules
 from threadproof.lint.selection import Selection
 
-COUNTER = """\
-import threading
-
-class Counter:
-    def __init__(self):
-        self._lock = threading.Lock()
-        self.n = 0
-
-    def add(self):
-        with self._lock:
-            self.n += 1
-
-    def subtract(self):
-        with self._lock:
-            self.n -= 1
-
-    def reset(self):
-        self.n += 5
-"""
 CONNECTION = """\
 import threading
 

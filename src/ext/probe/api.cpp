@@ -258,17 +258,8 @@ PyMethodDef functions[] = {
     {nullptr, nullptr, 0, nullptr},
 };
 
-PyModuleDef definition = {
-    .m_base = PyModuleDef_HEAD_INIT,
-    .m_name = "threadproof._core.probe",
-    .m_doc = "What threadproof.probe is made of.",
-    .m_size = -1,
-    .m_methods = functions,
-    .m_slots = nullptr,
-    .m_traverse = nullptr,
-    .m_clear = nullptr,
-    .m_free = nullptr,
-};
+PyModuleDef definition =
+    ext::submodule_definition("threadproof._core.probe", "What threadproof.probe is made of.", functions);
 
 }  // namespace
 

@@ -5,6 +5,21 @@
 
 namespace threadproof::ext {
 
+/// The definition of a module that has functions and no state.
+constexpr PyModuleDef submodule_definition(const char* name, const char* doc, PyMethodDef* functions) {
+    return {
+        .m_base = PyModuleDef_HEAD_INIT,
+        .m_name = name,
+        .m_doc = doc,
+        .m_size = -1,
+        .m_methods = functions,
+        .m_slots = nullptr,
+        .m_traverse = nullptr,
+        .m_clear = nullptr,
+        .m_free = nullptr,
+    };
+}
+
 /// Makes the module of this definition, whose name is "threadproof._core." and `name`, an attribute of the parent
 /// that can also be imported. Borrowed; throws.
 inline PyObject* add_submodule(PyObject* parent, PyModuleDef& definition, const char* name) {

@@ -127,17 +127,8 @@ PyMethodDef functions[] = {
     {nullptr, nullptr, 0, nullptr},
 };
 
-PyModuleDef definition = {
-    .m_base = PyModuleDef_HEAD_INIT,
-    .m_name = "threadproof._core.race",
-    .m_doc = "What threadproof.race is made of.",
-    .m_size = -1,
-    .m_methods = functions,
-    .m_slots = nullptr,
-    .m_traverse = nullptr,
-    .m_clear = nullptr,
-    .m_free = nullptr,
-};
+PyModuleDef definition =
+    submodule_definition("threadproof._core.race", "What threadproof.race is made of.", functions);
 
 }  // namespace
 

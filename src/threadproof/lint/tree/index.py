@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from threadproof.lint.facts.model import Access, Call, Class, Function, Held, Module
 from threadproof.lint.knowledge import containers, locks
 
 # Longer chains of imports or bases than any real program has: they are cycles.
 DEEPEST = 20
+
+
+T = TypeVar("T")
 
 
 class Use(NamedTuple):
@@ -95,23 +98,11 @@ class Tree:
 
     def split(self, name: str) -> tuple[Module | None, str]:
         """The module that a reference starts with, and the rest."""
-        end = len(name)
-        while end > 0:
-            module = self.modules.get(name[:end])
-            if module is not None:
-                return module, name[end + 1 :]
-            end = name.rfind(".", 0, end)
-        return None, name
+        return longest(self.modules, name)
 
     def class_in(self, name: str) -> tuple[Class | None, str]:
         """The class that a reference starts with, and the rest: the attribute."""
-        end = len(name)
-        while end > 0:
-            found = self.classes.get(name[:end])
-            if found is not None:
-                return found, name[end + 1 :]
-            end = name.rfind(".", 0, end)
-        return None, name
+        return longest(self.classes, name)
 
     def mro(self, ref: str) -> list[str]:
         """The class and its bases, nearest first; bases that are not in the tree by their names."""
@@ -349,3 +340,14 @@ class Tree:
     def locks(self, held: Held) -> set[str]:
         """The locks among what is held."""
         return {lock for hold in held if (lock := self.lock(hold.lock))}
+
+
+def longest(known: Mapping[str, T], name: str) -> tuple[T | None, str]:
+    """What the longest beginning of a dotted name stands for, and the rest; without one, the whole name."""
+    end = len(name)
+    while end > 0:
+        found = known.get(name[:end])
+        if found is not None:
+            return found, name[end + 1 :]
+        end = name.rfind(".", 0, end)
+    return None, name
