@@ -42,11 +42,11 @@ class Reads {
         else if (one_.epoch) visit(one_);
     }
 
-    /// The read of this epoch, if there is one.
-    const Access* at(Epoch epoch) const {
-        if (!several()) return one_.epoch == epoch ? &one_ : nullptr;
+    /// The thread's read in this epoch or a later one, if there is one.
+    const Access* since(Epoch first) const {
+        if (!several()) return one_.epoch.is_since(first) ? &one_ : nullptr;
         for (const Access& access : *several())
-            if (access.epoch == epoch) return &access;
+            if (access.epoch.is_since(first)) return &access;
         return nullptr;
     }
 
@@ -97,10 +97,10 @@ struct Cell {
         reads.each(visit);
     }
 
-    /// Whether the cell has an access of this epoch that covers one of this kind.
-    bool has_seen(Epoch now, bool writes, std::uint32_t flags) const {
-        if (write.epoch == now && write.has(flags)) return true;
-        const Access* read = writes ? nullptr : reads.at(now);
+    /// Whether the cell has an access, of the thread's since this epoch, that covers one of this kind.
+    bool has_seen(Epoch since, bool writes, std::uint32_t flags) const {
+        if (write.epoch.is_since(since) && write.has(flags)) return true;
+        const Access* read = writes ? nullptr : reads.since(since);
         return read && read->has(flags);
     }
 };

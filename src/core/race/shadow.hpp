@@ -41,14 +41,14 @@ class Shadow {
     /// `filter` counts the objects that have cells.
     explicit Shadow(ObjectFilter& filter) : filter_(filter) {}
 
-    /// Whether the variable's cell has an access of this epoch that covers one of this kind.
-    bool has_seen(Object object, Field field, Epoch now, bool writes, std::uint32_t flags) {
+    /// Whether the variable's cell has an access, of the thread's since this epoch, that covers one of this kind.
+    bool has_seen(Object object, Field field, Epoch since, bool writes, std::uint32_t flags) {
         std::uint64_t hash = mixed(object);
         Shard& shard = shards_[hash % kShards];
         std::lock_guard hold(shard.lock);
         Cells* cells = shard.objects.find(object);
         Cell* cell = cells ? cells->find(field) : nullptr;
-        return cell && cell->has_seen(now, writes, flags);
+        return cell && cell->has_seen(since, writes, flags);
     }
 
     /// Calls visit(cell) with the variable's cell, added if there is none, under the lock of its shard.
@@ -91,9 +91,16 @@ class Shadow {
     }
 
     /// What threads have cached of the object counts no more.
-    void renew(Object object) {
+    void outdate(Object object) {
         // release: as in forget()
         generations_[mixed(object) % kGenerations].fetch_add(1, std::memory_order_release);
+    }
+
+    /// The same, if the object has cells; false if it has none.
+    bool outdate_if_known(Object object) {
+        if (!filter_.has(object, ObjectFilter::kCells)) return false;
+        outdate(object);
+        return true;
     }
 
     /// No thread's cache answers for an access of before. Release: as in forget().
