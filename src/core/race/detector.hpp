@@ -58,7 +58,7 @@ using probe::Depot;
 class Detector {
  public:
     /// `filter` counts the objects for which the detector has state: report their deallocation with forget().
-    explicit Detector(ObjectFilter& filter) : shadow_(filter), sync_objects_(filter) {}
+    explicit Detector(ObjectFilter& filter) : shadow_(filter), updates_(filter), sync_objects_(filter) {}
 
     // ---- threads
 
@@ -315,7 +315,7 @@ class Detector {
         shadow_.forget(object);
         bool handed_over = false;
         bool may_order = sync_objects_.forget(object, handed_over);
-        if (may_order) updates_.forget(object);
+        updates_.forget(object);  // relaxed steps of an atomic order nothing
         if (handed_over) shadow_.outdate(object);
         return may_order;
     }
@@ -392,11 +392,23 @@ class Detector {
     /// Remember about so many variables, and forget some of them when there are more.
     void limit(std::size_t variables) { shadow_.limit(variables); }
 
+    /// How much there is of everything that a long run could add to.
+    struct Counts {
+        std::size_t threads, slots, cells, sync_objects, values, lock_sets, races;
+    };
+    Counts counts() {
+        std::size_t cells = shadow_.count(), sync_objects = sync_objects_.count(), values = updates_.count();
+        std::size_t lock_sets = lock_sets_.count();
+        std::lock_guard hold(mutex_);
+        return {threads_.size(), slots_.count(), cells, sync_objects, values, lock_sets, races_.size()};
+    }
+
     /// Asserts the invariants of the parts; std::logic_error if one is broken. No other thread may be in a
     /// step.
     void check() {
         shadow_.check();
         sync_objects_.check();
+        updates_.check();
         lock_sets_.check();
         std::lock_guard hold(mutex_);
         slots_.check();

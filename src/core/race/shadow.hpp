@@ -116,6 +116,9 @@ class Shadow {
     /// The limit of cells, over all shards: the cells of a long list are all in one shard.
     void limit(std::size_t cells) { limit_.store(cells, std::memory_order_relaxed); }
 
+    /// The cells of all objects.
+    std::size_t count() const { return total_.load(std::memory_order_relaxed); }
+
     /// Asserts the invariants; std::logic_error if one is broken. No other thread may be in a step.
     void check() {
         std::size_t all = 0;

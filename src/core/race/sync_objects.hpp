@@ -184,6 +184,18 @@ class SyncObjects {
         return true;
     }
 
+    /// The objects that have state, and the keys and items that have clocks of their own.
+    std::size_t count() {
+        std::size_t all = 0;
+        for (Shard& shard : shards_) {
+            std::lock_guard hold(shard.mutex);
+            for (const auto& [sync, state] : shard.states)
+                all += 1 + (state.keys ? state.keys->of.size() : 0)
+                       + (state.handed_over ? state.handed_over->items.size() : 0);
+        }
+        return all;
+    }
+
     /// Asserts the invariants; std::logic_error if one is broken.
     void check() {
         for (Shard& shard : shards_) {

@@ -128,9 +128,11 @@ void judge(Site& site, const Operands& operands) {
                                     site.kind == SiteKind::kLoadMethod);
         case SiteKind::kStoreItem:
             if (TP_UNLIKELY(operands[1] && PySlice_Check(operands[1]))) record_consumed(operands[2], kLists);
+            record_item(object, operands[1], site.flags);
+            // after the access, for that is ordered before whoever takes the item out, too
             if (PyDict_CheckExact(object) && listening(kHandOvers) && operands[2])
                 hand_over(HandOverStep::kPut, object, operands[2]);
-            return record_item(object, operands[1], site.flags);
+            return;
         case SiteKind::kLoadItem: return record_item(object, operands[1], site.flags);
         default: return judge_rare(site, operands, object);
     }

@@ -22,9 +22,6 @@ class Job:
     def __init__(self) -> None:
         self.steps = 0
 
-    def __lt__(self, other: Job) -> bool:
-        return id(self) < id(other)
-
 
 JOBS = 5
 
@@ -90,8 +87,8 @@ def no_race_set() -> None:
 
 
 def no_race_heap() -> None:
-    jobs: list[Job] = []
-    handed_over(lambda job: heapq.heappush(jobs, job), lambda: heapq.heappop(jobs))
+    jobs: list[tuple[int, Job]] = []  # numbers, because a comparison in Python lets the other thread in between
+    handed_over(lambda job: heapq.heappush(jobs, (id(job), job)), lambda: heapq.heappop(jobs)[1])
 
 
 def no_race_dict_items() -> None:
