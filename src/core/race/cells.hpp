@@ -168,11 +168,15 @@ class Cells {
         return nullptr;
     }
 
-    /// Makes a cell for a field that has none.
+    /// Makes a cell for a field that has none. An object with too many named ones loses them first.
     Cell& add(Field field) {
         if (field & kPosition) {
             row_.grow(field & ~kPosition);
             return *row_.find(field & ~kPosition);
+        }
+        if (named_.size() == kMostNamed) {
+            named_.clear();
+            index_.clear();
         }
         // most objects have few variables, and few get more
         std::size_t spare = named_.size() > kFew ? named_.size() / 2 : 1;
@@ -194,6 +198,7 @@ class Cells {
     void check() const {
         std::size_t indexed = 0;
         for (std::uint32_t entry : index_) indexed += entry != 0;
+        if (named_.size() > kMostNamed) throw std::logic_error("an object has too many cells");
         if (named_.size() > kFew && indexed != named_.size())
             throw std::logic_error("a cell is not in its object's index");
     }
@@ -201,6 +206,9 @@ class Cells {
  private:
     // up to here a linear search is faster than hashing
     static constexpr std::size_t kFew = stress::shrunk<std::size_t>(8, 1);
+
+    // of one object, such as a dict whose keys come and go: 16 MB
+    static constexpr std::size_t kMostNamed = stress::shrunk<std::size_t>(1 << 18, 256);
 
     struct Named {
         Field field;

@@ -10,7 +10,8 @@
 /// 3. generation(object) grows with every forget() in its bucket: a thread that has cached an access sees
 ///    that the cell may have been forgotten since.
 /// 4. A shard counts its cells, and `total` those of all shards. When total reaches the limit, the shard that
-///    needs another cell first forgets all it has. Forgetting can hide a race, not invent one.
+///    needs another cell first forgets all it has; and so does an object with too many named cells
+///    (Cells::kMostNamed). Forgetting can hide a race, not invent one.
 ///
 /// Field            | written                    | read                  | guard
 /// -----------------|----------------------------|-----------------------|-------------------------------

@@ -438,6 +438,17 @@ void what_is_forgotten_for_want_of_room_is_no_race() {
     CHECK(w.races() == 1);
 }
 
+void an_object_whose_keys_come_and_go_has_a_bound() {
+    World w;
+    for (Field key = 0; key < 300'000; ++key) w.access(w.a, true, 1, 0, kObject, 16 * key);
+    CHECK(w.detector->counts().cells <= 1 << 18);
+    w.detector->check();
+    w.access(w.b, true, 2, 0, kObject, 0);  // forgotten
+    CHECK(w.races() == 0);
+    w.access(w.b, true, 2, 0, kObject, 16 * 299'999);
+    CHECK(w.races() == 1);
+}
+
 void a_list_may_be_long_as_long_as_all_together_are_not_too_many() {
     World w;
     w.detector->limit(200'000);
@@ -618,6 +629,7 @@ int main() {
     a_repeated_access_after_a_put_stands_for_the_one_before();
     positions_are_apart_near_and_far();
     what_is_forgotten_for_want_of_room_is_no_race();
+    an_object_whose_keys_come_and_go_has_a_bound();
     a_list_may_be_long_as_long_as_all_together_are_not_too_many();
     the_filter_counts_each_state_of_an_object();
     the_first_access_of_an_epoch_is_the_one_that_is_remembered();
