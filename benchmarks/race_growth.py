@@ -128,7 +128,7 @@ KINDS: dict[str, tuple[int, Callable[[], Event]]] = {  # events, and what makes 
     "items of a queue": (1_000_000, item_of_a_queue),
     "items of a list": (1_000_000, item_of_a_list),
     "objects with attributes": (1_000_000, lambda: thing),
-    "keys of a dict": (1_000_000, key_of_a_dict),
+    "keys of a dict": (3_000_000, key_of_a_dict),
     "keys of a HashMap": (1_000_000, key_of_a_map),
 }
 

@@ -119,7 +119,7 @@ class Thread {
     std::uint32_t adoptions = 0;    // of other threads that it has noticed
     std::uint64_t last_access = 0;  // the count at its last access
     EpochCache cache;
-    RecentReads reads;          // of values whose steps order
+    RecentReads reads;  // of values whose steps order
     std::array<HandedOver, kHandedOver> handed_over;
     std::size_t next_handed_over = 0;
     NumberCache<64> lock_sets;  // a thread holds few different sets of locks again and again

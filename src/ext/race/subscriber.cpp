@@ -432,20 +432,16 @@ std::vector<std::pair<const char*, std::size_t>> RaceSubscriber::counts() {
     race::Detector::Counts of = detector_.counts();
     std::size_t stacks = probe::call_stacks().count(), origins = origins_.count();
     std::lock_guard hold(mutex_);
-    return {{"threads", of.threads},
-            {"slots", of.slots},
-            {"cells", of.cells},
-            {"sync_objects", of.sync_objects},
-            {"values", of.values},
-            {"lock_sets", of.lock_sets},
-            {"races", of.races},
-            {"stacks", stacks},
-            {"origins", origins},
-            {"children", children_.size()},
+    return {{"threads", of.threads},   {"slots", of.slots},
+            {"cells", of.cells},       {"sync_objects", of.sync_objects},
+            {"values", of.values},     {"lock_sets", of.lock_sets},
+            {"races", of.races},       {"stacks", stacks},
+            {"origins", origins},      {"children", children_.size()},
             {"names", started_.size()}};
 }
 
 void RaceSubscriber::check() {
+    probe::check_interests();
     detector_.check();
     origins_.check();
     probe::call_stacks().check();

@@ -236,7 +236,10 @@ class BucketMap : public MapBase<P> {
         require(count_.check(), "no more changes of the count have ended than begun");
         require(count_.try_read(&count), "no change is under way");
         require(count == seen, "len() is the number of keys");
-        require(!gate_.closed() && !snapshots_.any(), "no whole-map step is under way");
+        require(!snapshots_.any(), "no whole-map step is under way");
+        gate_.check();
+        Threads::check();
+        Reclaimer::check();
     }
 
  protected:

@@ -210,7 +210,10 @@ class PartMap : public MapBase<P> {
         require(count_.check(), "no more changes of the count have ended than begun");
         require(count_.try_read(&count), "no change is under way");
         require(count == seen, "len() is the number of keys");
-        require(!gate_.closed() && !snapshots_.current(), "no whole-map step is under way");
+        require(!snapshots_.current(), "no whole-map step is under way");
+        gate_.check();
+        Threads::check();
+        Reclaimer::check();
     }
 
  protected:
