@@ -8,7 +8,6 @@ import pytest
 from tests.kit.hammer import hammer
 from threadproof.maps import ShardedMap
 
-
 ROUNDS = 200  # until two threads of a busy machine run at one time: the first round is enough nearly always
 
 

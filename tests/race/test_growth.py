@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,10 +14,11 @@ from threadproof import _core
 
 SUPPORTED = hasattr(_core, "race")
 PROGRAM = """
-import gc, json, queue, sys, threading
+import gc, json, queue, threading
 from concurrent.futures import ThreadPoolExecutor
-from threadproof import AtomicInt, HashMap, _core
+from threadproof import HashMap, _core
 from threadproof.race import detect
+from threadproof.sync import AtomicInt
 
 class Thing:
     def __init__(self, number):
@@ -54,7 +56,7 @@ def many(event):
         event()
     gc.collect()
 
-with detect(include=[sys.argv[0] or "<string>", "__main__"]), ThreadPoolExecutor(1) as pool:
+with detect(include=[__file__]), ThreadPoolExecutor(1) as pool:
     pool.submit(touch).result()
     for event in (thread, lock, item, structures, lambda: pool.submit(touch).result()):
         many(event)
@@ -68,9 +70,11 @@ BOUNDED = {"names"}  # of the last 4,096 threads
 
 if SUPPORTED:
 
-    def test_what_the_detector_keeps_does_not_grow_with_the_events() -> None:
+    def test_what_the_detector_keeps_does_not_grow_with_the_events(tmp_path: Path) -> None:
+        program = tmp_path / "service.py"
+        program.write_text(PROGRAM, encoding="utf-8")
         done = subprocess.run(
-            [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=PATIENCE, check=False
+            [sys.executable, str(program)], capture_output=True, text=True, timeout=PATIENCE, check=False
         )
         assert done.returncode == 0, done.stderr
         lines = [json.loads(line) for line in done.stdout.splitlines()]

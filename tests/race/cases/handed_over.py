@@ -87,7 +87,7 @@ def no_race_set() -> None:
 
 
 def no_race_heap() -> None:
-    jobs: list[tuple[int, Job]] = []  # numbers, because a comparison in Python lets the other thread in between
+    jobs: list[tuple[int, Job]] = []  # a comparison in Python would let the other thread in
     handed_over(lambda job: heapq.heappush(jobs, (id(job), job)), lambda: heapq.heappop(jobs)[1])
 
 
