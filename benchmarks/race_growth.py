@@ -1,4 +1,4 @@
-"""Run a program that never ends, cut short: whether the race detector needs more memory or time as it goes on.
+"""Run a program that never ends, cut short: whether the race detector needs more memory or time later on.
 
     python benchmarks/race_growth.py             every kind of event, some minutes; prints a markdown table
     python benchmarks/race_growth.py --quick     a tenth of each
