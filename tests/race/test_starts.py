@@ -37,6 +37,32 @@ ODD = {
         "import sys\ndef f(n): return f(n + 1) if n < 900 else n\nprint(f(0))\n"
         "sys.setrecursionlimit(200)\ndef g(n):\n try: return g(n + 1)\n except RecursionError: return n\nprint(g(0) > 150)"
     ),
+    "frames": (
+        "import atexit, inspect, sys\n"
+        "def names(frame):\n while frame: yield frame.f_code.co_name; frame = frame.f_back\n"
+        "def show(*_): print(list(names(sys._getframe())))\n"
+        "show(); print(len(inspect.stack())); atexit.register(show)\n"
+        "try: sys._getframe(9)\nexcept ValueError as e: print(e)\n"
+        "sys.excepthook = show; 1 / 0"
+    ),
+    "stack levels": (
+        "import logging, sys, warnings\n"
+        "log = logging.StreamHandler(sys.stdout); logging.getLogger().addHandler(log)\n"
+        "log.setFormatter(logging.Formatter('%(filename)s %(lineno)d %(funcName)s'))\n"
+        "for n in (1, 2, 3, 9): warnings.warn(f'{n}', stacklevel=n); logging.warning('', stacklevel=n)"
+    ),
+    "the deepest call": (
+        "def f(n=0):\n try: return f(n + 1)\n except RecursionError: return n\nprint(f())"
+    ),
+    "a profile function that stays": (
+        "import atexit, sys\natexit.register(int)\n"
+        "sys.setprofile(lambda frame, event, arg: sys.stdout.write(f'{event} {frame.f_code.co_name}\\n'))"
+    ),
+    "a trace function that stays": (
+        "import atexit, sys\natexit.register(lambda: None)\n"
+        "sys.settrace(lambda frame, event, arg: sys.stdout.write(f'{event} {frame.f_code.co_name}\\n') and None)"
+    ),
+    "a hook that fails": "import sys\ndef hook(*_): raise KeyError('k')\nsys.excepthook = hook; 1 / 0",
     "a failure": "def f(): raise KeyError('k')\nf()",
     "an exit code": "import sys; sys.exit(7)",
     "no stdout": "import sys; sys.stdout.close()",

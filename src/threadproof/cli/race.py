@@ -7,10 +7,12 @@ import atexit
 import os
 import signal
 import threading
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from threadproof import _core
-from threadproof.cli import UsageError, exercised, program
+from threadproof.cli import UsageError, program
 from threadproof.findings import ExitCode
 from threadproof.findings.model import remember_folder
 from threadproof.findings.options import OptionError
@@ -55,6 +57,11 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"cannot write {error.filename!r}: {error.strerror}") from None
 
 
+def exercised() -> ModuleType:
+    """The linter is imported only if it is needed: a program can see which modules are there."""
+    return import_module("threadproof.cli.exercised")
+
+
 class Watched:
     """One run of a program under the detector, and what its processes leave when they end."""
 
@@ -75,7 +82,8 @@ class Watched:
                 "strict": args.strict,
             }
         )
-        self.lines = exercised.Lines() if args.lint else None
+        self.exercised = exercised() if args.lint else None
+        self.lines = self.exercised.Lines() if self.exercised else None
         self.published = False
 
     def run(self) -> int:
@@ -129,9 +137,9 @@ class Watched:
         self.reporter.watched = self.session.summary()
         found = self.reporter.apply(merged([*found, *self.children.collect()]))
         self.reporter.publish(found, self.reporter.unused(self.session.watched_files()))
-        if self.lines:
+        if self.exercised and self.lines:
             self.reporter.stderr.write(
-                exercised.report(self.session.watched_files(), frozenset(self.lines.ran))
+                self.exercised.report(self.session.watched_files(), frozenset(self.lines.ran))
             )
         return self.with_includes(self.reporter.exit_code(found, otherwise=code), code)
 

@@ -122,7 +122,8 @@ class Finding:
 
     `place` is where to look first, `steps` explain how it happens, `fix` is the remedy in one line, and
     `subject` is the thing concerned, such as a variable. `times` counts how often it was seen. `identity` is
-    the same text in every run for the same mistake, where subject and places are not.
+    the same text in every run for the same mistake, where subject and places are not. `causes` are marks that
+    findings with the same cause share, and `group` is the same for all of these in one report (see groups.py).
     """
 
     rule: str
@@ -136,6 +137,8 @@ class Finding:
     subject: str = ""
     suppressed: Suppressed | None = None
     identity: str = ""
+    causes: Sequence[str] = ()
+    group: str = ""
 
     def places(self) -> list[Place]:
         """The places of the mistake itself: the innermost call of each main step."""

@@ -14,7 +14,8 @@ from typing import Any
 from threadproof.findings.exit_codes import ExitCode
 from threadproof.findings.formats import FILES
 from threadproof.findings.formats.github import as_github
-from threadproof.findings.formats.text import PLAIN, as_text, style_for
+from threadproof.findings.formats.text import PLAIN, as_texts, style_for
+from threadproof.findings.groups import grouped
 from threadproof.findings.model import Finding, Place, start_folder, summary
 from threadproof.findings.suppress import Suppression, Suppressions, read_suppressions, write_baseline
 from threadproof.findings.tool import Tool
@@ -48,8 +49,8 @@ class Reporter:
             check_writable(f"{log}.{os.getpid()}")
 
     def apply(self, findings: Iterable[Finding], allowed: Sequence[Suppression] = ()) -> list[Finding]:
-        """The findings with suppressed ones marked and file names shortened; `allowed` is for this call."""
-        found = self.suppressions.apply(findings, allowed)
+        """The findings with suppressed ones marked, groups, and file names shortened; `allowed` is for this call."""
+        found = grouped(self.suppressions.apply(findings, allowed))
         prefix = self.options["strip_path_prefix"]
         return [stripped(finding, prefix) for finding in found] if prefix else found
 
@@ -91,7 +92,7 @@ class Reporter:
         """The whole report; empty where there is nothing to report."""
         style = style_for(self.stderr.stream) if colour else PLAIN
         shown = [finding for finding in findings if not finding.suppressed]
-        lines = [f"{as_text(finding, style)}\n" for finding in shown]
+        lines = [f"{text}\n" for text in as_texts(shown, style)]
         lines += [as_github(finding) for finding in shown] if self.options["github"] else []
         lines += [f"{self.tool.title}: {row}" for row in unused]
         lines += [f"{self.tool.title}: {summary(findings)}"] if findings else []

@@ -42,6 +42,7 @@ class Rule:
         why: str = "",
         times: int = 1,
         identity: str = "",
+        causes: Sequence[str] = (),
         **names: object,
     ) -> Finding:
         """A finding of this rule; `names` are filled into the message."""
@@ -56,6 +57,7 @@ class Rule:
             times=times,
             subject=subject,
             identity=identity,
+            causes=causes,
         )
 
 

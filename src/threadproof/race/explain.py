@@ -26,6 +26,12 @@ BETWEEN = (
     *(LIBRARY + "threading.py", "<frozen importlib"),
 )
 
+WHY = {
+    "different locks": "the two hold different locks, and different locks do not exclude each other",
+    "one lock": "only one of the two holds a lock; the other does not wait for it",
+    "no lock": "no lock, queue, event or join that both threads used comes between the two",
+}
+
 
 @dataclass(frozen=True)
 class Started:
@@ -74,6 +80,7 @@ def finding_of(race: Race, started: dict[int, Started]) -> Finding:
         why=why(race),
         times=race.times,
         identity=identity(race),
+        causes=causes(race),
     )
     return replace(finding, fix=advice_for(race)) if is_step(race) else finding
 
@@ -85,6 +92,34 @@ def identity(race: Race) -> str:
         f"{file_name(place)}:{place.function}" for place in map(innermost, (race.earlier, race.later))
     }
     return "\n".join([subject(race) if named else f"a {race.owner}", *sorted(functions)])
+
+
+def causes(race: Race) -> list[str]:
+    """The marks of a missing lock: the classes whose state it would guard, or the two functions; what is held.
+
+    A lock in a class mends the races on all its attributes, and one in two functions those on all that both use.
+    """
+    sides = [innermost(race.earlier), innermost(race.later)]
+    marks = {f"class {name}" for name in classes_of(race, sides)}
+    marks.add(" and ".join(sorted({f"{file_name(place)}:{place.function}" for place in sides})))
+    return sorted(f"{mark}, {held(race)}" for mark in marks)
+
+
+def classes_of(race: Race, sides: Sequence[Place]) -> set[str]:
+    """The object's class, and those whose methods use it as `self.x`; else the one with both functions."""
+    methods = [place.function.rpartition(".")[0] for place in sides]
+    found = {
+        owner for owner, place in zip(methods, sides, strict=True) if owner and is_own(source_name(place))
+    }
+    if race.part == "attribute":
+        found.add(str(race.owner))
+    if not found and methods[0] == methods[1]:
+        found.add(methods[0])
+    return {name for name in found if name and not name.endswith("<locals>")}
+
+
+def is_own(name: str | None) -> bool:
+    return name is not None and name.startswith("self.")
 
 
 def subject(race: Race) -> str:
@@ -123,12 +158,15 @@ def why(race: Race) -> str:
     """Why nothing orders the two."""
     if race.between:
         return "it has happened in this run: the write came between the other thread's read and write"
-    common = set(race.earlier.locks) & set(race.later.locks)
-    if race.earlier.locks and race.later.locks and not common:
-        return "the two hold different locks, and different locks do not exclude each other"
-    if bool(race.earlier.locks) != bool(race.later.locks):
-        return "only one of the two holds a lock; the other does not wait for it"
-    return "no lock, queue, event or join that both threads used comes between the two"
+    return WHY[held(race)]
+
+
+def held(race: Race) -> str:
+    """The locks of the two, as a key of WHY."""
+    earlier, later = set(race.earlier.locks), set(race.later.locks)
+    if earlier and later and not earlier & later:
+        return "different locks"
+    return "one lock" if bool(earlier) != bool(later) else "no lock"
 
 
 class LockNames:
