@@ -10,13 +10,12 @@ import pytest
 
 from tests.findings.examples import EXAMPLES
 from threadproof.findings import Finding, Place, Severity, Step
+from threadproof.findings.baseline import read_baseline, write_baseline
 from threadproof.findings.suppress import (
     SuppressionError,
     Suppressions,
     comments_in,
-    read_baseline,
     read_suppressions,
-    write_baseline,
 )
 
 RACE = EXAMPLES[0]

@@ -241,6 +241,8 @@ PyMethodDef functions[] = {
      "configure($module, indexed, iterators, uninstrumented, /)\n--\n\n"},
     {"suspend", method<change_depth<&ThisThread::suspended>>(), METH_O,
      "suspend($module, change, /)\n--\n\n"},
+    {"intercept_crashes", method<intercept_crashes>(), METH_O,
+     "intercept_crashes($module, function, /)\n--\n\n"},
     {"call_outermost", method<call_outermost>(), METH_FASTCALL,
      "call_outermost($module, function, /, *args)\n--\n\n"},
     {"print_exception", method<print_exception>(), METH_O, "print_exception($module, error, /)\n--\n\n"},

@@ -5,22 +5,19 @@ from __future__ import annotations
 import argparse
 import atexit
 import os
-import signal
-import threading
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from threadproof import _core
 from threadproof.cli import UsageError, program
 from threadproof.findings import ExitCode
 from threadproof.findings.model import remember_folder
 from threadproof.findings.options import OptionError
 from threadproof.findings.reporter import Reporter
 from threadproof.findings.suppress import SuppressionError
-from threadproof.probe.instrumentation import suspended
 from threadproof.race import SelfTestError, UnsupportedError, acquire
 from threadproof.race.children import Children, merged, save
+from threadproof.race.endings import before_quick_ends
 from threadproof.race.options import OPTIONS
 from threadproof.race.report import DETECTOR, Halt
 from threadproof.race.session import Scope, Session
@@ -80,6 +77,7 @@ class Watched:
                 "history": args.history,
                 "sample": args.sample,
                 "strict": args.strict,
+                "programs": args.children,
             }
         )
         self.exercised = exercised() if args.lint else None
@@ -90,10 +88,8 @@ class Watched:
         """Run the program, report, and return the exit code."""
         try:
             self.session.start()
-            self.children.follow()
-            _core.probe.intercept_exit(self.leave)
-            if threading.current_thread() is threading.main_thread():
-                self.catch_termination()
+            self.children.follow(self.args.children)
+            before_quick_ends(self.leave)
             code = self.target.run(self.session.know, self.before_exit, (UnsupportedError, SelfTestError))
             if self.in_child():
                 return self.leave(code)
@@ -113,17 +109,6 @@ class Watched:
     def before_exit(self) -> None:
         self.session.note_ends()
         acquire(atexit)  # pairs with the release in each atexit.register()
-
-    def catch_termination(self) -> None:
-        """SIGTERM ends the process as ever, after the report; unless the program handles it."""
-        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, self.terminate)
-
-    def terminate(self, number: int, frame: object) -> None:
-        with suspended():
-            self.leave(0)
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
 
     def leave(self, code: int) -> int:
         """The process is about to end with this code: report once, and return the code that it gets."""

@@ -5,19 +5,20 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from threadproof.findings.baseline import write_baseline
 from threadproof.findings.exit_codes import ExitCode
 from threadproof.findings.formats import FILES
 from threadproof.findings.formats.github import as_github
 from threadproof.findings.formats.text import PLAIN, as_texts, style_for
 from threadproof.findings.groups import grouped
 from threadproof.findings.model import Finding, Place, start_folder, summary
-from threadproof.findings.suppress import Suppression, Suppressions, read_suppressions, write_baseline
+from threadproof.findings.suppress import Suppression, Suppressions, read_suppressions
 from threadproof.findings.tool import Tool
 
 
@@ -36,7 +37,7 @@ class Reporter:
                 self.options[name] = os.path.join(start_folder(), self.options[name])
         files = [read_suppressions(path, tool.rule_names) for path in options["suppressions"]]
         listed = [suppression for file in files for suppression in file]
-        self.suppressions = Suppressions(tool.name, listed, options["baseline"])
+        self.suppressions = Suppressions(tool.name, listed, options["baseline"], tool.rule_names)
         self.stderr = Stderr()
         self.watched = ""  # the last line of the report: what the tool has looked at
 
@@ -62,9 +63,12 @@ class Reporter:
         """The tool's code for findings if one counts, else `otherwise`."""
         return self.tool.found if any(map(self.counts, findings)) else otherwise
 
-    def unused(self, files: Iterable[str]) -> list[str]:
-        """The suppressions that covered nothing; comments are looked for in these source files."""
-        return self.suppressions.unused(files)
+    def unused(self, files: Iterable[str], running: Collection[str] | None = None) -> list[str]:
+        """The suppressions that covered nothing; comments are looked for in these source files.
+
+        `running` are the rules that ran, if not all did.
+        """
+        return self.suppressions.unused(files, running)
 
     def publish(self, findings: Sequence[Finding], unused: Sequence[str] = ()) -> None:
         """Print the report or write it to the log, and write the requested files."""
@@ -86,7 +90,7 @@ class Reporter:
                 text = formatted(findings, self.tool) + "\n"
                 Path(with_process(path)).write_text(text, encoding="utf-8")
         if path := self.options["write_baseline"]:
-            write_baseline(findings, with_process(path), self.suppressions.baseline_entries)
+            write_baseline(findings, with_process(path), self.suppressions.baseline.entries)
 
     def text(self, findings: Sequence[Finding], unused: Sequence[str], colour: bool) -> str:
         """The whole report; empty where there is nothing to report."""

@@ -42,6 +42,7 @@ class Rule:
         why: str = "",
         times: int = 1,
         identity: str = "",
+        variable_id: str = "",
         causes: Sequence[str] = (),
         **names: object,
     ) -> Finding:
@@ -57,9 +58,10 @@ class Rule:
             times=times,
             subject=subject,
             identity=identity,
+            variable=variable_id,
             causes=causes,
         )
 
 
 def with_article(noun: str) -> str:
-    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+    return f"{'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"

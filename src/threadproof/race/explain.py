@@ -11,9 +11,10 @@ from types import CodeType
 from threadproof import _core
 from threadproof.findings import Finding, Place, Severity, Step
 from threadproof.findings.model import file_name
+from threadproof.findings.rule import with_article
 from threadproof.race.access import Access, Race, as_race
 from threadproof.race.bindings import binding_of
-from threadproof.race.naming import name_of, source_name
+from threadproof.race.naming import lasting_name, name_of, source_name
 from threadproof.race.rules import advice_for, rule_of
 from threadproof.race.updates import is_step, is_update
 
@@ -80,6 +81,7 @@ def finding_of(race: Race, started: dict[int, Started]) -> Finding:
         why=why(race),
         times=race.times,
         identity=identity(race),
+        variable_id=variable_id(race),
         causes=causes(race),
     )
     return replace(finding, fix=advice_for(race)) if is_step(race) else finding
@@ -92,6 +94,19 @@ def identity(race: Race) -> str:
         f"{file_name(place)}:{place.function}" for place in map(innermost, (race.earlier, race.later))
     }
     return "\n".join([subject(race) if named else f"a {race.owner}", *sorted(functions)])
+
+
+def variable_id(race: Race) -> str:
+    """The variable's name, the same for all pairs of functions: of a container, from the side that knows more."""
+    if race.part in ("attribute", "global"):
+        return subject(race)
+    sides = [innermost(race.earlier), innermost(race.later)]
+    if race.part == "cell":
+        functions = {f"{file_name(place)}:{place.function.partition('.<locals>')[0]}" for place in sides}
+        return "\n".join([subject(race), *sorted(functions)])
+    names = sorted(filter(None, map(lasting_name, sides)), key=lambda name: ("." not in name, name))
+    owners = sorted({place.function.rpartition(".")[0] or f"{file_name(place)}:{place.function}" for place in sides})
+    return names[0] if names else "\n".join([f"a {race.owner}", *owners])
 
 
 def causes(race: Race) -> list[str]:
@@ -149,7 +164,7 @@ def description(race: Race) -> str:
             return f"the {'variable' if part == 'cell' else part} {subject(race)}"
         case part:
             name = container_name(race)
-            container = f"the {race.owner} {name}" if name else f"a {race.owner}"
+            container = f"the {race.owner} {name}" if name else with_article(str(race.owner))
             whole = part in ("structure", "iterator") or race.name is None
             return container if whole else f"the item [{race.name}] of {container}"
 
