@@ -20,7 +20,9 @@ def source(tmp_path: Path) -> str:
     return str(tmp_path / "cache.py")
 
 
-def race(source: str, one: int, other: int, variable: str = "n", severity: Severity = Severity.ERROR) -> Finding:
+def race(
+    source: str, one: int, other: int, variable: str = "n", severity: Severity = Severity.ERROR
+) -> Finding:
     """Between two lines, each in a function of its own."""
     first, second = (Place(source, line, f"Cache.f{line}") for line in (one, other))
     return Finding(

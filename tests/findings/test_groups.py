@@ -77,9 +77,7 @@ def test_a_class_without_a_lock_is_one_group_and_each_of_its_races_is_in_the_bas
         "for thread in threads: thread.join()\n"
     )
     command = [sys.executable, "-m", "threadproof", "race", "--json", "r.json", "--write-baseline", "b.json"]
-    ran = subprocess.run(
-        [*command, "app.py"], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE
-    )
+    ran = subprocess.run([*command, "app.py"], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
     found = json.loads((tmp_path / "r.json").read_text())["findings"]
     group = {one["subject"]: one["group"] for one in found}
     assert group.keys() == {"Cache.hits", "Cache.misses", "Other.n"}

@@ -51,9 +51,7 @@ ODD = {
         "log.setFormatter(logging.Formatter('%(filename)s %(lineno)d %(funcName)s'))\n"
         "for n in (1, 2, 3, 9): warnings.warn(f'{n}', stacklevel=n); logging.warning('', stacklevel=n)"
     ),
-    "the deepest call": (
-        "def f(n=0):\n try: return f(n + 1)\n except RecursionError: return n\nprint(f())"
-    ),
+    "the deepest call": ("def f(n=0):\n try: return f(n + 1)\n except RecursionError: return n\nprint(f())"),
     "a profile function that stays": (
         "import atexit, sys\natexit.register(int)\n"
         "sys.setprofile(lambda frame, event, arg: sys.stdout.write(f'{event} {frame.f_code.co_name}\\n'))"

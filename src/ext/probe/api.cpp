@@ -201,6 +201,8 @@ PyMethodDef functions[] = {
     {"instruction", method<instruction>(), METH_FASTCALL, "instruction(code, offset, /)\n--\n\n"},
     {"module_returned", method<module_returned>(), METH_FASTCALL,
      "module_returned(code, offset, value, /)\n--\n\n"},
+    {"sites_sampled", method<sites_sampled>(), METH_NOARGS, "sites_sampled($module, /)\n--\n\n"},
+    {"count_sites", method<count_sites>(), METH_NOARGS, "count_sites($module, /)\n--\n\n"},
     {"sites_given_up", method<sites_given_up>(), METH_NOARGS, "sites_given_up($module, /)\n--\n\n"},
     {"record_operands", method<record_operands>(), METH_O, "record_operands($module, into, /)\n--\n\n"},
     {"different_structure", method<different_structure_name>(), METH_NOARGS,

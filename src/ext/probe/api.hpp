@@ -51,6 +51,8 @@ void unlock_threads();
 PyObject* instruction(PyObject*, PyObject* const* arguments, Py_ssize_t count);      // code, offset
 PyObject* module_returned(PyObject*, PyObject* const* arguments, Py_ssize_t count);  // code, offset, value
 PyObject* sites_given_up(PyObject*, PyObject*);
+PyObject* sites_sampled(PyObject*, PyObject*);
+PyObject* count_sites(PyObject*, PyObject*);  // sites.cpp
 PyObject* record_operands(PyObject*, PyObject* list);
 PyObject* read_object(PyObject*, PyObject* arguments);  // object, attribute
 void set_disable(PyObject* sentinel);

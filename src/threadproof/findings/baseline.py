@@ -129,7 +129,9 @@ def read_entries(path: str) -> Entries:
     except OSError as error:
         raise SuppressionError(f"cannot read the baseline {path!r}: {error.strerror}") from None
     except (ValueError, AttributeError, KeyError, TypeError) as error:
-        raise SuppressionError(f"{path!r} is not a baseline ({error}); make one with --write-baseline") from None
+        raise SuppressionError(
+            f"{path!r} is not a baseline ({error}); make one with --write-baseline"
+        ) from None
 
 
 def read_baseline(path: str) -> dict[str, Severity]:

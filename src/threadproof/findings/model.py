@@ -142,6 +142,10 @@ class Finding:
     causes: Sequence[str] = ()
     group: str = ""
 
+    def __str__(self) -> str:
+        """In one line; formats.text has the whole report."""
+        return f"{self.place}: {self.severity}: {self.rule}: {self.message}"
+
     def places(self) -> list[Place]:
         """The places of the mistake itself: the innermost call of each main step."""
         return [step.stack[0] for step in self.steps if step.main and step.stack] or [self.place]

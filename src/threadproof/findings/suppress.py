@@ -199,5 +199,9 @@ class Suppressions:
             hint = f"; is it {close[0]}?" if close else ""
             yield f"{where}: warning: there is no rule {name!r}{hint}"
         used = (comment.file, comment.line) in self.used
-        if not used and len(unknown) < max(len(comment.rules), 1) and comment.could_cover(running, self.rules):
+        if (
+            not used
+            and len(unknown) < max(len(comment.rules), 1)
+            and comment.could_cover(running, self.rules)
+        ):
             yield f"{where}: the comment suppressed nothing"

@@ -105,7 +105,9 @@ def variable_id(race: Race) -> str:
         functions = {f"{file_name(place)}:{place.function.partition('.<locals>')[0]}" for place in sides}
         return "\n".join([subject(race), *sorted(functions)])
     names = sorted(filter(None, map(lasting_name, sides)), key=lambda name: ("." not in name, name))
-    owners = sorted({place.function.rpartition(".")[0] or f"{file_name(place)}:{place.function}" for place in sides})
+    owners = sorted(
+        {place.function.rpartition(".")[0] or f"{file_name(place)}:{place.function}" for place in sides}
+    )
     return names[0] if names else "\n".join([f"a {race.owner}", *owners])
 
 

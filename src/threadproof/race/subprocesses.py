@@ -14,7 +14,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 FOLLOWER = "threadproof.cli.follow"
-ALONE = frozenset("bBdEIOPqRsuv")  # the interpreter's options that take no value, and leave installed packages
+ALONE = frozenset(
+    "bBdEIOPqRsuv"
+)  # the interpreter's options that take no value, and leave installed packages
 VALUED = ("-X", "-W", "--check-hash-based-pycs")
 
 
@@ -45,7 +47,9 @@ def is_this_interpreter(executables: Sequence[bytes]) -> bool:
     return here and os.path.realpath(found) == os.path.realpath(sys.executable)
 
 
-def followed(args: Sequence[Any], folder: str, cwd: str, environment: Sequence[bytes] | None) -> Sequence[Any]:
+def followed(
+    args: Sequence[Any], folder: str, cwd: str, environment: Sequence[bytes] | None
+) -> Sequence[Any]:
     """The arguments with the follower before the program; as they are if it cannot run."""
     words = [os.fsdecode(each) for each in args]
     begin = program_in(words)
