@@ -314,7 +314,7 @@ def test_a_function_that_has_returned_never_runs_again_wherever_an_interrupt_com
             ends.append(1)
             return 5
 
-        interrupted = stopped_at(step, lambda one=one, fn=fn: one.run(fn))
+        interrupted = stopped_at(step, partial(one.run, fn))
         # a thread that did not begin the run: it would wait for one that nobody ends
         with ThreadPoolExecutor(1) as others:
             assert others.submit(one.run, fn, PATIENCE).result() == 5

@@ -244,4 +244,4 @@ def test_an_async_function_is_refused() -> None:
     with pytest.raises(TypeError, match="make is async"):
         Pool(make)
     with pytest.raises(TypeError, match=r"make at .* is async"):
-        Pool(int, partial(make))
+        Pool(int, partial(make))  # pyright: ignore[reportArgumentType]

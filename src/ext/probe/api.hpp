@@ -35,7 +35,7 @@ Attempt attempt_of(PyObject* blocking, PyObject* timeout);
 // threads.cpp
 PyObject* intercept_starts(PyObject*, PyObject* starting);
 PyObject* intercept_exit(PyObject*, PyObject* leaving);
-PyObject* intercept_crashes(PyObject*, PyObject* function);                             // crashes.cpp
+PyObject* intercept_crashes(PyObject*, PyObject* function);                         // crashes.cpp
 PyObject* call_outermost(PyObject*, PyObject* const* arguments, Py_ssize_t count);  // outermost.cpp
 PyObject* print_exception(PyObject*, PyObject* error);
 PyObject* join_thread(PyObject*, PyObject* handle);

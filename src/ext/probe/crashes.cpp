@@ -49,10 +49,8 @@ void give_up(int) noexcept {
 void call_crashing() noexcept {
     PyGILState_STATE state = PyGILState_Ensure();  // C code may have crashed without a thread state
     PyObject* raised = PyErr_GetRaisedException();
-    if (PyObject* done = PyObject_CallNoArgs(crashing))
-        Py_DECREF(done);
-    else
-        PyErr_WriteUnraisable(crashing);
+    if (PyObject* done = PyObject_CallNoArgs(crashing)) Py_DECREF(done);
+    else PyErr_WriteUnraisable(crashing);
     if (raised) PyErr_SetRaisedException(raised);
     PyGILState_Release(state);
 }
@@ -87,7 +85,7 @@ PyObject* intercept_crashes(PyObject*, PyObject* function) {
     }
     bool first = !crashing;
     Py_XSETREF(crashing, Py_NewRef(function));
-    struct sigaction ours {};
+    struct sigaction ours{};
     ours.sa_handler = handle;
     for (std::size_t i = 0; first && i < kSignals.size(); ++i) sigaction(kSignals[i], &ours, &former[i]);
     Py_RETURN_NONE;

@@ -8,7 +8,7 @@ from threadproof.probe.events import Event
 from threadproof.probe.library.rows import Step
 from threadproof.probe.placement import Placement
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 # The tables that both sides share.
 EVENTS: Final[tuple[str, ...]]
@@ -100,7 +100,7 @@ def undisturbed(callback: Callable[..., object], /) -> Callable[..., object]: ..
 
 # Programs.
 def intercept_crashes(function: Callable[[], object], /) -> None: ...
-def call_outermost(function: Callable[..., T], /, *args: Any) -> T: ...
+def call_outermost(function: Callable[..., _T], /, *args: Any) -> _T: ...
 def print_exception(error: BaseException, /) -> None: ...
 
 # Subscribers in Python.

@@ -1,4 +1,4 @@
-"""Groups of findings that probably have one cause: a report prints one of each group whole, and lists the others.
+"""Groups of findings that probably have one cause: of each, a report prints one whole and lists the others.
 
 A finding has marks of its cause, such as "methods of Cache, with no lock held". Findings that share a mark
 are one group, and so are those that share marks with a third one.

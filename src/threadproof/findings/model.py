@@ -123,8 +123,8 @@ class Finding:
     `place` is where to look first, `steps` explain how it happens, `fix` is the remedy in one line, and
     `subject` is the thing concerned, such as a variable. `times` counts how often it was seen. `identity` is
     the same text in every run for the same mistake, where subject and places are not; `variable` names the
-    subject likewise, whatever the places are. `causes` are marks that
-    findings with the same cause share, and `group` is the same for all of these in one report (see groups.py).
+    subject likewise, whatever the places are. `causes` are marks that findings with the same cause share, and
+    `group` is the same for all of these in one report (see groups.py).
     """
 
     rule: str

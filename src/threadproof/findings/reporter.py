@@ -50,7 +50,7 @@ class Reporter:
             check_writable(f"{log}.{os.getpid()}")
 
     def apply(self, findings: Iterable[Finding], allowed: Sequence[Suppression] = ()) -> list[Finding]:
-        """The findings with suppressed ones marked, groups, and file names shortened; `allowed` is for this call."""
+        """The findings with suppressed ones marked, and with groups; `allowed` is for this call."""
         found = grouped(self.suppressions.apply(findings, allowed))
         prefix = self.options["strip_path_prefix"]
         return [stripped(finding, prefix) for finding in found] if prefix else found

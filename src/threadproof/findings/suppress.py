@@ -147,7 +147,7 @@ class Suppressions:
         baseline: str = "",
         rules: Collection[str] = (),
     ) -> None:
-        """`listed` are those of files, `baseline` is the path of one, or empty, `rules` are all that exist."""
+        """`listed` are those of files, `baseline` is the path of one, or empty, `rules` are all there are."""
         self.tool = tool
         self.listed = listed
         self.baseline = Baseline(baseline)

@@ -97,7 +97,7 @@ def identity(race: Race) -> str:
 
 
 def variable_id(race: Race) -> str:
-    """The variable's name, the same for all pairs of functions: of a container, from the side that knows more."""
+    """The variable's name, the same for all pairs of functions."""
     if race.part in ("attribute", "global"):
         return subject(race)
     sides = [innermost(race.earlier), innermost(race.later)]
@@ -112,9 +112,9 @@ def variable_id(race: Race) -> str:
 
 
 def causes(race: Race) -> list[str]:
-    """The marks of a missing lock: the classes whose state it would guard, or the two functions; what is held.
+    """The marks of a missing lock: the classes whose state it would guard, the two functions; what is held.
 
-    A lock in a class mends the races on all its attributes, and one in two functions those on all that both use.
+    A lock in a class mends the races on all its attributes, one in two functions those on all that both use.
     """
     sides = [innermost(race.earlier), innermost(race.later)]
     marks = {f"class {name}" for name in classes_of(race, sides)}

@@ -15,7 +15,7 @@ from threadproof.race.bindings import alias_of, is_local
 
 
 def name_of(place: Place) -> str | None:
-    """The container's name at one access; `self.x` in a method becomes `Class.x`, also where a variable is it."""
+    """The container's name at one access; `self.x`, or a variable that stands for it, becomes `Class.x`."""
     name = source_name(place)
     name = alias_of(name, place) or name if name else None
     owner = place.function.rpartition(".")[0]

@@ -48,8 +48,8 @@ class Once(Generic[T]):
     If `fn` raises an Exception, that reaches its caller and all threads that wait for it then; it is not
     kept, and the next `run` tries again. An exception that is meant for one thread, such as
     KeyboardInterrupt, reaches only the caller, and one of the waiting threads tries instead. A function that
-    has returned never runs again: an interrupt after that reaches the caller, and the result stays. DeadlockError
-    for a function that runs its own Once, and for threads whose functions wait for each other.
+    has returned never runs again: an interrupt after that reaches the caller, and the result stays.
+    DeadlockError for a function that runs its own Once, and for threads whose functions wait for each other.
 
     In a forked child, a result stays; the run of another thread of the parent begins anew.
     """
