@@ -7,6 +7,7 @@
 #include "ext/probe/events.hpp"
 
 #ifdef THREADPROOF_PROBE
+#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -70,7 +71,7 @@ void handle(int number) noexcept {
         call_crashing();
         alarm(0);
     } else if (none && !on_another_stack()) {
-        sleep(kPatience);  // another thread reports; then it ends the process
+        poll(nullptr, 0, kPatience * 1000);  // another thread reports, and then ends the process
     }
     raise_as_before(number);
 }
