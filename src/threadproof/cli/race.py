@@ -77,7 +77,7 @@ class Watched:
                 "history": args.history,
                 "sample": args.sample,
                 "strict": args.strict,
-                "programs": args.children,
+                "follower": "threadproof.cli.follow" if args.children else "",
             }
         )
         self.exercised = exercised() if args.lint else None
@@ -88,7 +88,7 @@ class Watched:
         """Run the program, report, and return the exit code."""
         try:
             self.session.start()
-            self.children.follow(self.args.children)
+            self.children.follow()
             before_quick_ends(self.leave)
             code = self.target.run(self.session.know, self.before_exit, (UnsupportedError, SelfTestError))
             if self.in_child():

@@ -3,7 +3,7 @@
 An entry is one finding, by its fingerprint. Which functions of a racy variable meet, and how bad that looks,
 depends on the schedule of the run. So a finding is known, too,
 
-- if its variable is listed, unless it is worse and on a line of source that is not listed for the variable;
+- if its variable and its functions are listed, unless it is worse, and on a line of source that is not listed;
 - if ENOUGH variables of its class are listed, with the same locks held: then the class as a whole is used
   without its lock.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from threadproof.findings.model import Finding, Severity
+from threadproof.findings.model import Finding, Severity, file_name
 
 ENOUGH = 3  # variables: of two that race, each may have its own reason
 Entries = Mapping[str, Mapping[str, Any]]  # by fingerprint; each has a severity
@@ -36,6 +36,7 @@ class Baseline:
         self.used: set[str] = set()  # names, as of name_of()
         self.worst: dict[str, Severity] = {}  # by name
         self.lines: dict[str, set[str]] = {}  # of source, by variable
+        self.functions: dict[str, set[str]] = {}  # by variable
         self.of_class: dict[str, set[str]] = {}  # variables by mark
         for fingerprint, entry in self.entries.items():
             self.add(fingerprint, entry)
@@ -46,16 +47,24 @@ class Baseline:
             self.worst[name] = max(severity, self.worst.get(name, Severity.OFF))
         if variable:
             self.lines.setdefault(variable, set()).update(entry.get("lines", ()))
+            self.functions.setdefault(variable, set()).update(entry.get("functions", ()))
             for mark in entry.get("causes", ()):
                 self.of_class.setdefault(mark, set()).add(variable)
 
     def covers(self, finding: Finding) -> bool:
         """Whether the finding is known; its entries are then used."""
-        names = [name for name in (finding.fingerprint(), finding.variable) if name in self.worst]
-        self.used.update(names)
-        if any(finding.severity <= self.worst[name] for name in names):
+        known = self.knows(finding)
+        if known:
+            self.used |= {finding.fingerprint(), finding.variable}
+        return known
+
+    def knows(self, finding: Finding) -> bool:
+        if finding.severity <= self.worst.get(finding.fingerprint(), Severity.OFF):
             return True
-        if finding.variable in self.lines and self.lines[finding.variable].issuperset(lines_of(finding)):
+        if self.functions.get(finding.variable, set()).issuperset(functions_of(finding)) and (
+            finding.severity <= self.worst[finding.variable]
+            or self.lines[finding.variable].issuperset(lines_of(finding))
+        ):
             return True
         return any(len(self.of_class.get(mark, ())) >= ENOUGH for mark in classes(finding))
 
@@ -76,6 +85,10 @@ def classes(finding: Finding) -> Iterator[str]:
 
 def lines_of(finding: Finding) -> list[str]:
     return sorted({place.source().strip() for place in finding.places()})
+
+
+def functions_of(finding: Finding) -> list[str]:
+    return sorted({f"{file_name(place)}:{place.function}" for place in finding.places()})
 
 
 def severity_of(entry: Mapping[str, Any]) -> Severity:
@@ -110,6 +123,7 @@ def entry_of(finding: Finding, lines: Sequence[str]) -> dict[str, Any]:
         **entry,
         "variable": finding.variable,
         "lines": sorted({*lines, *lines_of(finding)}),
+        "functions": functions_of(finding),
         "causes": list(classes(finding)),
     }
 

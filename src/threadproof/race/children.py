@@ -40,12 +40,12 @@ class Children:
         self.folder = tempfile.mkdtemp(prefix="threadproof-")
         self.settings: Settings = {**settings, "folder": self.folder}
 
-    def follow(self, programs: bool) -> None:
-        """From now on, what multiprocessing starts is watched, too, and the `programs` of subprocess."""
+    def follow(self) -> None:
+        """From now on, what multiprocessing starts is watched, and subprocess if there is a follower."""
         library.add(Row("multiprocessing.spawn", "get_preparation_data", generator=self.preparing))
-        if programs:
+        if self.settings["follower"]:
             Path(self.folder, SETTINGS).write_text(json.dumps(self.settings), encoding="utf-8")
-            library.add(Subprocesses(self.folder))
+            library.add(Subprocesses(self.folder, self.settings["follower"]))
 
     def preparing(self, name: str) -> Generator[None, Any]:
         data = yield
@@ -101,8 +101,8 @@ def watch_this_process(settings: Settings) -> Session | None:
         session.start()
     except (UnsupportedError, SelfTestError):
         return None  # the parent has reported the same, or has none
-    if settings["programs"]:
-        library.add(Subprocesses(settings["folder"]))
+    if settings["follower"]:
+        library.add(Subprocesses(settings["folder"], settings["follower"]))
 
     def leaving(code: int = 0) -> int:
         with suspended():

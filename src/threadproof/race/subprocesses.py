@@ -1,7 +1,7 @@
 """Follows the Python programs that subprocess starts: each runs under the detector, as its parent does.
 
-The interpreter is started with the same options, but with `-m threadproof.cli.follow FOLDER` before the
-program; FOLDER is where children leave their findings. It is done where subprocess calls C, so neither the
+The interpreter is started with the same options, but with `-m FOLLOWER FOLDER` before the program: the
+command's module that runs it, and where children leave their findings. It is done where subprocess calls C, so neither the
 program nor Popen.args shows it. Not followed: a shell, another interpreter, os.exec*() and os.spawn*(), and
 interpreters without a program or with options that leave out installed packages.
 """
@@ -13,7 +13,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-FOLLOWER = "threadproof.cli.follow"
 ALONE = frozenset(
     "bBdEIOPqRsuv"
 )  # the interpreter's options that take no value, and leave installed packages
@@ -24,6 +23,7 @@ class Subprocesses(NamedTuple):
     """Replaces the function that starts programs; `install()` is called once subprocess is imported."""
 
     folder: str
+    follower: str
     module: str = "subprocess"
 
     def install(self) -> None:
@@ -32,7 +32,7 @@ class Subprocesses(NamedTuple):
 
         def fork_exec(args: Sequence[Any], executables: Sequence[bytes], *rest: Any) -> int:
             if os.path.isdir(self.folder) and is_this_interpreter(executables):
-                args = followed(args, self.folder, os.fsdecode(rest[2] or ""), rest[3])
+                args = followed(args, [self.follower, self.folder], os.fsdecode(rest[2] or ""), rest[3])
             pid: int = start(args, executables, *rest)
             return pid
 
@@ -48,7 +48,7 @@ def is_this_interpreter(executables: Sequence[bytes]) -> bool:
 
 
 def followed(
-    args: Sequence[Any], folder: str, cwd: str, environment: Sequence[bytes] | None
+    args: Sequence[Any], by: Sequence[str], cwd: str, environment: Sequence[bytes] | None
 ) -> Sequence[Any]:
     """The arguments with the follower before the program; as they are if it cannot run."""
     words = [os.fsdecode(each) for each in args]
@@ -57,7 +57,7 @@ def followed(
         return args
     if not is_importable(words[1:begin], environment):
         return args
-    return [*words[:begin], "-m", FOLLOWER, folder, *words[begin:]]
+    return [*words[:begin], "-m", *by, *words[begin:]]
 
 
 def program_in(words: Sequence[str]) -> int | None:
