@@ -3,7 +3,7 @@
 An entry is one finding, by its fingerprint. Which functions of a racy variable meet, and how bad that looks,
 depends on the schedule of the run. So a finding is known, too,
 
-- if its variable and its functions are listed, unless it is worse, and on a line of source that is not listed;
+- if its variable and its functions are listed, unless it is worse and on a line that is not listed;
 - if ENOUGH variables of its class are listed, with the same locks held: then the class as a whole is used
   without its lock.
 """
@@ -88,7 +88,13 @@ def lines_of(finding: Finding) -> list[str]:
 
 
 def functions_of(finding: Finding) -> list[str]:
-    return sorted({f"{file_name(place)}:{place.function}" for place in finding.places()})
+    """The functions of both sides; for methods the classes, whose methods meet in ever new pairs."""
+    return sorted({f"{file_name(place)}:{unit(place.function)}" for place in finding.places()})
+
+
+def unit(function: str) -> str:
+    owner = function.rpartition(".")[0]
+    return owner if owner and not owner.endswith("<locals>") else function
 
 
 def severity_of(entry: Mapping[str, Any]) -> Severity:
