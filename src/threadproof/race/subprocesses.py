@@ -1,9 +1,9 @@
 """Follows the Python programs that subprocess starts: each runs under the detector, as its parent does.
 
 The interpreter is started with the same options, but with `-m FOLLOWER FOLDER` before the program: the
-command's module that runs it, and the children's folder of findings. It is done where subprocess calls C,
-so neither the program nor Popen.args shows it. Not followed: a shell, another interpreter, os.exec*() and os.spawn*(), and
-interpreters without a program or with options that leave out installed packages.
+command's module that runs it, and where children leave their findings. It is done where subprocess calls
+C, so neither the program nor Popen.args shows it. Not followed: a shell, another interpreter, os.exec*()
+and os.spawn*(), and interpreters without a program or with options that leave out installed packages.
 """
 
 from __future__ import annotations
