@@ -30,7 +30,20 @@ bool is_async_code(PyObject* function) {
 
 PyObject* is_async_function(PyObject*, PyObject* fn) { return PyBool_FromLong(is_async(fn)); }
 
+/// owner.name = function(); no signal handler runs between the function's end and the assignment.
+PyObject* call_into(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
+    if (count != 3) {
+        PyErr_SetString(PyExc_TypeError, "call_into() wants an object, a name and a function");
+        throw PythonError{};
+    }
+    Ref result = Ref::steal(checked(PyObject_CallNoArgs(arguments[2])));
+    if (PyObject_SetAttr(arguments[0], arguments[1], result.get()) < 0) throw PythonError{};
+    Py_RETURN_NONE;
+}
+
 PyMethodDef functions[] = {
+    {"call_into", method<call_into>(), METH_FASTCALL,
+     "call_into(owner, name, fn, /)\n--\n\nSet an attribute to fn(), which no interrupt divides."},
     {"is_async", method<is_async_function>(), METH_O,
      "is_async(fn, /)\n--\n\nWhether calling it gives a coroutine or an asynchronous generator."},
     {nullptr, nullptr, 0, nullptr},

@@ -22,6 +22,7 @@ namespace {
 PyObject* disable = Py_None;   // sys.monitoring.DISABLE, once it is set
 PyObject* recorder = nullptr;  // during the self-test: a list that gets the operands, which are not judged
 std::atomic<std::uint64_t> given_up{0};  // relaxed: a count orders nothing
+std::atomic<std::uint64_t> sampled{0};   // sites of which some executions were not judged; relaxed likewise
 
 /// A site's operands, which the frame holds until the instruction has run.
 class Operands {
@@ -173,6 +174,8 @@ TP_APART bool may_be_done(Site& site, const Operands& operands) {
     SiteEvent event{site.number, idle};
     bool done = true;
     each_access_subscriber([&](Subscriber& subscriber) { done &= subscriber.done_with(event); });
+    bool first = done && !idle && !site.sampled.exchange(true, std::memory_order_relaxed);
+    if (first) sampled.fetch_add(1, std::memory_order_relaxed);
     return done;
 }
 
@@ -228,6 +231,10 @@ void set_disable(PyObject* sentinel) { disable = Py_NewRef(sentinel); }
 
 PyObject* sites_given_up(PyObject*, PyObject*) {
     return PyLong_FromUnsignedLongLong(given_up.load(std::memory_order_relaxed));
+}
+
+PyObject* sites_sampled(PyObject*, PyObject*) {
+    return PyLong_FromUnsignedLongLong(sampled.load(std::memory_order_relaxed));
 }
 
 PyObject* record_operands(PyObject*, PyObject* list) {

@@ -124,9 +124,7 @@ class Session:
 
     def summary(self) -> str:
         """What was watched, and what was not."""
-        bursts = _core.probe.sites_given_up()
-        sampled = f"; a sample: {bursts} bursts of executions were judged" if self.sampler else ""
-        return self.watch.summary() + sampled
+        return self.watch.summary() + (f"; {self.sampler.coverage()}" if self.sampler else "")
 
     def part(self, scope: Scope) -> Part:
         """A block inside this session with findings of its own."""
