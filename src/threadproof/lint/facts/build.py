@@ -161,6 +161,8 @@ class Builder:
         if function.owner and args and not static:
             walker.values[args[0].arg] = Ref(function.owner)
             args = args[1:]
+        elif not function.owner and args and args[0].arg in SELF and walker.owner():
+            walker.values[args[0].arg] = Ref(walker.owner())  # a method that another method makes
         for arg in (*args, *node.args.kwonlyargs):
             annotation = walker.annotated(arg.annotation)
             if annotation in self.module.classes or annotation.startswith(
@@ -187,6 +189,7 @@ def name_of(node: FunctionNode) -> str:
     return f"<lambda:{node.lineno}:{node.col_offset}>" if isinstance(node, ast.Lambda) else node.name
 
 
+SELF = frozenset({"self", "_self", "self_", "this"})
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 

@@ -12,7 +12,7 @@ from threadproof.lint.facts.model import Access, Call, Function, Held, Module, P
 from threadproof.lint.facts.nodes import children
 from threadproof.lint.facts.references import NOTHING, Ref, References, is_none, key_text
 from threadproof.lint.facts.scopes import FUNCTIONS, FunctionNode, Scope
-from threadproof.lint.knowledge.containers import METHODS, VIEWS, WHOLE
+from threadproof.lint.knowledge.containers import METHODS, VIEWS, WHOLE, WRITES
 
 # Calls that use a function at once and let go of it: it runs here, with the locks held here.
 RUN_AT_ONCE = frozenset(
@@ -20,6 +20,9 @@ RUN_AT_ONCE = frozenset(
 )
 
 
+ASKED = "asked"  # the kind of an access to a method of the same object whose result is tested
+# Methods that tell the state of an object, which may be another one at once.
+QUERIES = frozenset({"is_set", "isSet", "is_alive", "isAlive", "done", "empty", "full", "qsize", "cancelled"})
 DEREFERENCE = "dereference"  # the value of a read whose result has an attribute taken: None would fail
 
 
@@ -58,7 +61,8 @@ class Expressions(References):
         self.loop = 0
         self.checks: tuple[Check, ...] = ()
         self.bound_checks: dict[str, Check] = {}  # variable -> what its value was taken from
-        self.derived: dict[str, Check] = {}  # variable -> the look that its value was computed from
+        self.derived: dict[str, list[Access]] = {}  # variable -> what its value was computed from
+        self.taken: dict[str, Access] = {}  # place -> the read whose value was put somewhere else
         self.sections = 0
         self.discarding: ast.expr | None = None
         self.awaiting: ast.expr | None = None
@@ -96,8 +100,10 @@ class Expressions(References):
             place, kind, span_of(node), self.held, key, intern(value), self.caught, self.loop, ref.alias
         )
         self.function.accesses.append(access)
-        if kind in ("append", "add") and self.checks:
-            self.note_flag(access)
+        if self.checks and kind in WRITES:
+            self.note_sections(access)
+            if kind in ("append", "add"):
+                self.note_flag(access)
         for check in reversed(self.checks):
             if (
                 check.access.place == ref.name
@@ -113,10 +119,22 @@ class Expressions(References):
         owner = access.place.rpartition(".")[0]
         for check in self.checks:
             if (
-                check.how in ("truth", "flag")
+                check.how in ("truth", "flag", "query")
                 and check.access.place.rpartition(".")[0] == owner != self.module.name
             ):
                 self.function.pairs.append(Pair(check.access, access, "flag", check.present))
+
+    def note_sections(self, access: Access) -> None:
+        """Something is changed in one critical section because of a test in another one of the same lock."""
+        owner = access.place.rpartition(".")[0]
+        now = {hold.lock: hold.section for hold in access.held if hold.section > 0}
+        for check in self.checks:
+            test = check.access
+            if test.place == access.place or test.place.rpartition(".")[0] != owner:
+                continue
+            if any(now.get(hold.lock, hold.section) > hold.section > 0 for hold in test.held):
+                self.function.pairs.append(Pair(test, access, "sections", check.present))
+                return
 
     # --- the walk ---
 
@@ -329,6 +347,10 @@ class Expressions(References):
             found = self.test_none(node.left)
             present = isinstance(op, ast.IsNot | ast.NotEq)
             return tuple(Check(check.access, check.how, present) for check in found)
+        if isinstance(op, ast.Is | ast.IsNot) and isinstance(right, ast.Name | ast.Attribute):
+            self.visit(right)  # a sentinel: `self.events is EMPTY`
+            found = self.test_none(node.left)
+            return tuple(Check(check.access, check.how, isinstance(op, ast.IsNot)) for check in found)
         checks = [self.compared(side) for side in (node.left, right)]
         return tuple(check for check in checks if check)
 
@@ -359,11 +381,25 @@ class Expressions(References):
                 return (Check(access, "none", True),) if access else ()
         found = self.noted_last(node, "")
         kinds = {"get": "get", "len": "len", "__contains__": "contains", "has_key": "contains"}
-        return tuple(
+        known = tuple(
             Check(check.access, kinds[check.access.kind], True)
             for check in found
             if check.access.kind in kinds and check.access.span == span_of(node)
         )
+        return known or self.test_query(node)
+
+    def test_query(self, node: ast.Call) -> tuple[Check, ...]:
+        """`self._stopped.is_set()` and `self.done()`: calls that ask for a flag."""
+        if not isinstance(node.func, ast.Attribute) or node.args or node.keywords:
+            return ()
+        asked = self.resolve(node.func)
+        if asked.name.rpartition(".")[0] == self.owner() and not asked.alias:
+            access = self.note(asked, ASKED, node)
+            return (Check(access, "query", True),) if access else ()
+        last = self.function.accesses[-1] if self.function.accesses else None
+        if node.func.attr in QUERIES and last is not None and last.span == span_of(node.func):
+            return (Check(last, "query", True),)
+        return ()
 
     def test_named(self, node: ast.NamedExpr) -> tuple[Check, ...]:
         self.assign_name(node.target.id, node.value)

@@ -25,6 +25,12 @@ MISSING = frozenset({"KeyError", "IndexError", "LookupError", "AttributeError", 
 LOOKS = frozenset({"getitem", "read", "pop", "delitem", "get", "remove", "iterate", "index"})
 # More looks than this in one `try` body, and it is not clear which of them the handler stands for.
 FEW = 4
+# Accesses whose result another value is computed from.
+COMPUTED_FROM = frozenset({"read", "get", "getitem", "iterate", "copy"})
+EMPTY = frozenset(
+    {"list", "dict", "set", "const:0", "const:''", "const:b''", "call:collections.deque", "call:builtins.list",
+     "call:builtins.dict", "call:builtins.set", "call:collections.defaultdict", "call:collections.OrderedDict"}
+)  # fmt: skip
 
 
 class Statements(Expressions):
@@ -292,10 +298,10 @@ class Statements(Expressions):
             kind = {"getitem": "get", "get": "get", "len": "len", "read": "none", "pop": "pop"}
             if looked[-1].kind in kind:
                 self.bound_checks[name] = Check(looked[-1], kind[looked[-1].kind], True)
-        elif isinstance(value, ast.BinOp):
-            reads = [access for access in looked if access.kind in ("read", "get", "getitem")]
-            if reads:
-                self.derived[name] = Check(reads[0], "none", True)
+            if looked[-1].kind == "read" and isinstance(value, ast.Name | ast.Attribute):
+                self.taken[looked[-1].place] = looked[-1]
+        if name not in self.bound_checks:
+            self.derived[name] = [access for access in looked if access.kind in COMPUTED_FROM]
         target = self.named(name)
         if isinstance(value, ast.Call) and len(self.function.calls) > calls:
             self.function.calls[-1].into = target.name
@@ -346,18 +352,29 @@ class Statements(Expressions):
             return
         if kind in ("write", "setitem"):
             self.note_stale(access, value)
+            self.note_swap(access, value, before)
         if not key:
             self.unbind(ref.name)
 
     def note_stale(self, access: Access, value: ast.expr) -> None:
         """A value computed from what the place held before is a lost update in two steps."""
         for name in names_in(value):
-            check = self.derived.get(name) or (
-                None if isinstance(value, ast.Name) else self.bound_checks.get(name)
-            )
-            if check and check.access.place == access.place and check.access.key == access.key:
-                self.function.pairs.append(Pair(check.access, access, "stale", None))
-                return
+            read = list(self.derived.get(name, ()))
+            if not isinstance(value, ast.Name) and name in self.bound_checks:
+                read.append(self.bound_checks[name].access)
+            for one in read:
+                if one.place == access.place and one.key == access.key:
+                    self.function.pairs.append(Pair(one, access, "stale", None))
+                    return
+
+    def note_swap(self, access: Access, value: ast.expr, before: int) -> None:
+        """The content is taken, and an empty one put in its place: what is added in between is lost."""
+        taken = self.taken.pop(access.place, None)
+        if taken is not None and access.kind == "write" and access.value in EMPTY:
+            self.function.pairs.append(Pair(taken, access, "swap", None))
+        if isinstance(value, ast.Attribute):
+            reads = self.function.accesses[before:-1]
+            self.taken.update({read.place: read for read in reads if read.span == span_of(value)})
 
     def unbind(self, place: str) -> None:
         """Variables that hold the old object of a place are no aliases of the new one."""
@@ -383,7 +400,7 @@ class Statements(Expressions):
             self.values.pop(target.id, None)
             self.drop_checks(target.id)
             if target.id in self.bound_checks:
-                self.derived[target.id] = self.bound_checks[target.id]
+                self.derived[target.id] = [self.bound_checks[target.id].access]
 
     def visit_delete(self, node: ast.Delete) -> None:
         for target in node.targets:

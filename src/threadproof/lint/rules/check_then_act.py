@@ -37,9 +37,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadproof.findings import Severity
-from threadproof.lint.facts.expressions import DEREFERENCE
+from threadproof.lint.facts.expressions import ASKED, DEREFERENCE
 from threadproof.lint.facts.model import Access, Function, Pair
-from threadproof.lint.knowledge.containers import REMOVES
+from threadproof.lint.knowledge.containers import REMOVES, WRITES
 from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.tree import World
 from threadproof.lint.tree.evidence import guard_of, other_writers, sides
@@ -52,6 +52,9 @@ TAKES = frozenset({"delitem", "pop", "remove", "popitem", "popleft", "getitem"})
 RESET_SCORE = 0.64
 # Hides the forms that were mostly wrong where only the kind of the class, or its lock, suggests threads.
 LITTLE_LESS = 0.9
+# Two critical sections of one lock, where one was meant: mostly a mistake, sometimes the second comes too late
+# without harm.
+SECTIONS = 0.5
 LOST = frozenset({"setitem", "add", "append", "insert", "write", "augment"})
 
 
@@ -65,7 +68,7 @@ def check(world: World, part: Part) -> Iterator[Report]:
             if not form or (function.ref, pair.act.place) in seen:
                 continue
             shared = world.sharing.of(world.tree.variable(pair.act.place))
-            if world.sharing.protected(function, pair.check.held, pair.act.held):
+            if form != "sections" and world.sharing.protected(function, pair.check.held, pair.act.held):
                 continue
             report = consider(world, function, pair, form, shared)
             if report is not None:
@@ -86,6 +89,8 @@ def form_of(pair: Pair) -> str:
         return "" if {"AttributeError", "*"} & set(act.caught) else "reset"
     if pair.how == "flag" and pair.check.place != act.place:
         return "late"
+    if pair.how == "sections":
+        return "sections"
     if pair.how in ("compare", "len") and act.kind in ("augment", "append", "add", "setitem"):
         return "limit"
     return ""
@@ -105,6 +110,8 @@ def consider(world: World, function: Function, pair: Pair, form: str, shared: Sh
         confidence = reset(world, function, pair, shared)
     elif form == "late":
         confidence = late(world, function, pair, shared)
+    elif form == "sections":
+        confidence = sections(world, function, pair, shared)
     else:
         confidence = 0.4 * shared.score(function)
     if confidence <= 0:
@@ -116,6 +123,8 @@ def consider(world: World, function: Function, pair: Pair, form: str, shared: Sh
         "reset": f"{variable.shown} may be None: another thread can reset it between the test and the use",
         "late": f"what is added to {variable.shown} may come too late: another thread can set the flag and "
         "take all between the test and this",
+        "sections": f"{variable.shown} is changed because of a test in an earlier critical section: what it "
+        "found may have changed",
         "limit": f"{variable.shown} may have changed between the test and this",
     }[form]
     return Report(
@@ -158,16 +167,41 @@ def reset(world: World, function: Function, pair: Pair, shared: Shared) -> float
 
 def late(world: World, function: Function, pair: Pair, shared: Shared) -> float:
     """How sure it is that another function sets the flag, and then uses for the last time what was added."""
-    flag = world.sharing.of(world.tree.variable(pair.check.place))
-    setters = {
-        use.function.ref
-        for use in flag.uses
-        if use.access.kind == "write" and use.access.value == "const:True" and use.function is not function
-    }
+    setters = {one.ref for one in setters_of(world, pair.check) if one is not function}
     takers = {use.function.ref for use in shared.uses if use.access.kind not in ("append", "add")}
     if not setters & takers:
         return 0.0
     return shared.score(function) * (1.0 if shared.kind_is_shared else LITTLE_LESS)
+
+
+def setters_of(world: World, check: Access) -> Iterator[Function]:
+    """The functions that set the flag which a check asks for, by itself or through a method."""
+    method = world.tree.functions.get(check.place) if check.kind == ASKED else None
+    asked = method.accesses if method is not None else [check]
+    for access in asked:
+        variable = world.tree.variable(access.place)
+        for use in variable.uses:
+            written = use.access.kind == "write" and use.access.value not in ("none", "const:False")
+            if written and (method is not None or use.access.value == "const:True"):
+                yield use.function
+        if "call:threading.Event" in variable.values:
+            yield from (
+                use.function
+                for use in variable.uses
+                for call in use.function.calls
+                if call.method == "set" and world.tree.canonical(call.receiver) == variable.place
+            )
+
+
+def sections(world: World, function: Function, pair: Pair, shared: Shared) -> float:
+    """How sure it is that another thread changes what was tested, between the two critical sections."""
+    tested = world.sharing.of(world.tree.variable(pair.check.place))
+    section = {hold.section for hold in pair.act.held}
+    for access in function.accesses:
+        if access.place == pair.check.place and section & {hold.section for hold in access.held}:
+            return 0.0  # tested again
+    changes = [use for use in tested.uses if use.access.kind in WRITES and use.function is not function]
+    return SECTIONS if changes and shared.guarded else 0.0
 
 
 def removes(access: Access) -> bool:

@@ -61,7 +61,7 @@ def updates(world: World, function: Function) -> Iterator[tuple[Access, Access |
         if access.kind in ("augment", "augmentitem") and not world.tree.locks(access.held):
             yield access, None
     for pair in function.pairs:
-        if pair.how == "stale" and not world.sharing.protected(function, pair.check.held, pair.act.held):
+        if pair.how in ("stale", "swap") and not world.sharing.protected(function, pair.check.held, pair.act.held):
             yield pair.act, pair.check
 
 
