@@ -12,7 +12,14 @@ from threadproof.lint.facts.model import Access, Call, Function, Held, Module, P
 from threadproof.lint.facts.nodes import children
 from threadproof.lint.facts.references import NOTHING, Ref, References, is_none, key_text
 from threadproof.lint.facts.scopes import FUNCTIONS, FunctionNode, Scope
-from threadproof.lint.knowledge.containers import METHODS, VIEWS, WHOLE, WRITES
+from threadproof.lint.knowledge.containers import (
+    GOES_OVER,
+    METHODS,
+    SIZES,
+    VIEWS,
+    WRITES,
+    goes_over,
+)
 
 # Calls that use a function at once and let go of it: it runs here, with the locks held here.
 RUN_AT_ONCE = frozenset(
@@ -244,18 +251,19 @@ class Expressions(References):
             if callee.endswith(("partial", "copy_context.run")) and node.args:
                 self.visit(node)
                 return self.resolve(node.args[0]).name
-        if target in WHOLE and not isinstance(node, ast.GeneratorExp):
-            return self.whole(node, target)
+        if (target in GOES_OVER or target in SIZES) and not isinstance(node, ast.GeneratorExp):
+            return self.consumed(node, target)
         return self.visit(node).name
 
-    def whole(self, node: ast.expr, target: str) -> str:
-        """The argument of list(), len() and so on, which take a container in one step."""
-        inner = node
+    def consumed(self, node: ast.expr, target: str) -> str:
+        """The argument of list(), sum(), len() and so on: a container, or a view of one."""
+        inner, view = node, ""
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in VIEWS:
-            inner = node.func.value
+            inner, view = node.func.value, node.func.attr
         ref = self.base(inner)
-        kind = "len" if target == "builtins.len" else "copy"
-        if not self.note(ref, kind, node) and inner is not node:
+        kind = SIZES.get(target, "copy")
+        value = "" if target in SIZES else goes_over(target, view)
+        if not self.note(ref, kind, node, value=value) and inner is not node:
             self.visit(node)
         return ref.name
 

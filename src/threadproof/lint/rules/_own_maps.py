@@ -42,6 +42,23 @@ def is_map(source: Source, value: ast.expr) -> bool:
     return name.startswith("threadproof.") and MAPS.search(name) is not None
 
 
+Function = ast.Lambda | ast.FunctionDef
+
+
+def computing(source: Source) -> Iterator[tuple[ast.Call, str, str, Function]]:
+    """Each call that computes a value: the call, the map, the method, and the function that is given."""
+    functions = {node.name: node for node in source.all(ast.FunctionDef)}
+    for call, name, method in calls_on_maps(source):
+        for given in call.args if method in COMPUTES else ():
+            body: ast.AST | None = given
+            if isinstance(given, ast.Name):
+                body = functions.get(given.id)
+            elif isinstance(given, ast.Attribute) and text_of(given.value) == "self":
+                body = functions.get(given.attr)
+            if isinstance(body, Function):
+                yield call, name, method, body
+
+
 def calls_on_maps(source: Source) -> Iterator[tuple[ast.Call, str, str]]:
     """Each call of a method of a map: the call, the map's source, and the method's name."""
     maps = own_maps(source)

@@ -37,18 +37,19 @@ from collections.abc import Iterator, Sequence
 from threadproof.findings import Severity
 from threadproof.lint.facts.model import Access, Function
 from threadproof.lint.fixes import Edit, insert_text
-from threadproof.lint.knowledge.containers import SIZE_CHANGES
+from threadproof.lint.knowledge.containers import SIZE_CHANGES, in_one_step
 from threadproof.lint.rule import LintRule, Part, Report
 from threadproof.lint.source import Source
 from threadproof.lint.tree import World
 from threadproof.lint.tree.evidence import sides
-from threadproof.lint.tree.index import Use
+from threadproof.lint.tree.index import Use, Variable
 from threadproof.lint.tree.sharing import Shared
 
 GUARDED = 2 / 3  # of the changes, for the lock to be the one that guards the container
 # More bare loops than this are no oversight: the changes are known to come before.
 FEW_LOOPS = 3
 KINDS = frozenset({"dict", "set", "deque"})
+LOOPS = frozenset({"iterate", "copy"})
 
 
 def check(world: World, part: Part) -> Iterator[Report]:
@@ -57,10 +58,10 @@ def check(world: World, part: Part) -> Iterator[Report]:
             continue
         seen: set[str] = set()
         for access in function.accesses:
-            if access.kind != "iterate" or access.place in seen or world.tree.locks(access.held):
+            if access.kind not in LOOPS or access.place in seen or world.tree.locks(access.held):
                 continue
             variable = world.tree.variable(access.place)
-            if variable.kind() not in KINDS:
+            if variable.kind() not in KINDS or not is_loop(access, variable):
                 continue
             shared = world.sharing.of(variable)
             changes = [
@@ -77,6 +78,11 @@ def check(world: World, part: Part) -> Iterator[Report]:
                     related=sides(world, shared, function, access),
                     confidence=confidence,
                 )
+
+
+def is_loop(access: Access, variable: Variable) -> bool:
+    """Whether a container is gone over item by item: by a loop, or by a function that takes no snapshot."""
+    return access.kind == "iterate" or not in_one_step(access.value, variable.values)
 
 
 def confidence_of(

@@ -99,7 +99,7 @@ def own_report(world: World, function: Function, call: Call) -> Report:
         f"{function.name}() joins this thread, also if it is called by the thread itself",
         function=function.ref,
         subject=function.owner,
-        confidence=0.5,
+        confidence=0.4,  # who calls it is not known
     )
 
 

@@ -69,8 +69,13 @@ class Tree:
         for ref, found in self.classes.items():
             for base in found.bases:
                 self.subclasses[self.resolve(base)].append(ref)
+        self.given: dict[str, set[str]] = {}
         self.declared = self.declare()
         self.wraps = {place: lock for module in self.modules.values() for place, lock in module.wraps.items()}
+        for constructors in (True, False):  # methods are found by the types that constructors are given
+            self.given = find_given(self, constructors)
+            self.canonical_names.clear()  # which were found without it
+            self.known_calls.clear()
         self.variables: dict[str, Variable] = {}
         for function in self.functions.values():
             self.add_uses(function)
@@ -159,10 +164,20 @@ class Tree:
         found = self.classes.get(owner)
         if found and name in found.annotations:
             return self.resolve(found.annotations[name])
-        types = {
-            self.resolve(value[5:]) for value in self.written.get(place, ()) if value.startswith("call:")
-        }
+        types: set[str] = set()
+        for value in self.written.get(place, ()):
+            kind, _, what = value.partition(":")
+            if kind == "call":
+                types.add(self.resolve(what))
+            elif kind == "ref":
+                types |= {one for one in self.given.get(what, ()) if one in self.classes}
         return types.pop() if len(types) == 1 else ""
+
+    def functions_in(self, place: str) -> list[Function]:
+        """The functions that are known to be given to a parameter, or through one to an attribute."""
+        values = {value[4:] for value in self.written.get(place, ()) if value.startswith("ref:")}
+        given = [one for name in (place, *values) for one in self.given.get(name, ())]
+        return [self.functions[one] for one in given if one in self.functions]
 
     @property
     def written(self) -> dict[str, set[str]]:
@@ -225,6 +240,21 @@ class Tree:
 
     # --- functions ---
 
+    def is_given(self, name: str) -> bool:
+        """Whether an argument is known to be an object of a class of the tree, or a function of it."""
+        return bool(name) and self.what_is(name) != ""
+
+    def what_is(self, name: str) -> str:
+        """The class of an argument, or the function that it is; "" if that is not known."""
+        name = self.resolve(name.removesuffix("()"))
+        if name in self.classes or name in self.functions:
+            return name
+        owner, _, last = name.rpartition(".")
+        if owner in self.classes:
+            method = self.method(owner, last)
+            return method.ref if method is not None else self.type_of(name)
+        return ""
+
     def method(self, class_ref: str, name: str) -> Function | None:
         """The method that an instance of a class has under a name."""
         for base in self.mro(class_ref):
@@ -264,9 +294,10 @@ class Tree:
         if owner not in self.classes:
             owner = self.type_of(owner)
         if owner not in self.classes:
-            return []
+            return self.functions_in(name) if self.given else []
         methods = [self.method(ref, method_name) for ref in (owner, *self.descendants(owner))]
-        return list({method.ref: method for method in methods if method}.values())
+        found = list({method.ref: method for method in methods if method}.values())
+        return found or (self.functions_in(f"{owner}.{method_name}") if self.given else [])
 
     def overrides(self, function: Function) -> list[Function]:
         """The methods of subclasses that a call of a method may run in its place."""
@@ -340,6 +371,28 @@ class Tree:
     def locks(self, held: Held) -> set[str]:
         """The locks among what is held."""
         return {lock for hold in held if (lock := self.lock(hold.lock))}
+
+
+# More different things given to one parameter than this say that it is anything.
+SEVERAL = 3
+
+
+def find_given(tree: Tree, constructors: bool) -> dict[str, set[str]]:
+    """What calls in the tree give to each parameter: classes, for their instances, and functions."""
+    given: defaultdict[str, set[str]] = defaultdict(set)
+    for function in tree.functions.values():
+        for call in function.calls:
+            if constructors and tree.resolve(call.target) not in tree.classes:
+                continue
+            words = dict(call.keywords)
+            if not any(map(tree.is_given, (*call.args, *words.values()))):
+                continue
+            for callee in tree.called(call.target):
+                names = callee.params[1:] if callee.owner else callee.params
+                for name, value in (*zip(names, call.args, strict=False), *words.items()):
+                    if tree.is_given(value) and name in names:
+                        given[f"{callee.ref}.<locals>.{name}"].add(tree.what_is(value))
+    return {name: values for name, values in given.items() if len(values) <= SEVERAL}
 
 
 def longest(known: Mapping[str, T], name: str) -> tuple[T | None, str]:

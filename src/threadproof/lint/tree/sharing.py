@@ -201,13 +201,13 @@ class Sharing:
                         shared.crossing |= {use.function.ref, other.function.ref}
 
     def may_meet(self, one: Function, two: Function, instance: bool) -> bool:
-        """Whether two functions may run at once; for methods, on one object."""
-        unrelated = (
-            one.owner not in self.tree.mro(two.owner) and two.owner not in self.tree.mro(one.owner)
-            if instance and one.owner and two.owner
-            else False
-        )
-        return not unrelated and self.threads.concurrent(one, two, instance)
+        """Whether two functions may run at once; methods of two subclasses of one class have two objects."""
+        if instance and one.owner != two.owner and one.owner and two.owner:
+            first, second = self.tree.mro(one.owner), self.tree.mro(two.owner)
+            related = one.owner in second or two.owner in first
+            if not related and any(base in self.tree.classes for base in set(first) & set(second)):
+                return False
+        return self.threads.concurrent(one, two, instance)
 
     def counts(self, use: Use, variable: Variable) -> bool:
         """Whether a use can happen while other threads use the variable too."""
