@@ -79,7 +79,7 @@ class Expressions(References):
     def is_place(self, ref: Ref) -> bool:
         """Whether threads can share what the reference names."""
         name = ref.name
-        if not name or ref.owned or "()" in name:
+        if not name or ref.owned or "()" in name or name.endswith("__dict__"):
             return False
         function, found, local = name.rpartition(".<locals>.")
         if found:
@@ -141,7 +141,6 @@ class Expressions(References):
                 continue
             if any(now.get(hold.lock, hold.section) > hold.section > 0 for hold in test.held):
                 self.function.pairs.append(Pair(test, access, "sections", check.present))
-                return
 
     # --- the walk ---
 
@@ -222,6 +221,7 @@ class Expressions(References):
             self.caught,
             self.loop,
             bool(self.checks),
+            self.not_set(receiver.name) if self.checks and method else None,
         )
         self.function.calls.append(call)
         change = FUNCTIONS_THAT_CHANGE.get(target.name)
@@ -236,6 +236,14 @@ class Expressions(References):
         elif method:
             self.note(receiver, "read", node.func, value=DEREFERENCE)
         return self.result(node, target)
+
+    def not_set(self, receiver: str) -> Access | None:
+        """The test in force that an attribute of an object is None, false or not set."""
+        for check in reversed(self.checks):
+            test = check.access
+            if check.present is False and test.place.rpartition(".")[0] == receiver:
+                return test if check.how in ("none", "truth", "query") else None
+        return None
 
     def result(self, node: ast.Call, target: Ref) -> Ref:
         return self.made_by(node) if target.name else NOTHING

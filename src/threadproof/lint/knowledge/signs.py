@@ -14,6 +14,7 @@ SIGNS: Final = {
     ),
     "locks": re.compile(r"\b(R?Lock|Condition|Semaphore|RWLock|Mutex)\(|_lock\b"),
     "async": re.compile(r"\b(import asyncio|from asyncio|async def)\b"),
+    "loops": re.compile(r"\b(import|from) (gevent|eventlet|twisted|tkinter|Tkinter|curio|trio|asyncore)\b"),
     "web": re.compile(r"\b(import|from) (flask|bottle|django|sanic|falcon|fastapi|starlette|pyramid)\b"),
     "claims": re.compile(r"thread[- ]?safe", re.IGNORECASE),
 }

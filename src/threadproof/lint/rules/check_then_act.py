@@ -34,13 +34,14 @@ AT_OPERATION_SEQUENCE_ON_CONCURRENT_ABSTRACTION.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from threadproof.findings import Severity
 from threadproof.lint.facts.expressions import ASKED, DEREFERENCE
 from threadproof.lint.facts.model import Access, Function, Pair
 from threadproof.lint.knowledge.containers import REMOVES, WRITES
 from threadproof.lint.rule import LintRule, Part, Related, Report
+from threadproof.lint.rules._pairs import unprotected_pairs
 from threadproof.lint.tree import World
 from threadproof.lint.tree.evidence import guard_of, other_writers, sides
 from threadproof.lint.tree.sharing import Shared
@@ -60,20 +61,13 @@ LOST = frozenset({"setitem", "add", "append", "insert", "write", "augment"})
 
 def check(world: World, part: Part) -> Iterator[Report]:
     seen: set[tuple[str, str]] = set()
-    for function in part.functions:
-        if function.asynchronous or world.sharing.in_setup(function):
+    for function, pair, shared in unprotected_pairs(world, part, lambda pair: bool(form_of(pair))):
+        if (function.ref, pair.act.place) in seen:
             continue
-        for pair in function.pairs:
-            form = form_of(pair)
-            if not form or (function.ref, pair.act.place) in seen:
-                continue
-            shared = world.sharing.of(world.tree.variable(pair.act.place))
-            if form != "sections" and world.sharing.protected(function, pair.check.held, pair.act.held):
-                continue
-            report = consider(world, function, pair, form, shared)
-            if report is not None:
-                seen.add((function.ref, pair.act.place))
-                yield report
+        report = consider(world, function, pair, form_of(pair), shared)
+        if report is not None:
+            seen.add((function.ref, pair.act.place))
+            yield report
 
 
 def form_of(pair: Pair) -> str:
@@ -174,15 +168,21 @@ def late(world: World, function: Function, pair: Pair, shared: Shared) -> float:
     return shared.score(function) * (1.0 if shared.kind_is_shared else LITTLE_LESS)
 
 
+def told_by(world: World, check: Access) -> Sequence[Access]:
+    """What a check looks at: the place itself, or those that a method or property of the same object reads."""
+    owner, _, name = check.place.rpartition(".")
+    method = world.tree.method(owner, name) if owner in world.tree.classes else None
+    return [check] if method is None else method.accesses
+
+
 def setters_of(world: World, check: Access) -> Iterator[Function]:
     """The functions that set the flag which a check asks for, by itself or through a method."""
-    method = world.tree.functions.get(check.place) if check.kind == ASKED else None
-    asked = method.accesses if method is not None else [check]
+    asked = told_by(world, check)
     for access in asked:
         variable = world.tree.variable(access.place)
         for use in variable.uses:
             written = use.access.kind == "write" and use.access.value not in ("none", "const:False")
-            if written and (method is not None or use.access.value == "const:True"):
+            if written and (access is not check or use.access.value == "const:True"):
                 yield use.function
         if "call:threading.Event" in variable.values:
             yield from (
@@ -195,12 +195,17 @@ def setters_of(world: World, check: Access) -> Iterator[Function]:
 
 def sections(world: World, function: Function, pair: Pair, shared: Shared) -> float:
     """How sure it is that another thread changes what was tested, between the two critical sections."""
-    tested = world.sharing.of(world.tree.variable(pair.check.place))
+    tested = [world.sharing.of(world.tree.variable(one.place)) for one in told_by(world, pair.check)]
     section = {hold.section for hold in pair.act.held}
     for access in function.accesses:
         if access.place == pair.check.place and section & {hold.section for hold in access.held}:
             return 0.0  # tested again
-    changes = [use for use in tested.uses if use.access.kind in WRITES and use.function is not function]
+    changes = [
+        use
+        for one in tested
+        for use in one.uses
+        if use.access.kind in WRITES and use.function is not function
+    ]
     return SECTIONS if changes and shared.guarded else 0.0
 
 
@@ -216,7 +221,7 @@ def added(world: World, function: Function, pair: Pair, shared: Shared) -> float
     """How sure it is that two threads may both add, and that it matters."""
     if not (world.sharing.runs_twice(function, shared) or other_writers(shared, function)):
         return 0.0
-    return shared.score(function) * world.sharing.worth(pair.act, shared.many)
+    return shared.score(function) * world.sharing.worth(pair.act)
 
 
 def advice(pair: Pair, form: str) -> str:

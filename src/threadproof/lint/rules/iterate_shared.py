@@ -72,7 +72,7 @@ def check(world: World, part: Part) -> Iterator[Report]:
                 seen.add(access.place)
                 yield Report(
                     access.span,
-                    f"{variable.shown} may change while it is iterated",
+                    f"{variable.shown} may change while {loop_of(access)}",
                     function=function.ref,
                     subject=variable.place,
                     related=sides(world, shared, function, access),
@@ -83,6 +83,11 @@ def check(world: World, part: Part) -> Iterator[Report]:
 def is_loop(access: Access, variable: Variable) -> bool:
     """Whether a container is gone over item by item: by a loop, or by a function that takes no snapshot."""
     return access.kind == "iterate" or not in_one_step(access.value, variable.values)
+
+
+def loop_of(access: Access) -> str:
+    function = access.value.partition(" ")[0].removeprefix("builtins.")
+    return "it is iterated" if access.kind == "iterate" else f"{function}() goes over it"
 
 
 def confidence_of(

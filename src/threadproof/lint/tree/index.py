@@ -143,7 +143,9 @@ class Tree:
         if name.endswith("[]"):
             return self.canonical(name[:-2]) + "[]"
         found, rest = self.class_in(name)
-        if found is None or not rest:
+        if found is None:
+            return self.in_global(name)
+        if not rest:
             return name
         attribute, _, more = rest.partition(".")
         index = "[]" if attribute.endswith("[]") else ""
@@ -157,6 +159,15 @@ class Tree:
         if type_ in self.classes and type_ != found.ref:
             return self.canonical(f"{type_}.{more}")
         return f"{owner}.{attribute}.{more}"
+
+    def in_global(self, name: str) -> str:
+        """The variable that an attribute of an object in a global is."""
+        module, rest = self.split(name)
+        first, _, more = rest.partition(".")
+        if module is None or not more or first not in module.variables:
+            return name
+        type_ = self.type_of(f"{module.name}.{first}")
+        return self.canonical(f"{type_}.{more}") if type_ in self.classes else name
 
     def type_of(self, place: str) -> str:
         """The class that the values of an attribute are of, where all that is known agrees; else ""."""

@@ -27,6 +27,8 @@ KNOWN_TO_BE_SHARED = 0.45  # an object of a kind that exists to be shared, as a 
 MAKERS = frozenset({"__init__", "__new__", "__post_init__"})
 
 
+# Files of libraries whose code takes turns in one thread, or in greenlets.
+LOOPS = frozenset({"loops"})
 OWN_KINDS = frozenset({"plain", "reentrant", "condition"})
 
 
@@ -77,9 +79,11 @@ class Shared:
         if self.owner_locked or self.owner_threaded:
             return OWNER_BOTH if self.owner_locked and self.owner_threaded else OWNER_LOCKED
         module = self.variable.module
-        if self.common and module is not None and "async" not in module.signs:
-            return COMMON
-        return KNOWN_TO_BE_SHARED if self.kind_is_shared and not self.common else UNKNOWN
+        if module is None or module.signs & LOOPS:
+            return UNKNOWN
+        if self.common:
+            return COMMON if "async" not in module.signs else UNKNOWN
+        return KNOWN_TO_BE_SHARED if self.kind_is_shared else UNKNOWN
 
     def guard_score(self, function: Function) -> float:
         """The evidence of guarded uses, by their share of all; locks of subclasses do not count."""
@@ -290,7 +294,9 @@ class Sharing:
             return False
         if not is_made and (variable.kind() == "safe" or self.tree.lock(variable.place)):
             return False
-        if not any(use.access is access for use in shared.uses) or self.is_async_only(function):
+        if self.is_async_only(function):
+            return False
+        if not is_made and not any(use.access is access for use in shared.uses):
             return False
         if {"not_shared", "functional", "confined"} & {note.partition(":")[0] for note in function.notes}:
             return False
@@ -319,7 +325,7 @@ class Sharing:
             or shared.kind_is_shared
         )
 
-    def worth(self, access: Access, many: bool = False) -> float:
+    def worth(self, access: Access) -> float:
         """How much it matters if a value is made twice: 1 for a lock, less for a pure result."""
         kind = values.worth(access.value)
         if kind is not None:
@@ -327,7 +333,7 @@ class Sharing:
         made = self.tree.resolve(access.value.removeprefix("call:"))
         if made in self.tree.classes:
             return 0.7
-        return 0.6 if many else 0.4
+        return 0.4
 
     # --- classes ---
 
