@@ -14,3 +14,19 @@ def put(key, item):
     plain[key].append(item)
     groups.compute(key, lambda key, old: (*old, item), ())
     groups.setdefault(key, queue.Queue()).put(item)
+
+
+class Shared:
+    def __init__(self):
+        self.files = HashMap()
+
+    def put(self, key, item):
+        self.files[key].append(item)  # want "a value of self.files is changed in place"
+
+
+class Plain:
+    def __init__(self):
+        self.files = {}
+
+    def put(self, key, item):
+        self.files[key].append(item)

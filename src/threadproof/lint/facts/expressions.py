@@ -256,7 +256,7 @@ class Expressions(References):
             return self.inner_function(node, at_once=target.rpartition(".")[2] in RUN_AT_ONCE)
         if isinstance(node, ast.Call):
             callee = self.resolve(node.func).name
-            if callee.endswith(("partial", "copy_context.run")) and node.args:
+            if callee.endswith(WRAPPING) and node.args:
                 self.visit(node)
                 return self.resolve(node.args[0]).name
         if (target in GOES_OVER or target in SIZES) and not isinstance(node, ast.GeneratorExp):
@@ -566,6 +566,8 @@ FUNCTIONS_THAT_CHANGE = {
     "bisect.insort": "insert",
     "random.shuffle": "sort",
 }
+# What these return does what their first argument does.
+WRAPPING = ("partial", "copy_context.run", "weakref.proxy", "weakref.WeakMethod")
 CHAINS = frozenset({"itertools.chain", "itertools.chain.from_iterable"})
 LAZY = frozenset({"enumerate", "zip", "map", "filter", "reversed", "iter"})
 ITER_FUNCTIONS = frozenset({"iteritems", "itervalues", "iterkeys", "viewitems", "viewvalues", "viewkeys"})

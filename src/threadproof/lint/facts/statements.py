@@ -300,15 +300,22 @@ class Statements(Expressions):
                 self.bound_checks[name] = Check(looked[-1], kind[looked[-1].kind], True)
             if looked[-1].kind == "read" and isinstance(value, ast.Name | ast.Attribute):
                 self.taken[looked[-1].place] = looked[-1]
-        if name not in self.bound_checks:
-            self.derived[name] = [access for access in looked if access.kind in COMPUTED_FROM]
         target = self.named(name)
         if isinstance(value, ast.Call) and len(self.function.calls) > calls:
             self.function.calls[-1].into = target.name
         self.write(target, node or value, value, before)
+        if name not in self.bound_checks and self.is_computed(value):
+            self.derived[name] = [access for access in looked if access.kind in COMPUTED_FROM]
         if ref.name and self.binds_here(name):
             self.values[name] = Ref(ref.name, name, ref.owned)
         return ref
+
+    def is_computed(self, value: ast.expr) -> bool:
+        """Whether a value is computed from what it looks at, and from little else."""
+        if isinstance(value, ast.Call):
+            called = self.resolve(value.func).name
+            return called.startswith("builtins.") or called.endswith(".copy")
+        return isinstance(value, ast.BinOp | ast.ListComp | ast.SetComp | ast.DictComp)
 
     def binds_here(self, name: str) -> bool:
         """Whether the variable is this function's own, and no other function can change it."""
@@ -488,7 +495,9 @@ def is_lock_like(name: str) -> bool:
 
 
 def accumulates(value: ast.expr) -> bool:
-    """`n + 1`, and the other side of `old, self.x = self.x, new`: the new value depends on the old."""
+    """`n + 1` and `max(n, other)`: the new value depends on the old."""
+    if isinstance(value, ast.Call):
+        return isinstance(value.func, ast.Name) and value.func.id in ("max", "min")
     return isinstance(value, ast.BinOp)
 
 

@@ -26,7 +26,13 @@ def signs_in(text: str) -> frozenset[str]:
 
 # Classes whose objects exist to be used by many: the last word of the name says so.
 SHARED_KINDS: Final = re.compile(
-    r"(Pool|Cache|Registry|Dispatcher|Bus|Broker|Future|Promise|Deferred|Hub|Limiter|Throttle)$"
+    r"(Pool|Cache|Registry|Dispatcher|Bus|Broker|Future|Promise|Deferred|Hub|Limiter|Throttle"
+    r"|Aggregat(or|ion)|Counter|Gauge|Histogram|Metrics?|Reservoir|RoundRobin\w*)$"
+)
+# Attributes that others add themselves to, and take themselves from, while somebody goes over them.
+LISTENERS: Final = re.compile(
+    r"(listener|callback|handler|observer|subscriber|subscription|watcher|hook|waiter)s?(_map|_by_\w+)?$|^on_\w+s$",
+    re.IGNORECASE,
 )
 
 
@@ -37,6 +43,12 @@ CACHES: Final = re.compile(r"^_{0,2}cached?([A-Z_]|comp|date|$)|_cache$", re.IGN
 def is_shared_kind(name: str) -> bool:
     """Whether the objects of a class of this name exist to be used by many."""
     return bool(SHARED_KINDS.search(name))
+
+
+@cache
+def names_listeners(name: str) -> bool:
+    """Whether an attribute of this name holds those who want to be called."""
+    return bool(LISTENERS.search(name))
 
 
 @cache

@@ -62,11 +62,12 @@ LOST = frozenset({"setitem", "add", "append", "insert", "write", "augment"})
 def check(world: World, part: Part) -> Iterator[Report]:
     seen: set[tuple[str, str]] = set()
     for function, pair, shared in unprotected_pairs(world, part, lambda pair: bool(form_of(pair))):
-        if (function.ref, pair.act.place) in seen:
+        what = pair.check if form_of(pair) == "sections" else pair.act  # one test may have many acts
+        if (function.ref, what.place) in seen:
             continue
         report = consider(world, function, pair, form_of(pair), shared)
         if report is not None:
-            seen.add((function.ref, pair.act.place))
+            seen.add((function.ref, what.place))
             yield report
 
 

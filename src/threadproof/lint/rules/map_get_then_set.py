@@ -33,16 +33,16 @@ from collections.abc import Iterator
 
 from threadproof.findings import Severity
 from threadproof.lint.rule import LintRule, Related, Report
-from threadproof.lint.rules._own_maps import own_maps
+from threadproof.lint.rules._own_maps import Maps
 from threadproof.lint.source import Source, names_loaded, span, text_of
 
 
 def check(source: Source) -> Iterator[Report]:
-    maps = own_maps(source)
+    maps = Maps(source)
     if not maps:
         return
     for update in source.all(ast.AugAssign):
-        if isinstance(update.target, ast.Subscript) and text_of(update.target.value) in maps:
+        if isinstance(update.target, ast.Subscript) and maps.at(update.target.value):
             name = text_of(update.target)
             message = f"{name} is read and written in two steps"
             yield Report(span(update), message, function=source.function_name(update), subject=name)
@@ -53,10 +53,10 @@ def check(source: Source) -> Iterator[Report]:
         yield from present(source, test, maps)
 
 
-def computed(source: Source, store: ast.Assign, maps: set[str]) -> Iterator[Report]:
+def computed(source: Source, store: ast.Assign, maps: Maps) -> Iterator[Report]:
     """A store of a value that was computed from the one that was there."""
     for target in store.targets:
-        if not isinstance(target, ast.Subscript) or text_of(target.value) not in maps:
+        if not isinstance(target, ast.Subscript) or not maps.at(target.value):
             continue
         place = (text_of(target.value), text_of(target.slice))
         looks = [node for node in ast.walk(store.value) if looked_at(node) == place]
@@ -94,13 +94,13 @@ def looked_at(node: ast.AST) -> tuple[str, str] | None:
     return None
 
 
-def present(source: Source, node: ast.If, maps: set[str]) -> Iterator[Report]:
+def present(source: Source, node: ast.If, maps: Maps) -> Iterator[Report]:
     """A test for a key that is there, with a use that fails if it is not there any more."""
     test = node.test
     if not isinstance(test, ast.Compare) or len(test.ops) != 1 or not isinstance(test.ops[0], ast.In):
         return
     place = (text_of(test.comparators[0]), text_of(test.left))
-    if place[0] not in maps:
+    if not maps.at(test.comparators[0]):
         return
     for part in (inner for statement in node.body for inner in ast.walk(statement)):
         if isinstance(part, ast.Subscript) and not isinstance(part.ctx, ast.Store) and looked_at(part) == place:
@@ -114,16 +114,17 @@ def present(source: Source, node: ast.If, maps: set[str]) -> Iterator[Report]:
             return
 
 
-def tested(source: Source, node: ast.If, maps: set[str]) -> Iterator[Report]:
+def tested(source: Source, node: ast.If, maps: Maps) -> Iterator[Report]:
     """A test for a missing key, with the store that depends on it."""
     looked = missing(node.test)
-    if looked is None or looked[0] not in maps or source.parents.get(node) is None:
+    if looked is None or source.parents.get(node) is None:
         return
     for statement in node.body:
         if not isinstance(statement, ast.Assign):
             continue
         for target in statement.targets:
-            if isinstance(target, ast.Subscript) and (text_of(target.value), text_of(target.slice)) == looked:
+            same = isinstance(target, ast.Subscript) and looked_at(target) == looked
+            if same and isinstance(target, ast.Subscript) and maps.at(target.value):
                 message = f"{text_of(target)} may have come between the test and this store"
                 related = [Related("tested here", span(node.test))]
                 function = source.function_name(node)

@@ -30,8 +30,8 @@ from collections.abc import Iterator
 
 from threadproof.findings import Severity
 from threadproof.lint.rule import LintRule, Report
-from threadproof.lint.rules._own_maps import own_maps
-from threadproof.lint.source import Source, span, text_of
+from threadproof.lint.rules._own_maps import Maps
+from threadproof.lint.source import Source, span
 
 # Methods of lists, dicts and sets only: add() and update() are also those of counters and maps.
 CHANGES = frozenset({"append", "extend", "insert", "remove", "reverse", "sort", "discard", "popitem"})
@@ -39,7 +39,7 @@ LOOKS = frozenset({"get", "setdefault"})
 
 
 def check(source: Source) -> Iterator[Report]:
-    maps = own_maps(source)
+    maps = Maps(source)
     if not maps:
         return
     for call in source.all(ast.Call):
@@ -51,7 +51,7 @@ def check(source: Source) -> Iterator[Report]:
                 yield from changed(source, target.value, node, maps)
 
 
-def changed(source: Source, value: ast.expr, node: ast.AST, maps: set[str]) -> Iterator[Report]:
+def changed(source: Source, value: ast.expr, node: ast.AST, maps: Maps) -> Iterator[Report]:
     """A report if the value that is changed is one of a map's."""
     name = map_of(value, maps)
     if name:
@@ -59,13 +59,12 @@ def changed(source: Source, value: ast.expr, node: ast.AST, maps: set[str]) -> I
         yield Report(span(node), message, function=source.function_name(node), subject=name)
 
 
-def map_of(value: ast.expr, maps: set[str]) -> str:
+def map_of(value: ast.expr, maps: Maps) -> str:
     """The map that `m[key]`, `m.get(key)` or `m.setdefault(key, ...)` is a value of."""
-    if isinstance(value, ast.Subscript) and text_of(value.value) in maps:
-        return text_of(value.value)
+    if isinstance(value, ast.Subscript):
+        return maps.at(value.value)
     if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and value.func.attr in LOOKS:
-        name = text_of(value.func.value)
-        return name if name in maps else ""
+        return maps.at(value.func.value)
     return ""
 
 

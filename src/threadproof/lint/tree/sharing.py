@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from threadproof.lint.facts.model import Access, Class, Function, Held
 from threadproof.lint.knowledge import values
 from threadproof.lint.knowledge.containers import ADDS, REMOVES, WRITES
-from threadproof.lint.knowledge.signs import is_cache, is_shared_kind
+from threadproof.lint.knowledge.signs import is_cache, is_shared_kind, names_listeners
 from threadproof.lint.tree.calls import ANY_LOCK, Calls
 from threadproof.lint.tree.index import Tree, Use, Variable
 from threadproof.lint.tree.threads import CONCURRENT, MAIN, Threads
@@ -135,7 +135,9 @@ class Sharing:
         shared = Shared(variable, knows=self.knows, common=self.is_common(variable))
         instance = variable.owner is not None and not shared.common
         shared.kind_is_shared = variable.owner is not None and (
-            is_shared_kind(variable.owner.name) or (is_cache(variable.name) and evicts(variable))
+            is_shared_kind(variable.owner.name)
+            or names_listeners(variable.name)
+            or (is_cache(variable.name) and evicts(variable))
         )
         self.note_declared(shared, variable.owner)
         for use in variable.uses:
