@@ -476,16 +476,17 @@ class Expressions(References):
 
     def iterate(self, node: ast.expr) -> None:
         """The iterable of a loop that runs Python code at each step."""
-        inner = node
+        inner, view = node, ""
         if isinstance(node, ast.Call) and is_view_function(node.func):
             inner = node.args[0] if node.args else node  # six.itervalues(d)
+            view = "items"
         if (
             inner is node
             and isinstance(node, ast.Call)
             and isinstance(node.func, ast.Attribute)
             and node.func.attr in VIEWS
         ):
-            inner = node.func.value
+            inner, view = node.func.value, node.func.attr
         elif (
             isinstance(node, ast.Call)
             and isinstance(node.func, ast.Name)
@@ -501,7 +502,7 @@ class Expressions(References):
         ref = self.base(inner)
         if isinstance(inner, ast.Attribute) and isinstance(inner.value, ast.Attribute):
             self.note(self.resolve(inner.value), "read", inner.value)
-        self.note(ref, "iterate", node)
+        self.note(ref, "iterate", node, value=view)
 
     def visit_comprehension(self, node: Any) -> Ref:
         """Walk a list, set, dict or generator; its filters are checks for what it makes."""

@@ -33,6 +33,21 @@ SET: Final = frozenset({"set", "builtins.set", "weakref.WeakSet", "typing.Set", 
 LIST: Final = frozenset({"list", "builtins.list", "typing.List"})
 DEQUE: Final = frozenset({"collections.deque", "typing.Deque"})
 
+# Names that modules for several versions of Python pass on as their own.
+PASSED_ON: Final = {
+    "WeakSet": "set",
+    "WeakKeyDictionary": "dict",
+    "WeakValueDictionary": "dict",
+    "OrderedDict": "dict",
+    "defaultdict": "dict",
+}
+# Accesses that one kind of container has alone.
+TELLING: Final = (
+    ("dict", frozenset({"setdefault", "popitem", "items", "values", "keys", "itervalues", "iteritems"})),
+    ("set", frozenset({"discard", "difference_update"})),
+    ("deque", frozenset({"appendleft", "popleft"})),
+)
+
 # Types made to be shared: every method is one step, or takes a lock of its own.
 SAFE: Final = frozenset(
     {
@@ -112,7 +127,12 @@ def kind_of(value: str) -> str:
     for kind, names in (("dict", DICT), ("set", SET), ("list", LIST), ("deque", DEQUE), ("safe", SAFE)):
         if name in names:
             return kind
-    return ""
+    return PASSED_ON.get(name.rpartition(".")[2], "") if value.startswith("call:") else ""
+
+
+def kind_by_use(kinds: Collection[str]) -> str:
+    """The kind of a container of which only the kinds of access are known; "" if they do not tell."""
+    return next((kind for kind, telling in TELLING if telling & set(kinds)), "")
 
 
 def goes_over(function: str, view: str) -> str:

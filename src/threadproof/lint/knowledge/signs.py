@@ -24,31 +24,20 @@ def signs_in(text: str) -> frozenset[str]:
     return frozenset(name for name, sign in SIGNS.items() if sign.search(text))
 
 
-# Classes whose objects exist to be used by many: the last word of the name says so.
+# Classes whose objects exist to be used by many: the last word of the name says so. Those of the first kind
+# do in any file of a program with threads, the others in a file that has threads or locks itself.
 SHARED_KINDS: Final = re.compile(
-    r"(Pool|Cache|Registry|Dispatcher|Bus|Broker|Future|Promise|Deferred|Hub|Limiter|Throttle"
-    r"|Aggregat(or|ion)|Counter|Gauge|Histogram|Metrics?|Reservoir|RoundRobin\w*)$"
+    r"(Pool|Dispatcher|Bus|Future|Promise|Deferred|Limiter|Throttle|Aggregat(or|ion)|Gauge|Histogram|Reservoir"
+    r"|RoundRobin\w*)$"
 )
-# Attributes that others add themselves to, and take themselves from, while somebody goes over them.
-LISTENERS: Final = re.compile(
-    r"(listener|callback|handler|observer|subscriber|subscription|watcher|hook|waiter)s?(_map|_by_\w+)?$|^on_\w+s$",
-    re.IGNORECASE,
-)
-
-
+OFTEN_SHARED_KINDS: Final = re.compile(r"(Cache|Registry|Broker|Hub)$")
 CACHES: Final = re.compile(r"^_{0,2}cached?([A-Z_]|comp|date|$)|_cache$", re.IGNORECASE)
 
 
 @cache
-def is_shared_kind(name: str) -> bool:
-    """Whether the objects of a class of this name exist to be used by many."""
-    return bool(SHARED_KINDS.search(name))
-
-
-@cache
-def names_listeners(name: str) -> bool:
-    """Whether an attribute of this name holds those who want to be called."""
-    return bool(LISTENERS.search(name))
+def is_shared_kind(name: str, has_threads: bool) -> bool:
+    """Whether the objects of a class of this name, in a file with or without threads, are used by many."""
+    return bool(SHARED_KINDS.search(name) or (has_threads and OFTEN_SHARED_KINDS.search(name)))
 
 
 @cache

@@ -33,6 +33,7 @@ class Variable:
     values: set[str] = field(default_factory=set)
     owner: Class | None = None  # the class whose attribute it is
     module: Module | None = None
+    known_kind: str | None = None
 
     @property
     def name(self) -> str:
@@ -44,9 +45,16 @@ class Variable:
         return f"self.{self.name}" if self.owner else self.name
 
     def kind(self) -> str:
-        """The kind of container in it, if all that is known of its values agrees: "dict", "set"… or ""."""
-        kinds = {containers.kind_of(value) for value in self.values} - {""}
-        return kinds.pop() if len(kinds) == 1 else ""
+        """The kind of container in it, if all that is known of it agrees: "dict", "set"… or ""; once all uses are in."""
+        if self.known_kind is None:
+            kinds = {containers.kind_of(value) for value in self.values} - {""}
+            self.known_kind = kinds.pop() if len(kinds) == 1 else ""
+            if not kinds and not self.known_kind:
+                accesses = [use.access for use in self.uses]
+                told = {access.kind for access in accesses}
+                told |= {access.value for access in accesses if access.kind == "iterate"}
+                self.known_kind = containers.kind_by_use(told)
+        return self.known_kind
 
 
 class Tree:

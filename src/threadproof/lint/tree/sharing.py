@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from threadproof.lint.facts.model import Access, Class, Function, Held
 from threadproof.lint.knowledge import values
 from threadproof.lint.knowledge.containers import ADDS, REMOVES, WRITES
-from threadproof.lint.knowledge.signs import is_cache, is_shared_kind, names_listeners
+from threadproof.lint.knowledge.signs import is_cache, is_shared_kind
 from threadproof.lint.tree.calls import ANY_LOCK, Calls
 from threadproof.lint.tree.index import Tree, Use, Variable
 from threadproof.lint.tree.threads import CONCURRENT, MAIN, Threads
@@ -81,6 +81,8 @@ class Shared:
         module = self.variable.module
         if module is None or module.signs & LOOPS:
             return UNKNOWN
+        if "async" in module.signs and "threads" not in module.signs:
+            return UNKNOWN
         if self.common:
             return COMMON if "async" not in module.signs else UNKNOWN
         return KNOWN_TO_BE_SHARED if self.kind_is_shared else UNKNOWN
@@ -134,11 +136,7 @@ class Sharing:
     def find(self, variable: Variable) -> Shared:
         shared = Shared(variable, knows=self.knows, common=self.is_common(variable))
         instance = variable.owner is not None and not shared.common
-        shared.kind_is_shared = variable.owner is not None and (
-            is_shared_kind(variable.owner.name)
-            or names_listeners(variable.name)
-            or (is_cache(variable.name) and evicts(variable))
-        )
+        shared.kind_is_shared = self.is_of_shared_kind(variable)
         self.note_declared(shared, variable.owner)
         for use in variable.uses:
             if not self.counts(use, variable):
@@ -161,6 +159,14 @@ class Sharing:
             variable.owner and self.locked_owners & set(self.tree.mro(variable.owner.ref))
         )
         return shared
+
+    def is_of_shared_kind(self, variable: Variable) -> bool:
+        """Whether the name of its class, or its own, says that many use it."""
+        if variable.owner is None:
+            return False
+        has_threads = variable.module is not None and bool(variable.module.signs & {"threads", "locks"})
+        by_class = is_shared_kind(variable.owner.name, has_threads)
+        return by_class or (is_cache(variable.name) and evicts(variable))
 
     def note_declared(self, shared: Shared, owner: Class | None) -> None:
         """Take in what comments, docstrings and decorators say of the class."""
