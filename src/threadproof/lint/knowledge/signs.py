@@ -20,8 +20,24 @@ SIGNS: Final = {
 }
 
 
+# A text with none of these words needs no search, which takes a tenth of all the time otherwise.
+WORDS: Final = {
+    "threads": ("thread", "Thread", "concurrent", "run_in_executor", "socketserver", "http.server"),
+    "locks": ("Lock(", "_lock", "Condition(", "Semaphore(", "Mutex("),
+    "async": ("async",),
+    "loops": ("gevent", "eventlet", "twisted", "kinter", "curio", "trio", "asyncore"),
+    "web": ("flask", "bottle", "django", "sanic", "falcon", "fastapi", "starlette", "pyramid"),
+    "claims": ("hread", "HREAD"),
+}
+
+
 def signs_in(text: str) -> frozenset[str]:
-    return frozenset(name for name, sign in SIGNS.items() if sign.search(text))
+    """The signs in a file's text."""
+    return frozenset(
+        name
+        for name, sign in SIGNS.items()
+        if any(word in text for word in WORDS[name]) and sign.search(text)
+    )
 
 
 # Classes whose objects exist to be used by many: the last word of the name says so. Those of the first kind

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from threadproof.lint.facts.model import Access, Call, Class, Function, Held, Module
 from threadproof.lint.knowledge import containers, locks
@@ -69,6 +69,7 @@ class Tree:
             self.functions.update(module.functions)
             self.classes.update(module.classes)
             self.module_of.update(dict.fromkeys(module.functions, module))
+        self.tops = {name.partition(".")[0] for name in self.modules}
         self.canonical_names: dict[str, str] = {}
         self.resolved: dict[str, str] = {}
         self.known_calls: dict[str, list[Function]] = {}
@@ -78,15 +79,22 @@ class Tree:
             for base in found.bases:
                 self.subclasses[self.resolve(base)].append(ref)
         self.given: dict[str, set[str]] = {}
+        self.known_args: dict[str, str] = {}
+        self.unsure: list[tuple[dict[str, Any], str]] = []  # cached while not all types were known
         self.declared = self.declare()
         self.wraps = {place: lock for module in self.modules.values() for place, lock in module.wraps.items()}
         for constructors in (True, False):  # methods are found by the types that constructors are given
             self.given = find_given(self, constructors)
-            self.canonical_names.clear()  # which were found without it
-            self.known_calls.clear()
+            self.forget_unsure()
         self.variables: dict[str, Variable] = {}
         for function in self.functions.values():
             self.add_uses(function)
+
+    def forget_unsure(self) -> None:
+        """Drop what was not found in caches, as more types are known now."""
+        for cache, name in self.unsure:
+            cache.pop(name, None)
+        self.unsure.clear()
 
     # --- names ---
 
@@ -97,7 +105,13 @@ class Tree:
             known = self.resolved[name] = self.find_resolved(name)
         return known
 
+    def is_foreign(self, name: str) -> bool:
+        """Whether a name surely is of no file of the tree: of the standard library, say."""
+        return name.partition(".")[0] not in self.tops
+
     def find_resolved(self, name: str) -> str:
+        if self.is_foreign(name):
+            return name
         for _ in range(DEEPEST):
             module, rest = self.split(name)
             if module is None or not rest:
@@ -143,11 +157,16 @@ class Tree:
         """One name for one variable: of the base class that declares it, or of the attribute's type."""
         known = self.canonical_names.get(name)
         if known is None:
+            unsure = len(self.unsure)
             known = self.canonical_names[name] = self.find_canonical(name)
+            if len(self.unsure) > unsure:
+                self.unsure.append((self.canonical_names, name))
         return known
 
     def find_canonical(self, name: str) -> str:
         name = self.resolve(name)
+        if self.is_foreign(name):
+            return name
         if name.endswith("[]"):
             return self.canonical(name[:-2]) + "[]"
         found, rest = self.class_in(name)
@@ -166,6 +185,7 @@ class Tree:
         type_ = "" if index else self.type_of(f"{owner}.{bare}")
         if type_ in self.classes and type_ != found.ref:
             return self.canonical(f"{type_}.{more}")
+        self.unsure.append((self.canonical_names, name))
         return f"{owner}.{attribute}.{more}"
 
     def in_global(self, name: str) -> str:
@@ -175,7 +195,10 @@ class Tree:
         if module is None or not more or first not in module.variables:
             return name
         type_ = self.type_of(f"{module.name}.{first}")
-        return self.canonical(f"{type_}.{more}") if type_ in self.classes else name
+        if type_ in self.classes:
+            return self.canonical(f"{type_}.{more}")
+        self.unsure.append((self.canonical_names, name))
+        return name
 
     def type_of(self, place: str) -> str:
         """The class that the values of an attribute are of, where all that is known agrees; else ""."""
@@ -259,13 +282,16 @@ class Tree:
 
     # --- functions ---
 
-    def is_given(self, name: str) -> bool:
-        """Whether an argument is known to be an object of a class of the tree, or a function of it."""
-        return bool(name) and self.what_is(name) != ""
-
     def what_is(self, name: str) -> str:
         """The class of an argument, or the function that it is; "" if that is not known."""
-        name = self.resolve(name.removesuffix("()"))
+        known = self.known_args.get(name)
+        if known is None:
+            known = self.known_args[name] = self.find_what_is(self.resolve(name.removesuffix("()")))
+        return known
+
+    def find_what_is(self, name: str) -> str:
+        if self.is_foreign(name):
+            return ""
         if name in self.classes or name in self.functions:
             return name
         owner, _, last = name.rpartition(".")
@@ -290,7 +316,15 @@ class Tree:
         return known
 
     def find_called(self, target: str) -> list[Function]:
+        found = self.find_functions(target)
+        if not found and not self.is_foreign(target):
+            self.unsure.append((self.known_calls, target))
+        return found
+
+    def find_functions(self, target: str) -> list[Function]:
         name = self.resolve(target)
+        if self.is_foreign(name):
+            return []
         known = self.functions.get(name)
         if known is not None:
             return [known, *self.overrides(known)] if known.owner else [known]
@@ -399,18 +433,22 @@ SEVERAL = 3
 def find_given(tree: Tree, constructors: bool) -> dict[str, set[str]]:
     """What calls in the tree give to each parameter: classes, for their instances, and functions."""
     given: defaultdict[str, set[str]] = defaultdict(set)
+    tree.known_args.clear()
     for function in tree.functions.values():
         for call in function.calls:
+            if not call.args and not call.keywords:
+                continue
             if constructors and tree.resolve(call.target) not in tree.classes:
                 continue
             words = dict(call.keywords)
-            if not any(map(tree.is_given, (*call.args, *words.values()))):
+            if not any(map(tree.what_is, (*call.args, *words.values()))):
                 continue
             for callee in tree.called(call.target):
                 names = callee.params[1:] if callee.owner else callee.params
                 for name, value in (*zip(names, call.args, strict=False), *words.items()):
-                    if tree.is_given(value) and name in names:
-                        given[f"{callee.ref}.<locals>.{name}"].add(tree.what_is(value))
+                    what = tree.what_is(value)
+                    if what and name in names:
+                        given[f"{callee.ref}.<locals>.{name}"].add(what)
     return {name: values for name, values in given.items() if len(values) <= SEVERAL}
 
 
