@@ -56,6 +56,7 @@ LITTLE_LESS = 0.9
 # Two critical sections of one lock, where one was meant: mostly a mistake, sometimes the second comes too late
 # without harm.
 SECTIONS = 0.5
+EVENT_SCORE = 0.6  # an object with a threading.Event of its own waits for another thread
 LOST = frozenset({"setitem", "add", "append", "insert", "write", "augment"})
 
 
@@ -166,7 +167,13 @@ def late(world: World, function: Function, pair: Pair, shared: Shared) -> float:
     takers = {use.function.ref for use in shared.uses if use.access.kind not in ("append", "add")}
     if not setters & takers:
         return 0.0
+    if any(is_event(world, access) for access in told_by(world, pair.check)):
+        return max(shared.score(function), EVENT_SCORE)
     return shared.score(function) * (1.0 if shared.kind_is_shared else LITTLE_LESS)
+
+
+def is_event(world: World, access: Access) -> bool:
+    return "call:threading.Event" in world.tree.variable(access.place).values
 
 
 def told_by(world: World, check: Access) -> Sequence[Access]:
@@ -185,7 +192,7 @@ def setters_of(world: World, check: Access) -> Iterator[Function]:
             written = use.access.kind == "write" and use.access.value not in ("none", "const:False")
             if written and (access is not check or use.access.value == "const:True"):
                 yield use.function
-        if "call:threading.Event" in variable.values:
+        if is_event(world, access):
             yield from (
                 use.function
                 for use in variable.uses
