@@ -28,8 +28,9 @@ FEW = 4
 # Accesses whose result another value is computed from.
 COMPUTED_FROM = frozenset({"read", "get", "getitem", "iterate", "copy"})
 EMPTY = frozenset(
-    {"list", "dict", "set", "const:0", "const:''", "const:b''", "call:collections.deque", "call:builtins.list",
-     "call:builtins.dict", "call:builtins.set", "call:collections.defaultdict", "call:collections.OrderedDict"}
+    {"list", "dict", "set", "const:0", "const:''", "const:b''", "call:builtins.list", "call:builtins.dict",
+     "call:builtins.set", "call:collections.deque", "call:collections.defaultdict",
+     "call:collections.OrderedDict"}
 )  # fmt: skip
 
 

@@ -44,7 +44,7 @@ class Maps:
         self.names.discard("self")  # annotated in one method, and another object in another class
 
     def at(self, node: ast.expr) -> str:
-        """The source of an expression that is a map; "" if it is none. `self.x` may be one in one class only."""
+        """The source of an expression that is a map; "" if it is none. `self.x` may be one in one class."""
         text = text_of(node)
         if text not in self.names:
             return ""

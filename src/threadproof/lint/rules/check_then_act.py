@@ -37,7 +37,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from threadproof.findings import Severity
-from threadproof.lint.facts.expressions import ASKED, DEREFERENCE
+from threadproof.lint.facts.expressions import DEREFERENCE
 from threadproof.lint.facts.model import Access, Function, Pair
 from threadproof.lint.knowledge.containers import REMOVES, WRITES
 from threadproof.lint.rule import LintRule, Part, Related, Report
@@ -53,8 +53,7 @@ TAKES = frozenset({"delitem", "pop", "remove", "popitem", "popleft", "getitem"})
 RESET_SCORE = 0.64
 # Hides the forms that were mostly wrong where only the kind of the class, or its lock, suggests threads.
 LITTLE_LESS = 0.9
-# Two critical sections of one lock, where one was meant: mostly a mistake, sometimes the second comes too late
-# without harm.
+# Two critical sections of one lock, where one was meant: mostly a mistake, sometimes late without harm.
 SECTIONS = 0.5
 EVENT_SCORE = 0.6  # an object with a threading.Event of its own waits for another thread
 LOST = frozenset({"setitem", "add", "append", "insert", "write", "augment"})
@@ -119,8 +118,8 @@ def consider(world: World, function: Function, pair: Pair, form: str, shared: Sh
         "reset": f"{variable.shown} may be None: another thread can reset it between the test and the use",
         "late": f"what is added to {variable.shown} may come too late: another thread can set the flag and "
         "take all between the test and this",
-        "sections": f"{variable.shown} is changed because of a test in an earlier critical section: what it "
-        "found may have changed",
+        "sections": f"{variable.shown} is changed because of a test in an earlier critical section: what "
+        "that found may have changed",
         "limit": f"{variable.shown} may have changed between the test and this",
     }[form]
     return Report(

@@ -1,8 +1,9 @@
 """A concurrent map is read and written in two steps.
 
 ## What it does
-Reports `if key not in m: m[key] = ...`, `if m.get(key) is None: m[key] = ...`, `m[key] += n`, `m[key] = f(m[key])`,
-the same through a variable, and `if key in m:` followed by `m[key]` or `del m[key]`, on a map of threadproof.
+Reports `if key not in m: m[key] = ...`, `if m.get(key) is None: m[key] = ...`, `m[key] += n`,
+`m[key] = f(m[key])`, the same through a variable, and `if key in m:` followed by `m[key]` or `del m[key]`,
+on a map of threadproof.
 
 ## Why is this bad?
 Each step is atomic, the two together are not: another thread can write in between, and its value is lost.
@@ -89,7 +90,12 @@ def looked_at(node: ast.AST) -> tuple[str, str] | None:
     """The map and the key of `m[key]` and `m.get(key)`."""
     if isinstance(node, ast.Subscript):
         return text_of(node.value), text_of(node.slice)
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get" and node.args:
+    if (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "get"
+        and node.args
+    ):
         return text_of(node.func.value), text_of(node.args[0])
     return None
 
@@ -103,7 +109,11 @@ def present(source: Source, node: ast.If, maps: Maps) -> Iterator[Report]:
     if not maps.at(test.comparators[0]):
         return
     for part in (inner for statement in node.body for inner in ast.walk(statement)):
-        if isinstance(part, ast.Subscript) and not isinstance(part.ctx, ast.Store) and looked_at(part) == place:
+        if (
+            isinstance(part, ast.Subscript)
+            and not isinstance(part.ctx, ast.Store)
+            and looked_at(part) == place
+        ):
             yield Report(
                 span(part),
                 f"{text_of(part)} may be gone since the test",

@@ -2,8 +2,8 @@
 
 ## What it does
 Reports `if x is None: x = make()` on an attribute or global that threads share, without a lock, where what is
-made must not be made twice: a lock, a pool, a thread, a connection. The same where a method that is called makes
-it, and where a flag says that a thread has been started.
+made must not be made twice: a lock, a pool, a thread, a connection. The same where a method that is called
+makes it, and where a flag says that a thread has been started.
 
 ## Why is this bad?
 Both threads find None and both make one. Two locks do not exclude each other; of two threads or connections
@@ -101,7 +101,11 @@ def made_by_call(world: World, function: Function, call: Call) -> Report | None:
                 continue
             if world.tree.locks(act.held) or (act.value == TRUE and not starts(callee, act.span.line)):
                 return None
-            if any(one.place == act.place and one.kind != "write" for one in callee.accesses if one.span < act.span):
+            if any(
+                one.place == act.place and one.kind != "write"
+                for one in callee.accesses
+                if one.span < act.span
+            ):
                 return None  # it looks again by itself
             shared = world.sharing.of(world.tree.variable(act.place))
             return consider(world, function, test, act, callee, shared)

@@ -52,7 +52,10 @@ def check(world: World, part: Part) -> Iterator[Report]:
             if not call.loop and not is_wrapper(function):
                 message = f"wait() on {name} is not in a loop that tests what it waits for"
             elif call.loop and tested_outside(function, call):
-                message = f"what wait() on {name} depends on is tested before the lock is taken: a notify() in between is missed"
+                message = (
+                    f"what wait() on {name} depends on is tested before the lock is taken: a notify() in "
+                    "between is missed"
+                )
             if message:
                 yield Report(
                     call.span, message, function=function.ref, subject=world.tree.canonical(call.receiver)

@@ -45,7 +45,10 @@ class Variable:
         return f"self.{self.name}" if self.owner else self.name
 
     def kind(self) -> str:
-        """The kind of container in it, if all that is known of it agrees: "dict", "set"… or ""; once all uses are in."""
+        """The kind of container in it, if all that is known of it agrees: "dict", "set"… or "".
+
+        To be asked for once all uses are known.
+        """
         if self.known_kind is None:
             kinds = {containers.kind_of(value) for value in self.values} - {""}
             self.known_kind = kinds.pop() if len(kinds) == 1 else ""
