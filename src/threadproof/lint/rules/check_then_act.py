@@ -176,7 +176,7 @@ def is_event(world: World, access: Access) -> bool:
 
 
 def told_by(world: World, check: Access) -> Sequence[Access]:
-    """What a check looks at: the place itself, or those that a method or property of the same object reads."""
+    """What a check looks at: the place itself, or those that a method or property of its object reads."""
     owner, _, name = check.place.rpartition(".")
     method = world.tree.method(owner, name) if owner in world.tree.classes else None
     return [check] if method is None else method.accesses
