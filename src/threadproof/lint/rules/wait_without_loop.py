@@ -1,8 +1,8 @@
 """A condition is waited for once, and not until it holds.
 
 ## What it does
-Reports `Condition.wait()` without a timeout that is not in a loop, or in one that tests what it waits for before
-it takes the lock.
+Reports `Condition.wait()` without a timeout that is not in a loop, or in one that tests what it waits for
+before it takes the lock.
 
 ## Why is this bad?
 Between the `notify()` and the moment this thread has the lock again, another thread may have taken what it
