@@ -7,7 +7,8 @@ import re
 from collections import deque
 from collections.abc import Sequence
 
-from threadproof.lint.facts.expressions import Expressions, span_of
+from threadproof.lint.facts.accesses import span_of
+from threadproof.lint.facts.expressions import Expressions
 from threadproof.lint.facts.leaks import leaks_of
 from threadproof.lint.facts.model import Class, Function, Hold, Leak, Module, Span
 from threadproof.lint.facts.notes import DECORATORS, comments_at, declared, name_says_held

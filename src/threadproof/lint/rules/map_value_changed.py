@@ -45,10 +45,10 @@ def check(source: Source) -> Iterator[Report]:
     for call in source.all(ast.Call):
         if isinstance(call.func, ast.Attribute) and call.func.attr in CHANGES:
             yield from changed(source, call.func.value, call, maps)
-    for node in (*source.all(ast.Assign), *source.all(ast.AugAssign)):
-        for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
-            if isinstance(target, ast.Subscript | ast.Attribute):
-                yield from changed(source, target.value, node, maps)
+    stores = [(target, node) for node in source.all(ast.Assign) for target in node.targets]
+    for target, store in (*stores, *((node.target, node) for node in source.all(ast.AugAssign))):
+        if isinstance(target, ast.Subscript | ast.Attribute):
+            yield from changed(source, target.value, store, maps)
 
 
 def changed(source: Source, value: ast.expr, node: ast.AST, maps: Maps) -> Iterator[Report]:

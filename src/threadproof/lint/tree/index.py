@@ -352,8 +352,8 @@ class Tree:
         if owner not in self.classes:
             return self.functions_in(name) if self.given else []
         methods = [self.method(ref, method_name) for ref in (owner, *self.descendants(owner))]
-        found = list({method.ref: method for method in methods if method}.values())
-        return found or (self.functions_in(f"{owner}.{method_name}") if self.given else [])
+        own = list({method.ref: method for method in methods if method}.values())
+        return own or (self.functions_in(f"{owner}.{method_name}") if self.given else [])
 
     def overrides(self, function: Function) -> list[Function]:
         """The methods of subclasses that a call of a method may run in its place."""
