@@ -3,8 +3,8 @@
 `lint_bugs.json` names places where a release of a package mended its locking: the version before, the
 version after, file and line. A bug is found if a report is in the function of that line; the fix is
 respected if there is none in the function of the fixed line. Places that are `kept_back` were not looked at
-while rules were written, and are measured once, at the end. Noise is counted on the standard library and on three sets of
-packages; no rule or limit comes from the third.
+while rules were written, and are measured once, at the end. Noise is counted on the standard library and on
+three sets of packages; no rule or limit comes from the third.
 
     python benchmarks/lint_quality.py recall     # downloads some 120 releases into build/, half an hour
     python benchmarks/lint_quality.py noise
