@@ -203,10 +203,13 @@ def setters_of(world: World, check: Access) -> Iterator[Function]:
 def sections(world: World, function: Function, pair: Pair, shared: Shared) -> float:
     """How sure it is that another thread changes what was tested, between the two critical sections."""
     tested = [world.sharing.of(world.tree.variable(one.place)) for one in told_by(world, pair.check)]
-    section = {hold.section for hold in pair.act.held}
+    first, second = ({hold.section for hold in one.held} for one in (pair.check, pair.act))
     for access in function.accesses:
-        if access.place == pair.check.place and section & {hold.section for hold in access.held}:
+        here = {hold.section for hold in access.held}
+        if access.place == pair.check.place and second & here:
             return 0.0  # tested again
+        if access.place == pair.act.place and first & here and access.kind in WRITES:
+            return 0.0  # the second takes back what the first did
     changes = [
         use
         for one in tested
@@ -228,7 +231,7 @@ def added(world: World, function: Function, pair: Pair, shared: Shared) -> float
     """How sure it is that two threads may both add, and that it matters."""
     if not (world.sharing.runs_twice(function, shared) or other_writers(shared, function)):
         return 0.0
-    return shared.score(function) * world.sharing.worth(pair.act)
+    return shared.score(function) * world.sharing.worth(pair.act, function)
 
 
 def advice(pair: Pair, form: str) -> str:

@@ -47,7 +47,7 @@ def check(world: World, part: Part) -> Iterator[Report]:
             continue
         if not (world.sharing.runs_twice(function, shared) or other_writers(shared, function)):
             continue
-        worth = world.sharing.worth(pair.act)
+        worth = world.sharing.worth(pair.act, function)
         confidence = shared.score(function, unique=worth >= 1.0) * worth
         if confidence > 0:
             seen.add((function.ref, pair.act.place))

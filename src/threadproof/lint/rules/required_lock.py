@@ -1,9 +1,10 @@
 """A lock that a function or attribute is declared to need is not held.
 
 ## What it does
-Reports calls of a function that `@requires_lock("_lock")`, or a comment `# threadproof: requires_lock(_lock)`,
-says needs a lock, where the caller does not hold it; and uses of an attribute declared by
-`Annotated[..., GuardedBy("_lock")]` without that lock. Constructors may, as nobody else has the object yet.
+Reports calls of a function that `@requires_lock("_lock")`, or a comment
+`# threadproof: requires_lock(_lock)`, says needs a lock, where the caller does not hold it; and uses of an
+attribute declared by `Annotated[..., GuardedBy("_lock")]` without that lock. Constructors may, as nobody else
+has the object yet.
 
 ## Why is this bad?
 The function relies on its caller. Without the lock it is a race like any other.

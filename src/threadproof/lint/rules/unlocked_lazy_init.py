@@ -119,7 +119,7 @@ def consider(
         return None
     if not world.sharing.runs_twice(function, shared):
         return None
-    value = 1.0 if act.value == TRUE else world.sharing.worth(act)
+    value = 1.0 if act.value == TRUE else world.sharing.worth(act, function)
     confidence = shared.score(function, unique=value >= 1.0) * value
     if confidence <= 0:
         return None

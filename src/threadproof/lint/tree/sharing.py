@@ -333,15 +333,23 @@ class Sharing:
             or shared.kind_is_shared
         )
 
-    def worth(self, access: Access) -> float:
-        """How much it matters if a value is made twice: 1 for a lock, less for a pure result."""
+    def worth(self, access: Access, function: Function | None = None) -> float:
+        """How much it matters if a function makes a value twice: 1 for a lock, less for a pure result."""
         kind = values.worth(access.value)
         if kind is not None:
             return kind
         made = self.tree.resolve(access.value.removeprefix("call:"))
         if made in self.tree.classes:
             return 0.7
-        return 0.4
+        return 0.6 if function is not None and self.started_here(function) else 0.4
+
+    def started_here(self, function: Function) -> bool:
+        """Whether the file of a function starts several threads that run it at once."""
+        home = self.tree.module_of[function.ref]
+        return any(
+            entry.many and entry.starter is not None and self.tree.module_of[entry.starter.ref] is home
+            for entry in self.threads.reached.get(function.ref, ())
+        )
 
     # --- classes ---
 
