@@ -37,7 +37,7 @@ from collections.abc import Iterator, Sequence
 from threadproof.findings import Severity
 from threadproof.lint.facts.model import Access, Function
 from threadproof.lint.fixes import Edit, insert_text
-from threadproof.lint.knowledge.containers import SIZE_CHANGES, in_one_step
+from threadproof.lint.knowledge.containers import SIZE_CHANGES, in_one_step, kind_of
 from threadproof.lint.rule import LintRule, Part, Report
 from threadproof.lint.source import Source
 from threadproof.lint.tree import World
@@ -49,6 +49,8 @@ GUARDED = 2 / 3  # of the changes, for the lock to be the one that guards the co
 # More bare loops than this are no oversight: the changes are known to come before.
 FEW_LOOPS = 3
 KINDS = frozenset({"dict", "set", "deque"})
+# Hides the reports of containers whose kind is only known by their use, unless threads surely share them.
+KIND_BY_USE = 0.9
 LOOPS = frozenset({"iterate", "copy"})
 
 
@@ -68,6 +70,8 @@ def check(world: World, part: Part) -> Iterator[Report]:
                 use for use in shared.uses if use.access.kind in SIZE_CHANGES and use.function is not function
             ]
             confidence = confidence_of(world, function, access, shared, changes)
+            if confidence < 1.0 and not any(kind_of(value) for value in variable.values):
+                confidence *= KIND_BY_USE
             if confidence > 0:
                 seen.add(access.place)
                 yield Report(
