@@ -21,8 +21,7 @@ import types
 from collections.abc import Iterable
 from typing import Any
 
-from threadproof import _core
-from threadproof.probe import consumers
+from threadproof import _core, consumers
 
 LOCK, RLOCK = type(_thread.allocate_lock()), type(_thread.RLock())
 HANDLE: type = getattr(_thread, "_ThreadHandle", LOCK)  # new in 3.13

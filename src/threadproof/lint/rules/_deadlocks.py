@@ -1,0 +1,35 @@
+"""Waiting, with a lock held, for code that takes that lock."""
+
+from __future__ import annotations
+
+from threadproof.lint.facts.model import Call
+from threadproof.lint.tree import World
+from threadproof.lint.tree.threads import Entry
+
+WAITS = frozenset({"join", "result", "shutdown", "get"})
+
+
+def waited_for(world: World, call: Call, locks: list[str]) -> Entry | None:
+    """The entry whose end a call waits for, if its code takes one of the locks that are held."""
+    if (
+        call.method not in WAITS
+        or not call.receiver
+        or (call.method == "get" and not call.receiver.endswith(")"))
+    ):
+        return None
+    if call.method == "join" and (call.args or call.keywords):
+        return None  # it gives up after a while
+    receiver = world.tree.canonical(call.receiver).removesuffix("[]")
+    for entry in world.threads.entries:
+        place = world.tree.canonical(entry.place).removesuffix("[]") if entry.place else ""
+        pool = world.tree.canonical(entry.call.receiver) if entry.call and entry.kind == "pool" else ""
+        same = receiver == place if call.method in ("join", "result", "get") else receiver == pool
+        if call.method == "shutdown" and ("False" in call.args or call.keyword("wait") is not None):
+            continue
+        if not same or not receiver or entry.kind not in ("thread", "timer", "pool"):
+            continue
+        for ref in world.threads.reach([entry.function.ref]):
+            taken = {taking.lock for taking in world.deadlocks.own(world.tree.functions[ref])}
+            if taken & set(locks):
+                return entry
+    return None
