@@ -25,7 +25,7 @@ from threadproof.race.session import Scope, Session
 EXIT_CODES = {
     ExitCode.FOUND: "there was a data race at or above --severity, and it is not suppressed",
     ExitCode.USAGE: "the program was not run, or a report could not be written; one line says why",
-    ExitCode.INTERRUPTED: "the program was interrupted",
+    ExitCode.INTERRUPTED: "the program was interrupted: it ends by SIGINT, which a shell shows so",
     "other": "the program's own exit code",
 }
 
