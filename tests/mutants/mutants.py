@@ -34,6 +34,7 @@ RECLAIM = "src/core/base/reclaim.hpp"
 SYNC_MAP = "src/core/maps/sync_map/map.hpp"
 SYNC_PART_MAP = "src/core/maps/sync_map/part_map.hpp"
 SYNC_PARTS = "src/core/maps/sync_map/parts.hpp"
+THREAD_COUNTS = "src/core/maps/sync_map/thread_counts.hpp"
 SYNC_WINDOWS = "sync_windows_test"
 
 MUTANTS = [
@@ -411,6 +412,30 @@ MUTANTS = [
         "        if (!parts_.current(at, parts_.spread(search.lookup.hash))) return Step::kRetry;\n",
         "        if (!at.part->dirty) return Step::kMiss;\n",
         "a key missed in the read table is looked for in the dirty table that belongs to it",
+        SYNC_WINDOWS,
+    ),
+    Mutant(
+        "hits-of-a-place-lost",
+        THREAD_COUNTS,
+        "for (unsigned i = 0; i < size; ++i) all +=",
+        "for (unsigned i = 1; i < size; ++i) all +=",
+        "the reads of every thread are counted",
+        SYNC_WINDOWS,
+    ),
+    Mutant(
+        "misses-lost",
+        SYNC_PARTS,
+        "        ++sums.misses;\n",
+        "",
+        "every miss is counted",
+        SYNC_WINDOWS,
+    ),
+    Mutant(
+        "promoted-too-late",
+        SYNC_PARTS,
+        "if (++part.misses >= part.dirty->used())",
+        "if (++part.misses > part.dirty->used())",
+        "as many misses as there are new keys promote these",
         SYNC_WINDOWS,
     ),
     Mutant(
