@@ -197,12 +197,12 @@ struct SnapshotMapObject {
     PyObject_HEAD Sharing sharing;
     ComputationList computations;
     std::uint64_t home;
-    AlignedStorage<Trie::Cell> storage;
+    AlignedStorage<TrieCell> storage;
 
     static constexpr bool kChanges = true;
 
     PyObject* object() { return reinterpret_cast<PyObject*>(this); }
-    TP_HOT Trie::Cell& core() {
+    TP_HOT TrieCell& core() {
         sharing.note_access(object());
         return storage.get();
     }
@@ -280,6 +280,53 @@ struct Exchange {
     }
 };
 
+/// One step that changes a key, where no user code has to run: the key's hash has no entry, or one entry, whose
+/// key compares natively and which has no computation.
+class QuickExchange {
+ public:
+    /// `value` null: remove the key. `wanted`: keep the old value.
+    TP_HOT QuickExchange(const Lookup& lookup, PyObject* value, bool wanted)
+        : lookup_(lookup), wanted_(wanted),
+          fresh_(value ? make_entry(static_cast<Py_hash_t>(lookup.hash), lookup.word, value) : Owned()) {}
+
+    /// False, and nothing has changed, where user code has to run, or a computation may be running.
+    TP_HOT bool run(SnapshotMapObject& map) {
+        bool done = false;
+        Owned spare;
+        map.core().change(lookup_.hash, [&](Word there, TrieCell::Next& next) {
+            next = {fresh_.word(), fresh_ ? 1 : 0};
+            if (!there) return done = true;
+            EntryObject* entry = there & NodePolicy::kSeveral ? nullptr : NodePolicy::entry_object(there);
+            if (!entry || entry->computation || PythonPolicy::match(entry->key, lookup_) != Match::kYes)
+                return false;
+            --next.growth;
+            found_ = true;
+            if (wanted_) old_ = Ref::borrow(NodePolicy::object(entry->value));
+            if (fresh_) spare = keep_key(entry->key);
+            return done = true;
+        });
+        return done;
+    }
+
+    bool found() const { return found_; }
+    Ref old_value() { return std::move(old_); }
+
+ private:
+    /// As a dict does, the map keeps the key that it has. Returns the other.
+    Owned keep_key(Word key) {
+        Word& ours = NodePolicy::entry_object(fresh_.word())->key;
+        if (ours == key) return Owned();
+        PythonPolicy::retain(key);
+        return Owned(reinterpret_cast<Word>(PythonPolicy::object(std::exchange(ours, key))));
+    }
+
+    const Lookup lookup_;
+    const bool wanted_;
+    Owned fresh_;
+    Ref old_;
+    bool found_ = false;
+};
+
 /// ChainedMap publishes it there.
 Ref exchange_in_python(SnapshotMapObject& map, PyObject* key, PyObject* value, Use use) {
     PyObject* missing = missing_value();
@@ -290,10 +337,10 @@ Ref exchange_in_python(SnapshotMapObject& map, PyObject* key, PyObject* value, U
     return old.get() == missing ? Ref() : std::move(old);
 }
 
-/// Stores a value (null: removes the key); returns the value that was there, or null. kPlain: the caller has no
-/// use for that.
-Ref exchange(SnapshotMapObject& map, PyObject* key, PyObject* value, Use use) {
-    for (Lookup lookup(key);;) {
+/// The same, one step after the other: comparing keys may run user code, and writers wait for computations.
+TP_APART Ref exchange_slowly(SnapshotMapObject& map, const Lookup& lookup, PyObject* key, PyObject* value,
+                             Use use) {
+    for (;;) {
         Exchange step(map, lookup);
         if (step.entry && running_in(step.entry, map.home)) return exchange_in_python(map, key, value, use);
         if (map_is_watched()) probe::change_key(map.object(), key, use, step.old_value() != nullptr);
@@ -304,19 +351,38 @@ Ref exchange(SnapshotMapObject& map, PyObject* key, PyObject* value, Use use) {
     }
 }
 
+/// Stores a value (null: removes the key); returns the value that was there, or null.
+Ref exchange(SnapshotMapObject& map, PyObject* key, PyObject* value) {
+    Lookup lookup(key);
+    if (!map_is_watched()) {
+        QuickExchange quick(lookup, value, true);
+        if (TP_LIKELY(quick.run(map))) return quick.old_value();
+    }
+    return exchange_slowly(map, lookup, key, value, Use::kAtomic);
+}
+
+/// The same for a caller that does not use that value; whether there was one.
+TP_HOT bool store(SnapshotMapObject& map, const Lookup& lookup, PyObject* key, PyObject* value) {
+    if (!map_is_watched()) {
+        QuickExchange quick(lookup, value, false);
+        if (TP_LIKELY(quick.run(map))) return quick.found();
+    }
+    return static_cast<bool>(exchange_slowly(map, lookup, key, value, Use::kPlain));
+}
+
 int map_ass_subscript(SnapshotMapObject& self, PyObject* key, PyObject* value) {
-    if (!exchange(self, key, value, Use::kPlain) && !value) raise_key_error(key);
+    if (!store(self, Lookup(key), key, value) && !value) raise_key_error(key);
     return 0;
 }
 
 PyObject* map_swap(SnapshotMapObject& self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
     Arguments<3> arguments("swap", given, count, names, 2, 3, {"key", "value", "default"});
-    return or_else(exchange(self, arguments[0], arguments[1], Use::kAtomic), arguments.get(2, Py_None));
+    return or_else(exchange(self, arguments[0], arguments[1]), arguments.get(2, Py_None));
 }
 
 PyObject* map_pop(SnapshotMapObject& self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
     Arguments<2> arguments("pop", given, count, names, 1, 2, {"key", "default"});
-    Ref old = exchange(self, arguments[0], nullptr, Use::kAtomic);
+    Ref old = exchange(self, arguments[0], nullptr);
     return arguments[1] ? or_else(std::move(old), arguments[1]) : or_key_error(std::move(old), arguments[0]);
 }
 

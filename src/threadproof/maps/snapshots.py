@@ -185,6 +185,13 @@ class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
             other = ()
         super().__init__(other, **kwargs)
 
+    @staticmethod
+    def _of(version: TrieVersion[K, V]) -> SnapshotMap[K, V]:
+        """A map that begins as this version."""
+        new: SnapshotMap[K, V] = SnapshotMap()
+        new._advance(new._version(), version)
+        return new
+
     def _adopt(self, snapshot: Snapshot[K, V]) -> bool:
         """Take over the snapshot's version if this map is empty."""
         base = self._version()
@@ -227,6 +234,8 @@ class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
 
     def _publish(self, base: TrieVersion[K, V], wanted: TrieVersion[K, V]) -> None:
         """Apply the changes from `base` to `wanted` to the newest version."""
+        if not probe.listening and not self._computations() and self._advance(base, wanted):
+            return
         changes = [(seen, new) for seen, new in base.differences(wanted) if not same_entries(seen, new)]
         for seen, new in changes:
             self._refuse_running(seen, new)
@@ -241,12 +250,14 @@ class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
     def _merged(
         self, version: TrieVersion[K, V], changes: list[tuple[Chain[K, V], Chain[K, V]]]
     ) -> TrieVersion[K, V]:
+        merged: SnapshotMap[K, V] = SnapshotMap._of(version)
         for seen, new in changes:
             code = (seen or new)[0].hash
-            if not same_entries(version.get(code), seen):
+            now = merged._chain(code)
+            if not same_entries(now, seen):
                 self._refuse(seen or new, "was changed in the map meanwhile")
-            version = version.changed(code, new, size_of(new) - size_of(seen))
-        return version
+            merged._put(code, now, new, size_of(new) - size_of(seen))
+        return merged._version()
 
     def _refuse_running(self, seen: Chain[K, V], new: Chain[K, V]) -> None:
         kept = {id(entry) for entry in new}
@@ -283,10 +294,8 @@ class Transaction(Generic[K, V]):
         self._base = self._map._version()
         if probe.listening:
             probe.read_map(self._map)
-        changed: SnapshotMap[K, V] = SnapshotMap()
-        changed._advance(changed._version(), self._base)
-        self._changed = changed
-        return changed
+        self._changed = SnapshotMap._of(self._base)
+        return self._changed
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -6,7 +6,7 @@
 #include <string>
 #include <thread>
 
-#include "core/maps/trie.hpp"
+#include "core/maps/trie_cell.hpp"
 #include "maps/cell_policy.hpp"
 
 using namespace threadproof;
@@ -36,6 +36,8 @@ struct NodePolicy {
         const TrieSlot* slots() const { return reinterpret_cast<const TrieSlot*>(this + 1); }
     };
 
+    struct NoCollection {};
+    static void* address(Word word) { return reinterpret_cast<void*>(word & ~(kNode | kEntry)); }
     static Word word(const Node* node) { return reinterpret_cast<Word>(node) | kNode; }
     static Node* node(Word word) { return reinterpret_cast<Node*>(word - kNode); }
     static Entry* entry(Word word) { return reinterpret_cast<Entry*>(word - kEntry); }
@@ -88,7 +90,7 @@ struct NodePolicy {
     static void end_node(Word word) {
         Node* last = node(word);
         last->dead.store(true, std::memory_order_release);  // release: pairs with Cell::get()
-        for (unsigned i = 0; i < last->count(); ++i) release(last->slots()[i].word);
+        for (unsigned i = 0; !last->moved && i < last->count(); ++i) release(last->slots()[i].word);
         Reclaimer::retire(Retired{word, [](Word dead) { std::free(node(dead)); }},
                           static_cast<std::size_t>(bytes_of(last->count())));
     }
@@ -117,7 +119,7 @@ Owned leaf(std::uint64_t hash) { return Owned(NodePolicy::make_entry(hash)); }
 std::uint64_t hash_of(Word word) { return cell(NodePolicy::entry(word)->key)->number.load(); }
 
 /// Whether reading and getting agree on a hash, while no thread changes the trie.
-void compare_read(const Tree::Cell& trie, std::uint64_t hash) {
+void compare_read(const TrieCell<NodePolicy>& trie, std::uint64_t hash) {
     Word value;
     Owned got = trie.get(hash);
     Found found = trie.read(NodePolicy::Lookup{hash}, &value);
@@ -154,7 +156,7 @@ void compare_difference(const Tree::Node* a, const Model& before, const Tree::No
 void one_thread_equals_a_std_map_in_every_version(std::uint64_t seed, std::uint64_t changes,
                                                   std::uint64_t keys) {
     std::mt19937_64 random(seed);
-    Tree::Cell trie(Tree::empty());
+    TrieCell<NodePolicy> trie(Tree::empty());
     Model model;
     std::vector<std::pair<Owned, Model>> kept;
     for (std::uint64_t i = 0; i < changes; ++i) {
@@ -181,20 +183,23 @@ void one_thread_equals_a_std_map_in_every_version(std::uint64_t seed, std::uint6
 /// What a version weighs depends on nothing but what it has, so two ways to the same contents must agree.
 void a_version_depends_on_its_contents_alone(std::uint64_t seed) {
     std::mt19937_64 random(seed);
-    Owned a = Tree::empty(), b = Tree::empty();
+    TrieCell<NodePolicy> a(Tree::empty()), b(Tree::empty());
     std::vector<std::uint64_t> hashes;
     for (int i = 0; i < 500; ++i) hashes.push_back(some_hash(random, 300));
-    for (std::uint64_t hash : hashes) a = Tree::with_change(a.node(), hash, leaf(hash).word(), 0);
-    for (std::uint64_t hash : hashes) b = Tree::with_change(b.node(), hash + 1, leaf(hash + 1).word(), 0);
+    auto put = [](auto& trie, std::uint64_t hash) {
+        trie.replace(hash, trie.get(hash).word(), leaf(hash).word(), 0);
+    };
+    for (std::uint64_t hash : hashes) put(a, hash), a.version();
+    for (std::uint64_t hash : hashes) put(b, hash + 1);
     std::reverse(hashes.begin(), hashes.end());
-    for (std::uint64_t hash : hashes) b = Tree::with_change(b.node(), hash, leaf(hash).word(), 0);
+    for (std::uint64_t hash : hashes) put(b, hash);
     for (std::uint64_t hash : hashes)
-        if (!Tree::find(a.node(), hash + 1)) b = Tree::with_change(b.node(), hash + 1, 0, 0);
-    CHECK(a.node()->bytes == b.node()->bytes);
-    Tree::check(b.node());
+        if (!a.get(hash + 1)) b.replace(hash + 1, b.get(hash + 1).word(), 0, 0);
+    CHECK(a.bytes() == b.bytes());
+    Tree::check(b.version().node());
 }
 
-void work(Tree::Cell& trie, std::atomic<std::int64_t>& size, std::uint64_t seed, std::uint64_t changes) {
+void work(TrieCell<NodePolicy>& trie, std::atomic<std::int64_t>& size, std::uint64_t seed, std::uint64_t changes) {
     std::mt19937_64 random(seed);
     for (std::uint64_t i = 0; i < changes; ++i) {
         std::uint64_t hash = some_hash(random, 100);
@@ -208,7 +213,7 @@ void work(Tree::Cell& trie, std::atomic<std::int64_t>& size, std::uint64_t seed,
     }
 }
 
-void read_all(const Tree::Cell& trie, std::atomic<bool>& done) {
+void read_all(const TrieCell<NodePolicy>& trie, std::atomic<bool>& done) {
     while (!done.load()) {
         for (std::uint64_t key = 0; key < 100; ++key) {
             Word value;
@@ -220,7 +225,7 @@ void read_all(const Tree::Cell& trie, std::atomic<bool>& done) {
 }
 
 void several_threads_find_the_values_of_their_keys(std::uint64_t seed, std::uint64_t changes) {
-    Tree::Cell trie(Tree::empty());
+    TrieCell<NodePolicy> trie(Tree::empty());
     std::atomic<std::int64_t> size{0};
     std::vector<std::thread> threads;
     std::atomic<bool> done{false};
