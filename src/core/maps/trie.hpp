@@ -165,6 +165,12 @@ class Trie {
         Word word_ = 0;
     };
 
+    /// For a step on all words of a node. Entries lie anywhere in memory: so each is on its way while the step
+    /// waits for the first.
+    static void prefetch(const TrieSlot* slots, unsigned count) {
+        for (const TrieSlot& slot : std::span(slots, count)) __builtin_prefetch(Policy::address(slot.word), 1);
+    }
+
     static Owned empty() {
         Owned node(Policy::make_node(0));
         node.node()->bytes = Policy::bytes_of(0);
@@ -234,9 +240,7 @@ class Trie {
             std::uint32_t left;  ///< the bits of the slots from here on
         };
         void enter(const Node* node) {
-            // entries lie anywhere: the first is fetched while the others are on their way
-            for (const TrieSlot& slot : std::span(node->slots(), node->count()))
-                __builtin_prefetch(Policy::address(slot.word));
+            prefetch(node->slots(), node->count());
             steps_[depth_++] = {node, node->slots(), node->present};
         }
 

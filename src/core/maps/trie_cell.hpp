@@ -390,7 +390,9 @@ class TrieCell : Trie<Policy> {
 
     static void copy(TrieSlot* to, const TrieSlot* from, unsigned count, bool moved) {
         if (count) std::memcpy(static_cast<void*>(to), from, count * sizeof(TrieSlot));
-        for (unsigned i = 0; !moved && i < count; ++i) Policy::retain(to[i].word);
+        if (moved) return;
+        Tree::prefetch(to, count);
+        for (unsigned i = 0; i < count; ++i) Policy::retain(to[i].word);
     }
 
     /// The caller fills its slots at once, and calls nothing that could see or free it.

@@ -154,7 +154,10 @@ void node_dealloc(PyObject* self) noexcept {
     auto* node = reinterpret_cast<Node*>(self);
     // release: pairs with the acquire in TrieCell::get(); comes before the words are released
     node->dead.store(true, std::memory_order_release);
-    for (unsigned i = 0; !node->moved && i < node->count(); ++i) NodePolicy::release(node->slots()[i].word);
+    if (!node->moved) {
+        Trie::prefetch(node->slots(), node->count());
+        for (unsigned i = 0; i < node->count(); ++i) NodePolicy::release(node->slots()[i].word);
+    }
     retire(NodePolicy::word(node), free_node, static_cast<std::size_t>(NodePolicy::bytes_of(node->count())));
     Py_DECREF(type);
 }

@@ -37,6 +37,13 @@ inline void enable_try_incref(PyObject* object) { PyUnstable_EnableTryIncRef(obj
 /// then, instead of the release of the last reference.
 inline void defer_counting(PyObject* object) { PyUnstable_Object_EnableDeferredRefcount(object); }
 
+/// Whether the calling thread has the only reference, so that no other thread can use the object meanwhile.
+TP_HOT bool is_unique(PyObject* object) {
+    // relaxed, both: a reference that another thread has was counted before it got it
+    return _Py_IsOwnedByCurrentThread(object) && __atomic_load_n(&object->ob_ref_local, __ATOMIC_RELAXED) == 1
+           && __atomic_load_n(&object->ob_ref_shared, __ATOMIC_RELAXED) == 0;
+}
+
 /// The object is never freed, and references to it are not counted: for a type whose instances come and go in
 /// many threads. No other thread has it yet. As CPython's own _Py_SetImmortal().
 inline void make_immortal(PyObject* object) {
@@ -52,6 +59,7 @@ TP_HOT bool try_incref(PyObject* object) {
 }
 inline void enable_try_incref(PyObject*) {}
 inline void defer_counting(PyObject*) {}
+TP_HOT bool is_unique(PyObject*) { return true; }  // the global lock keeps other threads out
 inline void make_immortal(PyObject*) {}
 #endif
 

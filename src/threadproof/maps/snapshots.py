@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterable, KeysView, Mapping, ValuesView
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from copy import copy as shallow_copy
 from dataclasses import dataclass, field
+from itertools import islice
 from reprlib import recursive_repr
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, cast, overload
 
 from threadproof import _core
 from threadproof._core import Entry, TrieVersion, probe
-from threadproof.maps.arguments import identical_or_equal
+from threadproof.maps.arguments import identical_or_equal, pairs_of
 from threadproof.maps.chains import Chain, ChainedMap, entry_at, same_entries, size_of
 from threadproof.maps.contract import (
     COMPUTING,
@@ -54,6 +56,19 @@ class SnapshotMapStats(Stats):
     oldest_computation: float = field(default=0.0, metadata=OLDEST)
 
 
+class SnapshotValues(Values[V]):
+    """The values of a SnapshotMap or a Snapshot."""
+
+    __slots__ = ()
+    _mapping: SnapshotMap[Any, V] | Snapshot[Any, V]  # type: ignore[assignment]
+
+    def __init__(self, mapping: SnapshotMap[Any, V] | Snapshot[Any, V]) -> None:
+        self._mapping = mapping
+
+    def __iter__(self) -> Iterator[V]:
+        return self._mapping._values()
+
+
 class Snapshot(_core.Snapshot[K, V], Mapping[K, V]):
     """A map as it was at one instant, which never changes. Taking it copies nothing: it shares its nodes.
 
@@ -84,7 +99,7 @@ class Snapshot(_core.Snapshot[K, V], Mapping[K, V]):
 
     def values(self) -> ValuesView[V]:
         """The values."""
-        return Values(cast(ConcurrentMap[K, V], self))
+        return SnapshotValues(self)
 
     def __eq__(self, other: object, /) -> bool:
         """Whether the other mapping has equal entries."""
@@ -137,6 +152,7 @@ class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
         def fromkeys(cls, keys: Iterable[A], value: B, /) -> SnapshotMap[A, B]: ...
         @classmethod
         def fromkeys(cls, keys: Any, value: Any = None, /) -> Any: ...
+        def set_many(self, keys: Iterable[K], values: Iterable[V], /) -> None: ...
         @overload
         def __or__(self, other: Mapping[K, V]) -> Self: ...
         @overload
@@ -147,6 +163,15 @@ class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
         @overload
         def __ror__(self, other: Mapping[A, B]) -> SnapshotMap[K | A, V | B]: ...
         def __ror__(self, other: Any) -> Any: ...
+    else:
+
+        @classmethod
+        def fromkeys(cls, keys, value=None, /):
+            """A new map with `value` at each of the keys."""
+            new = cls()
+            keys = list(keys)
+            new.set_many(keys, [value] * len(keys))
+            return new
 
     @overload
     def __init__(self, /) -> None: ...
@@ -207,7 +232,44 @@ class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
     def _some_chain(self) -> Chain[K, V]:
         return self._version().first()
 
+    # Many keys
+
+    def update(  # type: ignore[override]
+        self, other: Mapping[K, V] | Iterable[tuple[K, V]] = (), /, **kwargs: V
+    ) -> None:
+        if type(other) is dict:
+            frozen = other.copy()  # the keys and values of one instant
+            self.set_many(list(frozen), list(frozen.values()))
+            other = ()
+        elif isinstance(other, ConcurrentMap):
+            other = list(other._entries())
+        elif isinstance(other, dict | MappingProxyType | Snapshot):
+            other = list(other.items())
+        if type(other) is list or type(other) is tuple:
+            known = self._set_pairs(other)
+            other = islice(pairs_of(self, other), known, None) if known < len(other) else ()
+        super().update(other, **kwargs)
+
+    def values(self) -> ValuesView[V]:
+        """A live view of the values."""
+        return SnapshotValues(self)
+
     # The whole map
+
+    def copy(self) -> Self:
+        """A new map of the same class with the entries, and the instance attributes, of one instant.
+
+        Both share the entries, as SnapshotMap(m) does: this takes the same time at any size.
+        """
+        return shallow_copy(self)
+
+    def __copy__(self) -> Self:
+        snapshot = self.snapshot()
+        new = type(self).__new__(type(self))
+        if (state := self.__getstate__()) is not None:
+            set_state(new, state)
+        new._adopt(snapshot)
+        return new
 
     def stats(self) -> SnapshotMapStats:
         return SnapshotMapStats(len(self), self._bytes(), self._retries(), *age_of(self))
@@ -303,6 +365,17 @@ class Transaction(Generic[K, V]):
         """End: all changes become visible at once, or none if the block has raised."""
         if kind is None:
             self._map._publish(self._base, self._changed._version())
+
+
+def set_state(new: Any, state: Any) -> None:
+    """Set what `__getstate__` has returned, as the module copy does."""
+    if hasattr(new, "__setstate__"):
+        new.__setstate__(state)
+        return
+    attributes, slots = state if isinstance(state, tuple) and len(state) == 2 else (state, None)
+    new.__dict__.update(attributes or {})
+    for name, value in (slots or {}).items():
+        setattr(new, name, value)
 
 
 @dataclass(frozen=True, slots=True)
