@@ -168,7 +168,8 @@ class Trie {
     /// For a step on all words of a node. Entries lie anywhere in memory: so each is on its way while the step
     /// waits for the first.
     static void prefetch(const TrieSlot* slots, unsigned count) {
-        for (const TrieSlot& slot : std::span(slots, count)) __builtin_prefetch(Policy::address(slot.word), 1);
+        for (const TrieSlot& slot : std::span(slots, count))
+            __builtin_prefetch(Policy::address(slot.word), 1);
     }
 
     static Owned empty() {

@@ -116,7 +116,7 @@ class TrieCell : Trie<Policy> {
     std::int64_t weight() const {
         for (unsigned round = 0;; ++round) {
             std::uint64_t before = sequence_.load(std::memory_order_acquire);  // acquire: pairs with ~Change
-            std::int64_t weight = weight_.load(std::memory_order_acquire);     // acquire: pairs with add_sums()
+            std::int64_t weight = weight_.load(std::memory_order_acquire);  // acquire: pairs with add_sums()
             // relaxed: comes after the acquire above
             if (TP_LIKELY(before % 2 == 0 && sequence_.load(std::memory_order_relaxed) == before))
                 return weight;
@@ -332,7 +332,8 @@ class TrieCell : Trie<Policy> {
     }
 
     /// The content for the slot where the way ends.
-    Content at_leaf(const Path& path, std::uint64_t hash, Word word, std::uint64_t mark, std::int64_t& bytes) {
+    Content at_leaf(const Path& path, std::uint64_t hash, Word word, std::uint64_t mark,
+                    std::int64_t& bytes) {
         const TrieSlot* there = path.leaf();
         if (!word || !there || there->hash == hash) return {{hash, word}, Owned()};
         std::uint64_t rest = spread(hash) >> kBits * path.depth >> kBits;
@@ -341,7 +342,8 @@ class TrieCell : Trie<Policy> {
 
     /// Whether only the word of the slot has to change.
     static bool fits(const Node& node, std::uint32_t bit, const Content& content) {
-        return (node.present & bit) && !content.none() && static_cast<bool>(node.inner & bit) == static_cast<bool>(content.node);
+        return (node.present & bit) && !content.none()
+               && static_cast<bool>(node.inner & bit) == static_cast<bool>(content.node);
     }
 
     /// Whether the node would have but one leaf.

@@ -85,8 +85,9 @@ enum class Yield { kKeys, kValues, kItems };
 /// An iteration over a version. Threads may share it; each gets other entries.
 struct SnapshotIterator {
     PyObject_HEAD Yield yield;
-    PatientLock lock;  ///< guards what follows, where threads share it; held for a few steps that call nothing
-    Word root;         ///< owned; 0 once it is exhausted
+    PatientLock
+        lock;   ///< guards what follows, where threads share it; held for a few steps that call nothing
+    Word root;  ///< owned; 0 once it is exhausted
     Trie::Walk walk;
     Word word;        ///< the leaf whose entries are being yielded; the root owns it
     Py_ssize_t next;  ///< its entries before this one have been yielded

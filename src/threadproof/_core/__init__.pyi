@@ -1,5 +1,5 @@
 from abc import ABCMeta
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import GenericAlias, TracebackType
 from typing import Any, Final, Generic, Literal, Self, SupportsIndex, TypeVar, final, overload
 

@@ -60,13 +60,9 @@ class SnapshotValues(Values[V]):
     """The values of a SnapshotMap or a Snapshot."""
 
     __slots__ = ()
-    _mapping: SnapshotMap[Any, V] | Snapshot[Any, V]  # type: ignore[assignment]
-
-    def __init__(self, mapping: SnapshotMap[Any, V] | Snapshot[Any, V]) -> None:
-        self._mapping = mapping
 
     def __iter__(self) -> Iterator[V]:
-        return self._mapping._values()
+        return cast("SnapshotMap[Any, V]", self._mapping)._values()
 
 
 class Snapshot(_core.Snapshot[K, V], Mapping[K, V]):
@@ -99,7 +95,7 @@ class Snapshot(_core.Snapshot[K, V], Mapping[K, V]):
 
     def values(self) -> ValuesView[V]:
         """The values."""
-        return SnapshotValues(self)
+        return SnapshotValues(cast(ConcurrentMap[K, V], self))
 
     def __eq__(self, other: object, /) -> bool:
         """Whether the other mapping has equal entries."""
@@ -238,16 +234,15 @@ class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
         self, other: Mapping[K, V] | Iterable[tuple[K, V]] = (), /, **kwargs: V
     ) -> None:
         if type(other) is dict:
-            frozen = other.copy()  # the keys and values of one instant
+            frozen = cast(dict[K, V], other).copy()  # the keys and values of one instant
             self.set_many(list(frozen), list(frozen.values()))
             other = ()
-        elif isinstance(other, ConcurrentMap):
-            other = list(other._entries())
-        elif isinstance(other, dict | MappingProxyType | Snapshot):
-            other = list(other.items())
+        elif isinstance(other, dict | MappingProxyType | Snapshot | ConcurrentMap):
+            other = list(cast(Mapping[K, V], other).items())
         if type(other) is list or type(other) is tuple:
-            known = self._set_pairs(other)
-            other = islice(pairs_of(self, other), known, None) if known < len(other) else ()
+            pairs = cast(list[tuple[K, V]] | tuple[tuple[K, V], ...], other)
+            known = self._set_pairs(pairs)
+            other = islice(pairs_of(self, pairs), known, None) if known < len(pairs) else ()
         super().update(other, **kwargs)
 
     def values(self) -> ValuesView[V]:

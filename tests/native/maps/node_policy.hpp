@@ -35,7 +35,9 @@ struct NodePolicy {
     static void* address(Word word) { return reinterpret_cast<void*>(word & ~(kNode | kEntry)); }
     static Word word(const Node* node) { return reinterpret_cast<Word>(node) | kNode; }
     static Node* node(Word word) { return reinterpret_cast<Node*>(word - kNode); }
-    static Entry* entry(Word word) { return word & kEntry ? reinterpret_cast<Entry*>(word - kEntry) : nullptr; }
+    static Entry* entry(Word word) {
+        return word & kEntry ? reinterpret_cast<Entry*>(word - kEntry) : nullptr;
+    }
     static Match match(Word key, const Lookup& lookup) {
         if (lookup.hash % 5 == 0) return Match::kAsk;
         return cell(key)->number.load() == lookup.hash ? Match::kYes : Match::kNo;

@@ -107,7 +107,8 @@ void a_version_depends_on_its_contents_alone(std::uint64_t seed) {
     Tree::check(b.version().node());
 }
 
-void work(TrieCell<NodePolicy>& trie, std::atomic<std::int64_t>& size, std::uint64_t seed, std::uint64_t changes) {
+void work(TrieCell<NodePolicy>& trie, std::atomic<std::int64_t>& size, std::uint64_t seed,
+          std::uint64_t changes) {
     std::mt19937_64 random(seed);
     for (std::uint64_t i = 0; i < changes; ++i) {
         std::uint64_t hash = some_hash(random, 100);

@@ -36,7 +36,8 @@ std::map<std::uint64_t, Word> contents(const Owned& version, std::uint64_t hashe
 
 /// Overwrites, adds and removes.
 void change_all(Trieing& trie, std::uint64_t hashes) {
-    for (std::uint64_t hash = 0; hash < hashes; ++hash) put(trie, hash, hash % 3 ? some_entry(hash) : Owned());
+    for (std::uint64_t hash = 0; hash < hashes; ++hash)
+        put(trie, hash, hash % 3 ? some_entry(hash) : Owned());
 }
 
 void a_version_that_was_handed_out_never_changes() {

@@ -73,7 +73,9 @@ class ThreadCounts {
     }
 
     static unsigned size_of(unsigned chunk) { return kFirst << chunk; }
-    static void free(Place* chunk, unsigned number) { Released{chunk, size_of(number) * sizeof(Place)}.all(); }
+    static void free(Place* chunk, unsigned number) {
+        Released{chunk, size_of(number) * sizeof(Place)}.all();
+    }
 
     TP_APART void add_in_chunk(unsigned thread) {
         // chunk i has the threads from kFirst * 2^i to twice that
