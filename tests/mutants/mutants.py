@@ -505,15 +505,6 @@ MUTANTS = [
         "the length waits for a change whose key readers may see already",
         TRIE_WINDOWS,
     ),
-    Mutant(
-        "linked-before-it-is-made",
-        TRIE_CELL,
-        "            Owned fresh = with(*old, bit, content, mark, ours, bytes);\n",
-        "            if (ours) old->moved = true;\n"
-        "            Owned fresh = with(*old, bit, content, mark, ours, bytes);\n",
-        "a change asks for its memory before it changes anything",
-        TRIE_WINDOWS,
-    ),
     # --- a SyncMap's counts, and its short way to a new key
     Mutant(
         "hits-of-a-place-lost",

@@ -49,7 +49,7 @@ class SnapshotMapStats(Stats):
     )
     retries: int = field(
         metadata=counter(
-            "retries", "times that a writer lost the CAS to another and made its new version again"
+            "retries", "times that a writer found that another had changed its key, and began again"
         )
     )
     computing: int = field(default=0, metadata=COMPUTING)
@@ -125,11 +125,11 @@ class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
     """A map whose `snapshot`, `clear` and copies by `SnapshotMap(m)` take the same time at any size.
 
     It keeps the contract as LockedMap does (see ChainedMap), but its chains are in a persistent trie behind
-    an atomic reference. Reads and `len` take no lock. A writer makes a new version, which shares all but a
-    few nodes with the one before, and puts it in the place of that; if another writer was faster, it begins
-    again, so some writer always makes progress. Threads wait only for computations.
+    an atomic reference. Reads and `len` take no lock. A writer takes the map's one lock for some nanoseconds. It
+    copies the few nodes on the way to its key that a snapshot has, and changes the others in place.
 
-    `snapshot` is one atomic read, and keeps its keys and values alive. Iteration is over a snapshot. The
+    `snapshot` takes the lock for a moment if the map has changed since the last one, and keeps its keys and
+    values alive. Iteration is over a snapshot. The
     entries that `clear` removes are freed in the same call, after the step, if no snapshot has them.
 
     On free-threaded Python a map that a second thread has used is freed by the garbage collector, as a
