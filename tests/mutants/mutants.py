@@ -35,7 +35,9 @@ SYNC_MAP = "src/core/maps/sync_map/map.hpp"
 SYNC_PART_MAP = "src/core/maps/sync_map/part_map.hpp"
 SYNC_PARTS = "src/core/maps/sync_map/parts.hpp"
 THREAD_COUNTS = "src/core/maps/sync_map/thread_counts.hpp"
+TRIE_CELL = "src/core/maps/trie_cell.hpp"
 SYNC_WINDOWS = "sync_windows_test"
+TRIE_WINDOWS = "trie_windows_test"
 
 MUTANTS = [
     # --- reading
@@ -415,30 +417,6 @@ MUTANTS = [
         SYNC_WINDOWS,
     ),
     Mutant(
-        "hits-of-a-place-lost",
-        THREAD_COUNTS,
-        "for (unsigned i = 0; i < size; ++i) all +=",
-        "for (unsigned i = 1; i < size; ++i) all +=",
-        "the reads of every thread are counted",
-        SYNC_WINDOWS,
-    ),
-    Mutant(
-        "misses-lost",
-        SYNC_PARTS,
-        "        ++sums.misses;\n",
-        "",
-        "every miss is counted",
-        SYNC_WINDOWS,
-    ),
-    Mutant(
-        "promoted-too-late",
-        SYNC_PARTS,
-        "if (++part.misses >= part.dirty->used())",
-        "if (++part.misses > part.dirty->used())",
-        "as many misses as there are new keys promote these",
-        SYNC_WINDOWS,
-    ),
-    Mutant(
         "sync-dropped-unexpunged",
         SYNC_PARTS,
         "if (!expunge(cell, cleanup)) fresh",
@@ -476,6 +454,88 @@ MUTANTS = [
         "        std::lock_guard hold(parts_.mutex);  // readers promote too, and do not pass the gate\n",
         "",
         "no promotion is under way while the map is cleared",
+        SYNC_WINDOWS,
+    ),
+    # --- a trie's changes in place
+    Mutant(
+        "mark-kept",
+        TRIE_CELL,
+        "        mark_.store(0, std::memory_order_relaxed);\n",
+        "",
+        "a version that was handed out is not changed in place",
+        TRIE_WINDOWS,
+    ),
+    Mutant(
+        "mark-kept-by-an-exchange",
+        TRIE_CELL,
+        "        drop_mark();\n        weight_.store(next.node()->weight",
+        "        weight_.store(next.node()->weight",
+        "a version that was taken out and put back is not changed in place",
+        TRIE_WINDOWS,
+    ),
+    Mutant(
+        "sums-not-handed-out",
+        TRIE_CELL,
+        "        root_now()->weight = weight_.load(std::memory_order_relaxed);\n",
+        "",
+        "a version has its own length when it is handed out",
+        TRIE_WINDOWS,
+    ),
+    Mutant(
+        "slot-not-read-again",
+        TRIE_CELL,
+        "&& place.slot->load() == place.word",
+        "",
+        "a word that was replaced may be another object's address before it is retained",
+        TRIE_WINDOWS,
+    ),
+    Mutant(
+        "moved-node-not-dead",
+        TRIE_CELL,
+        "            old.dead.store(true, std::memory_order_release);\n",
+        "",
+        "the words of a node that were moved are released by the next one",
+        TRIE_WINDOWS,
+    ),
+    Mutant(
+        "length-half-done",
+        TRIE_CELL,
+        "before % 2 == 0 && sequence_.load(std::memory_order_relaxed) == before)",
+        "before != 1)",
+        "the length waits for a change whose key readers may see already",
+        TRIE_WINDOWS,
+    ),
+    # --- a SyncMap's counts, and its short way to a new key
+    Mutant(
+        "hits-of-a-place-lost",
+        THREAD_COUNTS,
+        "for (unsigned i = 0; i < size; ++i) all +=",
+        "for (unsigned i = 1; i < size; ++i) all +=",
+        "the reads of every thread are counted",
+        SYNC_WINDOWS,
+    ),
+    Mutant(
+        "misses-lost",
+        SYNC_PARTS,
+        "        ++sums.misses;\n",
+        "",
+        "every miss is counted",
+        SYNC_WINDOWS,
+    ),
+    Mutant(
+        "promoted-too-late",
+        SYNC_PARTS,
+        "if (++part.misses >= part.dirty->used())",
+        "if (++part.misses > part.dirty->used())",
+        "as many misses as there are new keys promote these",
+        SYNC_WINDOWS,
+    ),
+    Mutant(
+        "new-key-by-an-old-view",
+        SYNC_MAP,
+        "        if (!parts_.current(at, parts_.spread(lookup.hash))) return false;\n",
+        "",
+        "a key is added only where no other thread has added it since the read table was searched",
         SYNC_WINDOWS,
     ),
 ]

@@ -30,6 +30,12 @@ inline std::int64_t spend(std::uint64_t key, Word value) {
     return low;
 }
 
+template <class Map, class Next>
+bool store_quickly(Map& map, const Policy::Lookup& lookup, Next next, Word* old) {
+    if constexpr (Map::kStoresNew) return map.store(lookup, next, old);
+    else return map.overwrite(lookup, next, old);
+}
+
 /// Stores a value as the binding does, first by the short way. Never kError; on kBusy and kNoMemory nothing
 /// is stored.
 inline Outcome try_put(Map& map, std::uint64_t key, std::uint64_t low) {
@@ -37,7 +43,8 @@ inline Outcome try_put(Map& map, std::uint64_t key, std::uint64_t low) {
     Word fresh = value_for(key, low), old = 0, reservation = 0;
     Outcome outcome = Outcome::kPresent;
     auto held = [&](Word) { return Policy::retain(fresh), fresh; };
-    if (map.overwrite(lookup, held, &old)) Policy::release(fresh);
+    if (store_quickly(map, lookup, held, &old))
+        Policy::release(fresh), outcome = old ? Outcome::kPresent : Outcome::kAbsent;
     else outcome = map.change(lookup, [&](Word current) { return old = current, fresh; }, &reservation);
     CHECK(outcome != Outcome::kError);
     if (reservation) Policy::release(reservation);

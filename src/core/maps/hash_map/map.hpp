@@ -41,6 +41,7 @@ class HashMap : public BucketMap<P> {
 
     static constexpr bool kKeepsDeleted = false;
     static constexpr bool kOverwritesLocked = true;  ///< overwrite()'s `next` may read the current value
+    static constexpr bool kStoresNew = false;        ///< whether there is a store(), which adds keys, too
 
     using Base::Base;
 
