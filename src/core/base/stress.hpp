@@ -34,6 +34,7 @@ enum class Window : std::uint8_t {
     kVacating,        ///< a home has its new version, and the key that is going is still there
     kChanged,         ///< a key has come or gone, and the change of the count has not ended
     kOverflowLinked,  ///< a chain has a new, empty bucket and the entry is not in it yet
+    kReadAsked,       ///< a reader has given the lock up to call the user's comparison
     kWriteAsked,      ///< a writer has released the bucket to call the user's comparison
     kMigrateCopying,  ///< the next of a bucket's entries is about to be copied to the next table
     kMigrateCopied,   ///< a bucket's entries are in the next table and the bucket is not yet marked as moved
