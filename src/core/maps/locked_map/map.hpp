@@ -288,6 +288,7 @@ class LockedMap : public ShardMap<P> {
         if (TP_UNLIKELY(!shard.table.make_room())) return false;
         shard.table.insert(lookup.hash, P::key_to_store(lookup), value);
         shard.size += visible(value);
+        stress::reach(stress::Window::kChanged);
         return true;
     }
 };
