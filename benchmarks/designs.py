@@ -1,6 +1,6 @@
-"""Measure one lock, many locks, reader-writer locks and none; write the claims of docs/maps.md and its picture.
+"""Measure maps with one lock, many locks, reader-writer locks, none; write a table and a picture of docs.
 
-python benchmarks/designs.py            measure, keep the result in benchmarks/results, write table and picture
+python benchmarks/designs.py            measure, keep the result in benchmarks/results, write both
 python benchmarks/designs.py --render   write both again from the result that is kept
 python benchmarks/designs.py --try      small and short, into build/: to see that it works
 """

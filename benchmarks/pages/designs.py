@@ -31,7 +31,11 @@ class ShardedMapRW(ShardedMap[Any, Any]):
 LOCKED, LOCKED_RW = of_contract("LockedMap", LockedMap), of_contract("LockedMap, rw", LockedMapRW)
 SHARDED, SHARDED_RW = of_contract("ShardedMap", ShardedMap), of_contract("ShardedMap, rw", ShardedMapRW)
 WITH_LOCKS = (LOCKED_DICT, SHARDED_DICT, LOCKED, LOCKED_RW, SHARDED, SHARDED_RW)
-OTHERS = (of_contract("HashMap", HashMap), of_contract("SyncMap", SyncMap), of_contract("SnapshotMap", SnapshotMap))
+OTHERS = (
+    of_contract("HashMap", HashMap),
+    of_contract("SyncMap", SyncMap),
+    of_contract("SnapshotMap", SnapshotMap),
+)
 
 SIZES = (1_000, 1_000_000)
 THREADS = (1, 2, 4)

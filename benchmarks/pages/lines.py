@@ -1,4 +1,4 @@
-"""The picture of the designs: throughput over threads, and over the share of writes; a line for each design."""
+"""The picture of the designs: throughput over threads, and over the share of writes, in a line for each."""
 
 from __future__ import annotations
 

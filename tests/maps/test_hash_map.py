@@ -295,7 +295,9 @@ MANY = ["get_many", "set_many", "delete_many", "count_many"]
 NATIVE = pytest.mark.parametrize("make", [HashMap, LockedMap, SyncMap])
 
 
-def read(make: type[HashMap[Any, int] | LockedMap[Any, int] | SyncMap[Any, int]], operation: str, keys: list[Any]) -> set[Any]:
+def read(
+    make: type[HashMap[Any, int] | LockedMap[Any, int] | SyncMap[Any, int]], operation: str, keys: list[Any]
+) -> set[Any]:
     """Expect that a list of 1,000 keys becomes too short; return what the map has then."""
     m = make(dict.fromkeys(range(1000), 1) if operation == "delete_many" else ())
     values = [[2] * len(keys)] if operation == "set_many" else []

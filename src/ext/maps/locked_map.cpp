@@ -21,7 +21,7 @@ Ref attribute_of(PyTypeObject* type, const char* name) {
 
 unsigned shard_bits_of(PyTypeObject* type) {
     Ref wanted = attribute_of(type, "shards");
-    std::size_t count = PyLong_AsSize_t(wanted.get());
+    const auto count = static_cast<std::size_t>(PyLong_AsSsize_t(wanted.get()));
     if (PyErr_Occurred()) throw PythonError{};
     if (std::has_single_bit(count) && count <= kMostShards)
         return static_cast<unsigned>(std::bit_width(count) - 1);

@@ -97,13 +97,14 @@ class ShardMap : public MapBase<P> {
     /// with nothing retained.
     Entries snapshot() {
         Entries entries;
-        for (std::size_t room = 16;; room += room / 8 + 16) {  // more may come before all locks are held again
+        for (std::size_t room = 16;;
+             room += room / 8 + 16) {  // more may come before all locks are held again
             entries.reserve(room);
             AllShared hold(*this);
             room = static_cast<std::size_t>(sum());
             if (room > entries.capacity()) continue;
             each_shard([&](Shard& shard) {
-                for (const Slot& slot : shard.table) copy(slot, entries);
+                for (const Slot& slot : shard.table) prefetch_behind(shard, slot), copy(slot, entries);
             });
             return entries;
         }
@@ -284,6 +285,15 @@ class ShardMap : public MapBase<P> {
         return sum;
     }
 
+    /// Key and value of a later entry, whose references are about to be counted: in other shards than those of
+    /// its neighbours in memory, each would be a cache miss. 8 entries later: a miss takes as long as copying them.
+    TP_HOT static void prefetch_behind(const Shard& shard, const Slot& slot) {
+        const Slot* later = &slot + 8;
+        if (later >= shard.table.end()) return;
+        P::prefetch(later->key, later->value);
+        P::prefetch(0, later->key);
+    }
+
     static void copy(const Slot& slot, std::vector<Entry>& entries) {
         Word value = slot.key ? seen(slot.value) : 0;
         if (!value) return;
@@ -309,6 +319,7 @@ class ShardMap : public MapBase<P> {
         for (const Slot* slot = shard.table.from(number); slot != shard.table.end(); ++slot) {
             if (slot->number >= walk.end) break;
             if (batch.size() == walk.room) return;
+            prefetch_behind(shard, *slot);
             copy(*slot, batch);
             walk.position = position(index, slot->number + 1);
         }

@@ -196,7 +196,9 @@ class LockedTable {
         std::memset(cells_, 0, sizeof(std::uint64_t) << bits_);
         for (std::size_t i = 0; i < used_; ++i) place(spread_.code(entries_[i].hash), i);
     }
-    void close_holes() { used_ = static_cast<std::size_t>(std::remove_if(begin(), end(), is_hole) - begin()); }
+    void close_holes() {
+        used_ = static_cast<std::size_t>(std::remove_if(begin(), end(), is_hole) - begin());
+    }
     static bool is_hole(const Entry& entry) { return !entry.key; }
 
     /// Closes the holes, and gives memory back, unless there is none for the smaller arrays.
@@ -243,7 +245,7 @@ class LockedTable {
 
     std::uint64_t* cells_ = kNoCells;
     Entry* entries_ = nullptr;
-    unsigned bits_ = 1;  ///< there are 2^bits_ cells
+    unsigned bits_ = 1;      ///< there are 2^bits_ cells
     std::size_t limit_ = 0;  ///< how many cells may be taken: fewer than all, so that a search ends
     std::size_t room_ = 0, used_ = 0, live_ = 0;
     std::uint64_t next_number_ = 1;
