@@ -104,7 +104,7 @@ def test_a_class_has_its_kind_of_lock_and_so_have_copies_of_its_maps(kind: Any) 
 def test_other_locks_are_refused() -> None:
     with pytest.raises(ValueError, match=r"Odd\.lock must be 'mutex', or 'rw' for .*, got 'spin'"):
         type("Odd", (LockedMap,), {"lock": "spin"})
-    late = type("Late", (LockedMap,), {})
+    late: Any = type("Late", (LockedMap,), {})
     late.lock = 5
     with pytest.raises(ValueError, match=r"Late\.lock must be 'mutex' or 'rw', got 5"):
         late()

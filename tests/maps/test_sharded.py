@@ -51,7 +51,7 @@ def test_every_lock_found_taken_is_counted() -> None:
 def test_the_number_of_shards_is_a_power_of_two(shards: int) -> None:
     with pytest.raises(ValueError, match=rf"Odd\.shards must be a power of two, at most 65536, got {shards}"):
         type("Odd", (ShardedMap,), {"shards": shards})
-    late = type("Late", (ShardedMap,), {})
+    late: Any = type("Late", (ShardedMap,), {})
     late.shards = shards
     with pytest.raises(
         ValueError, match=rf"Late\.shards must be a power of two, at most 65536, got {shards}"

@@ -24,17 +24,17 @@ constexpr T shrunk(T normal, T smallest) {
 
 /// The windows between two atomic steps where another thread's step matters most.
 enum class Window : std::uint8_t {
-    kReadArrived,  ///< a reader has found the bucket and not yet scanned it
-    kReadHashed,   ///< a reader has found a slot with the hash and not yet read its key
-    kReadMatched,  ///< a reader has matched a key and not yet read the value
-    kReadLoaded,   ///< a reader has read the value's word and not yet retained it
-    kReadHeld,     ///< a reader has retained the value and not yet read the version again
-    kReadMissed,   ///< a reader has not found the key in a chain and not yet read the version again
-    kPublishing,   ///< a slot has its hash and its value, and no key that readers could find
-    kVacating,     ///< a home has its new version, and the key that is going is still there
-    kChanged,  ///< a key has come or gone, and the change of the count, or the hold of its table, has not ended
+    kReadArrived,     ///< a reader has found the bucket and not yet scanned it
+    kReadHashed,      ///< a reader has found a slot with the hash and not yet read its key
+    kReadMatched,     ///< a reader has matched a key and not yet read the value
+    kReadLoaded,      ///< a reader has read the value's word and not yet retained it
+    kReadHeld,        ///< a reader has retained the value and not yet read the version again
+    kReadMissed,      ///< a reader has not found the key in a chain and not yet read the version again
+    kPublishing,      ///< a slot has its hash and its value, and no key that readers could find
+    kVacating,        ///< a home has its new version, and the key that is going is still there
+    kChanged,         ///< a key has come or gone, and its count, or the hold of its table, has not ended
     kOverflowLinked,  ///< a chain has a new, empty bucket and the entry is not in it yet
-    kReadAsked,       ///< a reader has given the lock up to call the user's comparison
+    kReadAsked,       ///< a reader has given its table up to call the user's comparison
     kWriteAsked,      ///< a writer has released the bucket to call the user's comparison
     kMigrateCopying,  ///< the next of a bucket's entries is about to be copied to the next table
     kMigrateCopied,   ///< a bucket's entries are in the next table and the bucket is not yet marked as moved

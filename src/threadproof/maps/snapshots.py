@@ -113,8 +113,8 @@ _core.provide("Snapshot", Snapshot)
 class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
     """A map whose `snapshot`, `clear` and copies by `SnapshotMap(m)` take the same time at any size.
 
-    It keeps the contract as LockedMap does (see ChainedMap), but its chains are in a persistent trie behind
-    an atomic reference. Reads and `len` take no lock. A writer makes a new version, which shares all but a
+    ChainedMap explains how it keeps the contract; its chains are in a persistent trie behind an atomic
+    reference. Reads and `len` take no lock. A writer makes a new version, which shares all but a
     few nodes with the one before, and puts it in the place of that; if another writer was faster, it begins
     again, so some writer always makes progress. Threads wait only for computations.
 
