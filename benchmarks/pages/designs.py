@@ -41,7 +41,7 @@ SIZES = (1_000, 1_000_000)
 THREADS = (1, 2, 4)
 SHARES = {"read": 0, "99/1": 1, "95/5": 5, "50/50": 50, "write": 100}  # workload -> writes in a hundred
 OPERATIONS = 20_000  # of each thread in a sample
-EFFORT = Effort(seconds=0.5, least=3, most=1_000)
+EFFORT = Effort(seconds=2, least=20, most=1_000)  # threads that wait for each other differ from run to run
 
 
 @dataclass(frozen=True)
@@ -78,14 +78,13 @@ def measure(
 
 def table(result: Result) -> str:
     """A row for each claim and workload: the ratio of the throughputs, by size and number of threads."""
-    rows = [row for row in result.rows if row.scenario.n in sizes_of(result)]
-    columns = sorted({(row.scenario.n, row.scenario.threads) for row in rows})
+    columns = sorted({(row.scenario.n, row.scenario.threads) for row in result.rows})
     lines = [["", "reads/writes", *(f"{n:,} keys, {threads} thr." for n, threads in columns)]]
     for claim in CLAIMS:
         for place, workload in enumerate(claim.workloads):
-            ratios = [ratio(result, claim, workload, n, threads) for n, threads in columns]
             share = SHARES[workload]
-            lines.append(["" if place else claim.text, f"{100 - share}/{share}", *map(short, ratios)])
+            cells = [cell(result, claim, workload, n, threads) for n, threads in columns]
+            lines.append(["" if place else claim.text, f"{100 - share}/{share}", *cells])
     return tables.columns(lines)
 
 
@@ -93,10 +92,15 @@ def sizes_of(result: Result) -> list[int]:
     return sorted({row.scenario.n for row in result.rows})
 
 
-def ratio(result: Result, claim: Claim, workload: str, n: int, threads: int) -> float | None:
+def cell(result: Result, claim: Claim, workload: str, n: int, threads: int) -> str:
+    """The ratio of the throughputs; marked if the machine was busy meanwhile."""
     one = find(result, workload, claim.better.name, n, threads)
     other = find(result, workload, claim.than.name, n, threads)
-    return one.throughput / other.throughput if one and other else None
+    if not (one and other):
+        return "-"
+    value = one.throughput / other.throughput
+    noise = "~" if max(one.spread, other.spread) > tables.NOISY else ""
+    return f"{noise}{value:.2g}" if value < 10 else f"{noise}{value:.0f}"
 
 
 def find(result: Result, workload: str, contender: str, n: int, threads: int) -> Row | None:
@@ -106,10 +110,6 @@ def find(result: Result, workload: str, contender: str, n: int, threads: int) ->
         if where == (workload, contender, n, threads) and not row.lost:
             return row
     return None
-
-
-def short(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2g}" if value < 10 else f"{value:.0f}"
 
 
 def names() -> Iterator[str]:
