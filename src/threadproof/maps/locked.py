@@ -59,9 +59,9 @@ class StripedMap(_core.LockedMap[K, V], NativeMap[K, V]):
 class LockedMap(StripedMap[K, V]):
     """One table and one lock: the map that many programs write, with the contract of `ConcurrentMap`.
 
-    Every operation on a key takes the lock once. A subclass may set `lock = "rw"`: then the lock is a
-    reader-writer lock, and threads that only read hold it together. A writer that waits keeps new readers
-    out. Such a lock pays if reads are long; here they are shorter than the handing over of its cache line.
+    A read takes the lock once; so does a write, and twice for a new key. A subclass may set `lock = "rw"`:
+    then the lock is a reader-writer lock, and threads that only read hold it together. A writer that waits
+    keeps new readers out. docs/maps.md has measurements of what that is worth.
 
     Iteration has the order of insertion, as a dict's has. It copies up to 64 entries at a time. `clear` and
     `drain` swap the table for an empty one and take the same time at any size; the calling thread then
