@@ -38,6 +38,11 @@ THREAD_COUNTS = "src/core/maps/sync_map/thread_counts.hpp"
 TRIE_CELL = "src/core/maps/trie_cell.hpp"
 SYNC_WINDOWS = "sync_windows_test"
 TRIE_WINDOWS = "trie_windows_test"
+TABLE_LOCK = "src/core/maps/locked_map/lock.hpp"
+LOCKED_TABLE = "src/core/maps/locked_map/table.hpp"
+SHARD_MAP = "src/core/maps/locked_map/shard_map.hpp"
+LOCKED_MAP = "src/core/maps/locked_map/map.hpp"
+LOCKED_WINDOWS = "locked_windows_test"
 
 MUTANTS = [
     # --- reading
@@ -537,5 +542,95 @@ MUTANTS = [
         "",
         "a key is added only where no other thread has added it since the read table was searched",
         SYNC_WINDOWS,
+    ),
+    # --- LockedMap
+    Mutant(
+        "locked-writer-beside-readers",
+        TABLE_LOCK,
+        "wait_until([&] { return holders(state_.load(std::memory_order_acquire)) == kWriter; });",
+        "",
+        "a writer that has claimed the lock waits for the readers inside",
+        LOCKED_WINDOWS,
+    ),
+    Mutant(
+        "locked-readers-overtake-a-writer",
+        TABLE_LOCK,
+        "if (others && seen & kWriter) return false; std::uint64_t next = others ? seen + kReader",
+        "if (others && seen == (generation() | kWriter)) return false;"
+        " std::uint64_t next = others ? seen + kReader",
+        "a writer that waits keeps new readers out",
+        LOCKED_WINDOWS,
+    ),
+    Mutant(
+        "locked-by-the-parent-process",
+        TABLE_LOCK,
+        "return holders(state) && state >> kGeneration == generation() >> kGeneration;",
+        "return holders(state);",
+        "a lock that a thread of the parent process holds is free in a child",
+        LOCKED_WINDOWS,
+    ),
+    Mutant(
+        "locked-search-continued-in-other-entries",
+        LOCKED_MAP,
+        "if (changes == shard.changes) return;",
+        "if (changes) return;",
+        "a search begins again if the entries have moved while it compared a key",
+        LOCKED_WINDOWS,
+    ),
+    Mutant(
+        "locked-answers-asked-again",
+        LOCKED_MAP,
+        "if (changes) cache.restart();",
+        "",
+        "a search that begins again compares no key twice",
+        LOCKED_WINDOWS,
+    ),
+    Mutant(
+        "locked-insert-unnoticed",
+        LOCKED_MAP,
+        "++shard.changes; if (TP_UNLIKELY(!shard.table.make_room())) return false;",
+        "if (TP_UNLIKELY(!shard.table.make_room())) return false;",
+        "an insertion is a change that other searches notice",
+        LOCKED_WINDOWS,
+    ),
+    Mutant(
+        "locked-cells-behind-a-gap",
+        LOCKED_TABLE,
+        "if (passed < ((at - gap) & mask())) continue;",
+        "if (passed <= ((at - gap) & mask())) continue;",
+        "a cell that a search would not find behind the gap moves into it",
+        LOCKED_WINDOWS,
+    ),
+    Mutant(
+        "locked-iteration-without-end",
+        SHARD_MAP,
+        "if (slot->number >= walk.end) break;",
+        "",
+        "an iteration skips the entries that came after it had begun with their shard",
+        LOCKED_WINDOWS,
+    ),
+    Mutant(
+        "locked-numbers-given-twice",
+        LOCKED_TABLE,
+        "std::swap(limit_, other.limit_);",
+        "std::swap(limit_, other.limit_); next_number_ = 1;",
+        "a table that is cleared continues with the same numbers",
+        LOCKED_WINDOWS,
+    ),
+    Mutant(
+        "locked-length-without-locks",
+        SHARD_MAP,
+        "AllShared hold(*this); return sum();",
+        "return sum();",
+        "the length is that of one instant",
+        LOCKED_WINDOWS,
+    ),
+    Mutant(
+        "locked-clear-without-locks",
+        SHARD_MAP,
+        "AllExclusive hold(*this);",
+        "",
+        "no writer is inside while the map is cleared",
+        LOCKED_WINDOWS,
     ),
 ]

@@ -124,8 +124,8 @@ _core.provide("Snapshot", Snapshot)
 class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
     """A map whose `snapshot`, `clear` and copies by `SnapshotMap(m)` take the same time at any size.
 
-    It keeps the contract as LockedMap does (see ChainedMap), but its chains are in a persistent trie behind
-    an atomic reference. Reads and `len` take no lock. A writer takes the map's one lock for some nanoseconds.
+    ChainedMap explains how it keeps the contract; its chains are in a persistent trie behind an atomic
+    reference. Reads and `len` take no lock. A writer takes the map's one lock for some nanoseconds.
     It copies the few nodes on the way to its key that a snapshot has, and changes the others in place.
 
     `snapshot` takes the lock for a moment if the map has changed since the last one, and keeps its keys and

@@ -2,7 +2,7 @@
 ///
 /// Each method does three things: it makes words of its arguments; makes one call on the core, and repeats
 /// it, after waiting, while another thread computes the key's value; and releases references outside all
-/// locks. HashMap and SyncMap differ in nothing but their core.
+/// locks. HashMap, SyncMap and LockedMap differ in nothing but their core.
 ///
 ///     map_object.hpp  the object, and what its methods share: change, look up, store, remove
 ///     one_key.hpp     m[k], get, swap, pop, setdefault, compare_and_swap, compare_and_delete

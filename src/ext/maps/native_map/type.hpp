@@ -12,6 +12,12 @@
 
 namespace threadproof::ext {
 
+/// Makes the core of a new map. One whose class has parameters has a specialisation. Throws.
+template <class Map>
+void construct_core(MapObject<Map>& self, PyTypeObject*) {
+    self.storage.construct(fresh_secret());
+}
+
 template <class Map>
 PyObject* map_new(PyTypeObject* type, PyObject*, PyObject*) {
     const char* base = MapObject<Map>::type->tp_name;
@@ -22,7 +28,7 @@ PyObject* map_new(PyTypeObject* type, PyObject*, PyObject*) {
         throw PythonError{};
     }
     Ref self = Ref::steal(checked(type->tp_alloc(type, 0)));
-    reinterpret_cast<MapObject<Map>*>(self.get())->storage.construct(fresh_secret());
+    construct_core(*reinterpret_cast<MapObject<Map>*>(self.get()), type);
     return self.release();
 }
 
