@@ -139,7 +139,12 @@ class MapBase {
     /// Detaches all entries of a map in one atomic step, and releases them afterwards, in this thread.
     template <class Map>
     static void clear(Map& map) {
-        auto detached = map.detach([](std::int64_t) { return true; });
+        release_detached(map, map.detach([](std::int64_t) { return true; }));
+    }
+
+    /// Releases the entries of a detached part of a map, and frees it.
+    template <class Map, class Detached>
+    static void release_detached(Map& map, Detached detached) {
         map.take_all(detached, [](Entry entry) {
             Map::release_key(entry.key);
             P::release(entry.value);

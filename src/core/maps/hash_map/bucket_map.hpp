@@ -33,6 +33,7 @@
 #include "core/base/hints.hpp"
 #include "core/base/reclaim.hpp"
 #include "core/base/stress.hpp"
+#include "core/maps/hash_map/private_table.hpp"
 #include "core/maps/hash_map/resize.hpp"
 #include "core/maps/map_base.hpp"
 #include "core/maps/snapshot.hpp"
@@ -144,33 +145,59 @@ class BucketMap : public MapBase<P> {
     /// nothing has changed.
     void reserve(std::uint64_t count) {
         const unsigned bits = Tables::bits_for(count);
-        std::uint64_t failed = 0;  // rounds since a bucket was moved: there may be no memory to move one
-        for (unsigned round = 0;; ++round) {
-            Table* emptied = nullptr;
-            bool wait = false;
-            {
-                WriterSection section(gate_);
-                Table* root = tables_.root();
-                // acquire, both: pair with the release in resize()
-                if (!root->next.load(std::memory_order_acquire)) {
-                    if (root->bits() >= bits) break;
-                    if (!tables_.resize(root, bits)) throw std::bad_alloc();
-                }
-                // relaxed, both: only whether it has changed
-                std::uint64_t moved = root->moved.load(std::memory_order_relaxed);
-                // for the thread that makes the next table, or that makes it the root
-                wait = !root->next.load(std::memory_order_acquire) || moved == root->size();
-                if (!wait) {
-                    emptied = tables_.help(*this, root, 0);
-                    failed = root->moved.load(std::memory_order_relaxed) == moved ? failed + 1 : 0;
-                    if (failed > root->size()) throw std::bad_alloc();  // every bucket has been tried since
-                }
-            }
-            if (emptied) emptied->retire();
-            Reclaimer::poll();
-            if (wait) pause_round(round);
-        }
+        resize_until([&](Table* root) {
+            if (root->bits() >= bits) return true;
+            if (!tables_.resize(root, bits)) throw std::bad_alloc();
+            return false;
+        });
         tables_.set_reserved_bits(bits);
+    }
+
+    // ---- many keys at once
+
+    using Filled = PrivateTable<P>;
+
+    /// A table for that many keys, to be filled and published. Throws bad_alloc.
+    auto make_private(std::uint64_t count) { return Filled(tables_, count); }
+
+    /// Makes a filled table the map's content, in one atomic step, if the map has no keys and allowed() is
+    /// true: it is called with the map quiesced, and answers for reservations of keys without a value, which
+    /// would be detached as by clear(). False, and nothing has changed, if not.
+    template <class Allowed>
+    bool publish(Filled& filled, Allowed allowed) {
+        stress::reach(stress::Window::kFilled);
+        Detached before;
+        {
+            std::lock_guard one_at_a_time(whole_);  // no snapshot is open, and the parity stays
+            if (filled.parity() != tables_.chains.parity())
+                Tables::each_home_of(filled.table(),
+                                     [&](Table&, Bucket& home) { tables_.chains.set_parity(home); });
+            Quiesce quiesce(gate_);
+            std::int64_t count = 0;
+            count_.try_read(&count);
+            if (count != 0 || !allowed()) return false;
+            stress::reach(stress::Window::kGateClosed);
+            CountChange come(count_.stripe(0), filled.count());
+            before = tables_.exchange(filled.release());
+            stress::reach(stress::Window::kChanged);
+        }
+        Base::release_detached(*this, before);
+        return true;
+    }
+
+    /// Starts one resize for so many keys that are about to be stored, if they alone need a larger table and
+    /// no resize is under way; returns whether it has. Does not wait.
+    bool expect(std::uint64_t count) {
+        return start_resize([&](Table* root) { return std::max(root->bits(), Tables::bits_for(count)); });
+    }
+
+    /// Gives back the room of a table that has turned out to be too large for its keys.
+    void trim() {
+        if (!start_resize([&](Table* root) { return tables_.bits_if_sparse(root, estimate()); })) return;
+        try {
+            resize_until([](Table*) { return true; });
+        } catch (const std::bad_alloc&) {  // writers move the rest when there is memory again
+        }
     }
 
     /// Calls visit(key, value) for every entry, reservations included, with no lock, until that returns
@@ -318,6 +345,46 @@ class BucketMap : public MapBase<P> {
  private:
     StripedCount::Stripe& stripe() { return count_.stripe(Base::my_stripe()); }
 
+    /// Starts a resize to bits(root), if that is another size, there is memory for it, and no resize is under way.
+    template <class Bits>
+    bool start_resize(Bits bits) {
+        WriterSection section(gate_);
+        Table* root = tables_.root();
+        // acquire: pairs with the release in resize()
+        if (root->next.load(std::memory_order_acquire)) return false;
+        const unsigned wanted = bits(root);
+        return wanted != root->bits() && tables_.resize(root, wanted);
+    }
+
+    /// Moves buckets until no resize is under way and done(root) is true, which may start one. Throws bad_alloc
+    /// when there is no memory to move a bucket.
+    template <class Done>
+    void resize_until(Done done) {
+        std::uint64_t failed = 0;  // rounds since a bucket was moved
+        for (unsigned round = 0;; ++round) {
+            Table* emptied = nullptr;
+            bool wait = false;
+            {
+                WriterSection section(gate_);
+                Table* root = tables_.root();
+                // acquire, both: pair with the release in resize()
+                if (!root->next.load(std::memory_order_acquire) && done(root)) break;
+                // relaxed, both: only whether it has changed
+                std::uint64_t moved = root->moved.load(std::memory_order_relaxed);
+                // for the thread that makes the next table, or that makes it the root
+                wait = !root->next.load(std::memory_order_acquire) || moved == root->size();
+                if (!wait) {
+                    emptied = tables_.help(*this, root, 0);
+                    failed = root->moved.load(std::memory_order_relaxed) == moved ? failed + 1 : 0;
+                    if (failed > root->size()) throw std::bad_alloc();  // every bucket has been tried since
+                }
+            }
+            if (emptied) emptied->retire();
+            Reclaimer::poll();
+            if (wait) pause_round(round);
+        }
+    }
+
     TP_COLD void save(typename Snapshots::Snapshot& snapshot, Table& table, Bucket& home) {
         if (snapshot.stale() || tables_.chains.has_parity(home)) return;
         // not pause_round(): a thread that holds a bucket must not release the interpreter
@@ -343,6 +410,8 @@ class BucketMap : public MapBase<P> {
     void each_some(Table* chain, Sink sink) {
         typename Chains::Some some;
         Tables::each_home_of(chain, [&](Table& table, Bucket& home) {
+            // relaxed: no writer is left; 0: there has never been an entry
+            if (home.meta.load(std::memory_order_relaxed) == 0) return;
             while (take_some(table, home, some)) sink(some);
         });
     }

@@ -228,12 +228,15 @@ class ResizableTable : MapBase<P> {
         std::uint64_t size = table->size(), count = host.estimate();
         bool full = count > capacity(table->bits()) || (count > size && table->crowded());
         if (by > 0 && full) resize(table, next_larger(table->bits()));
-        if (by < 0 && count < size / kSparse) {
-            unsigned least =
-                std::max({kFirstBits, kNotWorth, reserved_bits_.load(std::memory_order_relaxed)});
-            if (table->bits() > least)
-                resize(table, std::max(least, table->bits() - std::min(kShrinkBits, table->bits())));
-        }
+        if (by < 0 && count < size / kSparse && table->bits() > least_bits())
+            resize(table,
+                   std::max(least_bits(), table->bits() - std::min(kShrinkBits, table->bits())));
+    }
+
+    /// The size, in bits, that suits so many keys in this table; its own if it is not too sparse.
+    unsigned bits_if_sparse(Table* table, std::uint64_t count) {
+        if (count >= table->size() / kSparse) return table->bits();
+        return std::min(table->bits(), std::max(least_bits(), bits_for(count)));
     }
 
     /// Starts moving to a table of 2^bits buckets, unless a resize is under way or another thread is making
@@ -287,9 +290,20 @@ class ResizableTable : MapBase<P> {
         return first;
     }
 
+    /// A table for that many keys that only the caller can reach. Throws bad_alloc.
+    Table* make_private(std::uint64_t count) {
+        Table* table = make(std::max(bits_for(count), reserved_bits_.load(std::memory_order_relaxed)));
+        if (!table) throw std::bad_alloc();
+        return table;
+    }
+
     /// Puts another table in the place of all; returns the chain of the old ones. The map is quiesced.
     Table* detach(Table* first) {
         reserved_bits_.store(0, std::memory_order_relaxed);
+        return exchange(first);
+    }
+    /// The same, and what was reserved stays reserved.
+    Table* exchange(Table* first) {
         // release: publishes the new table; acquire: makes the content of the old ones visible
         return root_.exchange(first, std::memory_order_acq_rel);
     }
@@ -342,6 +356,11 @@ class ResizableTable : MapBase<P> {
     Table* make(unsigned bits) {
         std::uint64_t id = ids_.fetch_add(1, std::memory_order_relaxed) + 1;
         return Table::make(bits, placement_.multiplier(), id);
+    }
+
+    /// No table shrinks below that.
+    unsigned least_bits() const {
+        return std::max({kFirstBits, kNotWorth, reserved_bits_.load(std::memory_order_relaxed)});
     }
 
     static unsigned next_larger(unsigned bits) { return bits + (bits < kSmall ? 2 : 1); }
