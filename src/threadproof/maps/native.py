@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copyreg
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, ValuesView
 from copy import copy as shallow_copy
 from types import MappingProxyType
 from typing import Any, Final, Self, SupportsIndex, TypeVar, cast
 
 from threadproof import _core
 from threadproof.maps.arguments import checked_pairs
-from threadproof.maps.contract import ConcurrentMap
+from threadproof.maps.contract import ConcurrentMap, Values
 from threadproof.maps.frozen import FrozenDict
 
 K = TypeVar("K")
@@ -28,6 +28,9 @@ class NativeMap(ConcurrentMap[K, V]):
     __slots__ = ()
 
     def _count_references(self) -> None:
+        raise NotImplementedError
+
+    def _iterate_values(self) -> Iterator[V]:
         raise NotImplementedError
 
     def _store_dict(self, entries: dict[K, V], /) -> None:
@@ -75,6 +78,9 @@ class NativeMap(ConcurrentMap[K, V]):
         for key, value in checked_pairs(self, pairs, self._store_pairs(pairs)):
             self[key] = value
 
+    def values(self) -> ValuesView[V]:
+        return NativeValues(self)
+
     @classmethod
     def fromkeys(cls, keys: Iterable[Any], value: Any = None, /) -> Any:
         if type(keys) not in LISTED or not is_stored_natively(cls):
@@ -100,6 +106,16 @@ class NativeMap(ConcurrentMap[K, V]):
         new.update(other)
         new.update(self)
         return new
+
+
+class NativeValues(Values[V]):
+    """A native map's values."""
+
+    __slots__ = ()
+    _mapping: NativeMap[Any, V]
+
+    def __iter__(self) -> Iterator[V]:
+        return self._mapping._iterate_values()
 
 
 class Reduced:

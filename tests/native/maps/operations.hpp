@@ -37,7 +37,10 @@ inline Outcome try_put(Map& map, std::uint64_t key, std::uint64_t low) {
     Word fresh = value_for(key, low), old = 0, reservation = 0;
     Outcome outcome = Outcome::kPresent;
     auto held = [&](Word) { return Policy::retain(fresh), fresh; };
-    if (map.overwrite(lookup, held, &old)) Policy::release(fresh);
+    bool stored;
+    if constexpr (requires { map.store(lookup, held, &old); }) stored = map.store(lookup, held, &old);
+    else stored = map.overwrite(lookup, held, &old);
+    if (stored) Policy::release(fresh), outcome = old ? Outcome::kPresent : Outcome::kAbsent;
     else outcome = map.change(lookup, [&](Word current) { return old = current, fresh; }, &reservation);
     CHECK(outcome != Outcome::kError);
     if (reservation) Policy::release(reservation);

@@ -116,13 +116,19 @@ class BucketMap : public MapBase<P> {
             [&] { tables_.each_home([&](Table& table, Bucket& home) { before_change(table, home); }); });
     }
 
-    /// Copies the next bucket with entries into `batch`, each retained for the caller; false at the end. A
-    /// key that is present throughout an iteration is seen exactly once, and none is seen twice. Throws
-    /// bad_alloc, with nothing retained.
-    bool next_batch(Walk& walk, std::vector<Entry>& batch) {
-        return Base::next_batch(walk, batch, [&](Walk& next, std::vector<Entry>& out) {
+    /// Copies the next buckets with entries into `batch`, each retained for the caller, until those are at least
+    /// `wanted`; false at the end. A key that is present throughout an iteration is seen exactly once, and none is
+    /// seen twice. Throws bad_alloc, with nothing retained.
+    bool next_batch(Walk& walk, std::vector<Entry>& batch, std::size_t wanted = 1) {
+        unsigned ahead = 0;
+        return Base::next_batch(walk, batch, wanted, [&](Walk& next, std::vector<Entry>& out) {
             const std::uint64_t from = next.position;
             Guard guard;
+            if (ahead == 0) {
+                ahead = buckets_for(wanted - out.size());
+                tables_.prefetch_walk(next, ahead);
+            }
+            --ahead;
             typename Tables::LockedAt home(tables_, next);
             // A bucket can be wider than the remaining positions: the tables may be resized during an
             // iteration.
@@ -332,17 +338,27 @@ class BucketMap : public MapBase<P> {
         before_change(table, home);
         Bucket* bucket = Chains::free_slot(table, home, &slot);
         if (!bucket) return {nullptr, 0};
-        CountChange counted(stripe(), visible(value));
-        bucket->data.reset(slot);
-        tables_.chains.publish(home, *bucket, slot, lookup.hash, P::key_to_store(lookup), value);
-        stress::reach(stress::Window::kChanged);
+        fill_slot(home, *bucket, slot, lookup, value);
         return {bucket, slot};
+    }
+
+    /// Publishes a key in a free slot of a chain that an open snapshot has saved.
+    TP_HOT void fill_slot(Bucket& home, Bucket& bucket, int slot, typename Base::Lookup lookup, Word value) {
+        CountChange counted(stripe(), visible(value));
+        bucket.data.reset(slot);
+        tables_.chains.publish(home, bucket, slot, lookup.hash, P::key_to_store(lookup), value);
+        stress::reach(stress::Window::kChanged);
     }
 
     /// After the lock is released: by = 1 if readers see one key more, -1 if they see one less.
     void consider_resize(Table* table, int by) { tables_.consider_resize(host(), table, by, stripe()); }
 
  private:
+    /// About how many buckets have so many entries.
+    static unsigned buckets_for(std::size_t entries) {
+        return static_cast<unsigned>(std::min<std::size_t>(entries / 4 + 1, Tables::kAhead));
+    }
+
     StripedCount::Stripe& stripe() { return count_.stripe(Base::my_stripe()); }
 
     /// Starts a resize to bits(root), if that is another size, there is memory for it, and no resize is under way.

@@ -367,6 +367,13 @@ class BucketChains : MapBase<P> {
         __builtin_prefetch(reinterpret_cast<const char*>(&bucket) + kCacheLine, 1);
     }
 
+    /// The keys and values of a bucket. Relaxed, both: only addresses, which need not be right.
+    static void prefetch_objects(const Bucket& bucket) {
+        for (int i = 0; i < Bucket::kSlots; ++i)
+            if (Word key = bucket.key[i].load(std::memory_order_relaxed))
+                P::prefetch(key, bucket.value[i].load(std::memory_order_relaxed));
+    }
+
     /// Prefetches the home buckets of all keys before any is read, and then the objects in them; pinned.
     static void prefetch_all(Table* table, const Lookup* lookups, unsigned count) {
         for (unsigned i = 0; i < count; ++i) prefetch(table->home(lookups[i].hash));

@@ -84,4 +84,10 @@ constexpr std::size_t coarser_index(std::size_t index, unsigned bits, unsigned t
     return page << kLineBits | (index & kLineMask);
 }
 
+/// The index in a table of twice as many buckets of the first of the two that take in bucket `index`, for tables of
+/// whole groups; the second is a group further.
+constexpr std::size_t finer_index(std::size_t index) {
+    return (index & ~static_cast<std::size_t>(kLineMask)) << 1 | (index & kLineMask);
+}
+
 }  // namespace threadproof

@@ -84,7 +84,9 @@ class ResizableTable : MapBase<P> {
     // Each observed collision implies thousands of transfers of a cache line between cores
     // (docs/decisions.md), so a few collisions justify resizing a table this small.
     static constexpr unsigned kCollisions = stress::shrunk(4u, 1u);
-    // Changes of a stripe between two checks of the load: a check reads 8 cache lines.
+    // A table of at most 2^7 buckets, of 640 keys, moves at once, in some 10 us: that costs less than sharing it out.
+    static constexpr std::size_t kAtOnce = stress::shrunk(std::size_t{1} << 7, std::size_t{0});
+    // Changes of a stripe between two checks of the load: a check reads 12 cache lines.
     static constexpr unsigned kLookEvery = stress::shrunk(16u, 1u);
     // No table has more buckets than addresses allow.
     static constexpr unsigned kMostBits = 40;
@@ -186,7 +188,6 @@ class ResizableTable : MapBase<P> {
                 bits = table->bits() > bits ? table->bits() : bits;
             }
             walk.pass(bits);  // to the first position behind the finest bucket on the way
-            if (!walk.done) Chains::prefetch(table->at_position(walk.position));
         }
         ~LockedAt() { bucket->lock.unlock(); }
         LockedAt(const LockedAt&) = delete;
@@ -200,11 +201,28 @@ class ResizableTable : MapBase<P> {
     /// of them meanwhile.
     template <class Visit>
     void each_home(Visit visit) {
-        for (Walk walk; !walk.done;) {
+        unsigned ahead = 0;
+        for (Walk walk; !walk.done; --ahead) {
             Guard guard;
+            if (ahead == 0) prefetch_walk(walk, ahead = kAhead);
             LockedAt home(*this, walk);
             visit(*home.table, *home.bucket);
         }
+    }
+
+    static constexpr unsigned kAhead = 16;  // about as many cache misses as a core can keep outstanding
+    static constexpr unsigned kCached = stress::shrunk(13u, 1u);  // less than 2^13 buckets fit a second-level cache
+
+    /// Prefetches the buckets that a walk comes to next, and the objects in them; pinned. In a large table they
+    /// lie far apart, and the processor does not foresee them.
+    void prefetch_walk(const Walk& walk, unsigned count) const {
+        Table* table = root();
+        if (table->bits() < kCached) return;
+        auto bucket = [&](std::uint64_t i) -> Bucket& {  // beyond the last one: the first
+            return table->at_position(walk.position + (i << (64 - table->bits())));
+        };
+        for (unsigned i = 0; i < count; ++i) Chains::prefetch(bucket(i));
+        for (unsigned i = 0; i < count; ++i) Chains::prefetch_objects(bucket(i));
     }
 
     /// Takes a lock, and counts whether it had to wait.
@@ -223,9 +241,10 @@ class ResizableTable : MapBase<P> {
     void consider_resize(Host& host, Table* table, int by, const StripedCount::Stripe& mine) {
         // relaxed: a hint
         std::uint64_t changes = (by > 0 ? mine.added : mine.removed).load(std::memory_order_relaxed);
-        // below 2^6 buckets 16 keys more are a quarter more
-        if (table->bits() >= 6 && changes % kLookEvery) return;
-        std::uint64_t size = table->size(), count = host.estimate();
+        // smaller tables are checked more often: as long as a twentieth more keys
+        std::uint64_t size = table->size();
+        if (changes & (std::clamp<std::uint64_t>(size / 4, 1, kLookEvery) - 1)) return;
+        std::uint64_t count = host.estimate();
         bool full = count > capacity(table->bits()) || (count > size && table->crowded());
         if (by > 0 && full) resize(table, next_larger(table->bits()));
         if (by < 0 && count < size / kSparse && table->bits() > least_bits())
@@ -262,12 +281,12 @@ class ResizableTable : MapBase<P> {
     TP_APART Table* help(Host& host, Table* table, std::uint64_t hash) {
         Table& next = *table->next.load(std::memory_order_acquire);  // acquire: pairs with resize()
         bool last = move(host, *table, next, table->index(table->home(hash)));
+        const std::size_t size = table->size(), most = size <= kAtOnce ? size : kHelp;
         // Relaxed: it only shares out the work. It counts round and round, so that a bucket that a thread
         // took and could not move is tried again.
-        std::uint64_t first = table->cursor.fetch_add(kHelp, std::memory_order_relaxed);
-        for (unsigned i = 0; i < kHelp; ++i) Chains::prefetch(table->at((first + i) & (table->size() - 1)));
-        for (unsigned i = 0; i < kHelp; ++i)
-            last |= move(host, *table, next, (first + i) & (table->size() - 1));
+        std::uint64_t first = table->cursor.fetch_add(most, std::memory_order_relaxed);
+        for (unsigned i = 0; i < kHelp; ++i) prefetch_move(*table, next, (first + i) & (size - 1));
+        for (std::size_t i = 0; i < most; ++i) last |= move(host, *table, next, (first + i) & (size - 1));
         return last ? table : nullptr;
     }
 
@@ -294,6 +313,7 @@ class ResizableTable : MapBase<P> {
     Table* make_private(std::uint64_t count) {
         Table* table = make(std::max(bits_for(count), reserved_bits_.load(std::memory_order_relaxed)));
         if (!table) throw std::bad_alloc();
+        table->use_large_pages();
         return table;
     }
 
@@ -381,6 +401,15 @@ class ResizableTable : MapBase<P> {
         if (bits > kRoomiest || std::uint64_t{1} << bits > kRoom * host.estimate()) return;
         reserve_bits(bits);
         resize(table, bits);
+    }
+
+    /// Prefetches a bucket, and the two that it goes to where the table doubles.
+    static void prefetch_move(Table& from, Table& to, std::size_t index) {
+        Chains::prefetch(from.at(index));
+        if (to.bits() != from.bits() + 1 || from.bits() < kLineBits) return;
+        const std::size_t first = finer_index(index);
+        Chains::prefetch_to_write(to.at(first));
+        Chains::prefetch_to_write(to.at(first + kLineMask + 1));
     }
 
     /// Moves one bucket's entries to the next table, if that has not been done and there is memory for it.

@@ -184,6 +184,9 @@ class Table {
         return &spare(number - 1);
     }
 
+    /// The table is about to be filled at once.
+    void use_large_pages() { threadproof::use_large_pages(this, bytes_); }
+
     /// Memory of this table, overflow included.
     std::size_t bytes() const {
         std::size_t total = bytes_;

@@ -79,7 +79,11 @@ struct MapObject {
         storable(value);
         // Py_INCREF: GCC makes a call of Py_NewRef
         auto retained = [value](Word) { return Py_INCREF(value), Policy::value(value); };
-        if (TP_LIKELY(core().overwrite(lookup, retained, &old))) return into_ref(old);
+        if constexpr (requires { core().store(lookup, retained, &old); }) {
+            if (TP_LIKELY(core().store(lookup, retained, &old))) return into_ref(old);
+        } else {
+            if (TP_LIKELY(core().overwrite(lookup, retained, &old))) return into_ref(old);
+        }
         return store_anywhere(lookup, value);
     }
 

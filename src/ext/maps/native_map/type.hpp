@@ -64,6 +64,8 @@ const PyMethodDef* map_methods(std::initializer_list<PyMethodDef> more) {
          "__class_getitem__($type, item, /)\n--\n\n"},
         {"_entries", method<map_entries<Map>>(), METH_NOARGS,
          "_entries($self, /)\n--\n\nThe entries, as iteration sees them."},
+        {"_iterate_values", method<map_iterate_values<Map>>(), METH_NOARGS,
+         "_iterate_values($self, /)\n--\n\nThe values, as iteration sees them."},
         {"_store_dict", method<map_store_dict<Map>>(), METH_O,
          "_store_dict($self, entries, /)\n--\n\nStore the entries that a dict has at one instant."},
         {"_store_map", method<map_store_map<Map>>(), METH_O,
