@@ -133,6 +133,7 @@ class BucketMap : public MapBase<P> {
             // A bucket can be wider than the remaining positions: the tables may be resized during an
             // iteration.
             Chains::copy_chain(*home.table, *home.bucket, out, [&](std::uint64_t hash) {
+                if (TP_LIKELY(home.whole)) return true;
                 std::uint64_t position = tables_.placement().position(hash);
                 return position >= from && (next.done || position < next.position);
             });
@@ -340,6 +341,13 @@ class BucketMap : public MapBase<P> {
         if (!bucket) return {nullptr, 0};
         fill_slot(home, *bucket, slot, lookup, value);
         return {bucket, slot};
+    }
+
+    /// Vacates a slot whose value readers see, if `by` is -1.
+    TP_HOT void empty_slot(Bucket& home, Bucket& bucket, int slot, int by) {
+        CountChange counted(stripe(), by);
+        tables_.chains.vacate(home, bucket, slot);
+        stress::reach(stress::Window::kChanged);
     }
 
     /// Publishes a key in a free slot of a chain that an open snapshot has saved.

@@ -222,7 +222,14 @@ class BucketChains : MapBase<P> {
     // ---- changing, under the home's lock
 
     /// A free slot of the chain, with a new bucket if there is none; null when there is no memory.
-    static Bucket* free_slot(Table& table, Bucket& home, int* slot) {
+    TP_HOT static Bucket* free_slot(Table& table, Bucket& home, int* slot) {
+        const std::intptr_t first = home.first_free();
+        *slot = static_cast<int>(first);
+        return TP_LIKELY(first >= 0) ? &home : free_slot_behind(table, home, slot);
+    }
+
+    /// The same, where the home bucket is full.
+    TP_APART static Bucket* free_slot_behind(Table& table, Bucket& home, int* slot) {
         for (Bucket* bucket = &home;;) {
             for (int i = 0; i < Bucket::kSlots; ++i) {
                 if (bucket->key[i].load(std::memory_order_relaxed)) continue;  // relaxed: the lock guards it

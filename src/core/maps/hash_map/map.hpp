@@ -26,7 +26,7 @@ template <class P>
 class HashMap : public BucketMap<P> {
     using Base = BucketMap<P>;
     using Base::ask, Base::resolve, Base::visible;
-    using Base::consider_resize, Base::dispose, Base::fill_slot, Base::host, Base::insert,
+    using Base::consider_resize, Base::dispose, Base::empty_slot, Base::fill_slot, Base::host, Base::insert,
         Base::overwrite_or_remove;
     using Base::gate_, Base::snapshots_, Base::tables_;
     using typename Base::DeferredCleanup, typename Base::EqualityCache, typename Base::Guard,
@@ -144,6 +144,28 @@ class HashMap : public BucketMap<P> {
         return true;
     }
 
+    /// The removal of a key in its most common case: it is in its home bucket, and no comparison of the user's is
+    /// needed. Its value goes to *old with the slot's reference. In every other case it returns false and has changed
+    /// nothing; then call change().
+    TP_HOT bool erase(const Lookup& lookup, Word* old) {
+        DeferredCleanup cleanup;
+        {
+            WriterSection section(gate_);
+            Table* table = tables_.root();
+            if (TP_UNLIKELY(table->next.load(std::memory_order_acquire) || snapshots_.any())) return false;
+            Bucket& home = table->home(lookup.hash);
+            std::intptr_t slot = home.first_match(lookup.hash);  // a hint, as in overwrite()
+            stress::reach(stress::Window::kWriteHashed);
+            if (TP_UNLIKELY(slot < 0 || !home.lock.try_lock())) return false;
+            bool found = take_out(home, static_cast<int>(slot), lookup, old, cleanup);
+            home.lock.unlock();
+            if (TP_UNLIKELY(!found)) return false;
+            consider_resize(table, -1);
+        }
+        dispose(cleanup);
+        return true;
+    }
+
     /// Replaces exactly this value (and key, unless that is 0) by `next`. Compares by identity only. False if
     /// they are no longer there. References as in change(); kNoMemory cannot happen.
     bool replace_exact(std::uint64_t hash, Word key, Word value, Word next) {
@@ -167,7 +189,21 @@ class HashMap : public BucketMap<P> {
     }
 
  private:
-    // ---- storing
+    // ---- storing and removing
+
+    /// Removes a key from a slot of its locked home bucket, if it is there and has a value.
+    TP_HOT bool take_out(Bucket& home, int slot, const Lookup& lookup, Word* old, DeferredCleanup& cleanup) {
+        // relaxed, all: the lock guards them
+        if (TP_UNLIKELY(home.meta.load(std::memory_order_relaxed) & kMoved)) return false;
+        if (TP_UNLIKELY(home.hash[slot].load(std::memory_order_relaxed) != lookup.hash)) return false;
+        const Word key = home.key[slot].load(std::memory_order_relaxed),
+                   current = home.value[slot].load(std::memory_order_relaxed);
+        if (TP_UNLIKELY(!key || is_reservation(current) || P::match(key, lookup) != Match::kYes)) return false;
+        *old = current;
+        cleanup.key = key;
+        empty_slot(home, home, slot, -1);
+        return true;
+    }
 
     /// overwrite(), and store() with kAdd.
     template <bool kAdd, class Next>
@@ -211,6 +247,7 @@ class HashMap : public BucketMap<P> {
     template <class Next>
     TP_APART bool add_new(Table& table, Bucket& home, std::uint32_t seen, bool search, Lookup lookup,
                           Next next) {
+        stress::reach(stress::Window::kWriteHashed);
         if (TP_UNLIKELY(!home.lock.try_lock())) return false;
         // relaxed: the lock guards it. Unchanged: no key has come since.
         bool added = !(seen & kMoved) && home.meta.load(std::memory_order_relaxed) == seen;

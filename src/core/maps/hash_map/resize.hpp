@@ -23,6 +23,7 @@
 /// placement_     | when made                              | plain           | never changes
 /// ids_           | relaxed                                | by the addition | none: only has to be new
 /// reserved_bits_ | relaxed                                | relaxed: a hint | none
+/// cleared_bits_  | relaxed, by detach()                   | relaxed: a hint | none
 /// resizes_, lock_waits_ | relaxed                         | relaxed: metric | none
 ///
 /// The map around it is its Host, which has two functions:
@@ -88,6 +89,8 @@ class ResizableTable : MapBase<P> {
     static constexpr std::size_t kAtOnce = stress::shrunk(std::size_t{1} << 7, std::size_t{0});
     // Changes of a stripe between two checks of the load: a check reads 12 cache lines.
     static constexpr unsigned kLookEvery = stress::shrunk(16u, 1u);
+    // Bits that a table grows by after a clear: the copies of all steps are a fifteenth of the keys then.
+    static constexpr unsigned kAfterClear = 4;
     // No table has more buckets than addresses allow.
     static constexpr unsigned kMostBits = 40;
 
@@ -187,6 +190,7 @@ class ResizableTable : MapBase<P> {
                 table = table->next.load(std::memory_order_acquire);
                 bits = table->bits() > bits ? table->bits() : bits;
             }
+            whole = bits == table->bits() && walk.position << bits == 0;
             walk.pass(bits);  // to the first position behind the finest bucket on the way
         }
         ~LockedAt() { bucket->lock.unlock(); }
@@ -195,6 +199,7 @@ class ResizableTable : MapBase<P> {
 
         Table* table;
         Bucket* bucket;
+        bool whole;  ///< the positions passed are those of the bucket: all its keys are in them
     };
 
     /// Calls visit(table, home) for each home bucket in turn, under its lock. Every key of the map is in one
@@ -238,15 +243,22 @@ class ResizableTable : MapBase<P> {
     /// the caller's stripe of the count. It checks only once in several changes, which is enough, because the
     /// next check finds what this one has missed.
     template <class Host>
-    void consider_resize(Host& host, Table* table, int by, const StripedCount::Stripe& mine) {
+    TP_HOT void consider_resize(Host& host, Table* table, int by, const StripedCount::Stripe& mine) {
         // relaxed: a hint
         std::uint64_t changes = (by > 0 ? mine.added : mine.removed).load(std::memory_order_relaxed);
-        // smaller tables are checked more often: as long as a twentieth more keys
+        if (TP_LIKELY(table->size() >= 4 * kLookEvery && changes % kLookEvery)) return;
+        check_load(host, table, by, changes);
+    }
+
+    /// Resizes a table that is too full or too empty, but smaller tables after fewer changes: as many as a
+    /// twentieth of the keys.
+    template <class Host>
+    TP_APART void check_load(Host& host, Table* table, int by, std::uint64_t changes) {
         std::uint64_t size = table->size();
         if (changes & (std::clamp<std::uint64_t>(size / 4, 1, kLookEvery) - 1)) return;
         std::uint64_t count = host.estimate();
         bool full = count > capacity(table->bits()) || (count > size && table->crowded());
-        if (by > 0 && full) resize(table, next_larger(table->bits()));
+        if (by > 0 && full) resize(table, next_larger_now(table->bits()));
         if (by < 0 && count < size / kSparse && table->bits() > least_bits())
             resize(table,
                    std::max(least_bits(), table->bits() - std::min(kShrinkBits, table->bits())));
@@ -290,6 +302,13 @@ class ResizableTable : MapBase<P> {
         return last ? table : nullptr;
     }
 
+    /// The size, in bits, of a table that has become too full. After a clear it grows in fewer steps up to the size
+    /// from before: by 16, so that a map that gets few keys this time has little room for nothing.
+    unsigned next_larger_now(unsigned bits) const {
+        const unsigned before = cleared_bits_.load(std::memory_order_relaxed);
+        return std::max(next_larger(bits), std::min(before, bits + kAfterClear));
+    }
+
     /// From now on a table of at least that many bits is not shrunk below. Relaxed: a hint.
     void set_reserved_bits(unsigned bits) { reserved_bits_.store(bits, std::memory_order_relaxed); }
     /// The same, if fewer are reserved now.
@@ -320,6 +339,7 @@ class ResizableTable : MapBase<P> {
     /// Puts another table in the place of all; returns the chain of the old ones. The map is quiesced.
     Table* detach(Table* first) {
         reserved_bits_.store(0, std::memory_order_relaxed);
+        cleared_bits_.store(root()->bits(), std::memory_order_relaxed);
         return exchange(first);
     }
     /// The same, and what was reserved stays reserved.
@@ -428,10 +448,10 @@ class ResizableTable : MapBase<P> {
         if (!(home.meta.load(std::memory_order_relaxed) & kMoved)) {  // relaxed: the lock guards it
             host.before_change(from, home);
             if (target) host.before_change(to, *target);
-            if (copy_entries(from, to, home)) {
+            if (copy_entries(from, to, home, !target)) {
                 stress::reach(stress::Window::kMigrateCopied);
-                // release: pairs with the acquire in arrive(); publishes the copies
-                home.meta.fetch_or(kMoved, std::memory_order_release);
+                // relaxed: the lock guards it. release: pairs with the acquire in arrive(); publishes the copies
+                home.meta.store(home.meta.load(std::memory_order_relaxed) | kMoved, std::memory_order_release);
                 // Counted under the lock: nothing can come between a move and its count, not even a fork.
                 // acq_rel: the last mover sees all the other moves, and root_ publishes them.
                 last = from.moved.fetch_add(1, std::memory_order_acq_rel) + 1 == from.size();
@@ -458,7 +478,8 @@ class ResizableTable : MapBase<P> {
         }
     }
 
-    bool copy_entries(Table& from, Table& to, Bucket& home) {
+    /// `unreached`: no other thread can reach the targets.
+    bool copy_entries(Table& from, Table& to, Bucket& home, bool unreached) {
         for (Bucket* bucket = &home; bucket; bucket = from.after(*bucket)) {
             for (int i = 0; i < Bucket::kSlots; ++i) {
                 // relaxed, all: the lock guards them
@@ -466,7 +487,7 @@ class ResizableTable : MapBase<P> {
                 if (!key) continue;
                 std::uint64_t hash = bucket->hash[i].load(std::memory_order_relaxed);
                 Bucket& target = to.home(hash);
-                target.touch();
+                if (unreached) target.touch_unreached();
                 int slot;
                 Bucket* place = Chains::free_slot(to, target, &slot);
                 if (!place) {
@@ -513,7 +534,7 @@ class ResizableTable : MapBase<P> {
     const Placement placement_;
     std::atomic<std::uint64_t>& lock_waits_;
     std::atomic<std::uint64_t> ids_{0}, resizes_{0};
-    std::atomic<unsigned> reserved_bits_{0};
+    std::atomic<unsigned> reserved_bits_{0}, cleared_bits_{0};
 };
 
 }  // namespace threadproof

@@ -69,6 +69,8 @@ struct MapObject {
     /// Removes a key; returns its value, or null.
     TP_APART Ref remove(Lookup lookup) {
         Word old = 0;
+        if constexpr (requires { core().erase(lookup, &old); })
+            if (TP_LIKELY(core().erase(lookup, &old))) return into_ref(old);
         change(lookup, [&](Word current) { return old = current, Word{0}; });
         return into_ref(old);
     }
