@@ -59,7 +59,7 @@ class NativeMap(ConcurrentMap[K, V]):
             self._store_dict(cast(dict[K, V], kwargs))
 
     def _store_at_once(self, other: object) -> bool:
-        """Store the entries of an object that is read at one instant; False, and nothing is done, of others."""
+        """Store the entries of an object that is read at one instant; False, with nothing done, of others."""
         if isinstance(other, ConcurrentMap):
             if self._store_map(other):
                 return True
@@ -94,7 +94,7 @@ class NativeMap(ConcurrentMap[K, V]):
         """See `copy`."""
         if not is_stored_natively(type(self)):
             return cast(Self, shallow_copy(Reduced(self.__reduce_ex__(4))))
-        empty = Reduced((copyreg.__newobj__, (type(self),), self.__getstate__()))
+        empty = Reduced((copyreg.__newobj__, (type(self),), self.__getstate__()))  # type: ignore[attr-defined]
         new = cast(Self, shallow_copy(empty))
         new._store_map(self)
         return new
@@ -131,7 +131,7 @@ class Reduced:
 
 
 def is_stored_natively(cls: type[NativeMap[Any, Any]]) -> bool:
-    """Whether entries of a new map of the class may be stored without its `__setitem__`: it has not its own."""
+    """Whether entries of a new map may be stored natively: its class has no `__setitem__` of its own."""
     return (
         cls.__setitem__ in (_core.HashMap.__setitem__, _core.SyncMap.__setitem__)
         and cls.__reduce__ is ConcurrentMap.__reduce__

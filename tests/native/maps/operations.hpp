@@ -33,7 +33,8 @@ inline std::int64_t spend(std::uint64_t key, Word value) {
 /// The short ways, in maps that have them.
 template <class AnyMap>
 bool removed_quickly(AnyMap& map, std::uint64_t key, Word* old) {
-    if constexpr (requires { map.erase(Policy::Lookup(key), old); }) return map.erase(Policy::Lookup(key), old);
+    if constexpr (requires { map.erase(Policy::Lookup(key), old); })
+        return map.erase(Policy::Lookup(key), old);
     else return false;
 }
 template <class AnyMap, class Next>
@@ -50,7 +51,8 @@ inline Outcome try_put(Map& map, std::uint64_t key, std::uint64_t low) {
     Word fresh = value_for(key, low), old = 0, reservation = 0;
     Outcome outcome = Outcome::kPresent;
     auto held = [&](Word) { return Policy::retain(fresh), fresh; };
-    if (stored_quickly(map, key, held, &old)) Policy::release(fresh), outcome = old ? Outcome::kPresent : Outcome::kAbsent;
+    if (stored_quickly(map, key, held, &old))
+        Policy::release(fresh), outcome = old ? Outcome::kPresent : Outcome::kAbsent;
     else outcome = map.change(lookup, [&](Word current) { return old = current, fresh; }, &reservation);
     CHECK(outcome != Outcome::kError);
     if (reservation) Policy::release(reservation);

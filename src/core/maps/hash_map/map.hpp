@@ -198,7 +198,8 @@ class HashMap : public BucketMap<P> {
         if (TP_UNLIKELY(home.hash[slot].load(std::memory_order_relaxed) != lookup.hash)) return false;
         const Word key = home.key[slot].load(std::memory_order_relaxed),
                    current = home.value[slot].load(std::memory_order_relaxed);
-        if (TP_UNLIKELY(!key || is_reservation(current) || P::match(key, lookup) != Match::kYes)) return false;
+        if (TP_UNLIKELY(!key || is_reservation(current) || P::match(key, lookup) != Match::kYes))
+            return false;
         *old = current;
         cleanup.key = key;
         empty_slot(home, home, slot, -1);
@@ -219,7 +220,8 @@ class HashMap : public BucketMap<P> {
         if constexpr (kAdd) {
             // acquire: as in seek(). 0: the slot is free, and has the hash of the key that was there
             bool free = slot >= 0 && !home.key[slot].load(std::memory_order_acquire);
-            if (TP_UNLIKELY(slot < 0 || free)) return *old = 0, add_new(*table, home, seen, free, lookup, next);
+            if (TP_UNLIKELY(slot < 0 || free))
+                return *old = 0, add_new(*table, home, seen, free, lookup, next);
         }
         if (TP_UNLIKELY(slot < 0 || !home.lock.try_lock())) return false;
         bool moved =

@@ -216,7 +216,8 @@ class ResizableTable : MapBase<P> {
     }
 
     static constexpr unsigned kAhead = 16;  // about as many cache misses as a core can keep outstanding
-    static constexpr unsigned kCached = stress::shrunk(13u, 1u);  // less than 2^13 buckets fit a second-level cache
+    static constexpr unsigned kCached =
+        stress::shrunk(13u, 1u);  // less than 2^13 buckets fit a second-level cache
 
     /// Prefetches the buckets that a walk comes to next, and the objects in them; pinned. In a large table they
     /// lie far apart, and the processor does not foresee them.
@@ -260,8 +261,7 @@ class ResizableTable : MapBase<P> {
         bool full = count > capacity(table->bits()) || (count > size && table->crowded());
         if (by > 0 && full) resize(table, next_larger_now(table->bits()));
         if (by < 0 && count < size / kSparse && table->bits() > least_bits())
-            resize(table,
-                   std::max(least_bits(), table->bits() - std::min(kShrinkBits, table->bits())));
+            resize(table, std::max(least_bits(), table->bits() - std::min(kShrinkBits, table->bits())));
     }
 
     /// The size, in bits, that suits so many keys in this table; its own if it is not too sparse.
@@ -451,7 +451,8 @@ class ResizableTable : MapBase<P> {
             if (copy_entries(from, to, home, !target)) {
                 stress::reach(stress::Window::kMigrateCopied);
                 // relaxed: the lock guards it. release: pairs with the acquire in arrive(); publishes the copies
-                home.meta.store(home.meta.load(std::memory_order_relaxed) | kMoved, std::memory_order_release);
+                home.meta.store(home.meta.load(std::memory_order_relaxed) | kMoved,
+                                std::memory_order_release);
                 // Counted under the lock: nothing can come between a move and its count, not even a fork.
                 // acq_rel: the last mover sees all the other moves, and root_ publishes them.
                 last = from.moved.fetch_add(1, std::memory_order_acq_rel) + 1 == from.size();

@@ -69,7 +69,8 @@ const PyMethodDef* map_methods(std::initializer_list<PyMethodDef> more) {
         {"_store_dict", method<map_store_dict<Map>>(), METH_O,
          "_store_dict($self, entries, /)\n--\n\nStore the entries that a dict has at one instant."},
         {"_store_map", method<map_store_map<Map>>(), METH_O,
-         "_store_map($self, other, /)\n--\n\nStore the entries of another map of this type; return whether it "
+         "_store_map($self, other, /)\n--\n\nStore the entries of another map of this type; return whether "
+         "it "
          "is one."},
         {"_store_pairs", method<map_store_pairs<Map>>(), METH_O,
          "_store_pairs($self, pairs, /)\n--\n\nStore the tuples of two at the beginning; return how many."},
