@@ -40,6 +40,8 @@ enum class Window : std::uint8_t {
     kMigrateCopied,   ///< a bucket's entries are in the next table and the bucket is not yet marked as moved
     kMigrated,        ///< the last bucket of a table is moved, and the next table is not yet the root
     kGateClosed,      ///< a whole-map step has quiesced the map
+    kWriteHashed,     ///< a writer has looked for the hash and not yet locked the bucket
+    kFilled,          ///< a private table is filled and not yet the map's
     kSnapshotOpen,    ///< a snapshot is open and has copied nothing yet
     kIterateBatch,    ///< an iteration has copied a bucket and not yet passed it
     kAmending,        ///< a new key is in the dirty table, and the view is not yet amended

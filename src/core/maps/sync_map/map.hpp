@@ -89,7 +89,6 @@ class SyncMap : public PartMap<P> {
 
     static constexpr bool kKeepsDeleted = true;
     static constexpr bool kOverwritesLocked = false;
-    static constexpr bool kStoresNew = true;
 
     using Base::Base;
 

@@ -69,6 +69,8 @@ struct MapObject {
     /// Removes a key; returns its value, or null.
     TP_APART Ref remove(Lookup lookup) {
         Word old = 0;
+        if constexpr (requires { core().erase(lookup, &old); })
+            if (TP_LIKELY(core().erase(lookup, &old))) return into_ref(old);
         change(lookup, [&](Word current) { return old = current, Word{0}; });
         return into_ref(old);
     }
@@ -79,7 +81,7 @@ struct MapObject {
         storable(value);
         // Py_INCREF: GCC makes a call of Py_NewRef
         auto retained = [value](Word) { return Py_INCREF(value), Policy::value(value); };
-        if constexpr (Map::kStoresNew) {
+        if constexpr (requires { core().store(lookup, retained, &old); }) {
             if (TP_LIKELY(core().store(lookup, retained, &old))) return into_ref(old);
         } else {
             if (TP_LIKELY(core().overwrite(lookup, retained, &old))) return into_ref(old);

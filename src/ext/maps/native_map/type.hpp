@@ -70,6 +70,16 @@ const PyMethodDef* map_methods(std::initializer_list<PyMethodDef> more) {
          "__class_getitem__($type, item, /)\n--\n\n"},
         {"_entries", method<map_entries<Map>>(), METH_NOARGS,
          "_entries($self, /)\n--\n\nThe entries, as iteration sees them."},
+        {"_iterate_values", method<map_iterate_values<Map>>(), METH_NOARGS,
+         "_iterate_values($self, /)\n--\n\nThe values, as iteration sees them."},
+        {"_store_dict", method<map_store_dict<Map>>(), METH_O,
+         "_store_dict($self, entries, /)\n--\n\nStore the entries that a dict has at one instant."},
+        {"_store_map", method<map_store_map<Map>>(), METH_O,
+         "_store_map($self, other, /)\n--\n\nStore the entries of another map of this type; return whether "
+         "it "
+         "is one."},
+        {"_store_pairs", method<map_store_pairs<Map>>(), METH_O,
+         "_store_pairs($self, pairs, /)\n--\n\nStore the tuples of two at the beginning; return how many."},
         {"_computations", method<map_computations<Map>>(), METH_NOARGS,
          "_computations($self, /)\n--\n\nThe running computations: (key, thread, seconds) for each."},
         {"_count_references", method<map_count_references<Map>>(), METH_NOARGS,
