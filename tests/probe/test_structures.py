@@ -40,6 +40,14 @@ def test_once_publishes_what_its_function_did_to_all_that_have_its_result() -> N
     assert found == ["observed", "publishing", *["observed"] * 3]
 
 
+def test_once_publishes_before_anybody_can_see_its_result() -> None:
+    once = Once[int]()
+    seen_done: list[bool] = []
+    with subscribe(publishing=lambda event: seen_done.append(once.done)):
+        once.run(int)
+    assert seen_done == [False]
+
+
 def test_once_publishes_a_function_that_fails() -> None:
     once = Once[int]()
 

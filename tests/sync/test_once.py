@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import gc
 import itertools
-import sys
 import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from types import FrameType
 from typing import Any
 
 import pytest
 
 from tests.kit.hammer import PATIENCE, hammer
+from tests.kit.interrupting import stopped_at
 from tests.kit.waiting import run_program, until, wait
 from threadproof import DeadlockError
 from threadproof.sync import AtomicInt, Lazy, Once, OnceStats, once
@@ -275,36 +274,6 @@ def test_a_function_that_needs_arguments_or_awaiting_is_refused() -> None:
     assert fresh.run(lambda: 1) == 1
 
 
-class Stop(BaseException):
-    """An interrupt: no Exception, as KeyboardInterrupt is none."""
-
-
-def stopped_at(step: int, work: Callable[[], object]) -> bool:
-    """Run `work`, interrupted at that instruction of once.py; whether it had so many."""
-    left = step
-
-    def trace(frame: FrameType, event: str, arg: object) -> Any:
-        nonlocal left
-        if not frame.f_code.co_filename.endswith("sync/once.py"):
-            return None
-        frame.f_trace_opcodes = True
-        if event == "opcode":
-            left -= 1
-            if left == 0:
-                raise Stop
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        work()
-    except Stop:
-        return True
-    finally:
-        sys.settrace(before)
-    return False
-
-
 def test_a_function_that_has_returned_never_runs_again_wherever_an_interrupt_comes() -> None:
     for step in itertools.count(1):
         ends: list[int] = []
@@ -314,7 +283,7 @@ def test_a_function_that_has_returned_never_runs_again_wherever_an_interrupt_com
             ends.append(1)
             return 5
 
-        interrupted = stopped_at(step, partial(one.run, fn))
+        interrupted = stopped_at(step, partial(one.run, fn), lambda file: file.endswith("sync/once.py"))
         # a thread that did not begin the run: it would wait for one that nobody ends
         with ThreadPoolExecutor(1) as others:
             assert others.submit(one.run, fn, PATIENCE).result() == 5

@@ -172,6 +172,19 @@ class MapBase {
         return !batch.empty();
     }
 
+    /// Asserts what every map that counts by stripes promises while no thread is changing it: its length is
+    /// the number of keys `seen`, and no thread is in the middle of a step on the whole map.
+    template <class Count, class MapGate>
+    static void check_at_rest(Count& count, MapGate& gate, std::int64_t seen) {
+        std::int64_t read = -1;
+        require(count.check(), "no more changes of the count have ended than begun");
+        require(count.try_read(&read), "no change is under way");
+        require(read == seen, "len() is the number of keys");
+        gate.check();
+        Threads::check();
+        Reclaimer::check();
+    }
+
     static void require(bool holds, const char* invariant) {
         if (!holds) throw std::logic_error(invariant);
     }

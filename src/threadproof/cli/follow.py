@@ -2,20 +2,19 @@
 
     python -m threadproof.cli.follow FOLDER (script.py | -m module | -c code) [arguments]
 
-The findings go into FOLDER, whose settings.json has the settings of the parent's session. Nothing else
+The findings go into FOLDER, whose SETTINGS file has the settings of the parent's session. Nothing else
 differs from the program alone.
 """
 
 from __future__ import annotations
 
-import atexit
 import json
 import sys
 from pathlib import Path
 
 from threadproof.cli import Parser, program
-from threadproof.race import SelfTestError, UnsupportedError, acquire
-from threadproof.race.children import watch_this_process
+from threadproof.race import SelfTestError, UnsupportedError
+from threadproof.race.children import SETTINGS, watch_this_process
 
 
 def main() -> int:
@@ -25,7 +24,7 @@ def main() -> int:
     target = program.Program(parser.parse_args(words))
     forget_follower()
     try:
-        settings = json.loads(Path(folder, "settings.json").read_text(encoding="utf-8"))
+        settings = json.loads(Path(folder, SETTINGS).read_text(encoding="utf-8"))
     except (OSError, ValueError):  # the parent has ended, and asks for nothing
         return target.run(lambda code: None, lambda: None, ())
     settings["roots"] += filter(None, [target.folder, program.current_folder()])
@@ -33,11 +32,7 @@ def main() -> int:
     if session is None:
         return target.run(lambda code: None, lambda: None, ())
 
-    def before_exit() -> None:
-        session.note_ends()
-        acquire(atexit)  # pairs with the release in each atexit.register()
-
-    return target.run(session.know, before_exit, (UnsupportedError, SelfTestError))
+    return target.run(session.know, session.note_ends, (UnsupportedError, SelfTestError))
 
 
 def forget_follower() -> None:

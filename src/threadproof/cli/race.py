@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import atexit
 import os
 from importlib import import_module
 from pathlib import Path
@@ -15,7 +14,7 @@ from threadproof.findings.model import remember_folder
 from threadproof.findings.options import OptionError
 from threadproof.findings.reporter import Reporter
 from threadproof.findings.suppress import SuppressionError
-from threadproof.race import SelfTestError, UnsupportedError, acquire
+from threadproof.race import SelfTestError, UnsupportedError
 from threadproof.race.children import Children, merged, save
 from threadproof.race.endings import before_quick_ends
 from threadproof.race.options import OPTIONS
@@ -90,7 +89,8 @@ class Watched:
             self.session.start()
             self.children.follow()
             before_quick_ends(self.leave)
-            code = self.target.run(self.session.know, self.before_exit, (UnsupportedError, SelfTestError))
+            refusals = (UnsupportedError, SelfTestError)
+            code = self.target.run(self.session.know, self.session.note_ends, refusals)
             if self.in_child():
                 return self.leave(code)
             self.session.stop()
@@ -105,10 +105,6 @@ class Watched:
 
     def in_child(self) -> bool:
         return os.getpid() != self.children.process
-
-    def before_exit(self) -> None:
-        self.session.note_ends()
-        acquire(atexit)  # pairs with the release in each atexit.register()
 
     def leave(self, code: int) -> int:
         """The process is about to end with this code: report once, and return the code that it gets."""

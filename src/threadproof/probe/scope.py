@@ -73,9 +73,8 @@ class Scope:
 def is_without_file(filename: str) -> bool:
     """Of exec, a REPL, a notebook's cell; but not of a module of the interpreter's own."""
     # ipykernel names a cell by a file that it does not write
-    cell = os.path.basename(os.path.dirname(filename)).startswith("ipykernel_") and not os.path.exists(
-        filename
-    )
+    folder = os.path.basename(os.path.dirname(filename))
+    cell = folder.startswith("ipykernel_") and not os.path.exists(filename)
     return cell or (filename.startswith("<") and not filename.startswith("<frozen "))
 
 

@@ -35,7 +35,7 @@ class Children:
     """The folder into which child processes of this one put their findings."""
 
     def __init__(self, settings: Settings) -> None:
-        """`settings` are those of the session: roots, include, exclude, history, sample."""
+        """`settings` are the session's roots, include, exclude, history, sample and strict; and follower."""
         self.process = os.getpid()
         self.folder = tempfile.mkdtemp(prefix="threadproof-")
         self.settings: Settings = {**settings, "folder": self.folder}

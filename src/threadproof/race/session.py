@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from collections.abc import Callable
@@ -139,8 +140,9 @@ class Session:
         return self.watch.watched_files()
 
     def note_ends(self) -> None:
-        """The calling thread has joined all threads that are not daemons."""
+        """The calling thread has joined all threads but daemons, and runs atexit's functions next."""
         self.watch.join_ended_threads()
+        _core.probe.observe(atexit)  # pairs with the release in each atexit.register()
 
     def know(self, code: CodeType) -> None:
         """The code of a whole program that is in no file."""

@@ -13,9 +13,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-ALONE = frozenset(
-    "bBdEIOPqRsuv"
-)  # the interpreter's options that take no value, and leave installed packages
+# The interpreter's options that take no value, and leave installed packages.
+ALONE = frozenset("bBdEIOPqRsuv")
 VALUED = ("-X", "-W", "--check-hash-based-pycs")
 
 

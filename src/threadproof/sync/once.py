@@ -118,14 +118,9 @@ class Once(Generic[T]):
 
     def _call(self, fn: Callable[[], T], attempt: Attempt[T]) -> None:
         """Set the result to fn(), after all runs that failed before, and before all that follows."""
-        if not probe.listening:
-            call_into(attempt, "result", fn)
-            return
-        probe.observe(self)
-        try:
-            call_into(attempt, "result", fn)
-        finally:
-            probe.publish(self)
+        if probe.listening:
+            probe.observe(self)
+        call_into(attempt, "result", fn, self)
 
     def _wait(self, attempt: Attempt[T], deadline: float | None) -> T | Missing:
         """The result of the attempt; MISSING if it was interrupted, or its thread is not in this process."""

@@ -266,14 +266,8 @@ class BucketMap : public MapBase<P> {
     /// Asserts the invariants; no thread may be changing the map. Throws logic_error naming the broken one.
     void check() {
         forget_stale_snapshot();
-        std::int64_t seen = tables_.check(), count = -1;
-        require(count_.check(), "no more changes of the count have ended than begun");
-        require(count_.try_read(&count), "no change is under way");
-        require(count == seen, "len() is the number of keys");
+        Base::check_at_rest(count_, gate_, tables_.check());
         require(!snapshots_.any(), "no whole-map step is under way");
-        gate_.check();
-        Threads::check();
-        Reclaimer::check();
     }
 
  protected:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from threadproof.lint.facts.model import Call
 from threadproof.lint.tree import World
+from threadproof.lint.tree.deadlocks import Taking
 from threadproof.lint.tree.threads import Entry
 
 WAITS = frozenset({"join", "result", "shutdown", "get"})
@@ -28,8 +31,14 @@ def waited_for(world: World, call: Call, locks: list[str]) -> Entry | None:
             continue
         if not same or not receiver or entry.kind not in ("thread", "timer", "pool"):
             continue
-        for ref in world.threads.reach([entry.function.ref]):
-            taken = {taking.lock for taking in world.deadlocks.own(world.tree.functions[ref])}
-            if taken & set(locks):
-                return entry
+        if next(takings(world, entry, locks), None):
+            return entry
     return None
+
+
+def takings(world: World, entry: Entry, locks: list[str]) -> Iterator[tuple[str, Taking]]:
+    """The functions of the entry that take one of the locks, and where."""
+    for ref in sorted(world.threads.reach([entry.function.ref])):
+        for taking in world.deadlocks.own(world.tree.functions[ref]):
+            if taking.lock in locks:
+                yield ref, taking

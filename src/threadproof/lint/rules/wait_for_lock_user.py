@@ -39,7 +39,7 @@ from collections.abc import Iterator
 from threadproof.findings import Severity
 from threadproof.lint.facts.model import Call, Function
 from threadproof.lint.rule import LintRule, Part, Related, Report
-from threadproof.lint.rules._deadlocks import waited_for
+from threadproof.lint.rules._deadlocks import takings, waited_for
 from threadproof.lint.tree import World
 from threadproof.lint.tree.threads import Entry
 
@@ -55,13 +55,7 @@ def check(world: World, part: Part) -> Iterator[Report]:
 
 def deadlock(world: World, function: Function, call: Call, entry: Entry, locks: list[str]) -> Report:
     lock = locks[0]
-    takers = [
-        (ref, taking)
-        for ref in sorted(world.threads.reach([entry.function.ref]))
-        for taking in world.deadlocks.own(world.tree.functions[ref])
-        if taking.lock in locks
-    ]
-    ref, taking = takers[0]
+    ref, taking = next(takings(world, entry, locks))
     return Report(
         call.span,
         f"{call.method}() waits for {entry.function.name}() while {world.tree.shown(lock)} is held, "
