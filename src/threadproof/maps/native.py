@@ -83,11 +83,13 @@ class NativeMap(ConcurrentMap[K, V]):
 
     @classmethod
     def fromkeys(cls, keys: Iterable[Any], value: Any = None, /) -> Any:
-        if type(keys) not in LISTED or not is_stored_natively(cls):
-            return super().fromkeys(keys, value)
         new = cls()
-        listed = list(keys)
-        new.set_many(listed, [value] * len(listed))
+        if type(keys) in LISTED and is_stored_natively(type(new)):  # __new__ can make an object of another class
+            listed = list(keys)
+            new.set_many(listed, [value] * len(listed))
+        else:
+            for key in keys:
+                new[key] = value
         return new
 
     def __copy__(self) -> Self:
@@ -133,11 +135,12 @@ class Reduced:
 def is_stored_natively(cls: type[NativeMap[Any, Any]]) -> bool:
     """Whether entries of a new map may be stored natively: its class has no `__setitem__` of its own."""
     return (
-        cls.__setitem__ in (_core.HashMap.__setitem__, _core.SyncMap.__setitem__)
+        cls.__setitem__ in NATIVE_SETITEMS
         and cls.__reduce__ is ConcurrentMap.__reduce__
         and cls.__reduce_ex__ is object.__reduce_ex__
     )
 
 
+NATIVE_SETITEMS: Final = tuple(each.__setitem__ for each in (_core.HashMap, _core.SyncMap, _core.LockedMap))
 DICTS: Final = (dict, FrozenDict)
 LISTED: Final = (list, tuple, range, dict, set, frozenset)

@@ -165,8 +165,12 @@ class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
         def fromkeys(cls, keys, value=None, /):
             """A new map with `value` at each of the keys."""
             new = cls()
-            keys = list(keys)
-            new.set_many(keys, [value] * len(keys))
+            if type(new).__setitem__ is SnapshotMap.__setitem__:  # __new__ can make an object of another class
+                keys = list(keys)
+                new.set_many(keys, [value] * len(keys))
+            else:
+                for key in keys:
+                    new[key] = value
             return new
 
     @overload

@@ -27,7 +27,7 @@ Owned leaf(std::uint64_t hash) { return Owned(NodePolicy::make_entry(hash)); }
 std::uint64_t hash_of(Word word) { return cell(NodePolicy::entry(word)->key)->number.load(); }
 
 /// Whether reading and getting agree on a hash, while no thread changes the trie.
-void compare_read(const TrieCell<NodePolicy>& trie, std::uint64_t hash) {
+void compare_read(TrieCell<NodePolicy>& trie, std::uint64_t hash) {
     Word value;
     Owned got = trie.get(hash);
     Found found = trie.read(NodePolicy::Lookup{hash}, &value);

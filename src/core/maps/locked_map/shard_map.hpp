@@ -45,7 +45,6 @@ class ShardMap : public MapBase<P> {
     struct Walk {
         std::uint64_t position = 0;
         std::uint64_t end = 0;  ///< entries of the shard from this number on are newer; 0: not asked yet
-        std::size_t room = 0;   ///< how many entries the last batch could have
         bool done = false;
     };
 
@@ -110,13 +109,13 @@ class ShardMap : public MapBase<P> {
         }
     }
 
-    /// Copies the next entries of a shard into `batch`, each retained for the caller; false at the end. A key
-    /// that is there throughout an iteration is seen exactly once, and none is seen twice. Throws bad_alloc,
-    /// with nothing retained.
-    bool next_batch(Walk& walk, std::vector<Entry>& batch) {
+    /// Copies the next entries of a shard into `batch`, each retained for the caller, at most `wanted`; false at
+    /// the end. A key that is there throughout an iteration is seen exactly once, and none is seen twice. Throws
+    /// bad_alloc, with nothing retained.
+    bool next_batch(Walk& walk, std::vector<Entry>& batch, std::size_t wanted = 1) {
         batch.clear();
-        batch.reserve(walk.room = std::min(2 * walk.room + kFirstBatch, kBatch));
-        while (!walk.done && batch.empty()) copy_some(walk, batch);
+        batch.reserve(wanted);
+        while (!walk.done && batch.empty()) copy_some(walk, batch, wanted);
         stress::reach(stress::Window::kIterateBatch);
         return !batch.empty();
     }
@@ -235,10 +234,6 @@ class ShardMap : public MapBase<P> {
     }
 
  private:
-    // The first batch has few: popitem() wants one. Then more, up to as many as pay for a lock: with 64, it is
-    // 1/20 of the time that copying takes.
-    static constexpr std::size_t kFirstBatch = stress::shrunk(4, 1), kBatch = stress::shrunk(64, 2);
-
     TP_COLD static void note_wait(Shard& shard) {
         shard.contended.fetch_add(1, std::memory_order_relaxed);  // relaxed: a metric
     }
@@ -309,8 +304,8 @@ class ShardMap : public MapBase<P> {
         return shard << 1 << (number_bits() - 1) | number;
     }
 
-    /// Copies entries of the walk's shard, as many as there is room for, and passes them.
-    void copy_some(Walk& walk, std::vector<Entry>& batch) {
+    /// Copies entries of the walk's shard, as many as are wanted, and passes them.
+    void copy_some(Walk& walk, std::vector<Entry>& batch, std::size_t wanted) {
         const std::size_t index = walk.position >> 1 >> (number_bits() - 1);
         const std::uint64_t number = walk.position & ~position(~std::size_t{0}, 0);
         Shard& shard = shards_[index];
@@ -318,7 +313,7 @@ class ShardMap : public MapBase<P> {
         if (!walk.end) walk.end = shard.table.next_number();
         for (const Slot* slot = shard.table.from(number); slot != shard.table.end(); ++slot) {
             if (slot->number >= walk.end) break;
-            if (batch.size() == walk.room) return;
+            if (batch.size() == wanted) return;
             prefetch_behind(shard, *slot);
             copy(*slot, batch);
             walk.position = position(index, slot->number + 1);
