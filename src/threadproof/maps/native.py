@@ -84,7 +84,7 @@ class NativeMap(ConcurrentMap[K, V]):
     @classmethod
     def fromkeys(cls, keys: Iterable[Any], value: Any = None, /) -> Any:
         new = cls()
-        if type(keys) in LISTED and is_stored_natively(type(new)):  # __new__ can make an object of another class
+        if type(keys) in LISTED and is_stored_natively(type(new)):  # __new__ can make another object
             listed = list(keys)
             new.set_many(listed, [value] * len(listed))
         else:
@@ -114,10 +114,9 @@ class NativeValues(Values[V]):
     """A native map's values."""
 
     __slots__ = ()
-    _mapping: NativeMap[Any, V]
 
     def __iter__(self) -> Iterator[V]:
-        return self._mapping._iterate_values()
+        return cast(NativeMap[Any, V], self._mapping)._iterate_values()
 
 
 class Reduced:

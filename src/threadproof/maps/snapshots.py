@@ -165,7 +165,7 @@ class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
         def fromkeys(cls, keys, value=None, /):
             """A new map with `value` at each of the keys."""
             new = cls()
-            if type(new).__setitem__ is SnapshotMap.__setitem__:  # __new__ can make an object of another class
+            if type(new).__setitem__ is SnapshotMap.__setitem__:  # __new__ can make another object
                 keys = list(keys)
                 new.set_many(keys, [value] * len(keys))
             else:

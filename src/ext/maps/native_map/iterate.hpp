@@ -82,7 +82,8 @@ PyObject* map_all_entries(MapObject<Map>& self, PyObject*) {
 /// early has copied few for nothing, and up to 128: 2 KiB.
 template <class Map>
 bool refill(MapIterator<Map>& it) {
-    [[maybe_unused]] const std::size_t wanted = std::clamp<std::size_t>(2 * it.batch.size(), stress::shrunk(8, 1), stress::shrunk(128, 2));
+    [[maybe_unused]] const std::size_t wanted =
+        std::clamp<std::size_t>(2 * it.batch.size(), stress::shrunk(8, 1), stress::shrunk(128, 2));
     it.batch.clear();
     it.next = 0;
     if constexpr (Map::kKeepsDeleted) {
