@@ -98,7 +98,7 @@ void check_first_time() {
 
 int execute(PyObject* module) {
     wait_a_little.store(wait_detached, std::memory_order_relaxed);
-    Threads::mine();  // from now on forks are noticed, also if nothing else needs the threads' slots
+    Threads::notice_forks();
     check_main_interpreter();
     check_first_time();
     add_provided(module);

@@ -13,12 +13,15 @@
 /// begun_*                  | before publication: relaxed by   | seq_cst, in try_read | none
 ///                          | the stripe's only writer, else a |                      |
 ///                          | seq_cst add                      |                      |
-/// added, removed (= ended) | seq_cst add, after publication   | seq_cst, in try_read | none
+/// added, removed (= ended) | after publication: seq_cst add,  | seq_cst, in try_read | none
+///                          | or a release of a thread that is |                      |
+///                          | Alone (threads.hpp)              |                      |
 ///
 /// try_read() relies on one total order of the loads and of the additions, which are seq_cst. A stripe of one
 /// writer needs no addition to begin a change: the store comes before that of the key or value that publishes the
 /// change, which is a release. So a thread that has seen the change sees in `begun` that it has begun. The addition
-/// to `ended` stays: it is a full fence, so that the change is visible to all threads when the operation ends.
+/// to `ended` stays: it is a full fence, so that the change is visible to all threads when the operation ends. It is
+/// not needed while no other thread has a slot: the next one gets its slot by a full fence in all threads.
 #pragma once
 
 #include <atomic>
@@ -97,13 +100,15 @@ class StripedCount {
 /// stripe, or in any with no other thread changing the map.
 class CountChange {
  public:
-    TP_HOT CountChange(StripedCount::Stripe& stripe, std::int64_t by) : stripe_(stripe), by_(by) {
+    /// `alone`: the thread is Alone until this is destroyed.
+    TP_HOT CountChange(StripedCount::Stripe& stripe, std::int64_t by, bool alone = false)
+        : stripe_(stripe), by_(by), alone_(alone) {
         if (by_ > 0) begin(stripe_.begun_add, static_cast<std::uint64_t>(by_));
         if (by_ < 0) begin(stripe_.begun_remove, static_cast<std::uint64_t>(-by_));
     }
     TP_HOT ~CountChange() {
-        if (by_ > 0) stripe_.added.fetch_add(static_cast<std::uint64_t>(by_));
-        if (by_ < 0) stripe_.removed.fetch_add(static_cast<std::uint64_t>(-by_));
+        if (by_ > 0) end(stripe_.added, static_cast<std::uint64_t>(by_));
+        if (by_ < 0) end(stripe_.removed, static_cast<std::uint64_t>(-by_));
     }
     CountChange(const CountChange&) = delete;
     CountChange& operator=(const CountChange&) = delete;
@@ -111,13 +116,18 @@ class CountChange {
  private:
     TP_HOT void begin(std::atomic<std::uint64_t>& begun, std::uint64_t by) {
         // relaxed, both: only this thread writes it, and the release that publishes the change comes after
-        if (TP_LIKELY(!stripe_.shared))
+        if (TP_LIKELY(alone_ || !stripe_.shared))
             begun.store(begun.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
         else begun.fetch_add(by);
+    }
+    TP_HOT void end(std::atomic<std::uint64_t>& ended, std::uint64_t by) {
+        if (alone_) ended.store(ended.load(std::memory_order_relaxed) + by, std::memory_order_release);
+        else ended.fetch_add(by);
     }
 
     StripedCount::Stripe& stripe_;
     const std::int64_t by_;
+    const bool alone_;
 };
 
 }  // namespace threadproof

@@ -43,7 +43,7 @@ enum class Window : std::uint8_t {
     kWriteHashed,     ///< a writer has looked for the hash and not yet locked the bucket
     kFilled,          ///< a private table is filled and not yet the map's
     kSnapshotOpen,    ///< a snapshot is open and has copied nothing yet
-    kIterateBatch,    ///< an iteration has copied a bucket and not yet passed it
+    kIterateBatch,    ///< an iteration has copied a bucket, or seen none, and not yet passed it
     kAmending,        ///< a new key is in the dirty table, and the view is not yet amended
     kExchanging,      ///< a writer has retained a value and computed the one that is to replace it
     kPromoting,       ///< a part's cells are in its next read table, or tables, which no thread can reach yet

@@ -26,16 +26,18 @@
 ///  2. Pins do not nest: no user code runs inside one.
 ///  3. A slot belongs to one thread at a time, and its limbo to that thread, or to the registry while the
 ///     slot is free.
+///  4. While a thread is Alone, no other thread has a slot and has returned from enroll().
 ///
 /// Field        | written                                     | read                       | guard
 /// -------------|---------------------------------------------|----------------------------|----------------
 /// slot.pins    | release + barrier on entry, release on exit | acquire, by Wait           | its thread
 /// slot.writing | relaxed, before a pin                       | relaxed, after pins        | its thread
+/// slot.alone   | relaxed + barrier, release at the end       | acquire, by enroll()       | its thread
 /// slot.limbo*  | plain                                       | plain                      | its thread, or
 ///              |                                             |                            | the registry
 /// slot.polls   | plain                                       | plain                      | its thread
 /// slot.taken   | release                                     | acquire                    | the registry
-/// enrolled_    | seq_cst, then a heavy barrier               | relaxed, after a light one | the registry
+/// enrolled_    | seq_cst, then a heavy barrier               | acquire, after a light one | the registry
 ///
 /// Sources: seize (Rust), folly's asymmetric fences, McKenney's RCU.
 #pragma once
@@ -79,6 +81,7 @@ struct alignas(kNoSharing) ThreadSlot {
     std::atomic<const void*> writing{nullptr};
     unsigned index = 0;
     std::atomic<bool> taken{false};
+    std::atomic<bool> alone{false};  ///< its thread is Alone, or is finding out whether it is
     ThreadSlot* next = nullptr;  ///< constant once the slot is in the list
 
     /// Retired words wait here until there are enough of them to be worth a barrier.
@@ -148,6 +151,39 @@ class Threads {
         return enrolled_.load(std::memory_order_relaxed) <= (mine_ ? 1 : 0);
     }
 
+    /// While this lives and is true, no other thread is inside a Pin or begins one: a thread that needs no locked
+    /// instruction then. Only for a few microseconds: the first Pin of another thread waits for its end. Made by a
+    /// thread that has a slot and holds no lock.
+    ///
+    /// This thread stores slot.alone and loads enrolled_; a thread that enrolls adds to enrolled_ and loads
+    /// slot.alone. The light barrier here and the heavy one there order the store before the load, as for pins: if
+    /// this thread does not see the other's addition, the other sees slot.alone and waits.
+    class Alone {
+     public:
+        TP_HOT Alone() : slot_(mine()) {
+            if (TP_LIKELY(enrolled_.load(std::memory_order_relaxed) != 1)) return;  // relaxed: a hint
+            slot_.alone.store(true, std::memory_order_relaxed);  // relaxed: the barrier orders it
+            light_barrier();
+            // acquire: pairs with the release in leave(); makes the work of threads that have ended visible
+            alone_ = enrolled_.load(std::memory_order_acquire) == 1;
+            if (TP_UNLIKELY(!alone_)) slot_.alone.store(false, std::memory_order_release);
+        }
+        TP_HOT ~Alone() {
+            // release: pairs with the acquire in enroll(); makes this thread's work visible to the next one
+            if (alone_) slot_.alone.store(false, std::memory_order_release);
+        }
+        Alone(const Alone&) = delete;
+        Alone& operator=(const Alone&) = delete;
+        TP_HOT explicit operator bool() const { return alone_; }
+
+     private:
+        ThreadSlot& slot_;
+        bool alone_ = false;
+    };
+
+    /// From now on forks are noticed, also if no thread needs a slot.
+    static void notice_forks() { std::call_once(started_, start); }
+
     /// In a forked child: the thread that forked, the only one of the parent's threads that is here.
     static pthread_t survivor() { return survivor_; }
 
@@ -191,7 +227,12 @@ class Threads {
             slot->taken.store(true, std::memory_order_release);
             enrolled_.fetch_add(1);
         }
-        heavy_barrier();  // pairs with the light barrier in alone()
+        heavy_barrier();  // pairs with the light barriers in alone() and Alone
+        each([&](ThreadSlot& s) {
+            // acquire: pairs with the release in ~Alone; makes that thread's work visible
+            for (unsigned round = 0; &s != slot && s.alone.load(std::memory_order_acquire); ++round)
+                pause_round(round);
+        });
         pthread_setspecific(key_, slot);
         mine_ = slot;
         return *slot;
@@ -273,6 +314,7 @@ class Threads {
             // relaxed, all: no other thread runs
             s.pins.store(pins + (pins & 1), std::memory_order_relaxed);
             s.taken.store(false, std::memory_order_relaxed);
+            s.alone.store(false, std::memory_order_relaxed);
         });
     }
 

@@ -25,6 +25,9 @@ enum class Outcome : std::uint8_t {
     kNoMemory,  ///< nothing was changed
 };
 
+/// The part of each entry that an iteration is for.
+enum class Part : std::uint8_t { kBoth, kKeys, kValues };
+
 /// A map's policy defines its keys and values. Both are words; 0 is none. A value's lowest bit marks a
 /// reservation, an object that replaces the value while a computation runs; its second bit is never set. A
 /// policy P has:
@@ -35,6 +38,7 @@ enum class Outcome : std::uint8_t {
 ///     match(word, lookup)      native comparison; may read the stored key without retaining it
 ///     equal(word, lookup)      the user's comparison, of a retained key: kNo, kYes or kError
 ///     as_good(word, lookup)    whether storing the key of the call may keep the equal stored key instead; pinned
+///     consecutive(lookup)      whether keys of consecutive hashes often come one after the other, from this one on
 ///     key_to_store(lookup)     the word to store for the key, with a reference of its own
 ///     retain(word)             one more reference, to an object that cannot go away meanwhile
 ///     try_retain(word)         one more reference to an object that may be dying; false: only under its lock
@@ -77,7 +81,7 @@ class MapBase {
     template <class Container>
     static void release_all(Container& entries) {
         for (const Entry& entry : entries) {
-            P::release(entry.key);
+            if (entry.key) P::release(entry.key);
             if (entry.value) P::release(entry.value);
         }
         entries.clear();
@@ -88,7 +92,13 @@ class MapBase {
         NoGuard() {}
         ~NoGuard() {}
     };
+    struct AlwaysAlone {
+        AlwaysAlone() {}
+        ~AlwaysAlone() {}
+        explicit operator bool() const { return true; }
+    };
     using Guard = std::conditional_t<P::kThreads, Pin, NoGuard>;
+    using Alone = std::conditional_t<P::kThreads, Threads::Alone, AlwaysAlone>;
     using Lock = std::conditional_t<P::kThreads, ByteLock, NoLock>;
     using Gate = std::conditional_t<P::kThreads, threadproof::Gate, NoGate>;
     using WriterSection = typename Gate::WriterSection;
@@ -127,6 +137,7 @@ class MapBase {
 
     /// The count at one instant within this call.
     static std::int64_t exact(const StripedCount& counted, Gate& gate) {
+        my_stripe();  // a thread without a slot does not see each change of one that is Alone
         // A try fails only when a change overlaps its few nanoseconds: 64 that fail are a storm of changes.
         std::int64_t count = 0;
         for (int tries = 0; tries < 64; ++tries)

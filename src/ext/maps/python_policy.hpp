@@ -164,6 +164,8 @@ struct PythonPolicy {
         if (TP_LIKELY(kind(lookup.word) != kObject)) return lookup.word;
         return is_plain_tuple(object(lookup.word)) ? lookup.word | kPlain : lookup.word;
     }
+    /// Whether the next key that comes is probably that of the next hash.
+    TP_HOT static bool consecutive(const Lookup& lookup) { return kind(lookup.word) == kSmall; }
     TP_HOT static void retain(Word word) { Py_INCREF(object(word)); }
     TP_HOT static bool try_retain(Word word) { return try_incref(object(word)); }
     static void enable_try_retain(Word word) { enable_try_incref(object(word)); }

@@ -26,8 +26,8 @@ class Actor {
         threadproof::stress::hook.store(arrive);
         threadproof::wait_a_little.store(wait_a_little);
         thread_ = std::thread([this, step] {
-            forget_other_maps();
             mine_ = this;
+            forget_other_maps();
             step();
             set(kDone);
             mine_ = nullptr;

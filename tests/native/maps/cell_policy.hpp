@@ -125,6 +125,7 @@ struct Policy {
     }
     /// Keys of one number are alike; tests/maps/test_everyday.py has others.
     static bool as_good(Word, const Lookup&) { return true; }
+    static bool consecutive(const Lookup&) { return true; }
     static Word key_to_store(const Lookup& lookup) {
         if (lookup.kind() == kAsked) return word(Pool::make(lookup.key), kAsked);  // the pool counts these
         keys_living.fetch_add(1);

@@ -627,6 +627,22 @@ void an_iteration_meets_every_key_once_while_the_table_grows() {
     }
 }
 
+void an_iteration_passes_only_buckets_that_have_no_entries() {
+    FourBuckets map;
+    for (std::uint64_t key = 1; key <= 25; key += 4) put(map, key, key);  // the last two in a second bucket
+    for (std::uint64_t key = 1; key <= 17; key += 4) remove(map, key);
+    CHECK(iterate(map) == (std::set<std::uint64_t>{21, 25}));
+}
+
+void an_iteration_follows_a_bucket_that_was_moved_empty() {
+    AboutToShrink map;
+    put(map, 64, 64);  // moves its bucket, which is empty, and is stored in the next table
+    CHECK(map.stats().resizing);
+    std::set<std::uint64_t> all = map.left;
+    all.insert(64);
+    CHECK(iterate(map) == all);
+}
+
 void readers_and_writers_elsewhere_do_not_wait_for_an_iteration() {
     FourBuckets map;
     for (std::uint64_t key = 0; key < 8; ++key) put(map, key, key);
@@ -938,6 +954,8 @@ int main(int argc, char** argv) {
                           CLAIM(a_snapshot_has_its_instant_though_the_table_shrinks),
                           CLAIM(an_iteration_meets_every_key_once_while_the_table_shrinks),
                           CLAIM(an_iteration_meets_every_key_once_while_the_table_grows),
+                          CLAIM(an_iteration_passes_only_buckets_that_have_no_entries),
+                          CLAIM(an_iteration_follows_a_bucket_that_was_moved_empty),
                           CLAIM(readers_and_writers_elsewhere_do_not_wait_for_an_iteration),
                           CLAIM(a_small_table_gets_more_buckets_when_its_writers_meet),
                           CLAIM(a_key_that_another_thread_has_stored_meanwhile_is_there_once),

@@ -118,12 +118,15 @@ class BucketMap : public MapBase<P> {
 
     /// Copies the next buckets with entries into `batch`, each retained for the caller, until those are at least
     /// `wanted`; false at the end. A key that is present throughout an iteration is seen exactly once, and none is
-    /// seen twice. Throws bad_alloc, with nothing retained.
+    /// seen twice. A part that kPart does not name is 0. Throws bad_alloc, with nothing retained.
+    template <Part kPart = Part::kBoth>
     bool next_batch(Walk& walk, std::vector<Entry>& batch, std::size_t wanted = 1) {
         unsigned ahead = 0;
         return Base::next_batch(walk, batch, wanted, [&](Walk& next, std::vector<Entry>& out) {
-            const std::uint64_t from = next.position;
             Guard guard;
+            tables_.skip_empty(next);
+            if (next.done) return;
+            const std::uint64_t from = next.position;
             if (ahead == 0) {
                 ahead = buckets_for(wanted - out.size());
                 tables_.prefetch_walk(next, ahead);
@@ -132,7 +135,7 @@ class BucketMap : public MapBase<P> {
             typename Tables::LockedAt home(tables_, next);
             // A bucket can be wider than the remaining positions: the tables may be resized during an
             // iteration.
-            Chains::copy_chain(*home.table, *home.bucket, out, [&](std::uint64_t hash) {
+            Chains::template copy_chain<kPart>(*home.table, *home.bucket, out, [&](std::uint64_t hash) {
                 if (TP_LIKELY(home.whole)) return true;
                 std::uint64_t position = tables_.placement().position(hash);
                 return position >= from && (next.done || position < next.position);
@@ -154,7 +157,7 @@ class BucketMap : public MapBase<P> {
         const unsigned bits = Tables::bits_for(count);
         resize_until([&](Table* root) {
             if (root->bits() >= bits) return true;
-            if (!tables_.resize(root, bits)) throw std::bad_alloc();
+            if (!tables_.resize(root, bits, true)) throw std::bad_alloc();
             return false;
         });
         tables_.set_reserved_bits(bits);
@@ -341,15 +344,16 @@ class BucketMap : public MapBase<P> {
     }
 
     /// Vacates a slot whose value readers see, if `by` is -1.
-    TP_HOT void empty_slot(Bucket& home, Bucket& bucket, int slot, int by) {
-        CountChange counted(stripe(), by);
+    TP_HOT void empty_slot(Bucket& home, Bucket& bucket, int slot, int by, bool alone = false) {
+        CountChange counted(stripe(), by, alone);
         tables_.chains.vacate(home, bucket, slot);
         stress::reach(stress::Window::kChanged);
     }
 
     /// Publishes a key in a free slot of a chain that an open snapshot has saved.
-    TP_HOT void fill_slot(Bucket& home, Bucket& bucket, int slot, typename Base::Lookup lookup, Word value) {
-        CountChange counted(stripe(), visible(value));
+    TP_HOT void fill_slot(Bucket& home, Bucket& bucket, int slot, typename Base::Lookup lookup, Word value,
+                          bool alone = false) {
+        CountChange counted(stripe(), visible(value), alone);
         bucket.data.reset(slot);
         tables_.chains.publish(home, bucket, slot, lookup.hash, P::key_to_store(lookup), value);
         stress::reach(stress::Window::kChanged);
@@ -374,7 +378,7 @@ class BucketMap : public MapBase<P> {
         // acquire: pairs with the release in resize()
         if (root->next.load(std::memory_order_acquire)) return false;
         const unsigned wanted = bits(root);
-        return wanted != root->bits() && tables_.resize(root, wanted);
+        return wanted != root->bits() && tables_.resize(root, wanted, wanted > root->bits());
     }
 
     /// Moves buckets until no resize is under way and done(root) is true, which may start one. Throws bad_alloc

@@ -314,9 +314,9 @@ class BucketChains : MapBase<P> {
         }
     }
 
-    /// Appends the entries whose hashes are wanted, as readers see them, each retained. Throws bad_alloc, and
-    /// then has appended none.
-    template <class Container, class Wanted>
+    /// Appends the entries whose hashes are wanted, as readers see them: the parts that kPart names, each retained,
+    /// and 0 for the other. Throws bad_alloc, and then has appended none.
+    template <Part kPart = Part::kBoth, class Container, class Wanted>
     static void copy_chain(Table& table, Bucket& home, Container& out, Wanted wanted) {
         const std::size_t before = out.size();
         try {
@@ -324,15 +324,15 @@ class BucketChains : MapBase<P> {
                 if (!wanted(bucket.hash[slot].load(std::memory_order_relaxed))) return;
                 if (is_reservation(value)) value = P::old_value(value);
                 if (!value) return;
-                out.push_back({key, value});
-                P::retain(key);
-                P::retain(value);
+                out.push_back({kPart == Part::kValues ? 0 : key, kPart == Part::kKeys ? 0 : value});
+                if (kPart != Part::kValues) P::retain(key);
+                if (kPart != Part::kKeys) P::retain(value);
             });
         } catch (const std::bad_alloc&) {
             // not their last references, which belong to the slots: releasing these runs no code
             for (; out.size() > before; out.pop_back()) {
-                P::release(out.back().key);
-                P::release(out.back().value);
+                if (kPart != Part::kValues) P::release(out.back().key);
+                if (kPart != Part::kKeys) P::release(out.back().value);
             }
             throw;
         }

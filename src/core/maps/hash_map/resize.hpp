@@ -54,7 +54,7 @@ template <class P>
 class ResizableTable : MapBase<P> {
     using Base = MapBase<P>;
     using Base::require;
-    using typename Base::Guard, typename Base::Lock;
+    using typename Base::Alone, typename Base::Guard, typename Base::Lock;
 
  public:
     using typename Base::Walk;
@@ -219,16 +219,28 @@ class ResizableTable : MapBase<P> {
     static constexpr unsigned kCached =
         stress::shrunk(13u, 1u);  // less than 2^13 buckets fit a second-level cache
 
+    /// Passes empty buckets, with no lock; pinned. A key that is there throughout is not passed: it stays in its slot
+    /// until its bucket is moved, and a chain's further buckets are not passed.
+    void skip_empty(Walk& walk) const {
+        Table* table = root();
+        const unsigned bits = table->bits();
+        for (unsigned i = 0; i < kPassed && !walk.done; ++i, walk.pass(bits)) {
+            Bucket& bucket = table->at_position(walk.position);
+            // acquire: as in arrive()
+            if (bucket.meta.load(std::memory_order_acquire) & (kMoved | kChained) || bucket.any_key()) return;
+            if (bits >= kCached) Chains::prefetch(bucket_ahead(table, walk.position, kAhead));
+            stress::reach(stress::Window::kIterateBatch);
+        }
+    }
+    static constexpr unsigned kPassed = 1024;  // in one pin, during which no memory is freed: some microseconds
+
     /// Prefetches the buckets that a walk comes to next, and the objects in them; pinned. In a large table they
     /// lie far apart, and the processor does not foresee them.
     void prefetch_walk(const Walk& walk, unsigned count) const {
         Table* table = root();
         if (table->bits() < kCached) return;
-        auto bucket = [&](std::uint64_t i) -> Bucket& {  // beyond the last one: the first
-            return table->at_position(walk.position + (i << (64 - table->bits())));
-        };
-        for (unsigned i = 0; i < count; ++i) Chains::prefetch(bucket(i));
-        for (unsigned i = 0; i < count; ++i) Chains::prefetch_objects(bucket(i));
+        for (unsigned i = 0; i < count; ++i) Chains::prefetch(bucket_ahead(table, walk.position, i));
+        for (unsigned i = 0; i < count; ++i) Chains::prefetch_objects(bucket_ahead(table, walk.position, i));
     }
 
     /// Takes a lock, and counts whether it had to wait.
@@ -272,8 +284,8 @@ class ResizableTable : MapBase<P> {
 
     /// Starts moving to a table of 2^bits buckets, unless a resize is under way or another thread is making
     /// the table for one. False when there is no memory: the map then works on with longer chains, and tries
-    /// again later. Pinned.
-    bool resize(Table* table, unsigned bits) {
+    /// again later. `at_once`: as many keys as it holds are about to come. Pinned.
+    bool resize(Table* table, unsigned bits, bool at_once = false) {
         // acquire: pairs with the release below, of a thread that had no memory
         if (root() != table || table->resizing.exchange(true, std::memory_order_acquire)) return true;
         Table* next = make(bits);
@@ -281,6 +293,7 @@ class ResizableTable : MapBase<P> {
             table->resizing.store(false, std::memory_order_release);
             return false;
         }
+        if (at_once) next->use_large_pages();
         resizes_.fetch_add(1, std::memory_order_relaxed);
         // release: pairs with the acquire in arrive(); publishes the new table
         table->next.store(next, std::memory_order_release);
@@ -292,13 +305,15 @@ class ResizableTable : MapBase<P> {
     template <class Host>
     TP_APART Table* help(Host& host, Table* table, std::uint64_t hash) {
         Table& next = *table->next.load(std::memory_order_acquire);  // acquire: pairs with resize()
-        bool last = move(host, *table, next, table->index(table->home(hash)));
+        const Alone alone;
+        const bool unlocked{alone};
+        bool last = move(host, *table, next, table->index(table->home(hash)), unlocked);
         const std::size_t size = table->size(), most = size <= kAtOnce ? size : kHelp;
         // Relaxed: it only shares out the work. It counts round and round, so that a bucket that a thread
         // took and could not move is tried again.
         std::uint64_t first = table->cursor.fetch_add(most, std::memory_order_relaxed);
         for (unsigned i = 0; i < kHelp; ++i) prefetch_move(*table, next, (first + i) & (size - 1));
-        for (std::size_t i = 0; i < most; ++i) last |= move(host, *table, next, (first + i) & (size - 1));
+        for (std::size_t i = 0; i < most; ++i) last |= move(host, *table, next, (first + i) & (size - 1), unlocked);
         return last ? table : nullptr;
     }
 
@@ -423,6 +438,11 @@ class ResizableTable : MapBase<P> {
         resize(table, bits);
     }
 
+    /// The bucket `count` buckets behind that of a position; beyond the last one: the first.
+    static Bucket& bucket_ahead(Table* table, std::uint64_t position, std::uint64_t count) {
+        return table->at_position(position + (count << (64 - table->bits())));
+    }
+
     /// Prefetches a bucket, and the two that it goes to where the table doubles.
     static void prefetch_move(Table& from, Table& to, std::size_t index) {
         Chains::prefetch(from.at(index));
@@ -433,9 +453,9 @@ class ResizableTable : MapBase<P> {
     }
 
     /// Moves one bucket's entries to the next table, if that has not been done and there is memory for it.
-    /// True if it was the last bucket: the next table is the root now.
+    /// True if it was the last bucket: the next table is the root now. `alone`: the thread is, and needs no lock.
     template <class Host>
-    bool move(Host& host, Table& from, Table& to, std::size_t index) {
+    bool move(Host& host, Table& from, Table& to, std::size_t index, bool alone) {
         Bucket& home = from.at(index);
         // relaxed: read again under the lock
         if (home.meta.load(std::memory_order_relaxed) & kMoved) return false;
@@ -443,28 +463,36 @@ class ResizableTable : MapBase<P> {
         // other buckets may be in use in the target already.
         Bucket* target =
             to.bits() < from.bits() ? &to.at(coarser_index(index, from.bits(), to.bits())) : nullptr;
-        lock_both(home, target);
+        if (!alone) lock_both(home, target);
         bool last = false;
         if (!(home.meta.load(std::memory_order_relaxed) & kMoved)) {  // relaxed: the lock guards it
             host.before_change(from, home);
             if (target) host.before_change(to, *target);
-            if (copy_entries(from, to, home, !target)) {
+            if (copy_entries(from, to, home, alone || !target)) {
                 stress::reach(stress::Window::kMigrateCopied);
                 // relaxed: the lock guards it. release: pairs with the acquire in arrive(); publishes the copies
                 home.meta.store(home.meta.load(std::memory_order_relaxed) | kMoved,
                                 std::memory_order_release);
                 // Counted under the lock: nothing can come between a move and its count, not even a fork.
                 // acq_rel: the last mover sees all the other moves, and root_ publishes them.
-                last = from.moved.fetch_add(1, std::memory_order_acq_rel) + 1 == from.size();
+                last = count_move(from, alone) == from.size();
                 if (last) {
                     stress::reach(stress::Window::kMigrated);
                     root_.store(&to, std::memory_order_release);  // release: pairs with root()
                 }
             }
         }
+        if (alone) return last;
         home.lock.unlock();
         if (target) target->lock.unlock();
         return last;
+    }
+
+    static std::uint64_t count_move(Table& table, bool alone) {
+        if (!alone) return table.moved.fetch_add(1, std::memory_order_acq_rel) + 1;
+        std::uint64_t moved = table.moved.load(std::memory_order_relaxed) + 1;
+        table.moved.store(moved, std::memory_order_relaxed);  // relaxed: the end of Alone publishes it
+        return moved;
     }
 
     /// Locks both without waiting for one while it holds the other: a thread that waits can be stopped there,
@@ -479,7 +507,7 @@ class ResizableTable : MapBase<P> {
         }
     }
 
-    /// `unreached`: no other thread can reach the targets.
+    /// `unreached`: no other thread can reach the targets now.
     bool copy_entries(Table& from, Table& to, Bucket& home, bool unreached) {
         for (Bucket* bucket = &home; bucket; bucket = from.after(*bucket)) {
             for (int i = 0; i < Bucket::kSlots; ++i) {

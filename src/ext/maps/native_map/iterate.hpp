@@ -26,7 +26,7 @@ struct MapIterator {
 
     PyObject_HEAD MapObject<Map>* map;  ///< owned; null once it is exhausted
     Yield yield;
-    PatientLock lock;  ///< guards map and what follows; held while a bucket is waited for
+    PatientLock lock;  ///< guards map and what follows, except from a thread that is Alone; held while a bucket is waited for
     typename Map::Walk walk;
     std::size_t next;  ///< the entries before this one have been yielded
     std::vector<Entry> batch;
@@ -90,16 +90,39 @@ bool refill(MapIterator<Map>& it) {
         if (it.yield == Yield::kDeletedToo)
             return it.map->core().template next_raw_batch<true>(it.walk, it.batch);
         return it.map->core().template next_raw_batch<false>(it.walk, it.batch);
+    } else if constexpr (requires { it.map->core().template next_batch<Part::kKeys>(it.walk, it.batch, wanted); }) {
+        const bool both = it.yield == Yield::kItems || map_is_watched();
+        if (it.yield == Yield::kKeys)
+            return it.map->core().template next_batch<Part::kKeys>(it.walk, it.batch, wanted);
+        if (!both) return it.map->core().template next_batch<Part::kValues>(it.walk, it.batch, wanted);
+        return it.map->core().next_batch(it.walk, it.batch, wanted);
     } else {
         return it.map->core().next_batch(it.walk, it.batch, wanted);
     }
 }
 
+/// Holds an iterator's lock, which a thread that is Alone does not need. All threads come to the iterator in this way.
+class IteratorLock {
+ public:
+    explicit IteratorLock(PatientLock& lock) : lock_(lock) {
+        if (!alone_) lock_.lock();
+    }
+    ~IteratorLock() {
+        if (!alone_) lock_.unlock();
+    }
+    IteratorLock(const IteratorLock&) = delete;
+    IteratorLock& operator=(const IteratorLock&) = delete;
+
+ private:
+    PatientLock& lock_;
+    const Threads::Alone alone_;
+};
+
 /// The next entry, with references for the caller; false at the end. The map goes to *done then. Throws
 /// bad_alloc; what has been copied goes to *dropped.
 template <class Map>
 bool advance(MapIterator<Map>& it, typename Map::Entry* entry, Ref* done, OwnedEntries<Map>* dropped) {
-    std::lock_guard hold(it.lock);
+    IteratorLock hold(it.lock);
     if (!it.map) return false;
     if (it.next >= it.batch.size()) {
         bool more;
@@ -123,7 +146,7 @@ template <class Map>
 TP_COLD void publish_entry(MapIterator<Map>& it, PyObject* key) {
     Ref map;
     {
-        std::lock_guard hold(it.lock);
+        IteratorLock hold(it.lock);
         map = Ref::borrow(reinterpret_cast<PyObject*>(it.map));
     }
     if (map) read_key(map.get(), key, Use::kAtomic, true);
@@ -139,7 +162,7 @@ inline PyObject* pair_of(Ref key, Ref value) {
 
 template <class Map>
 PyObject* iterator_next(MapIterator<Map>& it) {
-    typename Map::Entry entry;
+    typename Map::Entry entry{};
     Ref done;
     OwnedEntries<Map> dropped;
     do {
@@ -147,10 +170,10 @@ PyObject* iterator_next(MapIterator<Map>& it) {
             if (done && map_is_watched()) read_map(done.get());
             return nullptr;
         }
-        if (!entry.key) release_value(entry.value);
-    } while (!entry.key);
+        if (Map::kKeepsDeleted && !entry.key) release_value(entry.value);
+    } while (Map::kKeepsDeleted && !entry.key);
     Ref key = Ref::steal(Policy::object(entry.key)), value = into_ref(entry.value);
-    if (map_is_watched()) publish_entry(it, key.get());
+    if (map_is_watched() && key) publish_entry(it, key.get());
     if (it.yield == Yield::kKeys) return key.release();
     if (it.yield == Yield::kValues) return value.release();
     return pair_of(std::move(key), std::move(value));
