@@ -13,6 +13,9 @@ from typing import Any, Final, NamedTuple
 from threadproof import _core
 
 
+ACTIONS: Final = ("send_bytes", "receive_bytes")
+
+
 class Transfers(NamedTuple):
     """Functions of a C module, or methods of a type of it, that pass bytes on or get some."""
 
@@ -25,7 +28,7 @@ class Transfers(NamedTuple):
         """Intercept them for good; the module has been imported."""
         module = sys.modules[self.module]
         owner: Any = getattr(module, self.owner) if self.owner else module
-        for action, names in ("send_bytes", self.sends), ("receive_bytes", self.receives):
+        for action, names in zip(ACTIONS, (self.sends, self.receives), strict=True):
             for name in names.split():
                 if hasattr(owner, name):  # systems differ
                     _core.probe.intercept_method(owner, name, action)
