@@ -12,7 +12,6 @@ from typing import Any, Final, NamedTuple
 
 from threadproof import _core
 
-
 ACTIONS: Final = ("send_bytes", "receive_bytes")
 
 
