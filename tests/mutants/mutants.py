@@ -6,6 +6,7 @@ WINDOWS = "windows_test"
 OUT_OF_MEMORY = "out_of_memory_test"
 POSITION = "position_test"
 COMPOSED = "composed_test"
+ALONE = "alone_windows_test"
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ RESIZE = "src/core/maps/hash_map/resize.hpp"
 SNAPSHOT = "src/core/maps/snapshot.hpp"
 GATE = "src/core/base/gate.hpp"
 COUNT = "src/core/base/count.hpp"
+THREADS = "src/core/base/threads.hpp"
 RECLAIM = "src/core/base/reclaim.hpp"
 SYNC_MAP = "src/core/maps/sync_map/map.hpp"
 SYNC_PART_MAP = "src/core/maps/sync_map/part_map.hpp"
@@ -45,6 +47,54 @@ LOCKED_MAP = "src/core/maps/locked_map/map.hpp"
 LOCKED_WINDOWS = "locked_windows_test"
 
 MUTANTS = [
+    # --- a thread that is alone
+    Mutant(
+        "alone-unannounced",
+        THREADS,
+        "slot_.alone.store(true, std::memory_order_relaxed);",
+        "slot_.alone.store(false, std::memory_order_relaxed);",
+        "a thread that takes a slot waits for one that is alone",
+        ALONE,
+    ),
+    Mutant(
+        "alone-not-waited-for",
+        THREADS,
+        "&s != slot && s.alone.load(std::memory_order_acquire)",
+        "&s != slot && round > 1",
+        "a thread that takes a slot waits for one that is alone",
+        ALONE,
+    ),
+    Mutant(
+        "alone-beside-another",
+        THREADS,
+        "if (TP_LIKELY(enrolled_.load(std::memory_order_relaxed) != 1)) return;",
+        "if (TP_LIKELY(enrolled_.load(std::memory_order_relaxed) < 1)) return alone_ = true, void();",
+        "a thread is alone only where no other has a slot",
+        ALONE,
+    ),
+    Mutant(
+        "length-without-slot",
+        "src/core/maps/map_base.hpp",
+        "        my_stripe();  // a thread without a slot",
+        "        // a thread without a slot",
+        "len() has a slot before it reads the count",
+        ALONE,
+    ),
+    # --- iterating
+    Mutant(
+        "empty-bucket-moved",
+        RESIZE,
+        "if (bucket.meta.load(std::memory_order_acquire) & (kMoved | kChained) ||",
+        "if (bucket.meta.load(std::memory_order_acquire) & kChained ||",
+        "an iteration follows a bucket that was moved when it was empty",
+    ),
+    Mutant(
+        "empty-bucket-chained",
+        RESIZE,
+        "if (bucket.meta.load(std::memory_order_acquire) & (kMoved | kChained) ||",
+        "if (bucket.meta.load(std::memory_order_acquire) & kMoved ||",
+        "an iteration looks behind an empty bucket",
+    ),
     # --- reading
     Mutant(
         "hit-unchecked",
@@ -251,7 +301,7 @@ MUTANTS = [
     Mutant(
         "another-key-removed",
         MAP,
-        "if (TP_UNLIKELY(home.hash[slot].load(std::memory_order_relaxed) != lookup.hash)) return false;",
+        "if (TP_UNLIKELY(bucket.hash[slot].load(std::memory_order_relaxed) != lookup.hash)) return false;",
         "",
         "a slot may have been given to another key since the search",
     ),
@@ -309,8 +359,8 @@ MUTANTS = [
     Mutant(
         "marked-before-copied",
         RESIZE,
-        "if (copy_entries(from, to, home, !target)) {",
-        "if (home.meta.fetch_or(kMoved, std::memory_order_release), copy_entries(from, to, home, !target)) {",
+        "if (copy_entries(from, to, home, alone || !target)) {",
+        "if (home.meta.fetch_or(kMoved, std::memory_order_release), copy_entries(from, to, home, alone || !target)) {",
         "a bucket is marked moved when its entries are in the next table",
     ),
     Mutant(
@@ -330,8 +380,8 @@ MUTANTS = [
     Mutant(
         "cursor-goes-round-once",
         RESIZE,
-        "last |= move(host, *table, next, (first + i) & (size - 1));",
-        "if (first + i < size) last |= move(host, *table, next, first + i);",
+        "last |= move(host, *table, next, (first + i) & (size - 1), unlocked);",
+        "if (first + i < size) last |= move(host, *table, next, first + i, unlocked);",
         "a bucket that could not be moved is tried again",
         OUT_OF_MEMORY,
     ),
@@ -428,7 +478,7 @@ MUTANTS = [
     Mutant(
         "iteration-orders-nothing",
         "src/ext/maps/native_map/iterate.hpp",
-        "if (map_is_watched()) publish_entry(it, key.get());",
+        "if (map_is_watched() && key) publish_entry(it, key.get());",
         "",
         "who sees a key by iteration comes after its change",
         "tests/probe/test_structures.py",
