@@ -360,7 +360,7 @@ MUTANTS = [
         "marked-before-copied",
         RESIZE,
         "if (copy_entries(from, to, home, alone || !target)) {",
-        "if (home.meta.fetch_or(kMoved, std::memory_order_release), copy_entries(from, to, home, alone || !target)) {",
+        "if (home.meta.fetch_or(kMoved), copy_entries(from, to, home, alone || !target)) {",
         "a bucket is marked moved when its entries are in the next table",
     ),
     Mutant(

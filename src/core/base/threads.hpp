@@ -82,7 +82,7 @@ struct alignas(kNoSharing) ThreadSlot {
     unsigned index = 0;
     std::atomic<bool> taken{false};
     std::atomic<bool> alone{false};  ///< its thread is Alone, or is finding out whether it is
-    ThreadSlot* next = nullptr;  ///< constant once the slot is in the list
+    ThreadSlot* next = nullptr;      ///< constant once the slot is in the list
 
     /// Retired words wait here until there are enough of them to be worth a barrier.
     static constexpr unsigned kLimbo = stress::shrunk(512u, 1u);  // a barrier costs up to 12 us: 25 ns a key

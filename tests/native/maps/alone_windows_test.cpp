@@ -42,7 +42,8 @@ void one_after_the_other(std::function<void()> first, Window window, std::functi
 void the_second_thread_waits_until_a_key_is_stored() {
     Filled map(4);
     one_after_the_other([&] { put(map, 5, 50); }, Window::kPublishing, [&] { CHECK(look(map, 5) == 50); });
-    one_after_the_other([&] { put(map, 6, 60); }, Window::kPublishing, [&] { put(map, 10, 100); });  // one home
+    one_after_the_other([&] { put(map, 6, 60); }, Window::kPublishing,
+                        [&] { put(map, 10, 100); });  // one home
     alone([&] { CHECK(look(map, 6) == 60 && look(map, 10) == 100 && map.size() == 7); });
 }
 

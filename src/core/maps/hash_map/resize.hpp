@@ -232,7 +232,8 @@ class ResizableTable : MapBase<P> {
             stress::reach(stress::Window::kIterateBatch);
         }
     }
-    static constexpr unsigned kPassed = 1024;  // in one pin, during which no memory is freed: some microseconds
+    static constexpr unsigned kPassed =
+        1024;  // in one pin, during which no memory is freed: some microseconds
 
     /// Prefetches the buckets that a walk comes to next, and the objects in them; pinned. In a large table they
     /// lie far apart, and the processor does not foresee them.
@@ -313,7 +314,8 @@ class ResizableTable : MapBase<P> {
         // took and could not move is tried again.
         std::uint64_t first = table->cursor.fetch_add(most, std::memory_order_relaxed);
         for (unsigned i = 0; i < kHelp; ++i) prefetch_move(*table, next, (first + i) & (size - 1));
-        for (std::size_t i = 0; i < most; ++i) last |= move(host, *table, next, (first + i) & (size - 1), unlocked);
+        for (std::size_t i = 0; i < most; ++i)
+            last |= move(host, *table, next, (first + i) & (size - 1), unlocked);
         return last ? table : nullptr;
     }
 

@@ -26,7 +26,8 @@ struct MapIterator {
 
     PyObject_HEAD MapObject<Map>* map;  ///< owned; null once it is exhausted
     Yield yield;
-    PatientLock lock;  ///< guards map and what follows, except from a thread that is Alone; held while a bucket is waited for
+    PatientLock
+        lock;  ///< guards map and what follows, except from a thread that is Alone; held while a bucket is waited for
     typename Map::Walk walk;
     std::size_t next;  ///< the entries before this one have been yielded
     std::vector<Entry> batch;
@@ -90,7 +91,9 @@ bool refill(MapIterator<Map>& it) {
         if (it.yield == Yield::kDeletedToo)
             return it.map->core().template next_raw_batch<true>(it.walk, it.batch);
         return it.map->core().template next_raw_batch<false>(it.walk, it.batch);
-    } else if constexpr (requires { it.map->core().template next_batch<Part::kKeys>(it.walk, it.batch, wanted); }) {
+    } else if constexpr (requires {
+                             it.map->core().template next_batch<Part::kKeys>(it.walk, it.batch, wanted);
+                         }) {
         const bool both = it.yield == Yield::kItems || map_is_watched();
         if (it.yield == Yield::kKeys)
             return it.map->core().template next_batch<Part::kKeys>(it.walk, it.batch, wanted);
