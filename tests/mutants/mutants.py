@@ -68,7 +68,7 @@ MUTANTS = [
         "alone-beside-another",
         THREADS,
         "if (TP_LIKELY(enrolled_.load(std::memory_order_relaxed) != 1)) return;",
-        "if (TP_LIKELY(enrolled_.load(std::memory_order_relaxed) < 1)) return alone_ = true, void();",
+        "if ((alone_ = true)) return;",
         "a thread is alone only where no other has a slot",
         ALONE,
     ),
