@@ -245,6 +245,8 @@ class Sharing:
         """
         if variable.owner is None:
             return variable.module is not None and variable.place == f"{variable.module.name}.{variable.name}"
+        if self.is_of_class(variable):
+            return True
         if variable.kind() == "" or any(value.endswith("field") for value in variable.values):
             return False
         writes = [use.function for use in variable.uses if use.access.kind == "write"]
@@ -252,6 +254,11 @@ class Sharing:
             function.name == "<class>" or any(name.endswith("classmethod") for name in function.decorators)
             for function in writes
         )
+
+    def is_of_class(self, variable: Variable) -> bool:
+        """Whether code changes an attribute by the name of the class, or of a global object, and in no other way."""
+        changes = [use for use in variable.uses if use.access.kind in WRITES and not use.function.is_body]
+        return bool(changes) and all(use.access.common for use in changes)
 
     def is_outer_local(self, use: Use, variable: Variable) -> bool:
         return variable.place.startswith(f"{use.function.ref}.<locals>.")
@@ -317,7 +324,8 @@ class Sharing:
         module = self.tree.module_of[function.ref]
         if function.ref in shared.crossing or shared.claims or module.signs & {"threads", "locks"}:
             return True
-        return shared.kind_is_shared and module.name.partition(".")[0] in self.threaded_packages
+        known = shared.kind_is_shared or (shared.common and is_counter(access))
+        return known and module.name.partition(".")[0] in self.threaded_packages
 
     def runs_twice(self, function: Function, shared: Shared) -> bool:
         """Whether two threads may run a function at once on the same variable."""
@@ -374,6 +382,11 @@ class Sharing:
             return True
         outer = self.tree.functions.get(function.parent)
         return outer is not None and not outer.is_body and self.is_async_only(outer)
+
+
+def is_counter(access: Access) -> bool:
+    """Whether an access counts: by the name of a class, from whatever thread makes an object of it."""
+    return access.common and access.kind == "augment" and access.value.startswith("const")
 
 
 def evicts(variable: Variable) -> bool:
