@@ -133,7 +133,9 @@ def check_rule(world: World, module: Module, rule: LintRule) -> Iterator[Report]
 def placed(world: World, report: Report, module: Module) -> Report:
     """The report with the file of its function, and with names of functions as people write them."""
     modules = world.tree.module_of
-    report.threaded = any(entry.kind in CONCURRENT for entry in world.threads.reached.get(report.function, ()))
+    report.threaded = any(
+        entry.kind in CONCURRENT for entry in world.threads.reached.get(report.function, ())
+    )
     report.path = modules.get(report.function, module).path
     report.related = [
         replace(

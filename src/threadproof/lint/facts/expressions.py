@@ -97,9 +97,7 @@ class Expressions(Conditions):
                 self.iterate(arg)
             return NOTHING
         args = tuple(self.argument(arg, target.name) for arg in node.args)
-        keywords = tuple(
-            (word.arg or "**", self.argument(word.value, target.name)) for word in node.keywords
-        )
+        keywords = tuple((word.arg or "**", self.argument(word.value, target.name)) for word in node.keywords)
         call = Call(
             intern(target.name or f"?.{method}"),
             intern(receiver.name),

@@ -6,8 +6,8 @@ from threadproof.lint.facts.model import Function, Module
 from threadproof.lint.knowledge.containers import WRITES
 
 SIGNS = frozenset({"threads", "locks", "web"})
-# What of a function grows while its file is read. Most of it stays empty, and an empty list takes 56 bytes where
-# all empty tuples are one: a fifth of the memory of all facts.
+# What of a function grows while its file is read. Most of it stays empty, and an empty list takes 56 bytes
+# where all empty tuples are one: a fifth of the memory of all facts.
 GROWN = ("accesses", "pairs", "calls", "acquires", "leaks", "awaits", "returned")
 
 

@@ -177,7 +177,9 @@ class Statements(Assignments):
     def note_returned(self, value: ast.expr) -> None:
         """The container itself, or a view of it, is handed to the caller, who has no lock."""
         last = self.function.accesses[-1] if self.function.accesses else None
-        if last is not None and last.kind in VIEWS | {"read"} and last.span == span_of(value) and not last.value:
+        if last is None or last.value or last.span != span_of(value):
+            return
+        if last.kind == "read" or last.kind in VIEWS:
             last.value = RETURNED
 
     # --- locks ---
@@ -194,7 +196,7 @@ class Statements(Assignments):
             if isinstance(item.optional_vars, ast.Name):
                 self.forget(item.optional_vars)
                 if ref.name:
-                    self.values[item.optional_vars.id] = Ref(ref.name, item.optional_vars.id, ref.owned, ref.common)
+                    self.values[item.optional_vars.id] = ref._replace(alias=item.optional_vars.id)
             elif item.optional_vars is not None:
                 self.forget(item.optional_vars)
         self.block(node.body)

@@ -2,8 +2,8 @@
 
 ## What it does
 Reports loops and comprehensions over a dict, set or deque that threads share, without the lock, where other
-code adds or removes. Also methods that give such a container, or its `keys()`, `values()` or `items()`, to a caller,
-if it changes under a lock: the lock is free again when the caller goes over it.
+code adds or removes. Also methods that give such a container, or its `keys()`, `values()` or `items()`, to a
+caller, if it changes under a lock: the lock is free again when the caller goes over it.
 
 ## Why is this bad?
 Python checks at each step: `RuntimeError: dictionary changed size during iteration`. It is rare in tests and
@@ -103,21 +103,28 @@ def check_handed_out(world: World, part: Part) -> Iterator[Report]:
             if variable.kind() not in KINDS or variable.owner is None:
                 continue
             shared = world.sharing.of(variable)
-            lock, changes = best_lock(shared)[0], [use for use in shared.uses if use.access.kind in SIZE_CHANGES]
-            guarded = [use for use in changes if use in shared.guarded.get(lock, ())]
-            if not guarded or len(guarded) < GUARDED * len(changes) or not world.sharing.knows(function, lock):
+            lock = lock_of_changes(shared)
+            if not lock or not world.sharing.knows(function, lock):
                 continue
             what = "itself" if access.kind == "read" else f"as live {access.kind}()"
             yield Report(
                 access.span,
-                f"{variable.shown} is handed out {what}, and changes under {world.tree.shown(lock)} while the caller "
-                "goes over it",
+                f"{variable.shown} is handed out {what}, and changes under {world.tree.shown(lock)} while "
+                "the caller goes over it",
                 function=function.ref,
                 subject=variable.place,
                 related=sides(world, shared, function, access),
                 confidence=HANDED_OUT,
                 fix="return a copy, made under the lock",
             )
+
+
+def lock_of_changes(shared: Shared) -> str:
+    """The lock that nearly all changes of a container are under, or ""."""
+    lock, _ = best_lock(shared)
+    changes = [use for use in shared.uses if use.access.kind in SIZE_CHANGES]
+    guarded = [use for use in changes if use in shared.guarded.get(lock, ())]
+    return lock if guarded and len(guarded) >= GUARDED * len(changes) else ""
 
 
 def is_loop(access: Access, variable: Variable) -> bool:

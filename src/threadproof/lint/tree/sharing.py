@@ -256,7 +256,7 @@ class Sharing:
         )
 
     def is_of_class(self, variable: Variable) -> bool:
-        """Whether code changes an attribute by the name of the class, or of a global object, and in no other way."""
+        """Whether code changes an attribute by the name of the class, or of a global object, and only so."""
         changes = [use for use in variable.uses if use.access.kind in WRITES and not use.function.is_body]
         return bool(changes) and all(use.access.common for use in changes)
 
@@ -324,7 +324,7 @@ class Sharing:
         module = self.tree.module_of[function.ref]
         if function.ref in shared.crossing or shared.claims or module.signs & {"threads", "locks"}:
             return True
-        known = shared.kind_is_shared or (shared.common and is_counter(access))
+        known = shared.kind_is_shared or is_counter(shared, access)
         return known and module.name.partition(".")[0] in self.threaded_packages
 
     def runs_twice(self, function: Function, shared: Shared) -> bool:
@@ -384,9 +384,17 @@ class Sharing:
         return outer is not None and not outer.is_body and self.is_async_only(outer)
 
 
-def is_counter(access: Access) -> bool:
-    """Whether an access counts: by the name of a class, from whatever thread makes an object of it."""
-    return access.common and access.kind == "augment" and access.value.startswith("const")
+def is_counter(shared: Shared, access: Access) -> bool:
+    """Whether a variable of a class counts, as its objects: in one function, whatever thread calls it.
+
+    One that goes up and down in several functions is a depth, mostly of calls in one thread.
+    """
+    if not (
+        shared.common and access.common and access.kind == "augment" and access.value.startswith("const")
+    ):
+        return False
+    changes = {use.function.ref for use in shared.uses if use.access.kind in WRITES}
+    return len(changes) == 1
 
 
 def evicts(variable: Variable) -> bool:
