@@ -71,3 +71,25 @@ class Numbered:
     def __init__(self):
         number = type(self)
         number.made += 1  # want
+
+
+class Depths(threading.local):
+    depth = 0
+
+
+class ThreadLocal:
+    def __init__(self):
+        self.depth = 0
+
+
+class Walker:
+    def __init__(self):
+        self._lock = threading.Lock()
+        self.own = Depths()
+        self.other = ThreadLocal()
+
+    def walk(self):
+        self.own.depth += 1
+        self.other.depth += 1
+        with self._lock:
+            pass

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from threadproof.lint.facts.model import Access, Class, Function, Held
 from threadproof.lint.knowledge import values
 from threadproof.lint.knowledge.containers import ADDS, REMOVES, WRITES
-from threadproof.lint.knowledge.signs import is_cache, is_shared_kind
+from threadproof.lint.knowledge.signs import THREAD_LOCALS, is_cache, is_shared_kind, is_thread_local
 from threadproof.lint.tree.calls import ANY_LOCK, Calls
 from threadproof.lint.tree.index import Tree, Use, Variable
 from threadproof.lint.tree.threads import CONCURRENT, MAIN, Threads
@@ -138,6 +138,7 @@ class Sharing:
         instance = variable.owner is not None and not shared.common
         shared.kind_is_shared = self.is_of_shared_kind(variable)
         self.note_declared(shared, variable.owner)
+        shared.single |= self.is_thread_local(variable)
         for use in variable.uses:
             if not self.counts(use, variable):
                 continue
@@ -167,6 +168,13 @@ class Sharing:
         has_threads = variable.module is not None and bool(variable.module.signs & {"threads", "locks"})
         by_class = is_shared_kind(variable.owner.name, has_threads)
         return by_class or (is_cache(variable.name) and evicts(variable))
+
+    def is_thread_local(self, variable: Variable) -> bool:
+        """Whether each thread has its own, by the base of the class, or by its name."""
+        if variable.owner is None:
+            return False
+        bases = self.tree.mro(variable.owner.ref)
+        return any(base in THREAD_LOCALS or is_thread_local(base) for base in bases)
 
     def note_declared(self, shared: Shared, owner: Class | None) -> None:
         """Take in what comments, docstrings and decorators say of the class."""
