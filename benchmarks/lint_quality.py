@@ -51,7 +51,7 @@ FRESH = (
     "influxdb-client", "ipython", "joblib", "loky", "mlflow-skinny", "paramiko", "pexpect", "posthog",
     "pykka", "pynput", "pysmb", "robotframework", "tensorboard", "websocket-client", "zeo", "zodb",
 )  # fmt: skip
-# The same for a second version. Four kinds of false alarm that these showed have been mended since.
+# The same for a second version. Five kinds of false alarm that these showed have been mended since.
 LATER = (
     "asyncua", "cherrypy", "circus", "dramatiq", "hazelcast-python-client", "hypothesis", "neo4j", "pika",
     "psycopg-pool", "pyglet", "pymysql-pool", "pyserial", "python-telegram-bot", "pyzabbix", "redis-om",
