@@ -72,14 +72,6 @@ MUTANTS = [
         "a thread is alone only where no other has a slot",
         ALONE,
     ),
-    Mutant(
-        "length-without-slot",
-        "src/core/maps/map_base.hpp",
-        "        my_stripe();  // a thread without a slot",
-        "        // a thread without a slot",
-        "len() has a slot before it reads the count",
-        ALONE,
-    ),
     # --- iterating
     Mutant(
         "empty-bucket-moved",
