@@ -1,6 +1,7 @@
 /// threadproof._core: the list of what the native extension exports.
 
 #include "ext/maps/adopt.hpp"
+#include "ext/maps/cache.hpp"
 #include "ext/maps/contract.hpp"
 #include "ext/maps/hash_map.hpp"
 #include "ext/maps/reservation.hpp"
@@ -108,6 +109,7 @@ int execute(PyObject* module) {
     add_contract(module);
     add_reservation(module);
     add_hash_map(module);
+    add_cache(module);
     add_sync_map(module);
     add_trie(module);
     add_snapshot_map(module);

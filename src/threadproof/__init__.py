@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from threadproof._core import REMOVE, DeadlockError
-    from threadproof.maps import ConcurrentMap, HashMap, LockedMap, ShardedMap, SnapshotMap, SyncMap
+    from threadproof.maps import Cache, ConcurrentMap, HashMap, LockedMap, ShardedMap, SnapshotMap, SyncMap
 
 __all__ = [
     "REMOVE",
+    "Cache",
     "ConcurrentMap",
     "DeadlockError",
     "HashMap",

@@ -8,9 +8,27 @@ from typing import Any
 import pytest
 
 from tests.maps.keys import HASHES, Key
-from threadproof.maps import ConcurrentMap, HashMap, LockedMap, ShardedMap, SnapshotMap, SyncMap
+from threadproof.maps import Cache, ConcurrentMap, HashMap, LockedMap, ShardedMap, SnapshotMap, SyncMap
 
-MAPS: list[type[ConcurrentMap[Any, Any]]] = [LockedMap, ShardedMap, SnapshotMap, SyncMap, HashMap]
+
+class RoomyCache(Cache[Any, Any]):
+    """A Cache with room enough for every test of the contract, and a constructor like other maps'."""
+
+    __slots__ = ()
+
+    def __init__(self, other: Any = (), /, **kwargs: Any) -> None:
+        super().__init__(max_size=1_000_000)
+        self.update(other, **kwargs)
+
+
+MAPS: list[type[ConcurrentMap[Any, Any]]] = [
+    LockedMap,
+    ShardedMap,
+    SnapshotMap,
+    SyncMap,
+    HashMap,
+    RoomyCache,
+]
 
 
 class MapMaker:

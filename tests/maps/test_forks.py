@@ -18,7 +18,8 @@ EVERY_MAP = pytest.mark.parametrize("cls", MAPS, ids=lambda each: each.__name__)
 PRELUDE = """
 import os, signal, threading, warnings
 warnings.simplefilter("ignore")
-from threadproof import DeadlockError, {name} as Map
+from threadproof import DeadlockError
+from {module} import {name} as Map
 def in_a_child(work):
     child = os.fork()
     if child == 0:
@@ -35,7 +36,7 @@ def in_a_child(work):
 
 
 def forks(cls: type[ConcurrentMap[Any, Any]], program: str) -> str:
-    return run_program(PRELUDE.format(name=cls.__name__) + dedent(program))
+    return run_program(PRELUDE.format(module=cls.__module__, name=cls.__name__) + dedent(program))
 
 
 @EVERY_MAP

@@ -1,5 +1,6 @@
 """Maps that any number of threads may share. All keep the contract of threadproof.maps.contract."""
 
+from threadproof.maps.cache import Cache, CacheStats
 from threadproof.maps.contract import Computation, ConcurrentMap, FrozenDict
 from threadproof.maps.hash_map import HashMap, HashMapStats
 from threadproof.maps.locked import LockedMap, LockedMapStats
@@ -9,6 +10,8 @@ from threadproof.maps.sync_map import DELETED, SyncMap, SyncMapStats
 
 __all__ = [
     "DELETED",
+    "Cache",
+    "CacheStats",
     "Computation",
     "ConcurrentMap",
     "ConflictError",

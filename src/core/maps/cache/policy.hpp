@@ -66,13 +66,17 @@ class CachePolicy {
         segments_.set_max(max);
     }
 
-    /// Evicts until the bound holds: calls evict(i) for each, which is in no list then.
+    /// Evicts until the bound holds: calls evict(i) for each, which is in no list then. Returns false after `most`
+    /// evictions: then call it again.
     template <class Evict>
-    void settle(Evict evict) {
-        segments_.settle(sketch_, [&](Index loser) {
-            ++evictions_;
-            evict(loser);
-        });
+    bool settle(Evict evict, unsigned most = ~0u) {
+        return segments_.settle(
+            sketch_,
+            [&](Index loser) {
+                ++evictions_;
+                evict(loser);
+            },
+            most);
     }
 
     /// Forgets all entries, which are in no list then, and all frequencies.

@@ -106,9 +106,10 @@ class Segments {
     }
 
     /// Moves entries out of a window that is too wide, and then removes entries from the lists until the bound
-    /// holds; calls evict(i) for each. A bound of 0 evicts everything that is not pinned.
+    /// holds; calls evict(i) for each. A bound of 0 evicts everything that is not pinned. Returns false after
+    /// `most` evictions: then call it again.
     template <class Evict>
-    void settle(const FrequencySketch& sketch, Evict evict) {
+    bool settle(const FrequencySketch& sketch, Evict evict, unsigned most = ~0u) {
         for (unsigned moved = 0;; ++moved) {
             Index candidate = 0;
             if (window().weight > window_max_ && (total() > max_ || moved < kMostMoved)) {
@@ -119,8 +120,9 @@ class Segments {
                 Index loser = choose(candidate, sketch);
                 unlink(loser);
                 evict(loser);
+                if (--most == 0) return false;
             } else if (!candidate) {
-                return;
+                return true;
             }
         }
     }

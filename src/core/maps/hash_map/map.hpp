@@ -22,9 +22,23 @@
 
 namespace threadproof {
 
-template <class P>
+/// The tracker of a HashMap gets every read and change of an entry, with the data of the entry's slot (SlotData).
+/// HashMap itself has none; a cache's policy is one. A tracker has
+///
+///     read(data)       an entry was read; pinned, no lock
+///     take(hash)       the data for a new key, or 0: no memory. This and the next run under the bucket's lock
+///     give(data)       the key was not stored: there was no memory
+///     changed(data)    the entry has another value, or readers see it for the first time
+///     removed(data)    the key is about to be removed
+struct NoTracker {
+    static constexpr bool kOn = false;
+};
+
+template <class P, class Tracker = NoTracker>
 class HashMap : public BucketMap<P> {
     using Base = BucketMap<P>;
+
+ protected:
     using Base::ask, Base::resolve, Base::visible;
     using Base::consider_resize, Base::dispose, Base::host, Base::insert, Base::overwrite_or_remove;
     using Base::gate_, Base::snapshots_, Base::tables_;
@@ -43,6 +57,10 @@ class HashMap : public BucketMap<P> {
     static constexpr bool kOverwritesLocked = true;  ///< overwrite()'s `next` may read the current value
 
     using Base::Base;
+    /// With the arguments of the tracker. Throws bad_alloc.
+    template <class... Given>
+        requires(sizeof...(Given) > 0)
+    explicit HashMap(std::uint64_t secret, Given... given) : Base(secret), tracker_(given...) {}
 
     // ---- reading
 
@@ -76,6 +94,7 @@ class HashMap : public BucketMap<P> {
                 Cursor at;
                 tables_.arrive(at, lookups[i].hash);
                 steps[i] = Chains::template read<true>(at, lookups[i], nullptr, &values[i]);
+                if (steps[i] == Step::kHit) note_read(*at.bucket, at.slot);
                 // a key that needs the user's comparison begins anew, with this pin released
                 if (TP_UNLIKELY(steps[i] == Step::kAsk)) steps[i] = Step::kRetry;
             }
@@ -153,6 +172,7 @@ class HashMap : public BucketMap<P> {
                 *old = current;
                 // release: pairs with the acquire in take(); makes the object visible
                 home.value[slot].store(fresh, std::memory_order_release);
+                note_change(home, static_cast<int>(slot), fresh);
             }
         }
         home.lock.unlock();
@@ -173,6 +193,7 @@ class HashMap : public BucketMap<P> {
                 found = Chains::seek_exact(at, key, value);
                 // before it is replaced: the slot's reference may be what keeps a reservation alive
                 if (found) grown = visible(next) - visible(value);
+                if (found) note_change(*at.bucket, at.slot, next);
                 if (found) overwrite_or_remove(at, value, next, cleanup);
             }
             if (grown) consider_resize(at.table, grown);
@@ -181,7 +202,40 @@ class HashMap : public BucketMap<P> {
         return found;
     }
 
+    // ---- the tracker
+
+    Tracker& tracker() { return tracker_; }
+
+ protected:
+    TP_HOT void note_read(Bucket& bucket, int slot) {
+        // relaxed, here and below: a hint for readers; writers hold the lock
+        if constexpr (Tracker::kOn) tracker_.read(bucket.data.of[slot].load(std::memory_order_relaxed));
+    }
+
+    /// Before the value in a slot is replaced by `next`; under the lock.
+    TP_HOT void note_change(Bucket& bucket, int slot, Word next) {
+        if constexpr (Tracker::kOn) {
+            auto data = bucket.data.of[slot].load(std::memory_order_relaxed);
+            if (!next) tracker_.removed(data);
+            else if (!is_reservation(next)) tracker_.changed(data);
+        }
+    }
+
  private:
+    /// False when there is no memory: nothing has changed.
+    TP_HOT bool insert_tracked(Table& table, Bucket& home, const Lookup& lookup, Word value) {
+        if constexpr (Tracker::kOn) {
+            auto data = tracker_.take(lookup.hash);
+            if (!data) return false;
+            auto [bucket, slot] = insert(table, home, lookup, value);
+            if (!bucket) return tracker_.give(data), false;
+            bucket->data.of[slot].store(data, std::memory_order_relaxed);
+            if (!is_reservation(value)) tracker_.changed(data);
+            return true;
+        }
+        return insert(table, home, lookup, value).bucket != nullptr;
+    }
+
     // ---- reading
 
     /// get_slow() in the most common case: an equal key in the first two buckets of its chain. In every other
@@ -211,6 +265,7 @@ class HashMap : public BucketMap<P> {
             if (TP_UNLIKELY(!P::same(key, lookup)) && (!key || P::match(key, lookup) != Match::kYes))
                 return false;
             taken = Chains::template take<kTake>(home, meta, bucket->value[slot]);
+            if (kTake && TP_LIKELY(taken.step == Step::kHit)) note_read(*bucket, static_cast<int>(slot));
         }
         *value = taken.value;
         if (TP_LIKELY(taken.step == Step::kHit)) return true;
@@ -229,6 +284,7 @@ class HashMap : public BucketMap<P> {
             Cursor at;
             tables_.arrive(at, lookup.hash);
             step = Chains::template read<kTake>(at, lookup, nullptr, value);
+            if (kTake && step == Step::kHit) note_read(*at.bucket, at.slot);
             if (TP_UNLIKELY(step == Step::kAsk))
                 step = Chains::retain_key(asked, at.table, at.home, at.meta, at.bucket, at.slot, at.key);
         }
@@ -258,6 +314,7 @@ class HashMap : public BucketMap<P> {
                 tables_.arrive(at, lookup.hash);
                 step =
                     Chains::template read<kTake>(at, lookup, &cache, value, Chains::resume(at, asked, cache));
+                if (kTake && step == Step::kHit) note_read(*at.bucket, at.slot);
                 if (step == Step::kAsk)
                     step = Chains::retain_key(asked, at.table, at.home, at.meta, at.bucket, at.slot, at.key);
             }
@@ -321,8 +378,9 @@ class HashMap : public BucketMap<P> {
             Word next = decide(current);
             if (next == current) return attempt;
             grown = visible(next) - visible(current);
+            if (current) note_change(*at.bucket, at.slot, next);
             if (current) overwrite_or_remove(at, current, next, cleanup);
-            else if (!insert(*at.table, *at.home, lookup, next).bucket) return Attempt::kNoMemory;
+            else if (!insert_tracked(*at.table, *at.home, lookup, next)) return Attempt::kNoMemory;
         }
         if (grown) consider_resize(at.table, grown);
         return attempt;
@@ -346,6 +404,8 @@ class HashMap : public BucketMap<P> {
             if (Outcome failed = ask(at.key, lookup, cache); failed != Outcome::kPresent) return failed;
         }
     }
+
+    [[no_unique_address]] Tracker tracker_;
 };
 
 }  // namespace threadproof

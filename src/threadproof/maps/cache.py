@@ -1,0 +1,245 @@
+"""Cache: a HashMap with a bound. It keeps the entries that are used, and loads each missing value once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self, TypeVar, cast
+
+from threadproof import _core
+from threadproof.maps.cache_loads import Loads
+from threadproof.maps.contract import COMPUTING, OLDEST, ConcurrentMap, age_of
+from threadproof.maps.native import NativeMap
+from threadproof.stats import Stats, counter, duration, gauge, ratio
+
+__all__ = ["Cache", "CacheStats"]
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CacheStats(Stats):
+    """The state of a Cache: its hits, its policy, its table, its loads."""
+
+    size: int = field(metadata=gauge("keys", "keys in the cache"))
+    weight: int = field(metadata=gauge("entries", "entries that count for the bound"))
+    hits: int = field(metadata=counter("reads", "reads that found a value; many threads lose some"))
+    misses: int = field(metadata=counter("reads", "reads that found none; many threads lose some"))
+    evictions: int = field(metadata=counter("entries", "entries that were evicted"))
+    window: float = field(metadata=ratio("the share of the bound for new entries, which the policy adapts"))
+    sketch_resets: int = field(metadata=counter("resets", "times that all frequencies were halved"))
+    half_hit_ratio: float = field(
+        metadata=ratio("about the hit ratio with half of the bound; -1: not known yet")
+    )
+    double_hit_ratio: float = field(
+        metadata=ratio("about the hit ratio with twice the bound; -1: not known yet")
+    )
+    buckets: int = field(metadata=gauge("buckets", "buckets of four entries, chosen by the hash"))
+    overflow_buckets: int = field(metadata=gauge("buckets", "buckets behind full ones"))
+    longest_chain: int = field(metadata=gauge("buckets", "a bucket and those behind it, of 1,024"))
+    resizes: int = field(metadata=counter("resizes", "resizes of the table since the cache was made"))
+    resizing: bool = field(metadata=gauge("boolean", "whether a resize is under way"))
+    bytes: int = field(metadata=gauge("bytes", "memory of table and policy, without keys and values"))
+    lock_waits: int = field(metadata=counter("waits", "times that a writer found its bucket locked"))
+    loads: int = field(default=0, metadata=counter("loads", "calls of loaders that returned a value"))
+    load_failures: int = field(default=0, metadata=counter("loads", "calls of loaders that raised"))
+    load_seconds: float = field(default=0.0, metadata=duration("all calls of loaders together"))
+    listener_failures: int = field(default=0, metadata=counter("calls", "calls of on_evict that raised"))
+    computing: int = field(default=0, metadata=COMPUTING)
+    oldest_computation: float = field(default=0.0, metadata=OLDEST)
+
+    @property
+    def hit_ratio(self) -> float:
+        """The share of reads that found a value; 0.0 before the first."""
+        return self.hits / (self.hits + self.misses) if self.hits + self.misses else 0.0
+
+
+class Cache(_core.Cache[K, V], NativeMap[K, V]):
+    """A concurrent map with a bound: the entries that are least worth keeping are evicted.
+
+        cache = Cache(max_size=10_000, loader=fetch)
+        cache.get_or_load("a")  # the value; on a miss, fetch("a"), called by one thread while others wait
+
+    It keeps the contract of `ConcurrentMap`, whose methods explain it, with one change: an entry may be
+    evicted at any moment after it was stored, as if another thread had deleted it. An entry whose value is
+    being computed is not evicted. Iteration may miss evicted keys, as it may miss deleted ones.
+
+    `max_size` is the most entries; None, the default, is no bound. When no call is under way there are never
+    more: what is above the bound is gone when the call that stored it returns, and that may be the new entry
+    itself. While calls are running there may be 128 entries more, and one for each thread. 0 keeps nothing.
+
+    Which entries stay: those that are used often, as counted in a sketch of all recent keys, and those that
+    are new, in a window. The window is as wide as fits the workload (adaptive W-TinyLFU): small shadow caches
+    try several widths on a sample of the keys. A store counts as a use; `in` and iteration do not.
+
+    `loader(key)` makes missing values: see `get_or_load`. `on_evict(key, value, cause)` is called for each
+    evicted entry, cause "size", by the thread whose call evicts it, with no lock held; it may use the cache.
+    What it raises is counted and logged once. For values to be closed: `on_evict=lambda key, value, cause:
+    value.close()`. It is not called for entries that are removed, replaced or cleared.
+
+    Reads take no lock. A copy, and an unpickled cache, have the options too; a loader must be picklable then.
+    """
+
+    __slots__ = ("__weakref__", "_failures", "_loads", "_max_size", "_on_evict")
+    _failures: int
+    _loads: Loads[K, V]
+    _max_size: int | None
+    _on_evict: Callable[[K, V, str], object] | None
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        self = super().__new__(cls)
+        self._max_size, self._on_evict, self._failures = None, None, 0
+        self._loads = Loads(None)
+        return self
+
+    def __init__(
+        self,
+        entries: Mapping[K, V] | Iterable[tuple[K, V]] = (),
+        /,
+        *,
+        max_size: int | None = None,
+        loader: Callable[[K], V] | None = None,
+        on_evict: Callable[[K, V, str], object] | None = None,
+    ) -> None:
+        """Start with the entries of a mapping, or of pairs, in their order."""
+        self._configure(max_size, loader, on_evict)
+        self.update(entries)
+
+    def _configure(self, max_size: Any, loader: Any, on_evict: Any) -> None:
+        check_size(self, "max_size", max_size)
+        check_callback(self, "loader", "loader(key) -> value", loader)
+        check_callback(self, "on_evict", "on_evict(key, value, cause)", on_evict)
+        if loader is not None and _core.is_async(loader):
+            raise TypeError(
+                f"{type(self).__name__} wants a plain loader(key) -> value, got {loader!r}; "
+                "for an async one, call await cache.load(key, loader)"
+            )
+        self._loads = Loads(loader)
+        self._on_evict = on_evict
+        if on_evict is not None:
+            self._send_evicted()
+        self.resize(max_size)
+
+    # Loading
+
+    def get_or_load(
+        self, key: K, loader: Callable[[K], V] | None = None, /, *, timeout: float | None = None
+    ) -> V:
+        """The value of `key`; if there is none, `loader(key)`, which is stored and returned.
+
+        Without `loader`, the cache's. Of all threads and tasks that miss a key at the same time one loads it;
+        the others wait for its result, at most `timeout` seconds: after that TimeoutError, and the load
+        continues. What the loader raises is raised in all of them, and is not stored: the next call loads
+        again. It runs with no lock held and `key` reserved, as a function given to `compute`: it may use the
+        cache, but not load or write its own key, nor wait in a circle with other loads: DeadlockError.
+
+        A hit is a read, and never blocks. If `invalidate(key)` is called during the load, the waiting calls
+        return the loaded value, and it is not stored. A loader that returns REMOVE stores nothing, and None
+        is returned.
+        """
+        value = self.get(key, _core.REMOVE)
+        if value is not _core.REMOVE:
+            return cast(V, value)
+        return self._loads.get(self, key, loader, timeout)
+
+    def load_many(
+        self,
+        keys: Iterable[K],
+        loader: Callable[[list[K]], Mapping[K, V]] | None = None,
+        /,
+        *,
+        timeout: float | None = None,
+    ) -> dict[K, V]:
+        """The values of the keys, as a dict; missing ones are loaded.
+
+        `loader(missing)` gets a list of the keys that this call has to load, and returns a mapping with their
+        values; a key that is not in it is in no result. Keys that others are loading are waited for, at most
+        `timeout` seconds each. Without `loader`, the cache's is called for one key after the other.
+        """
+        return self._loads.get_many(self, list(dict.fromkeys(keys)), loader, timeout)
+
+    async def load(self, key: K, loader: Callable[[K], Any], /) -> V:
+        """`get_or_load` for asyncio: the value of `key`; if there is none, `await loader(key)`.
+
+        One load for all tasks of all event loops, and for threads in `get_or_load`. If a task that waits is
+        cancelled, the others go on; if the last is cancelled, so is the load. If the event loop of the load
+        ends, another of the waiting tasks loads. While an async load is running, other writers of `key` do
+        not wait for it; if one stores a value, that value stays.
+        """
+        value = self.get(key, _core.REMOVE)
+        if value is not _core.REMOVE:
+            return cast(V, value)
+        return await self._loads.get_async(self, key, loader)
+
+    def invalidate(self, key: K, /) -> bool:
+        """Remove `key`; return whether it was there. A load that is running for it will not be stored.
+
+        Never waits for a load. (`del` and `pop` wait for it, and then remove its result.)
+        """
+        return self._loads.invalidate(self, key)
+
+    # The bound
+
+    @property
+    def max_size(self) -> int | None:
+        """The most entries, or None."""
+        return self._max_size
+
+    def resize(self, max_size: int | None, /) -> None:
+        """Set another `max_size`. The entries above it are evicted before this returns."""
+        check_size(self, "max_size", max_size)
+        self._set_max(max_size)
+        self._max_size = max_size
+
+    def _evicted(self, key: K, value: V) -> None:
+        on_evict = self._on_evict
+        if on_evict is None:
+            return
+        try:
+            on_evict(key, value, "size")
+        except Exception:
+            self._failures += 1
+            if self._failures == 1:
+                log.exception("on_evict of a %s raised; further ones are only counted", type(self).__name__)
+
+    # The whole map
+
+    def stats(self) -> CacheStats:
+        """Metrics. Reads at most 1,024 buckets of the table, and takes the policy's lock for some nanoseconds."""
+        return CacheStats(*self._stats(), *self._loads.metrics(), self._failures, *age_of(self))
+
+    @classmethod
+    def fromkeys(cls, keys: Iterable[Any], value: Any = None, /) -> Any:
+        """A new cache, without a bound, with `value` at each of the keys."""
+        return super().fromkeys(keys, value)
+
+    def __getstate__(self) -> Any:
+        options = {"max_size": self._max_size, "loader": self._loads.loader, "on_evict": self._on_evict}
+        return options, super().__getstate__()
+
+    def __setstate__(self, state: Any) -> None:
+        options, attributes = state
+        Cache._configure(self, **options)
+        if attributes:
+            self.__dict__.update(attributes)
+
+
+_core.adopt_methods(Cache, ConcurrentMap)
+
+
+def check_size(owner: object, name: str, size: object) -> None:
+    if size is None:
+        return
+    if isinstance(size, bool) or not isinstance(size, int):
+        raise TypeError(f"{type(owner).__name__} wants {name} as an int, or None for no bound, got {size!r}")
+    if size < 0 or size >= 2**62:
+        raise ValueError(f"{type(owner).__name__} wants 0 <= {name} < 2**62, or None for no bound, got {size}")
+
+
+def check_callback(owner: object, name: str, signature: str, fn: object) -> None:
+    if fn is not None and not callable(fn):
+        raise TypeError(f"{type(owner).__name__} wants {signature} as {name}, got {type(fn).__name__}")
