@@ -80,9 +80,9 @@ def test_a_container_type_as_the_function_is_refused(make_map: MapMaker, fn: Any
 
 @pytest.mark.parametrize("other", [list, dict, 5, None, lambda: 1])
 def test_an_argument_that_has_no_entries_is_named(make_map: MapMaker, other: Any) -> None:
-    with pytest.raises(TypeError, match="(Map|Cache) wants a mapping, or pairs"):
+    with pytest.raises(TypeError, match=r"(Map|Cache) wants a mapping, or pairs"):
         make_map(other)
-    with pytest.raises(TypeError, match="(Map|Cache) wants a mapping, or pairs"):
+    with pytest.raises(TypeError, match=r"(Map|Cache) wants a mapping, or pairs"):
         make_map().update(other)
 
 

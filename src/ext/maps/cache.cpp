@@ -48,28 +48,29 @@ PyObject* cache_set_max(MapObject<Map>& self, PyObject* argument) {
 PyObject* cache_stats(MapObject<Map>& self, PyObject*) {
     self.share();
     Map::CacheStats s = self.core().cache_stats();
-    return Py_BuildValue("(LKKKKdKddKKKKOKK)", static_cast<long long>(s.table.size), s.weight, s.hits, s.misses, s.evictions,
-                         s.window_share, s.sketch_resets, s.half_ratio, s.double_ratio, s.table.buckets,
-                         s.table.overflow_buckets, s.table.longest_chain, s.table.resizes,
+    return Py_BuildValue("(LKKKKdKddKKKKOKK)", static_cast<long long>(s.table.size), s.weight, s.hits,
+                         s.misses, s.evictions, s.window_share, s.sketch_resets, s.half_ratio, s.double_ratio,
+                         s.table.buckets, s.table.overflow_buckets, s.table.longest_chain, s.table.resizes,
                          s.table.resizing ? Py_True : Py_False, s.bytes, s.table.lock_waits);
 }
 
 }  // namespace
 
 void add_cache(PyObject* module) {
-    add_native_map<Map>(
-        module, "threadproof._core.Cache", "threadproof._core.CacheIterator",
-        "The native base of threadproof.maps.Cache, where the methods are explained.",
-        {
-            {"_set_max", method<cache_set_max>(), METH_O,
-             "_set_max($self, max, /)\n--\n\nAnother bound on the weight of all entries, or None. What is above it is "
-             "gone on return."},
-            {"_send_evicted", method<cache_send_evicted>(), METH_NOARGS,
-             "_send_evicted($self, /)\n--\n\nFrom now on call self._evicted(key, value) for every entry that is "
-             "evicted, with no lock held. Before the\ncache is shared."},
-            {"_stats", method<cache_stats>(), METH_NOARGS,
-             "_stats($self, /)\n--\n\nMetrics, from which CacheStats is made."},
-        });
+    add_native_map<Map>(module, "threadproof._core.Cache", "threadproof._core.CacheIterator",
+                        "The native base of threadproof.maps.Cache, where the methods are explained.",
+                        {
+                            {"_set_max", method<cache_set_max>(), METH_O,
+                             "_set_max($self, bound, /)\n--\n\nAnother bound on the weight of all entries, or "
+                             "None. What is above it is "
+                             "gone on return."},
+                            {"_send_evicted", method<cache_send_evicted>(), METH_NOARGS,
+                             "_send_evicted($self, /)\n--\n\nFrom now on call self._evicted(key, value) for "
+                             "every entry that is "
+                             "evicted, with no lock held. Before the\ncache is shared."},
+                            {"_stats", method<cache_stats>(), METH_NOARGS,
+                             "_stats($self, /)\n--\n\nMetrics, from which CacheStats is made."},
+                        });
 }
 
 }  // namespace threadproof::ext

@@ -209,7 +209,7 @@ class Cache(_core.Cache[K, V], NativeMap[K, V]):
     # The whole map
 
     def stats(self) -> CacheStats:
-        """Metrics. Reads at most 1,024 buckets of the table, and takes the policy's lock for some nanoseconds."""
+        """Metrics. Reads at most 1,024 buckets of the table, and takes the policy's lock for an instant."""
         return CacheStats(*self._stats(), *self._loads.metrics(), self._failures, *age_of(self))
 
     @classmethod
@@ -237,7 +237,9 @@ def check_size(owner: object, name: str, size: object) -> None:
     if isinstance(size, bool) or not isinstance(size, int):
         raise TypeError(f"{type(owner).__name__} wants {name} as an int, or None for no bound, got {size!r}")
     if size < 0 or size >= 2**62:
-        raise ValueError(f"{type(owner).__name__} wants 0 <= {name} < 2**62, or None for no bound, got {size}")
+        raise ValueError(
+            f"{type(owner).__name__} wants 0 <= {name} < 2**62, or None for no bound, got {size}"
+        )
 
 
 def check_callback(owner: object, name: str, signature: str, fn: object) -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, Final, Generic, TypeVar, cast
 
 from threadproof import _core
@@ -100,7 +101,9 @@ class Loads(Generic[K, V]):
 
     # Threads
 
-    def get(self, cache: ConcurrentMap[K, V], key: K, loader: Callable[[K], V] | None, timeout: float | None) -> V:
+    def get(
+        self, cache: ConcurrentMap[K, V], key: K, loader: Callable[[K], V] | None, timeout: float | None
+    ) -> V:
         """The value, loaded by this thread or by another."""
         loader = self._checked(loader)
         result: Any = FAILED
@@ -135,7 +138,9 @@ class Loads(Generic[K, V]):
     def _end(self, key: K, load: Load) -> None:
         self._running.compare_and_delete(key, load, equal=operator.is_)
 
-    def _lead(self, cache: ConcurrentMap[K, V], load: Load, key: K, loader: Callable[[K], V], timeout: float | None) -> V:
+    def _lead(
+        self, cache: ConcurrentMap[K, V], load: Load, key: K, loader: Callable[[K], V], timeout: float | None
+    ) -> V:
         loaded: list[Any] = []
 
         def step(old: Any) -> Any:
@@ -159,7 +164,11 @@ class Loads(Generic[K, V]):
             cast(_core.Reservation, load.reservation).end()
 
     def get_many(
-        self, cache: ConcurrentMap[K, V], keys: list[K], loader: Callable[[list[K]], Mapping[K, V]] | None, timeout: float | None
+        self,
+        cache: ConcurrentMap[K, V],
+        keys: list[K],
+        loader: Callable[[list[K]], Mapping[K, V]] | None,
+        timeout: float | None,
     ) -> dict[K, V]:
         found = dict(zip(keys, cache.get_many(keys, FAILED), strict=True))
         missing = [key for key in keys if found[key] is FAILED]
@@ -172,7 +181,9 @@ class Loads(Generic[K, V]):
                 found[key] = self.get(cache, key, lambda key: loader([key]).get(key, REMOVE), timeout)  # type: ignore[arg-type, return-value]
         return cast("dict[K, V]", {key: value for key, value in found.items() if value is not FAILED})
 
-    def _lead_many(self, cache: ConcurrentMap[K, V], mine: dict[K, Load], loader: Callable[[list[K]], Mapping[K, V]]) -> dict[K, Any]:
+    def _lead_many(
+        self, cache: ConcurrentMap[K, V], mine: dict[K, Load], loader: Callable[[list[K]], Mapping[K, V]]
+    ) -> dict[K, Any]:
         try:
             values = self._timed(loader, list(mine))
             for key, load in mine.items():
@@ -221,10 +232,8 @@ class Loads(Generic[K, V]):
         done = asyncio.Event()
 
         def wake(_: object) -> None:
-            try:
+            with suppress(RuntimeError):  # this loop has been closed: no task waits
                 loop.call_soon_threadsafe(done.set)
-            except RuntimeError:  # this loop has been closed: no task waits
-                pass
 
         load.future.add_done_callback(wake)
         try:

@@ -95,7 +95,8 @@ class CacheTracker {
         take_reads_locked(my_thread());
         nodes_.take_changed([&](Index i, bool dead) { dead ? bury(i) : update(i); });
         unsigned count = 0;
-        bool done = policy_.settle([&](Index loser) { victims[count++] = loser; }, static_cast<unsigned>(kMost));
+        bool done =
+            policy_.settle([&](Index loser) { victims[count++] = loser; }, static_cast<unsigned>(kMost));
         return {count, !done, policy_.count()};
     }
 
@@ -139,7 +140,8 @@ class CacheTracker {
 
     void update(Index i) {
         CacheNode& node = nodes_[i];
-        std::uint32_t weight = node.wanted.load(std::memory_order_relaxed);  // relaxed: the queue made it visible
+        std::uint32_t weight =
+            node.wanted.load(std::memory_order_relaxed);  // relaxed: the queue made it visible
         if (node.segment != Segment::kNone) {
             policy_.reweigh(i, weight);
             policy_.use(i);
@@ -294,7 +296,8 @@ class CacheMap : public HashMap<P, CacheTracker<P::kThreads>> {
         std::atomic_thread_fence(std::memory_order_seq_cst);
         for (unsigned round = 0; tracker().any_changed() || over_.load(std::memory_order_relaxed);) {
             if (evicting_.try_lock()) evict_some();
-            else if (tracker().nodes().live() < settled_.load(std::memory_order_relaxed) + kMostQueued) return;
+            else if (tracker().nodes().live() < settled_.load(std::memory_order_relaxed) + kMostQueued)
+                return;
             else pause_round(round++);
         }
     }
@@ -304,9 +307,9 @@ class CacheMap : public HashMap<P, CacheTracker<P::kThreads>> {
         Evicted evicted;
         over_.store(false, std::memory_order_relaxed);  // relaxed, all: guarded by evicting_, or a hint
         auto [chosen, more, entries] = tracker().choose(evicted.nodes);
-        settled_.store(entries, std::memory_order_relaxed);
         for (unsigned i = 0; i < chosen; ++i) remove(evicted, i);
         if (more) over_.store(true, std::memory_order_relaxed);
+        else settled_.store(entries, std::memory_order_relaxed);
         evicting_.unlock();
         std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with the fence in evict()
         for (unsigned i = 0; i < chosen; ++i) dispose(evicted.cleanups[i]);
@@ -352,7 +355,7 @@ class CacheMap : public HashMap<P, CacheTracker<P::kThreads>> {
 
     PatientLock evicting_;
     std::atomic<std::uint64_t> settled_{0};  ///< entries that stayed in the last step
-    std::atomic<bool> over_{false};  ///< more has to be evicted, though nothing has changed
+    std::atomic<bool> over_{false};          ///< more has to be evicted, though nothing has changed
     void (*evicted_to_)(void*, Word, Word) = nullptr;
     void* evicted_context_ = nullptr;
 };

@@ -12,14 +12,15 @@
 /// Invariants
 ///  1. A node is free, or belongs to one key from its insertion to the policy's step after the key's removal.
 ///  2. The nodes in the queue are those with kQueued; each is there once.
-///  3. Indices below used_ have memory, in chunks: chunk 0 has kFirst nodes, chunk i > 0 has kFirst << (i - 1).
+///  3. The segment of a free node is kNone.
+///  4. Indices below used_ have memory, in chunks: chunk 0 has kFirst nodes, chunk i > 0 has kFirst << (i - 1).
 ///     A chunk does not move.
 ///
 /// Field            | written                            | read                      | guard
 /// -----------------|------------------------------------|---------------------------|----------------------
 /// node.hash        | plain, before the slot has it      | plain                     | constant while it has a key
-/// node.newer,      | plain                              | plain                     | the policy's lock; of a
-/// .older, .weight, |                                    |                           | free node: lock_
+/// node.newer,      | plain                              | plain                     | the policy's lock; older
+/// .older, .weight, |                                    |                           | of a free node: lock_
 /// .segment         |                                    |                           |
 /// node.wanted      | relaxed, under the bucket's lock   | relaxed, by the policy    | published by the queue
 /// node.state       | acq_rel                            | acq_rel                   | none
@@ -88,9 +89,8 @@ class CacheNodes {
             i = used_++;
         }
         Node& node = (*this)[i];
+        // `segment` is kNone already: the policy may be looking at a node that it has a stale read of
         node.hash = hash;
-        node.weight = 0;
-        node.segment = Segment::kNone;
         node.wanted.store(1, std::memory_order_relaxed);
         node.state.store(0, std::memory_order_relaxed);  // relaxed: the slot publishes the index
         live_.store(live_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
@@ -155,7 +155,8 @@ class CacheNodes {
             oldest = node.next.load(std::memory_order_relaxed);
             // acquire: pairs with queue(); makes the change before a set bit visible. release: keeps the read
             // of `next` before it
-            std::uint8_t state = node.state.fetch_and(static_cast<std::uint8_t>(~kQueued), std::memory_order_acq_rel);
+            std::uint8_t state =
+                node.state.fetch_and(static_cast<std::uint8_t>(~kQueued), std::memory_order_acq_rel);
             see(i, (state & kDead) != 0);
         }
         return count;
@@ -208,7 +209,8 @@ class CacheNodes {
         do {
             node.next.store(newest, std::memory_order_relaxed);
             // seq_cst: before the look at the policy's lock, see CacheMap::maintain()
-        } while (!queue_.compare_exchange_weak(newest, i, std::memory_order_seq_cst, std::memory_order_relaxed));
+        } while (
+            !queue_.compare_exchange_weak(newest, i, std::memory_order_seq_cst, std::memory_order_relaxed));
     }
 
     std::array<std::atomic<Node*>, kChunks> chunks_{};
