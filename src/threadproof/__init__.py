@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from threadproof._core import REMOVE, DeadlockError
-    from threadproof.maps import Cache, ConcurrentMap, HashMap, LockedMap, ShardedMap, SnapshotMap, SyncMap
+    from threadproof.maps import Cache, ConcurrentMap, HashMap, LockedMap, ShardedMap, SnapshotMap, SyncMap, cached
 
 __all__ = [
     "REMOVE",
@@ -23,6 +23,7 @@ __all__ = [
     "ShardedMap",
     "SnapshotMap",
     "SyncMap",
+    "cached",
 ]
 
 

@@ -94,6 +94,10 @@ class CacheTracker {
         std::lock_guard hold(lock_);
         take_reads_locked(my_thread());
         nodes_.take_changed([&](Index i, bool dead) { dead ? bury(i) : update(i); });
+        if (TP_UNLIKELY(nodes_.live() == 0)) {
+            nodes_.shrink();
+            policy_.shrink();
+        }
         unsigned count = 0;
         bool done =
             policy_.settle([&](Index loser) { victims[count++] = loser; }, static_cast<unsigned>(kMost));

@@ -105,6 +105,20 @@ class CacheNodes {
         live_.store(live_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
     }
 
+    /// Gives back the memory of the nodes, if there are many and all are free. The caller holds the policy's lock,
+    /// under which stale indices are looked at.
+    void shrink() {
+        if (live() != 0) return;
+        Lock hold(lock_);
+        // again, under the lock: a writer may have taken a node
+        if (live() != 0 || any_changed() || used_ <= kFirst) return;
+        free_ = 0;
+        used_ = 1;
+        for (unsigned i = 0; i < kChunks; ++i)
+            if (Node* chunk = chunks_[i].exchange(nullptr, std::memory_order_relaxed))
+                released(chunk, i).all();
+    }
+
     /// Whether the index may be that of a node, whatever the node is now.
     bool known(Index i) const { return i && chunks_[chunk_of(i)].load(std::memory_order_acquire) != nullptr; }
 

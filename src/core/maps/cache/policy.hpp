@@ -79,10 +79,9 @@ class CachePolicy {
             most);
     }
 
-    /// Forgets all entries, which are in no list then, and all frequencies.
-    void clear() {
-        segments_.clear();
-        sketch_.clear();
+    /// Gives memory back when there are no entries: what is known of the keys goes with it, if that is much.
+    void shrink() {
+        sketch_.shrink();
         climber_.sleep();
     }
 

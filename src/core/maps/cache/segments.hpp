@@ -127,11 +127,6 @@ class Segments {
         }
     }
 
-    /// Forgets all entries; their nodes are the caller's to reset.
-    void clear() {
-        for (List& list : lists_) list = {};
-    }
-
     /// Asserts the invariants.
     void check() const {
         for (Segment s : {Segment::kWindow, Segment::kProbation, Segment::kProtected, Segment::kPinned})

@@ -56,9 +56,9 @@ class FrequencySketch {
     /// The most entries from now on: a larger cache grows into a larger sketch. Throws bad_alloc.
     void set_most(std::uint64_t entries) {
         most_ = std::max<std::uint64_t>((entries + kEntries - 1) / kEntries, kLeast / kEntries);
-        std::uint64_t first = most_;
-        while (first > kLeast / kEntries) first = (first + 1) / 2;
-        if (blocks_.empty()) blocks_.resize(first), aging_ = first;
+        if (!blocks_.empty()) return;
+        blocks_.resize(first_blocks());
+        aging_ = blocks_.size();
     }
 
     /// Notes one use of the key with this hash.
@@ -82,10 +82,14 @@ class FrequencySketch {
     /// How many times all counters have been halved.
     std::uint64_t resets() const { return resets_; }
 
-    /// Forgets everything.
-    void clear() {
+    /// Forgets everything and gives the memory back, if that is more than it begins with.
+    void shrink() {
+        std::uint64_t first = first_blocks();
+        if (blocks_.size() <= first) return;
+        blocks_.resize(first);
+        blocks_.shrink_to_fit();
         std::fill(blocks_.begin(), blocks_.end(), Block{});
-        aging_ = blocks_.size();
+        aging_ = first;
         uses_ = 0;
     }
 
@@ -137,6 +141,13 @@ class FrequencySketch {
                 for (std::uint64_t& word : row) word = word >> 1 & 0x7777777777777777;
         }
     };
+
+    /// How many to begin with, so that doubling comes to most_, or a little more.
+    std::uint64_t first_blocks() const {
+        std::uint64_t first = most_;
+        while (first > kLeast / kEntries) first = (first + 1) / 2;
+        return first;
+    }
 
     std::uint64_t period() const { return kPeriod * kEntries * blocks_.size(); }
 
