@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from threadproof._core import REMOVE, DeadlockError
-    from threadproof.maps import Cache, ConcurrentMap, HashMap, LockedMap, ShardedMap, SnapshotMap, SyncMap, cached
+    from threadproof.maps import (
+        Cache,
+        ConcurrentMap,
+        HashMap,
+        LockedMap,
+        ShardedMap,
+        SnapshotMap,
+        SyncMap,
+        cached,
+    )
 
 __all__ = [
     "REMOVE",

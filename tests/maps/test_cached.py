@@ -20,7 +20,7 @@ BOTH = pytest.mark.parametrize("decorate", [lambda: cached(max_size=20), lambda:
 def test_it_is_called_like_the_function(decorate: Any) -> None:
     calls: list[Any] = []
 
-    @decorate()
+    @decorate()  # type: ignore[untyped-decorator]
     def f(a: Any, b: Any = 0, *rest: Any, **named: Any) -> Any:
         """The doc."""
         calls.append((a, b))
@@ -46,7 +46,7 @@ def test_it_is_called_like_the_function(decorate: Any) -> None:
 def test_what_it_raises_is_not_kept(decorate: Any) -> None:
     failing = True
 
-    @decorate()
+    @decorate()  # type: ignore[untyped-decorator]
     def f(a: int) -> int:
         if failing:
             raise Boom
@@ -66,7 +66,7 @@ def test_a_method_has_one_cache_for_all_instances(decorate: Any) -> None:
         def __init__(self, number: int) -> None:
             self.number = number
 
-        @decorate()
+        @decorate()  # type: ignore[untyped-decorator]
         def method(self, other: int) -> int:
             return self.number + other
 
@@ -97,7 +97,7 @@ def test_a_coroutine_functions_results_are_kept() -> None:
         return 2 * a
 
     async def main() -> list[int]:
-        return await asyncio.gather(f(1), f(1), f(2))
+        return list(await asyncio.gather(f(1), f(1), f(2)))
 
     assert asyncio.run(main()) == [2, 2, 4]
     assert asyncio.run(main()) == [2, 2, 4]
@@ -112,7 +112,8 @@ def test_a_key_and_a_cache_may_be_given() -> None:
         return other
 
     assert [f("A", 1), f("a", 2), f.invalidate("a", 3), f("a", 4)] == [1, 1, True, 4]
-    assert cache == {"a": 4} and f.cache is cache
+    assert cache == {"a": 4}
+    assert f.cache is cache
 
 
 def test_wrong_functions_are_refused() -> None:

@@ -36,6 +36,10 @@ SYNC_PART_MAP = "src/core/maps/sync_map/part_map.hpp"
 SYNC_PARTS = "src/core/maps/sync_map/parts.hpp"
 THREAD_COUNTS = "src/core/maps/sync_map/thread_counts.hpp"
 SYNC_WINDOWS = "sync_windows_test"
+CACHE = "src/core/maps/cache/"
+CACHE_POLICY = "cache_policy_test"
+CACHE_MAP = "cache_map_test"
+CACHE_LOADS = "src/threadproof/maps/cache_loads.py"
 
 MUTANTS = [
     # --- reading
@@ -477,5 +481,86 @@ MUTANTS = [
         "",
         "no promotion is under way while the map is cleared",
         SYNC_WINDOWS,
+    ),
+    # --- Cache
+    Mutant(
+        "cache-sketch-never-aged",
+        CACHE + "sketch.hpp",
+        "word = word >> 1 & 0x7777777777777777;",
+        "word = word;",
+        "a use that is long ago counts less",
+        CACHE_POLICY,
+    ),
+    Mutant(
+        "cache-sketch-forgets-as-it-grows",
+        CACHE + "sketch.hpp",
+        "larger[i] = blocks_[i / 2];",
+        "larger[i] = i < blocks_.size() ? blocks_[i] : Block{};",
+        "a sketch that grows has the frequencies of all keys",
+        CACHE_POLICY,
+    ),
+    Mutant(
+        "cache-weight-not-given-back",
+        CACHE + "segments.hpp",
+        "        list.weight -= node.weight;\n        --list.count;\n",
+        "        --list.count;\n",
+        "a list's weight is that of its entries",
+        CACHE_POLICY,
+    ),
+    Mutant(
+        "cache-every-candidate-admitted",
+        CACHE + "segments.hpp",
+        "return wins ? victim : candidate;",
+        "return victim;",
+        "an entry has to be used more often than the one that it replaces",
+        CACHE_POLICY,
+    ),
+    Mutant(
+        "cache-pinned-entry-in-the-window",
+        CACHE + "segments.hpp",
+        "push(i, nodes_[i].weight ? Segment::kWindow : Segment::kPinned);",
+        "push(i, Segment::kWindow);",
+        "an entry of weight 0 is not evicted",
+        CACHE_POLICY,
+    ),
+    Mutant(
+        "cache-one-step-of-evictions",
+        CACHE + "map.hpp",
+        "if (evicting_.try_lock()) evict_some();",
+        "if (evicting_.try_lock()) return evict_some();",
+        "the thread that evicts looks at the queue again before it leaves",
+        CACHE_MAP,
+    ),
+    Mutant(
+        "cache-reservation-evicted",
+        CACHE + "map.hpp",
+        "if (!seek_node(at, i, &value) || is_reservation(value)) return;",
+        "if (!seek_node(at, i, &value)) return;",
+        "a key whose value is being computed is not evicted",
+        CACHE_MAP,
+    ),
+    Mutant(
+        "cache-cleared-nodes-kept",
+        CACHE + "map.hpp",
+        "tracker().removed(bucket.data.of[slot].load(std::memory_order_relaxed));",
+        "",
+        "the policy has the entries of the map, also after clear()",
+        CACHE_MAP,
+    ),
+    Mutant(
+        "cache-stale-load-stored",
+        CACHE_LOADS,
+        "return not self.stale",
+        "return True",
+        "a load is not stored if its key has been invalidated meanwhile",
+        "tests/maps/test_cache.py",
+    ),
+    Mutant(
+        "cache-load-cancelled-by-the-first",
+        CACHE_LOADS,
+        "last = self.waiting == 0 and",
+        "last = self.waiting >= 0 and",
+        "a cancelled task leaves the load to the others",
+        "tests/maps/test_cache.py",
     ),
 ]

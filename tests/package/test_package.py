@@ -12,13 +12,13 @@ import pytest
 
 import threadproof
 from threadproof import _core
-from threadproof.maps import ConcurrentMap, HashMap, Snapshot, SnapshotMap, SyncMap
+from threadproof.maps import Cache, ConcurrentMap, HashMap, Snapshot, SnapshotMap, SyncMap
 
 # What the import system adds to every module, and a stub leaves out.
 IMPLIED = {"__doc__", "__file__", "__loader__", "__name__", "__package__", "__spec__"}
 
 # These get the contract's words for the methods of their native bases when they adopt them.
-ADOPTING: set[type] = {HashMap, Snapshot, SnapshotMap, SyncMap}
+ADOPTING: set[type] = {Cache, HashMap, Snapshot, SnapshotMap, SyncMap}
 
 
 def run_python(code: str) -> str:

@@ -57,20 +57,21 @@ PyObject* cache_stats(MapObject<Map>& self, PyObject*) {
 }  // namespace
 
 void add_cache(PyObject* module) {
-    add_native_map<Map>(module, "threadproof._core.Cache", "threadproof._core.CacheIterator",
-                        "The native base of threadproof.maps.Cache, where the methods are explained.",
-                        {
-                            {"_set_max", method<cache_set_max>(), METH_O,
-                             "_set_max($self, bound, /)\n--\n\nAnother bound on the weight of all entries, or "
-                             "None. What is above it is "
-                             "gone on return."},
-                            {"_send_evicted", method<cache_send_evicted>(), METH_NOARGS,
-                             "_send_evicted($self, /)\n--\n\nFrom now on call self._evicted(key, value) for "
-                             "every entry that is "
-                             "evicted, with no lock held. Before the\ncache is shared."},
-                            {"_stats", method<cache_stats>(), METH_NOARGS,
-                             "_stats($self, /)\n--\n\nMetrics, from which CacheStats is made."},
-                        });
+    add_native_map<Map>(
+        module, "threadproof._core.Cache", "threadproof._core.CacheIterator",
+        "The native base of threadproof.maps.Cache, where the methods are explained.",
+        {
+            {"_set_max", method<cache_set_max>(), METH_O,
+             "_set_max($self, bound, /)\n--\n\nAnother bound on the weight of all entries, or "
+             "None. What is above it is "
+             "gone on return."},
+            {"_send_evicted", method<cache_send_evicted>(), METH_NOARGS,
+             "_send_evicted($self, /)\n--\n\nFrom now on call self._evicted(key, value) for "
+             "every entry that is "
+             "evicted, with no lock held. Before the\ncache is shared."},
+            {"_stats", method<cache_stats>(), METH_NOARGS,
+             "_stats($self, /)\n--\n\nMetrics, from which CacheStats is made."},
+        });
 }
 
 }  // namespace threadproof::ext

@@ -1,4 +1,4 @@
-"""Hit ratios of caches: a trace's requests are replayed on each, a missing key is stored, and hits are counted.
+"""Hit ratios of caches: a trace is replayed on each, a missing key is stored, and hits are counted.
 
 A contender is a function of the bound that makes a function of a key, which says whether the key was a hit.
 The policies here are as their papers have them, to compare with; they are neither fast nor safe for threads.
@@ -157,7 +157,7 @@ def arc(size: int) -> Request:
 
 
 def optimum(requests: Sequence[int], size: int) -> float:
-    """The share of hits of Belady's optimum, which evicts the key that is used again last. It knows the future."""
+    """The share of hits of Belady's optimum, which evicts the key that is used again last."""
     following = [len(requests)] * len(requests)
     last: dict[int, int] = {}
     for at in range(len(requests) - 1, -1, -1):
@@ -177,7 +177,7 @@ def optimum(requests: Sequence[int], size: int) -> float:
     return hits / len(requests)
 
 
-POLICIES: Mapping[str, MakeCache] = {"LRU": lru, "S3-FIFO": s3_fifo, "ARC": arc}
+POLICIES: dict[str, MakeCache] = {"LRU": lru, "S3-FIFO": s3_fifo, "ARC": arc}
 
 
 # Caches that programs use
@@ -287,6 +287,7 @@ def report(ratios: Iterable[HitRatio]) -> str:
     width = max(map(len, table), default=0)
     lines = [" " * width + "".join(f"{size:>10,}" for size in sizes)]
     lines += [
-        f"{name:{width}}" + "".join(f"{100 * row[size]:>10.2f}" for size in sizes) for name, row in table.items()
+        f"{name:{width}}" + "".join(f"{100 * row[size]:>10.2f}" for size in sizes)
+        for name, row in table.items()
     ]
     return "\n".join(lines)

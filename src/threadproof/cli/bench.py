@@ -56,7 +56,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--distribution", choices=DISTRIBUTIONS, default="uniform", help="(default: uniform)")
     add("--operations", type=number, metavar="N", help="of each thread in a sample (default: 50000)")
     add("--replay", type=Path, metavar="TRACE", help="replay the keys of this file instead")
-    add("--cache", type=Path, metavar="TRACE", help="hit ratios of caches of --size entries for this file's keys")
+    add(
+        "--cache",
+        type=Path,
+        metavar="TRACE",
+        help="hit ratios of caches of --size entries for this file's keys",
+    )
     add("--format", choices=traces.FORMATS, default="", help="of the trace (default: guessed)")
     add("--latency", type=number, nargs="?", const=100_000, metavar="RATE", help=rate)
     add("--quick", action="store_true", help="few rounds, and 1e3 keys: to see that it works")

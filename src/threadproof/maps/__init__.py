@@ -1,8 +1,8 @@
 """Maps that any number of threads may share. All keep the contract of threadproof.maps.contract."""
 
 from threadproof.maps.cache import Cache, CacheStats
-from threadproof.maps.cached import CachedFunction, CacheInfo, cached
 from threadproof.maps.contract import Computation, ConcurrentMap, FrozenDict
+from threadproof.maps.function_cache import CachedFunction, CacheInfo, cached
 from threadproof.maps.hash_map import HashMap, HashMapStats
 from threadproof.maps.locked import LockedMap, LockedMapStats
 from threadproof.maps.sharded import ShardedMap, ShardedMapStats

@@ -224,8 +224,8 @@ class Cache(_core.Cache[K, V], NativeMap[K, V]):
     def __setstate__(self, state: Any) -> None:
         options, attributes = state
         Cache._configure(self, **options)
-        if attributes:
-            self.__dict__.update(attributes)
+        for name, value in (attributes or {}).items():
+            setattr(self, name, value)
 
 
 _core.adopt_methods(Cache, ConcurrentMap)

@@ -66,6 +66,9 @@ class CachePolicy {
         segments_.set_max(max);
     }
 
+    /// Whether nearly all uses are hits: then a sample of them keeps the lists in order.
+    bool calm() const { return seen_left_ == 0; }
+
     /// Evicts until the bound holds: calls evict(i) for each, which is in no list then. Returns false after `most`
     /// evictions: then call it again.
     template <class Evict>
