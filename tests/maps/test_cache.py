@@ -10,6 +10,7 @@ import pickle
 import threading
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -17,6 +18,11 @@ import pytest
 
 from tests.kit.hammer import hammer
 from tests.kit.hostile import Boom
+from tests.kit.linearize import REFUSED, Model, Operation
+from tests.kit.waiting import run_program
+from tests.maps.linearize import verify
+from tests.maps.mixes import MIXES, Mix
+from tests.maps.model import ABSENT, per_key
 from threadproof import REMOVE, Cache, DeadlockError, HashMap
 
 PATIENCE = 60
@@ -123,6 +129,63 @@ def test_an_evicted_value_is_released_at_once() -> None:
         del value
     gc.collect()
     assert sum(value() is not None for value in values) == 3
+
+
+def evicting(model: Model) -> Model:
+    """The same, with evictions: an entry may go at any moment, and that matters once it is missed."""
+
+    def step(state: Any, operation: Operation) -> Any:
+        after = model.step(state, operation)
+        return model.step(ABSENT, operation) if after is REFUSED else after
+
+    return Model(ABSENT, step, model.parts)
+
+
+WITH_EVICTIONS = [
+    replace(mix, model=evicting(per_key)) for mix in MIXES if mix.model is per_key and not mix.churn
+]
+
+
+@pytest.mark.parametrize("mix", WITH_EVICTIONS, ids=lambda mix: mix.name.replace(" ", "-"))
+@pytest.mark.parametrize("max_size", [0, 2])
+def test_a_history_with_evictions_has_an_explanation(mix: Mix, max_size: int, seed: int) -> None:
+    print(sum(verify(lambda: Cache(max_size=max_size), mix, Random(seed), 4000)), "operations")
+
+
+def test_a_forked_child_keeps_the_bound() -> None:
+    printed = run_program(
+        """
+        import os, threading, warnings
+        from threadproof import Cache
+        cache, stop = Cache(max_size=10), threading.Event()
+        def write(first):
+            while not stop.is_set():
+                for i in range(100):
+                    cache[first + i] = i
+        threads = [threading.Thread(target=write, args=(1000 * n,)) for n in range(3)]
+        for t in threads:
+            t.start()
+        for _ in range(20):
+            child = os.fork()
+            if child == 0:
+                try:
+                    for i in range(50):
+                        cache[-i] = i
+                    assert len(cache) == 10, len(cache)
+                    cache.check()
+                    os._exit(0)
+                except BaseException as error:
+                    print(repr(error), flush=True)
+                    os._exit(1)
+            assert os.waitpid(child, 0)[1] == 0
+        stop.set()
+        for t in threads:
+            t.join()
+        cache.check()
+        print("ok")
+        """
+    )
+    assert printed == "ok"
 
 
 # Eviction

@@ -28,7 +28,9 @@
 /// settled_    | relaxed                       | relaxed: a hint      | evicting_
 /// over_       | relaxed, or seq_cst           | relaxed              | none: it is looked at again
 /// evicted_to_ | once, before the map is shared | plain               | never changes
-/// lock order  | evicting_ -> lock_; evicting_ -> the gate -> one bucket -> nodes_; a pin -> lock_ (only tried)
+/// generation_ | plain                         | plain                | evicting_
+/// lock order  | evicting_ -> lock_ -> nodes_; evicting_ -> the gate -> one bucket -> nodes_; a pin -> lock_
+///             | (only tried); in a forked child, once: one bucket -> lock_
 ///
 /// Ancestors: Caffeine (buffers of reads and writes that whoever gets the lock drains), BP-Wrapper.
 #pragma once
@@ -110,6 +112,12 @@ class CacheTracker {
         std::lock_guard hold(lock_);
         take_reads_locked(my_thread());
         return see(policy_);
+    }
+
+    /// Whether the policy does not know the entry of a node and has not been told of it; see CacheMap::mend().
+    bool is_lost(Index i) {
+        std::lock_guard hold(lock_);
+        return nodes_[i].segment == Segment::kNone && !nodes_.is_queued(i);
     }
 
     CacheNodes& nodes() { return nodes_; }
@@ -317,6 +325,7 @@ class CacheMap : public HashMap<P, CacheTracker<P::kThreads>> {
     /// One step, under evicting_, which it releases.
     void evict_some() {
         Evicted evicted;
+        if (TP_UNLIKELY(generation_ != process_generation.load(std::memory_order_relaxed))) mend();
         over_.store(false, std::memory_order_relaxed);  // relaxed, all: guarded by evicting_, or a hint
         auto [chosen, more, entries] = tracker().choose(evicted.nodes);
         for (unsigned i = 0; i < chosen; ++i) remove(evicted, i);
@@ -326,6 +335,17 @@ class CacheMap : public HashMap<P, CacheTracker<P::kThreads>> {
         std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with the fence in evict()
         for (unsigned i = 0; i < chosen; ++i) dispose(evicted.cleanups[i]);
         for (unsigned i = 0; i < evicted.count; ++i) send(evicted.entries[i]);
+    }
+
+    /// In a forked child: a thread of the parent had chosen entries, and not yet removed them. They are new again.
+    TP_COLD void mend() {
+        generation_ = process_generation.load(std::memory_order_relaxed);
+        tables_.each_home([&](Table& table, Bucket& home) {
+            Chains::each_slot(table, home, [&](Bucket& bucket, int slot, Word, Word value) {
+                Index i = bucket.data.of[slot].load(std::memory_order_relaxed);
+                if (!is_reservation(value) && tracker().is_lost(i)) tracker().changed(i);
+            });
+        });
     }
 
     /// Removes the entry of a node that the policy has chosen, if it still has one.
@@ -366,6 +386,7 @@ class CacheMap : public HashMap<P, CacheTracker<P::kThreads>> {
     }
 
     PatientLock evicting_;
+    std::uint32_t generation_ = process_generation.load(std::memory_order_relaxed);
     std::atomic<std::uint64_t> settled_{0};  ///< entries that stayed in the last step
     std::atomic<bool> over_{false};          ///< more has to be evicted, though nothing has changed
     void (*evicted_to_)(void*, Word, Word) = nullptr;

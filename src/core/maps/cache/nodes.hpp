@@ -145,6 +145,7 @@ class CacheNodes {
         if (!((*this)[i].state.fetch_or(kDead, std::memory_order_acq_rel) & kQueued)) give(i);
     }
 
+    bool is_queued(Index i) const { return (*this)[i].state.load(std::memory_order_acquire) & kQueued; }
     bool any_changed() const { return queue_.load(std::memory_order_seq_cst) != 0; }
 
     /// Takes all nodes out of the queue, and calls see(index, dead) for each, the oldest first. The caller holds
