@@ -141,13 +141,17 @@ def evicting(model: Model) -> Model:
     return Model(ABSENT, step, model.parts)
 
 
-WITH_EVICTIONS = [
-    replace(mix, model=evicting(per_key)) for mix in MIXES if mix.model is per_key and not mix.churn
-]
+def with_evictions(mix: Mix) -> Mix:
+    """On maps that several rounds share. count_many() does not say whether it began with an eviction."""
+    operations = {name: weight for name, weight in mix.operations.items() if name != "count_many"}
+    return replace(mix, operations=operations, model=evicting(per_key), shared=20)
+
+
+WITH_EVICTIONS = [with_evictions(mix) for mix in MIXES if mix.model is per_key and not mix.churn]
 
 
 @pytest.mark.parametrize("mix", WITH_EVICTIONS, ids=lambda mix: mix.name.replace(" ", "-"))
-@pytest.mark.parametrize("max_size", [0, 2])
+@pytest.mark.parametrize("max_size", [0, 1, 4])
 def test_a_history_with_evictions_has_an_explanation(mix: Mix, max_size: int, seed: int) -> None:
     print(sum(verify(lambda: Cache(max_size=max_size), mix, Random(seed), 4000)), "operations")
 

@@ -76,7 +76,8 @@ void a_key_that_is_computed_is_not_evicted() {
     {
         Computation present(map, 1), absent(map, 2);
         CHECK(present.begun() && absent.begun());
-        for (std::uint64_t i = 10; i < 100; ++i) put(map, i, i);
+        // each three times: more often than the key
+        for (std::uint64_t i = 30; i < 300; ++i) put(map, i / 3, i);
         CHECK(look(map, 1) == 5);
         present.store(6);
         absent.store(7);
