@@ -192,6 +192,84 @@ def test_a_forked_child_keeps_the_bound() -> None:
     assert printed == "ok"
 
 
+# Weights
+
+
+def of_value(key: object, value: int) -> int:
+    return value
+
+
+@pytest.mark.parametrize(
+    "store", ["store", "set_many", "setdefault", "compute", "add", "count_many", "merge"]
+)
+def test_the_weights_of_all_entries_are_within_the_bound(store: str) -> None:
+    cache = Cache[int, int](max_weight=50, weigher=of_value)
+    stores: dict[str, Callable[[int, int], Any]] = {
+        "store": cache.__setitem__,
+        "set_many": lambda key, value: cache.set_many([key], [value]),
+        "setdefault": cache.setdefault,
+        "compute": lambda key, value: cache.compute(key, lambda old: value),
+        "add": cache.add,
+        "count_many": lambda key, value: cache.count_many([key] * value),
+        "merge": lambda key, value: cache.merge(key, value, lambda old, new: old + new),
+    }
+    for i in range(300):
+        stores[store](i % 30, i % 7)
+        weight = sum(cache.values())
+        assert weight == cache.stats().weight <= 50
+    cache.check()
+
+
+def test_weight_0_stays_and_a_weight_above_the_bound_goes_at_once() -> None:
+    evicted: list[object] = []
+    cache = Cache[object, int](
+        max_weight=10, weigher=of_value, on_evict=lambda key, value, cause: evicted.append(key)
+    )
+    cache["pinned"] = 0
+    cache["heavy"] = 11
+    assert evicted == ["heavy"]
+    cache.update(dict.fromkeys(range(100), 1))
+    assert "pinned" in cache
+    assert cache.stats().weight == 10
+    cache["pinned"] = 3
+    assert sum(cache.values()) <= 10
+    cache.resize(2)
+    assert cache.max_weight == 2 >= sum(cache.values())
+    cache.check()
+
+
+@pytest.mark.parametrize("weight", [1.5, True, -1, 2**32 - 1, "heavy", None])
+def test_a_wrong_weight_is_named_and_nothing_is_stored(weight: Any) -> None:
+    weights: list[Any] = [2]
+    cache = Cache[str, int](max_weight=10, weigher=lambda key, value: weights[-1])
+    cache["k"] = 1
+    weights.append(weight)
+    stores: list[Callable[[], object]] = [
+        lambda: cache.__setitem__("k", 2),
+        lambda: cache.compute("k", lambda old: 2),
+        lambda: cache.setdefault("new", 2),
+        lambda: cache.get_or_load("new", lambda key: 2),
+    ]
+    for store in stores:
+        with pytest.raises((TypeError, ValueError), match=r"key '(k|new)'"):
+            store()
+    assert cache == {"k": 1}
+    assert cache.stats().weight == 2
+    cache.check()
+
+
+def test_the_old_value_has_its_weight_after_a_computation_that_failed() -> None:
+    cache = Cache[str, int]({"k": 7}, max_weight=10, weigher=of_value)
+
+    def fail(old: object) -> int:
+        raise Boom
+
+    with pytest.raises(Boom):
+        cache.compute("k", fail)
+    assert cache.stats().weight == 7
+    cache.check()
+
+
 # Eviction
 
 
@@ -475,6 +553,10 @@ def test_a_thread_waits_for_the_load_of_a_task_and_its_own_thread_does_not() -> 
         ({"loader": 5}, TypeError, r"loader\(key\)"),
         ({"on_evict": "close"}, TypeError, r"on_evict\(key, value, cause\)"),
         ({"size": 5}, TypeError, "size"),
+        ({"max_size": 5, "max_weight": 5, "weigher": of_value}, ValueError, "one bound"),
+        ({"max_weight": 5}, ValueError, "max_weight= and weigher= together"),
+        ({"weigher": of_value}, ValueError, "max_weight= and weigher= together"),
+        ({"max_weight": 5, "weigher": 1}, TypeError, r"weigher\(key, value\)"),
     ],
 )
 def test_a_bad_argument_gets_one_clear_error(

@@ -33,6 +33,11 @@ PyObject* cache_send_evicted(MapObject<Map>& self, PyObject*) {
     Py_RETURN_NONE;
 }
 
+PyObject* cache_weigh_values(MapObject<Map>& self, PyObject*) {
+    self.core().set_weighs();
+    Py_RETURN_NONE;
+}
+
 /// None: no bound.
 PyObject* cache_set_max(MapObject<Map>& self, PyObject* argument) {
     self.share();
@@ -69,6 +74,10 @@ void add_cache(PyObject* module) {
              "_send_evicted($self, /)\n--\n\nFrom now on call self._evicted(key, value) for "
              "every entry that is "
              "evicted, with no lock held. Before the\ncache is shared."},
+            {"_weigh_values", method<cache_weigh_values>(), METH_NOARGS,
+             "_weigh_values($self, /)\n--\n\nFrom now on call self._weigh(key, value) before a value is "
+             "stored: "
+             "its weight. Before the cache is shared."},
             {"_stats", method<cache_stats>(), METH_NOARGS,
              "_stats($self, /)\n--\n\nMetrics, from which CacheStats is made."},
         });

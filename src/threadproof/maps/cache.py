@@ -76,6 +76,10 @@ class Cache(_core.Cache[K, V], NativeMap[K, V]):
     are new, in a window. The window is as wide as fits the workload (adaptive W-TinyLFU): small shadow caches
     try several widths on a sample of the keys. A store counts as a use; `in` and iteration do not.
 
+    `max_weight`, with `weigher(key, value)`, bounds the sum of weights instead, whole numbers from 0. The
+    weigher is called once for each value that is stored, before that, with no lock held; if it raises,
+    nothing is stored. An entry of weight 0 is never evicted. One that is heavier than the bound is evicted at once.
+
     `loader(key)` makes missing values: see `get_or_load`. `on_evict(key, value, cause)` is called for each
     evicted entry, cause "size", by the thread whose call evicts it, with no lock held; it may use the cache.
     What it raises is counted and logged once. For values to be closed: `on_evict=lambda key, value, cause:
@@ -84,15 +88,18 @@ class Cache(_core.Cache[K, V], NativeMap[K, V]):
     Reads take no lock. A copy, and an unpickled cache, have the options too; a loader must be picklable then.
     """
 
-    __slots__ = ("__weakref__", "_failures", "_loads", "_max_size", "_on_evict")
+    __slots__ = ("__weakref__", "_failures", "_loads", "_max_size", "_max_weight", "_on_evict", "_weigher")
     _failures: int
     _loads: Loads[K, V]
     _max_size: int | None
+    _max_weight: int | None
     _on_evict: Callable[[K, V, str], object] | None
+    _weigher: Callable[[K, V], int] | None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
-        self._max_size, self._on_evict, self._failures = None, None, 0
+        self._max_size = self._max_weight = self._on_evict = self._weigher = None
+        self._failures = 0
         self._loads = Loads(None)
         return self
 
@@ -102,15 +109,17 @@ class Cache(_core.Cache[K, V], NativeMap[K, V]):
         /,
         *,
         max_size: int | None = None,
+        max_weight: int | None = None,
+        weigher: Callable[[K, V], int] | None = None,
         loader: Callable[[K], V] | None = None,
         on_evict: Callable[[K, V, str], object] | None = None,
     ) -> None:
         """Start with the entries of a mapping, or of pairs, in their order."""
-        self._configure(max_size, loader, on_evict)
+        self._configure(max_size, max_weight, weigher, loader, on_evict)
         self.update(entries)
 
-    def _configure(self, max_size: Any, loader: Any, on_evict: Any) -> None:
-        check_size(self, "max_size", max_size)
+    def _configure(self, max_size: Any, max_weight: Any, weigher: Any, loader: Any, on_evict: Any) -> None:
+        check_bounds(self, max_size, max_weight, weigher)
         check_callback(self, "loader", "loader(key) -> value", loader)
         check_callback(self, "on_evict", "on_evict(key, value, cause)", on_evict)
         if loader is not None and _core.is_async(loader):
@@ -122,7 +131,11 @@ class Cache(_core.Cache[K, V], NativeMap[K, V]):
         self._on_evict = on_evict
         if on_evict is not None:
             self._send_evicted()
-        self.resize(max_size)
+        self._weigher = weigher
+        if weigher is not None:
+            self._weigh_values()
+        self._max_size, self._max_weight = max_size, max_weight
+        self._set_max(max_size if weigher is None else max_weight)
 
     # Loading
 
@@ -189,11 +202,27 @@ class Cache(_core.Cache[K, V], NativeMap[K, V]):
         """The most entries, or None."""
         return self._max_size
 
-    def resize(self, max_size: int | None, /) -> None:
-        """Set another `max_size`. The entries above it are evicted before this returns."""
-        check_size(self, "max_size", max_size)
-        self._set_max(max_size)
-        self._max_size = max_size
+    @property
+    def max_weight(self) -> int | None:
+        """The most weight, or None."""
+        return self._max_weight
+
+    def resize(self, bound: int | None, /) -> None:
+        """Set another `max_size`, or `max_weight`. The entries above it are evicted before this returns."""
+        name = "max_size" if self._weigher is None else "max_weight"
+        check_size(self, name, bound)
+        self._set_max(bound)
+        setattr(self, f"_{name}", bound)
+
+    def _weigh(self, key: K, value: V) -> int:
+        weight = cast("Callable[[K, V], int]", self._weigher)(key, value)
+        if isinstance(weight, bool) or not isinstance(weight, int):
+            raise TypeError(f"the weigher wants to return a whole number, got {weight!r} for key {key!r}")
+        if not 0 <= weight < 2**32 - 1:
+            raise ValueError(
+                f"a weight is from 0 to {2**32 - 2:,}, got {weight} for key {key!r}; use a larger unit"
+            )
+        return weight
 
     def _evicted(self, key: K, value: V) -> None:
         on_evict = self._on_evict
@@ -218,7 +247,13 @@ class Cache(_core.Cache[K, V], NativeMap[K, V]):
         return super().fromkeys(keys, value)
 
     def __getstate__(self) -> Any:
-        options = {"max_size": self._max_size, "loader": self._loads.loader, "on_evict": self._on_evict}
+        options = {
+            "max_size": self._max_size,
+            "max_weight": self._max_weight,
+            "weigher": self._weigher,
+            "loader": self._loads.loader,
+            "on_evict": self._on_evict,
+        }
         return options, super().__getstate__()
 
     def __setstate__(self, state: Any) -> None:
@@ -239,6 +274,19 @@ def check_size(owner: object, name: str, size: object) -> None:
     if size < 0 or size >= 2**62:
         raise ValueError(
             f"{type(owner).__name__} wants 0 <= {name} < 2**62, or None for no bound, got {size}"
+        )
+
+
+def check_bounds(owner: object, max_size: object, max_weight: object, weigher: object) -> None:
+    check_size(owner, "max_size", max_size)
+    check_size(owner, "max_weight", max_weight)
+    check_callback(owner, "weigher", "weigher(key, value) -> int", weigher)
+    name = type(owner).__name__
+    if max_size is not None and max_weight is not None:
+        raise ValueError(f"{name} has one bound, got max_size={max_size} and max_weight={max_weight}")
+    if (max_weight is None) != (weigher is None):
+        raise ValueError(
+            f"{name} wants max_weight= and weigher= together, or neither; max_size= counts entries"
         )
 
 

@@ -50,8 +50,11 @@
 
 namespace threadproof {
 
-/// The weight of the values that this thread stores; see CacheMap. 1 without a weigher.
-inline thread_local std::uint32_t weight_of_next_value __attribute__((tls_model("initial-exec"))) = 1;
+/// The weight of the value that this thread is storing in a cache that weighs, or kSameWeight: that of the value
+/// before, which for a new key is 1. Not an argument, because it would go through every layer of every map.
+inline constexpr std::uint32_t kSameWeight = ~std::uint32_t{0};
+inline thread_local std::uint32_t weight_of_next_value __attribute__((tls_model("initial-exec"))) =
+    kSameWeight;
 
 /// What a cache knows of its entries: their nodes, the reads and changes of them, and the policy.
 template <bool kThreads>
@@ -64,6 +67,9 @@ class CacheTracker {
 
     explicit CacheTracker(std::uint64_t secret) : policy_(nodes_, kUnbounded, secret) {}
 
+    /// Whether values have weights of their own.
+    std::atomic<bool> weighs{false};
+
     // ---- as a tracker of a HashMap
 
     TP_HOT void read(Index i) {
@@ -73,8 +79,9 @@ class CacheTracker {
     Index take(std::uint64_t hash) { return nodes_.take(hash); }
     void give(Index i) { nodes_.give(i); }
     void changed(Index i) {
-        // relaxed: the queue publishes it
-        nodes_[i].wanted.store(weight_of_next_value, std::memory_order_relaxed);
+        // relaxed, both: the queue publishes it; and a flag that is set before the map is shared
+        if (TP_UNLIKELY(weighs.load(std::memory_order_relaxed)) && weight_of_next_value != kSameWeight)
+            nodes_[i].wanted.store(weight_of_next_value, std::memory_order_relaxed);
         nodes_.changed(i);
     }
     void removed(Index i) { nodes_.removed(i); }
@@ -255,6 +262,11 @@ class CacheMap : public HashMap<P, CacheTracker<P::kThreads>> {
     void clear() { MapBase<P>::clear(*this); }
 
     // ---- the bound
+
+    static constexpr bool kWeighs = true;
+    bool weighs() { return tracker().weighs.load(std::memory_order_relaxed); }
+    /// From now on weight_of_next_value counts. Before the map is shared.
+    void set_weighs() { tracker().weighs.store(true, std::memory_order_relaxed); }
 
     /// Another bound; the entries above it are gone when it returns. Throws bad_alloc, with nothing changed.
     void set_max(std::uint64_t max) {

@@ -26,7 +26,10 @@ class Computation {
     }
     /// Without settle(), the old value is stored again.
     ~Computation() {
-        if (placed_) settle(Ref::borrow(reservation_->old_value));
+        if (placed_) {
+            Weighing same_weight(nullptr, nullptr, nullptr);
+            settle(Ref::borrow(reservation_->old_value));
+        }
         reservation_->end();
         map_.computations.end(reservation_);
         drop_reference(reservation_->object());
@@ -96,7 +99,11 @@ Ref compute(MapObject<Map>& self, const Lookup& lookup, PyObject* key, When when
     }
     Ref old = Ref::borrow(computation.old_value());
     Ref result = checked_result(run_published(self, key, old.get(), step));
-    if (result.get() == remove_sentinel) result = Ref();
+    if (result.get() == remove_sentinel) {
+        computation.settle(Ref());
+        return Ref();
+    }
+    [[maybe_unused]] auto weighing = self.weigh(lookup, result.get());
     computation.settle(Ref::borrow(result.get()));
     return result;
 }

@@ -18,6 +18,7 @@
 #include <cstdint>
 
 #include "ext/maps/computation_list.hpp"
+#include "ext/maps/native_map/weighing.hpp"
 #include "ext/maps/reservation.hpp"
 #include "ext/maps/values.hpp"
 #include "ext/python/refcount.hpp"
@@ -33,6 +34,8 @@ struct MapObject {
     AlignedStorage<Map> storage;
 
     static constexpr Py_ssize_t kGroup = Map::kGroup;
+
+    static constexpr bool kWeighs = requires { Map::kWeighs; };
 
     static inline PyTypeObject* type;
     static inline PyTypeObject* iterator_type;
@@ -60,6 +63,18 @@ struct MapObject {
         return change(lookup, Deadline(), decide);
     }
 
+    /// Before a value is stored, outside all locks: a cache may have a weigher. Its result has to live until the
+    /// value is stored. Throws.
+    TP_HOT auto weigh(const Lookup& lookup, PyObject* value) {
+        if constexpr (kWeighs)
+            return Weighing(weighs() ? object() : nullptr, Policy::object(lookup.word), value);
+        else return Unweighed();
+    }
+    TP_HOT bool weighs() {
+        if constexpr (kWeighs) return core().weighs();
+        return false;
+    }
+
     /// The value of a key, or null.
     Ref look_up(const Lookup& lookup) {
         Word value;
@@ -76,7 +91,7 @@ struct MapObject {
     /// Stores a value; returns the value that it replaces, or null.
     TP_HOT Ref store(const Lookup& lookup, PyObject* value) {
         Word old;
-        storable(value);
+        [[maybe_unused]] auto weighing = weigh(lookup, storable(value));
         // Py_INCREF: GCC makes a call of Py_NewRef
         auto retained = [value](Word) { return Py_INCREF(value), Policy::value(value); };
         if (TP_LIKELY(core().overwrite(lookup, retained, &old))) return into_ref(old);
@@ -86,7 +101,8 @@ struct MapObject {
     /// Puts `next` (null: nothing) in the place of exactly `seen`; false when another value is there by now.
     bool replace_seen(const Lookup& lookup, PyObject* seen, PyObject* next) {
         if (!next) return exchange_seen(lookup, seen, 0);
-        Incoming fresh(storable(next));
+        [[maybe_unused]] auto weighing = weigh(lookup, storable(next));
+        Incoming fresh(next);
         bool replaced = exchange_seen(lookup, seen, fresh.word());
         if (replaced) fresh.release();
         return replaced;
