@@ -228,7 +228,7 @@ def test_weight_0_stays_and_a_weight_above_the_bound_goes_at_once() -> None:
     cache["pinned"] = 0
     cache["heavy"] = 11
     assert evicted == ["heavy"]
-    cache.update(dict.fromkeys(range(100), 1))
+    cache.set_many(range(100), [1] * 100)
     assert "pinned" in cache
     assert cache.stats().weight == 10
     cache["pinned"] = 3

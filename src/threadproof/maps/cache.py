@@ -78,7 +78,8 @@ class Cache(_core.Cache[K, V], NativeMap[K, V]):
 
     `max_weight`, with `weigher(key, value)`, bounds the sum of weights instead, whole numbers from 0. The
     weigher is called once for each value that is stored, before that, with no lock held; if it raises,
-    nothing is stored. An entry of weight 0 is never evicted. One that is heavier than the bound is evicted at once.
+    nothing is stored. An entry of weight 0 is never evicted. One that is heavier than the bound is evicted at
+    once.
 
     `loader(key)` makes missing values: see `get_or_load`. `on_evict(key, value, cause)` is called for each
     evicted entry, cause "size", by the thread whose call evicts it, with no lock held; it may use the cache.

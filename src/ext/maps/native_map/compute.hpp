@@ -27,7 +27,7 @@ class Computation {
     /// Without settle(), the old value is stored again.
     ~Computation() {
         if (placed_) {
-            Weighing same_weight(nullptr, nullptr, nullptr);
+            SameWeight old_value_keeps_it;
             settle(Ref::borrow(reservation_->old_value));
         }
         reservation_->end();

@@ -9,24 +9,26 @@
 
 namespace threadproof::ext {
 
+/// While it lives, the values that the thread stores have the weight of those that they replace.
+class SameWeight {
+ public:
+    SameWeight() noexcept : outer_(std::exchange(weight_of_next_value, kSameWeight)) {}
+    ~SameWeight() { weight_of_next_value = outer_; }
+    SameWeight(const SameWeight&) = delete;
+    SameWeight& operator=(const SameWeight&) = delete;
+
+ private:
+    const std::uint32_t outer_;
+};
+
 /// While it lives, the values that the thread stores in this cache have the weight.
 class Weighing {
  public:
     /// Calls cache._weigh(key, value), which raises or returns an int from 0 to 2^32 - 2. Null: the weight of an
     /// entry stays. Throws.
-    Weighing(PyObject* cache, PyObject* key, PyObject* value)
-        : outer_(std::exchange(weight_of_next_value, kSameWeight)) {
-        if (TP_LIKELY(cache == nullptr)) return;
-        try {
-            weight_of_next_value = ask(cache, key, value);
-        } catch (...) {
-            weight_of_next_value = outer_;
-            throw;
-        }
+    Weighing(PyObject* cache, PyObject* key, PyObject* value) {
+        if (TP_UNLIKELY(cache != nullptr)) weight_of_next_value = ask(cache, key, value);
     }
-    ~Weighing() { weight_of_next_value = outer_; }
-    Weighing(const Weighing&) = delete;
-    Weighing& operator=(const Weighing&) = delete;
 
  private:
     TP_COLD static std::uint32_t ask(PyObject* cache, PyObject* key, PyObject* value) {
@@ -36,7 +38,7 @@ class Weighing {
         return static_cast<std::uint32_t>(number);
     }
 
-    const std::uint32_t outer_;
+    SameWeight outer_;
 };
 
 /// For the maps that do not weigh.
