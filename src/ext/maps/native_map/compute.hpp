@@ -26,10 +26,8 @@ class Computation {
     }
     /// Without settle(), the old value is stored again.
     ~Computation() {
-        if (placed_) {
-            SameWeight old_value_keeps_it;
-            settle(Ref::borrow(reservation_->old_value));
-        }
+        SameWeight for_the_old_value;
+        if (placed_) settle(Ref::borrow(reservation_->old_value));
         reservation_->end();
         map_.computations.end(reservation_);
         drop_reference(reservation_->object());
