@@ -21,6 +21,16 @@ class RoomyCache(Cache[Any, Any]):
         self.update(other, **kwargs)
 
 
+class LastingCache(Cache[Any, Any]):
+    """The same, with entries that expire, in an hour, and a listener."""
+
+    __slots__ = ()
+
+    def __init__(self, other: Any = (), /, **kwargs: Any) -> None:
+        super().__init__(expire_after_write=3600, expire_after_access=3600, on_evict=lambda *_: None)
+        self.update(other, **kwargs)
+
+
 MAPS: list[type[ConcurrentMap[Any, Any]]] = [
     LockedMap,
     ShardedMap,
@@ -28,6 +38,7 @@ MAPS: list[type[ConcurrentMap[Any, Any]]] = [
     SyncMap,
     HashMap,
     RoomyCache,
+    LastingCache,
 ]
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypeVar, cast
 
 from threadproof import _core
 from threadproof.maps.cache_loads import Loads
+from threadproof.maps.cache_options import FOREVER, Options, check_size, seconds
+from threadproof.maps.cache_threads import expire_in_background
 from threadproof.maps.contract import COMPUTING, OLDEST, ConcurrentMap, age_of
 from threadproof.maps.native import NativeMap
 from threadproof.stats import Stats, counter, duration, gauge, ratio
@@ -20,6 +24,8 @@ V = TypeVar("V")
 
 log = logging.getLogger(__name__)
 
+ERRORS = 10_000  # errors that a cache without a max_size keeps, each with a traceback
+
 
 @dataclass(frozen=True, slots=True)
 class CacheStats(Stats):
@@ -29,7 +35,13 @@ class CacheStats(Stats):
     weight: int = field(metadata=gauge("entries", "entries that count for the bound"))
     hits: int = field(metadata=counter("reads", "reads that found a value; many threads lose some"))
     misses: int = field(metadata=counter("reads", "reads that found none; many threads lose some"))
-    evictions: int = field(metadata=counter("entries", "entries that were evicted"))
+    evictions: int = field(metadata=counter("entries", "entries that were evicted for the bound"))
+    expirations: int = field(
+        metadata=counter("entries", "entries that were removed because they had expired")
+    )
+    lost_events: int = field(
+        metadata=counter("calls", "calls of on_evict that did not happen for want of memory")
+    )
     window: float = field(metadata=ratio("the share of the bound for new entries, which the policy adapts"))
     sketch_resets: int = field(metadata=counter("resets", "times that all frequencies were halved"))
     half_hit_ratio: float = field(
@@ -81,25 +93,38 @@ class Cache(_core.Cache[K, V], NativeMap[K, V]):
     nothing is stored. An entry of weight 0 is never evicted. One that is heavier than the bound is evicted at
     once.
 
-    `loader(key)` makes missing values: see `get_or_load`. `on_evict(key, value, cause)` is called for each
-    evicted entry, cause "size", by the thread whose call evicts it, with no lock held; it may use the cache.
-    What it raises is counted and logged once. For values to be closed: `on_evict=lambda key, value, cause:
-    value.close()`. It is not called for entries that are removed, replaced or cleared.
+    `expire_after_write` and `expire_after_access` are seconds for which an entry lives: from the storing of its
+    value, or from its last read or write; with both, until the first is over. `expires(key, value, now)` returns
+    the time at which a value expires, by the same clock as `now`, or None for never. `jitter=0.1` makes each
+    lifetime shorter by up to a tenth, so that entries that were stored together do not expire together. What has
+    expired is absent: no call that begins later returns it, or counts it. Its memory is given back with the
+    next changes, and a second later by a thread that all caches share. `clock` replaces `time.monotonic`; then
+    only calls give memory back (see `expire`). A clock that goes back stands still meanwhile, as does one that
+    raises.
 
-    Reads take no lock. A copy, and an unpickled cache, have the options too; a loader must be picklable then.
+    `loader(key)` makes missing values: see `get_or_load`. With `refresh_after` seconds, a hit of `get_or_load` or
+    `load` on an older value returns it, and has it loaded again in the background, once; if that fails, the value
+    stays, and the next attempt comes `refresh_after` seconds later. With `cache_errors` seconds, what a loader
+    raises is raised again for so long, without another call.
+
+    `on_evict(key, value, cause)` is called for every value that leaves the cache, once, after that, with no lock
+    held, by the thread whose call has removed it; it may use the cache. The cause is "size", "expired", "replaced",
+    "removed" (also for what `pop` or `drain` return), "cleared", or "collected", when the garbage collector takes
+    the cache. A value that is replaced by itself has not left. What `on_evict` raises is counted and logged once.
+    For values to be closed: `on_evict=lambda key, value, cause: value.close()`.
+
+    Reads take no lock. A copy, and an unpickled cache, have the options too, and all lifetimes begin anew; a
+    loader must be picklable then.
     """
 
-    __slots__ = ("__weakref__", "_failures", "_loads", "_max_size", "_max_weight", "_on_evict", "_weigher")
+    __slots__ = ("__weakref__", "_failures", "_loads", "_options")
     _failures: int
     _loads: Loads[K, V]
-    _max_size: int | None
-    _max_weight: int | None
-    _on_evict: Callable[[K, V, str], object] | None
-    _weigher: Callable[[K, V], int] | None
+    _options: Options
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
-        self._max_size = self._max_weight = self._on_evict = self._weigher = None
+        self._options = Options()
         self._failures = 0
         self._loads = Loads(None)
         return self
@@ -112,31 +137,61 @@ class Cache(_core.Cache[K, V], NativeMap[K, V]):
         max_size: int | None = None,
         max_weight: int | None = None,
         weigher: Callable[[K, V], int] | None = None,
+        expire_after_write: float | None = None,
+        expire_after_access: float | None = None,
+        expires: Callable[[K, V, float], float | None] | None = None,
+        jitter: float = 0.0,
+        refresh_after: float | None = None,
         loader: Callable[[K], V] | None = None,
+        cache_errors: float | None = None,
         on_evict: Callable[[K, V, str], object] | None = None,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         """Start with the entries of a mapping, or of pairs, in their order."""
-        self._configure(max_size, max_weight, weigher, loader, on_evict)
+        self._configure(
+            Options(
+                max_size,
+                max_weight,
+                weigher,
+                expire_after_write,
+                expire_after_access,
+                expires,
+                jitter,
+                refresh_after,
+                loader,
+                cache_errors,
+                on_evict,
+                clock,
+            )
+        )
         self.update(entries)
 
-    def _configure(self, max_size: Any, max_weight: Any, weigher: Any, loader: Any, on_evict: Any) -> None:
-        check_bounds(self, max_size, max_weight, weigher)
-        check_callback(self, "loader", "loader(key) -> value", loader)
-        check_callback(self, "on_evict", "on_evict(key, value, cause)", on_evict)
-        if loader is not None and _core.is_async(loader):
-            raise TypeError(
-                f"{type(self).__name__} wants a plain loader(key) -> value, got {loader!r}; "
-                "for an async one, call await cache.load(key, loader)"
-            )
-        self._loads = Loads(loader)
-        self._on_evict = on_evict
-        if on_evict is not None:
-            self._send_evicted()
-        self._weigher = weigher
-        if weigher is not None:
+    def _configure(self, options: Options) -> None:
+        options.check(type(self).__name__)
+        self._options = options
+        self._loads = Loads(options.loader, self._errors_for(options))
+        if options.on_evict is not None:
+            self._send_departures()
+        if options.describes:
             self._weigh_values()
-        self._max_size, self._max_weight = max_size, max_weight
-        self._set_max(max_size if weigher is None else max_weight)
+        if options.expiry is not None:
+            self._set_expiry(*options.expiry)
+            if options.clock is None:
+                expire_in_background(self)
+        self._set_max(options.max_size if options.weigher is None else options.max_weight)
+
+    def _errors_for(self, options: Options) -> Cache[K, Exception] | None:
+        if options.cache_errors is None:
+            return None
+        return Cache(
+            max_size=ERRORS if options.max_size is None else options.max_size,
+            expire_after_write=options.cache_errors,
+            clock=options.clock,
+        )
+
+    def __del__(self) -> None:
+        if self._options.on_evict is not None:
+            self._collect()
 
     # Loading
 
@@ -156,9 +211,11 @@ class Cache(_core.Cache[K, V], NativeMap[K, V]):
         is returned.
         """
         value = self.get(key, _core.REMOVE)
-        if value is not _core.REMOVE:
-            return cast(V, value)
-        return self._loads.get(self, key, loader, timeout)
+        if value is _core.REMOVE:
+            return self._loads.get(self, key, loader, timeout)
+        if self._options.refresh_after is not None and self._claim_refresh(key):
+            self._loads.refresh(self, key, loader, value)
+        return cast(V, value)
 
     def load_many(
         self,
@@ -185,9 +242,11 @@ class Cache(_core.Cache[K, V], NativeMap[K, V]):
         not wait for it; if one stores a value, that value stays.
         """
         value = self.get(key, _core.REMOVE)
-        if value is not _core.REMOVE:
-            return cast(V, value)
-        return await self._loads.get_async(self, key, loader)
+        if value is _core.REMOVE:
+            return await self._loads.get_async(self, key, loader)
+        if self._options.refresh_after is not None and self._claim_refresh(key):
+            self._loads.refresh_async(self, key, loader, value)
+        return cast(V, value)
 
     def invalidate(self, key: K, /) -> bool:
         """Remove `key`; return whether it was there. A load that is running for it will not be stored.
@@ -201,36 +260,46 @@ class Cache(_core.Cache[K, V], NativeMap[K, V]):
     @property
     def max_size(self) -> int | None:
         """The most entries, or None."""
-        return self._max_size
+        return self._options.max_size
 
     @property
     def max_weight(self) -> int | None:
         """The most weight, or None."""
-        return self._max_weight
+        return self._options.max_weight
 
     def resize(self, bound: int | None, /) -> None:
         """Set another `max_size`, or `max_weight`. The entries above it are evicted before this returns."""
-        name = "max_size" if self._weigher is None else "max_weight"
-        check_size(self, name, bound)
+        name = "max_size" if self._options.weigher is None else "max_weight"
+        check_size(type(self).__name__, name, bound)
         self._set_max(bound)
-        setattr(self, f"_{name}", bound)
+        self._options = replace(self._options, **{name: bound})
 
-    def _weigh(self, key: K, value: V) -> int:
-        weight = cast("Callable[[K, V], int]", self._weigher)(key, value)
-        if isinstance(weight, bool) or not isinstance(weight, int):
-            raise TypeError(f"the weigher wants to return a whole number, got {weight!r} for key {key!r}")
-        if not 0 <= weight < 2**32 - 1:
-            raise ValueError(
-                f"a weight is from 0 to {2**32 - 2:,}, got {weight} for key {key!r}; use a larger unit"
-            )
-        return weight
+    def expire(self) -> None:
+        """Remove what has expired now, instead of with the next changes."""
+        self._expire()
 
-    def _evicted(self, key: K, value: V) -> None:
-        on_evict = self._on_evict
+    def _describe(self, key: K, value: V) -> tuple[int, float]:
+        """The weight of a value, and the time at which it expires, which may be infinite."""
+        weigher, expires = self._options.weigher, self._options.expires
+        return (
+            1 if weigher is None else checked_weight(weigher(key, value), key),
+            math.inf if expires is None else checked_time(expires(key, value, self._read_clock()), key),
+        )
+
+    def _read_clock(self) -> float:
+        clock = self._options.clock
+        return time.monotonic() if clock is None else seconds(type(self).__name__, clock())
+
+    def _now(self) -> int:
+        """The clock's time in ns, for the native part."""
+        return int(self._read_clock() * 1e9)
+
+    def _departed(self, key: K, value: V, cause: str) -> None:
+        on_evict = self._options.on_evict
         if on_evict is None:
             return
         try:
-            on_evict(key, value, "size")
+            on_evict(key, value, cause)
         except Exception:
             self._failures += 1
             if self._failures == 1:
@@ -242,24 +311,21 @@ class Cache(_core.Cache[K, V], NativeMap[K, V]):
         """Metrics. Reads at most 1,024 buckets of the table, and takes the policy's lock for an instant."""
         return CacheStats(*self._stats(), *self._loads.metrics(), self._failures, *age_of(self))
 
+    def clear(self) -> None:
+        super().clear()
+        self._loads.clear()
+
     @classmethod
     def fromkeys(cls, keys: Iterable[Any], value: Any = None, /) -> Any:
         """A new cache, without a bound, with `value` at each of the keys."""
         return super().fromkeys(keys, value)
 
     def __getstate__(self) -> Any:
-        options = {
-            "max_size": self._max_size,
-            "max_weight": self._max_weight,
-            "weigher": self._weigher,
-            "loader": self._loads.loader,
-            "on_evict": self._on_evict,
-        }
-        return options, super().__getstate__()
+        return self._options, super().__getstate__()
 
     def __setstate__(self, state: Any) -> None:
         options, attributes = state
-        Cache._configure(self, **options)
+        Cache._configure(self, options)
         for name, value in (attributes or {}).items():
             setattr(self, name, value)
 
@@ -267,30 +333,23 @@ class Cache(_core.Cache[K, V], NativeMap[K, V]):
 _core.adopt_methods(Cache, ConcurrentMap)
 
 
-def check_size(owner: object, name: str, size: object) -> None:
-    if size is None:
-        return
-    if isinstance(size, bool) or not isinstance(size, int):
-        raise TypeError(f"{type(owner).__name__} wants {name} as an int, or None for no bound, got {size!r}")
-    if size < 0 or size >= 2**62:
+def checked_weight(weight: object, key: object) -> int:
+    if isinstance(weight, bool) or not isinstance(weight, int):
+        raise TypeError(f"the weigher wants to return a whole number, got {weight!r} for key {key!r}")
+    if not 0 <= weight < 2**32 - 1:
         raise ValueError(
-            f"{type(owner).__name__} wants 0 <= {name} < 2**62, or None for no bound, got {size}"
+            f"a weight is from 0 to {2**32 - 2:,}, got {weight} for key {key!r}; use a larger unit"
         )
+    return weight
 
 
-def check_bounds(owner: object, max_size: object, max_weight: object, weigher: object) -> None:
-    check_size(owner, "max_size", max_size)
-    check_size(owner, "max_weight", max_weight)
-    check_callback(owner, "weigher", "weigher(key, value) -> int", weigher)
-    name = type(owner).__name__
-    if max_size is not None and max_weight is not None:
-        raise ValueError(f"{name} has one bound, got max_size={max_size} and max_weight={max_weight}")
-    if (max_weight is None) != (weigher is None):
-        raise ValueError(
-            f"{name} wants max_weight= and weigher= together, or neither; max_size= counts entries"
+def checked_time(when: object, key: object) -> float:
+    if when is None:
+        return math.inf
+    if isinstance(when, bool) or not isinstance(when, int | float):
+        raise TypeError(
+            f"expires() wants to return a time in seconds, or None for never, got {when!r} for key {key!r}"
         )
-
-
-def check_callback(owner: object, name: str, signature: str, fn: object) -> None:
-    if fn is not None and not callable(fn):
-        raise TypeError(f"{type(owner).__name__} wants {signature} as {name}, got {type(fn).__name__}")
+    if math.isnan(when):
+        raise ValueError(f"expires() wants to return a time in seconds, got {when} for key {key!r}")
+    return when if when > -math.inf else -FOREVER

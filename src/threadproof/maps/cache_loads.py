@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import operator
 import threading
 import time
@@ -13,6 +14,7 @@ from typing import Any, Final, Generic, TypeVar, cast
 
 from threadproof import _core
 from threadproof._core import REMOVE, DeadlockError
+from threadproof.maps.cache_threads import run_in_background
 from threadproof.maps.contract import ConcurrentMap
 from threadproof.maps.hash_map import HashMap
 
@@ -36,6 +38,7 @@ class Load:
         self.lock = threading.Lock()
         self.stale = self.decided = False
         self.waiting = 0  # tasks
+        self.refreshes = False  # the key has a value, which is served meanwhile
         self.task: asyncio.Task[None] | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
 
@@ -83,14 +86,25 @@ class Load:
             self.loop.call_soon_threadsafe(self.task.cancel)
 
 
+def replace_value(cache: ConcurrentMap[K, V], key: K, old: Any, new: Any) -> None:
+    """Put a new value, or with REMOVE none, in the place of exactly the old one."""
+    if new is REMOVE:
+        cache.compare_and_delete(key, old, equal=operator.is_)
+    else:
+        cache.compare_and_swap(key, old, new, equal=operator.is_)
+
+
 class Loads(Generic[K, V]):
     """The running loads of a cache, by key, and how many there were.
 
     It has no reference to the cache, which is given to each method: a cycle would keep the cache alive.
     """
 
-    def __init__(self, loader: Callable[[K], V] | None) -> None:
+    def __init__(
+        self, loader: Callable[[K], V] | None, errors: ConcurrentMap[K, Exception] | None = None
+    ) -> None:
         self.loader = loader
+        self._errors = errors  # of loaders, as long as they are raised again
         self._running: HashMap[K, Load] = HashMap.counted()
         self._lock = threading.Lock()
         self._metrics = (0, 0, 0.0)
@@ -106,6 +120,7 @@ class Loads(Generic[K, V]):
     ) -> V:
         """The value, loaded by this thread or by another."""
         loader = self._checked(loader)
+        self._raise_again(key)
         result: Any = FAILED
         while result is FAILED:
             load = self._begin(key)
@@ -146,7 +161,7 @@ class Loads(Generic[K, V]):
         def step(old: Any) -> Any:
             if old is not FAILED:
                 return old
-            loaded.append(self._timed(loader, key))
+            loaded.append(self._called(loader, key))
             return loaded[0] if load.decide() else REMOVE
 
         try:
@@ -202,12 +217,46 @@ class Loads(Generic[K, V]):
                 self._end(key, load)
                 cast(_core.Reservation, load.reservation).end()
 
+    # Loading again
+
+    def refresh(self, cache: ConcurrentMap[K, V], key: K, loader: Callable[[K], V] | None, old: Any) -> None:
+        """Load a key again in another thread. If it has not got another value meanwhile, it gets that one."""
+        loader = self._checked(loader)
+        run_in_background(functools.partial(self._refresh, cache, key, loader, old))
+
+    def _refresh(self, cache: ConcurrentMap[K, V], key: K, loader: Callable[[K], V], old: Any) -> None:
+        load = self._begin(key)
+        if load is None:
+            return
+        load.refreshes = True
+        try:
+            value = self._timed(loader, key)
+            if load.decide():
+                replace_value(cache, key, old, value)
+        except BaseException as error:  # counted; the old value stays
+            load.future.set_exception(error)
+        else:
+            load.future.set_result(None if value is REMOVE else value)
+        finally:
+            self._end(key, load)
+            cast(_core.Reservation, load.reservation).end()
+
+    def refresh_async(self, cache: ConcurrentMap[K, V], key: K, loader: Callable[[K], Any], old: Any) -> None:
+        """The same in a task."""
+        load = Load()
+        load.refreshes = True
+        load.waiting = 1  # itself: the cancellation of others does not end it
+        if self._running.setdefault(key, load) is load:
+            load.loop = asyncio.get_running_loop()
+            load.task = load.loop.create_task(self._run(cache, load, key, loader, old))
+
     # Tasks
 
     async def get_async(self, cache: ConcurrentMap[K, V], key: K, loader: Callable[[K], Any]) -> V:
         """The value, loaded by a task of this loop or of another, or by a thread."""
         if not callable(loader):
             raise TypeError(f"load() wants async loader(key) -> value, got {type(loader).__name__}")
+        self._raise_again(key)
         while True:
             fresh = Load()
             load = self._running.setdefault(key, fresh)
@@ -243,23 +292,28 @@ class Loads(Generic[K, V]):
             raise
         return FAILED if load.future.cancelled() else load.future.result()
 
-    async def _run(self, cache: ConcurrentMap[K, V], load: Load, key: K, loader: Callable[[K], Any]) -> None:
+    async def _run(
+        self, cache: ConcurrentMap[K, V], load: Load, key: K, loader: Callable[[K], Any], old: Any = FAILED
+    ) -> None:
         begun = time.perf_counter()
         try:
             value = await loader(key)
             self._count(begun, failed=False)
-            if value is REMOVE:
-                value = None
-            elif load.decide():
-                cache.setdefault(key, value)
+            if load.decide():
+                if old is not FAILED:
+                    replace_value(cache, key, old, value)
+                elif value is not REMOVE:
+                    cache.setdefault(key, value)
             self._end(key, load)
-            load.future.set_result(value)
+            load.future.set_result(None if value is REMOVE else value)
         except asyncio.CancelledError:
             self._end(key, load)
             load.future.cancel()
             raise
         except BaseException as error:
             self._count(begun, failed=True)
+            if not load.refreshes:
+                self._keep_error(key, error)
             self._end(key, load)
             load.future.set_exception(error)
             if not isinstance(error, Exception):
@@ -268,8 +322,10 @@ class Loads(Generic[K, V]):
     # Both
 
     def invalidate(self, cache: ConcurrentMap[K, V], key: K) -> bool:
+        if self._errors is not None:
+            self._errors.pop(key, None)
         load = self._running.get(key)
-        if load is not None and load.discard() and load.reservation is not None:
+        if load is not None and load.discard() and load.reservation is not None and not load.refreshes:
             return False  # the key is absent, and reserved until the load is over
         return cache.pop(key, FAILED) is not FAILED
 
@@ -284,6 +340,27 @@ class Loads(Generic[K, V]):
                 f"get_or_load() wants a plain loader, got {loader!r}; await cache.load(key, loader) instead"
             )
         return loader
+
+    def _called(self, loader: Callable[[K], V], key: K) -> V:
+        try:
+            return cast(V, self._timed(loader, key))
+        except Exception as error:
+            self._keep_error(key, error)
+            raise
+
+    def _keep_error(self, key: K, error: BaseException) -> None:
+        if self._errors is not None and isinstance(error, Exception) and not isinstance(error, DeadlockError):
+            self._errors[key] = error
+
+    def _raise_again(self, key: K) -> None:
+        error = None if self._errors is None else self._errors.get(key)
+        if error is not None:
+            raise error.with_traceback(None)  # else it would grow with each call
+
+    def clear(self) -> None:
+        """Forget errors."""
+        if self._errors is not None:
+            self._errors.clear()
 
     def _timed(self, loader: Callable[[Any], Any], given: Any) -> Any:
         begun = time.perf_counter()

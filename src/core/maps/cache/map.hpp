@@ -18,16 +18,17 @@
 ///  3. With no call under way, the policy's lists have exactly the entries of the map, and their weight is at
 ///     most the bound.
 ///  4. No code of a user's runs under evicting_ or lock_.
+///  5. A call on one key treats an entry that was over when the call began as absent: reads look at its deadline
+///     (expiry.hpp), changes remove it first. Before a step on the whole map, expire_due() removes all of them.
 ///
 /// Field       | written                       | read                 | guard
 /// ------------|-------------------------------|----------------------|----------------------------------
-/// policy_     | plain                         | plain                | lock_
 /// evicting_   | a lock that is only tried     |                      | it is held while entries are chosen
 ///             |                               |                      | and removed
-/// nodes_, reads_: see nodes.hpp, read_buffers.hpp
+/// the tracker's: see tracker.hpp
 /// settled_    | relaxed                       | relaxed: a hint      | evicting_
 /// over_       | relaxed, or seq_cst           | relaxed              | none: it is looked at again
-/// evicted_to_ | once, before the map is shared | plain               | never changes
+/// sent_to_    | once, before the map is shared | plain               | never changes
 /// generation_ | plain                         | plain                | evicting_
 /// lock order  | evicting_ -> lock_ -> nodes_; evicting_ -> the gate -> one bucket -> nodes_; a pin -> lock_
 ///             | (only tried); in a forked child, once: one bucket -> lock_
@@ -39,159 +40,21 @@
 #include <atomic>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include "core/base/hints.hpp"
 #include "core/base/locks.hpp"
-#include "core/maps/cache/nodes.hpp"
-#include "core/maps/cache/policy.hpp"
-#include "core/maps/cache/read_buffers.hpp"
+#include "core/maps/cache/tracker.hpp"
 #include "core/maps/hash_map/map.hpp"
 
 namespace threadproof {
 
-/// The weight of the value that this thread is storing in a cache that weighs, or kSameWeight: that of the value
-/// before, which for a new key is 1. Not an argument, because it would go through every layer of every map.
-inline constexpr std::uint32_t kSameWeight = ~std::uint32_t{0};
-inline thread_local std::uint32_t weight_of_next_value __attribute__((tls_model("initial-exec"))) =
-    kSameWeight;
-
-/// What a cache knows of its entries: their nodes, the reads and changes of them, and the policy.
-template <bool kThreads>
-class CacheTracker {
- public:
-    static constexpr bool kOn = true;
-    static constexpr std::uint64_t kUnbounded = std::uint64_t{1} << 62;
-    using Index = CacheNodes::Index;
-    using Policy = CachePolicy<CacheNodes>;
-
-    explicit CacheTracker(std::uint64_t secret) : policy_(nodes_, kUnbounded, secret) {}
-
-    /// Whether values have weights of their own.
-    std::atomic<bool> weighs{false};
-
-    // ---- as a tracker of a HashMap
-
-    TP_HOT void read(Index i) {
-        if (TP_UNLIKELY(i && reads_.note(my_thread(), i))) take_reads(my_thread());
-    }
-    TP_HOT void missed() { reads_.note_miss(my_thread()); }
-    Index take(std::uint64_t hash) { return nodes_.take(hash); }
-    void give(Index i) { nodes_.give(i); }
-    void changed(Index i) {
-        // relaxed, both: the queue publishes it; and a flag that is set before the map is shared
-        if (TP_UNLIKELY(weighs.load(std::memory_order_relaxed)) && weight_of_next_value != kSameWeight)
-            nodes_[i].wanted.store(weight_of_next_value, std::memory_order_relaxed);
-        nodes_.changed(i);
-    }
-    void removed(Index i) { nodes_.removed(i); }
-    /// Its entry, which is in no list, has been removed. By the holder of evicting_, under the bucket's lock.
-    void evicted(Index i) { nodes_.evicted(i); }
-
-    // ---- for the map
-
-    bool any_changed() const { return nodes_.any_changed(); }
-
-    struct Choice {
-        unsigned victims;
-        bool more;              ///< there are more that have to go
-        std::uint64_t entries;  ///< that stay
-    };
-    /// The entries that have to go, which are in no list then: their indices. Brings the policy up to date before.
-    template <std::size_t kMost>
-    Choice choose(std::array<Index, kMost>& victims) {
-        std::lock_guard hold(lock_);
-        take_reads_locked(my_thread());
-        nodes_.take_changed([&](Index i, bool dead) { dead ? bury(i) : update(i); });
-        if (TP_UNLIKELY(nodes_.live() == 0)) {
-            nodes_.shrink();
-            policy_.shrink();
-        }
-        unsigned count = 0;
-        bool done =
-            policy_.settle([&](Index loser) { victims[count++] = loser; }, static_cast<unsigned>(kMost));
-        return {count, !done, policy_.count()};
-    }
-
-    /// Calls see(policy) with the policy up to date but for reads and changes that are under way.
-    template <class See>
-    auto with_policy(See see) {
-        std::lock_guard hold(lock_);
-        take_reads_locked(my_thread());
-        return see(policy_);
-    }
-
-    /// Whether the policy does not know the entry of a node and has not been told of it; see CacheMap::mend().
-    bool is_lost(Index i) {
-        std::lock_guard hold(lock_);
-        return nodes_[i].segment == Segment::kNone && !nodes_.is_queued(i);
-    }
-
-    CacheNodes& nodes() { return nodes_; }
-    std::uint64_t hits() const { return reads_.hits(); }
-    std::uint64_t misses() const { return reads_.misses(); }
-    std::uint64_t bytes() const { return nodes_.bytes() + reads_.bytes(); }
-
-    void check(std::uint64_t entries) {
-        std::lock_guard hold(lock_);
-        nodes_.check();
-        policy_.check();
-        if (policy_.count() != entries) throw std::logic_error("the policy has the entries of the map");
-        if (nodes_.live() != entries) throw std::logic_error("each entry has a node, and no other has");
-    }
-
- private:
-    static unsigned my_thread() {
-        if constexpr (kThreads) return Threads::mine().index;
-        else return 0;
-    }
-
-    TP_APART void take_reads(unsigned thread) {
-        // One in kCalm buffers while nearly all reads are hits. Relaxed, both: a hint.
-        bool skip = calm_.load(std::memory_order_relaxed) && ++skipped_ % kCalm != 0;
-        if (skip || !lock_.try_lock()) return reads_.take(thread, [](Index) {});
-        take_reads_locked(thread);
-        lock_.unlock();
-    }
-    void take_reads_locked(unsigned thread) {
-        reads_.take(thread, [&](Index i) {
-            if (nodes_.known(i) && nodes_[i].segment != Segment::kNone) policy_.use(i);
-        });
-        calm_.store(policy_.calm(), std::memory_order_relaxed);
-    }
-
-    void update(Index i) {
-        CacheNode& node = nodes_[i];
-        std::uint32_t weight =
-            node.wanted.load(std::memory_order_relaxed);  // relaxed: the queue made it visible
-        if (node.segment != Segment::kNone) {
-            policy_.reweigh(i, weight);
-            policy_.use(i);
-        } else {
-            node.weight = weight;
-            policy_.insert(i);
-        }
-    }
-    void bury(Index i) {
-        policy_.remove(i);
-        nodes_.give(i);
-    }
-
-    // Of a hit's time, 3 in 5 parts are the policy's step.
-    static constexpr unsigned kCalm = 8;
-    static inline thread_local unsigned skipped_ __attribute__((tls_model("initial-exec"))) = 0;
-
-    CacheNodes nodes_;
-    ReadBuffers reads_;
-    std::atomic<bool> calm_{false};
-    alignas(kNoSharing) PatientLock lock_;
-    Policy policy_;
-};
-
 /// P::SlotData is std::uint32_t: the index of the slot's node.
 template <class P>
-class CacheMap : public HashMap<P, CacheTracker<P::kThreads>> {
-    using Tracker = CacheTracker<P::kThreads>;
+class CacheMap : public HashMap<P, CacheTracker<P>> {
+    using Tracker = CacheTracker<P>;
     using Base = HashMap<P, Tracker>;
     using Base::dispose, Base::host, Base::overwrite_or_remove, Base::consider_resize;
     using Base::gate_, Base::tables_, Base::tracker;
@@ -208,64 +71,160 @@ class CacheMap : public HashMap<P, CacheTracker<P::kThreads>> {
     /// Throws bad_alloc.
     explicit CacheMap(std::uint64_t secret) : Base(secret, ~secret) {}
 
-    /// Calls to(context, key, value) for every evicted entry, outside all locks, instead of releasing its
-    /// references, which are the callee's. Before the map is shared.
-    void send_evicted(void (*to)(void*, Word, Word), void* context) {
-        evicted_to_ = to;
-        evicted_context_ = context;
+    /// Calls to(context, key, value, cause) for every entry, and every value of a key, that leaves the map, in the
+    /// thread whose call removes it, outside all locks. The references are the callee's. Before the map is shared.
+    void send_departures(void (*to)(void*, Word, Word, Cause), void* context) {
+        sent_to_ = to;
+        sent_context_ = context;
+        tracker().listens.store(true, std::memory_order_relaxed);
+    }
+    /// Sends no more: the map is about to be destroyed.
+    void stop_sending() {
+        tracker().listens.store(false, std::memory_order_relaxed);
+        sent_to_ = nullptr;
     }
 
-    // ---- as a HashMap's, with misses counted
+    // ---- as a HashMap's, with misses counted, and without entries that have expired
 
     TP_HOT Outcome get(const Lookup& lookup, Word* value) {
+        if (TP_UNLIKELY(tracker().expiry() != nullptr)) return get_timed(lookup, value);
         Outcome outcome = Base::get(lookup, value);
         if (TP_UNLIKELY(outcome == Outcome::kAbsent)) tracker().missed();
         return outcome;
     }
+    TP_HOT Outcome contains(const Lookup& lookup) {
+        if (TP_LIKELY(!tracker().expiry())) return Base::contains(lookup);
+        Moment moment(tracker().expiry()->now(), true);
+        Word value;
+        Outcome outcome = get_fresh(lookup, &value);
+        if (outcome == Outcome::kPresent) P::release(value);
+        return outcome;
+    }
     template <class Each>
     void get_group(const Lookup* lookups, unsigned count, Each each) {
-        Base::get_group(lookups, count, [&](unsigned i, Outcome outcome, Word value) {
+        auto counted = [&](unsigned i, Outcome outcome, Word value) {
             if (outcome == Outcome::kAbsent) tracker().missed();
             each(i, outcome, value);
-        });
+        };
+        if (TP_LIKELY(!tracker().expiry())) return Base::get_group(lookups, count, counted);
+        Moment moment(tracker().expiry()->now());
+        Outcome outcome = Outcome::kAbsent;
+        for (unsigned i = 0; i < count && outcome <= Outcome::kPresent; ++i) {
+            Word value = 0;
+            outcome = get_fresh(lookups[i], &value);
+            counted(i, outcome, value);
+        }
     }
 
     // ---- as a HashMap's, with the bound kept
 
     template <bool kThrough = false, class Decide>
     TP_HOT Outcome change(const Lookup& lookup, Decide&& decide, Word* reservation = nullptr) {
+        if (TP_UNLIKELY(tracker().expiry() != nullptr))
+            return change_timed<kThrough>(lookup, decide, reservation);
         Outcome outcome = Base::template change<kThrough>(lookup, decide, reservation);
         keep_bound();
         return outcome;
     }
     template <class Next>
     TP_HOT bool overwrite(const Lookup& lookup, Next next, Word* old) {
+        if (TP_UNLIKELY(tracker().expiry() != nullptr)) return false;
         bool found = Base::overwrite(lookup, next, old);
         if (found) keep_bound();
         return found;
     }
     bool replace_exact(std::uint64_t hash, Word key, Word value, Word next) {
-        bool found = Base::replace_exact(hash, key, value, next);
+        Expiry* expiry = tracker().expiry();
+        bool found;
+        {
+            Moment moment(expiry ? expiry->now() : 0);
+            found = Base::replace_exact(hash, key, value, next);
+        }
         keep_bound();
         return found;
     }
     template <class Sink>
     void take_all(typename Base::Detached detached, Sink sink) {
-        Tables::each_home_of(detached, [&](Table& table, Bucket& home) {
-            Chains::each_slot(table, home, [&](Bucket& bucket, int slot, Word, Word) {
-                tracker().removed(bucket.data.of[slot].load(std::memory_order_relaxed));
-            });
-        });
+        forget_all(detached, Cause::kRemoved);
         Base::take_all(detached, sink);
         keep_bound();
     }
-    void clear() { MapBase<P>::clear(*this); }
+    /// Removes everything in one atomic step, for this cause.
+    void clear(Cause cause = Cause::kCleared) {
+        auto detached = Base::detach([](std::int64_t) { return true; });
+        forget_all(detached, cause);
+        Base::take_all(detached, [](Entry entry) {
+            release_key(entry.key);
+            P::release(entry.value);
+        });
+        Base::retire(detached);
+        keep_bound();
+    }
+
+    // ---- time
+
+    /// Before the map is shared, and once. Throws bad_alloc.
+    void set_expiry(const Lifetimes& lives, CacheClock clock, void* context, std::uint64_t secret) {
+        tracker().set_expiry(lives, clock, context, secret);
+    }
+
+    /// Removes the entries that have expired, all of them.
+    void expire_due() {
+        if (TP_LIKELY(!tracker().expiry())) return;
+        Moment moment(tracker().expiry()->now());
+        for (unsigned round = 0;;) {
+            if (!evicting_.try_lock()) pause_round(round++);
+            else if (!evict_some(true)) return;
+        }
+    }
+
+    /// Begins a new life for the key's value: it has been replaced by itself, which is no change to the table.
+    void renew(const Lookup& lookup) {
+        Expiry* expiry = tracker().expiry();
+        if (TP_LIKELY(!expiry)) return;
+        Moment moment(expiry->now(), true);
+        Word value, reservation = 0;
+        if (get_fresh(lookup, &value) != Outcome::kPresent) return;
+        P::release(value);
+        const CacheCall seen = cache_call;
+        if (!seen.deadline) return;
+        auto same = [&](Word current) {
+            if (expiry->has_deadline(seen.node, seen.deadline)) tracker().changed(seen.node);
+            return current;
+        };
+        Base::change(lookup, same, &reservation);
+        if (reservation) P::release(reservation);
+        keep_bound();
+    }
+
+    /// Whether the key's value should be loaded again. True for one call until that has been stored, or until the
+    /// time for it has come once more.
+    bool claim_refresh(const Lookup& lookup) {
+        Expiry* expiry = tracker().expiry();
+        if (!expiry) return false;
+        Moment moment(expiry->now(), true);
+        Word value;
+        if (get_fresh(lookup, &value) != Outcome::kPresent) return false;
+        P::release(value);
+        typename Base::Guard guard;
+        return expiry->claim_refresh();
+    }
+
+    /// ns until entries may expire; -1: none will.
+    std::int64_t until_due() {
+        Expiry* expiry = tracker().expiry();
+        if (!expiry) return -1;
+        if (tracker().any_changed()) return 0;
+        return tracker().with_policy([&](auto&) { return expiry->until_due(); });
+    }
 
     // ---- the bound
 
     static constexpr bool kWeighs = true;
+    /// Whether values are described before they are stored.
     bool weighs() { return tracker().weighs.load(std::memory_order_relaxed); }
-    /// From now on weight_of_next_value counts. Before the map is shared.
+    /// From now on weight_of_next_value and, with an expiry of that kind, deadline_of_next_value count. Before the
+    /// map is shared.
     void set_weighs() { tracker().weighs.store(true, std::memory_order_relaxed); }
 
     /// Another bound; the entries above it are gone when it returns. Throws bad_alloc, with nothing changed.
@@ -277,7 +236,7 @@ class CacheMap : public HashMap<P, CacheTracker<P::kThreads>> {
 
     struct CacheStats {
         typename Base::Stats table;
-        std::uint64_t max, weight, hits, misses, evictions, sketch_resets, bytes;
+        std::uint64_t max, weight, hits, misses, evictions, expired, lost_departures, sketch_resets, bytes;
         double window_share, half_ratio, double_ratio;
     };
     CacheStats cache_stats() {
@@ -289,6 +248,8 @@ class CacheMap : public HashMap<P, CacheTracker<P::kThreads>> {
             s.hits = tracker().hits();
             s.misses = tracker().misses();
             s.evictions = policy.evictions();
+            s.expired = tracker().expired();
+            s.lost_departures = tracker().lost_departures();
             s.sketch_resets = policy.sketch_resets();
             s.bytes = s.table.bytes + policy.bytes() + tracker().bytes();
             s.window_share = policy.window_share();
@@ -313,13 +274,93 @@ class CacheMap : public HashMap<P, CacheTracker<P::kThreads>> {
     struct Evicted {
         std::array<Index, kBatch> nodes;
         std::array<Entry, kBatch> entries;
+        std::array<Cause, kBatch> causes;
         std::array<DeferredCleanup, kBatch> cleanups;
         unsigned count = 0;  ///< of entries
     };
 
+    // ---- time
+
+    /// get(), in a Moment: without noting an expired entry, or a miss.
+    TP_APART Outcome get_fresh(const Lookup& lookup, Word* value) {
+        for (;;) {
+            cache_call.verdict = CacheCall::Verdict::kNone;
+            Outcome outcome = Base::get(lookup, value);
+            if (outcome != Outcome::kPresent || cache_call.verdict == CacheCall::Verdict::kFresh) return outcome;
+            // kNone: the value was read under the lock, so that the next read needs none
+            P::release(*value);
+            if (cache_call.verdict == CacheCall::Verdict::kExpired) return Outcome::kAbsent;
+        }
+    }
+
+    TP_APART Outcome get_timed(const Lookup& lookup, Word* value) {
+        Outcome outcome;
+        bool expired;
+        {
+            Moment moment(tracker().expiry()->now());
+            outcome = get_fresh(lookup, value);
+            expired = outcome == Outcome::kAbsent && cache_call.verdict == CacheCall::Verdict::kExpired;
+        }
+        if (outcome == Outcome::kAbsent) tracker().missed();
+        if (TP_UNLIKELY(expired) && evicting_.try_lock()) evict_some();
+        return outcome;
+    }
+
+    template <bool kThrough, class Decide>
+    TP_APART Outcome change_timed(const Lookup& lookup, Decide& decide, Word* reservation) {
+        Outcome outcome;
+        {
+            Moment moment(tracker().expiry()->now(), true);
+            outcome = remove_expired(lookup);
+            if (outcome <= Outcome::kPresent)
+                outcome = Base::template change<kThrough>(lookup, decide, reservation);
+        }
+        keep_bound();
+        return outcome;
+    }
+
+    /// Removes the key's entry if it has expired, and is not being computed. In a Moment.
+    Outcome remove_expired(const Lookup& lookup) {
+        Word value;
+        cache_call.verdict = CacheCall::Verdict::kNone;
+        Outcome outcome = get_fresh(lookup, &value);
+        if (outcome == Outcome::kPresent) P::release(value);
+        if (outcome != Outcome::kAbsent || cache_call.verdict != CacheCall::Verdict::kExpired) return outcome;
+        const CacheCall seen = cache_call;
+        Word gone = 0, reservation = 0;
+        std::optional<Because> because;
+        auto over = [&](Word current) {
+            gone = tracker().expiry()->has_deadline(seen.node, seen.deadline) ? current : 0;
+            if (gone) because.emplace(Cause::kExpired);
+            return gone ? 0 : current;
+        };
+        outcome = Base::change(lookup, over, &reservation);
+        because.reset();
+        if (reservation) P::release(reservation);
+        if (gone) {
+            P::release(gone);
+            tracker().count_expired();
+        }
+        return outcome == Outcome::kBusy ? Outcome::kPresent : outcome;
+    }
+
+    /// Passes the entries of detached tables to the policy as removed.
+    void forget_all(typename Base::Detached detached, Cause cause) {
+        Because because(cause);
+        Tables::each_home_of(detached, [&](Table& table, Bucket& home) {
+            Chains::each_slot(table, home, [&](Bucket& bucket, int slot, Word key, Word value) {
+                tracker().replaced(key, value, 0);
+                tracker().removed(bucket.data.of[slot].load(std::memory_order_relaxed));
+            });
+        });
+    }
+
+    // ---- evicting
+
     /// After every change, outside all locks and pins.
     TP_HOT void keep_bound() {
         if (TP_UNLIKELY(tracker().any_changed() || over_.load(std::memory_order_relaxed))) evict();
+        if (TP_UNLIKELY(tracker().listens.load(std::memory_order_relaxed))) send_departed();
     }
 
     TP_APART void evict() {
@@ -334,19 +375,20 @@ class CacheMap : public HashMap<P, CacheTracker<P::kThreads>> {
         }
     }
 
-    /// One step, under evicting_, which it releases.
-    void evict_some() {
+    /// One step, under evicting_, which it releases. Returns whether there is more to evict.
+    bool evict_some(bool exactly = false) {
         Evicted evicted;
         if (TP_UNLIKELY(generation_ != process_generation.load(std::memory_order_relaxed))) mend();
         over_.store(false, std::memory_order_relaxed);  // relaxed, all: guarded by evicting_, or a hint
-        auto [chosen, more, entries] = tracker().choose(evicted.nodes);
-        for (unsigned i = 0; i < chosen; ++i) remove(evicted, i);
+        auto [expired, chosen, more, entries] = tracker().choose(evicted.nodes, exactly);
+        for (unsigned i = 0; i < chosen; ++i) remove(evicted, i, i < expired);
         if (more) over_.store(true, std::memory_order_relaxed);
         else settled_.store(entries, std::memory_order_relaxed);
         evicting_.unlock();
         std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with the fence in evict()
         for (unsigned i = 0; i < chosen; ++i) dispose(evicted.cleanups[i]);
-        for (unsigned i = 0; i < evicted.count; ++i) send(evicted.entries[i]);
+        for (unsigned i = 0; i < evicted.count; ++i) send(evicted.entries[i], evicted.causes[i]);
+        return more;
     }
 
     /// In a forked child: a thread of the parent had chosen entries, and not yet removed them. They are new again.
@@ -355,13 +397,13 @@ class CacheMap : public HashMap<P, CacheTracker<P::kThreads>> {
         tables_.each_home([&](Table& table, Bucket& home) {
             Chains::each_slot(table, home, [&](Bucket& bucket, int slot, Word, Word value) {
                 Index i = bucket.data.of[slot].load(std::memory_order_relaxed);
-                if (!is_reservation(value) && tracker().is_lost(i)) tracker().changed(i);
+                if (!is_reservation(value) && tracker().is_lost(i)) tracker().keep(i);
             });
         });
     }
 
-    /// Removes the entry of a node that the policy has chosen, if it still has one.
-    void remove(Evicted& evicted, unsigned chosen) {
+    /// Removes the entry of a node that has been chosen, if it still has one, and, if it has to be, an expired one.
+    void remove(Evicted& evicted, unsigned chosen, bool expired) {
         const Index i = evicted.nodes[chosen];
         DeferredCleanup& cleanup = evicted.cleanups[chosen];
         Word value = 0;
@@ -371,10 +413,14 @@ class CacheMap : public HashMap<P, CacheTracker<P::kThreads>> {
             typename Tables::Locked home(host(), tables_, at, tracker().nodes()[i].hash, &cleanup.emptied);
             // a computation keeps its key: its result is a change, which brings the node back
             if (!seek_node(at, i, &value) || is_reservation(value)) return;
+            // a read, or another value, has put its deadline off
+            if (expired && !tracker().expiry()->is_over(i, tracker().expiry()->latest())) return tracker().keep(i);
             overwrite_or_remove(at, value, 0, cleanup);
             tracker().evicted(i);
         }
+        if (expired) tracker().count_expired();
         consider_resize(at.table, -1);
+        evicted.causes[evicted.count] = expired ? Cause::kExpired : Cause::kSize;
         evicted.entries[evicted.count++] = {std::exchange(cleanup.key, 0), value};
     }
 
@@ -391,18 +437,25 @@ class CacheMap : public HashMap<P, CacheTracker<P::kThreads>> {
         return found;
     }
 
-    void send(const Entry& entry) {
-        if (evicted_to_) return evicted_to_(evicted_context_, entry.key, entry.value);
+    void send(const Entry& entry, Cause cause) {
+        if (sent_to_) return sent_to_(sent_context_, entry.key, entry.value, cause);
         release_key(entry.key);
         P::release(entry.value);
+    }
+
+    /// Those of the call that ends; a listener's calls have their own.
+    TP_APART void send_departed() {
+        typename std::vector<typename Tracker::Departure> mine;
+        mine.swap(Tracker::departures());
+        for (const auto& gone : mine) send({gone.key, gone.value}, gone.cause);
     }
 
     PatientLock evicting_;
     std::uint32_t generation_ = process_generation.load(std::memory_order_relaxed);
     std::atomic<std::uint64_t> settled_{0};  ///< entries that stayed in the last step
     std::atomic<bool> over_{false};          ///< more has to be evicted, though nothing has changed
-    void (*evicted_to_)(void*, Word, Word) = nullptr;
-    void* evicted_context_ = nullptr;
+    void (*sent_to_)(void*, Word, Word, Cause) = nullptr;
+    void* sent_context_ = nullptr;
 };
 
 }  // namespace threadproof

@@ -13,8 +13,8 @@
 ///  1. A node is free, or belongs to one key from its insertion to the policy's step after the key's removal.
 ///  2. The nodes in the queue are those with kQueued; each is there once.
 ///  3. The segment of a free node is kNone.
-///  4. Indices below used_ have memory, in chunks: chunk 0 has kFirst nodes, chunk i > 0 has kFirst << (i - 1).
-///     A chunk does not move.
+///  4. Indices below used_ have memory, see chunks.hpp; with times, also for these.
+///  5. The deadline of a node is 0 from the removal of its key to the first value of another.
 ///
 /// Field            | written                            | read                      | guard
 /// -----------------|------------------------------------|---------------------------|----------------------
@@ -26,7 +26,12 @@
 /// node.state       | acq_rel                            | acq_rel                   | none
 /// node.next        | relaxed, before it is in the queue | relaxed, out of the queue | none
 /// queue_           | seq_cst                            | acquire exchange          | none
-/// chunks_          | release, once                      | acquire                   | lock_
+/// all_, times_     | see chunks.hpp                     |                           | lock_
+/// times.deadline   | release, under the bucket's lock,  | acquire                   | none
+///                  | and compare-and-swap by readers    |                           |
+/// times.limit,     | relaxed, under the bucket's lock   | relaxed                   | published by deadline
+/// refresh_at       |                                    |                           |
+/// times.links      | plain                              | plain                     | the policy's lock
 /// free_, used_     | plain                              | plain                     | lock_
 /// live_            | relaxed                            | relaxed: a metric         | lock_
 ///
@@ -37,14 +42,15 @@
 
 #include <array>
 #include <atomic>
-#include <bit>
 #include <cstdint>
 #include <stdexcept>
 
 #include "core/base/hints.hpp"
 #include "core/base/locks.hpp"
-#include "core/base/memory.hpp"
+#include "core/base/reclaim.hpp"
+#include "core/maps/cache/chunks.hpp"
 #include "core/maps/cache/segments.hpp"
+#include "core/maps/cache/timer_wheel.hpp"
 
 namespace threadproof {
 
@@ -59,24 +65,37 @@ struct CacheNode {
 };
 static_assert(sizeof(CacheNode) == 32);
 
+/// When an entry expires.
+struct CacheTimes {
+    std::atomic<Instant> deadline;  ///< of the value; 0: never
+    std::atomic<Instant> limit;     ///< to which reads can put the deadline off; 0: any time
+    WheelLinks links;
+};
+
 class CacheNodes {
  public:
     using Node = CacheNode;
     using Index = std::uint32_t;  ///< 0: none
 
     CacheNodes() = default;
-    ~CacheNodes() {
-        for (unsigned i = 0; i < kChunks; ++i)
-            if (Node* chunk = chunks_[i].load(std::memory_order_relaxed)) released(chunk, i).all();
-    }
     CacheNodes(const CacheNodes&) = delete;
     CacheNodes& operator=(const CacheNodes&) = delete;
 
-    TP_HOT Node& operator[](Index i) const {
-        unsigned chunk = chunk_of(i);
-        // acquire: pairs with the release in take(); makes the zeroed memory visible
-        return chunks_[chunk].load(std::memory_order_acquire)[i - first_of(chunk)];
+    TP_HOT Node& operator[](Index i) const { return all_[i]; }
+
+    /// From now on nodes have times; `refreshes`: and times to be loaded again. Throws bad_alloc.
+    void keep_times(bool refreshes) {
+        Lock hold(lock_);
+        for (Index i = 0; i < used_; ++i)
+            if (!times_.make(i) || (refreshes && !refresh_at_.make(i))) throw std::bad_alloc();
+        timed_ = true;
+        refreshes_ = refreshes;
     }
+    CacheTimes& times(Index i) const { return times_[i]; }
+    std::atomic<Instant>& refresh_at(Index i) const { return refresh_at_[i]; }
+    /// For a pinned reader, whose index may be of a node that was freed since; null: there are no times now.
+    CacheTimes* find_times(Index i) const { return times_.find(i); }
+    std::atomic<Instant>* find_refresh_at(Index i) const { return refresh_at_.find(i); }
 
     /// A node for a new key with this hash; 0 when there is no memory. May be called under a bucket's lock.
     Index take(std::uint64_t hash) {
@@ -85,7 +104,8 @@ class CacheNodes {
         if (i) {
             free_ = (*this)[i].older;
         } else {
-            if (!make_chunk(chunk_of(used_))) return 0;
+            if (!all_.make(used_) || (timed_ && !times_.make(used_))) return 0;
+            if (refreshes_ && !refresh_at_.make(used_)) return 0;
             i = used_++;
         }
         Node& node = (*this)[i];
@@ -111,26 +131,22 @@ class CacheNodes {
         if (live() != 0) return;
         Lock hold(lock_);
         // again, under the lock: a writer may have taken a node
-        if (live() != 0 || any_changed() || used_ <= kFirst) return;
+        if (live() != 0 || any_changed() || used_ <= ChunkArray<Node>::kFirst) return;
         free_ = 0;
         used_ = 1;
-        for (unsigned i = 0; i < kChunks; ++i)
-            if (Node* chunk = chunks_[i].exchange(nullptr, std::memory_order_relaxed))
-                released(chunk, i).all();
+        all_.release([](Released memory) { memory.all(); });
+        // readers look at them with no lock
+        times_.release([](Released memory) { Reclaimer::retire(memory); });
+        refresh_at_.release([](Released memory) { Reclaimer::retire(memory); });
     }
 
     /// Whether the index may be that of a node, whatever the node is now.
-    bool known(Index i) const { return i && chunks_[chunk_of(i)].load(std::memory_order_acquire) != nullptr; }
+    bool known(Index i) const { return i && all_.find(i) != nullptr; }
 
     /// Nodes that are not free.
     std::uint64_t live() const { return live_.load(std::memory_order_relaxed); }
 
-    std::uint64_t bytes() const {
-        std::uint64_t sum = 0;
-        for (unsigned i = 0; i < kChunks; ++i)
-            if (chunks_[i].load(std::memory_order_relaxed)) sum += size_of(i) * sizeof(Node);
-        return sum;
-    }
+    std::uint64_t bytes() const { return all_.bytes() + times_.bytes() + refresh_at_.bytes(); }
 
     // ---- the queue
 
@@ -184,9 +200,6 @@ class CacheNodes {
 
  private:
     static constexpr std::uint8_t kQueued = 1, kDead = 2;
-    // 2 KiB; and 26 chunks have 2^31 nodes
-    static constexpr Index kFirst = 64;
-    static constexpr unsigned kChunks = 26;
 
     /// Held for some instructions, possibly under a bucket's lock: its owner does not release the interpreter.
     class Lock {
@@ -202,20 +215,6 @@ class CacheNodes {
         ByteLock& lock_;
     };
 
-    static unsigned chunk_of(Index i) { return static_cast<unsigned>(std::bit_width(i / kFirst)); }
-    static Index first_of(unsigned chunk) { return chunk ? kFirst << (chunk - 1) : 0; }
-    static std::size_t size_of(unsigned chunk) { return chunk ? std::size_t{kFirst} << (chunk - 1) : kFirst; }
-    static Released released(Node* chunk, unsigned i) { return {chunk, size_of(i) * sizeof(Node)}; }
-
-    bool make_chunk(unsigned chunk) {
-        if (chunk >= kChunks) return false;
-        if (chunks_[chunk].load(std::memory_order_relaxed)) return true;
-        void* memory = allocate_zeroed(size_of(chunk) * sizeof(Node));
-        // release: pairs with the acquire in []; publishes the zeroed memory
-        chunks_[chunk].store(static_cast<Node*>(memory), std::memory_order_release);
-        return memory != nullptr;
-    }
-
     void queue(Index i, std::uint8_t bits) {
         Node& node = (*this)[i];
         // release: pairs with take_changed(); makes `wanted` visible
@@ -223,12 +222,15 @@ class CacheNodes {
         Index newest = queue_.load(std::memory_order_relaxed);
         do {
             node.next.store(newest, std::memory_order_relaxed);
-            // seq_cst: before the look at the policy's lock, see CacheMap::maintain()
+            // seq_cst: before the look at the policy's lock, see CacheMap::evict()
         } while (
             !queue_.compare_exchange_weak(newest, i, std::memory_order_seq_cst, std::memory_order_relaxed));
     }
 
-    std::array<std::atomic<Node*>, kChunks> chunks_{};
+    ChunkArray<Node> all_;
+    ChunkArray<CacheTimes> times_;
+    ChunkArray<std::atomic<Instant>> refresh_at_;
+    bool timed_ = false, refreshes_ = false;
     ByteLock lock_{};
     Index free_ = 0, used_ = 1;
     std::atomic<std::uint64_t> live_{0};

@@ -25,11 +25,12 @@ namespace threadproof {
 /// The tracker of a HashMap gets every read and change of an entry, with the data of the entry's slot (SlotData).
 /// HashMap itself has none; a cache's policy is one. A tracker has
 ///
-///     read(data)       an entry was read; pinned, no lock
-///     take(hash)       the data for a new key, or 0: no memory. This and the next run under the bucket's lock
-///     give(data)       the key was not stored: there was no memory
-///     changed(data)    the entry has another value, or readers see it for the first time
-///     removed(data)    the key is about to be removed
+///     read(data, valid)     an entry was read; pinned, no lock. valid() is true while it still has that value
+///     take(hash)            the data for a new key, or 0: no memory. This and the next run under the bucket's lock
+///     give(data)            the key was not stored: there was no memory
+///     changed(data)         the entry has another value, or readers see it for the first time
+///     removed(data)         the key has been removed
+///     replaced(key, old, next)     before the last two: what has left, and the value that has come, or 0
 struct NoTracker {
     static constexpr bool kOn = false;
 };
@@ -94,7 +95,7 @@ class HashMap : public BucketMap<P> {
                 Cursor at;
                 tables_.arrive(at, lookups[i].hash);
                 steps[i] = Chains::template read<true>(at, lookups[i], nullptr, &values[i]);
-                if (steps[i] == Step::kHit) note_read(*at.bucket, at.slot);
+                if (steps[i] == Step::kHit) note_read(at, values[i]);
                 // a key that needs the user's comparison begins anew, with this pin released
                 if (TP_UNLIKELY(steps[i] == Step::kAsk)) steps[i] = Step::kRetry;
             }
@@ -172,7 +173,7 @@ class HashMap : public BucketMap<P> {
                 *old = current;
                 // release: pairs with the acquire in take(); makes the object visible
                 home.value[slot].store(fresh, std::memory_order_release);
-                note_change(home, static_cast<int>(slot), fresh);
+                note_change(data_of(home, static_cast<int>(slot)), key, current, fresh);
             }
         }
         home.lock.unlock();
@@ -193,8 +194,7 @@ class HashMap : public BucketMap<P> {
                 found = Chains::seek_exact(at, key, value);
                 // before it is replaced: the slot's reference may be what keeps a reservation alive
                 if (found) grown = visible(next) - visible(value);
-                if (found) note_change(*at.bucket, at.slot, next);
-                if (found) overwrite_or_remove(at, value, next, cleanup);
+                if (found) exchange(at, value, next, cleanup);
             }
             if (grown) consider_resize(at.table, grown);
         }
@@ -207,18 +207,39 @@ class HashMap : public BucketMap<P> {
     Tracker& tracker() { return tracker_; }
 
  protected:
-    TP_HOT void note_read(Bucket& bucket, int slot) {
-        // relaxed, here and below: a hint for readers; writers hold the lock
-        if constexpr (Tracker::kOn) tracker_.read(bucket.data.of[slot].load(std::memory_order_relaxed));
+    /// The entry at the cursor had the value.
+    TP_HOT void note_read(const Cursor& at, Word value) {
+        if constexpr (Tracker::kOn)
+            tracker_.read(data_of(*at.bucket, at.slot), [&] {
+                // acquire, both: pair with the releases of writers; the version shows that it is the same entry
+                return at.bucket->value[at.slot].load(std::memory_order_acquire) == value
+                       && at.home->meta.load(std::memory_order_acquire) == at.meta;
+            });
     }
 
-    /// Before the value in a slot is replaced by `next`; under the lock.
-    TP_HOT void note_change(Bucket& bucket, int slot, Word next) {
+    // relaxed: a hint for readers; writers hold the lock
+    TP_HOT static auto data_of(Bucket& bucket, int slot) {
+        if constexpr (Tracker::kOn) return bucket.data.of[slot].load(std::memory_order_relaxed);
+        else return 0;
+    }
+
+    /// After the value in a slot, or the key, has gone; under the lock.
+    template <class Data>
+    TP_HOT void note_change([[maybe_unused]] Data data, [[maybe_unused]] Word key, [[maybe_unused]] Word current,
+                            [[maybe_unused]] Word next) {
         if constexpr (Tracker::kOn) {
-            auto data = bucket.data.of[slot].load(std::memory_order_relaxed);
-            if (!next) tracker_.removed(data);
-            else if (!is_reservation(next)) tracker_.changed(data);
+            if (is_reservation(next)) return;
+            tracker_.replaced(key, current, next);
+            if (next) tracker_.changed(data);
+            else tracker_.removed(data);
         }
+    }
+
+    /// Replaces the value at the cursor by `next`, or removes the key if that is 0.
+    TP_HOT void exchange(Cursor& at, Word current, Word next, DeferredCleanup& cleanup) {
+        auto data = data_of(*at.bucket, at.slot);
+        overwrite_or_remove(at, current, next, cleanup);
+        note_change(data, at.key, current, next);
     }
 
  private:
@@ -265,7 +286,8 @@ class HashMap : public BucketMap<P> {
             if (TP_UNLIKELY(!P::same(key, lookup)) && (!key || P::match(key, lookup) != Match::kYes))
                 return false;
             taken = Chains::template take<kTake>(home, meta, bucket->value[slot]);
-            if (kTake && TP_LIKELY(taken.step == Step::kHit)) note_read(*bucket, static_cast<int>(slot));
+            if (kTake && TP_LIKELY(taken.step == Step::kHit))
+                note_read({table, 0, &home, meta, bucket, static_cast<int>(slot), 0}, taken.value);
         }
         *value = taken.value;
         if (TP_LIKELY(taken.step == Step::kHit)) return true;
@@ -284,7 +306,7 @@ class HashMap : public BucketMap<P> {
             Cursor at;
             tables_.arrive(at, lookup.hash);
             step = Chains::template read<kTake>(at, lookup, nullptr, value);
-            if (kTake && step == Step::kHit) note_read(*at.bucket, at.slot);
+            if (kTake && step == Step::kHit) note_read(at, *value);
             if (TP_UNLIKELY(step == Step::kAsk))
                 step = Chains::retain_key(asked, at.table, at.home, at.meta, at.bucket, at.slot, at.key);
         }
@@ -314,7 +336,7 @@ class HashMap : public BucketMap<P> {
                 tables_.arrive(at, lookup.hash);
                 step =
                     Chains::template read<kTake>(at, lookup, &cache, value, Chains::resume(at, asked, cache));
-                if (kTake && step == Step::kHit) note_read(*at.bucket, at.slot);
+                if (kTake && step == Step::kHit) note_read(at, *value);
                 if (step == Step::kAsk)
                     step = Chains::retain_key(asked, at.table, at.home, at.meta, at.bucket, at.slot, at.key);
             }
@@ -378,8 +400,7 @@ class HashMap : public BucketMap<P> {
             Word next = decide(current);
             if (next == current) return attempt;
             grown = visible(next) - visible(current);
-            if (current) note_change(*at.bucket, at.slot, next);
-            if (current) overwrite_or_remove(at, current, next, cleanup);
+            if (current) exchange(at, current, next, cleanup);
             else if (!insert_tracked(*at.table, *at.home, lookup, next)) return Attempt::kNoMemory;
         }
         if (grown) consider_resize(at.table, grown);

@@ -26,7 +26,7 @@ class Computation {
     }
     /// Without settle(), the old value is stored again.
     ~Computation() {
-        SameWeight for_the_old_value;
+        NextValue the_old(NextValue::kRestored);
         if (placed_) settle(Ref::borrow(reservation_->old_value));
         reservation_->end();
         map_.computations.end(reservation_);

@@ -36,6 +36,7 @@ struct MapObject {
     static constexpr Py_ssize_t kGroup = Map::kGroup;
 
     static constexpr bool kWeighs = requires { Map::kWeighs; };
+    static constexpr bool kExpires = requires(Map& map) { map.expire_due(); };
 
     static inline PyTypeObject* type;
     static inline PyTypeObject* iterator_type;
@@ -61,6 +62,11 @@ struct MapObject {
     template <class Decide>
     TP_HOT Outcome change(const Lookup& lookup, Decide decide) {
         return change(lookup, Deadline(), decide);
+    }
+
+    /// Before a step on the whole map, outside all locks: a cache removes the entries that have expired.
+    void expire() {
+        if constexpr (kExpires) core().expire_due();
     }
 
     /// Before a value is stored, outside all locks: a cache may have a weigher. Its result has to live until the
@@ -131,6 +137,7 @@ struct MapObject {
     }
     void clear() noexcept {
         if (!storage.constructed()) return;
+        if constexpr (requires { core().stop_sending(); }) core().stop_sending();
         try {
             core().clear();
         } catch (const std::bad_alloc&) {
@@ -147,6 +154,7 @@ struct MapObject {
         Incoming fresh(value);
         Word old = 0;
         change(lookup, [&](Word current) { return old = current, fresh.word(); });
+        renew_same(lookup, old, fresh.word());
         fresh.release();
         return into_ref(old);
     }
@@ -159,16 +167,24 @@ struct MapObject {
             old = current == wanted ? current : 0;
             return old ? next : current;
         });
+        renew_same(lookup, old, next);
         release_value(old);
         return old != 0;
+    }
+
+    /// After `next` has been put in the place of `old`: a cache keeps the time of that, also where they are the same.
+    TP_HOT void renew_same(const Lookup& lookup, Word old, Word next) {
+        if constexpr (kExpires)
+            if (TP_UNLIKELY(old && old == next)) core().renew(lookup);
     }
 
     /// Waits for another thread's reservation. In a forked child the other threads of the parent are gone,
     /// and their reservations are replaced.
     void wait_for(const Lookup& lookup, Ref reservation, const Deadline& deadline) {
         auto* wanted = reinterpret_cast<Reservation*>(reservation.get());
-        if (wanted->orphaned()) replace_reservation(lookup, wanted, wanted->old_value);
-        else wanted->wait(deadline);
+        if (!wanted->orphaned()) return wanted->wait(deadline);
+        NextValue the_old(NextValue::kRestored);
+        replace_reservation(lookup, wanted, wanted->old_value);
     }
 };
 
