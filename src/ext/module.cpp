@@ -2,6 +2,7 @@
 
 #include "ext/maps/adopt.hpp"
 #include "ext/maps/cache.hpp"
+#include "ext/maps/cached_function.hpp"
 #include "ext/maps/contract.hpp"
 #include "ext/maps/hash_map.hpp"
 #include "ext/maps/reservation.hpp"
@@ -110,6 +111,7 @@ int execute(PyObject* module) {
     add_reservation(module);
     add_hash_map(module);
     add_cache(module);
+    add_cached_function(module);
     add_sync_map(module);
     add_trie(module);
     add_snapshot_map(module);

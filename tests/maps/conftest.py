@@ -21,13 +21,17 @@ class RoomyCache(Cache[Any, Any]):
         self.update(other, **kwargs)
 
 
+def ignore(key: object, value: object, cause: str) -> None:
+    """An on_evict that can be pickled."""
+
+
 class LastingCache(Cache[Any, Any]):
     """The same, with entries that expire, in an hour, and a listener."""
 
     __slots__ = ()
 
     def __init__(self, other: Any = (), /, **kwargs: Any) -> None:
-        super().__init__(expire_after_write=3600, expire_after_access=3600, on_evict=lambda *_: None)
+        super().__init__(expire_after_write=3600, expire_after_access=3600, on_evict=ignore)
         self.update(other, **kwargs)
 
 

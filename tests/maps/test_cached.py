@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import gc
 import inspect
+import pickle
+import weakref
 from functools import lru_cache
 from typing import Any
 
@@ -11,6 +15,7 @@ import pytest
 
 from tests.kit.hammer import hammer
 from tests.kit.hostile import Boom
+from tests.kit.waiting import until
 from threadproof import Cache, DeadlockError, cached
 
 BOTH = pytest.mark.parametrize("decorate", [lambda: cached(max_size=20), lambda: lru_cache(maxsize=20)])
@@ -138,3 +143,136 @@ def test_a_function_that_needs_its_own_result_is_a_deadlock_and_recursion_is_not
     assert fibonacci(60) == 1548008755920
     with pytest.raises(DeadlockError):
         circle(1)
+
+
+@pytest.mark.parametrize("decorate", [lambda: cached(typed=True), lambda: lru_cache(typed=True)])
+def test_types_can_count(decorate: Any) -> None:
+    @decorate()  # type: ignore[untyped-decorator]
+    def f(a: Any, b: Any = 0) -> Any:
+        return a, b
+
+    for call in (lambda: f(1), lambda: f(1.0), lambda: f(True), lambda: f(1, b=2), lambda: f(1, b=2.0)):
+        assert [type(item) for item in call()] == [type(item) for item in call()]
+    assert f.cache_info()[:2] == (5, 5)
+
+
+def test_each_instance_can_have_a_cache_which_goes_with_it() -> None:
+    class Class:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def __eq__(self, other: object) -> bool:
+            raise AssertionError
+
+        __hash__ = None  # type: ignore[assignment]
+
+        @cached(per_instance=True, max_size=5)
+        def method(self, other: int, *, times: int = 1) -> int:
+            """The doc."""
+            return self.number + other * times
+
+    one, two = Class(1), Class(2)
+    assert [one.method(5), two.method(5), one.method(5, times=2), one.method(5)] == [6, 7, 11, 6]
+    assert [one.method.cache_info()[:2], two.method.cache_info()[:2]] == [(1, 2), (0, 1)]
+    assert one.method.invalidate(5)
+    assert (Class.method.__doc__, Class.method(two, 5)) == ("The doc.", 7)
+    twin = copy.copy(one)
+    twin.number = 100
+    assert twin.method(5) == 105
+    gone = weakref.ref(one)
+    del one
+    gc.collect()
+    assert gone() is None
+    assert len(inspect.getattr_static(Class, "method")._caches) == 2
+
+
+def test_an_instance_without_weak_references_is_refused() -> None:
+    class Slotted:
+        __slots__ = ()
+
+        @cached(per_instance=True)
+        def method(self) -> int:
+            return 1
+
+    with pytest.raises(TypeError, match="add '__weakref__' to the __slots__ of Slotted"):
+        Slotted().method()
+
+
+def test_results_expire_and_errors_are_kept() -> None:
+    now, calls = 0.0, 0
+
+    @cached(expire_after_write=10, cache_errors=2, clock=lambda: now)
+    def f(a: int) -> int:
+        nonlocal calls
+        calls += 1
+        if a < 0:
+            raise Boom
+        return calls
+
+    assert [f(1), f(1)] == [1, 1]
+    now = 10.0
+    assert f(1) == 2
+    for _ in range(3):
+        with pytest.raises(Boom):
+            f(-1)
+    assert calls == 3
+
+
+def test_old_results_are_computed_again_in_the_background() -> None:
+    now, calls = 0.0, 0
+
+    @cached(refresh_after=10, clock=lambda: now)
+    def f(a: int) -> int:
+        nonlocal calls
+        calls += 1
+        return calls
+
+    assert f(1) == 1
+    now = 10.0
+    assert f(1) == 1
+    until(lambda: f(1) == 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"ttl": 5}, "has no option 'ttl'; it has cache_errors, clock, expire_after_access"),
+        ({"cache": Cache(), "jitter": 0.5}, "wants cache=, or jitter=, got both"),
+        ({"cache": Cache(), "per_instance": True}, "wants cache=, or per_instance=, got both"),
+    ],
+)
+def test_wrong_options_are_named(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        cached(**options)
+
+
+def test_a_cached_function_is_found_by_its_name_and_freed() -> None:
+    assert pickle.loads(pickle.dumps(of_the_module)) is of_the_module
+    assert copy.deepcopy(of_the_module) is of_the_module
+
+    @cached
+    def f(a: int) -> Any:
+        return functions[0]  # a cycle through its own cache
+
+    functions = [f]
+    f(1)
+    gone = weakref.ref(f)
+    functions.clear()
+    del f
+    gc.collect()
+    assert gone() is None
+
+
+@cached
+def of_the_module(a: int) -> int:
+    return a
+
+
+def test_threads_call_it_while_it_is_cleared() -> None:
+    def work(index: int) -> None:
+        for i in range(3000):
+            assert of_the_module(i % 50) == i % 50
+            if i % 500 == index:
+                of_the_module.cache_clear()
+
+    hammer(work, 4)

@@ -9,13 +9,9 @@
 namespace threadproof::ext {
 namespace {
 
-/// As other maps', but that each slot has the index of its node.
-struct CachePolicyOfPython : PythonPolicy {
-    using SlotData = std::uint32_t;
-};
-using Map = threadproof::CacheMap<CachePolicyOfPython>;
+using Map = CacheOfPython;
 
-constexpr std::array kCauses{"size", "expired", "replaced", "removed", "cleared", "collected"};
+constexpr std::array kCauses{"size", "expired", "replaced", "removed", "cleared"};
 
 /// Calls the object's method _departed(key, value, cause), which does not raise, and releases the two. An exception
 /// that is set stays: an entry may leave at the end of a call that has failed.
@@ -62,7 +58,8 @@ PyObject* cache_set_expiry(MapObject<Map>& self, PyObject* arguments) {
     Lifetimes lives;
     int own, has_clock;
     unsigned long long write, access, refresh;
-    if (!PyArg_ParseTuple(arguments, "KKKIpp:_set_expiry", &write, &access, &refresh, &lives.jitter, &own, &has_clock))
+    if (!PyArg_ParseTuple(arguments, "KKKIpp:_set_expiry", &write, &access, &refresh, &lives.jitter, &own,
+                          &has_clock))
         throw PythonError{};
     lives.write = write;
     lives.access = access;
@@ -86,8 +83,8 @@ PyObject* cache_claim_refresh(MapObject<Map>& self, PyObject* key) {
     return PyBool_FromLong(self.core().claim_refresh(Lookup(key)));
 }
 
-PyObject* cache_collect(MapObject<Map>& self, PyObject*) {
-    self.core().clear(Cause::kCollected);
+PyObject* cache_stop_sending(MapObject<Map>& self, PyObject*) {
+    self.core().stop_sending();
     Py_RETURN_NONE;
 }
 
@@ -113,9 +110,10 @@ PyObject* cache_stats(MapObject<Map>& self, PyObject*) {
     self.expire();
     Map::CacheStats s = self.core().cache_stats();
     return Py_BuildValue("(LKKKKKKdKddKKKKOKK)", static_cast<long long>(s.table.size), s.weight, s.hits,
-                         s.misses, s.evictions, s.expired, s.lost_departures, s.window_share, s.sketch_resets, s.half_ratio, s.double_ratio,
-                         s.table.buckets, s.table.overflow_buckets, s.table.longest_chain, s.table.resizes,
-                         s.table.resizing ? Py_True : Py_False, s.bytes, s.table.lock_waits);
+                         s.misses, s.evictions, s.expired, s.lost_departures, s.window_share, s.sketch_resets,
+                         s.half_ratio, s.double_ratio, s.table.buckets, s.table.overflow_buckets,
+                         s.table.longest_chain, s.table.resizes, s.table.resizing ? Py_True : Py_False,
+                         s.bytes, s.table.lock_waits);
 }
 
 }  // namespace
@@ -133,18 +131,21 @@ void add_cache(PyObject* module) {
              "_send_departures($self, /)\n--\n\nFrom now on call self._departed(key, value, cause) for every "
              "entry and value that leaves, with no lock held.\nBefore the cache is shared."},
             {"_set_expiry", method<cache_set_expiry>(), METH_VARARGS,
-             "_set_expiry($self, write, access, refresh, jitter, own, clock, /)\n--\n\nLifetimes in ns, 0 for "
-             "none; the jitter in 65,536ths; whether self._describe() returns deadlines;\nwhether self._now() is "
+             "_set_expiry($self, write, access, refresh, jitter, own, clock, /)\n--\n\nLifetimes in ns, 0 "
+             "for "
+             "none; the jitter in 65,536ths; whether self._describe() returns deadlines;\nwhether "
+             "self._now() is "
              "the clock. Before the cache is shared."},
             {"_expire", method<cache_expire>(), METH_NOARGS,
              "_expire($self, /)\n--\n\nRemove what has expired; return the seconds until the next does, or "
              "None."},
             {"_claim_refresh", method<cache_claim_refresh>(), METH_O,
              "_claim_refresh($self, key, /)\n--\n\nWhether the caller should load the key again."},
-            {"_collect", method<cache_collect>(), METH_NOARGS,
-             "_collect($self, /)\n--\n\nclear(), with the cause \"collected\"."},
+            {"_stop_sending", method<cache_stop_sending>(), METH_NOARGS,
+             "_stop_sending($self, /)\n--\n\nThe end of _send_departures()."},
             {"_weigh_values", method<cache_weigh_values>(), METH_NOARGS,
-             "_weigh_values($self, /)\n--\n\nFrom now on call self._describe(key, value) before a value is stored: its "
+             "_weigh_values($self, /)\n--\n\nFrom now on call self._describe(key, value) before a value is "
+             "stored: its "
              "weight and its deadline.\nBefore the cache is shared."},
             {"_stats", method<cache_stats>(), METH_NOARGS,
              "_stats($self, /)\n--\n\nMetrics, from which CacheStats is made."},

@@ -35,7 +35,8 @@ PyObject* is_async_function(PyObject*, PyObject* fn) { return PyBool_FromLong(is
 /// did is published for later observers of `sync` before anybody can see the result, and if it raises as well.
 PyObject* call_into(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
     if (count != 4) {
-        PyErr_SetString(PyExc_TypeError, "call_into() wants an object, a name, a function and an object to order by");
+        PyErr_SetString(PyExc_TypeError,
+                        "call_into() wants an object, a name, a function and an object to order by");
         throw PythonError{};
     }
     Ref result = Ref::steal(PyObject_CallNoArgs(arguments[2]));

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -93,25 +94,25 @@ class Cache(_core.Cache[K, V], NativeMap[K, V]):
     nothing is stored. An entry of weight 0 is never evicted. One that is heavier than the bound is evicted at
     once.
 
-    `expire_after_write` and `expire_after_access` are seconds for which an entry lives: from the storing of its
-    value, or from its last read or write; with both, until the first is over. `expires(key, value, now)` returns
-    the time at which a value expires, by the same clock as `now`, or None for never. `jitter=0.1` makes each
-    lifetime shorter by up to a tenth, so that entries that were stored together do not expire together. What has
-    expired is absent: no call that begins later returns it, or counts it. Its memory is given back with the
-    next changes, and a second later by a thread that all caches share. `clock` replaces `time.monotonic`; then
-    only calls give memory back (see `expire`). A clock that goes back stands still meanwhile, as does one that
-    raises.
+    `expire_after_write` and `expire_after_access` are seconds for which an entry lives: from the storing of
+    its value, or from its last read or write; with both, until the first is over. `expires(key, value, now)`
+    returns the time at which a value expires, by the same clock as `now`, or None for never. `jitter=0.1`
+    makes each lifetime shorter by up to a tenth, so that entries that were stored together do not expire
+    together. What has expired is absent: no call that begins later returns it, or counts it. Its memory is
+    given back with the next changes, and a second later by a thread that all caches share. `clock` replaces
+    `time.monotonic`; then only calls give memory back (see `expire`). A clock that goes back stands still
+    meanwhile, as does one that raises.
 
-    `loader(key)` makes missing values: see `get_or_load`. With `refresh_after` seconds, a hit of `get_or_load` or
-    `load` on an older value returns it, and has it loaded again in the background, once; if that fails, the value
-    stays, and the next attempt comes `refresh_after` seconds later. With `cache_errors` seconds, what a loader
-    raises is raised again for so long, without another call.
+    `loader(key)` makes missing values: see `get_or_load`. With `refresh_after` seconds, a hit of
+    `get_or_load` or `load` on an older value returns it, and has it loaded again in the background, once; if
+    that fails, the value stays, and the next attempt comes `refresh_after` seconds later. With `cache_errors`
+    seconds, what a loader raises is raised again for so long, without another call.
 
-    `on_evict(key, value, cause)` is called for every value that leaves the cache, once, after that, with no lock
-    held, by the thread whose call has removed it; it may use the cache. The cause is "size", "expired", "replaced",
-    "removed" (also for what `pop` or `drain` return), "cleared", or "collected", when the garbage collector takes
-    the cache. A value that is replaced by itself has not left. What `on_evict` raises is counted and logged once.
-    For values to be closed: `on_evict=lambda key, value, cause: value.close()`.
+    `on_evict(key, value, cause)` is called for every value that leaves the cache, once, after that, with no
+    lock held, by the thread whose call has removed it; it may use the cache. The cause is "size", "expired",
+    "replaced", "removed" (also for what `pop` or `drain` return), "cleared", or "collected", when the garbage
+    collector takes the cache. A value that is replaced by itself has not left. What `on_evict` raises is
+    counted and logged once. For values to be closed: `on_evict=lambda key, value, cause: value.close()`.
 
     Reads take no lock. A copy, and an unpickled cache, have the options too, and all lifetimes begin anew; a
     loader must be picklable then.
@@ -191,7 +192,8 @@ class Cache(_core.Cache[K, V], NativeMap[K, V]):
 
     def __del__(self) -> None:
         if self._options.on_evict is not None:
-            self._collect()
+            self._stop_sending()
+            send_collected(type(self), self._options.on_evict, list(self._entries()))
 
     # Loading
 
@@ -272,7 +274,8 @@ class Cache(_core.Cache[K, V], NativeMap[K, V]):
         name = "max_size" if self._options.weigher is None else "max_weight"
         check_size(type(self).__name__, name, bound)
         self._set_max(bound)
-        self._options = replace(self._options, **{name: bound})
+        options: dict[str, Any] = {name: bound}
+        self._options = replace(self._options, **options)
 
     def expire(self) -> None:
         """Remove what has expired now, instead of with the next changes."""
@@ -303,7 +306,7 @@ class Cache(_core.Cache[K, V], NativeMap[K, V]):
         except Exception:
             self._failures += 1
             if self._failures == 1:
-                log.exception("on_evict of a %s raised; further ones are only counted", type(self).__name__)
+                log_failure(type(self))
 
     # The whole map
 
@@ -331,6 +334,48 @@ class Cache(_core.Cache[K, V], NativeMap[K, V]):
 
 
 _core.adopt_methods(Cache, ConcurrentMap)
+
+
+def log_failure(cls: type) -> None:
+    log.exception("on_evict of a %s raised; further ones are only counted", cls.__name__)
+
+
+class Collected(threading.local):
+    """The entries of caches that are being collected, and their listeners.
+
+    A value may be the last reference to another cache, and so on: these are not collected by recursion.
+    """
+
+    waiting: list[tuple[type, Callable[[Any, Any, str], object], list[tuple[Any, Any]]]] | None = None
+
+
+collected = Collected()
+
+
+def send_collected(
+    cls: type, on_evict: Callable[[Any, Any, str], object], entries: list[tuple[Any, Any]]
+) -> None:
+    if collected.waiting is not None:
+        collected.waiting.append((cls, on_evict, entries))
+        return
+    waiting = collected.waiting = [(cls, on_evict, entries)]
+    try:
+        while waiting:
+            send_all(*waiting.pop())
+    finally:
+        collected.waiting = None
+
+
+def send_all(cls: type, on_evict: Callable[[Any, Any, str], object], entries: list[tuple[Any, Any]]) -> None:
+    logged = False
+    while entries:
+        key, value = entries.pop()
+        try:
+            on_evict(key, value, "collected")
+        except Exception:
+            if not logged:
+                log_failure(cls)
+            logged = True
 
 
 def checked_weight(weight: object, key: object) -> int:

@@ -1,6 +1,6 @@
 """The threads of caches: one that removes what has expired, and some that load old values again.
 
-They are daemons, are started when they have work, and end when they have none. A forked child begins with none.
+They are daemons, are started when they have work, and end when they have none.
 """
 
 from __future__ import annotations

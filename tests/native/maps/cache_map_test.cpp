@@ -222,7 +222,8 @@ void no_thread_sees_a_value_that_has_expired() {
             std::int64_t began = seconds;
             threadproof::deadline_of_next_value = threadproof::Expiry::instant((began + 5) * 1'000'000'000);
             if (dice < 40) put(map, key, static_cast<std::uint64_t>(began + 5));
-            else if (dice < 90) CHECK([&](auto found) { return found == kNone || found > began; }(look(map, key)));
+            else if (dice < 90)
+                CHECK([&](auto found) { return found == kNone || found > began; }(look(map, key)));
             else if (dice < 98) remove(map, key);
             else if (dice < 99) seconds += 1;
             else map.expire_due();

@@ -47,7 +47,8 @@ struct Both {
         };
         while (!wheel.advance(now, due, most, exactly)) {
         }
-        for (auto [i, deadline] : deadlines) CHECK(exactly ? deadline > now : deadline / kTick >= now / kTick);
+        for (auto [i, deadline] : deadlines)
+            CHECK(exactly ? deadline > now : deadline / kTick >= now / kTick);
         CHECK(wheel.check() == deadlines.size());
         Instant next = wheel.next_due();
         CHECK((next == 0) == deadlines.empty());

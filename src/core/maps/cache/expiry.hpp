@@ -45,7 +45,7 @@ using CacheClock = std::int64_t (*)(void* context);
 
 /// What a call on a cache with expiry knows.
 struct CacheCall {
-    enum class Verdict : std::uint8_t { kNone, kUnsure, kFresh, kExpired };
+    enum class Verdict : std::uint8_t { kUnsure, kFresh, kExpired };
     Instant now;
     Instant deadline;    ///< of the entry that was read last, if the verdict is kFresh or kExpired
     std::uint32_t node;  ///< its node
@@ -130,7 +130,9 @@ class Expiry {
         const Instant deadline = times ? times->deadline.load(std::memory_order_acquire) : 0;
         call.node = i;
         call.deadline = deadline;
-        call.verdict = !valid() ? Verdict::kUnsure : over(deadline, call.now) ? Verdict::kExpired : Verdict::kFresh;
+        call.verdict = !valid()                   ? Verdict::kUnsure
+                       : over(deadline, call.now) ? Verdict::kExpired
+                                                  : Verdict::kFresh;
         if (call.verdict != Verdict::kFresh || call.peeks) return false;
         if (lives_.access && deadline) put_off(i, *times, deadline, call.now);
         return true;
@@ -156,9 +158,7 @@ class Expiry {
 
     // ---- under the policy's lock
 
-    void schedule(Index i) {
-        wheel_.schedule(i, nodes_.times(i).deadline.load(std::memory_order_relaxed));
-    }
+    void schedule(Index i) { wheel_.schedule(i, nodes_.times(i).deadline.load(std::memory_order_relaxed)); }
     void unschedule(Index i) { wheel_.remove(i); }
 
     /// Calls take(i) for the entries that are over, at most `most`; false if there may be more.

@@ -40,7 +40,6 @@
 #include <atomic>
 #include <cstdint>
 #include <mutex>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -78,7 +77,7 @@ class CacheMap : public HashMap<P, CacheTracker<P>> {
         sent_context_ = context;
         tracker().listens.store(true, std::memory_order_relaxed);
     }
-    /// Sends no more: the map is about to be destroyed.
+    /// Sends no more: the map is about to be destroyed, or the caller has seen to it.
     void stop_sending() {
         tracker().listens.store(false, std::memory_order_relaxed);
         sent_to_ = nullptr;
@@ -128,7 +127,7 @@ class CacheMap : public HashMap<P, CacheTracker<P>> {
     }
     template <class Next>
     TP_HOT bool overwrite(const Lookup& lookup, Next next, Word* old) {
-        if (TP_UNLIKELY(tracker().expiry() != nullptr)) return false;
+        if (TP_UNLIKELY(tracker().expiry() != nullptr)) return false;  // it looks at no time
         bool found = Base::overwrite(lookup, next, old);
         if (found) keep_bound();
         return found;
@@ -149,10 +148,10 @@ class CacheMap : public HashMap<P, CacheTracker<P>> {
         Base::take_all(detached, sink);
         keep_bound();
     }
-    /// Removes everything in one atomic step, for this cause.
-    void clear(Cause cause = Cause::kCleared) {
+    /// Removes everything in one atomic step.
+    void clear() {
         auto detached = Base::detach([](std::int64_t) { return true; });
-        forget_all(detached, cause);
+        forget_all(detached, Cause::kCleared);
         Base::take_all(detached, [](Entry entry) {
             release_key(entry.key);
             P::release(entry.value);
@@ -284,10 +283,10 @@ class CacheMap : public HashMap<P, CacheTracker<P>> {
     /// get(), in a Moment: without noting an expired entry, or a miss.
     TP_APART Outcome get_fresh(const Lookup& lookup, Word* value) {
         for (;;) {
-            cache_call.verdict = CacheCall::Verdict::kNone;
+            cache_call.verdict = CacheCall::Verdict::kFresh;
             Outcome outcome = Base::get(lookup, value);
-            if (outcome != Outcome::kPresent || cache_call.verdict == CacheCall::Verdict::kFresh) return outcome;
-            // kNone: the value was read under the lock, so that the next read needs none
+            if (outcome != Outcome::kPresent || cache_call.verdict == CacheCall::Verdict::kFresh)
+                return outcome;
             P::release(*value);
             if (cache_call.verdict == CacheCall::Verdict::kExpired) return Outcome::kAbsent;
         }
@@ -310,38 +309,11 @@ class CacheMap : public HashMap<P, CacheTracker<P>> {
     TP_APART Outcome change_timed(const Lookup& lookup, Decide& decide, Word* reservation) {
         Outcome outcome;
         {
-            Moment moment(tracker().expiry()->now(), true);
-            outcome = remove_expired(lookup);
-            if (outcome <= Outcome::kPresent)
-                outcome = Base::template change<kThrough>(lookup, decide, reservation);
+            Moment moment(tracker().expiry()->now());
+            outcome = Base::template change<kThrough>(lookup, decide, reservation);
         }
         keep_bound();
         return outcome;
-    }
-
-    /// Removes the key's entry if it has expired, and is not being computed. In a Moment.
-    Outcome remove_expired(const Lookup& lookup) {
-        Word value;
-        cache_call.verdict = CacheCall::Verdict::kNone;
-        Outcome outcome = get_fresh(lookup, &value);
-        if (outcome == Outcome::kPresent) P::release(value);
-        if (outcome != Outcome::kAbsent || cache_call.verdict != CacheCall::Verdict::kExpired) return outcome;
-        const CacheCall seen = cache_call;
-        Word gone = 0, reservation = 0;
-        std::optional<Because> because;
-        auto over = [&](Word current) {
-            gone = tracker().expiry()->has_deadline(seen.node, seen.deadline) ? current : 0;
-            if (gone) because.emplace(Cause::kExpired);
-            return gone ? 0 : current;
-        };
-        outcome = Base::change(lookup, over, &reservation);
-        because.reset();
-        if (reservation) P::release(reservation);
-        if (gone) {
-            P::release(gone);
-            tracker().count_expired();
-        }
-        return outcome == Outcome::kBusy ? Outcome::kPresent : outcome;
     }
 
     /// Passes the entries of detached tables to the policy as removed.
@@ -414,7 +386,8 @@ class CacheMap : public HashMap<P, CacheTracker<P>> {
             // a computation keeps its key: its result is a change, which brings the node back
             if (!seek_node(at, i, &value) || is_reservation(value)) return;
             // a read, or another value, has put its deadline off
-            if (expired && !tracker().expiry()->is_over(i, tracker().expiry()->latest())) return tracker().keep(i);
+            if (expired && !tracker().expiry()->is_over(i, tracker().expiry()->latest()))
+                return tracker().keep(i);
             overwrite_or_remove(at, value, 0, cleanup);
             tracker().evicted(i);
         }

@@ -86,7 +86,7 @@ class CacheNodes {
     /// From now on nodes have times; `refreshes`: and times to be loaded again. Throws bad_alloc.
     void keep_times(bool refreshes) {
         Lock hold(lock_);
-        for (Index i = 0; i < used_; ++i)
+        for (Index i = 1; i < used_; ++i)
             if (!times_.make(i) || (refreshes && !refresh_at_.make(i))) throw std::bad_alloc();
         timed_ = true;
         refreshes_ = refreshes;

@@ -54,7 +54,8 @@ class TimerWheel {
         if (links.later) links_(links.later).earlier = links.earlier;
         if (links.earlier & kList) {
             unsigned list = links.earlier & ~kList;
-            if (!(first_[list] = links.later)) occupied_[list / kLists] &= ~(std::uint64_t{1} << list % kLists);
+            if (!(first_[list] = links.later))
+                occupied_[list / kLists] &= ~(std::uint64_t{1} << list % kLists);
         } else {
             links_(links.earlier).later = links.later;
         }
@@ -92,7 +93,8 @@ class TimerWheel {
         for (unsigned list = 0; list < first_.size(); ++list) {
             bool occupied = occupied_[list / kLists] >> list % kLists & 1;
             require(occupied == (first_[list] != 0), "a bit tells whether a list has entries");
-            require(!occupied || start(list) + span(list) > time_, "no list is earlier than the present tick");
+            require(!occupied || start(list) + span(list) > time_,
+                    "no list is earlier than the present tick");
             Index earlier = list | kList;
             for (Index i = first_[list]; i; earlier = i, i = links_(i).later, ++count)
                 require(links_(i).earlier == earlier, "neighbours in a list of the wheel agree");

@@ -33,7 +33,7 @@
 namespace threadproof {
 
 /// Why an entry, or the value of a key, has left a cache.
-enum class Cause : std::uint8_t { kSize, kExpired, kReplaced, kRemoved, kCleared, kCollected };
+enum class Cause : std::uint8_t { kSize, kExpired, kReplaced, kRemoved, kCleared };
 
 /// The weight of the value that this thread is storing in a cache that weighs, or kSameWeight: that of the value
 /// before, which for a new key is 1. Not an argument, because it would go through every layer of every map.
@@ -109,9 +109,19 @@ class CacheTracker {
         nodes_.changed(i);
     }
     void removed(Index i) {
-        if (TP_UNLIKELY(expiry_ != nullptr)) expiry_->clear(i);
+        if (TP_UNLIKELY(expiry_ != nullptr)) {
+            expiry_->clear(i);
+            if (Because::now() == Cause::kExpired) count_expired();
+        }
         nodes_.removed(i);
     }
+    TP_HOT bool has_expired(Index i) const {
+        return TP_UNLIKELY(expiry_ != nullptr) && i && expiry_->is_over(i, cache_call.now);
+    }
+    /// While it lives, the entry that is removed has expired.
+    struct Expiring : Because {
+        Expiring() : Because(Cause::kExpired) {}
+    };
     void replaced(Word key, Word old, Word next) {
         if (TP_UNLIKELY(listens.load(std::memory_order_relaxed))) depart(key, old, next);
     }

@@ -31,6 +31,7 @@ namespace threadproof {
 ///     changed(data)         the entry has another value, or readers see it for the first time
 ///     removed(data)         the key has been removed
 ///     replaced(key, old, next)     before the last two: what has left, and the value that has come, or 0
+///     has_expired(data)     the entry counts as absent: it is removed, with an Expiring alive, before the change
 struct NoTracker {
     static constexpr bool kOn = false;
 };
@@ -142,7 +143,9 @@ class HashMap : public BucketMap<P> {
             attempt = try_change<kThrough>(at, lookup, nullptr, decide, reservation, cleanup);
         }
         dispose(cleanup);
-        if (TP_LIKELY(attempt != Attempt::kAsk)) return static_cast<Outcome>(attempt);
+        if constexpr (Tracker::kOn)
+            if (TP_UNLIKELY(attempt == Attempt::kExpired)) P::release(std::exchange(*reservation, 0));
+        if (TP_LIKELY(attempt < Attempt::kAsk)) return static_cast<Outcome>(attempt);
         return change_slow<kThrough>(lookup, decide, reservation);
     }
 
@@ -225,14 +228,27 @@ class HashMap : public BucketMap<P> {
 
     /// After the value in a slot, or the key, has gone; under the lock.
     template <class Data>
-    TP_HOT void note_change([[maybe_unused]] Data data, [[maybe_unused]] Word key, [[maybe_unused]] Word current,
-                            [[maybe_unused]] Word next) {
+    TP_HOT void note_change([[maybe_unused]] Data data, [[maybe_unused]] Word key,
+                            [[maybe_unused]] Word current, [[maybe_unused]] Word next) {
         if constexpr (Tracker::kOn) {
             if (is_reservation(next)) return;
             tracker_.replaced(key, current, next);
             if (next) tracker_.changed(data);
             else tracker_.removed(data);
         }
+    }
+
+    /// Removes the entry at the cursor if the tracker says that it has expired: its value goes to *expired.
+    TP_HOT bool remove_expired([[maybe_unused]] Cursor& at, [[maybe_unused]] Word current,
+                               [[maybe_unused]] DeferredCleanup& cleanup, [[maybe_unused]] Word* expired) {
+        if constexpr (Tracker::kOn) {
+            if (!current || TP_LIKELY(!tracker_.has_expired(data_of(*at.bucket, at.slot)))) return false;
+            typename Tracker::Expiring because;
+            exchange(at, current, 0, cleanup);
+            *expired = current;
+            return true;
+        }
+        return false;
     }
 
     /// Replaces the value at the cursor by `next`, or removes the key if that is 0.
@@ -367,8 +383,8 @@ class HashMap : public BucketMap<P> {
 
     // ---- writing
 
-    /// An Outcome, or: only a user's comparison can decide.
-    enum class Attempt : std::uint8_t { kAbsent, kPresent, kBusy, kError, kNoMemory, kAsk };
+    /// An Outcome, or: only a user's comparison can decide; or: an entry that the tracker refuses has been removed.
+    enum class Attempt : std::uint8_t { kAbsent, kPresent, kBusy, kError, kNoMemory, kAsk, kExpired };
 
     /// One attempt at a change, inside a WriterSection. On kAsk with a cache given, at.key is retained.
     template <bool kThrough, class Decide>
@@ -396,8 +412,11 @@ class HashMap : public BucketMap<P> {
                 *reservation = current;
                 return Attempt::kBusy;
             }
+            if (!kThrough && remove_expired(at, current, cleanup, reservation)) return Attempt::kExpired;
             attempt = current ? Attempt::kPresent : Attempt::kAbsent;
             Word next = decide(current);
+            if constexpr (kThrough && Tracker::kOn)  // read_locked()
+                if (current) tracker_.read(data_of(*at.bucket, at.slot), [] { return true; });
             if (next == current) return attempt;
             grown = visible(next) - visible(current);
             if (current) exchange(at, current, next, cleanup);
@@ -420,6 +439,13 @@ class HashMap : public BucketMap<P> {
                 attempt = try_change<kThrough>(at, lookup, &cache, decide, reservation, cleanup);
             }
             dispose(cleanup);
+            if constexpr (Tracker::kOn) {
+                if (attempt == Attempt::kExpired) {
+                    P::release(std::exchange(*reservation, 0));
+                    at.home = nullptr;
+                    continue;
+                }
+            }
             if (attempt != Attempt::kAsk) return static_cast<Outcome>(attempt);
             stress::reach(stress::Window::kWriteAsked);
             if (Outcome failed = ask(at.key, lookup, cache); failed != Outcome::kPresent) return failed;
