@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
             "maps.md",
             ("**200 keys, 1 thread**", "| iterate while writing", "| worst pause, ms ("),
         ),
+        ("designs.py", "maps.md", ("64 locks against one", "reader-writer lock against mutex, one lock")),
         (
             "page.py",
             "benchmarks.md",

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.maps.keys import HASHES, Key
+from tests.maps.kinds import LockedMapRW, ShardedMapRW
 from threadproof.maps import Cache, ConcurrentMap, HashMap, LockedMap, ShardedMap, SnapshotMap, SyncMap
 
 
@@ -37,7 +38,9 @@ class LastingCache(Cache[Any, Any]):
 
 MAPS: list[type[ConcurrentMap[Any, Any]]] = [
     LockedMap,
+    LockedMapRW,
     ShardedMap,
+    ShardedMapRW,
     SnapshotMap,
     SyncMap,
     HashMap,

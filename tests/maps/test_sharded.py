@@ -58,7 +58,13 @@ def test_a_lock_found_taken_is_counted_and_no_other() -> None:
     assert m.stats().size == 10_000
 
 
-@pytest.mark.parametrize("shards", [0, 3, -4])
+@pytest.mark.parametrize("shards", [0, 3, -4, 1 << 17])
 def test_the_number_of_shards_is_a_power_of_two(shards: int) -> None:
-    with pytest.raises(ValueError, match=f"Odd.shards must be a power of two, got {shards}"):
+    with pytest.raises(ValueError, match=rf"Odd\.shards must be a power of two, at most 65536, got {shards}"):
         type("Odd", (ShardedMap,), {"shards": shards})
+    late: Any = type("Late", (ShardedMap,), {})
+    late.shards = shards
+    with pytest.raises(
+        ValueError, match=rf"Late\.shards must be a power of two, at most 65536, got {shards}"
+    ):
+        late()

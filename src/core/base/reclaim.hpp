@@ -46,6 +46,8 @@ class Reclaimer {
 
     /// Frees memory when no reader can be reading it.
     static void retire(Released memory) {
+        // as a word; mapped memory is freed in steps all the same
+        if (!memory.mapped && Threads::alone()) return memory.all();
         Batch* batch = new (std::nothrow) Batch;
         if (!batch || !batch->note_pinned()) {
             delete batch;

@@ -139,7 +139,12 @@ class MapBase {
     /// Detaches all entries of a map in one atomic step, and releases them afterwards, in this thread.
     template <class Map>
     static void clear(Map& map) {
-        auto detached = map.detach([](std::int64_t) { return true; });
+        release_detached(map, map.detach([](std::int64_t) { return true; }));
+    }
+
+    /// Releases the entries of a detached part of a map, and frees it.
+    template <class Map, class Detached>
+    static void release_detached(Map& map, Detached detached) {
         map.take_all(detached, [](Entry entry) {
             Map::release_key(entry.key);
             P::release(entry.value);
@@ -147,14 +152,21 @@ class MapBase {
         map.retire(detached);
     }
 
-    /// The frame of next_batch(): calls copy(walk, batch), which copies one piece of the map and passes it,
-    /// until a piece has entries. False at the end. The walk advances only when a piece has been copied.
+    /// The frame of next_batch(): calls copy(walk, batch), which appends one piece of the map and passes it,
+    /// until there are as many entries as wanted. False at the end. The walk advances only when a piece has been
+    /// copied; if there is no memory for a piece, those before it are the result.
     template <class Copy>
-    static bool next_batch(Walk& walk, std::vector<Entry>& batch, Copy copy) {
+    static bool next_batch(Walk& walk, std::vector<Entry>& batch, std::size_t wanted, Copy copy) {
         batch.clear();
-        while (batch.empty() && !walk.done) {
+        while (batch.size() < wanted && !walk.done) {
             Walk next = walk;
-            copy(next, batch);
+            const std::size_t before = batch.size();
+            try {
+                copy(next, batch);
+            } catch (const std::bad_alloc&) {
+                if (before == 0 || batch.size() != before) throw;  // nothing whole has been copied
+                break;
+            }
             walk = next;
         }
         return !batch.empty();

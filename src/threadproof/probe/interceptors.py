@@ -116,7 +116,7 @@ TRACKED: tuple[type, ...] = (
     *(bytearray, array.array, *ITERATORS),
     *(collections.defaultdict, types.CellType, types.ModuleType, HANDLE, LOCK, RLOCK, _queue.SimpleQueue),
     *(_core.AtomicInt, _core.AtomicFloat, _core.AtomicFlag, _core.AtomicIntArray, _core.AtomicReference),
-    *(_core.RWLock, _core.HashMap, _core.SyncMap, _core.SnapshotMap, _core.TabledMap),
+    *(_core.RWLock, _core.HashMap, _core.SyncMap, _core.SnapshotMap, _core.LockedMap),
 )
 
 intercepted: set[str] = set()  # the groups of METHODS

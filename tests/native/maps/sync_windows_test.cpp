@@ -274,6 +274,16 @@ void reads_of_many_threads_are_all_counted() {
     CHECK(map.stats().hits == before + 100 * kThreads);
 }
 
+void a_new_key_that_another_thread_has_added_and_promoted_is_not_added_again() {
+    Settled map({});
+    Actor writer([&] { put(map, 1, 10); }, Window::kReadMissed);
+    writer.must_be_held();
+    put(map, 1, 11);
+    promote(map);
+    writer.finish();
+    all_is_well(map, {{1, 10}});
+}
+
 void every_miss_is_counted_and_as_many_as_there_are_new_keys_promote_them() {
     Settled map({});
     put(map, 1, 1), put(map, 2, 2), put(map, 3, 3);
@@ -309,6 +319,7 @@ int main(int argc, char** argv) {
             CLAIM(an_iteration_meets_every_key_once_while_parts_split),
             CLAIM(a_computation_keeps_its_turn_while_its_key_is_promoted),
             CLAIM(reads_of_many_threads_are_all_counted),
+            CLAIM(a_new_key_that_another_thread_has_added_and_promoted_is_not_added_again),
             CLAIM(every_miss_is_counted_and_as_many_as_there_are_new_keys_promote_them),
             CLAIM(many_keys_of_one_hash_do_not_make_the_directory_grow_for_ever),
         });

@@ -60,6 +60,7 @@ class CacheMap : public HashMap<P, CacheTracker<P>> {
     using typename Base::Bucket, typename Base::Chains, typename Base::Cursor, typename Base::DeferredCleanup,
         typename Base::Table, typename Base::WriterSection;
     using Index = CacheNodes::Index;
+    struct Filled;  ///< none: a private table has no nodes
 
  public:
     static constexpr std::uint64_t kUnbounded = Tracker::kUnbounded;
@@ -131,6 +132,19 @@ class CacheMap : public HashMap<P, CacheTracker<P>> {
         bool found = Base::overwrite(lookup, next, old);
         if (found) keep_bound();
         return found;
+    }
+    template <class Next>
+    TP_HOT bool store(const Lookup& lookup, Next next, Word* old) {
+        if (TP_UNLIKELY(tracker().expiry() != nullptr)) return false;
+        bool stored = Base::store(lookup, next, old);
+        if (stored) keep_bound();
+        return stored;
+    }
+    TP_HOT bool erase(const Lookup& lookup, Word* old) {
+        if (TP_UNLIKELY(tracker().expiry() != nullptr)) return false;
+        bool erased = Base::erase(lookup, old);
+        if (erased) keep_bound();
+        return erased;
     }
     bool replace_exact(std::uint64_t hash, Word key, Word value, Word next) {
         Expiry* expiry = tracker().expiry();

@@ -130,7 +130,7 @@ class PartMap : public MapBase<P> {
     /// nothing, which can run any code. Throws bad_alloc, with nothing retained.
     template <bool kDeletedToo = false>
     bool next_batch(Walk& walk, std::vector<Entry>& batch) {
-        return Base::next_batch(walk, batch, [&](Walk& next, std::vector<Entry>& out) {
+        return Base::next_batch(walk, batch, 1, [&](Walk& next, std::vector<Entry>& out) {
             try {
                 copy_part<kDeletedToo>(next, out);
             } catch (const std::bad_alloc&) {
@@ -146,7 +146,7 @@ class PartMap : public MapBase<P> {
     template <bool kDeletedToo>
     bool next_raw_batch(Walk& walk, std::vector<Entry>& batch) {
         return Base::next_batch(
-            walk, batch, [&](Walk& next, std::vector<Entry>& out) { copy_part<kDeletedToo>(next, out); });
+            walk, batch, 1, [&](Walk& next, std::vector<Entry>& out) { copy_part<kDeletedToo>(next, out); });
     }
 
     /// Calls visit(key, value) for every cell, deleted ones and reservations included, with no lock, until
