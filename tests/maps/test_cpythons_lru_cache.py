@@ -23,7 +23,7 @@ NOT_PROMISED = {
     "test_lru_method": LEAST_RECENT,
     "test_lru_bug_35780": ONCE,
     "test_lru_cache_threaded2": ONCE,
-    "test_lru_reentrancy_with_len": "caches builtins.len, which our Python part calls for objects without a hash",
+    "test_lru_reentrancy_with_len": "caches builtins.len, which our Python part calls for unhashable objects",
     "test_lru_with_maxsize_negative": "takes a negative maxsize for 0; ours is refused",
 }
 

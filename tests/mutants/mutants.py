@@ -708,6 +708,7 @@ MUTANTS = [
         "",
         "no writer is inside while the map is cleared",
         LOCKED_WINDOWS,
+    ),
     # --- Cache
     Mutant(
         "cache-sketch-never-aged",
@@ -788,5 +789,63 @@ MUTANTS = [
         "last = self.waiting >= 0 and",
         "a cancelled task leaves the load to the others",
         "tests/maps/test_cache.py",
+    ),
+    # --- Cache and time
+    Mutant(
+        "cache-expired-entry-returned",
+        CACHE + "expiry.hpp",
+        "static bool over(Instant deadline, Instant now) { return deadline && deadline <= now; }",
+        "static bool over(Instant deadline, Instant now) { return deadline && deadline + 1000000000 <= now; }",
+        "an entry is absent from its deadline on",
+        CACHE_MAP,
+    ),
+    Mutant(
+        "cache-deadline-of-a-failed-computation-renewed",
+        CACHE + "expiry.hpp",
+        "if (next_value_is_restored) return;",
+        "",
+        "the old value of a computation that failed has its deadline",
+        "tests/maps/test_cache_time.py",
+    ),
+    Mutant(
+        "cache-access-beyond-the-limit",
+        CACHE + "expiry.hpp",
+        "Instant later = earlier(times.limit.load(std::memory_order_relaxed), after(now, lives_.access, i));",
+        "Instant later = after(now, lives_.access, i);",
+        "a read puts the deadline off up to the limit",
+        CACHE_MAP,
+    ),
+    Mutant(
+        "cache-wheel-list-left-behind",
+        CACHE + "timer_wheel.hpp",
+        "if (occupied_[level] >> digit(time_, level) & 1) return level * kLists + digit(time_, level);",
+        ";",
+        "a list that an advance() has begun is finished by the next",
+        "timer_wheel_test",
+    ),
+    Mutant(
+        "cache-departure-lost",
+        CACHE + "map.hpp",
+        "                tracker().replaced(key, value, 0);\n",
+        "",
+        "what clear() removes is sent",
+        CACHE_MAP,
+    ),
+    Mutant(
+        "cache-refresh-claimed-twice",
+        CACHE + "expiry.hpp",
+        "&& refresh_at->compare_exchange_strong(at, cache_call.now + lives_.refresh,\n"
+        "                                                      std::memory_order_relaxed);",
+        ";",
+        "one call refreshes an old value",
+        CACHE_MAP,
+    ),
+    Mutant(
+        "cache-stale-refresh-stored",
+        CACHE_LOADS,
+        "cache.compare_and_swap(key, old, new, equal=operator.is_)",
+        "cache[key] = new",
+        "a refresh replaces exactly the value that was old",
+        "tests/maps/test_cache_time.py",
     ),
 ]

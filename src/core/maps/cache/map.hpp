@@ -60,7 +60,8 @@ class CacheMap : public HashMap<P, CacheTracker<P>> {
     using typename Base::Bucket, typename Base::Chains, typename Base::Cursor, typename Base::DeferredCleanup,
         typename Base::Table, typename Base::WriterSection;
     using Index = CacheNodes::Index;
-    struct Filled;  ///< none: a private table has no nodes
+    struct Filled;                            ///< hidden, all:
+    using Base::make_private, Base::publish;  ///< a private table has no nodes
 
  public:
     static constexpr std::uint64_t kUnbounded = Tracker::kUnbounded;
