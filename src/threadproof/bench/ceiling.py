@@ -12,6 +12,8 @@ from threadproof.bench.scenario import Scenario, Worker
 from threadproof.bench.workers import pin, usable_cpus
 from threadproof.bench.workloads import WORKLOADS
 
+CEILING = "2 processes that share nothing, throughput gained over one"
+
 
 def ceiling(processes: int, n: int) -> float:
     """The throughput of so many processes over that of one, each reading its own dict of n keys.

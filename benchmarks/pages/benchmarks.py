@@ -1,0 +1,75 @@
+"""The tables of docs/benchmarks.md."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pages.rows import losses
+from threadproof.bench import latency, memory, pauses, results, scaling, tables, targets
+from threadproof.bench.ceiling import CEILING
+from threadproof.bench.contenders import DICT
+from threadproof.bench.results import Measurement, Result, Row
+from threadproof.bench.targets import OURS, PEERS, Cell
+
+SHOWN = {OURS, DICT.name, *PEERS}  # the other maps of this package are in docs/maps.md
+
+
+def sections(result: Result, folder: Path) -> dict[str, str]:
+    """The parts of the page, by the names of their markers; `folder` has the stored runs of the targets."""
+    rows = [row for row in result.rows if row.scenario.heap and row.contender in SHOWN]
+    measurements = [each for each in result.measurements if each.contender in SHOWN | {"nothing at all"}]
+    return {
+        "machine": f"Measured on {results.where(result.machine)}.",
+        "targets": targets.report(targets.judge(result)),
+        "runs": stored_runs(folder),
+        "losses": losses_table(rows),
+        "rows": tables.report(rows),
+        "pauses": of_each(measurements, pauses.WORST_PAUSE) + "\n\n" + of_each(measurements, memory.BYTES),
+        "latency": latency.report([each for each in measurements if "loop" in each.what]),
+        "scaling": scaling_text(result, rows),
+    }
+
+
+def stored_runs(folder: Path) -> str:
+    """Each target in each stored run of `threadproof bench targets`: how many of its cells are met."""
+    paths = sorted(folder.glob("targets-*.json"))
+    runs = [targets.by_target(targets.from_json(path.read_text(encoding="utf-8"))) for path in paths]
+    names = list(dict.fromkeys(name for run in runs for name in run))
+    lines = [["target", *(path.stem for path in paths)]]
+    lines += [[name, *(met(run.get(name, [])) for run in runs)] for name in names]
+    return tables.columns(lines) if runs else "No run is stored."
+
+
+def met(cells: Sequence[Cell]) -> str:
+    if not cells:
+        return "-"
+    reached = sum(cell.met for cell in cells)
+    return "met" if reached == len(cells) else f"{reached} of {len(cells)}"
+
+
+def losses_table(rows: Sequence[Row]) -> str:
+    lines = [["workload", "map", "of the best's throughput", "best"]]
+    for times, own, best in losses(rows, OURS):
+        where = f"{own.scenario.threads_label}, {own.scenario.label}"
+        lines.append([own.workload, where, f"{times:.2f}", best.contender])
+    return tables.columns(lines) if len(lines) > 1 else "Nowhere, in this run."
+
+
+def of_each(measurements: Sequence[Measurement], what: str) -> str:
+    """A table of one measurement: a row for each contender, a column for each size and number of threads."""
+    own = [each for each in measurements if each.what == what]
+    places = list(dict.fromkeys((each.n, each.threads) for each in own))
+    cells = {(each.contender, each.n, each.threads): each for each in own}
+    lines = [[what, *(f"n={n:,}, {threads} thread{'s' * (threads > 1)}" for n, threads in places)]]
+    for contender in dict.fromkeys(each.contender for each in own):
+        found = [cells.get((contender, *place)) for place in places]
+        lines.append(
+            [contender, *("-" if each is None or each.problem else f"{each.value:.3g}" for each in found)]
+        )
+    return tables.columns(lines)
+
+
+def scaling_text(result: Result, rows: Sequence[Row]) -> str:
+    gained = [f"{CEILING}: {each.value:.2f}x." for each in result.measurements if each.what == CEILING]
+    return " ".join([*gained, scaling.report(rows, [row.scenario for row in rows])])
