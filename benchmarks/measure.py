@@ -15,6 +15,7 @@ from itertools import product
 from pathlib import Path
 
 import threadproof.maps
+from pages import designs
 from pages.rows import fewer_samples
 from threadproof.bench import contenders, latency, memory, passes, pauses, plan, results
 from threadproof.bench.contenders import Contender
@@ -49,7 +50,7 @@ def measure(installed: Sequence[Contender], trial: bool) -> Result:
     hash_map = family.pop(OURS)
     others = [*plan.peers(installed), *family.values()]
     effort = Effort(0, 1, 1) if trial else plan.EFFORT
-    found = plan.measure(hash_map, others, effort, trial, passes.say)
+    found = plan.measure(hash_map, others, effort, trial, passes.say, designs.steps(trial))
     more = single_numbers([hash_map, *others], trial)
     return replace(found, rows=fewer_samples(found.rows), measurements=[*found.measurements, *more])
 

@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from pages import benchmarks, family, readme
+from pages import benchmarks, designs, family, lines, readme
 from pages.markers import write_between
 from threadproof.bench import plot, results
 from threadproof.bench.results import Result
@@ -18,6 +18,7 @@ from threadproof.bench.results import Result
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "benchmarks" / "results"
 README, PAGE, MAPS = ROOT / "README.md", ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "maps.md"
+PICTURE = ROOT / "docs" / "designs.svg"
 
 
 def main() -> int:
@@ -33,6 +34,7 @@ def main() -> int:
         return 0
     for (page, name), text in parts.items():
         write_between(page, name, text)
+    PICTURE.write_text(lines.draw(result), encoding="utf-8")
     plot.write(Result(result.machine, result.rows), KEPT / "bench.html")
     return 0
 
@@ -43,6 +45,7 @@ def sections(result: Result) -> dict[tuple[Path, str], str]:
         **{(README, name): text for name, text in readme.sections(result).items()},
         **{(PAGE, name): text for name, text in benchmarks.sections(result, KEPT).items()},
         **{(MAPS, name): text for name, text in family.sections(result).items()},
+        **{(MAPS, name): text for name, text in designs.sections(result).items()},
     }
 
 

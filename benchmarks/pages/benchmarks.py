@@ -10,14 +10,14 @@ from threadproof.bench import latency, memory, pauses, results, scaling, tables,
 from threadproof.bench.ceiling import CEILING
 from threadproof.bench.contenders import DICT
 from threadproof.bench.results import Measurement, Result, Row
-from threadproof.bench.targets import OURS, PEERS, Cell
+from threadproof.bench.targets import EVERY_WORKLOAD, OURS, PEERS, Cell
 
 SHOWN = {OURS, DICT.name, *PEERS}  # the other maps of this package are in docs/maps.md
 
 
 def sections(result: Result, folder: Path) -> dict[str, str]:
     """The parts of the page, by the names of their markers; `folder` has the stored runs of the targets."""
-    rows = [row for row in result.rows if row.scenario.heap and row.contender in SHOWN]
+    rows = [row for row in result.rows if row.scenario in EVERY_WORKLOAD and row.contender in SHOWN]
     measurements = [each for each in result.measurements if each.contender in SHOWN | {"nothing at all"}]
     return {
         "machine": f"Measured on {results.where(result.machine)}.",

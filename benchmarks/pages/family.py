@@ -11,6 +11,7 @@ from threadproof.bench.memory import BYTES
 from threadproof.bench.pauses import WORST_PAUSE
 from threadproof.bench.results import Measurement, Result, Row
 from threadproof.bench.scenario import Scenario
+from threadproof.bench.targets import EVERY_WORKLOAD
 
 NAMES = (
     "read", "99/1", "95/5", "50/50", "write", "99/1 new", "95/5 new", "50/50 new", "write new",
@@ -42,7 +43,7 @@ def of_family(result: Result) -> Result:
     rows = [
         row
         for row in result.rows
-        if row.scenario.heap
+        if row.scenario in EVERY_WORKLOAD
         and row.scenario.kind == "int"
         and row.workload in NAMES
         and row.contender in shown

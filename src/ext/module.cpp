@@ -3,10 +3,10 @@
 #include "ext/maps/adopt.hpp"
 #include "ext/maps/contract.hpp"
 #include "ext/maps/hash_map.hpp"
+#include "ext/maps/locked_map.hpp"
 #include "ext/maps/reservation.hpp"
 #include "ext/maps/snapshot_map.hpp"
 #include "ext/maps/sync_map.hpp"
-#include "ext/maps/tabled_map.hpp"
 #include "ext/maps/trie.hpp"
 #include "ext/maps/values.hpp"
 #include "ext/probe/api.hpp"
@@ -109,9 +109,9 @@ int execute(PyObject* module) {
     add_reservation(module);
     add_hash_map(module);
     add_sync_map(module);
+    add_locked_map(module);
     add_trie(module);
     add_snapshot_map(module);
-    add_tabled_map(module);
     add_numbers(module);
     add_array(module);
     add_reference(module);

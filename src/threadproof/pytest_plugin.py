@@ -142,9 +142,9 @@ class RacePlugin:
         if not bad:
             return report
         from threadproof.findings.formats.json import json_object
-        from threadproof.findings.formats.text import as_text
+        from threadproof.findings.formats.text import as_texts
 
-        text = "\n\n".join(map(as_text, bad))
+        text = "\n\n".join(as_texts(bad))
         report.races = [json_object(finding) for finding in bad]  # type: ignore[attr-defined]
         if report.passed:
             report.outcome, report.longrepr = "failed", text

@@ -26,7 +26,7 @@ CELLS = [
     Cell("gain", "int", 1.9, False, 1.95),
 ]
 PEER = next(iter(PACKAGES))
-HEAP = replace(ONE, heap=True)
+HEAP = targets.EVERY_WORKLOAD[0]
 
 
 def test_the_rows_of_several_processes_are_one_unless_one_had_a_problem() -> None:

@@ -22,6 +22,8 @@ PARTS = (
     "**1,000 keys, 1 thread**",
     "| iterate while writing",
     "| worst pause, ms (",
+    "64 locks against one",
+    "reader-writer lock against mutex, one lock",
 )
 
 

@@ -10,13 +10,12 @@ import pytest
 
 from tests.findings.examples import EXAMPLES
 from threadproof.findings import Finding, Place, Severity, Step
+from threadproof.findings.baseline import read_baseline, write_baseline
 from threadproof.findings.suppress import (
     SuppressionError,
     Suppressions,
     comments_in,
-    read_baseline,
     read_suppressions,
-    write_baseline,
 )
 
 RACE = EXAMPLES[0]
@@ -136,6 +135,30 @@ def test_a_comment_on_either_side_is_enough_and_one_that_suppresses_nothing_is_l
         True,
     ]
     assert suppressions.unused([str(file)]) == [f"{file}:3: the comment suppressed nothing"]
+
+
+def test_a_comment_with_a_rule_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "a.py"
+    file.write_text("x = 1  # race: ignore[lost-updat]\nx = 2  # race: ignore[lost-update, sleepy]\n")
+    suppressions = Suppressions("race", rules=RULES)
+    assert suppressions.suppressed(at(file, 2))
+    assert suppressions.unused([str(file)]) == [
+        f"{file}:1: warning: there is no rule 'lost-updat'; is it lost-update?",
+        f"{file}:2: warning: there is no rule 'sleepy'",
+    ]
+
+
+def test_only_suppressions_of_rules_that_ran_are_judged(tmp_path: Path) -> None:
+    file, listed = tmp_path / "a.py", tmp_path / "listed.txt"
+    file.write_text("x  # race: ignore[lost-update]\nx  # race: ignore[check-then-act]\nx  # race: ignore\n")
+    listed.write_text("rule:lost-* file:b.py\nrule:check-* file:b.py\nfile:b.py\n")
+    suppressions = Suppressions("race", read_suppressions(str(listed), RULES), rules=RULES)
+    assert suppressions.unused([str(file)], ["lost-update"]) == [
+        f"{file}:1: the comment suppressed nothing",
+        f"{listed}:1: the line suppressed nothing",
+        f"{listed}:3: the line suppressed nothing",
+    ]
+    assert len(suppressions.unused([str(file)], RULES)) == 6
 
 
 def test_a_file_that_is_not_python_has_no_comments(tmp_path: Path) -> None:

@@ -8,9 +8,18 @@ from typing import Any
 import pytest
 
 from tests.maps.keys import HASHES, Key
+from tests.maps.kinds import LockedMapRW, ShardedMapRW
 from threadproof.maps import ConcurrentMap, HashMap, LockedMap, ShardedMap, SnapshotMap, SyncMap
 
-MAPS: list[type[ConcurrentMap[Any, Any]]] = [LockedMap, ShardedMap, SnapshotMap, SyncMap, HashMap]
+MAPS: list[type[ConcurrentMap[Any, Any]]] = [
+    LockedMap,
+    LockedMapRW,
+    ShardedMap,
+    ShardedMapRW,
+    SnapshotMap,
+    SyncMap,
+    HashMap,
+]
 
 
 class MapMaker:

@@ -18,10 +18,10 @@ import pytest
 
 from tests.kit.hammer import hammer
 from tests.maps.keys import Runs
-from threadproof.maps import HashMap, SyncMap
+from threadproof.maps import HashMap, LockedMap, ShardedMap, SyncMap
 
-BOTH = pytest.mark.parametrize("make", [HashMap, SyncMap])
-Map = HashMap[Any, Any] | SyncMap[Any, Any]
+NATIVE = pytest.mark.parametrize("make", [HashMap, LockedMap, ShardedMap, SyncMap])
+Map = HashMap[Any, Any] | LockedMap[Any, Any] | ShardedMap[Any, Any] | SyncMap[Any, Any]
 
 MANY = 20_000
 
@@ -43,7 +43,7 @@ def typed(m: Map) -> dict[tuple[type, Any], int]:
     return {(type(key), key): count for key, count in m.items()}
 
 
-@BOTH
+@NATIVE
 def test_the_key_that_is_kept_is_the_first_that_is_counted(make: Any) -> None:
     for keys in (["a", Word("a"), "a"], [Word("a"), "a", Word("a")], [1, True, 1.0], [1.0, 1]):
         m = make()
@@ -51,7 +51,7 @@ def test_the_key_that_is_kept_is_the_first_that_is_counted(make: Any) -> None:
         assert typed(m) == {(type(keys[0]), keys[0]): len(keys)}
 
 
-@BOTH
+@NATIVE
 def test_keys_that_are_read_in_place_and_others_keep_their_order(make: Any, seed: int) -> None:
     chance = random.Random(seed)
     one = [1, True, 1.0, (1,), (True,), (1.0,), -1, -1.0, 2**70, 2.0**70, None]
@@ -84,7 +84,7 @@ def of_one_hash(key: Any) -> Any:
     return key
 
 
-@BOTH
+@NATIVE
 @pytest.mark.parametrize("filling", ["x", "é", "€", "😀", b"x"])
 def test_strings_of_one_hash_are_told_apart_wherever_they_differ(make: Any, filling: Any) -> None:
     other = filling[:0].join([b"y" if isinstance(filling, bytes) else "y"])
@@ -100,7 +100,7 @@ def test_strings_of_one_hash_are_told_apart_wherever_they_differ(make: Any, fill
         assert m.get_many(keys()) == [2] * len(keys())
 
 
-@BOTH
+@NATIVE
 @pytest.mark.parametrize("of", [list, tuple])
 @pytest.mark.parametrize("place", [0, 1, 15, 16, 255, 256, 257, 999])
 def test_an_unhashable_key_raises_when_all_before_it_are_counted(make: Any, of: Any, place: int) -> None:
@@ -119,7 +119,7 @@ LAST: dict[str, Callable[[], Any]] = {
 }
 
 
-@BOTH
+@NATIVE
 @pytest.mark.parametrize("last", LAST)
 def test_what_was_counted_has_the_references_it_had(make: Any, last: str) -> None:
     keys = [*words(), *words(100), *[float(i) for i in range(100)], *[2**70 + i for i in range(100)]]
@@ -171,7 +171,7 @@ CHANGES: dict[str, Callable[[list[Any]], object]] = {
 SHORTER = {"cleared": 0, "halved": MANY // 2}
 
 
-@BOTH
+@NATIVE
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("by", ["hash", "equality", "addition"])
 def test_what_user_code_does_to_the_list_that_is_counted(make: Any, change: str, by: str) -> None:
@@ -199,7 +199,7 @@ def test_what_user_code_does_to_the_list_that_is_counted(make: Any, change: str,
     m.check()
 
 
-@BOTH
+@NATIVE
 def test_a_list_may_be_counted_while_it_is_counted(make: Any) -> None:
     keys, m = words(), make()
     keys[700] = Runs(lambda: m.count_many(keys))
@@ -207,7 +207,7 @@ def test_a_list_may_be_counted_while_it_is_counted(make: Any) -> None:
     assert m == dict.fromkeys(keys, 2)
 
 
-@BOTH
+@NATIVE
 def test_no_key_is_counted_from_before_one_that_was_read_after_the_list_changed(make: Any) -> None:
     keys: list[Any] = words(1_000)
     others: list[Any] = [
@@ -220,7 +220,7 @@ def test_no_key_is_counted_from_before_one_that_was_read_after_the_list_changed(
     assert not set(words(1_000)[256:]) & set(m)
 
 
-@BOTH
+@NATIVE
 def test_what_is_counted_may_count_and_so_on(make: Any) -> None:
     """Each level takes some of the C stack, which CPython does not check before 3.14: so only a few KiB."""
     m, levels = make(), 100
@@ -249,7 +249,7 @@ def replace(keys: list[Any], size: int) -> None:
     keys[:] = words(size)  # others, and those before are freed
 
 
-@BOTH
+@NATIVE
 @pytest.mark.parametrize("change", [grow_and_shrink, replace])
 def test_two_threads_count_a_list_that_a_third_one_changes(make: Any, change: Callable[..., None]) -> None:
     size, rounds = 512, 200  # so many are whole pieces: counted even where the next one has become too short

@@ -9,6 +9,7 @@ import json
 import pickle
 import sys
 import threading
+from collections import UserDict
 from collections.abc import Callable
 from typing import Any
 
@@ -80,9 +81,9 @@ def test_a_container_type_as_the_function_is_refused(make_map: MapMaker, fn: Any
 
 @pytest.mark.parametrize("other", [list, dict, 5, None, lambda: 1])
 def test_an_argument_that_has_no_entries_is_named(make_map: MapMaker, other: Any) -> None:
-    with pytest.raises(TypeError, match="Map wants a mapping, or pairs"):
+    with pytest.raises(TypeError, match="wants a mapping, or pairs"):
         make_map(other)
-    with pytest.raises(TypeError, match="Map wants a mapping, or pairs"):
+    with pytest.raises(TypeError, match="wants a mapping, or pairs"):
         make_map().update(other)
 
 
@@ -276,3 +277,17 @@ def test_a_values_destructor_may_use_the_iterator_that_drops_it(make_map: MapMak
 
     hammer(replace, 2)
     iterators.clear()
+
+
+@pytest.mark.parametrize("keys", ["ab", ["a", "b"]])
+def test_fromkeys_is_item_by_item_where_a_class_has_methods_of_its_own(make_map: MapMaker, keys: Any) -> None:
+    class Wrapping(make_map.type):  # type: ignore[name-defined, misc]
+        def __setitem__(self, key: Any, value: Any) -> None:
+            super().__setitem__(key, [value])
+
+    class Another(make_map.type):  # type: ignore[name-defined, misc]
+        def __new__(cls) -> Any:
+            return UserDict()
+
+    assert dict(Wrapping.fromkeys(keys, 1)) == {"a": [1], "b": [1]}
+    assert Another.fromkeys(keys, 1) == UserDict(a=1, b=1)

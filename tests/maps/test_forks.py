@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
@@ -13,12 +14,15 @@ from tests.maps.conftest import MAPS
 from threadproof.maps import ConcurrentMap
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+ROOT = Path(__file__).parents[2]
 EVERY_MAP = pytest.mark.parametrize("cls", MAPS, ids=lambda each: each.__name__)
 
 PRELUDE = """
-import os, signal, threading, warnings
+import os, signal, sys, threading, warnings
 warnings.simplefilter("ignore")
-from threadproof import DeadlockError, {name} as Map
+sys.path.insert(0, {root!r})
+from threadproof import DeadlockError
+from {module} import {name} as Map
 def in_a_child(work):
     child = os.fork()
     if child == 0:
@@ -35,7 +39,8 @@ def in_a_child(work):
 
 
 def forks(cls: type[ConcurrentMap[Any, Any]], program: str) -> str:
-    return run_program(PRELUDE.format(name=cls.__name__) + dedent(program))
+    prelude = PRELUDE.format(root=str(ROOT), module=cls.__module__, name=cls.__name__)
+    return run_program(prelude + dedent(program))
 
 
 @EVERY_MAP

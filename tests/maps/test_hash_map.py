@@ -17,7 +17,7 @@ import pytest
 from tests.kit.hammer import PATIENCE, hammer
 from tests.maps.keys import Runs
 from threadproof import _core
-from threadproof.maps import ConcurrentMap, HashMap, SyncMap
+from threadproof.maps import ConcurrentMap, HashMap, LockedMap, SyncMap
 
 FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
 
@@ -292,10 +292,12 @@ def test_after_a_comparison_has_raised_get_many_asks_no_other() -> None:
 
 
 MANY = ["get_many", "set_many", "delete_many", "count_many"]
-BOTH = pytest.mark.parametrize("make", [HashMap, SyncMap])
+NATIVE = pytest.mark.parametrize("make", [HashMap, LockedMap, SyncMap])
 
 
-def read(make: type[HashMap[Any, int] | SyncMap[Any, int]], operation: str, keys: list[Any]) -> set[Any]:
+def read(
+    make: type[HashMap[Any, int] | LockedMap[Any, int] | SyncMap[Any, int]], operation: str, keys: list[Any]
+) -> set[Any]:
     """Expect that a list of 1,000 keys becomes too short; return what the map has then."""
     m = make(dict.fromkeys(range(1000), 1) if operation == "delete_many" else ())
     values = [[2] * len(keys)] if operation == "set_many" else []
@@ -305,7 +307,7 @@ def read(make: type[HashMap[Any, int] | SyncMap[Any, int]], operation: str, keys
     return set(m)
 
 
-@BOTH
+@NATIVE
 @pytest.mark.parametrize("operation", MANY)
 def test_a_list_that_becomes_shorter_while_it_is_read_raises(make: Any, operation: str) -> None:
     keys: list[Any] = []
@@ -313,7 +315,7 @@ def test_a_list_that_becomes_shorter_while_it_is_read_raises(make: Any, operatio
     assert 998 not in read(make, operation, keys) or operation == "delete_many"
 
 
-@BOTH
+@NATIVE
 @pytest.mark.parametrize("operation", MANY)
 def test_of_a_list_that_has_become_too_short_no_key_is_used_that_it_may_have_lost(
     make: Any, operation: str

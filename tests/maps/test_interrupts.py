@@ -6,16 +6,14 @@ trace function raises instead, at the first instruction of the maps' Python code
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable
 from functools import partial
-from types import FrameType
 from typing import Any
 
 import pytest
 
-from tests.kit.interrupting import interrupt
+from tests.kit.interrupting import interrupt, stopped_at
 from tests.kit.waiting import until
 from tests.maps.computations import computing
 from tests.maps.conftest import MapMaker
@@ -26,34 +24,8 @@ from threadproof._core import Reservation
 HERE = maps.__path__[0]
 
 
-class Stop(BaseException):
-    """The interrupt: no Exception, as KeyboardInterrupt is none."""
-
-
-def stopped_at(step: int, work: Callable[[], object]) -> bool:
-    """Run `work`, interrupted at that instruction of the maps' code; whether it had so many."""
-    left = step
-
-    def trace(frame: FrameType, event: str, arg: object) -> Any:
-        nonlocal left
-        if not frame.f_code.co_filename.startswith(HERE):
-            return None
-        frame.f_trace_opcodes = True
-        if event == "opcode":
-            left -= 1
-            if left == 0:
-                raise Stop
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        work()
-    except Stop:
-        return True
-    finally:
-        sys.settrace(before)
-    return False
+def in_maps(file: str) -> bool:
+    return file.startswith(HERE)
 
 
 class Number:
@@ -93,7 +65,7 @@ def test_an_interrupt_anywhere_leaves_no_key_reserved(make_map: MapMaker, operat
     while True:
         step += 1
         m = make_map(k=Number(1), other=Number(1))
-        interrupted = stopped_at(step, partial(OPERATIONS[operation], m))
+        interrupted = stopped_at(step, partial(OPERATIONS[operation], m), in_maps)
         assert not Reservation.held(), f"a reservation is left at instruction {step}"
         usable = threading.Thread(target=m.update, args=({"k": Number(5), "new": Number(5)},), daemon=True)
         usable.start()
@@ -113,7 +85,7 @@ def test_an_interrupted_transaction_leaves_the_map_as_it_was_or_changed() -> Non
     while True:
         step += 1
         m: SnapshotMap[str, int] = SnapshotMap(a=1, b=1)
-        interrupted = stopped_at(step, partial(change, m))
+        interrupted = stopped_at(step, partial(change, m), in_maps)
         assert dict(m.snapshot()) in ({"a": 1, "b": 1}, {"a": 2, "b": 2})
         m.check()
         if not interrupted:

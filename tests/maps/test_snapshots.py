@@ -287,6 +287,193 @@ def test_transfers_between_accounts_lose_nothing_and_are_never_seen_half_done(se
     m.check()
 
 
+@pytest.mark.parametrize("size", [0, 1, 33, 3000])
+def test_a_snapshot_taken_in_a_transaction_does_not_see_what_it_does_later(size: int) -> None:
+    m: Map = SnapshotMap.fromkeys(range(size), 0)
+    with m.transaction() as t:
+        seen = []
+        for key in range(0, size + 50, 3):
+            t[key] = "new"
+            if key % 7 == 0:
+                t.pop(key // 2, None)
+            if key % 30 == 0:
+                seen.append((t.snapshot(), dict(t)))
+        for snapshot, entries in seen:
+            assert snapshot == entries
+        assert m == dict.fromkeys(range(size), 0)
+        wanted = dict(t)
+    assert m == wanted
+    t["later"] = 1
+    assert m == wanted
+    m.check()
+    t.check()
+
+
+def test_a_comparison_in_a_transaction_may_use_the_map_and_begin_another(seed: int) -> None:
+    chance = random.Random(seed)
+    m: Map = SnapshotMap()
+
+    class Meddler(Key):
+        def __eq__(self, other: object) -> bool:
+            if maps and chance.random() < 0.2:
+                which = chance.randrange(2)
+                maps[which][100 * which + chance.randrange(100, 150)] = chance.random()
+                maps[0].snapshot()
+                with m.transaction() as inner:
+                    inner[chance.randrange(1000, 2000)] = 1
+            return super().__eq__(other)
+
+        __hash__ = Key.__hash__
+
+    maps: list[Map] = []
+    with m.transaction() as t:
+        maps += [t, m]
+        for number in range(300):
+            t[Meddler(number % 60, number % 5)] = number
+        maps.clear()
+        written = {key: t[key] for key in t if isinstance(key, Meddler)}
+    assert len(written) == 60
+    assert written.items() <= m.items()
+    m.check()
+
+
+def test_a_transaction_whose_key_cannot_be_compared_has_done_nothing() -> None:
+    class Bad(Key):
+        def __eq__(self, other: object) -> bool:
+            raise ZeroDivisionError
+
+        __hash__ = Key.__hash__
+
+    m: Map = SnapshotMap({Key(1, 7): 1, "a": 1})
+    before = m.snapshot()
+
+    def begin() -> None:
+        with m.transaction() as t:
+            t["a"] = 2
+            t.set_many(["b", Bad(2, 7), "c"], [1, 2, 3])
+
+    with pytest.raises(ZeroDivisionError):
+        begin()
+    assert m.snapshot() == before
+
+
+def test_threads_that_share_a_transactions_map_lose_nothing() -> None:
+    m: Map = SnapshotMap()
+    with m.transaction() as t:
+
+        def work(index: int) -> None:
+            for number in range(2000):
+                t[index, number] = number
+                t.add("sum")
+                if number % 100 == 0:
+                    assert sum(key != "sum" for key in t.snapshot()) >= number
+
+        hammer(work, 3)
+    assert len(m) == 6001
+    assert m["sum"] == 6000
+    m.check()
+
+
+# Building
+
+
+class Pairs(Key):
+    """Two items, but no tuple."""
+
+    def __iter__(self) -> Any:
+        return iter((self.number, "pair"))
+
+
+BUILT: dict[str, Callable[[dict[Any, Any]], Map]] = {
+    "a mapping": SnapshotMap,
+    "a list of pairs": lambda d: SnapshotMap(list(d.items())),
+    "a generator of pairs": lambda d: SnapshotMap(item for item in d.items()),
+    "keywords": lambda d: SnapshotMap(
+        {k: v for k, v in d.items() if type(k) is not str}, **{k: v for k, v in d.items() if type(k) is str}
+    ),
+    "|=": lambda d: SnapshotMap().__ior__(d),
+    "|": lambda d: SnapshotMap() | d,
+    "another map": lambda d: SnapshotMap() | SnapshotMap(d),
+    "set_many": lambda d: built(lambda m: m.set_many(iter(d), list(d.values()))),
+    "twice": lambda d: built(lambda m: m.__ior__(dict.fromkeys(d)).update(d)),
+    "pickle": lambda d: pickle.loads(pickle.dumps(SnapshotMap(d))),
+    "copy": lambda d: SnapshotMap(d).copy(),
+    "deepcopy": lambda d: copy.deepcopy(SnapshotMap(d)),
+}
+
+
+def built(by: Callable[[Map], object]) -> Map:
+    m: Map = SnapshotMap()
+    by(m)
+    return m
+
+
+@pytest.mark.parametrize("way", BUILT)
+@pytest.mark.parametrize("size", [0, 1, 40, 3000])
+def test_a_map_built_of_many_entries_has_them(way: str, size: int) -> None:
+    entries: dict[Any, Any] = {number * 2**20: number for number in range(size)}
+    entries |= {f"key{number}": None for number in range(size)}
+    m = BUILT[way](entries)
+    assert m == entries
+    assert len(m) == len(entries)
+    m.check()
+
+
+def test_a_map_of_one_value_has_it_at_each_key() -> None:
+    assert SnapshotMap.fromkeys("abca", 1) == {"a": 1, "b": 1, "c": 1}
+    assert SnapshotMap.fromkeys(iter([1, 2])) == {1: None, 2: None}
+
+
+def test_pairs_that_are_no_tuples_are_taken_and_refused_as_by_a_dict() -> None:
+    mixed: Any = [(1, 2), [3, 4], Pairs(5), (6, 7)]
+    assert SnapshotMap(mixed) == {1: 2, 3: 4, 5: "pair", 6: 7}
+    m: Map = SnapshotMap()
+    with pytest.raises(ValueError, match="element 2 is"):
+        m.update([(1, 2), [3, 4], (5,), (6, 7)])  # type: ignore[list-item]
+    assert m == {1: 2, 3: 4}
+
+
+def test_a_copy_has_the_attributes_and_shares_the_entries() -> None:
+    class Named(SnapshotMap[Any, Any]):
+        name: str
+
+    m = Named(a=1)
+    m.name = "n"
+    twin = m.copy()
+    assert (type(twin), twin.name) == (Named, "n")
+    assert twin == m
+    assert version_of(twin) is version_of(m)
+    twin["a"] = 2
+    m["b"] = 3
+    assert m == {"a": 1, "b": 3}
+    assert twin == {"a": 2}
+
+
+def test_the_stored_key_stays_when_an_equal_one_is_stored() -> None:
+    m: Map = SnapshotMap({1: "int"})
+    m[True] = "bool"
+    m[1.0] = "float"
+    assert repr(m) == "SnapshotMap({1: 'float'})"
+
+
+def test_the_length_is_never_ahead_of_what_is_there_nor_behind() -> None:
+    m: Map = SnapshotMap()
+    done: list[bool] = []
+
+    def grow() -> None:
+        for number in range(20_000):
+            m[number] = number
+        done.append(True)
+
+    def look() -> None:
+        while not done:
+            least = len(m)
+            assert least == 0 or least - 1 in m
+            assert len(m.snapshot()) >= least
+
+    hammer(lambda index: (grow, look, look)[index](), 3)
+
+
 # Differences
 
 

@@ -34,7 +34,15 @@ RECLAIM = "src/core/base/reclaim.hpp"
 SYNC_MAP = "src/core/maps/sync_map/map.hpp"
 SYNC_PART_MAP = "src/core/maps/sync_map/part_map.hpp"
 SYNC_PARTS = "src/core/maps/sync_map/parts.hpp"
+THREAD_COUNTS = "src/core/maps/sync_map/thread_counts.hpp"
+TRIE_CELL = "src/core/maps/trie_cell.hpp"
 SYNC_WINDOWS = "sync_windows_test"
+TRIE_WINDOWS = "trie_windows_test"
+TABLE_LOCK = "src/core/maps/locked_map/lock.hpp"
+LOCKED_TABLE = "src/core/maps/locked_map/table.hpp"
+SHARD_MAP = "src/core/maps/locked_map/shard_map.hpp"
+LOCKED_MAP = "src/core/maps/locked_map/map.hpp"
+LOCKED_WINDOWS = "locked_windows_test"
 
 MUTANTS = [
     # --- reading
@@ -172,7 +180,7 @@ MUTANTS = [
     Mutant(
         "coming-not-begun",
         COUNT,
-        "if (by_ > 0) stripe_.begun_add.fetch_add(static_cast<std::uint64_t>(by_));",
+        "if (by_ > 0) begin(stripe_.begun_add, static_cast<std::uint64_t>(by_));",
         "",
         "changes are begun as often as they are ended",
     ),
@@ -225,12 +233,84 @@ MUTANTS = [
         "bits = table->bits();",
         "an iteration continues behind the finest bucket that it has passed",
     ),
+    # --- storing and removing by the short way, and private tables
+    Mutant(
+        "new-key-by-an-old-search",
+        MAP,
+        "!(seen & kMoved) && home.meta.load(std::memory_order_relaxed) == seen;",
+        "true;",
+        "a key is new only if none has come since the search",
+    ),
+    Mutant(
+        "removed-from-a-moved-bucket",
+        MAP,
+        "if (TP_UNLIKELY(home.meta.load(std::memory_order_relaxed) & kMoved)) return false;",
+        "",
+        "a moved home never changes again",
+    ),
+    Mutant(
+        "another-key-removed",
+        MAP,
+        "if (TP_UNLIKELY(home.hash[slot].load(std::memory_order_relaxed) != lookup.hash)) return false;",
+        "",
+        "a slot may have been given to another key since the search",
+    ),
+    Mutant(
+        "published-over-keys",
+        BUCKET_MAP,
+        "if (count != 0 || !allowed()) return false;",
+        "if (!allowed()) return false;",
+        "a private table takes the place of an empty one only",
+    ),
+    Mutant(
+        "published-beside-computations",
+        BUCKET_MAP,
+        "if (count != 0 || !allowed()) return false;",
+        "if (count != 0) return false;",
+        "a publication does not end computations that it may not end",
+    ),
+    Mutant(
+        "published-uncounted",
+        BUCKET_MAP,
+        "CountChange come(count_.stripe(0), filled.count());",
+        "CountChange come(count_.stripe(0), 0);",
+        "the keys of a private table count from its publication on",
+    ),
+    Mutant(
+        "published-without-parity",
+        BUCKET_MAP,
+        "if (filled.parity() != tables_.chains.parity())",
+        "if (filled.count() < 0)",
+        "a bucket of a published table has the map's parity",
+    ),
+    Mutant(
+        "published-during-a-snapshot",
+        BUCKET_MAP,
+        "            std::lock_guard one_at_a_time(whole_);  // no snapshot is open, and the parity stays\n",
+        "",
+        "a private table is published while no snapshot is open",
+    ),
+    Mutant(
+        "private-key-twice",
+        "src/core/maps/hash_map/private_table.hpp",
+        "if (found == Found::kYes) {",
+        "if (found == Found::kYes && count_ < 0) {",
+        "a key is in one slot of a private table",
+    ),
+    Mutant(
+        "whole-bucket-from-the-middle",
+        RESIZE,
+        "whole = bits == table->bits() && walk.position << bits == 0;",
+        "whole = bits == table->bits();",
+        "an iteration takes from a bucket only the positions it has come to",
+        "fuzz_hash_map",
+    ),
     # --- moving
     Mutant(
         "marked-before-copied",
         RESIZE,
-        "if (copy_entries(from, to, home)) {",
-        "if (home.meta.fetch_or(kMoved, std::memory_order_release), copy_entries(from, to, home)) {",
+        "if (copy_entries(from, to, home, !target)) {",
+        "if (home.meta.fetch_or(kMoved, std::memory_order_release), copy_entries(from, to, home, !target)) {",
         "a bucket is marked moved when its entries are in the next table",
     ),
     Mutant(
@@ -250,8 +330,8 @@ MUTANTS = [
     Mutant(
         "cursor-goes-round-once",
         RESIZE,
-        "last |= move(host, *table, next, (first + i) & (table->size() - 1));",
-        "if (first + i < table->size()) last |= move(host, *table, next, first + i);",
+        "last |= move(host, *table, next, (first + i) & (size - 1));",
+        "if (first + i < size) last |= move(host, *table, next, first + i);",
         "a bucket that could not be moved is tried again",
         OUT_OF_MEMORY,
     ),
@@ -452,5 +532,177 @@ MUTANTS = [
         "",
         "no promotion is under way while the map is cleared",
         SYNC_WINDOWS,
+    ),
+    # --- a trie's changes in place
+    Mutant(
+        "mark-kept",
+        TRIE_CELL,
+        "        mark_.store(0, std::memory_order_relaxed);\n",
+        "",
+        "a version that was handed out is not changed in place",
+        TRIE_WINDOWS,
+    ),
+    Mutant(
+        "mark-kept-by-an-exchange",
+        TRIE_CELL,
+        "        drop_mark();\n        weight_.store(next.node()->weight",
+        "        weight_.store(next.node()->weight",
+        "a version that was taken out and put back is not changed in place",
+        TRIE_WINDOWS,
+    ),
+    Mutant(
+        "sums-not-handed-out",
+        TRIE_CELL,
+        "        root_now()->weight = weight_.load(std::memory_order_relaxed);\n",
+        "",
+        "a version has its own length when it is handed out",
+        TRIE_WINDOWS,
+    ),
+    Mutant(
+        "slot-not-read-again",
+        TRIE_CELL,
+        "&& place.slot->load() == place.word",
+        "",
+        "a word that was replaced may be another object's address before it is retained",
+        TRIE_WINDOWS,
+    ),
+    Mutant(
+        "moved-node-not-dead",
+        TRIE_CELL,
+        "            old.dead.store(true, std::memory_order_release);\n",
+        "",
+        "the words of a node that were moved are released by the next one",
+        TRIE_WINDOWS,
+    ),
+    Mutant(
+        "length-half-done",
+        TRIE_CELL,
+        "before % 2 == 0 && sequence_.load(std::memory_order_relaxed) == before)",
+        "before != 1)",
+        "the length waits for a change whose key readers may see already",
+        TRIE_WINDOWS,
+    ),
+    # --- a SyncMap's counts, and its short way to a new key
+    Mutant(
+        "hits-of-a-place-lost",
+        THREAD_COUNTS,
+        "for (unsigned i = 0; i < size; ++i) all +=",
+        "for (unsigned i = 1; i < size; ++i) all +=",
+        "the reads of every thread are counted",
+        SYNC_WINDOWS,
+    ),
+    Mutant(
+        "misses-lost",
+        SYNC_PARTS,
+        "        ++sums.misses;\n",
+        "",
+        "every miss is counted",
+        SYNC_WINDOWS,
+    ),
+    Mutant(
+        "promoted-too-late",
+        SYNC_PARTS,
+        "if (++part.misses >= part.dirty->used())",
+        "if (++part.misses > part.dirty->used())",
+        "as many misses as there are new keys promote these",
+        SYNC_WINDOWS,
+    ),
+    Mutant(
+        "new-key-by-an-old-view",
+        SYNC_MAP,
+        "        if (!parts_.current(at, parts_.spread(lookup.hash))) return false;\n",
+        "",
+        "a key is added only where no other thread has added it since the read table was searched",
+        SYNC_WINDOWS,
+    ),
+    # --- LockedMap
+    Mutant(
+        "locked-writer-beside-readers",
+        TABLE_LOCK,
+        "wait_until([&] { return holders(state_.load(std::memory_order_acquire)) == kWriter; });",
+        "",
+        "a writer that has claimed the lock waits for the readers inside",
+        LOCKED_WINDOWS,
+    ),
+    Mutant(
+        "locked-readers-overtake-a-writer",
+        TABLE_LOCK,
+        "if (others && seen & kWriter) return false; std::uint64_t next = others ? seen + kReader",
+        "if (others && seen == (generation() | kWriter)) return false;"
+        " std::uint64_t next = others ? seen + kReader",
+        "a writer that waits keeps new readers out",
+        LOCKED_WINDOWS,
+    ),
+    Mutant(
+        "locked-by-the-parent-process",
+        TABLE_LOCK,
+        "return holders(state) && state >> kGeneration == generation() >> kGeneration;",
+        "return holders(state);",
+        "a lock that a thread of the parent process holds is free in a child",
+        LOCKED_WINDOWS,
+    ),
+    Mutant(
+        "locked-search-continued-in-other-entries",
+        LOCKED_MAP,
+        "if (changes == shard.changes) return;",
+        "if (changes) return;",
+        "a search begins again if the entries have moved while it compared a key",
+        LOCKED_WINDOWS,
+    ),
+    Mutant(
+        "locked-answers-asked-again",
+        LOCKED_MAP,
+        "if (changes) cache.restart();",
+        "",
+        "a search that begins again compares no key twice",
+        LOCKED_WINDOWS,
+    ),
+    Mutant(
+        "locked-insert-unnoticed",
+        LOCKED_MAP,
+        "++shard.changes; if (TP_UNLIKELY(!shard.table.make_room())) return false;",
+        "if (TP_UNLIKELY(!shard.table.make_room())) return false;",
+        "an insertion is a change that other searches notice",
+        LOCKED_WINDOWS,
+    ),
+    Mutant(
+        "locked-cells-behind-a-gap",
+        LOCKED_TABLE,
+        "if (passed < ((at - gap) & mask())) continue;",
+        "if (passed <= ((at - gap) & mask())) continue;",
+        "a cell that a search would not find behind the gap moves into it",
+        LOCKED_WINDOWS,
+    ),
+    Mutant(
+        "locked-iteration-without-end",
+        SHARD_MAP,
+        "if (slot->number >= walk.end) break;",
+        "",
+        "an iteration skips the entries that came after it had begun with their shard",
+        LOCKED_WINDOWS,
+    ),
+    Mutant(
+        "locked-numbers-given-twice",
+        LOCKED_TABLE,
+        "std::swap(limit_, other.limit_);",
+        "std::swap(limit_, other.limit_); next_number_ = 1;",
+        "a table that is cleared continues with the same numbers",
+        LOCKED_WINDOWS,
+    ),
+    Mutant(
+        "locked-length-without-locks",
+        SHARD_MAP,
+        "AllShared hold(*this); return sum();",
+        "return sum();",
+        "the length is that of one instant",
+        LOCKED_WINDOWS,
+    ),
+    Mutant(
+        "locked-clear-without-locks",
+        SHARD_MAP,
+        "AllExclusive hold(*this);",
+        "",
+        "no writer is inside while the map is cleared",
+        LOCKED_WINDOWS,
     ),
 ]

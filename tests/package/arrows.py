@@ -7,21 +7,22 @@ from __future__ import annotations
 
 # --- src/threadproof: the parts of the package that each area may import, besides itself ---
 
-GROUND_FLOOR = {"findings", "missing", "probe", "stats"}
+GROUND_FLOOR = {"consumers", "findings", "missing", "probe", "stats"}
 AREAS = {"advise", "bench", "explore", "lint", "maps", "race", "remote", "sync", "watch"}
 DOORS = {"__init__", "__main__", "annotations", "cli", "demo", "pytest_plugin", "testing"}
 BELOW_AREAS = GROUND_FLOOR | {"_core"}
 
 PYTHON: dict[str, set[str]] = {
+    "consumers": set(),  # a table that the linter reads, too
     "findings": set(),
     "missing": set(),
     "stats": {"_core"},
-    "probe": {"_core"},
+    "probe": {"_core", "consumers"},
     # Areas do not import each other. The contract of all maps is the one thing that others need of them.
     **dict.fromkeys(AREAS, BELOW_AREAS),
     "bench": BELOW_AREAS | {"maps.contract"},
     "remote": BELOW_AREAS | {"maps.contract"},
-    "lint": {"findings", "missing"},  # works where the extension is not built
+    "lint": {"consumers", "findings", "missing"},  # works where the extension is not built
     # Doors may use every area; nothing imports a door.
     **dict.fromkeys(DOORS, BELOW_AREAS | AREAS | {"__init__", "demo"}),
     "__main__": {"cli"},

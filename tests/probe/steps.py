@@ -27,7 +27,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from threadproof.probe.consumers import Containers
+from threadproof.consumers import Containers
 
 SIZE = 4000  # elements: so many take longer than it takes another thread to come in between
 
@@ -326,7 +326,7 @@ def tears(call: Callable[[Any], Any], shared: Shared, tries: int) -> bool | None
 
 
 def main(*only: str) -> None:
-    from threadproof.probe.consumers import CONSUMERS, OPCODES
+    from threadproof.consumers import CONSUMERS, OPCODES
 
     rows = [(each.owner, name) for each in CONSUMERS for name in each.names.split()]
     for owner, name in [*rows, *(("", name) for name in OPCODES)]:

@@ -1,4 +1,4 @@
-"""Every row of probe/consumers.py is tried on this interpreter: what is called one step, and what is not."""
+"""Every row of consumers.py is tried on this interpreter: what is called one step, and what is not."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.probe.steps import SHARED, call_of, kind_of, of_container, tears
-from threadproof import _core
-from threadproof.probe import consumers
-from threadproof.probe.consumers import CONSUMERS, OPCODES, Containers, one_step
+from threadproof import _core, consumers
+from threadproof.consumers import CONSUMERS, OPCODES, Containers, one_step
 
 if not hasattr(_core, "race"):
     pytest.skip("the probe needs CPython 3.14", allow_module_level=True)

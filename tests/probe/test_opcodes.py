@@ -6,8 +6,7 @@ import opcode
 
 import pytest
 
-from threadproof import _core
-from threadproof.probe import consumers
+from threadproof import _core, consumers
 from threadproof.probe.instrument import SITES
 from threadproof.probe.opcodes import NO_SITES
 

@@ -25,7 +25,7 @@ values = [
 ]
 LASTING = {  # what they change would be changed for the rest of the test
     "suspend", "exclude", "configure", "intercept_method", "intercept_truth", "intercept_deallocation",
-    "set_event_classes", "change_depth", "intercept_exit", "intercept_starts", "exclude_lock",
+    "set_event_classes", "intercept_exit", "intercept_crashes", "intercept_starts", "exclude_lock",
 }
 def call_all(module):
     for name in sorted(vars(module)):

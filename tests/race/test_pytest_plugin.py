@@ -234,3 +234,43 @@ def test_the_plugin_loads_nothing_of_the_detector_unless_asked() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE)
     assert ran.stdout == "[]\n"
+
+
+def test_the_findings_of_detect_are_its_blocks_and_not_the_tests(pytester: pytest.Pytester) -> None:
+    tests = (
+        "from threadproof.race import detect\n"
+        "def test_inside():\n"
+        "    with detect() as detection: together(bump)\n"
+        "    assert [finding.subject for finding in detection.findings] == ['Box.n']\n"
+        "def test_outside():\n"
+        "    with detect() as detection: pass\n"
+        "    assert not detection.findings\n"
+        "    together(lambda: setattr(other, 'n', other.n + 1))\n"
+        "def test_check():\n"
+        "    with detect() as detection: together(bump)\n"
+        "    with pytest.raises(AssertionError, match='lost-update: Box.n'): detection.check()\n"
+    )
+    result = run(pytester, tests, "--race")
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines(["*_ test_outside _*"])
+
+
+def test_each_thread_of_a_test_has_a_temporary_folder_of_its_own(pytester: pytest.Pytester) -> None:
+    tests = (
+        "folders = []\n"
+        "@pytest.fixture\n"
+        "def prepared(tmp_path): (tmp_path / 'given').write_text('x'); return tmp_path\n"
+        "def test_file(tmp_path, prepared):\n"
+        "    folders.append(tmp_path)\n"
+        "    (tmp_path / 'f').write_text(str(tmp_path))\n"
+        "    assert (tmp_path / 'f').read_text() == str(tmp_path)\n"
+        "    assert (prepared / 'given').read_text() == 'x'\n"
+        "def test_all(): assert len(folders) == len(set(folders)) == 4\n"
+    )
+    run(pytester, tests, "--race-threads=4", "-k", "file").assert_outcomes(passed=1, deselected=1)
+    result = run(
+        pytester,
+        tests.replace("def test_all", "@pytest.mark.race_threads(1)\ndef test_all"),
+        "--race-threads=4",
+    )
+    result.assert_outcomes(passed=2)

@@ -37,6 +37,30 @@ ODD = {
         "import sys\ndef f(n): return f(n + 1) if n < 900 else n\nprint(f(0))\n"
         "sys.setrecursionlimit(200)\ndef g(n):\n try: return g(n + 1)\n except RecursionError: return n\nprint(g(0) > 150)"
     ),
+    "frames": (
+        "import atexit, inspect, sys\n"
+        "def names(frame):\n while frame: yield frame.f_code.co_name; frame = frame.f_back\n"
+        "def show(*_): print(list(names(sys._getframe())))\n"
+        "show(); print(len(inspect.stack())); atexit.register(show)\n"
+        "try: sys._getframe(9)\nexcept ValueError as e: print(e)\n"
+        "sys.excepthook = show; 1 / 0"
+    ),
+    "stack levels": (
+        "import logging, sys, warnings\n"
+        "log = logging.StreamHandler(sys.stdout); logging.getLogger().addHandler(log)\n"
+        "log.setFormatter(logging.Formatter('%(filename)s %(lineno)d %(funcName)s'))\n"
+        "for n in (1, 2, 3, 9): warnings.warn(f'{n}', stacklevel=n); logging.warning('', stacklevel=n)"
+    ),
+    "the deepest call": ("def f(n=0):\n try: return f(n + 1)\n except RecursionError: return n\nprint(f())"),
+    "a profile function that stays": (
+        "import atexit, sys\natexit.register(int)\n"
+        "sys.setprofile(lambda frame, event, arg: sys.stdout.write(f'{event} {frame.f_code.co_name}\\n'))"
+    ),
+    "a trace function that stays": (
+        "import atexit, sys\natexit.register(lambda: None)\n"
+        "sys.settrace(lambda frame, event, arg: sys.stdout.write(f'{event} {frame.f_code.co_name}\\n') and None)"
+    ),
+    "a hook that fails": "import sys\ndef hook(*_): raise KeyError('k')\nsys.excepthook = hook; 1 / 0",
     "a failure": "def f(): raise KeyError('k')\nf()",
     "an exit code": "import sys; sys.exit(7)",
     "no stdout": "import sys; sys.stdout.close()",
@@ -198,6 +222,60 @@ def test_a_terminated_program_reports(tmp_path: Path) -> None:
     )
     assert ran.returncode == -signal.SIGTERM
     assert "lost-update: C.n" in ran.stderr
+
+
+STARTER = """
+import subprocess, sys
+def run(*args, **more): print(subprocess.run([sys.executable, *args], **more).returncode, flush=True)
+if __name__ == "__main__": exec(sys.argv[1])
+"""
+SHOW = "import inspect; print(__name__, sys.argv, sys.orig_argv, sys.path[0], len(inspect.stack()))"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        f"run('app.py', {SHOW!r}); run('app.py', 'race(); sys.exit(3)')",
+        f"run('-X', 'dev', '-u', '-m', 'app', {f'race(); {SHOW}; 1 / 0'!r})",
+        f"run('-c', {f'import app, sys; app.race(); {SHOW}'!r}, 'an argument')",
+        "run('app.py', 'race(); os.abort()'); run('no_such_file.py')",
+        "run('app.py', 'race(); os.kill(os.getpid(), 15); mp.Event().wait(60)')",
+        "run('starter.py', 'run(\\'app.py\\', \\'race()\\')')",
+    ],
+)
+def test_programs_that_subprocess_starts_are_followed_and_notice_nothing(
+    command: str, tmp_path: Path
+) -> None:
+    (tmp_path / "app.py").write_text(RACY)
+    (tmp_path / "starter.py").write_text(STARTER)
+
+    def ran(*start: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*start, "starter.py", command], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE
+        )
+
+    alone, watched = ran(sys.executable), ran(COMMAND, "race", "--children")
+    errors, _, report = watched.stderr.partition("app.py:6: error: ")
+    assert (watched.returncode, watched.stdout, errors) == (66, alone.stdout, alone.stderr), watched.stderr
+    assert report.count("lost-update: C.n") == 1
+    assert "C.n" not in ran(COMMAND, "race").stderr
+
+
+@pytest.mark.parametrize(
+    ("crash", "number"),
+    [
+        ("os.abort()", signal.SIGABRT),
+        ("faulthandler._sigsegv()", signal.SIGSEGV),
+        ("faulthandler._sigsegv(True)", signal.SIGSEGV),  # without a thread state
+        ("t = threading.Thread(target=os.abort); t.start(); t.join()", signal.SIGABRT),
+    ],
+)
+def test_a_program_that_crashes_reports_and_ends_as_alone(crash: str, number: int, tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(RACY)
+    command = [COMMAND, "race", "--json", "races.json", "app.py", f"import faulthandler; race(); {crash}"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
+    assert (ran.returncode, ran.stderr.count("lost-update: C.n")) == (-number, 1), ran.stderr
+    assert "lost-update" in (tmp_path / "races.json").read_text()
 
 
 def test_a_program_that_moves_leaves_its_files_where_it_began(tmp_path: Path) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
 
 from tests.kit.hammer import PATIENCE, hammer
+from tests.kit.interrupting import stopped_at
 from tests.kit.waiting import run_program, until, wait
 from threadproof import DeadlockError
 from threadproof.sync import AtomicInt, Lazy, Once, OnceStats, once
@@ -262,6 +265,32 @@ def test_a_function_that_needs_arguments_or_awaiting_is_refused() -> None:
         once(needs)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     with pytest.raises(TypeError, match="later is async"):
         once(later)
+    with pytest.raises(TypeError, match=r"Lazy\(\) .*later is async"):
+        Lazy(later)
+    fresh: Once[object] = Once()
+    for given in (later, partial(later)):
+        with pytest.raises(TypeError, match=r"Once.run\(\) wants a function"):
+            fresh.run(given)
+    assert fresh.run(lambda: 1) == 1
+
+
+def test_a_function_that_has_returned_never_runs_again_wherever_an_interrupt_comes() -> None:
+    for step in itertools.count(1):
+        ends: list[int] = []
+        one: Once[int] = Once()
+
+        def fn(ends: list[int] = ends) -> int:
+            ends.append(1)
+            return 5
+
+        interrupted = stopped_at(step, partial(one.run, fn), lambda file: file.endswith("sync/once.py"))
+        # a thread that did not begin the run: it would wait for one that nobody ends
+        with ThreadPoolExecutor(1) as others:
+            assert others.submit(one.run, fn, PATIENCE).result() == 5
+        assert len(ends) == 1, f"interrupted at instruction {step}"
+        if not interrupted:
+            assert step > 20  # the test reaches the instructions after the run
+            return
 
 
 # Forks and ends

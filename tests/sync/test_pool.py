@@ -6,6 +6,7 @@ import gc
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -234,3 +235,13 @@ def test_parent_and_child_of_a_fork_both_have_the_idle_objects() -> None:
         print(pool.get())
     """)
     assert printed.split("\n") == ["['kept']", "['kept']"]
+
+
+def test_an_async_function_is_refused() -> None:
+    async def make() -> int:
+        return 1
+
+    with pytest.raises(TypeError, match="make is async"):
+        Pool(make)
+    with pytest.raises(TypeError, match=r"make at .* is async"):
+        Pool(int, partial(make))  # pyright: ignore[reportArgumentType]

@@ -10,11 +10,15 @@
 ///
 /// Field                    | written                          | read                 | guard
 /// -------------------------|----------------------------------|----------------------|-------
-/// begun_*                  | seq_cst add, before publication  | seq_cst, in try_read | none
+/// begun_*                  | before publication: relaxed by   | seq_cst, in try_read | none
+///                          | the stripe's only writer, else a |                      |
+///                          | seq_cst add                      |                      |
 /// added, removed (= ended) | seq_cst add, after publication   | seq_cst, in try_read | none
 ///
-/// All orders are seq_cst because try_read() relies on one total order of all four fields. On x86 the
-/// additions are locked instructions under any order, and the loads are plain.
+/// try_read() relies on one total order of the loads and of the additions, which are seq_cst. A stripe of one
+/// writer needs no addition to begin a change: the store comes before that of the key or value that publishes the
+/// change, which is a release. So a thread that has seen the change sees in `begun` that it has begun. The addition
+/// to `ended` stays: it is a full fence, so that the change is visible to all threads when the operation ends.
 #pragma once
 
 #include <atomic>
@@ -27,14 +31,22 @@ namespace threadproof {
 
 class StripedCount {
  public:
-    /// 8 stripes: enough that a few threads seldom share one, and so few that a read touches only 512 bytes.
-    static constexpr unsigned kStripes = 8;
+    /// The first 8 threads have a stripe each, and all others share 4: few have to wait for each other's cache
+    /// lines, and a read touches 768 bytes. (A thread's number is free again when the thread has ended.)
+    static constexpr unsigned kOwned = 8, kShared = 4, kStripes = kOwned + kShared;
 
     struct alignas(kCacheLine) Stripe {
         std::atomic<std::uint64_t> begun_add{0}, added{0}, begun_remove{0}, removed{0};
+        bool shared = false;  ///< more than one thread changes it
     };
 
-    Stripe& stripe(unsigned thread) { return stripes_[thread % kStripes]; }
+    StripedCount() {
+        for (unsigned i = kOwned; i < kStripes; ++i) stripes_[i].shared = true;
+    }
+
+    Stripe& stripe(unsigned thread) {
+        return stripes_[TP_LIKELY(thread < kOwned) ? thread : kOwned + thread % kShared];
+    }
 
     /// The count at an instant within this call; false if a change was under way.
     bool try_read(std::int64_t* count) const {
@@ -81,12 +93,13 @@ class StripedCount {
     Stripe stripes_[kStripes];
 };
 
-/// One change of the count: made before the change is published, and destroyed after.
+/// One change of the count: made before the change is published, and destroyed after. In the calling thread's
+/// stripe, or in any with no other thread changing the map.
 class CountChange {
  public:
     TP_HOT CountChange(StripedCount::Stripe& stripe, std::int64_t by) : stripe_(stripe), by_(by) {
-        if (by_ > 0) stripe_.begun_add.fetch_add(static_cast<std::uint64_t>(by_));
-        if (by_ < 0) stripe_.begun_remove.fetch_add(static_cast<std::uint64_t>(-by_));
+        if (by_ > 0) begin(stripe_.begun_add, static_cast<std::uint64_t>(by_));
+        if (by_ < 0) begin(stripe_.begun_remove, static_cast<std::uint64_t>(-by_));
     }
     TP_HOT ~CountChange() {
         if (by_ > 0) stripe_.added.fetch_add(static_cast<std::uint64_t>(by_));
@@ -96,6 +109,13 @@ class CountChange {
     CountChange& operator=(const CountChange&) = delete;
 
  private:
+    TP_HOT void begin(std::atomic<std::uint64_t>& begun, std::uint64_t by) {
+        // relaxed, both: only this thread writes it, and the release that publishes the change comes after
+        if (TP_LIKELY(!stripe_.shared))
+            begun.store(begun.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
+        else begun.fetch_add(by);
+    }
+
     StripedCount::Stripe& stripe_;
     const std::int64_t by_;
 };

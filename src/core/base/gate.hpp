@@ -22,6 +22,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <stdexcept>
 
 #include "core/base/hints.hpp"
 #include "core/base/locks.hpp"
@@ -97,6 +98,13 @@ class Gate {
         return TP_UNLIKELY(by != 0) && by == process_generation.load(std::memory_order_relaxed);
     }
 
+    /// Asserts that the gate is open, and that no thread is about to close it; std::logic_error if not.
+    void check() {
+        if (closed()) throw std::logic_error("a gate is closed");
+        if (!closing_.try_lock()) throw std::logic_error("the lock of an open gate is held");
+        closing_.unlock();
+    }
+
  private:
     std::atomic<std::uint32_t> closed_by_{0};  ///< 0: open; else the generation of the process that closed it
     PatientLock closing_;                      ///< one Quiesce at a time
@@ -111,6 +119,7 @@ class NoGate {
     };
     using Quiesce = WriterSection;
     bool closed() const { return false; }
+    void check() {}
 };
 
 }  // namespace threadproof

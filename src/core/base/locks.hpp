@@ -25,6 +25,15 @@ inline void yield_or_nap(unsigned round) {
 inline std::atomic<void (*)(unsigned)> wait_a_little{yield_or_nap};
 inline void pause_round(unsigned round) { wait_a_little.load(std::memory_order_relaxed)(round); }
 
+/// A hint to the processor that the thread is spinning.
+inline void relax() {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+}
+
 /// A lock of one byte. Zeroed memory is an unlocked one. Its holder never waits for another thread and never
 /// releases the interpreter. Most holds last some dozen instructions; the longest, of a SyncMap's mutex while
 /// it rebuilds a part, last some microseconds and can allocate memory.
@@ -49,15 +58,6 @@ class ByteLock {
     TP_HOT void unlock() { locked_.store(0, std::memory_order_release); }  // release: pairs with try_lock()
 
  private:
-    /// A hint to the processor that the thread is spinning.
-    static void relax() {
-#if defined(__x86_64__) || defined(__i386__)
-        __builtin_ia32_pause();
-#elif defined(__aarch64__)
-        asm volatile("yield");
-#endif
-    }
-
     std::atomic<std::uint8_t> locked_;
 };
 

@@ -22,6 +22,7 @@
 #include <cstdint>
 #include <mutex>
 #include <new>
+#include <stdexcept>
 #include <vector>
 
 #include "core/base/hints.hpp"
@@ -45,6 +46,8 @@ class Reclaimer {
 
     /// Frees memory when no reader can be reading it.
     static void retire(Released memory) {
+        // as a word; mapped memory is freed in steps all the same
+        if (!memory.mapped && Threads::alone()) return memory.all();
         Batch* batch = new (std::nothrow) Batch;
         if (!batch || !batch->note_pinned()) {
             delete batch;
@@ -75,6 +78,23 @@ class Reclaimer {
 
     /// Bytes of memory retired and not yet freed, in the whole process.
     static std::uint64_t bytes() { return bytes_.load(std::memory_order_relaxed); }
+
+    /// Asserts that the counts cover what is in the queue; std::logic_error if not.
+    static void check() {
+        std::lock_guard hold(queue_lock_);
+        unsigned batches = 0;
+        std::uint64_t bytes = 0;
+        for (const Batch* each = queue_; each; each = each->next) {
+            ++batches;
+            bytes += each->memory.bytes;
+            if (each->count > ThreadSlot::kLimbo) throw std::logic_error("a batch has too many words");
+        }
+        // relaxed, both: raised before the batch is in the queue or under its lock, lowered after it has left it
+        if (batches > waiting_.load(std::memory_order_relaxed))
+            throw std::logic_error("more batches wait than are counted");
+        if (bytes > bytes_.load(std::memory_order_relaxed))
+            throw std::logic_error("more bytes wait than are counted");
+    }
 
  private:
     struct Batch {

@@ -32,13 +32,16 @@ enum class Window : std::uint8_t {
     kReadMissed,      ///< a reader has not found the key in a chain and not yet read the version again
     kPublishing,      ///< a slot has its hash and its value, and no key that readers could find
     kVacating,        ///< a home has its new version, and the key that is going is still there
-    kChanged,         ///< a key has come or gone, and the change of the count has not ended
+    kChanged,         ///< a key has come or gone, and its count, or the hold of its table, has not ended
     kOverflowLinked,  ///< a chain has a new, empty bucket and the entry is not in it yet
+    kReadAsked,       ///< a reader has given its table up to call the user's comparison
     kWriteAsked,      ///< a writer has released the bucket to call the user's comparison
     kMigrateCopying,  ///< the next of a bucket's entries is about to be copied to the next table
     kMigrateCopied,   ///< a bucket's entries are in the next table and the bucket is not yet marked as moved
     kMigrated,        ///< the last bucket of a table is moved, and the next table is not yet the root
     kGateClosed,      ///< a whole-map step has quiesced the map
+    kWriteHashed,     ///< a writer has looked for the hash and not yet locked the bucket
+    kFilled,          ///< a private table is filled and not yet the map's
     kSnapshotOpen,    ///< a snapshot is open and has copied nothing yet
     kIterateBatch,    ///< an iteration has copied a bucket and not yet passed it
     kAmending,        ///< a new key is in the dirty table, and the view is not yet amended

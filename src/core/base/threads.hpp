@@ -47,6 +47,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <mutex>
+#include <stdexcept>
 
 #if defined(__linux__)
 #include <errno.h>
@@ -157,6 +158,24 @@ class Threads {
     }
 
     static PatientLock& registry() { return registry_; }
+
+    /// Asserts the invariants of the slots; std::logic_error if one is broken.
+    static void check() {
+        std::lock_guard hold(registry());
+        int taken = 0;
+        unsigned below = ~0u;  // the slots are listed from the last one to the first
+        each([&](ThreadSlot& s) {
+            if (s.index >= below) throw std::logic_error("two slots have one number");
+            below = s.index;
+            // relaxed, all: the registry's lock guards a free slot
+            if (s.taken.load(std::memory_order_relaxed)) return void(++taken);
+            if (s.pins.load(std::memory_order_relaxed) & 1) throw std::logic_error("a free slot is pinned");
+            if (s.limbo_size >= ThreadSlot::kLimbo) throw std::logic_error("a free slot's limbo is full");
+        });
+        if (below != ~0u && below != 0) throw std::logic_error("a slot is not in the list");
+        if (taken != enrolled_.load(std::memory_order_relaxed))
+            throw std::logic_error("the count of threads is not that of the slots taken");
+    }
 
  private:
     TP_COLD static ThreadSlot& enroll() {

@@ -139,7 +139,12 @@ class MapBase {
     /// Detaches all entries of a map in one atomic step, and releases them afterwards, in this thread.
     template <class Map>
     static void clear(Map& map) {
-        auto detached = map.detach([](std::int64_t) { return true; });
+        release_detached(map, map.detach([](std::int64_t) { return true; }));
+    }
+
+    /// Releases the entries of a detached part of a map, and frees it.
+    template <class Map, class Detached>
+    static void release_detached(Map& map, Detached detached) {
         map.take_all(detached, [](Entry entry) {
             Map::release_key(entry.key);
             P::release(entry.value);
@@ -147,17 +152,37 @@ class MapBase {
         map.retire(detached);
     }
 
-    /// The frame of next_batch(): calls copy(walk, batch), which copies one piece of the map and passes it,
-    /// until a piece has entries. False at the end. The walk advances only when a piece has been copied.
+    /// The frame of next_batch(): calls copy(walk, batch), which appends one piece of the map and passes it,
+    /// until there are as many entries as wanted. False at the end. The walk advances only when a piece has been
+    /// copied; if there is no memory for a piece, those before it are the result.
     template <class Copy>
-    static bool next_batch(Walk& walk, std::vector<Entry>& batch, Copy copy) {
+    static bool next_batch(Walk& walk, std::vector<Entry>& batch, std::size_t wanted, Copy copy) {
         batch.clear();
-        while (batch.empty() && !walk.done) {
+        while (batch.size() < wanted && !walk.done) {
             Walk next = walk;
-            copy(next, batch);
+            const std::size_t before = batch.size();
+            try {
+                copy(next, batch);
+            } catch (const std::bad_alloc&) {
+                if (before == 0 || batch.size() != before) throw;  // nothing whole has been copied
+                break;
+            }
             walk = next;
         }
         return !batch.empty();
+    }
+
+    /// Asserts what every map that counts by stripes promises while no thread is changing it: its length is
+    /// the number of keys `seen`, and no thread is in the middle of a step on the whole map.
+    template <class Count, class MapGate>
+    static void check_at_rest(Count& count, MapGate& gate, std::int64_t seen) {
+        std::int64_t read = -1;
+        require(count.check(), "no more changes of the count have ended than begun");
+        require(count.try_read(&read), "no change is under way");
+        require(read == seen, "len() is the number of keys");
+        gate.check();
+        Threads::check();
+        Reclaimer::check();
     }
 
     static void require(bool holds, const char* invariant) {

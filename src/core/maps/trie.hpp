@@ -1,69 +1,75 @@
-/// A persistent trie: a map from 64-bit hashes to words, of which every version can be kept.
+/// A persistent trie: a map from 64-bit hashes to words, of which every version can be kept. This file has its
+/// nodes, and reads them; trie_cell.hpp has the reference to the newest version, and changes it.
 ///
-/// How it works. A version is a tree of nodes that never change. A node has up to 32 slots, present or not by
-/// five bits of the hash; a slot holds a leaf (a hash and its word) or a node for the next five bits. A
-/// change copies the nodes on the way to its slot, at most 13, and shares all others with the version it came
-/// from. `Cell` is the atomic reference to the newest version: a reader walks it with no lock; a writer makes
-/// a new version of the one it read, and starts over if another writer was faster. Two versions are compared
-/// by walking only what they do not share.
+/// How it works. A version is a tree of nodes. A node has up to 32 slots, present or not by five bits of the
+/// hash; a slot holds a leaf (a hash and its word) or a node for the next five bits. A change copies the nodes
+/// on the way to its slot, at most 13, and shares all others with the version it came from; nodes that it
+/// made itself since the last version was handed out it changes in place. Two versions are compared by
+/// walking only what they do not share.
 ///
 /// A leaf's word is an entry, which is one key and its value, or something else that the policy keeps for
 /// several keys of one hash. A reader reads an entry without retaining it, and takes a reference only to the
 /// value that it returns: so readers write to nothing else that they share.
 ///
 /// Invariants
-///  1. A node never changes once others can see it.
+///  1. A node changes only while its `owner` is the mark of the one cell that has it, and then only the words of
+///     its slots. A version that has been handed out never changes.
 ///  2. Slots stand in the order of their bits, and `inner` is a subset of `present`.
 ///  3. Below the root every node has at least two leaves, so a version depends on its contents alone.
 ///  4. A root's `weight` is the sum of the weights given to its leaves, and its `bytes` are those of its nodes.
 ///  5. The memory of a node, and of an entry with the key that match() reads, outlives every reader that was
 ///     pinned when it died.
+///  6. The words of a `moved` node belong to another node; it is dead.
 ///
-/// Field        | written                           | read                         | guard
-/// -------------|-----------------------------------|------------------------------|-----------------------
-/// node fields  | before the node is published      | plain, by owners of its      | never change; root
-///              |                                   | version and pinned threads   | publishes them
-/// entry fields | before the entry is published     | plain, by its owners and     | never change; root
-///              |                                   | pinned threads               | publishes them
-/// node.dead,   | release, when the last owner left | acquire, after a retain      | none: see below
-/// entry.dead   |                                   |                              |
-/// cell.root    | acq_rel exchange                  | acquire                      | a pin, until the node
-///              |                                   |                              | is retained
+/// Field          | written                           | read                         | guard
+/// ---------------|-----------------------------------|------------------------------|---------------------
+/// slot.word      | release, by the owner             | acquire                      | the cell's lock
+/// root.weight,   | before the version is handed out  | plain, by its owners         | the cell's lock
+/// root.bytes     |                                   |                              |
+/// other node     | before the node is published      | plain, by owners of its      | never change; a slot or
+/// fields         |                                   | version and pinned threads   | a root publishes them
+/// node.moved     | plain                             | plain, by its deallocation   | the cell's lock
+/// entry fields   | before the entry is published     | plain, by its owners and     | never change; a slot or
+///                |                                   | pinned threads               | a root publishes them
+/// node.dead,     | release, when the last owner left | acquire, after a retain      | none: see below
+/// entry.dead     | or the node's words were moved    |                              |
 ///
 /// Why `dead` proves a read. A reader, pinned, loads a word from a node or an entry, retains the object that
-/// the word leads to, and then loads `dead`. When the last owner leaves, `dead` is stored, and afterwards the
-/// words are released.
-///  - If the reader sees false: the word was not released yet when the reader retained its object, so that is
-///    the object of the word.
-///  - If it sees true: the word may have been released, and another object may be at that address. The reader
+/// the word leads to, and then loads `dead`; if the word is in a slot, it also loads the slot again. When the
+/// last owner leaves, `dead` is stored, and afterwards the words are released.
+///  - If the reader sees false, and the word in its slot: the word was not released yet when the reader
+///    retained its object, so that is the object of the word.
+///  - If not: the word may have been released, and another object may be at that address. The reader
 ///    releases what it has, and begins again with the newest version.
 ///
 /// Sources: Bagwell, Ideal hash trees; Steindorfer and Vinju, Optimizing hash-array mapped tries (the
-/// canonical form).
+/// canonical form); Clojure's transients (the owner marks).
 ///
 /// What a Policy has:
 ///
-///     kThreads                     false where a global lock serialises all calls: pins vanish
+///     kThreads                     false where a global lock serialises all calls: pins and locks vanish
+///     NoCollection                 while it lives, making a node runs no user code
 ///     retain(word), release(word)  one reference more; one less, which may run any code
 ///     try_retain(word)             one reference more to an object that may be dying; false if it has died
-///     enable_try_retain(word)      makes try_retain succeed in other threads; done for the values of entries
+///     enable_try_retain(word)      makes try_retain succeed in other threads; done for the values of entries. It
+///                                  may fail before, in other threads than the one that made the object
 ///     make_node(slots)             a node of zeroes with one owner; takes bytes_of(slots)
 ///     word(node), node(word)       convert one into the other
+///     address(word)                of the object, to be fetched into the processor's cache
 ///     entry(word)                  the entry that a leaf's word is, or null
 ///     match(key, lookup)           native comparison; may read the key of an entry without retaining it
 ///
-/// When its last owner releases a node or an entry, the policy sets `dead`, then releases what that owns, and
-/// lets its memory outlive the pinned readers: see invariant 5.
+/// When its last owner releases a node or an entry, the policy sets `dead`, then releases what that owns (a node
+/// that has `moved` owns nothing), and lets its memory outlive the pinned readers: see invariant 5.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+#include <span>
 #include <stdexcept>
 #include <utility>
 
 #include "core/base/hints.hpp"
-#include "core/base/memory.hpp"
-#include "core/base/reclaim.hpp"
 #include "core/maps/equality_cache.hpp"
 
 namespace threadproof {
@@ -72,20 +78,43 @@ namespace threadproof {
 struct TrieSlot {
     std::uint64_t hash;
     Word word;
+
+    /// The word, which the owner of the slot's node may be changing.
+    TP_HOT Word load() const {
+        // acquire: pairs with the release in store()
+        return std::atomic_ref<Word>(const_cast<Word&>(word)).load(std::memory_order_acquire);
+    }
+    /// Publishes another word of the same hash, or another node.
+    void store(Word next) {
+        // release: pairs with the acquire in load(); makes the entry or node visible
+        std::atomic_ref<Word>(word).store(next, std::memory_order_release);
+    }
 };
+
+/// How many bits are set. Source: Warren, Hacker's Delight, 5-1. For the oldest x86-64 processors the compiler's
+/// own is a call.
+TP_HOT unsigned ones(std::uint32_t bits) {
+#if defined(__POPCNT__) || !defined(__x86_64__)
+    return static_cast<unsigned>(__builtin_popcount(bits));
+#else
+    bits -= bits >> 1 & 0x55555555;
+    bits = (bits & 0x33333333) + (bits >> 2 & 0x33333333);
+    return ((bits + (bits >> 4)) & 0x0f0f0f0f) * 0x01010101 >> 24;
+#endif
+}
 
 /// What every node has besides what the policy adds for counting.
 struct TrieFields {
     std::int64_t weight;     ///< of a root: what its leaves weigh
     std::int64_t bytes;      ///< of a root: what its nodes take
+    std::uint64_t owner;     ///< the mark of the cell that made it
     std::uint32_t present;   ///< which of the 32 slots are there
     std::uint32_t inner;     ///< which of them hold nodes
-    std::atomic<bool> dead;  ///< it has no owner any more
+    std::atomic<bool> dead;  ///< it has no owner any more, or its words were moved
+    bool moved;              ///< its words belong to another node
 
-    unsigned count() const { return static_cast<unsigned>(__builtin_popcount(present)); }
-    unsigned index(std::uint32_t bit) const {
-        return static_cast<unsigned>(__builtin_popcount(present & (bit - 1)));
-    }
+    unsigned count() const { return ones(present); }
+    TP_HOT unsigned index(std::uint32_t bit) const { return ones(present & (bit - 1)); }
 };
 
 /// What every entry has besides what the policy adds for counting.
@@ -101,12 +130,7 @@ enum class Found : std::uint8_t { kAbsent, kPresent, kAsk };
 
 template <class Policy>
 class Trie {
-    struct NoPin {
-        NoPin() {}
-        ~NoPin() {}
-    };
-    using Guard = std::conditional_t<Policy::kThreads, Pin, NoPin>;
-
+ protected:
     static constexpr unsigned kBits = 5;     // 32 slots: the bitmap is a word, and a copy a few cache lines
     static constexpr unsigned kLevels = 13;  // of five bits in a hash of 64
 
@@ -141,26 +165,40 @@ class Trie {
         Word word_ = 0;
     };
 
+    /// For a step on all words of a node. Entries lie anywhere in memory: so each is on its way while the step
+    /// waits for the first.
+    static void prefetch(const TrieSlot* slots, unsigned count) {
+        for (const TrieSlot& slot : std::span(slots, count))
+            __builtin_prefetch(Policy::address(slot.word), 1);
+    }
+
     static Owned empty() {
         Owned node(Policy::make_node(0));
         node.node()->bytes = Policy::bytes_of(0);
         return node;
     }
 
-    /// The word of a hash, or 0. The caller owns the node, or is pinned.
-    static TP_HOT Word find(const Node* node, std::uint64_t hash, const Node** holder = nullptr) {
+    /// The slot of a hash, and the word that it had, or 0 if there is none. The caller owns the node, or is
+    /// pinned.
+    struct Place {
+        Word word;
+        const TrieSlot* slot;
+        const Node* node;
+    };
+    static TP_HOT Place place(const Node* node, std::uint64_t hash) {
         for (std::uint64_t rest = spread(hash);; rest >>= kBits) {
             std::uint32_t bit = bit_of(rest);
-            if (!(node->present & bit)) return 0;
+            if (!(node->present & bit)) return {0, nullptr, node};
             const TrieSlot& slot = node->slots()[node->index(bit)];
             if (node->inner & bit) {
-                node = Policy::node(slot.word);
+                node = Policy::node(slot.load());
                 continue;
             }
-            if (holder) *holder = node;
-            return slot.hash == hash ? slot.word : 0;
+            return {slot.hash == hash ? slot.load() : 0, &slot, node};
         }
     }
+    /// The word of a hash, or 0. The caller owns the node, or is pinned.
+    static TP_HOT Word find(const Node* node, std::uint64_t hash) { return place(node, hash).word; }
 
     /// Looks for a key without calling user code; kPresent with its entry. The caller owns the node, or is
     /// pinned.
@@ -172,17 +210,6 @@ class Trie {
         Match match = *entry ? Policy::match((*entry)->key, lookup) : Match::kAsk;
         if (match == Match::kAsk) return Found::kAsk;
         return match == Match::kYes && (*entry)->value ? Found::kPresent : Found::kAbsent;
-    }
-
-    /// The version in which `hash` has `word` (0: nothing), and which weighs `growth` more. Throws
-    /// std::bad_alloc.
-    static Owned with_change(const Node* root, std::uint64_t hash, Word word, std::int64_t growth) {
-        Change change{hash, word, 0};
-        Owned next = change.node(root, spread(hash), 0);
-        if (next.node() == root) return next;
-        next.node()->weight = root->weight + growth;
-        next.node()->bytes = root->bytes + change.bytes;
-        return next;
     }
 
     /// Goes through the words of a version, which has an owner meanwhile.
@@ -213,7 +240,10 @@ class Trie {
             const TrieSlot* slot;
             std::uint32_t left;  ///< the bits of the slots from here on
         };
-        void enter(const Node* node) { steps_[depth_++] = {node, node->slots(), node->present}; }
+        void enter(const Node* node) {
+            prefetch(node->slots(), node->count());
+            steps_[depth_++] = {node, node->slots(), node->present};
+        }
 
         unsigned depth_ = 0;
         Step steps_[kLevels];
@@ -259,225 +289,14 @@ class Trie {
             throw std::logic_error("a version's nodes take other bytes than it says");
     }
 
-    /// The atomic reference to the newest version.
-    class Cell {
-     public:
-        explicit Cell(Owned version) : root_(version.release()) {
-            Policy::enable_try_retain(root_.load(std::memory_order_relaxed));
-        }
-        ~Cell() { Owned last(root_.load(std::memory_order_relaxed)); }  // relaxed: no other thread has it
-        Cell(const Cell&) = delete;
-        Cell& operator=(const Cell&) = delete;
-
-        /// Looks for a key in the newest version without calling user code. kPresent with its value, retained
-        /// for the caller.
-        template <class Lookup>
-        TP_HOT Found read(const Lookup& lookup, Word* value) const {
-            for (;;) {
-                bool retained;
-                {
-                    Guard pin;
-                    const EntryFields* entry;
-                    Found found = find_entry(newest(), lookup, &entry);
-                    if (found != Found::kPresent) return found;
-                    *value = entry->value;
-                    retained = Policy::try_retain(*value);
-                    // acquire: pairs with the release store of `dead`, see the head of this file
-                    if (TP_LIKELY(retained && !entry->dead.load(std::memory_order_acquire))) return found;
-                }
-                if (retained) Policy::release(*value);
-            }
-        }
-
-        /// The word of a hash in the newest version, retained, or none.
-        Owned get(std::uint64_t hash) const {
-            for (;;) {
-                Word word;
-                bool retained;
-                {
-                    Guard pin;
-                    const Node* holder = nullptr;
-                    word = find(newest(), hash, &holder);
-                    if (!word) return Owned();
-                    retained = Policy::try_retain(word);
-                    // acquire: as in read()
-                    if (TP_LIKELY(retained && !holder->dead.load(std::memory_order_acquire)))
-                        return Owned(word);
-                }
-                if (retained) Policy::release(word);
-            }
-        }
-
-        /// The newest version.
-        Owned version() const {
-            for (;;) {
-                Guard pin;
-                Word root = root_.load(std::memory_order_acquire);  // acquire: pairs with publish()
-                // if not, it has died, and there is a newer one
-                if (Policy::try_retain(root)) return Owned(root);
-            }
-        }
-
-        std::int64_t weight() const {
-            Guard pin;
-            return newest()->weight;
-        }
-        std::int64_t bytes() const {
-            Guard pin;
-            return newest()->bytes;
-        }
-
-        /// Puts `word` at a hash that has exactly `seen`; false if it has something else.
-        bool replace(std::uint64_t hash, Word seen, Word word, std::int64_t growth) {
-            if (word) Policy::enable_try_retain(word);
-            for (;;) {
-                Owned base = version();
-                if (find(base.node(), hash) != seen) return false;
-                if (word == seen) return true;
-                if (publish(base, with_change(base.node(), hash, word, growth))) return true;
-                retries_.fetch_add(1, std::memory_order_relaxed);  // relaxed: a metric
-            }
-        }
-
-        /// Makes `next` the newest version if `base` still is.
-        bool publish(const Owned& base, Owned next) {
-            Policy::enable_try_retain(next.word());
-            Word expected = base.word();
-            // release: pairs with the acquire in newest() and version(), publishes the nodes; acquire: makes
-            // the old version visible, which is released here. The base has an owner, so its address is not
-            // another version's.
-            if (!root_.compare_exchange_strong(expected, next.word(), std::memory_order_acq_rel,
-                                               std::memory_order_relaxed))
-                return false;
-            next.release();
-            Policy::release(expected);  // the cell's share
-            Reclaimer::poll();
-            return true;
-        }
-
-        /// Makes `next` the newest version and returns the one before.
-        Owned exchange(Owned next) {
-            Policy::enable_try_retain(next.word());
-            return Owned(root_.exchange(next.release(), std::memory_order_acq_rel));  // as in publish()
-        }
-
-        std::uint64_t retries() const { return retries_.load(std::memory_order_relaxed); }
-
-        /// The newest version while all other threads are stopped.
-        const Node* stopped() const { return Policy::node(root_.load(std::memory_order_relaxed)); }
-
-     private:
-        const Node* newest() const {
-            return Policy::node(root_.load(std::memory_order_acquire));  // acquire: pairs with publish()
-        }
-
-        alignas(kCacheLine) std::atomic<Word> root_;
-        std::atomic<std::uint64_t> retries_{0};  ///< times that a writer lost the CAS in publish()
-    };
-
- private:
+ protected:
     /// Brings high bits to where the walk begins; reversible, so different hashes stay different. Dense
     /// hashes stay dense.
     static std::uint64_t spread(std::uint64_t hash) { return hash ^ hash >> 20 ^ hash >> 40; }
     static std::uint32_t bit_of(std::uint64_t rest) { return std::uint32_t{1} << (rest & 31); }
     static std::uint32_t lowest(std::uint32_t bits) { return bits & (0 - bits); }
 
-    /// One hash with its new word, on the way down.
-    struct Change {
-        std::uint64_t hash;
-        Word word;
-        std::int64_t bytes;  ///< by how much the version grows
-
-        /// The replacement of a node: often a copy; the node itself if nothing changes.
-        Owned node(const Node* old, std::uint64_t rest, unsigned level) {
-            std::uint32_t bit = bit_of(rest);
-            if (!(old->present & bit)) return word ? with_slot(old, bit) : same(old);
-            const TrieSlot& slot = old->slots()[old->index(bit)];
-            if (old->inner & bit) {
-                Owned below = node(Policy::node(slot.word), rest >> kBits, level + 1);
-                return below.word() == slot.word ? same(old) : with_node(old, bit, std::move(below));
-            }
-            if (slot.hash != hash)
-                return word ? with_node(old, bit, both(slot, rest >> kBits, level + 1)) : same(old);
-            return word ? with_word(old, bit, 0, retained({hash, word})) : without(old, bit);
-        }
-
-     private:
-        static Owned same(const Node* old) { return Owned::share(Policy::word(old)); }
-
-        /// A node for a leaf that was there and the new one.
-        Owned both(const TrieSlot& there, std::uint64_t rest, unsigned level) {
-            std::uint32_t old_bit = bit_of(spread(there.hash) >> (kBits * level)), bit = bit_of(rest);
-            if (old_bit == bit) {
-                Owned below = both(there, rest >> kBits, level + 1);
-                Owned above = make(bit, bit);
-                above.node()->slots()[0] = {0, below.release()};
-                return above;
-            }
-            Owned pair = make(old_bit | bit, 0);
-            TrieSlot* slots = pair.node()->slots();
-            slots[old_bit > bit] = retained(there);
-            slots[old_bit < bit] = retained({hash, word});
-            return pair;
-        }
-
-        Owned with_slot(const Node* old, std::uint32_t bit) {
-            Owned copy = make(old->present | bit, old->inner, old);
-            TrieSlot* to = copy.node()->slots();
-            const TrieSlot* from = old->slots();
-            for (std::uint32_t bits = old->present | bit; bits; bits &= bits - 1) {
-                *to++ = retained(lowest(bits) == bit ? TrieSlot{hash, word} : *from++);
-            }
-            return copy;
-        }
-
-        Owned without(const Node* old, std::uint32_t bit) {
-            Owned copy = make(old->present & ~bit, old->inner, old);
-            TrieSlot* to = copy.node()->slots();
-            const TrieSlot* from = old->slots();
-            for (std::uint32_t bits = old->present; bits; bits &= bits - 1, ++from) {
-                if (lowest(bits) != bit) *to++ = retained(*from);
-            }
-            return copy;
-        }
-
-        /// With a node in a slot; or with its leaf, if it has but one.
-        Owned with_node(const Node* old, std::uint32_t bit, Owned below) {
-            const Node* node = below.node();
-            if (node->count() > 1 || node->inner) return with_word(old, bit, bit, {0, below.release()});
-            bytes -= Policy::bytes_of(1);
-            return with_word(old, bit, 0, retained(node->slots()[0]));
-        }
-
-        /// With `fresh`, which it takes over, in a slot; `inner` is the slot's bit if that is a node.
-        Owned with_word(const Node* old, std::uint32_t bit, std::uint32_t inner, TrieSlot fresh) {
-            Owned keep(fresh.word);  // until the copy has it
-            Owned copy = make(old->present, (old->inner & ~bit) | inner, old);
-            TrieSlot* to = copy.node()->slots();
-            const TrieSlot* from = old->slots();
-            for (std::uint32_t bits = old->present; bits; bits &= bits - 1, ++from) {
-                *to++ = lowest(bits) == bit ? TrieSlot{fresh.hash, keep.release()} : retained(*from);
-            }
-            return copy;
-        }
-
-        /// A replacement for node `old`. The caller fills its slots at once, and calls nothing that could see
-        /// or free it.
-        Owned make(std::uint32_t present, std::uint32_t inner, const Node* old = nullptr) {
-            unsigned count = static_cast<unsigned>(__builtin_popcount(present));
-            Owned owned(Policy::make_node(count));
-            owned.node()->present = present;
-            owned.node()->inner = inner;
-            bytes += Policy::bytes_of(count) - (old ? Policy::bytes_of(old->count()) : 0);
-            return owned;
-        }
-    };
-
-    static TrieSlot retained(TrieSlot slot) {
-        Policy::retain(slot.word);
-        return slot;
-    }
-
+ private:
     /// The content of a node's slot.
     struct Side {
         const TrieSlot* slot = nullptr;
@@ -534,6 +353,8 @@ class Trie {
 
     /// How many leaves there are.
     static std::int64_t check_below(const Node* node, std::uint64_t prefix, unsigned level) {
+        if (node->moved || node->dead.load(std::memory_order_relaxed))  // relaxed: nothing changes it
+            throw std::logic_error("a version has a node whose words were moved");
         if (node->inner & ~node->present) throw std::logic_error("a node has a slot that is not there");
         if (level >= kLevels) throw std::logic_error("a node is deeper than a hash has bits");
         std::int64_t leaves = 0;

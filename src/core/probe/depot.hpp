@@ -51,6 +51,12 @@ class Depot {
         return number == 0 ? Sequence{} : *by_number_[number - 1];
     }
 
+    /// The sequences in it.
+    std::size_t count() const {
+        std::lock_guard hold(mutex_);
+        return by_number_.size();
+    }
+
     /// Around a fork: no other thread is in the middle of a step.
     void lock_for_fork() { mutex_.lock(); }
     void unlock_after_fork() { mutex_.unlock(); }

@@ -23,7 +23,7 @@ class ObjectFilter {
     /// The kinds of state an object may have; each has its own 16 bits of a counter word.
     enum State : unsigned {
         kCells,   // the race detector's cells of the object's variables
-        kOrder,   // clocks, permits or items of a synchronisation object
+        kOrder,   // clocks, permits, items or values of a synchronisation object
         kOrigin,  // where the object was allocated
         kNoted,   // anything else: the owner of the state looks it up in a table of its own
     };

@@ -42,11 +42,11 @@ class Reads {
         else if (one_.epoch) visit(one_);
     }
 
-    /// The read of this epoch, if there is one.
-    const Access* at(Epoch epoch) const {
-        if (!several()) return one_.epoch == epoch ? &one_ : nullptr;
+    /// The thread's read in this epoch or a later one, if there is one.
+    const Access* since(Epoch first) const {
+        if (!several()) return one_.epoch.is_since(first) ? &one_ : nullptr;
         for (const Access& access : *several())
-            if (access.epoch == epoch) return &access;
+            if (access.epoch.is_since(first)) return &access;
         return nullptr;
     }
 
@@ -97,10 +97,10 @@ struct Cell {
         reads.each(visit);
     }
 
-    /// Whether the cell has an access of this epoch that covers one of this kind.
-    bool has_seen(Epoch now, bool writes, std::uint32_t flags) const {
-        if (write.epoch == now && write.has(flags)) return true;
-        const Access* read = writes ? nullptr : reads.at(now);
+    /// Whether the cell has an access, of the thread's since this epoch, that covers one of this kind.
+    bool has_seen(Epoch since, bool writes, std::uint32_t flags) const {
+        if (write.epoch.is_since(since) && write.has(flags)) return true;
+        const Access* read = writes ? nullptr : reads.since(since);
         return read && read->has(flags);
     }
 };
@@ -168,11 +168,15 @@ class Cells {
         return nullptr;
     }
 
-    /// Makes a cell for a field that has none.
+    /// Makes a cell for a field that has none. An object with too many named ones loses them first.
     Cell& add(Field field) {
         if (field & kPosition) {
             row_.grow(field & ~kPosition);
             return *row_.find(field & ~kPosition);
+        }
+        if (named_.size() == kMostNamed) {
+            named_.clear();
+            index_.clear();
         }
         // most objects have few variables, and few get more
         std::size_t spare = named_.size() > kFew ? named_.size() / 2 : 1;
@@ -194,6 +198,7 @@ class Cells {
     void check() const {
         std::size_t indexed = 0;
         for (std::uint32_t entry : index_) indexed += entry != 0;
+        if (named_.size() > kMostNamed) throw std::logic_error("an object has too many cells");
         if (named_.size() > kFew && indexed != named_.size())
             throw std::logic_error("a cell is not in its object's index");
     }
@@ -201,6 +206,9 @@ class Cells {
  private:
     // up to here a linear search is faster than hashing
     static constexpr std::size_t kFew = stress::shrunk<std::size_t>(8, 1);
+
+    // of one object, such as a dict whose keys come and go: 16 MB
+    static constexpr std::size_t kMostNamed = stress::shrunk<std::size_t>(1 << 18, 256);
 
     struct Named {
         Field field;

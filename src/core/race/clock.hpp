@@ -33,6 +33,9 @@ class Epoch {
     constexpr explicit operator bool() const { return word_ != 0; }
     friend constexpr bool operator==(Epoch, Epoch) = default;
 
+    /// Whether it is `first` or a later one of the same thread.
+    constexpr bool is_since(Epoch first) const { return thread() == first.thread() && word_ >= first.word_; }
+
  private:
     std::uint64_t word_ = 0;
 };

@@ -58,7 +58,7 @@ using probe::Depot;
 class Detector {
  public:
     /// `filter` counts the objects for which the detector has state: report their deallocation with forget().
-    explicit Detector(ObjectFilter& filter) : shadow_(filter), sync_objects_(filter) {}
+    explicit Detector(ObjectFilter& filter) : shadow_(filter), updates_(filter), sync_objects_(filter) {}
 
     // ---- threads
 
@@ -108,7 +108,7 @@ class Detector {
 
     /// `child` has ended, and `me` knows it: all that it did is ordered before what `me` does now.
     void join_thread(Thread& me, Thread& child) {
-        me.clock.join(child.clock);
+        me.learn().join(child.clock);
         // relaxed: counted once, by whichever thread joins it first
         if (!child.joined.exchange(true, std::memory_order_relaxed))
             running_.fetch_sub(1, std::memory_order_relaxed);
@@ -117,7 +117,7 @@ class Detector {
     /// The same for all threads that could be joined and have ended.
     void join_ended_threads(Thread& me) {
         std::lock_guard hold(mutex_);
-        me.clock.join(ended_clock_);
+        me.learn().join(ended_clock_);
     }
 
     /// The thread does nothing more. Its clock stays for the threads that will join it.
@@ -141,7 +141,7 @@ class Detector {
     // ---- order
 
     /// All that was done before a release() of this object is ordered before what `me` does now.
-    void acquire(Thread& me, Sync sync) { sync_objects_.acquire(me.clock, sync); }
+    void acquire(Thread& me, Sync sync) { sync_objects_.acquire(me.learn(), sync); }
 
     void release(Thread& me, Sync sync) {
         sync_objects_.release(me.clock, sync);
@@ -149,7 +149,7 @@ class Detector {
     }
 
     /// As acquire() and release(), for one key of the object.
-    void acquire(Thread& me, Sync sync, SyncKey key) { sync_objects_.acquire(me.clock, sync, key); }
+    void acquire(Thread& me, Sync sync, SyncKey key) { sync_objects_.acquire(me.learn(), sync, key); }
     void release(Thread& me, Sync sync, SyncKey key) { send(me, sync, key, 0); }
 
     /// An item goes into a channel together with the sender's clock, which its receiver acquires.
@@ -168,9 +168,10 @@ class Detector {
 
     /// Only `me` has the object from now on: all accesses to it are ordered before what `me` does now.
     void own(Thread& me, Object object) {
+        Clock& clock = me.learn();
         shadow_.each_cell(object, [&](const Cell& cell) {
-            me.clock.learn(cell.write.epoch);
-            cell.each_read([&](const Access& read) { me.clock.learn(read.epoch); });
+            clock.learn(cell.write.epoch);
+            cell.each_read([&](const Access& read) { clock.learn(read.epoch); });
         });
     }
 
@@ -186,7 +187,7 @@ class Detector {
 
     /// Whether there was a permit.
     bool take_permit(Thread& me, Sync sync, std::size_t initial) {
-        return sync_objects_.take_permit(me.clock, sync, initial);
+        return sync_objects_.take_permit(me.learn(), sync, initial);
     }
 
     // ---- locks
@@ -239,23 +240,27 @@ class Detector {
 
     // ---- objects handed over
 
-    /// `me` puts the item into a container.
+    /// `me` puts the item into a container. That orders what came before it, and not what follows. A new epoch for
+    /// each item would cost too much while the container is the thread's own: so an access that repeats one of
+    /// before the put is taken for that one, unless the object is the item, or one of the few before it.
     void put(Thread& me, Object container, Object item) {
-        if (me.cache.has_or_add(tag_of(container, kHandOver), me.count, EpochCache::kWrite)) return;
+        if (shadow_.outdate_if_known(item)) me.note_put(item);
+        if (me.cache.has_or_add(tag_of(container, kHandOver), me.clock_version(), EpochCache::kWrite)) return;
         if (sync_objects_.put(me.clock, me.slot, container, item)) tick(me);
+        else me.has_put = true;
     }
 
     /// `me` has got the item from the container, and has taken it out if `out`: what came before it was put
     /// there is ordered before.
     void take(Thread& me, Object container, Object item, bool out) {
-        sync_objects_.take(me.clock, me.slot, container, item, out);
+        if (sync_objects_.take(me.clock, me.slot, container, item, out)) me.learn();
     }
 
     // ---- accesses
 
     /// Whether the thread's cache has an access of this kind (AccessFlags) in this epoch. Afterwards it has.
     TP_HOT bool is_cached(Thread& me, Object object, Field field, unsigned flags) {
-        return me.cache.has_or_add(tag_of(object, field), me.count, kind_of(flags));
+        return me.cache.has_or_add(tag_of(object, field), me.began, kind_of(flags));
     }
 
     /// An access for which is_cached() was false. capture() returns the number of the call stack; it is called
@@ -271,10 +276,12 @@ class Detector {
             tick(me);
         }
         me.last_access = me.count;
-        if (shadow_.has_seen(object, field, me.now(), write, flags)) return Outcome::kRepeated;
+        if (shadow_.has_seen(object, field, me.since(object), write, flags)) return Outcome::kRepeated;
+        if (me.has_put) advance(me);
+        me.last_access = me.count;
         Access access{me.now(), capture(), lock_set(me), flags, write};
         if (!std::all_of(me.held.begin(), me.held.end(), is_guard)) access.flags |= kLocked;
-        unsigned kinds = write ? me.cache.kinds(tag_of(object, field), me.count) : 0;
+        unsigned kinds = write ? me.cache.kinds(tag_of(object, field), me.began) : 0;
         if (kinds & EpochCache::kRead) follow(access, kinds);
         return check(me, object, field, access) ? Outcome::kRace : Outcome::kNew;
     }
@@ -295,6 +302,7 @@ class Detector {
         bool write = flags & kWrite;
         if (flags & kAtomic && !write)
             return me.reads.take(object, field), false;  // it has seen a newer value
+        if (me.has_put) advance(me);
         me.last_access = me.count;
         Access access{me.now(), capture(), lock_set(me), flags & ~kWrite, write};
         if (!std::all_of(me.held.begin(), me.held.end(), is_guard)) access.flags |= kLocked;
@@ -307,8 +315,8 @@ class Detector {
         shadow_.forget(object);
         bool handed_over = false;
         bool may_order = sync_objects_.forget(object, handed_over);
-        if (may_order) updates_.forget(object);
-        if (handed_over) shadow_.renew(object);
+        updates_.forget(object);  // relaxed steps of an atomic order nothing
+        if (handed_over) shadow_.outdate(object);
         return may_order;
     }
 
@@ -343,7 +351,7 @@ class Detector {
             }
             each = &other == &me || other.awaited ? std::next(each) : threads_.erase(each);
         }
-        slots_.each_ended([&](Epoch last) { me.clock.learn(last); });
+        slots_.each_ended([&](Epoch last) { me.learn().learn(last); });
         running_.store(1, std::memory_order_relaxed);  // relaxed: there is no other thread
     }
 
@@ -384,11 +392,23 @@ class Detector {
     /// Remember about so many variables, and forget some of them when there are more.
     void limit(std::size_t variables) { shadow_.limit(variables); }
 
+    /// How much there is of everything that a long run could add to.
+    struct Counts {
+        std::size_t threads, slots, cells, sync_objects, values, lock_sets, races;
+    };
+    Counts counts() {
+        std::size_t cells = shadow_.count(), sync_objects = sync_objects_.count(), values = updates_.count();
+        std::size_t lock_sets = lock_sets_.count();
+        std::lock_guard hold(mutex_);
+        return {threads_.size(), slots_.count(), cells, sync_objects, values, lock_sets, races_.size()};
+    }
+
     /// Asserts the invariants of the parts; std::logic_error if one is broken. No other thread may be in a
     /// step.
     void check() {
         shadow_.check();
         sync_objects_.check();
+        updates_.check();
         lock_sets_.check();
         std::lock_guard hold(mutex_);
         slots_.check();
@@ -450,7 +470,15 @@ class Detector {
         slots_.end(me.now(), me.last_access);
     }
 
+    /// A new epoch, in which every access is news.
     void tick(Thread& me) {
+        advance(me);
+        me.began = me.count;
+    }
+
+    /// A new epoch. The accesses of the former stand for its own still.
+    void advance(Thread& me) {
+        me.has_put = false;
         ++me.count;
         me.published.store(me.count, std::memory_order_relaxed);
         me.clock.learn(me.now());
@@ -467,12 +495,12 @@ class Detector {
         shadow_.with_cell(object, field, [&](Cell& cell) {
             compare(cell.write);
             if (access.write) {
-                if (const Access* read = cell.reads.at(access.epoch)) follow(access, read->flags);
+                if (const Access* read = cell.reads.since(me.since(object))) follow(access, read->flags);
                 cell.reads.each(compare);
                 cell.reads.clear();
                 cell.write = access;
             } else {
-                if (const Access* before = cell.reads.at(access.epoch)) access.flags |= before->flags;
+                if (const Access* before = cell.reads.since(me.since(object))) access.flags |= before->flags;
                 cell.reads.remember(access, me.clock);
             }
         });

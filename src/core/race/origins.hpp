@@ -52,6 +52,12 @@ class Origins {
         return found == origins_.end() ? Origin{} : found->second;
     }
 
+    /// The objects whose origin is noted.
+    std::size_t count() const {
+        std::lock_guard hold(mutex_);
+        return origins_.size();
+    }
+
     /// Around a fork: no other thread is in the middle of a step.
     void lock_for_fork() { mutex_.lock(); }
     void unlock_after_fork() { mutex_.unlock(); }

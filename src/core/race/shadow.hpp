@@ -10,7 +10,8 @@
 /// 3. generation(object) grows with every forget() in its bucket: a thread that has cached an access sees
 ///    that the cell may have been forgotten since.
 /// 4. A shard counts its cells, and `total` those of all shards. When total reaches the limit, the shard that
-///    needs another cell first forgets all it has. Forgetting can hide a race, not invent one.
+///    needs another cell first forgets all it has; and so does an object with too many named cells
+///    (Cells::kMostNamed). Forgetting can hide a race, not invent one.
 ///
 /// Field            | written                    | read                  | guard
 /// -----------------|----------------------------|-----------------------|-------------------------------
@@ -41,14 +42,14 @@ class Shadow {
     /// `filter` counts the objects that have cells.
     explicit Shadow(ObjectFilter& filter) : filter_(filter) {}
 
-    /// Whether the variable's cell has an access of this epoch that covers one of this kind.
-    bool has_seen(Object object, Field field, Epoch now, bool writes, std::uint32_t flags) {
+    /// Whether the variable's cell has an access, of the thread's since this epoch, that covers one of this kind.
+    bool has_seen(Object object, Field field, Epoch since, bool writes, std::uint32_t flags) {
         std::uint64_t hash = mixed(object);
         Shard& shard = shards_[hash % kShards];
         std::lock_guard hold(shard.lock);
         Cells* cells = shard.objects.find(object);
         Cell* cell = cells ? cells->find(field) : nullptr;
-        return cell && cell->has_seen(now, writes, flags);
+        return cell && cell->has_seen(since, writes, flags);
     }
 
     /// Calls visit(cell) with the variable's cell, added if there is none, under the lock of its shard.
@@ -91,9 +92,16 @@ class Shadow {
     }
 
     /// What threads have cached of the object counts no more.
-    void renew(Object object) {
+    void outdate(Object object) {
         // release: as in forget()
         generations_[mixed(object) % kGenerations].fetch_add(1, std::memory_order_release);
+    }
+
+    /// The same, if the object has cells; false if it has none.
+    bool outdate_if_known(Object object) {
+        if (!filter_.has(object, ObjectFilter::kCells)) return false;
+        outdate(object);
+        return true;
     }
 
     /// No thread's cache answers for an access of before. Release: as in forget().
@@ -108,6 +116,9 @@ class Shadow {
 
     /// The limit of cells, over all shards: the cells of a long list are all in one shard.
     void limit(std::size_t cells) { limit_.store(cells, std::memory_order_relaxed); }
+
+    /// The cells of all objects.
+    std::size_t count() const { return total_.load(std::memory_order_relaxed); }
 
     /// Asserts the invariants; std::logic_error if one is broken. No other thread may be in a step.
     void check() {

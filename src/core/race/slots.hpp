@@ -83,6 +83,9 @@ class Slots {
         for (ThreadId slot : ended_) visit(Epoch(slot, slots_[slot - 1].last));
     }
 
+    /// The slots that there are, with and without a thread.
+    std::size_t count() const { return slots_.size(); }
+
     void check() const {
         std::vector<ThreadId> slots(ended_.begin(), ended_.end());
         std::sort(slots.begin(), slots.end());

@@ -154,19 +154,20 @@ class SyncObjects {
         return true;
     }
 
-    /// The thread has got the item from the container; and if `out`, no other thread will.
-    void take(Clock& clock, ThreadId me, Sync container, SyncKey item, bool out) {
-        if (!filter_.has(container, ObjectFilter::kOrder)) return;
+    /// The thread has got the item from the container; and if `out`, no other thread will. Whether that orders.
+    bool take(Clock& clock, ThreadId me, Sync container, SyncKey item, bool out) {
+        if (!filter_.has(container, ObjectFilter::kOrder)) return false;
         Shard& shard = shard_of(container);
         std::lock_guard hold(shard.mutex);
         auto found = shard.states.find(container);
-        if (found == shard.states.end() || !found->second.handed_over) return;
+        if (found == shard.states.end() || !found->second.handed_over) return false;
         HandOvers& there = *found->second.handed_over;
-        if (there.owner == me) return;
+        if (there.owner == me) return false;
         there.owner = kShared;
         auto put = there.items.find(item);
         clock.join(put == there.items.end() ? there.rest : put->second);
         if (out && put != there.items.end()) there.items.erase(put);
+        return true;
     }
 
     /// The object is deallocated; true if it may have been a synchronisation object. `handed_over`: items went
@@ -181,6 +182,18 @@ class SyncObjects {
         shard.states.erase(found);
         filter_.remove(sync, ObjectFilter::kOrder);
         return true;
+    }
+
+    /// The objects that have state, and the keys and items that have clocks of their own.
+    std::size_t count() {
+        std::size_t all = 0;
+        for (Shard& shard : shards_) {
+            std::lock_guard hold(shard.mutex);
+            for (const auto& [sync, state] : shard.states)
+                all += 1 + (state.keys ? state.keys->of.size() : 0)
+                       + (state.handed_over ? state.handed_over->items.size() : 0);
+        }
+        return all;
     }
 
     /// Asserts the invariants; std::logic_error if one is broken.

@@ -13,7 +13,10 @@
 /// Invariants:
 /// 1. A value's version grows with each write, and no two versions of all values are equal. So a value that was
 ///    forgotten, and is there again, has another first version.
-/// 2. After forget(object) none of its values is left.
+/// 2. After forget(object) none of its values is left. `filter` counts every object that has any.
+/// 3. An object has at most kMostFields values, read ones included. When it would have more, all of them are
+///    forgotten. That can hide an update, not invent one: a value that is there again has another first version,
+///    so no write depends on a read of before.
 ///
 /// Field   | written | read  | guard
 /// --------|---------|-------|---------------------
@@ -25,16 +28,20 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <stdexcept>
 #include <unordered_map>
 #include <utility>
 
 #include "core/base/memory.hpp"
+#include "core/base/stress.hpp"
 #include "core/probe/object.hpp"
+#include "core/probe/object_filter.hpp"
 #include "core/race/access.hpp"
 
 namespace threadproof::race {
 
 using probe::Object;
+using probe::ObjectFilter;
 
 /// A write of a value, and the read before it by the same thread; without one, it depends on nothing.
 struct Update {
@@ -48,6 +55,9 @@ struct Value {
 
 class Updates {
  public:
+    /// `filter` counts the objects that have values here.
+    explicit Updates(ObjectFilter& filter) : filter_(filter) {}
+
     Value get(Object object, Field field) {
         Shard& shard = shard_of(object);
         std::lock_guard hold(shard.mutex);
@@ -64,9 +74,36 @@ class Updates {
 
     /// The object is deallocated.
     void forget(Object object) {
+        if (!filter_.has(object, ObjectFilter::kOrder)) return;
         Shard& shard = shard_of(object);
         std::lock_guard hold(shard.mutex);
-        shard.values.erase(object);
+        if (shard.values.erase(object) != 0) filter_.remove(object, ObjectFilter::kOrder);
+    }
+
+    /// The values of all objects.
+    std::size_t count() {
+        std::size_t all = 0;
+        for (Shard& shard : shards_) {
+            std::lock_guard hold(shard.mutex);
+            for (const auto& [object, values] : shard.values) all += values.size();
+        }
+        return all;
+    }
+
+    /// Asserts the invariants; std::logic_error if one is broken. No other thread may be in a step.
+    void check() {
+        for (Shard& shard : shards_) {
+            std::lock_guard hold(shard.mutex);
+            for (const auto& [object, values] : shard.values) {
+                if (&shard != &shard_of(object) || !filter_.has(object, ObjectFilter::kOrder))
+                    throw std::logic_error("an object with values is not in the filter");
+                if (values.size() > kMostFields) throw std::logic_error("an object has too many values");
+                for (const auto& [field, value] : values)
+                    if (value.first == 0 || value.version < value.first
+                        || value.version > versions_.load(std::memory_order_relaxed))
+                        throw std::logic_error("a value has an impossible version");
+            }
+        }
     }
 
     /// Around a fork: no other thread is in the middle of a step.
@@ -79,6 +116,8 @@ class Updates {
 
  private:
     static constexpr std::size_t kShards = 64;  // several times the threads that use maps at once
+    // keys of one map whose updates are judged: some 150 bytes each
+    static constexpr std::size_t kMostFields = stress::shrunk<std::size_t>(1 << 16, 4);
 
     struct alignas(kCacheLine) Shard {
         std::mutex mutex;
@@ -88,7 +127,11 @@ class Updates {
     Shard& shard_of(Object object) { return shards_[probe::mixed(object) % kShards]; }
 
     Value& value_in(Shard& shard, Object object, Field field) {
-        Value& value = shard.values[object][field];
+        auto [place, fresh] = shard.values.try_emplace(object);
+        if (fresh) filter_.add(object, ObjectFilter::kOrder);
+        auto& values = place->second;
+        if (values.size() == kMostFields && !values.contains(field)) values.clear();
+        Value& value = values[field];
         if (value.first == 0) value.first = value.version = new_version();
         return value;
     }
@@ -98,6 +141,7 @@ class Updates {
         return versions_.fetch_add(1, std::memory_order_relaxed) + 1;
     }
 
+    ObjectFilter& filter_;
     std::array<Shard, kShards> shards_;
     std::atomic<std::uint64_t> versions_{0};
 };

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "ext/probe/events.hpp"
 #include "ext/python/entry.hpp"
 #include "ext/python/provided.hpp"
 
@@ -30,7 +31,23 @@ bool is_async_code(PyObject* function) {
 
 PyObject* is_async_function(PyObject*, PyObject* fn) { return PyBool_FromLong(is_async(fn)); }
 
+/// owner.name = function(); no signal handler runs between the function's end and the assignment. What the function
+/// did is published for later observers of `sync` before anybody can see the result, and if it raises as well.
+PyObject* call_into(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
+    if (count != 4) {
+        PyErr_SetString(PyExc_TypeError,
+                        "call_into() wants an object, a name, a function and an object to order by");
+        throw PythonError{};
+    }
+    Ref result = Ref::steal(PyObject_CallNoArgs(arguments[2]));
+    probe::publish(probe::OrderEvent{probe::OrderStep::kPublish, arguments[3]});
+    if (!result || PyObject_SetAttr(arguments[0], arguments[1], result.get()) < 0) throw PythonError{};
+    Py_RETURN_NONE;
+}
+
 PyMethodDef functions[] = {
+    {"call_into", method<call_into>(), METH_FASTCALL,
+     "call_into(owner, name, fn, sync, /)\n--\n\nSet an attribute to fn(), which no interrupt divides."},
     {"is_async", method<is_async_function>(), METH_O,
      "is_async(fn, /)\n--\n\nWhether calling it gives a coroutine or an asynchronous generator."},
     {nullptr, nullptr, 0, nullptr},

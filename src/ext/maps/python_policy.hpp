@@ -159,8 +159,9 @@ struct PythonPolicy {
         return alike(object(stored), object(lookup.word));
     }
 
-    static Word key_to_store(const Lookup& lookup) {
+    TP_HOT static Word key_to_store(const Lookup& lookup) {
         Py_INCREF(object(lookup.word));
+        if (TP_LIKELY(kind(lookup.word) != kObject)) return lookup.word;
         return is_plain_tuple(object(lookup.word)) ? lookup.word | kPlain : lookup.word;
     }
     TP_HOT static void retain(Word word) { Py_INCREF(object(word)); }

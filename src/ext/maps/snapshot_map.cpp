@@ -11,6 +11,8 @@
 
 #include "ext/maps/adopt.hpp"
 #include "ext/maps/chain_map.hpp"
+#include "ext/maps/contract.hpp"
+#include "ext/maps/native_map/sequence.hpp"
 #include "ext/probe/structures.hpp"
 #include "ext/python/arguments.hpp"
 #include "ext/python/provided.hpp"
@@ -78,13 +80,14 @@ PyObject* mapping_get(Self& self, PyObject* const* given, Py_ssize_t count, PyOb
 
 // ---- iterating
 
-enum class Yield { kKeys, kItems };
+enum class Yield { kKeys, kValues, kItems };
 
 /// An iteration over a version. Threads may share it; each gets other entries.
 struct SnapshotIterator {
     PyObject_HEAD Yield yield;
-    PatientLock lock;  ///< guards what follows; held for a few steps that call nothing
-    Word root;         ///< owned; 0 once it is exhausted
+    PatientLock
+        lock;   ///< guards what follows, where threads share it; held for a few steps that call nothing
+    Word root;  ///< owned; 0 once it is exhausted
     Trie::Walk walk;
     Word word;        ///< the leaf whose entries are being yielded; the root owns it
     Py_ssize_t next;  ///< its entries before this one have been yielded
@@ -107,28 +110,38 @@ PyObject* iterate(Owned version, Yield yield) {
     return object;
 }
 
-/// The next entry with a value, retained for the caller; none at the end. The root goes to *done then.
-Owned advance(SnapshotIterator& it, Owned* done) {
-    std::lock_guard hold(it.lock);
+/// The next entry with a value; null at the end. The root, which owns the entry, goes to *done then.
+TP_HOT EntryObject* advance(SnapshotIterator& it, Owned* done) {
     while (it.root) {
         Chain chain(it.word);
         while (it.next < chain.size()) {
             EntryObject* entry = chain[it.next++];
-            if (entry->value) return Owned::share(reinterpret_cast<Word>(entry));
+            if (TP_LIKELY(entry->value != 0)) return entry;
         }
         it.word = it.walk.next();
         it.next = 0;
         if (!it.word) *done = Owned(std::exchange(it.root, 0));
     }
-    return Owned();
+    return nullptr;
 }
 
 PyObject* iterator_next(SnapshotIterator& it) {
-    Owned done, owned = advance(it, &done);
-    if (!owned) return nullptr;
-    EntryObject* entry = NodePolicy::entry_object(owned.word());
-    PyObject* key = PythonPolicy::object(entry->key);
-    return it.yield == Yield::kKeys ? Py_NewRef(key) : PyTuple_Pack(2, key, NodePolicy::object(entry->value));
+    Owned done;
+    Ref key, value;
+    {
+        std::unique_lock hold(it.lock, std::defer_lock);
+        if (!is_unique(reinterpret_cast<PyObject*>(&it))) hold.lock();
+        EntryObject* entry = advance(it, &done);
+        if (!entry) return nullptr;
+        if (it.yield != Yield::kValues) key = Ref::borrow(PythonPolicy::object(entry->key));
+        if (it.yield != Yield::kKeys) value = Ref::borrow(NodePolicy::object(entry->value));
+    }
+    if (it.yield == Yield::kKeys) return key.release();
+    if (it.yield == Yield::kValues) return value.release();
+    PyObject* pair = checked(PyTuple_New(2));
+    PyTuple_SET_ITEM(pair, 0, key.release());
+    PyTuple_SET_ITEM(pair, 1, value.release());
+    return pair;
 }
 
 // ---- Snapshot
@@ -174,12 +187,15 @@ PyObject* snapshot_of(PyObject* type, PyObject* version) {
 Py_ssize_t snapshot_length(SnapshotObject& self) { return static_cast<Py_ssize_t>(self.node()->weight); }
 PyObject* snapshot_iter(SnapshotObject& self) { return iterate(self.version(), Yield::kKeys); }
 PyObject* snapshot_entries(SnapshotObject& self, PyObject*) { return iterate(self.version(), Yield::kItems); }
+PyObject* snapshot_values(SnapshotObject& self, PyObject*) { return iterate(self.version(), Yield::kValues); }
 PyObject* snapshot_version(SnapshotObject& self, void*) { return into_object(self.version()); }
 
 PyMethodDef snapshot_methods[] = {
     {"get", method<mapping_get<SnapshotObject>>(), kNamed, "get($self, key, /, default=None)\n--\n\n"},
     {"_entries", method<snapshot_entries>(), METH_NOARGS,
      "_entries($self, /)\n--\n\nThe entries, as iteration sees them."},
+    {"_values", method<snapshot_values>(), METH_NOARGS,
+     "_values($self, /)\n--\n\nThe values, as iteration sees them."},
     {"_of", method<snapshot_of>(), METH_O | METH_CLASS,
      "_of($type, version, /)\n--\n\nThe snapshot that is this version."},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, "__class_getitem__($type, item, /)\n--\n\n"},
@@ -197,12 +213,12 @@ struct SnapshotMapObject {
     PyObject_HEAD Sharing sharing;
     ComputationList computations;
     std::uint64_t home;
-    AlignedStorage<Trie::Cell> storage;
+    AlignedStorage<TrieCell> storage;
 
     static constexpr bool kChanges = true;
 
     PyObject* object() { return reinterpret_cast<PyObject*>(this); }
-    TP_HOT Trie::Cell& core() {
+    TP_HOT TrieCell& core() {
         sharing.note_access(object());
         return storage.get();
     }
@@ -280,6 +296,54 @@ struct Exchange {
     }
 };
 
+/// One step that changes a key, where no user code has to run: the key's hash has no entry, or one entry, whose
+/// key compares natively and which has no computation.
+class QuickExchange {
+ public:
+    /// `value` null: remove the key. `wanted`: keep the old value.
+    TP_HOT QuickExchange(const Lookup& lookup, PyObject* value, bool wanted)
+        : lookup_(lookup),
+          wanted_(wanted),
+          fresh_(value ? make_entry(static_cast<Py_hash_t>(lookup.hash), lookup.word, value) : Owned()) {}
+
+    /// False, and nothing has changed, where user code has to run, or a computation may be running.
+    TP_HOT bool run(SnapshotMapObject& map) {
+        bool done = false;
+        Owned spare;
+        map.core().change(lookup_.hash, [&](Word there, TrieCell::Next& next) {
+            next = {fresh_.word(), fresh_ ? 1 : 0};
+            if (!there) return done = true;
+            EntryObject* entry = there & NodePolicy::kSeveral ? nullptr : NodePolicy::entry_object(there);
+            if (!entry || entry->computation || PythonPolicy::match(entry->key, lookup_) != Match::kYes)
+                return false;
+            --next.growth;
+            found_ = true;
+            if (wanted_) old_ = Ref::borrow(NodePolicy::object(entry->value));
+            if (fresh_) spare = keep_key(entry->key);
+            return done = true;
+        });
+        return done;
+    }
+
+    bool found() const { return found_; }
+    Ref old_value() { return std::move(old_); }
+
+ private:
+    /// As a dict does, the map keeps the key that it has. Returns the other.
+    Owned keep_key(Word key) {
+        Word& ours = NodePolicy::entry_object(fresh_.word())->key;
+        if (ours == key) return Owned();
+        PythonPolicy::retain(key);
+        return Owned(reinterpret_cast<Word>(PythonPolicy::object(std::exchange(ours, key))));
+    }
+
+    const Lookup& lookup_;
+    const bool wanted_;
+    Owned fresh_;
+    Ref old_;
+    bool found_ = false;
+};
+
 /// ChainedMap publishes it there.
 Ref exchange_in_python(SnapshotMapObject& map, PyObject* key, PyObject* value, Use use) {
     PyObject* missing = missing_value();
@@ -290,10 +354,10 @@ Ref exchange_in_python(SnapshotMapObject& map, PyObject* key, PyObject* value, U
     return old.get() == missing ? Ref() : std::move(old);
 }
 
-/// Stores a value (null: removes the key); returns the value that was there, or null. kPlain: the caller has no
-/// use for that.
-Ref exchange(SnapshotMapObject& map, PyObject* key, PyObject* value, Use use) {
-    for (Lookup lookup(key);;) {
+/// The same, one step after the other: comparing keys may run user code, and writers wait for computations.
+TP_APART Ref exchange_slowly(SnapshotMapObject& map, const Lookup& lookup, PyObject* key, PyObject* value,
+                             Use use) {
+    for (;;) {
         Exchange step(map, lookup);
         if (step.entry && running_in(step.entry, map.home)) return exchange_in_python(map, key, value, use);
         if (map_is_watched()) probe::change_key(map.object(), key, use, step.old_value() != nullptr);
@@ -304,19 +368,60 @@ Ref exchange(SnapshotMapObject& map, PyObject* key, PyObject* value, Use use) {
     }
 }
 
+/// Stores a value (null: removes the key); returns the value that was there, or null.
+Ref exchange(SnapshotMapObject& map, PyObject* key, PyObject* value) {
+    Lookup lookup(key);
+    if (!map_is_watched()) {
+        QuickExchange quick(lookup, value, true);
+        if (TP_LIKELY(quick.run(map))) return quick.old_value();
+    }
+    return exchange_slowly(map, lookup, key, value, Use::kAtomic);
+}
+
+/// The same for a caller that does not use that value; whether there was one.
+TP_HOT bool store(SnapshotMapObject& map, const Lookup& lookup, PyObject* key, PyObject* value) {
+    if (!map_is_watched()) {
+        QuickExchange quick(lookup, value, false);
+        if (TP_LIKELY(quick.run(map))) return quick.found();
+    }
+    return static_cast<bool>(exchange_slowly(map, lookup, key, value, Use::kPlain));
+}
+
 int map_ass_subscript(SnapshotMapObject& self, PyObject* key, PyObject* value) {
-    if (!exchange(self, key, value, Use::kPlain) && !value) raise_key_error(key);
+    if (!store(self, Lookup(key), key, value) && !value) raise_key_error(key);
     return 0;
+}
+
+// ---- many keys, each of which is one step
+
+PyObject* map_set_many(SnapshotMapObject& self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
+    Arguments<2> arguments("set_many", given, count, names, 2, 2, {"keys", "values"});
+    Sequence keys(arguments[0]), values(arguments[1]);
+    if (keys.size() != values.size()) refuse_lengths(self.object(), keys.size(), values.size());
+    for (Py_ssize_t i = 0; i < keys.size(); ++i) store(self, Lookup(keys[i]), keys[i], values[i]);
+    Py_RETURN_NONE;
+}
+
+PyObject* map_set_pairs(SnapshotMapObject& self, PyObject* sequence) {
+    Sequence pairs(sequence);
+    Py_ssize_t i = 0;
+    for (; i < pairs.size(); ++i) {
+        PyObject* pair = pairs[i];
+        if (!PyTuple_CheckExact(pair) || PyTuple_GET_SIZE(pair) != 2) break;
+        PyObject* key = PyTuple_GET_ITEM(pair, 0);
+        store(self, Lookup(key), key, PyTuple_GET_ITEM(pair, 1));
+    }
+    return PyLong_FromSsize_t(i);
 }
 
 PyObject* map_swap(SnapshotMapObject& self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
     Arguments<3> arguments("swap", given, count, names, 2, 3, {"key", "value", "default"});
-    return or_else(exchange(self, arguments[0], arguments[1], Use::kAtomic), arguments.get(2, Py_None));
+    return or_else(exchange(self, arguments[0], arguments[1]), arguments.get(2, Py_None));
 }
 
 PyObject* map_pop(SnapshotMapObject& self, PyObject* const* given, Py_ssize_t count, PyObject* names) {
     Arguments<2> arguments("pop", given, count, names, 1, 2, {"key", "default"});
-    Ref old = exchange(self, arguments[0], nullptr, Use::kAtomic);
+    Ref old = exchange(self, arguments[0], nullptr);
     return arguments[1] ? or_else(std::move(old), arguments[1]) : or_key_error(std::move(old), arguments[0]);
 }
 
@@ -332,6 +437,7 @@ PyObject* map_snapshot(SnapshotMapObject& self, PyObject*) {
 }
 PyObject* map_iter(SnapshotMapObject& self) { return iterate(whole(self), Yield::kKeys); }
 PyObject* map_entries(SnapshotMapObject& self, PyObject*) { return iterate(whole(self), Yield::kItems); }
+PyObject* map_values(SnapshotMapObject& self, PyObject*) { return iterate(whole(self), Yield::kValues); }
 Py_ssize_t map_length(SnapshotMapObject& self) {
     auto size = static_cast<Py_ssize_t>(self.core().weight());
     if (map_is_watched()) probe::read_map(self.object());
@@ -399,6 +505,12 @@ PyMethodDef map_methods[] = {
      "size, which copies nothing.\nNever blocks."},
     {"_entries", method<map_entries>(), METH_NOARGS,
      "_entries($self, /)\n--\n\nThe entries, as iteration sees them."},
+    {"_values", method<map_values>(), METH_NOARGS,
+     "_values($self, /)\n--\n\nThe values, as iteration sees them."},
+    {"set_many", method<map_set_many>(), kNamed, "set_many($self, keys, values, /)\n--\n\n"},
+    {"_set_pairs", method<map_set_pairs>(), METH_O,
+     "_set_pairs($self, pairs, /)\n--\n\nStore the pairs of a list or tuple up to the first that is no tuple "
+     "of two; return how many those are."},
     {"_chain", method<map_chain>(), METH_O,
      "_chain($self, code, /)\n--\n\nThe chain of a hash; () if there is none. Never blocks."},
     {"_put", method<map_put>(), METH_FASTCALL,

@@ -91,7 +91,7 @@ void entry_dealloc(PyObject* self) noexcept {
     PyTypeObject* type = Py_TYPE(self);
     auto* entry = reinterpret_cast<EntryObject*>(self);
     std::size_t weight = sizeof(EntryObject);
-    // release: pairs with the acquire in Trie::Cell::read(); comes before the value is released
+    // release: pairs with the acquire in TrieCell::read(); comes before the value is released
     entry->dead.store(true, std::memory_order_release);
     if (entry->value) NodePolicy::release(entry->value);
     drop_reference(entry->computation);
@@ -123,15 +123,6 @@ void append(PyObject* list, Ref item) {
 
 PyObject* node_get(Node& self, PyObject* code) { return Chain(Trie::find(&self, hash_from(code))).tuple(); }
 
-PyObject* node_changed(Node& self, PyObject* const* arguments, Py_ssize_t count) {
-    check_count("changed", count, 3);
-    std::uint64_t hash = hash_from(arguments[0]);
-    Word word = word_from(arguments[1]);
-    if (word) NodePolicy::enable_try_retain(word);
-    auto growth = static_cast<std::int64_t>(hash_from(arguments[2]));
-    return into_object(Trie::with_change(&self, hash, word, growth));
-}
-
 PyObject* node_chains(Node& self, PyObject*) {
     Ref list = Ref::steal(checked(PyList_New(0)));
     auto visit = [&](Word word) { append(list.get(), Ref::steal(Chain(word).tuple())); };
@@ -161,9 +152,12 @@ void node_dealloc(PyObject* self) noexcept {
     PyObject_GC_UnTrack(self);
     PyTypeObject* type = Py_TYPE(self);
     auto* node = reinterpret_cast<Node*>(self);
-    // release: pairs with the acquire in Trie::Cell::get(); comes before the words are released
+    // release: pairs with the acquire in TrieCell::get(); comes before the words are released
     node->dead.store(true, std::memory_order_release);
-    for (unsigned i = 0; i < node->count(); ++i) NodePolicy::release(node->slots()[i].word);
+    if (!node->moved) {
+        Trie::prefetch(node->slots(), node->count());
+        for (unsigned i = 0; i < node->count(); ++i) NodePolicy::release(node->slots()[i].word);
+    }
     retire(NodePolicy::word(node), free_node, static_cast<std::size_t>(NodePolicy::bytes_of(node->count())));
     Py_DECREF(type);
 }
@@ -171,9 +165,6 @@ void node_dealloc(PyObject* self) noexcept {
 PyMethodDef node_methods[] = {
     {"get", method<node_get>(), METH_O,
      "get($self, code, /)\n--\n\nThe chain of a hash; () if there is none."},
-    {"changed", method<node_changed>(), METH_FASTCALL,
-     "changed($self, code, chain, growth, /)\n--\n\nThe version with this chain at the hash, () for none, "
-     "and with `growth` more values."},
     {"chains", method<node_chains>(), METH_NOARGS, "chains($self, /)\n--\n\nA list of all chains."},
     {"first", method<node_first>(), METH_NOARGS, "first($self, /)\n--\n\nSome chain; () if there is none."},
     {"differences", method<node_differences>(), METH_O,
@@ -200,7 +191,7 @@ int EntryObject::traverse(visitproc visit, void* arg) noexcept {
 }
 
 int Node::traverse(visitproc visit, void* arg) noexcept {
-    for (unsigned i = 0; i < count(); ++i) Py_VISIT(NodePolicy::object(slots()[i].word));
+    for (unsigned i = 0; !moved && i < count(); ++i) Py_VISIT(NodePolicy::object(slots()[i].word));
     return 0;
 }
 
@@ -311,6 +302,8 @@ void add_trie(PyObject* module) {
                     .dealloc_by(node_dealloc)
                     .methods(node_methods)
                     .add_to(module);
+    make_immortal(reinterpret_cast<PyObject*>(entry_type));
+    make_immortal(reinterpret_cast<PyObject*>(node_type));
 }
 
 }  // namespace threadproof::ext

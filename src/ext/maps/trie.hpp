@@ -7,7 +7,7 @@
 /// reference to the chain.
 #pragma once
 
-#include "core/maps/trie.hpp"
+#include "core/maps/trie_cell.hpp"
 #include "ext/maps/python_policy.hpp"
 
 namespace threadproof::ext {
@@ -44,6 +44,22 @@ struct NodePolicy {
 
     using Node = ext::Node;
 
+#if PY_VERSION_HEX < 0x030c0000
+    /// Until CPython 3.12 an allocation can begin a collection, which runs user code.
+    struct NoCollection {
+        const int before = PyGC_Disable();
+        NoCollection() = default;
+        ~NoCollection() {
+            if (before) PyGC_Enable();
+        }
+        NoCollection(const NoCollection&) = delete;
+        NoCollection& operator=(const NoCollection&) = delete;
+    };
+#else
+    struct NoCollection {};
+#endif
+
+    static void* address(Word word) { return object(word); }
     static PyObject* object(Word word) { return reinterpret_cast<PyObject*>(word & ~kSeveral); }
     static EntryObject* entry_object(Word word) { return reinterpret_cast<EntryObject*>(word); }
     static Word word(const Node* node) { return reinterpret_cast<Word>(node); }
@@ -65,6 +81,7 @@ struct NodePolicy {
 };
 
 using Trie = threadproof::Trie<NodePolicy>;
+using TrieCell = threadproof::TrieCell<NodePolicy>;
 using Owned = Trie::Owned;
 
 /// The entries of a leaf's word, which has an owner meanwhile.

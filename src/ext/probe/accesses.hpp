@@ -10,7 +10,7 @@
 
 namespace threadproof::probe {
 
-/// What is gone over, by its exact type: X(constant, value, name in Python). probe/consumers.py says which code
+/// What is gone over, by its exact type: X(constant, value, name in Python). consumers.py says which code
 /// goes over which of them in one step.
 #define TP_CONTAINERS(X)                 \
     X(kLists, 1, LIST)                   \

@@ -89,16 +89,6 @@ PyObject* configure(PyObject*, PyObject* arguments) {
     Py_RETURN_NONE;
 }
 
-/// Sets how many calls of this thread count for the recursion limit, and returns how many did.
-PyObject* change_recursion_depth(PyObject*, PyObject* depth) {
-    long wanted = PyLong_AsLong(depth);
-    if (wanted == -1 && PyErr_Occurred()) throw PythonError{};
-    PyThreadState* thread = PyThreadState_Get();
-    long limit = thread->py_recursion_limit, before = limit - thread->py_recursion_remaining;
-    if (wanted >= 0 && wanted < limit) thread->py_recursion_remaining = static_cast<int>(limit - wanted);
-    return PyLong_FromLong(before);
-}
-
 template <std::uint32_t ThisThread::* kDepth>
 PyObject* change_depth(PyObject*, PyObject* change) {
     long by = PyLong_AsLong(change);
@@ -211,6 +201,8 @@ PyMethodDef functions[] = {
     {"instruction", method<instruction>(), METH_FASTCALL, "instruction(code, offset, /)\n--\n\n"},
     {"module_returned", method<module_returned>(), METH_FASTCALL,
      "module_returned(code, offset, value, /)\n--\n\n"},
+    {"sites_sampled", method<sites_sampled>(), METH_NOARGS, "sites_sampled($module, /)\n--\n\n"},
+    {"count_sites", method<count_sites>(), METH_NOARGS, "count_sites($module, /)\n--\n\n"},
     {"sites_given_up", method<sites_given_up>(), METH_NOARGS, "sites_given_up($module, /)\n--\n\n"},
     {"record_operands", method<record_operands>(), METH_O, "record_operands($module, into, /)\n--\n\n"},
     {"different_structure", method<different_structure_name>(), METH_NOARGS,
@@ -251,7 +243,11 @@ PyMethodDef functions[] = {
      "configure($module, indexed, iterators, uninstrumented, /)\n--\n\n"},
     {"suspend", method<change_depth<&ThisThread::suspended>>(), METH_O,
      "suspend($module, change, /)\n--\n\n"},
-    {"change_depth", method<change_recursion_depth>(), METH_O, "change_depth($module, depth, /)\n--\n\n"},
+    {"intercept_crashes", method<intercept_crashes>(), METH_O,
+     "intercept_crashes($module, function, /)\n--\n\n"},
+    {"call_outermost", method<call_outermost>(), METH_FASTCALL,
+     "call_outermost($module, function, /, *args)\n--\n\n"},
+    {"print_exception", method<print_exception>(), METH_O, "print_exception($module, error, /)\n--\n\n"},
     {"capture", method<capture>(), METH_O, "capture($module, frames, /)\n--\n\n"},
     {"frames", method<frames_of>(), METH_O, "frames($module, stack, /)\n--\n\n"},
 #endif

@@ -35,6 +35,9 @@ Attempt attempt_of(PyObject* blocking, PyObject* timeout);
 // threads.cpp
 PyObject* intercept_starts(PyObject*, PyObject* starting);
 PyObject* intercept_exit(PyObject*, PyObject* leaving);
+PyObject* intercept_crashes(PyObject*, PyObject* function);                         // crashes.cpp
+PyObject* call_outermost(PyObject*, PyObject* const* arguments, Py_ssize_t count);  // outermost.cpp
+PyObject* print_exception(PyObject*, PyObject* error);
 PyObject* join_thread(PyObject*, PyObject* handle);
 PyObject* join_ended_threads(PyObject*, PyObject*);
 PyObject* number_of_thread(PyObject*, PyObject*);
@@ -48,6 +51,8 @@ void unlock_threads();
 PyObject* instruction(PyObject*, PyObject* const* arguments, Py_ssize_t count);      // code, offset
 PyObject* module_returned(PyObject*, PyObject* const* arguments, Py_ssize_t count);  // code, offset, value
 PyObject* sites_given_up(PyObject*, PyObject*);
+PyObject* sites_sampled(PyObject*, PyObject*);
+PyObject* count_sites(PyObject*, PyObject*);  // sites.cpp
 PyObject* record_operands(PyObject*, PyObject* list);
 PyObject* read_object(PyObject*, PyObject* arguments);  // object, attribute
 void set_disable(PyObject* sentinel);

@@ -3,6 +3,7 @@
 #include "ext/probe/events.hpp"
 
 #include <mutex>
+#include <stdexcept>
 
 namespace threadproof::probe {
 
@@ -74,6 +75,27 @@ void set_interests(std::size_t slot, std::uint32_t mask) {
     bool before = listening(kOfStructures);
     change_interests(slot, mask);
     if (listening(kOfStructures) != before) show_listening();
+}
+
+void check_interests() {
+    std::lock_guard hold(subscribing);
+    std::uint32_t all = 0;
+    std::size_t next = 0;
+    // relaxed, all: they are written under the mutex
+    for (std::size_t slot = 0; slot < kMostSubscribers; ++slot) {
+        std::uint32_t of_slot = interests.of[slot].load(std::memory_order_relaxed);
+        Subscriber* subscriber = interests.subscribers[slot].load(std::memory_order_relaxed);
+        all |= of_slot;
+        if (of_slot && (!taken[slot] || !subscriber))
+            throw std::logic_error("a slot without a subscriber has interests");
+        if (of_slot & kAccesses
+            && interests.of_accesses[next++].load(std::memory_order_relaxed) != subscriber)
+            throw std::logic_error("a subscriber does not get the accesses that it wants");
+    }
+    if (interests.of_accesses[next].load(std::memory_order_relaxed))
+        throw std::logic_error("a subscriber gets accesses that it does not want");
+    if (all != interests.all.load(std::memory_order_relaxed))
+        throw std::logic_error("the interests of all are not those of each");
 }
 
 void show_listening_in(PyObject* module) {

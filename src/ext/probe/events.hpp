@@ -282,6 +282,8 @@ void unsubscribe(std::size_t slot);
 /// A thread that is publishing at this moment may still call the subscriber afterwards. The caller holds no
 /// lock: the thread may be detached for a moment.
 void set_interests(std::size_t slot, std::uint32_t mask);
+/// Asserts that the fields of interests agree; std::logic_error if not.
+void check_interests();
 
 /// Keeps the module's attribute `listening` up to date: whether any subscriber is interested in the events
 /// that structures written in Python publish. Reading an attribute costs them less than a call.

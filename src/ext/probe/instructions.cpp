@@ -22,6 +22,7 @@ namespace {
 PyObject* disable = Py_None;   // sys.monitoring.DISABLE, once it is set
 PyObject* recorder = nullptr;  // during the self-test: a list that gets the operands, which are not judged
 std::atomic<std::uint64_t> given_up{0};  // relaxed: a count orders nothing
+std::atomic<std::uint64_t> sampled{0};   // sites of which some executions were not judged; relaxed likewise
 
 /// A site's operands, which the frame holds until the instruction has run.
 class Operands {
@@ -128,9 +129,11 @@ void judge(Site& site, const Operands& operands) {
                                     site.kind == SiteKind::kLoadMethod);
         case SiteKind::kStoreItem:
             if (TP_UNLIKELY(operands[1] && PySlice_Check(operands[1]))) record_consumed(operands[2], kLists);
+            record_item(object, operands[1], site.flags);
+            // after the access, for that is ordered before whoever takes the item out, too
             if (PyDict_CheckExact(object) && listening(kHandOvers) && operands[2])
                 hand_over(HandOverStep::kPut, object, operands[2]);
-            return record_item(object, operands[1], site.flags);
+            return;
         case SiteKind::kLoadItem: return record_item(object, operands[1], site.flags);
         default: return judge_rare(site, operands, object);
     }
@@ -171,6 +174,8 @@ TP_APART bool may_be_done(Site& site, const Operands& operands) {
     SiteEvent event{site.number, idle};
     bool done = true;
     each_access_subscriber([&](Subscriber& subscriber) { done &= subscriber.done_with(event); });
+    bool first = done && !idle && !site.sampled.exchange(true, std::memory_order_relaxed);
+    if (first) sampled.fetch_add(1, std::memory_order_relaxed);
     return done;
 }
 
@@ -226,6 +231,10 @@ void set_disable(PyObject* sentinel) { disable = Py_NewRef(sentinel); }
 
 PyObject* sites_given_up(PyObject*, PyObject*) {
     return PyLong_FromUnsignedLongLong(given_up.load(std::memory_order_relaxed));
+}
+
+PyObject* sites_sampled(PyObject*, PyObject*) {
+    return PyLong_FromUnsignedLongLong(sampled.load(std::memory_order_relaxed));
 }
 
 PyObject* record_operands(PyObject*, PyObject* list) {

@@ -30,6 +30,7 @@
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #include <cstring>
+#include <utility>
 extern "C" {
 #include "internal/pycore_ceval.h"
 #include "internal/pycore_debug_offsets.h"
@@ -98,6 +99,31 @@ TP_HOT void each_call(RunningFrame* first, std::size_t deepest, Visit&& visit) {
         --deepest;
     }
 }
+
+/// Visits the frame's own references to objects: what it runs, its variables, its operands.
+template <class Visit>
+void each_reference(const RunningFrame* frame, Visit&& visit) {
+    auto visit_one = [&](_PyStackRef reference) {
+        if (!PyStackRef_IsNullOrInt(reference)) visit(PyStackRef_AsPyObjectBorrow(reference));
+    };
+    visit_one(frame->f_executable);
+    if (!code_of(frame)) return;
+    visit_one(frame->f_funcobj);
+    // CPython saves the stack pointer before it calls a function in C
+    for (const _PyStackRef* each = frame->localsplus; each < frame->stackpointer; ++each) visit_one(*each);
+}
+
+/// Removes the thread's frames, as if its next call were the first one of the thread; returns the innermost.
+inline RunningFrame* hide_frames() {
+    PyThreadState* thread = PyThreadState_Get();
+#if PY_VERSION_HEX >= 0x030F0000
+    return std::exchange(thread->current_frame, thread->base_frame);
+#else
+    return std::exchange(thread->current_frame, nullptr);
+#endif
+}
+
+inline void show_frames(RunningFrame* innermost) { PyThreadState_Get()->current_frame = innermost; }
 
 // ---- objects
 

@@ -246,8 +246,10 @@ void before(const Method& method, const Call& call) {
         case MethodAction::kReceive: return before_receive(call);
         case MethodAction::kPublish: return publish(OrderEvent{OrderStep::kPublish, call.self});
         default:
+            before_container(method, call);
+            // after the access, for that is ordered before whoever takes the item out, too
             if (listening(kHandOvers)) put_arguments(action, call);
-            return before_container(method, call);
+            return;
     }
 }
 

@@ -19,6 +19,8 @@ Py_ssize_t code_extra = -1;
 
 namespace {
 
+std::atomic<std::uint32_t> sites{0};  // of all code; relaxed: their numbers only have to be different
+
 std::vector<std::string>& uninstrumented_prefixes = *new std::vector<std::string>;
 
 /// The mark of code that has no sites, so that its file is checked only once.
@@ -26,8 +28,8 @@ CodeSites& library_code = *new CodeSites(Caller::kLibrary, 0, 0);
 CodeSites& uninstrumented_code = *new CodeSites(Caller::kUninstrumented, 0, 0);
 
 bool has_sites(PyObject* code) {
-    CodeSites* sites = sites_of(code);
-    return sites && sites->owner == Caller::kProgram;
+    CodeSites* known = sites_of(code);
+    return known && known->owner == Caller::kProgram;
 }
 
 bool is_uninstrumented(PyObject* code) {
@@ -105,14 +107,13 @@ Stay stay_of(SiteKind kind) {
 
 /// Fills the site from a placement.Placement of Python; returns the offset at which it is instrumented.
 Py_ssize_t fill(Site& site, PyObject* described) {
-    static std::atomic<std::uint32_t> sites{0};
     Py_ssize_t instrumented, offset;
     const char* kind;
     PyObject *name, *operands;
     if (!PyArg_ParseTuple(described, "nnsHHOO!", &instrumented, &offset, &kind, &site.flags, &site.argument,
                           &name, &PyTuple_Type, &operands))
         throw PythonError{};
-    site.number = sites.fetch_add(1, std::memory_order_relaxed);  // relaxed: only has to be different
+    site.number = sites.fetch_add(1, std::memory_order_relaxed);
     site.kind = kind_named(kind);
     site.stay = stay_of(site.kind);
     if (is_store(site.kind)) site.flags |= kWrite;
@@ -130,8 +131,12 @@ Py_ssize_t fill(Site& site, PyObject* described) {
 }  // namespace
 
 Caller owner_of_code(PyObject* code) {
-    CodeSites* sites = sites_of(code);
-    return TP_LIKELY(sites != nullptr) ? sites->owner : classify(code);
+    CodeSites* known = sites_of(code);
+    return TP_LIKELY(known != nullptr) ? known->owner : classify(code);
+}
+
+PyObject* count_sites(PyObject*, PyObject*) {
+    return PyLong_FromUnsignedLong(sites.load(std::memory_order_relaxed));
 }
 
 void set_uninstrumented(PyObject* prefixes) {

@@ -79,6 +79,8 @@ struct Site {
     std::atomic<std::uint64_t> home{0};
     /// Executions that published no access. Relaxed: threads may lose counts of each other.
     std::atomic<std::uint32_t> idle{0};
+    /// Whether executions were not judged because a subscriber judges only some. Relaxed: a count orders nothing.
+    std::atomic<bool> sampled{false};
 };
 
 /// The sites of a code object. Lives as long as the process: reports name its code.

@@ -36,6 +36,22 @@ inline void enable_try_incref(PyObject* object) { PyUnstable_EnableTryIncRef(obj
 /// Lets threads use the object without counting references to it one by one. The garbage collector frees it
 /// then, instead of the release of the last reference.
 inline void defer_counting(PyObject* object) { PyUnstable_Object_EnableDeferredRefcount(object); }
+
+/// Whether the calling thread has the only reference, so that no other thread can use the object meanwhile.
+TP_HOT bool is_unique(PyObject* object) {
+    // relaxed, both: a reference that another thread has was counted before it got it
+    return _Py_IsOwnedByCurrentThread(object) && __atomic_load_n(&object->ob_ref_local, __ATOMIC_RELAXED) == 1
+           && __atomic_load_n(&object->ob_ref_shared, __ATOMIC_RELAXED) == 0;
+}
+
+/// The object is never freed, and references to it are not counted: for a type whose instances come and go in
+/// many threads. No other thread has it yet. As CPython's own _Py_SetImmortal().
+inline void make_immortal(PyObject* object) {
+    PyObject_GC_UnTrack(object);
+    object->ob_tid = 0;
+    object->ob_ref_shared = 0;
+    object->ob_ref_local = _Py_IMMORTAL_REFCNT_LOCAL;
+}
 #else
 TP_HOT bool try_incref(PyObject* object) {
     Py_INCREF(object);
@@ -43,6 +59,8 @@ TP_HOT bool try_incref(PyObject* object) {
 }
 inline void enable_try_incref(PyObject*) {}
 inline void defer_counting(PyObject*) {}
+TP_HOT bool is_unique(PyObject*) { return true; }  // the global lock keeps other threads out
+inline void make_immortal(PyObject*) {}
 #endif
 
 /// Defers the counting of an object's references when a second thread uses it. Every thread that names an

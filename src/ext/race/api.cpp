@@ -102,6 +102,21 @@ PyObject* races(PyObject*, PyObject* since) {
 
 PyObject* race_count(PyObject*, PyObject*) { return PyLong_FromSize_t(race_subscriber().race_count()); }
 
+/// {name: how many}, of everything that a long run could add to.
+PyObject* counts(PyObject*, PyObject*) {
+    Ref found = Ref::steal(checked(PyDict_New()));
+    for (const auto& [name, count] : race_subscriber().counts()) {
+        Ref number = Ref::steal(checked(PyLong_FromSize_t(count)));
+        if (PyDict_SetItemString(found.get(), name, number.get()) < 0) throw PythonError{};
+    }
+    return found.release();
+}
+
+PyObject* check(PyObject*, PyObject*) {
+    race_subscriber().check();
+    Py_RETURN_NONE;
+}
+
 /// {thread: (name, started by this thread, at this stack)}.
 PyObject* threads(PyObject*, PyObject*) {
     Ref found = Ref::steal(checked(PyDict_New()));
@@ -123,6 +138,8 @@ PyMethodDef functions[] = {
     {"exclude", method<exclude>(), METH_O, "exclude($module, change, /)\n--\n\n"},
     {"races", method<races>(), METH_O, "races($module, since, /)\n--\n\n"},
     {"race_count", method<race_count>(), METH_NOARGS, "race_count($module, /)\n--\n\n"},
+    {"counts", method<counts>(), METH_NOARGS, "counts($module, /)\n--\n\n"},
+    {"check", method<check>(), METH_NOARGS, "check($module, /)\n--\n\n"},
     {"threads", method<threads>(), METH_NOARGS, "threads($module, /)\n--\n\n"},
     {nullptr, nullptr, 0, nullptr},
 };

@@ -23,6 +23,8 @@ bool add_race(PyObject* module);
 #include <map>
 #include <mutex>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "core/race/detector.hpp"
 #include "core/race/origins.hpp"
@@ -98,6 +100,11 @@ class RaceSubscriber final : public probe::Subscriber {
     /// Remember about so many variables.
     void limit(std::size_t variables) { detector_.limit(variables); }
     const Descriptions& descriptions() const { return descriptions_; }
+    /// How much there is of everything that a long run could add to, by name.
+    std::vector<std::pair<const char*, std::size_t>> counts();
+    /// Asserts the invariants of the detector; std::logic_error if one is broken. No other thread may be in a
+    /// step.
+    void check();
     /// Of the threads in races, those whose start was published. Their names stay valid.
     std::map<race::Serial, Started> started() {
         std::lock_guard hold(mutex_);
@@ -105,6 +112,8 @@ class RaceSubscriber final : public probe::Subscriber {
     }
 
  private:
+    static constexpr std::size_t kMostEnded = race::Slots::kRemembered;  // whom the detector can tell apart
+
     race::Thread* me();
     race::Thread* adopt();
     race::Thread* child_of(probe::ThreadNumber number);

@@ -220,7 +220,6 @@ void RaceSubscriber::keep_name(race::Serial thread) {
 }
 
 void RaceSubscriber::forget_names() {
-    constexpr std::size_t kMostEnded = 4096;  // as many as the detector can tell apart
     while (ended_.size() > kMostEnded) {
         auto found = started_.find(ended_.front());
         ended_.pop_front();
@@ -425,6 +424,29 @@ bool RaceSubscriber::wants_call() {
 
 bool RaceSubscriber::done_with(const probe::SiteEvent& event) {
     return event.idle || sampling_.ends_burst(event.site);
+}
+
+// ---- what there is
+
+std::vector<std::pair<const char*, std::size_t>> RaceSubscriber::counts() {
+    race::Detector::Counts of = detector_.counts();
+    std::size_t stacks = probe::call_stacks().count(), origins = origins_.count();
+    std::lock_guard hold(mutex_);
+    return {{"threads", of.threads},   {"slots", of.slots},
+            {"cells", of.cells},       {"sync_objects", of.sync_objects},
+            {"values", of.values},     {"lock_sets", of.lock_sets},
+            {"races", of.races},       {"stacks", stacks},
+            {"origins", origins},      {"children", children_.size()},
+            {"names", started_.size()}};
+}
+
+void RaceSubscriber::check() {
+    probe::check_interests();
+    detector_.check();
+    origins_.check();
+    probe::call_stacks().check();
+    std::lock_guard hold(mutex_);
+    if (ended_.size() > kMostEnded) throw std::logic_error("too many threads that have ended are named");
 }
 
 // ---- forks

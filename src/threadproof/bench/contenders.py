@@ -19,7 +19,6 @@ from typing import Any
 from threadproof.maps.contract import ConcurrentMap
 
 SHARDS = 64  # as ShardedMap has
-COPYING = ("LockedMap", "ShardedMap")  # their iterators begin with a copy: they cannot scan just 50 entries
 
 # Names in an idiom: m the map, lock a lock that all threads share, k a key, ks a list of keys, VALUE and
 # VALUES the values to store there, n how many keys the map will have.
@@ -175,21 +174,17 @@ CONTRACT_IDIOMS = DICT_IDIOMS | {
 }
 
 
-def of_contract(name: str, make: Callable[[], Any], scans: bool = True) -> Contender:
-    """A contender that keeps ConcurrentMap's contract; `scans` if its iterators do not begin with a copy."""
-    idioms = dict(CONTRACT_IDIOMS) if scans else {k: v for k, v in CONTRACT_IDIOMS.items() if k != "scan"}
-    return Contender(name, make, idioms | ({"reserve": "m.reserve(n)"} if hasattr(make, "reserve") else {}))
+def of_contract(name: str, make: Callable[[], Any]) -> Contender:
+    """A contender that keeps ConcurrentMap's contract."""
+    reserving = {"reserve": "m.reserve(n)"} if hasattr(make, "reserve") else {}
+    return Contender(name, make, CONTRACT_IDIOMS | reserving)
 
 
 def in_module(module: ModuleType) -> list[Contender]:
     """Every map that keeps the contract among the public names of a module, such as threadproof.maps."""
     members = [getattr(module, name) for name in module.__all__]
     maps = [each for each in members if isinstance(each, type) and issubclass(each, ConcurrentMap)]
-    return [
-        of_contract(each.__name__, each, scans=each.__name__ not in COPYING)
-        for each in maps
-        if not isabstract(each)
-    ]
+    return [of_contract(each.__name__, each) for each in maps if not isabstract(each)]
 
 
 def of_mapping(name: str, make: Callable[[], Any]) -> Contender:

@@ -48,5 +48,6 @@ def together(rows: Sequence[Row]) -> Row:
         samples=[sample for row in rows for sample in row.samples],
         loop=min(row.loop for row in rows),
         alone=[sample for row in rows for sample in row.alone],
-        alone_loop=min(row.alone_loop for row in rows),
+        alone_operations=max(row.alone_operations for row in rows),  # 0 where one thread was not measured
+        alone_loop=min((row.alone_loop for row in rows if row.alone), default=0),
     )

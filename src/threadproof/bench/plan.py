@@ -97,10 +97,15 @@ def peers(installed: Sequence[Contender]) -> list[Contender]:
 
 
 def measure(
-    hash_map: Contender, others: Sequence[Contender], effort: Effort, quick: bool, show: Show
+    hash_map: Contender,
+    others: Sequence[Contender],
+    effort: Effort,
+    quick: bool,
+    show: Show,
+    more: Sequence[Step] = (),
 ) -> Result:
-    """Everything that the targets need, in one result."""
-    planned = steps(hash_map, others, effort, quick)
+    """Everything that the targets need, and `more`, in one result; a cell of both has the samples of both."""
+    planned = [*steps(hash_map, others, effort, quick), *more]
     passes = Passes()
     rounds = [(number, step) for number in range(PASSES) for step in planned if number < step.passes]
     for place, (number, step) in enumerate(rounds, 1):

@@ -248,7 +248,7 @@ def countings(rows: Rows) -> Iterator[Cell]:
 
 def against_peers(rows: Sequence[Row]) -> Iterator[Cell]:
     """Throughput as a multiple of the best peer's; a plain dict, which promises less, is no peer."""
-    cells = list(peer_cells([row for row in rows if row.scenario.heap]))
+    cells = list(peer_cells([row for row in rows if row.scenario in EVERY_WORKLOAD]))
     if not cells:
         return
     for cell in cells:

@@ -8,15 +8,13 @@ from __future__ import annotations
 import argparse
 import atexit
 import builtins
-import contextlib
 import linecache
 import os
 import pkgutil
 import runpy
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib.machinery import BuiltinImporter, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -83,22 +81,23 @@ class Program:
         `before_exit` is called when all threads but daemons have ended, before atexit's functions. Exceptions
         that are `refusals` come from the command, not from the program, and reach the caller.
         """
-        try:
-            self._start(on_code)
-            code = 0
-        except SystemExit as stop:
-            code = code_of(stop)
-        except refusals:
-            raise
-        except BaseException as error:
-            show(error)
-            code = ExitCode.INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
-        try:
-            shut_down(before_exit)
-        except KeyboardInterrupt as error:
-            show(error)
-            code = ExitCode.INTERRUPTED
-        return code
+        code = ended_by(lambda: self._start(on_code), refusals)
+        return ended_by(lambda: shut_down(before_exit), refusals) or code
+
+
+def ended_by(part: Callable[[], None], refusals: tuple[type[BaseException], ...]) -> int:
+    """Run a part of the program; the exit code that it leaves. An exception that ends it is printed."""
+    try:
+        part()
+        return 0
+    except SystemExit as stop:
+        return code_of(stop)
+    except refusals:
+        raise
+    except BaseException as error:
+        ended = error
+    show(ended)  # here the exception is not being handled any more: a hook would see that
+    return ExitCode.INTERRUPTED if isinstance(ended, KeyboardInterrupt) else 1
 
 
 def source_of(path: str, shown: str) -> bytes:
@@ -132,8 +131,7 @@ def run_module(name: str, alter_argv: bool = True) -> None:
     main = ModuleType("__main__")
     main.__dict__["__builtins__"] = builtins
     sys.modules["__main__"] = main
-    with unlimited_by_callers():
-        runpy._run_module_as_main(name, alter_argv)  # type: ignore[attr-defined]
+    outermost(runpy._run_module_as_main, name, alter_argv)  # type: ignore[attr-defined]
 
 
 def run_command(source: str, on_code: OnCode) -> None:
@@ -164,20 +162,16 @@ def run_code(code: CodeType, attributes: dict[str, object], on_code: OnCode) -> 
     main.__dict__.update(attributes, __builtins__=builtins)
     sys.modules["__main__"] = main
     on_code(code)
-    with unlimited_by_callers():
-        exec(code, main.__dict__)
+    outermost(exec, code, main.__dict__)
 
 
-@contextmanager
-def unlimited_by_callers() -> Iterator[None]:
-    """The frames of this command do not count for the recursion limit."""
-    change = getattr(_core.probe, "change_depth", None)  # where the probe knows the interpreter
-    depth = change(0) if change else 0
-    try:
-        yield
-    finally:
-        if change:
-            change(depth)
+def outermost(function: Callable[..., object], *args: object) -> None:
+    """Call it so that no frame of this command is visible to it, nor counts for the recursion limit."""
+    call = getattr(_core.probe, "call_outermost", None)  # where the probe knows the interpreter
+    if call:
+        call(function, *args)
+    else:
+        function(*args)
 
 
 def code_of(stop: SystemExit) -> int:
@@ -193,13 +187,17 @@ def code_of(stop: SystemExit) -> int:
 def show(error: BaseException) -> None:
     """Print the traceback as the interpreter does, without the frames of this module."""
     trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename in (__file__, contextlib.__file__):
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
         trace = trace.tb_next
-    sys.excepthook(type(error), error.with_traceback(trace), trace)
+    error = error.with_traceback(trace)
+    if hasattr(_core.probe, "print_exception"):
+        _core.probe.print_exception(error)
+    else:
+        sys.excepthook(type(error), error, trace)
 
 
 def shut_down(before_exit: Callable[[], None]) -> None:
     """As the interpreter does at its end: wait for all threads but daemons, then run atexit's functions."""
-    threading._shutdown()  # type: ignore[attr-defined]
+    outermost(threading._shutdown)  # type: ignore[attr-defined]
     before_exit()
-    atexit._run_exitfuncs()
+    outermost(atexit._run_exitfuncs)

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import atexit
 import os
-import signal
-import threading
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
-from threadproof import _core
-from threadproof.cli import UsageError, exercised, program
+from threadproof.cli import UsageError, program
 from threadproof.findings import ExitCode
 from threadproof.findings.model import remember_folder
 from threadproof.findings.options import OptionError
 from threadproof.findings.reporter import Reporter
 from threadproof.findings.suppress import SuppressionError
-from threadproof.probe.instrumentation import suspended
-from threadproof.race import SelfTestError, UnsupportedError, acquire
+from threadproof.race import SelfTestError, UnsupportedError
 from threadproof.race.children import Children, merged, save
+from threadproof.race.endings import before_quick_ends
 from threadproof.race.options import OPTIONS
 from threadproof.race.report import DETECTOR, Halt
 from threadproof.race.session import Scope, Session
@@ -26,7 +24,7 @@ from threadproof.race.session import Scope, Session
 EXIT_CODES = {
     ExitCode.FOUND: "there was a data race at or above --severity, and it is not suppressed",
     ExitCode.USAGE: "the program was not run, or a report could not be written; one line says why",
-    ExitCode.INTERRUPTED: "the program was interrupted",
+    ExitCode.INTERRUPTED: "the program was interrupted: it ends by SIGINT, which a shell shows so",
     "other": "the program's own exit code",
 }
 
@@ -55,6 +53,11 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"cannot write {error.filename!r}: {error.strerror}") from None
 
 
+def exercised() -> ModuleType:
+    """The linter is imported only if it is needed: a program can see which modules are there."""
+    return import_module("threadproof.cli.exercised")
+
+
 class Watched:
     """One run of a program under the detector, and what its processes leave when they end."""
 
@@ -73,9 +76,11 @@ class Watched:
                 "history": args.history,
                 "sample": args.sample,
                 "strict": args.strict,
+                "follower": "threadproof.cli.follow" if args.children else "",
             }
         )
-        self.lines = exercised.Lines() if args.lint else None
+        self.exercised = exercised() if args.lint else None
+        self.lines = self.exercised.Lines() if self.exercised else None
         self.published = False
 
     def run(self) -> int:
@@ -83,10 +88,9 @@ class Watched:
         try:
             self.session.start()
             self.children.follow()
-            _core.probe.intercept_exit(self.leave)
-            if threading.current_thread() is threading.main_thread():
-                self.catch_termination()
-            code = self.target.run(self.session.know, self.before_exit, (UnsupportedError, SelfTestError))
+            before_quick_ends(self.leave)
+            refusals = (UnsupportedError, SelfTestError)
+            code = self.target.run(self.session.know, self.session.note_ends, refusals)
             if self.in_child():
                 return self.leave(code)
             self.session.stop()
@@ -102,21 +106,6 @@ class Watched:
     def in_child(self) -> bool:
         return os.getpid() != self.children.process
 
-    def before_exit(self) -> None:
-        self.session.note_ends()
-        acquire(atexit)  # pairs with the release in each atexit.register()
-
-    def catch_termination(self) -> None:
-        """SIGTERM ends the process as ever, after the report; unless the program handles it."""
-        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, self.terminate)
-
-    def terminate(self, number: int, frame: object) -> None:
-        with suspended():
-            self.leave(0)
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
-
     def leave(self, code: int) -> int:
         """The process is about to end with this code: report once, and return the code that it gets."""
         if self.published:
@@ -129,9 +118,9 @@ class Watched:
         self.reporter.watched = self.session.summary()
         found = self.reporter.apply(merged([*found, *self.children.collect()]))
         self.reporter.publish(found, self.reporter.unused(self.session.watched_files()))
-        if self.lines:
+        if self.exercised and self.lines:
             self.reporter.stderr.write(
-                exercised.report(self.session.watched_files(), frozenset(self.lines.ran))
+                self.exercised.report(self.session.watched_files(), frozenset(self.lines.ran))
             )
         return self.with_includes(self.reporter.exit_code(found, otherwise=code), code)
 

@@ -122,7 +122,9 @@ class Finding:
 
     `place` is where to look first, `steps` explain how it happens, `fix` is the remedy in one line, and
     `subject` is the thing concerned, such as a variable. `times` counts how often it was seen. `identity` is
-    the same text in every run for the same mistake, where subject and places are not.
+    the same text in every run for the same mistake, where subject and places are not; `variable` names the
+    subject likewise, whatever the places are. `causes` are marks that findings with the same cause share, and
+    `group` is the same for all of these in one report (see groups.py).
     """
 
     rule: str
@@ -136,6 +138,13 @@ class Finding:
     subject: str = ""
     suppressed: Suppressed | None = None
     identity: str = ""
+    variable: str = ""
+    causes: Sequence[str] = ()
+    group: str = ""
+
+    def __str__(self) -> str:
+        """In one line; formats.text has the whole report."""
+        return f"{self.place}: {self.severity}: {self.rule}: {self.message}"
 
     def places(self) -> list[Place]:
         """The places of the mistake itself: the innermost call of each main step."""

@@ -5,18 +5,20 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from threadproof.findings.baseline import write_baseline
 from threadproof.findings.exit_codes import ExitCode
 from threadproof.findings.formats import FILES
 from threadproof.findings.formats.github import as_github
-from threadproof.findings.formats.text import PLAIN, as_text, style_for
+from threadproof.findings.formats.text import PLAIN, as_texts, style_for
+from threadproof.findings.groups import grouped
 from threadproof.findings.model import Finding, Place, start_folder, summary
-from threadproof.findings.suppress import Suppression, Suppressions, read_suppressions, write_baseline
+from threadproof.findings.suppress import Suppression, Suppressions, read_suppressions
 from threadproof.findings.tool import Tool
 
 
@@ -35,7 +37,7 @@ class Reporter:
                 self.options[name] = os.path.join(start_folder(), self.options[name])
         files = [read_suppressions(path, tool.rule_names) for path in options["suppressions"]]
         listed = [suppression for file in files for suppression in file]
-        self.suppressions = Suppressions(tool.name, listed, options["baseline"])
+        self.suppressions = Suppressions(tool.name, listed, options["baseline"], tool.rule_names)
         self.stderr = Stderr()
         self.watched = ""  # the last line of the report: what the tool has looked at
 
@@ -48,8 +50,8 @@ class Reporter:
             check_writable(f"{log}.{os.getpid()}")
 
     def apply(self, findings: Iterable[Finding], allowed: Sequence[Suppression] = ()) -> list[Finding]:
-        """The findings with suppressed ones marked and file names shortened; `allowed` is for this call."""
-        found = self.suppressions.apply(findings, allowed)
+        """The findings with suppressed ones marked, and with groups; `allowed` is for this call."""
+        found = grouped(self.suppressions.apply(findings, allowed))
         prefix = self.options["strip_path_prefix"]
         return [stripped(finding, prefix) for finding in found] if prefix else found
 
@@ -61,9 +63,12 @@ class Reporter:
         """The tool's code for findings if one counts, else `otherwise`."""
         return self.tool.found if any(map(self.counts, findings)) else otherwise
 
-    def unused(self, files: Iterable[str]) -> list[str]:
-        """The suppressions that covered nothing; comments are looked for in these source files."""
-        return self.suppressions.unused(files)
+    def unused(self, files: Iterable[str], running: Collection[str] | None = None) -> list[str]:
+        """The suppressions that covered nothing; comments are looked for in these source files.
+
+        `running` are the rules that ran, if not all did.
+        """
+        return self.suppressions.unused(files, running)
 
     def publish(self, findings: Sequence[Finding], unused: Sequence[str] = ()) -> None:
         """Print the report or write it to the log, and write the requested files."""
@@ -85,13 +90,13 @@ class Reporter:
                 text = formatted(findings, self.tool) + "\n"
                 Path(with_process(path)).write_text(text, encoding="utf-8")
         if path := self.options["write_baseline"]:
-            write_baseline(findings, with_process(path), self.suppressions.baseline_entries)
+            write_baseline(findings, with_process(path), self.suppressions.baseline.entries)
 
     def text(self, findings: Sequence[Finding], unused: Sequence[str], colour: bool) -> str:
         """The whole report; empty where there is nothing to report."""
         style = style_for(self.stderr.stream) if colour else PLAIN
         shown = [finding for finding in findings if not finding.suppressed]
-        lines = [f"{as_text(finding, style)}\n" for finding in shown]
+        lines = [f"{text}\n" for text in as_texts(shown, style)]
         lines += [as_github(finding) for finding in shown] if self.options["github"] else []
         lines += [f"{self.tool.title}: {row}" for row in unused]
         lines += [f"{self.tool.title}: {summary(findings)}"] if findings else []

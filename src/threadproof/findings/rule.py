@@ -42,6 +42,8 @@ class Rule:
         why: str = "",
         times: int = 1,
         identity: str = "",
+        variable_id: str = "",
+        causes: Sequence[str] = (),
         **names: object,
     ) -> Finding:
         """A finding of this rule; `names` are filled into the message."""
@@ -56,8 +58,10 @@ class Rule:
             times=times,
             subject=subject,
             identity=identity,
+            variable=variable_id,
+            causes=causes,
         )
 
 
 def with_article(noun: str) -> str:
-    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+    return f"{'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"

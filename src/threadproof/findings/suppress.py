@@ -6,7 +6,7 @@ alone on the line above. Without brackets it covers every rule.
 A file of suppressions has one on each line, such as `rule:lost-update variable:Page.*  # why`. All its
 conditions must hold. A condition is a name of CONDITIONS, a colon, and a pattern as of the shell.
 
-A baseline lists the findings of an earlier run. It covers these unless their severity has risen.
+A baseline lists the findings of earlier runs (see baseline.py).
 
 A suppressed finding has the place and the reason of its suppression. `unused()` lists the suppressions that
 covered nothing.
@@ -14,18 +14,18 @@ covered nothing.
 
 from __future__ import annotations
 
-import json
 import linecache
-import os
 import re
 import tokenize
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
-from types import MappingProxyType
 
-from threadproof.findings.model import Finding, Severity, Suppressed
+from threadproof.findings.baseline import Baseline
+from threadproof.findings.baseline import SuppressionError as SuppressionError
+from threadproof.findings.model import Finding, Suppressed
 
 CONDITIONS: dict[str, Callable[[Finding], Iterable[str]]] = {
     "rule": lambda finding: [finding.rule],
@@ -36,10 +36,6 @@ CONDITIONS: dict[str, Callable[[Finding], Iterable[str]]] = {
     "fingerprint": lambda finding: [finding.fingerprint()],
 }
 FORMER = {"class": "rule", "kind": "rule"}  # names of conditions that older files of suppressions use
-
-
-class SuppressionError(ValueError):
-    """A file of suppressions or a baseline that cannot be read; the message is one line, with the place."""
 
 
 # --- files of suppressions ---
@@ -57,6 +53,13 @@ class Suppression:
         return all(
             any(fnmatchcase(value, pattern) for value in CONDITIONS[name](finding))
             for name, pattern in self.conditions
+        )
+
+    def could_cover(self, running: Collection[str] | None) -> bool:
+        """Whether rules ran to which it applies."""
+        patterns = [pattern for name, pattern in self.conditions if name == "rule"]
+        return running is None or all(
+            any(fnmatchcase(rule, pattern) for rule in running) for pattern in patterns
         )
 
 
@@ -99,12 +102,18 @@ class Comment:
     file: str
     line: int
     lines: Sequence[int]
-    rules: Collection[str]
+    rules: frozenset[str]
     reason: str
 
     def covers(self, finding: Finding) -> bool:
         here = any(place.file == self.file and place.line in self.lines for place in finding.places())
         return here and (not self.rules or finding.rule in self.rules)
+
+    def could_cover(self, running: Collection[str] | None, rules: Collection[str]) -> bool:
+        """Whether one of its rules ran; if it is for every rule, whether all did."""
+        if running is None:
+            return True
+        return bool(self.rules & set(running)) if self.rules else set(rules) <= set(running)
 
 
 def comments_in(file: str, tool: str) -> Iterator[Comment]:
@@ -119,60 +128,10 @@ def comments_in(file: str, tool: str) -> Iterator[Comment]:
             if token.type == tokenize.COMMENT and (match := form.search(token.string)):
                 number = token.start[0]
                 alone = not token.line[: token.start[1]].strip()
-                rules = {name for name in re.split(r"[\s,]+", match[1] or "") if name}
+                rules = frozenset(filter(None, re.split(r"[\s,]+", match[1] or "")))
                 yield Comment(file, number, [number, number + 1] if alone else [number], rules, match[2])
     except (tokenize.TokenError, SyntaxError):
         return
-
-
-# --- baselines ---
-
-
-def write_baseline(
-    findings: Sequence[Finding], path: str, before: Mapping[str, Mapping[str, str]] = MappingProxyType({})
-) -> None:
-    """List the findings by fingerprint; of two with the same one, the worse.
-
-    What the baseline `before` and the file itself list stays: another run of the same program has another
-    schedule, and finds other things.
-    """
-    known: dict[str, Mapping[str, str]] = {**before, **listed_in(path)}
-    for finding in sorted(findings, key=lambda finding: finding.severity):
-        fingerprint = finding.fingerprint()
-        if fingerprint in known and Severity[known[fingerprint]["severity"].upper()] > finding.severity:
-            continue
-        known[fingerprint] = {
-            "severity": str(finding.severity),
-            "rule": finding.rule,
-            "message": finding.message,
-            "place": str(finding.place),
-        }
-    Path(path).write_text(json.dumps(dict(sorted(known.items())), indent=2) + "\n", encoding="utf-8")
-
-
-def listed_in(path: str) -> dict[str, dict[str, str]]:
-    """The entries of a baseline that is there already."""
-    return read_entries(path) if os.path.exists(path) and os.path.getsize(path) else {}
-
-
-def read_entries(path: str) -> dict[str, dict[str, str]]:
-    """The entries of a baseline by fingerprint; each has a severity."""
-    try:
-        listed = json.loads(Path(path).read_text(encoding="utf-8"))
-        for entry in listed.values():
-            Severity[entry["severity"].upper()]
-        return dict(listed)
-    except OSError as error:
-        raise SuppressionError(f"cannot read the baseline {path!r}: {error.strerror}") from None
-    except (ValueError, AttributeError, KeyError, TypeError) as error:
-        raise SuppressionError(
-            f"{path!r} is not a baseline ({error}); make one with --write-baseline"
-        ) from None
-
-
-def read_baseline(path: str) -> dict[str, Severity]:
-    """{fingerprint: severity}."""
-    return {name: Severity[entry["severity"].upper()] for name, entry in read_entries(path).items()}
 
 
 # --- all of them ---
@@ -181,15 +140,18 @@ def read_baseline(path: str) -> dict[str, Severity]:
 class Suppressions:
     """Everything that suppresses findings of one tool; records what was used."""
 
-    def __init__(self, tool: str, listed: Sequence[Suppression] = (), baseline: str = "") -> None:
-        """`listed` are those of files, `baseline` is the path of one, or empty."""
+    def __init__(
+        self,
+        tool: str,
+        listed: Sequence[Suppression] = (),
+        baseline: str = "",
+        rules: Collection[str] = (),
+    ) -> None:
+        """`listed` are those of files, `baseline` is the path of one, or empty, `rules` are all there are."""
         self.tool = tool
         self.listed = listed
-        self.baseline_file = baseline
-        self.baseline_entries = read_entries(baseline) if baseline else {}
-        self.baseline = {
-            name: Severity[entry["severity"].upper()] for name, entry in self.baseline_entries.items()
-        }
+        self.baseline = Baseline(baseline)
+        self.rules = rules
         self.used: set[object] = set()
 
     def apply(self, findings: Iterable[Finding], more: Sequence[Suppression] = ()) -> list[Finding]:
@@ -198,10 +160,8 @@ class Suppressions:
 
     def suppressed(self, finding: Finding, more: Sequence[Suppression] = ()) -> Suppressed | None:
         """The suppression of the finding: a comment, else a file, else the baseline."""
-        fingerprint = finding.fingerprint()
-        known = finding.severity <= self.baseline.get(fingerprint, Severity.OFF)
-        if known:  # the baseline's entry is used, even where a comment suppresses the finding as well
-            self.used.add(fingerprint)
+        # also where a comment suppresses the finding as well: the baseline's entry is used
+        known = self.baseline.covers(finding)
         for place in finding.places():
             for comment in comments_in(place.file, self.tool):
                 if comment.covers(finding):
@@ -211,23 +171,37 @@ class Suppressions:
             if suppression.covers(finding):
                 self.used.add(suppression.where)
                 return Suppressed(suppression.where, suppression.reason)
-        return Suppressed(self.baseline_file, f"{fingerprint} was there before") if known else None
+        return Suppressed(self.baseline.path, f"{finding.fingerprint()} was there before") if known else None
 
-    def unused(self, files: Iterable[str]) -> list[str]:
-        """The suppressions that covered nothing, a line each; comments are looked for in these files."""
+    def unused(self, files: Iterable[str], running: Collection[str] | None = None) -> list[str]:
+        """The suppressions that covered nothing, a line each, and comments with rules that do not exist.
+
+        Comments are looked for in these files. Where not all rules ran, those for others are not judged.
+        """
         comments = [comment for file in sorted(files) for comment in comments_in(file, self.tool)]
-        rows = [
-            f"{comment.file}:{comment.line}: the comment suppressed nothing"
-            for comment in comments
-            if (comment.file, comment.line) not in self.used
-        ]
+        rows = [row for comment in comments for row in self.complaints(comment, running)]
         rows += [
             f"{each.where}: the line suppressed nothing"
             for each in self.listed
-            if each.where not in self.used
+            if each.where not in self.used and each.could_cover(running)
         ]
-        gone = len(self.baseline.keys() - self.used)
+        gone = self.baseline.gone(running)
         return [
             *rows,
-            *([f"{self.baseline_file}: {gone} of its findings did not come again"] if gone else []),
+            *([f"{self.baseline.path}: {gone} of its findings did not come again"] if gone else []),
         ]
+
+    def complaints(self, comment: Comment, running: Collection[str] | None) -> Iterator[str]:
+        where = f"{comment.file}:{comment.line}"
+        unknown = sorted(comment.rules - set(self.rules)) if self.rules else []
+        for name in unknown:
+            close = get_close_matches(name, self.rules, n=1)
+            hint = f"; is it {close[0]}?" if close else ""
+            yield f"{where}: warning: there is no rule {name!r}{hint}"
+        used = (comment.file, comment.line) in self.used
+        if (
+            not used
+            and len(unknown) < max(len(comment.rules), 1)
+            and comment.could_cover(running, self.rules)
+        ):
+            yield f"{where}: the comment suppressed nothing"

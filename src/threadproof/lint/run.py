@@ -155,7 +155,9 @@ class Run:
                 comments[path] = noqa.Comments.of(path)
         findings += [finding for one in comments.values() for finding in one.unused(self.selection.codes)]
         findings.sort(key=lambda finding: (finding.place.file, finding.place.line))
-        return findings, self.reporter.unused(path for path in result.files if path in comments)
+        return findings, self.reporter.unused(
+            (path for path in result.files if path in comments), self.selection.codes
+        )
 
     def may_have_comment(self, path: str) -> bool:
         text = self.texts.get(path)

@@ -60,6 +60,10 @@ class Source:
         names = [part.name for part in self.above(node) if isinstance(part, (*FUNCTIONS[:2], ast.ClassDef))]
         return ".".join(reversed(names)) or "<module>"
 
+    def class_name(self, node: ast.AST) -> str:
+        """The name of the innermost class around a node; "" if there is none."""
+        return next((part.name for part in self.above(node) if isinstance(part, ast.ClassDef)), "")
+
     def name_of(self, node: ast.expr) -> str:
         """The dotted name of an expression, with imports put in; "" if it has none."""
         parts: list[str] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, Final, NoReturn
 
 from threadproof._core import is_async, provide
@@ -65,7 +66,7 @@ def pairs_of(owner: object, other: Any) -> Iterable[tuple[Any, Any]]:
         _refuse_other(owner, other)
     if hasattr(other, "keys"):
         return ((key, other[key]) for key in other.keys())  # noqa: SIM118  # it has keys(), and perhaps no iter()
-    return _checked_pairs(owner, other)
+    return checked_pairs(owner, other)
 
 
 def _refuse_other(owner: object, other: object) -> NoReturn:
@@ -74,8 +75,9 @@ def _refuse_other(owner: object, other: object) -> NoReturn:
     raise TypeError(f"{type(owner).__name__} wants a mapping, or pairs (key, value), got {got}{hint}")
 
 
-def _checked_pairs(owner: object, items: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
-    for place, item in enumerate(items):
+def checked_pairs(owner: object, items: Iterable[Any], first: int = 0) -> Iterator[tuple[Any, Any]]:
+    """The items from the first on, each of which must be a pair."""
+    for place, item in enumerate(islice(items, first, None), first):
         try:
             key, value = item
         except (TypeError, ValueError) as error:

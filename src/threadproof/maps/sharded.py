@@ -1,4 +1,4 @@
-"""ShardedMap: many dicts, each under its own lock. The simplest map whose writers seldom wait."""
+"""ShardedMap: many hash tables, each under its own lock. The simplest map whose threads seldom wait."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, overload
 
-from threadproof.maps.contract import COMPUTING, OLDEST, age_of
-from threadproof.maps.tables import TabledMap
+from threadproof import _core
+from threadproof.maps.contract import COMPUTING, OLDEST, ConcurrentMap, age_of
+from threadproof.maps.locked import StripedMap
 from threadproof.stats import Stats, counter, gauge, ratio
 
 K = TypeVar("K")
@@ -26,23 +27,24 @@ class ShardedMapStats(Stats):
         metadata=ratio("the largest shard's size over the average; 1.0 is even, or empty")
     )
     contended: int = field(metadata=counter("waits", "times that a thread found a shard's lock taken"))
-    bytes: int = field(metadata=gauge("bytes", "memory of the dicts, without keys and values"))
+    bytes: int = field(metadata=gauge("bytes", "memory of the tables, without keys and values"))
     computing: int = field(default=0, metadata=COMPUTING)
     oldest_computation: float = field(default=0.0, metadata=OLDEST)
 
 
-class ShardedMap(TabledMap[K, V]):
-    """64 dicts, each under its own lock; the hash of a key chooses one.
+class ShardedMap(StripedMap[K, V]):
+    """64 tables, each under its own lock; the hash of a key chooses one.
 
-    It keeps the contract in the same way as LockedMap (see ChainedMap and TabledMap), but threads wait for
-    each other only if their keys share a shard. `len`, `clear`, `drain`, `snapshot`, `stats`, and iterators
-    when they begin, hold all shards. The copies that `snapshot` and iterators make take time proportional to
-    the size, and writers wait for them.
+    Each table is as LockedMap's is, and threads wait for each other only if their keys share a table. `len`,
+    `clear`, `drain`, `snapshot` and `stats` hold all tables. The copy that `snapshot` makes takes time
+    proportional to the size, and writers wait for it; `clear` and `drain` swap the tables for empty ones.
+    Iteration goes through the tables one after the other, each in the order of insertion, and copies up to 64
+    entries at a time.
 
-    A subclass may set `shards` to another power of two.
+    A subclass may set `shards` to another power of two, and `lock = "rw"` for reader-writer locks.
     """
 
-    __slots__ = ()
+    __slots__ = ("__weakref__",)
 
     shards: ClassVar[int] = 64  # far more than threads that run at once, so that two seldom want the same
 
@@ -95,7 +97,10 @@ class ShardedMap(TabledMap[K, V]):
         def __ror__(self, other: Any) -> Any: ...
 
     def stats(self) -> ShardedMapStats:
-        sizes, _, contended, taken = self._stats()
+        sizes, contended, taken = self._stats()
         size = sum(sizes)
         imbalance = max(sizes) * len(sizes) / size if size else 1.0
         return ShardedMapStats(size, sizes, imbalance, contended, taken, *age_of(self))
+
+
+_core.adopt_methods(ShardedMap, ConcurrentMap)

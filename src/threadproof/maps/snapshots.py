@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterable, KeysView, Mapping, ValuesView
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from copy import copy as shallow_copy
 from dataclasses import dataclass, field
+from itertools import islice
 from reprlib import recursive_repr
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, cast, overload
 
 from threadproof import _core
 from threadproof._core import Entry, TrieVersion, probe
-from threadproof.maps.arguments import identical_or_equal
+from threadproof.maps.arguments import identical_or_equal, pairs_of
 from threadproof.maps.chains import Chain, ChainedMap, entry_at, same_entries, size_of
 from threadproof.maps.contract import (
     COMPUTING,
@@ -47,11 +49,20 @@ class SnapshotMapStats(Stats):
     )
     retries: int = field(
         metadata=counter(
-            "retries", "times that a writer lost the CAS to another and made its new version again"
+            "retries", "times that a writer found that another had changed its key, and began again"
         )
     )
     computing: int = field(default=0, metadata=COMPUTING)
     oldest_computation: float = field(default=0.0, metadata=OLDEST)
+
+
+class SnapshotValues(Values[V]):
+    """The values of a SnapshotMap or a Snapshot."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> Iterator[V]:
+        return cast("SnapshotMap[Any, V]", self._mapping)._values()
 
 
 class Snapshot(_core.Snapshot[K, V], Mapping[K, V]):
@@ -84,7 +95,7 @@ class Snapshot(_core.Snapshot[K, V], Mapping[K, V]):
 
     def values(self) -> ValuesView[V]:
         """The values."""
-        return Values(cast(ConcurrentMap[K, V], self))
+        return SnapshotValues(cast(ConcurrentMap[K, V], self))
 
     def __eq__(self, other: object, /) -> bool:
         """Whether the other mapping has equal entries."""
@@ -113,12 +124,12 @@ _core.provide("Snapshot", Snapshot)
 class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
     """A map whose `snapshot`, `clear` and copies by `SnapshotMap(m)` take the same time at any size.
 
-    It keeps the contract as LockedMap does (see ChainedMap), but its chains are in a persistent trie behind
-    an atomic reference. Reads and `len` take no lock. A writer makes a new version, which shares all but a
-    few nodes with the one before, and puts it in the place of that; if another writer was faster, it begins
-    again, so some writer always makes progress. Threads wait only for computations.
+    ChainedMap explains how it keeps the contract; its chains are in a persistent trie behind an atomic
+    reference. Reads and `len` take no lock. A writer takes the map's one lock for some nanoseconds.
+    It copies the few nodes on the way to its key that a snapshot has, and changes the others in place.
 
-    `snapshot` is one atomic read, and keeps its keys and values alive. Iteration is over a snapshot. The
+    `snapshot` takes the lock for a moment if the map has changed since the last one, and keeps its keys and
+    values alive. Iteration is over a snapshot. The
     entries that `clear` removes are freed in the same call, after the step, if no snapshot has them.
 
     On free-threaded Python a map that a second thread has used is freed by the garbage collector, as a
@@ -137,6 +148,7 @@ class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
         def fromkeys(cls, keys: Iterable[A], value: B, /) -> SnapshotMap[A, B]: ...
         @classmethod
         def fromkeys(cls, keys: Any, value: Any = None, /) -> Any: ...
+        def set_many(self, keys: Iterable[K], values: Iterable[V], /) -> None: ...
         @overload
         def __or__(self, other: Mapping[K, V]) -> Self: ...
         @overload
@@ -147,6 +159,19 @@ class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
         @overload
         def __ror__(self, other: Mapping[A, B]) -> SnapshotMap[K | A, V | B]: ...
         def __ror__(self, other: Any) -> Any: ...
+    else:
+
+        @classmethod
+        def fromkeys(cls, keys, value=None, /):
+            """A new map with `value` at each of the keys."""
+            new = cls()
+            if type(new).__setitem__ is SnapshotMap.__setitem__:  # __new__ can make another object
+                keys = list(keys)
+                new.set_many(keys, [value] * len(keys))
+            else:
+                for key in keys:
+                    new[key] = value
+            return new
 
     @overload
     def __init__(self, /) -> None: ...
@@ -185,6 +210,13 @@ class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
             other = ()
         super().__init__(other, **kwargs)
 
+    @staticmethod
+    def _of(version: TrieVersion[K, V]) -> SnapshotMap[K, V]:
+        """A map that begins as this version."""
+        new: SnapshotMap[K, V] = SnapshotMap()
+        new._advance(new._version(), version)
+        return new
+
     def _adopt(self, snapshot: Snapshot[K, V]) -> bool:
         """Take over the snapshot's version if this map is empty."""
         base = self._version()
@@ -200,7 +232,43 @@ class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
     def _some_chain(self) -> Chain[K, V]:
         return self._version().first()
 
+    # Many keys
+
+    def update(  # type: ignore[override]
+        self, other: Mapping[K, V] | Iterable[tuple[K, V]] = (), /, **kwargs: V
+    ) -> None:
+        if type(other) is dict:
+            frozen = cast(dict[K, V], other).copy()  # the keys and values of one instant
+            self.set_many(list(frozen), list(frozen.values()))
+            other = ()
+        elif isinstance(other, dict | MappingProxyType | Snapshot | ConcurrentMap):
+            other = list(cast(Mapping[K, V], other).items())
+        if type(other) is list or type(other) is tuple:
+            pairs = cast(list[tuple[K, V]] | tuple[tuple[K, V], ...], other)
+            known = self._set_pairs(pairs)
+            other = islice(pairs_of(self, pairs), known, None) if known < len(pairs) else ()
+        super().update(other, **kwargs)
+
+    def values(self) -> ValuesView[V]:
+        """A live view of the values."""
+        return SnapshotValues(self)
+
     # The whole map
+
+    def copy(self) -> Self:
+        """A new map of the same class with the entries, and the instance attributes, of one instant.
+
+        Both share the entries, as SnapshotMap(m) does: this takes the same time at any size.
+        """
+        return shallow_copy(self)
+
+    def __copy__(self) -> Self:
+        snapshot = self.snapshot()
+        new = type(self).__new__(type(self))
+        if (state := self.__getstate__()) is not None:
+            set_state(new, state)
+        new._adopt(snapshot)
+        return new
 
     def stats(self) -> SnapshotMapStats:
         return SnapshotMapStats(len(self), self._bytes(), self._retries(), *age_of(self))
@@ -227,6 +295,8 @@ class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
 
     def _publish(self, base: TrieVersion[K, V], wanted: TrieVersion[K, V]) -> None:
         """Apply the changes from `base` to `wanted` to the newest version."""
+        if not probe.listening and not self._computations() and self._advance(base, wanted):
+            return
         changes = [(seen, new) for seen, new in base.differences(wanted) if not same_entries(seen, new)]
         for seen, new in changes:
             self._refuse_running(seen, new)
@@ -241,12 +311,14 @@ class SnapshotMap(_core.SnapshotMap[K, V], ChainedMap[K, V]):
     def _merged(
         self, version: TrieVersion[K, V], changes: list[tuple[Chain[K, V], Chain[K, V]]]
     ) -> TrieVersion[K, V]:
+        merged: SnapshotMap[K, V] = SnapshotMap._of(version)
         for seen, new in changes:
             code = (seen or new)[0].hash
-            if not same_entries(version.get(code), seen):
+            now = merged._chain(code)
+            if not same_entries(now, seen):
                 self._refuse(seen or new, "was changed in the map meanwhile")
-            version = version.changed(code, new, size_of(new) - size_of(seen))
-        return version
+            merged._put(code, now, new, size_of(new) - size_of(seen))
+        return merged._version()
 
     def _refuse_running(self, seen: Chain[K, V], new: Chain[K, V]) -> None:
         kept = {id(entry) for entry in new}
@@ -283,10 +355,8 @@ class Transaction(Generic[K, V]):
         self._base = self._map._version()
         if probe.listening:
             probe.read_map(self._map)
-        changed: SnapshotMap[K, V] = SnapshotMap()
-        changed._advance(changed._version(), self._base)
-        self._changed = changed
-        return changed
+        self._changed = SnapshotMap._of(self._base)
+        return self._changed
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -294,6 +364,17 @@ class Transaction(Generic[K, V]):
         """End: all changes become visible at once, or none if the block has raised."""
         if kind is None:
             self._map._publish(self._base, self._changed._version())
+
+
+def set_state(new: Any, state: Any) -> None:
+    """Set what `__getstate__` has returned, as the module copy does."""
+    if hasattr(new, "__setstate__"):
+        new.__setstate__(state)
+        return
+    attributes, slots = state if isinstance(state, tuple) and len(state) == 2 else (state, None)
+    new.__dict__.update(attributes or {})
+    for name, value in (slots or {}).items():
+        setattr(new, name, value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,11 +34,7 @@ class SyncMapStats(Stats):
     """The state of a SyncMap's tables. A cell is a key and the place of its value."""
 
     size: int = field(metadata=gauge("keys", "keys in the map"))
-    read_hits: int = field(
-        metadata=counter(
-            "reads", "reads that the read tables answered without a lock; many threads lose some"
-        )
-    )
+    read_hits: int = field(metadata=counter("reads", "reads that the read tables answered without a lock"))
     misses: int = field(metadata=counter("lookups", "lookups of a key in a dirty table, under the mutex"))
     promotions: int = field(metadata=counter("promotions", "dirty tables that became part of a read table"))
     splits: int = field(metadata=counter("splits", "parts that were too big and became two"))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
-from threadproof.probe.consumers import OPCODES, named_in
+from threadproof.consumers import OPCODES, named_in
 from threadproof.probe.flags import AccessFlag
 from threadproof.probe.placement import Instruction, Placement, Site, place_sites
 

@@ -138,12 +138,16 @@ class Instrumentation:
         if not _core.probe.registered(code):
             _core.probe.register(code, sites_of(code, self.stored_in(code), main, package))
         self.watch_instructions(code)
-        if code.co_name == "<module>":
-            events = monitoring.events
-            monitoring.set_local_events(self.tool, code, events.INSTRUCTION | events.PY_RETURN)
 
     def watch_instructions(self, code: CodeType) -> None:
-        monitoring.set_local_events(self.tool, code, monitoring.events.INSTRUCTION)
+        events = monitoring.events.INSTRUCTION
+        if code.co_name == "<module>":
+            events |= monitoring.events.PY_RETURN
+        try:
+            monitoring.set_local_events(self.tool, code, events)
+        except ValueError:  # the last scope has ended while this thread was in a callback: the tool is free
+            if self.scopes:
+                raise
 
     def stored_in(self, code: CodeType) -> Stored:
         """The names that the whole source file stores again; if it cannot be read, those of this code."""

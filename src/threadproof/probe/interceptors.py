@@ -21,8 +21,7 @@ import types
 from collections.abc import Iterable
 from typing import Any
 
-from threadproof import _core
-from threadproof.probe import consumers
+from threadproof import _core, consumers
 
 LOCK, RLOCK = type(_thread.allocate_lock()), type(_thread.RLock())
 HANDLE: type = getattr(_thread, "_ThreadHandle", LOCK)  # new in 3.13
@@ -117,7 +116,7 @@ TRACKED: tuple[type, ...] = (
     *(bytearray, array.array, *ITERATORS),
     *(collections.defaultdict, types.CellType, types.ModuleType, HANDLE, LOCK, RLOCK, _queue.SimpleQueue),
     *(_core.AtomicInt, _core.AtomicFloat, _core.AtomicFlag, _core.AtomicIntArray, _core.AtomicReference),
-    *(_core.RWLock, _core.HashMap, _core.SyncMap, _core.SnapshotMap, _core.TabledMap),
+    *(_core.RWLock, _core.HashMap, _core.SyncMap, _core.SnapshotMap, _core.LockedMap),
 )
 
 intercepted: set[str] = set()  # the groups of METHODS

@@ -64,12 +64,18 @@ class Scope:
         if included := [package for package in self.include if names(package, filename)]:
             self.matched.update(included)
             return True
-        if filename.startswith(
-            "<"
-        ):  # exec, a REPL, a notebook's cell; but no module of the interpreter's own
-            return not filename.startswith("<frozen ") and bool(self.roots)
+        if is_without_file(filename):
+            return bool(self.roots)
         own = any(filename.startswith(os.path.join(root, "")) for root in self.roots if root)
         return own and not any(filename.startswith(folder) for folder in self.libraries)
+
+
+def is_without_file(filename: str) -> bool:
+    """Of exec, a REPL, a notebook's cell; but not of a module of the interpreter's own."""
+    # ipykernel names a cell by a file that it does not write
+    folder = os.path.basename(os.path.dirname(filename))
+    cell = folder.startswith("ipykernel_") and not os.path.exists(filename)
+    return cell or (filename.startswith("<") and not filename.startswith("<frozen "))
 
 
 def library_folders() -> list[str]:

@@ -23,7 +23,8 @@ from typing import Any, TypeVar
 
 from threadproof import _core
 from threadproof.findings import Finding, Severity, summary
-from threadproof.findings.formats.text import as_text
+from threadproof.findings.formats.text import as_texts
+from threadproof.findings.groups import grouped
 from threadproof.findings.model import current_folder
 from threadproof.probe import Scope
 from threadproof.probe import SelfTestError as SelfTestError
@@ -51,7 +52,7 @@ class Detection:
 
     def report(self) -> str:
         """The findings as the command prints them, and what was watched."""
-        return "\n\n".join([*map(as_text, self.findings), f"{summary(self.findings)}; {self.watched}"])
+        return "\n\n".join([*as_texts(self.findings), f"{summary(self.findings)}; {self.watched}"])
 
     def check(self, severity: Severity = Severity.WARNING) -> None:
         """AssertionError with the report if a finding is at least this bad."""
@@ -97,7 +98,7 @@ def detect(
         yield detection
     finally:
         session.stop()
-        detection.findings = session.findings(strict)
+        detection.findings = grouped(session.findings(strict))
         detection.watched = session.summary()
 
 

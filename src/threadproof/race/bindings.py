@@ -32,6 +32,38 @@ def binding_of(name: str, place: Place) -> Place | None:
     return Place(place.file, target.lineno).from_byte(target.col_offset, target.end_col_offset or 0)
 
 
+def alias_of(name: str, place: Place) -> str | None:
+    """The `self.x` that a local variable stands for at this place: all assignments to it say so."""
+    around = scopes_around(place)
+    if not name.isidentifier() or not isinstance(around[0], Function):
+        return None
+    meant = {attribute_in(node, name) for node in own(around[0]) if assigns(node, name)}
+    return meant.pop() if len(meant) == 1 and not is_parameter(name, around[0]) else None
+
+
+def assigns(node: ast.AST, name: str) -> bool:
+    return any(isinstance(each, ast.Name) and each.id == name for each in assigned(iter([node])))
+
+
+def attribute_in(node: ast.AST, name: str) -> str | None:
+    """The attribute of self on the right of `name = self.x`, or beside the name in `self.x = name = ...`."""
+    if not isinstance(node, ast.Assign):
+        return None
+    for each in (node.value, *node.targets):
+        if isinstance(each, ast.Attribute) and isinstance(each.value, ast.Name) and each.value.id == "self":
+            return f"self.{each.attr}"
+    return None
+
+
+def is_parameter(name: str, scope: Function) -> bool:
+    return any(isinstance(node, ast.arg) and node.arg == name for node in ast.walk(scope.args))
+
+
+def is_local(name: str, place: Place) -> bool:
+    """Whether a function around the place has the variable, and not the module."""
+    return any(names_in(scope, name) for scope in scopes_around(place) if isinstance(scope, Function))
+
+
 @lru_cache(maxsize=64)  # files: more than one report names
 def tree_of(file: str) -> ast.Module:
     try:

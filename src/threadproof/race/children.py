@@ -2,7 +2,7 @@
 
 A forked child has the detector as its parent had it. One that multiprocessing spawns, or that its fork server
 makes, is told to watch by the data that its parent prepares for it. Programs that are started in any other
-way, such as by subprocess, are not followed.
+way are not followed, except those of subprocess if that is wanted (see subprocesses.py).
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from threadproof import _core
 from threadproof.findings import Finding
 from threadproof.findings.formats.json import from_object, json_object
 from threadproof.probe import Scope, SelfTestError, UnsupportedError, library
 from threadproof.probe.instrumentation import suspended
 from threadproof.probe.library.rows import Row
+from threadproof.race.endings import before_quick_ends
 from threadproof.race.session import Session
+from threadproof.race.subprocesses import Subprocesses
 
+SETTINGS = "settings.json"  # for the programs that subprocess starts
 Settings = dict[str, Any]
 
 
@@ -33,14 +35,17 @@ class Children:
     """The folder into which child processes of this one put their findings."""
 
     def __init__(self, settings: Settings) -> None:
-        """`settings` are those of the session: roots, include, exclude, history, sample."""
+        """`settings` are the session's roots, include, exclude, history, sample and strict; and follower."""
         self.process = os.getpid()
         self.folder = tempfile.mkdtemp(prefix="threadproof-")
         self.settings: Settings = {**settings, "folder": self.folder}
 
     def follow(self) -> None:
-        """From now on, what multiprocessing starts is watched, too."""
+        """From now on, what multiprocessing starts is watched, and subprocess if there is a follower."""
         library.add(Row("multiprocessing.spawn", "get_preparation_data", generator=self.preparing))
+        if self.settings["follower"]:
+            Path(self.folder, SETTINGS).write_text(json.dumps(self.settings), encoding="utf-8")
+            library.add(Subprocesses(self.folder, self.settings["follower"]))
 
     def preparing(self, name: str) -> Generator[None, Any]:
         data = yield
@@ -50,7 +55,7 @@ class Children:
     def collect(self) -> list[Finding]:
         """The findings that children have left; the folder is removed."""
         found = []
-        for path in sorted(Path(self.folder).glob("*.json")):
+        for path in sorted(Path(self.folder).glob("[0-9]*.json")):
             try:
                 found += [from_object(each) for each in json.loads(path.read_text(encoding="utf-8"))]
             except (OSError, ValueError):
@@ -86,15 +91,18 @@ class Follow:
         return watch_this_process, (self.settings,)
 
 
-def watch_this_process(settings: Settings) -> None:
+def watch_this_process(settings: Settings) -> Session | None:
+    """Watch it to its end; None if that is not possible."""
     if Session.running:
-        return
+        return None
     scope = Scope(settings["roots"], settings["include"], settings["exclude"])
     session = Session(scope, history=settings["history"], sample=settings["sample"])
     try:
         session.start()
     except (UnsupportedError, SelfTestError):
-        return  # the parent has reported the same, or has none
+        return None  # the parent has reported the same, or has none
+    if settings["follower"]:
+        library.add(Subprocesses(settings["folder"], settings["follower"]))
 
     def leaving(code: int = 0) -> int:
         with suspended():
@@ -102,4 +110,5 @@ def watch_this_process(settings: Settings) -> None:
         return code
 
     atexit.register(leaving)
-    _core.probe.intercept_exit(leaving)
+    before_quick_ends(leaving)
+    return session

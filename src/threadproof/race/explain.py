@@ -11,9 +11,10 @@ from types import CodeType
 from threadproof import _core
 from threadproof.findings import Finding, Place, Severity, Step
 from threadproof.findings.model import file_name
+from threadproof.findings.rule import with_article
 from threadproof.race.access import Access, Race, as_race
 from threadproof.race.bindings import binding_of
-from threadproof.race.naming import name_of, source_name
+from threadproof.race.naming import lasting_name, name_of, source_name
 from threadproof.race.rules import advice_for, rule_of
 from threadproof.race.updates import is_step, is_update
 
@@ -25,6 +26,12 @@ BETWEEN = (
     *(PACKAGE + area for area in ("probe/", "race/", "maps/", "sync/")),
     *(LIBRARY + "threading.py", "<frozen importlib"),
 )
+
+WHY = {
+    "different locks": "the two hold different locks, and different locks do not exclude each other",
+    "one lock": "only one of the two holds a lock; the other does not wait for it",
+    "no lock": "no lock, queue, event or join that both threads used comes between the two",
+}
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,8 @@ def finding_of(race: Race, started: dict[int, Started]) -> Finding:
         why=why(race),
         times=race.times,
         identity=identity(race),
+        variable_id=variable_id(race),
+        causes=causes(race),
     )
     return replace(finding, fix=advice_for(race)) if is_step(race) else finding
 
@@ -85,6 +94,49 @@ def identity(race: Race) -> str:
         f"{file_name(place)}:{place.function}" for place in map(innermost, (race.earlier, race.later))
     }
     return "\n".join([subject(race) if named else f"a {race.owner}", *sorted(functions)])
+
+
+def variable_id(race: Race) -> str:
+    """The variable's name, the same for all pairs of functions."""
+    if race.part in ("attribute", "global"):
+        return subject(race)
+    sides = [innermost(race.earlier), innermost(race.later)]
+    if race.part == "cell":
+        functions = {f"{file_name(place)}:{place.function.partition('.<locals>')[0]}" for place in sides}
+        return "\n".join([subject(race), *sorted(functions)])
+    names = sorted(filter(None, map(lasting_name, sides)), key=lambda name: ("." not in name, name))
+    owners = sorted(
+        {place.function.rpartition(".")[0] or f"{file_name(place)}:{place.function}" for place in sides}
+    )
+    return names[0] if names else "\n".join([f"a {race.owner}", *owners])
+
+
+def causes(race: Race) -> list[str]:
+    """The marks of a missing lock: the classes whose state it would guard, the two functions; what is held.
+
+    A lock in a class mends the races on all its attributes, one in two functions those on all that both use.
+    """
+    sides = [innermost(race.earlier), innermost(race.later)]
+    marks = {f"class {name}" for name in classes_of(race, sides)}
+    marks.add(" and ".join(sorted({f"{file_name(place)}:{place.function}" for place in sides})))
+    return sorted(f"{mark}, {held(race)}" for mark in marks)
+
+
+def classes_of(race: Race, sides: Sequence[Place]) -> set[str]:
+    """The object's class, and those whose methods use it as `self.x`; else the one with both functions."""
+    methods = [place.function.rpartition(".")[0] for place in sides]
+    found = {
+        owner for owner, place in zip(methods, sides, strict=True) if owner and is_own(source_name(place))
+    }
+    if race.part == "attribute":
+        found.add(str(race.owner))
+    if not found and methods[0] == methods[1]:
+        found.add(methods[0])
+    return {name for name in found if name and not name.endswith("<locals>")}
+
+
+def is_own(name: str | None) -> bool:
+    return name is not None and name.startswith("self.")
 
 
 def subject(race: Race) -> str:
@@ -114,7 +166,7 @@ def description(race: Race) -> str:
             return f"the {'variable' if part == 'cell' else part} {subject(race)}"
         case part:
             name = container_name(race)
-            container = f"the {race.owner} {name}" if name else f"a {race.owner}"
+            container = f"the {race.owner} {name}" if name else with_article(str(race.owner))
             whole = part in ("structure", "iterator") or race.name is None
             return container if whole else f"the item [{race.name}] of {container}"
 
@@ -123,12 +175,15 @@ def why(race: Race) -> str:
     """Why nothing orders the two."""
     if race.between:
         return "it has happened in this run: the write came between the other thread's read and write"
-    common = set(race.earlier.locks) & set(race.later.locks)
-    if race.earlier.locks and race.later.locks and not common:
-        return "the two hold different locks, and different locks do not exclude each other"
-    if bool(race.earlier.locks) != bool(race.later.locks):
-        return "only one of the two holds a lock; the other does not wait for it"
-    return "no lock, queue, event or join that both threads used comes between the two"
+    return WHY[held(race)]
+
+
+def held(race: Race) -> str:
+    """The locks of the two, as a key of WHY."""
+    earlier, later = set(race.earlier.locks), set(race.later.locks)
+    if earlier and later and not earlier & later:
+        return "different locks"
+    return "one lock" if bool(earlier) != bool(later) else "no lock"
 
 
 class LockNames:

@@ -10,15 +10,27 @@ import ast
 from functools import lru_cache
 
 from threadproof.findings import Place
+from threadproof.findings.model import file_name
+from threadproof.race.bindings import alias_of, is_local
 
 
 def name_of(place: Place) -> str | None:
-    """The container's name at one access; `self.x` in a method becomes `Class.x`."""
+    """The container's name at one access; `self.x`, or a variable that stands for it, becomes `Class.x`."""
     name = source_name(place)
+    name = alias_of(name, place) or name if name else None
     owner = place.function.rpartition(".")[0]
     if name and name.startswith("self.") and owner and not owner.endswith("<locals>"):
         return owner.rpartition(".")[2] + name.removeprefix("self")
     return name
+
+
+def lasting_name(place: Place) -> str | None:
+    """The name with the file, and for a variable of a function with that: no other container has it."""
+    name = name_of(place)
+    if name is None or "." in name:
+        return name
+    function = place.function.partition(".<locals>")[0] if is_local(name, place) else ""
+    return ":".join(filter(None, [file_name(place), function, name]))
 
 
 def source_name(place: Place) -> str | None:

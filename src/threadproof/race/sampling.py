@@ -37,6 +37,7 @@ class Sampler:
         self.given_up = self.began = 0.0
         self.free_rounds = FREE_ROUNDS
         self.process = 0
+        self.bursts_before = _core.probe.sites_given_up()
         self.running, self.ended = allocate_lock(), allocate_lock()
 
     def start(self) -> None:
@@ -58,6 +59,16 @@ class Sampler:
         if os.getpid() == self.process:  # in a forked child the thread does not run
             self.ended.acquire()
         _core.race.sample(0, self.seed)
+
+    def coverage(self) -> str:
+        """How much was judged: an instruction that ran seldom was judged whenever it ran."""
+        sites, sampled = _core.probe.count_sites(), _core.probe.sites_sampled()
+        share = 100 if not sampled else min(99, 100 * (sites - sampled) // sites)
+        bursts = _core.probe.sites_given_up() - self.bursts_before
+        return (
+            f"a sample: {share} % of the watched instructions were judged whenever they ran, "
+            f"the others in {bursts:,} bursts"
+        )
 
     def run(self) -> None:
         with suspended():

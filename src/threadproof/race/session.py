@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from collections.abc import Callable
@@ -124,9 +125,7 @@ class Session:
 
     def summary(self) -> str:
         """What was watched, and what was not."""
-        bursts = _core.probe.sites_given_up()
-        sampled = f"; a sample: {bursts} bursts of executions were judged" if self.sampler else ""
-        return self.watch.summary() + sampled
+        return self.watch.summary() + (f"; {self.sampler.coverage()}" if self.sampler else "")
 
     def part(self, scope: Scope) -> Part:
         """A block inside this session with findings of its own."""
@@ -141,8 +140,9 @@ class Session:
         return self.watch.watched_files()
 
     def note_ends(self) -> None:
-        """The calling thread has joined all threads that are not daemons."""
+        """The calling thread has joined all threads but daemons, and runs atexit's functions next."""
         self.watch.join_ended_threads()
+        _core.probe.observe(atexit)  # pairs with the release in each atexit.register()
 
     def know(self, code: CodeType) -> None:
         """The code of a whole program that is in no file."""

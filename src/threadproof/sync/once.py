@@ -9,7 +9,7 @@ from functools import update_wrapper
 from time import monotonic
 from typing import Generic, TypeVar
 
-from threadproof._core import AtomicInt, AtomicReference, Reservation, probe
+from threadproof._core import AtomicInt, AtomicReference, Reservation, call_into, is_async, probe
 from threadproof.missing import MISSING, Missing
 from threadproof.stats import Stats, counter, gauge
 
@@ -47,8 +47,9 @@ class Once(Generic[T]):
 
     If `fn` raises an Exception, that reaches its caller and all threads that wait for it then; it is not
     kept, and the next `run` tries again. An exception that is meant for one thread, such as
-    KeyboardInterrupt, reaches only the caller, and one of the waiting threads tries instead. DeadlockError
-    for a function that runs its own Once, and for threads whose functions wait for each other.
+    KeyboardInterrupt, reaches only the caller, and one of the waiting threads tries instead. A function that
+    has returned never runs again: an interrupt after that reaches the caller, and the result stays.
+    DeadlockError for a function that runs its own Once, and for threads whose functions wait for each other.
 
     In a forked child, a result stays; the run of another thread of the parent begins anew.
     """
@@ -63,7 +64,7 @@ class Once(Generic[T]):
         self._waits = AtomicInt()
 
     def run(self, fn: Callable[[], T], timeout: float | None = None) -> T:
-        """The result of the one run: of `fn`, if there is none yet.
+        """The result of the one run: of `fn`, if there is none yet. TypeError for an async function.
 
         May wait for another thread's function; TimeoutError if it takes longer than `timeout` seconds.
         """
@@ -101,11 +102,12 @@ class Once(Generic[T]):
 
     def _begin(self, fn: Callable[[], T]) -> T | Missing:
         """The result of fn; MISSING, and fn is not called, if another thread has begun."""
+        _refuse_async("Once.run()", fn)
         mine: Attempt[T] = Attempt(self)
         try:
             if self._attempt.compare_exchange(None, mine):
                 self._runs += 1
-                mine.result = self._call(fn)
+                self._call(fn, mine)
             return mine.result
         except Exception as error:
             mine.error = error
@@ -114,15 +116,11 @@ class Once(Generic[T]):
             mine.reservation.end()  # first: if a signal interrupts here, a waiting thread removes the attempt
             self._remove_failed(mine)
 
-    def _call(self, fn: Callable[[], T]) -> T:
-        """fn(), after all runs that failed before, and before all that follows: one thread runs at a time."""
-        if not probe.listening:
-            return fn()
-        probe.observe(self)
-        try:
-            return fn()
-        finally:
-            probe.publish(self)
+    def _call(self, fn: Callable[[], T], attempt: Attempt[T]) -> None:
+        """Set the result to fn(), after all runs that failed before, and before all that follows."""
+        if probe.listening:
+            probe.observe(self)
+        call_into(attempt, "result", fn, self)
 
     def _wait(self, attempt: Attempt[T], deadline: float | None) -> T | Missing:
         """The result of the attempt; MISSING if it was interrupted, or its thread is not in this process."""
@@ -169,10 +167,7 @@ def once(fn: Callable[[], T]) -> OnceFunction[T]:
 
     Waiting, exceptions, recursion and forks are as in `Once`: a call that raises does not count.
     """
-    if inspect.iscoroutinefunction(fn):
-        raise TypeError(
-            f"once() wants a function, and {_name_of(fn)} is async: a coroutine can be awaited only once"
-        )
+    _refuse_async("once()", fn)
     needed = [name for name, each in inspect.signature(fn).parameters.items() if _is_needed(each)]
     if needed:
         raise TypeError(
@@ -191,7 +186,8 @@ class Lazy(Generic[T]):
     __slots__ = ("__weakref__", "_fn", "_once")
 
     def __init__(self, fn: Callable[[], T]) -> None:
-        """The value will be `fn()`."""
+        """The value will be `fn()`; TypeError for an async function."""
+        _refuse_async("Lazy()", fn)
         self._fn = fn
         self._once: Once[T] = Once(_name_of(fn))
 
@@ -221,6 +217,14 @@ def _deadline(timeout: float | None) -> float | None:
             "to wait as long as it takes, leave it None"
         )
     return monotonic() + timeout
+
+
+def _refuse_async(door: str, fn: Callable[..., object]) -> None:
+    if is_async(fn):
+        raise TypeError(
+            f"{door} wants a function, and {_name_of(fn)} is async: a coroutine can be awaited only once; "
+            "return a task or a future, or await outside and keep the result"
+        )
 
 
 def _name_of(fn: Callable[..., object]) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from threadproof._core import AtomicInt, AtomicReference, probe
+from threadproof._core import AtomicInt, AtomicReference, is_async, probe
 from threadproof.stats import Stats, counter, gauge
 
 T = TypeVar("T")
@@ -79,6 +79,12 @@ class Pool(Generic[T]):
             raise ValueError(
                 f"Pool() wants keep of at least 0 and keep_local of at least 1, got {keep} and {keep_local}"
             )
+        for given in (make, reset):
+            if is_async(given):
+                raise TypeError(
+                    f"Pool() wants functions, and {getattr(given, '__qualname__', given)} is async: "
+                    "its coroutine would be the object, or never run"
+                )
         self._make = make
         self._reset = reset
         self._keep = keep

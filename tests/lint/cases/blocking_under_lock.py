@@ -24,7 +24,7 @@ class Pages:
 
     def stop(self):
         with self._lock:
-            self._worker.join()  # want "which _run.. needs"
+            self._worker.join()  # a deadlock, and no mere delay: that is another rule
 
     def stop_well(self):
         with self._lock:

@@ -12,3 +12,11 @@ def replace(key, old, new):
 
 def other(plain, key):
     plain.compare_and_swap(key, 1, 2)
+
+
+def first(key):
+    made = object()
+    sessions.setdefault(key, made)  # want "used as if it were in sessions"
+    kept = sessions.setdefault(key, made)
+    sessions.setdefault(key, [])
+    return made, kept

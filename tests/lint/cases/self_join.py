@@ -49,7 +49,27 @@ class Monitor(threading.Thread):
         self.callback()
 
     def stop(self):
-        self.join()  # want "also if it is called by the thread itself"
+        self.join()
+
+
+class Heartbeat(threading.Thread):
+    def __init__(self, coordinator):
+        super().__init__()
+        self.coordinator = coordinator
+
+    def run(self):
+        self.coordinator.maybe_close(self.close)
+
+    def close(self):
+        self.join()  # want "run.. runs in the thread that close.. joins, and can call it"
+
+
+class Coordinator:
+    def __init__(self):
+        self.heartbeat = Heartbeat(self)
+
+    def maybe_close(self, close):
+        close()
 
 
 class Quiet(threading.Thread):

@@ -32,3 +32,23 @@ class Queue:
 
     def wait(self):
         self._ready.wait()
+
+
+class Consumer:
+    def __init__(self):
+        self._wake = threading.Condition()
+        self._paused = False
+
+    def run(self, stream):
+        while stream.is_active():
+            if self._paused:
+                with self._wake:
+                    self._wake.wait()  # want "tested before the lock is taken"
+            stream.receive()
+
+    def right(self, stream):
+        while stream.is_active():
+            with self._wake:
+                while self._paused:
+                    self._wake.wait()
+            stream.receive()

@@ -1,6 +1,7 @@
 """Threads, locks and closures that are made, joined or given back in the wrong way."""
 
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 
@@ -35,6 +36,14 @@ class Heartbeat(threading.Thread):  # kafka-python 1.4.7 -> 2.0.6: the collector
     def close(self):
         self.closed = True
         self.join()  # bug
+
+
+class Group:
+    def __init__(self):
+        self.heartbeat = Heartbeat(weakref.proxy(self))
+
+    def maybe_close(self, close):
+        close()
 
 
 class Coordinator:  # kafka-python 2.0.6 -> 2.1.6, coordinator/base.py: two heartbeat threads

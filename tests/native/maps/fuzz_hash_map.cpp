@@ -67,6 +67,7 @@ class Replay {
             case 12: return many(key, false);
             case 13: return map_.reserve(key);
             case 14: return map_.check();
+            case 15: return fill_all(key);
             default: return look_at_the_whole();
         }
     }
@@ -143,6 +144,16 @@ class Replay {
     }
     void many(std::uint64_t first, bool come) {
         for (std::uint64_t i = 0; i < 64; ++i) come ? store((first + i) % 256) : erase((first + i) % 256);
+    }
+    void fill_all(std::uint64_t first) {
+        std::vector<std::uint64_t> keys;
+        for (std::uint64_t i = 0; i < first % 64; ++i) keys.push_back((first + i) % 256);
+        bool empty = model_.empty() && computations_.empty();
+        CHECK(fill(map_, keys, ++value_, computations_.empty()) == empty);
+        if (!empty) return;
+        for (std::uint64_t key : keys)
+            if (look(map_, key) != kNone) set(key, value_);  // but those that only equal() can tell apart
+        map_.trim();
     }
     void must_match(Map::Entries entries) const {
         CHECK(entries.size() == model_.size());

@@ -30,6 +30,20 @@ inline std::int64_t spend(std::uint64_t key, Word value) {
     return low;
 }
 
+/// The short ways, in maps that have them.
+template <class AnyMap>
+bool removed_quickly(AnyMap& map, std::uint64_t key, Word* old) {
+    if constexpr (requires { map.erase(Policy::Lookup(key), old); })
+        return map.erase(Policy::Lookup(key), old);
+    else return false;
+}
+template <class AnyMap, class Next>
+bool stored_quickly(AnyMap& map, std::uint64_t key, Next next, Word* old) {
+    if constexpr (requires { map.store(Policy::Lookup(key), next, old); })
+        return map.store(Policy::Lookup(key), next, old);
+    else return map.overwrite(Policy::Lookup(key), next, old);
+}
+
 /// Stores a value as the binding does, first by the short way. Never kError; on kBusy and kNoMemory nothing
 /// is stored.
 inline Outcome try_put(Map& map, std::uint64_t key, std::uint64_t low) {
@@ -37,7 +51,8 @@ inline Outcome try_put(Map& map, std::uint64_t key, std::uint64_t low) {
     Word fresh = value_for(key, low), old = 0, reservation = 0;
     Outcome outcome = Outcome::kPresent;
     auto held = [&](Word) { return Policy::retain(fresh), fresh; };
-    if (map.overwrite(lookup, held, &old)) Policy::release(fresh);
+    if (stored_quickly(map, key, held, &old))
+        Policy::release(fresh), outcome = old ? Outcome::kPresent : Outcome::kAbsent;
     else outcome = map.change(lookup, [&](Word current) { return old = current, fresh; }, &reservation);
     CHECK(outcome != Outcome::kError);
     if (reservation) Policy::release(reservation);
@@ -54,12 +69,27 @@ inline bool put(Map& map, std::uint64_t key, std::uint64_t low) {
 
 inline Outcome try_remove(Map& map, std::uint64_t key) {
     Word old = 0, reservation = 0;
-    Outcome outcome =
-        map.change(Policy::Lookup(key), [&](Word current) { return old = current, Word{0}; }, &reservation);
+    Outcome outcome;
+    if (removed_quickly(map, key, &old)) outcome = Outcome::kPresent;
+    else
+        outcome = map.change(
+            Policy::Lookup(key), [&](Word current) { return old = current, Word{0}; }, &reservation);
     CHECK(outcome != Outcome::kError);
     if (reservation) Policy::release(reservation);
     if (outcome <= Outcome::kPresent) spend(key, old);
     return outcome;
+}
+
+/// Fills a private table with the keys, as far as it can, and publishes it; whether that could be done.
+template <class AnyMap>
+bool fill(AnyMap& map, const std::vector<std::uint64_t>& keys, std::uint64_t low, bool allowed = true) {
+    auto filled = map.make_private(keys.size());
+    for (std::uint64_t key : keys) {
+        Word old = 0, value = value_for(key, low);
+        if (filled.put(Policy::Lookup(key), value, &old)) spend(key, old);
+        else Policy::release(value);
+    }
+    return map.publish(filled, [&] { return allowed; });
 }
 
 /// Whether it was there.

@@ -277,6 +277,28 @@ void an_iteration_goes_on_when_there_is_memory_again() {
     });
 }
 
+void a_filled_table_is_published_or_nothing_has_changed() {
+    short_of_memory([](Map& map, Model& model, Scarce&) {
+        try {
+            std::vector<std::uint64_t> keys;
+            keys.reserve(kKeys);
+            for (std::uint64_t key = 0; key < kKeys; key += 2) keys.push_back(key);
+            const bool empty = model.size() == 0;
+            CHECK(fill(map, keys, 7) == empty);
+            for (std::uint64_t key : keys)
+                if (empty && has(map, key)) model.values[key] = 7;
+            map.trim();
+        } catch (const std::bad_alloc&) {
+        }
+    });
+}
+
+void a_table_that_is_too_large_stays_where_there_is_no_memory_for_another() {
+    short_of_memory([](Map& map, Model&, Scarce&) {
+        if (map.expect(50 * kKeys)) map.trim();
+    });
+}
+
 void room_is_made_or_there_is_an_error() {
     short_of_memory([](Map& map, Model&, Scarce&) {
         try {
@@ -330,6 +352,8 @@ int main(int argc, char** argv) {
                           CLAIM(a_snapshot_is_whole_or_there_is_none),
                           CLAIM(an_iteration_goes_on_when_there_is_memory_again),
                           CLAIM(a_writer_is_not_harmed_by_a_snapshot_that_has_no_memory),
+                          CLAIM(a_filled_table_is_published_or_nothing_has_changed),
+                          CLAIM(a_table_that_is_too_large_stays_where_there_is_no_memory_for_another),
                           CLAIM(room_is_made_or_there_is_an_error),
                       });
 }

@@ -57,6 +57,17 @@ inline void compute(Map& map, std::uint64_t key, std::uint64_t low) {
     else computation.store(low);
 }
 
+/// A private table is published if no other thread has stored a key meanwhile.
+template <class AnyMap>
+void clear_and_refill(AnyMap& map, std::uint64_t key, std::uint64_t low) {
+    map.clear();
+    if constexpr (requires { map.trim(); }) {
+        std::vector<std::uint64_t> keys;
+        for (std::uint64_t i = 0; i < low % 100; ++i) keys.push_back((key + i) % (key + 10));
+        if (fill(map, keys, low, low % 2 == 0)) map.trim();
+    }
+}
+
 inline void work(Map& map, std::uint64_t seed, std::uint64_t operations, std::uint64_t keys) {
     std::mt19937_64 random(seed);
     for (std::uint64_t i = 0; i < operations; ++i) {
@@ -70,7 +81,7 @@ inline void work(Map& map, std::uint64_t seed, std::uint64_t operations, std::ui
         else if (dice < 9980) iterate(map);
         else if (dice < 9990) snapshot(map);
         else if (dice < 9995) drain(map);
-        else map.clear();
+        else clear_and_refill(map, key, low);
     }
 }
 

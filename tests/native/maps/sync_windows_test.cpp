@@ -4,6 +4,7 @@
 #define CELLS_MAP threadproof::SyncMap
 #include "core/maps/sync_map/map.hpp"
 
+#include <barrier>
 #include <map>
 
 #include "kit/actor.hpp"
@@ -257,6 +258,44 @@ void many_keys_of_one_hash_do_not_make_the_directory_grow_for_ever() {
     map.check();
 }
 
+void reads_of_many_threads_are_all_counted() {
+    Settled map({1, 2, 3});
+    const std::uint64_t before = map.stats().hits;
+    constexpr int kThreads = 9;  // in the stress build they have their places in four chunks
+    std::barrier together(kThreads);
+    std::vector<std::thread> threads;
+    for (int i = 0; i < kThreads; ++i)
+        threads.emplace_back([&] {
+            together.arrive_and_wait();
+            for (int reads = 0; reads < 100; ++reads) CHECK(look(map, 1) == 1);
+            together.arrive_and_wait();  // until then each has a slot of its own
+        });
+    for (std::thread& thread : threads) thread.join();
+    CHECK(map.stats().hits == before + 100 * kThreads);
+}
+
+void a_new_key_that_another_thread_has_added_and_promoted_is_not_added_again() {
+    Settled map({});
+    Actor writer([&] { put(map, 1, 10); }, Window::kReadMissed);
+    writer.must_be_held();
+    put(map, 1, 11);
+    promote(map);
+    writer.finish();
+    all_is_well(map, {{1, 10}});
+}
+
+void every_miss_is_counted_and_as_many_as_there_are_new_keys_promote_them() {
+    Settled map({});
+    put(map, 1, 1), put(map, 2, 2), put(map, 3, 3);
+    const auto before = map.stats();
+    CHECK(before.dirty_cells == 3);
+    look(map, 1), look(map, 60);
+    CHECK(map.stats().misses == before.misses + 2 && map.stats().promotions == before.promotions);
+    look(map, 2);
+    CHECK(map.stats().misses == before.misses + 3 && map.stats().promotions == before.promotions + 1);
+    CHECK(map.stats().dirty_cells == 0);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -279,6 +318,9 @@ int main(int argc, char** argv) {
             CLAIM(a_snapshot_has_its_instant_though_keys_come_and_go_and_change),
             CLAIM(an_iteration_meets_every_key_once_while_parts_split),
             CLAIM(a_computation_keeps_its_turn_while_its_key_is_promoted),
+            CLAIM(reads_of_many_threads_are_all_counted),
+            CLAIM(a_new_key_that_another_thread_has_added_and_promoted_is_not_added_again),
+            CLAIM(every_miss_is_counted_and_as_many_as_there_are_new_keys_promote_them),
             CLAIM(many_keys_of_one_hash_do_not_make_the_directory_grow_for_ever),
         });
 }

@@ -6,102 +6,12 @@
 #include <string>
 #include <thread>
 
-#include "core/maps/trie.hpp"
-#include "maps/cell_policy.hpp"
+#include "maps/node_policy.hpp"
 
 using namespace threadproof;
 using namespace cells;
 
 namespace {
-
-std::atomic<std::int64_t> living{0};  // nodes and entries
-
-/// Nodes and entries are counted here, marked in bits 0 and 1 of their words, and freed for real, for ASan to
-/// see. A key is a cell that match() looks into unheld, a value one of the Pool's; their numbers are the
-/// hash. Every fifth key has to be asked for, as a user's would.
-struct NodePolicy {
-    static constexpr bool kThreads = true;
-    static constexpr Word kNode = 1, kEntry = 2;
-
-    struct Entry : EntryFields {
-        std::atomic<std::int64_t> references{1};
-    };
-    struct Lookup {
-        std::uint64_t hash;
-    };
-
-    struct Node : TrieFields {
-        std::atomic<std::int64_t> references;
-        TrieSlot* slots() { return reinterpret_cast<TrieSlot*>(this + 1); }
-        const TrieSlot* slots() const { return reinterpret_cast<const TrieSlot*>(this + 1); }
-    };
-
-    static Word word(const Node* node) { return reinterpret_cast<Word>(node) | kNode; }
-    static Node* node(Word word) { return reinterpret_cast<Node*>(word - kNode); }
-    static Entry* entry(Word word) { return reinterpret_cast<Entry*>(word - kEntry); }
-    static Match match(Word key, const Lookup& lookup) {
-        if (lookup.hash % 5 == 0) return Match::kAsk;
-        return cell(key)->number.load() == lookup.hash ? Match::kYes : Match::kNo;
-    }
-    static std::int64_t bytes_of(unsigned slots) {
-        return static_cast<std::int64_t>(sizeof(Node) + slots * sizeof(TrieSlot));
-    }
-
-    static Node* make_node(unsigned slots) {
-        Node* node = new (std::malloc(static_cast<std::size_t>(bytes_of(slots)))) Node{};
-        node->references.store(1);
-        living.fetch_add(1);
-        return node;
-    }
-    static Word make_entry(std::uint64_t hash) {
-        Entry* entry = new Entry;
-        Cell* key = new Cell;
-        key->number.store(hash);
-        entry->key = cells::word(key);
-        entry->value = cells::word(Pool::make(hash));
-        living.fetch_add(1);
-        return reinterpret_cast<Word>(entry) | kEntry;
-    }
-    static std::atomic<std::int64_t>& references(Word word) {
-        return word & kNode    ? node(word)->references
-               : word & kEntry ? entry(word)->references
-                               : cell(word)->references;
-    }
-    static void retain(Word word) { CHECK(references(word).fetch_add(1) > 0); }
-    static bool try_retain(Word word) {
-        std::int64_t seen = references(word).load();
-        while (seen > 0)
-            if (references(word).compare_exchange_weak(seen, seen + 1)) return true;
-        return false;
-    }
-    static void enable_try_retain(Word) {}
-    static void release(Word word) {
-        if (!(word & (kNode | kEntry))) return Pool::release(cell(word));
-        if (references(word).fetch_sub(1) > 1) return;
-        Threads::mine();
-        living.fetch_sub(1);
-        if (word & kNode) end_node(word);
-        else end_entry(word);
-    }
-
- private:
-    static void end_node(Word word) {
-        Node* last = node(word);
-        last->dead.store(true, std::memory_order_release);  // release: pairs with Cell::get()
-        for (unsigned i = 0; i < last->count(); ++i) release(last->slots()[i].word);
-        Reclaimer::retire(Retired{word, [](Word dead) { std::free(node(dead)); }},
-                          static_cast<std::size_t>(bytes_of(last->count())));
-    }
-    static void end_entry(Word word) {
-        entry(word)->dead.store(true, std::memory_order_release);  // release: pairs with Cell::read()
-        Pool::release(cell(entry(word)->value));
-        auto free = [](Word dead) {
-            delete cell(entry(dead)->key);
-            delete entry(dead);
-        };
-        Reclaimer::retire(Retired{word, free}, sizeof(Entry));
-    }
-};
 
 using Tree = Trie<NodePolicy>;
 using Owned = Tree::Owned;
@@ -117,7 +27,7 @@ Owned leaf(std::uint64_t hash) { return Owned(NodePolicy::make_entry(hash)); }
 std::uint64_t hash_of(Word word) { return cell(NodePolicy::entry(word)->key)->number.load(); }
 
 /// Whether reading and getting agree on a hash, while no thread changes the trie.
-void compare_read(const Tree::Cell& trie, std::uint64_t hash) {
+void compare_read(TrieCell<NodePolicy>& trie, std::uint64_t hash) {
     Word value;
     Owned got = trie.get(hash);
     Found found = trie.read(NodePolicy::Lookup{hash}, &value);
@@ -154,7 +64,7 @@ void compare_difference(const Tree::Node* a, const Model& before, const Tree::No
 void one_thread_equals_a_std_map_in_every_version(std::uint64_t seed, std::uint64_t changes,
                                                   std::uint64_t keys) {
     std::mt19937_64 random(seed);
-    Tree::Cell trie(Tree::empty());
+    TrieCell<NodePolicy> trie(Tree::empty());
     Model model;
     std::vector<std::pair<Owned, Model>> kept;
     for (std::uint64_t i = 0; i < changes; ++i) {
@@ -181,20 +91,24 @@ void one_thread_equals_a_std_map_in_every_version(std::uint64_t seed, std::uint6
 /// What a version weighs depends on nothing but what it has, so two ways to the same contents must agree.
 void a_version_depends_on_its_contents_alone(std::uint64_t seed) {
     std::mt19937_64 random(seed);
-    Owned a = Tree::empty(), b = Tree::empty();
+    TrieCell<NodePolicy> a(Tree::empty()), b(Tree::empty());
     std::vector<std::uint64_t> hashes;
     for (int i = 0; i < 500; ++i) hashes.push_back(some_hash(random, 300));
-    for (std::uint64_t hash : hashes) a = Tree::with_change(a.node(), hash, leaf(hash).word(), 0);
-    for (std::uint64_t hash : hashes) b = Tree::with_change(b.node(), hash + 1, leaf(hash + 1).word(), 0);
+    auto put = [](auto& trie, std::uint64_t hash) {
+        trie.replace(hash, trie.get(hash).word(), leaf(hash).word(), 0);
+    };
+    for (std::uint64_t hash : hashes) put(a, hash), a.version();
+    for (std::uint64_t hash : hashes) put(b, hash + 1);
     std::reverse(hashes.begin(), hashes.end());
-    for (std::uint64_t hash : hashes) b = Tree::with_change(b.node(), hash, leaf(hash).word(), 0);
+    for (std::uint64_t hash : hashes) put(b, hash);
     for (std::uint64_t hash : hashes)
-        if (!Tree::find(a.node(), hash + 1)) b = Tree::with_change(b.node(), hash + 1, 0, 0);
-    CHECK(a.node()->bytes == b.node()->bytes);
-    Tree::check(b.node());
+        if (!a.get(hash + 1)) b.replace(hash + 1, b.get(hash + 1).word(), 0, 0);
+    CHECK(a.bytes() == b.bytes());
+    Tree::check(b.version().node());
 }
 
-void work(Tree::Cell& trie, std::atomic<std::int64_t>& size, std::uint64_t seed, std::uint64_t changes) {
+void work(TrieCell<NodePolicy>& trie, std::atomic<std::int64_t>& size, std::uint64_t seed,
+          std::uint64_t changes) {
     std::mt19937_64 random(seed);
     for (std::uint64_t i = 0; i < changes; ++i) {
         std::uint64_t hash = some_hash(random, 100);
@@ -208,7 +122,7 @@ void work(Tree::Cell& trie, std::atomic<std::int64_t>& size, std::uint64_t seed,
     }
 }
 
-void read_all(const Tree::Cell& trie, std::atomic<bool>& done) {
+void read_all(const TrieCell<NodePolicy>& trie, std::atomic<bool>& done) {
     while (!done.load()) {
         for (std::uint64_t key = 0; key < 100; ++key) {
             Word value;
@@ -220,7 +134,7 @@ void read_all(const Tree::Cell& trie, std::atomic<bool>& done) {
 }
 
 void several_threads_find_the_values_of_their_keys(std::uint64_t seed, std::uint64_t changes) {
-    Tree::Cell trie(Tree::empty());
+    TrieCell<NodePolicy> trie(Tree::empty());
     std::atomic<std::int64_t> size{0};
     std::vector<std::thread> threads;
     std::atomic<bool> done{false};

@@ -6,6 +6,7 @@
 /// (cell_policy.hpp).
 #include <algorithm>
 #include <array>
+#include <vector>
 
 #include "kit/actor.hpp"
 #include "kit/claims.hpp"
@@ -655,6 +656,243 @@ void a_small_table_gets_more_buckets_when_its_writers_meet() {
     }
 }
 
+// ---- a key stored or removed by the short way
+
+void a_key_that_another_thread_has_stored_meanwhile_is_there_once() {
+    for (std::uint64_t key : kOneOfEachKind) {
+        for (std::uint64_t others : {0, 5}) {
+            FourBuckets map;
+            for (std::uint64_t i = 0; i < others; ++i) put(map, 4 * i + 101, 0);
+            Actor writer([&] { put(map, key, 1); }, Window::kWriteHashed);
+            writer.must_be_held();
+            put(map, key, 2);
+            writer.finish();
+            CHECK(look(map, key) == 1 && map.size() == static_cast<std::int64_t>(others + 1));
+            map.check();
+        }
+    }
+}
+
+void a_key_is_stored_where_its_bucket_has_moved_meanwhile() {
+    for (std::uint64_t key : kOneOfEachKind) {
+        FourBuckets map;
+        put(map, 2, 2);
+        Actor writer([&] { put(map, key, 1); }, Window::kWriteHashed);
+        writer.must_be_held();
+        grow(map);
+        writer.finish();
+        CHECK(look(map, key) == 1 && map.size() == 2);
+        map.check();
+    }
+}
+
+void a_key_that_has_moved_meanwhile_is_removed_where_it_is() {
+    for (std::uint64_t key : kOneOfEachKind) {
+        FourBuckets map;
+        put(map, key, 1);
+        bool removed = false;
+        Actor remover([&] { removed = remove(map, key); }, Window::kWriteHashed);
+        remover.must_be_held();
+        grow(map);
+        remover.finish();
+        CHECK(removed && look(map, key) == kNone && map.size() == 0);
+        map.check();
+    }
+}
+
+void a_removal_leaves_the_key_that_has_taken_the_slot() {
+    for (std::uint64_t key : kOneOfEachKind) {
+        FourBuckets map;
+        put(map, key, 1);
+        bool removed = false;
+        Actor remover([&] { removed = remove(map, key); }, Window::kWriteHashed);
+        remover.must_be_held();
+        remove(map, key), put(map, key + kAgain, 2);
+        remover.finish();
+        CHECK(!removed && look(map, key + kAgain) == 2 && map.size() == 1);
+        map.check();
+    }
+}
+
+// ---- a private table and its publication
+
+const std::vector<std::uint64_t> kMany = {1, 5, 9, 13, 17, 21, 2, 3, 4};  // more than one bucket's of home 1
+
+void must_have(Map& map, const std::vector<std::uint64_t>& keys, std::int64_t low) {
+    for (std::uint64_t key : keys) CHECK(look(map, key) == low);
+    CHECK(map.size() == static_cast<std::int64_t>(keys.size()));
+    CHECK(iterate(map).size() == keys.size());
+    map.check();
+}
+
+void a_filled_table_is_seen_when_it_is_published_and_not_before() {
+    for (Window window : {Window::kFilled, Window::kGateClosed}) {
+        FourBuckets map;
+        Actor filler([&] { CHECK(fill(map, kMany, 1)); }, window);
+        filler.must_be_held();
+        for (std::uint64_t key : kMany) CHECK(look(map, key) == kNone && !has(map, key));
+        CHECK(iterate(map).empty() && map.size() == 0);
+        filler.finish();
+        must_have(map, kMany, 1);
+    }
+}
+
+void a_read_during_a_publication_sees_the_value_or_nothing() {
+    for (std::uint64_t key : kOneOfEachKind) {
+        for (Window window : {Window::kReadArrived, Window::kReadMissed}) {
+            FourBuckets map;
+            std::int64_t seen = 0;
+            Actor reader([&] { seen = look(map, key); }, window);
+            reader.must_be_held();
+            CHECK(fill(map, kMany, 1));
+            reader.finish();
+            CHECK(is_one_of(seen, {kNone, std::int64_t{1}}));
+            must_have(map, kMany, 1);
+        }
+    }
+}
+
+void a_publication_waits_for_the_writer_inside_and_is_refused() {
+    for (Window window : {Window::kPublishing, Window::kChanged}) {
+        FourBuckets map;
+        Actor writer([&] { put(map, 1, 7); }, window);
+        writer.must_be_held();
+        bool published = true;
+        Actor filler([&] { published = fill(map, kMany, 1); });
+        filler.must_wait();
+        writer.finish();
+        filler.finish();
+        CHECK(!published);
+        must_have(map, {1}, 7);
+    }
+}
+
+void a_writer_waits_for_the_publication_and_keeps_its_value() {
+    for (bool removes : {false, true}) {
+        FourBuckets map;
+        Actor filler([&] { CHECK(fill(map, kMany, 1)); }, Window::kGateClosed);
+        filler.must_be_held();
+        Actor writer([&] { removes ? (void)remove(map, 1) : (void)put(map, 1, 7); });
+        writer.must_wait();
+        filler.finish();
+        writer.finish();
+        CHECK(look(map, 1) == (removes ? kNone : 7) && look(map, 5) == 1);
+        CHECK(map.size() == static_cast<std::int64_t>(kMany.size() - removes));
+        map.check();
+    }
+}
+
+void a_clear_before_a_publication_leaves_it_and_one_after_takes_it() {
+    FourBuckets map;
+    Actor early([&] { CHECK(fill(map, kMany, 1)); }, Window::kFilled);
+    early.must_be_held();
+    map.clear();
+    early.finish();
+    must_have(map, kMany, 1);
+    map.clear();
+    Actor late([&] { CHECK(fill(map, kMany, 2)); }, Window::kGateClosed);
+    late.must_be_held();
+    Actor clearer([&] { map.clear(); });
+    clearer.must_wait();
+    late.finish();
+    clearer.finish();
+    must_have(map, {}, 0);
+}
+
+void a_table_that_was_filled_before_a_snapshot_is_in_the_next() {
+    FourBuckets map;
+    Actor filler([&] { CHECK(fill(map, kMany, 1)); }, Window::kFilled);
+    filler.must_be_held();
+    CHECK(snapshot(map).empty());
+    filler.finish();
+    must_have(map, kMany, 1);
+    CHECK(snapshot(map).size() == kMany.size());
+    must_have(map, kMany, 1);
+}
+
+void a_publication_waits_for_the_open_snapshot_which_does_not_have_it() {
+    FourBuckets map;
+    std::set<std::uint64_t> seen;
+    Actor taker([&] { seen = snapshot(map); }, Window::kSnapshotOpen);
+    taker.must_be_held();
+    Actor filler([&] { CHECK(fill(map, kMany, 1)); });
+    filler.must_wait();
+    taker.finish();
+    filler.finish();
+    CHECK(seen.empty());
+    must_have(map, kMany, 1);
+}
+
+void a_publication_replaces_a_table_that_has_been_resized_meanwhile() {
+    FourBuckets map;
+    Actor filler([&] { CHECK(fill(map, kMany, 1)); }, Window::kFilled);
+    filler.must_be_held();
+    grow(map);
+    filler.finish();
+    must_have(map, kMany, 1);
+    put(map, 99, 1);
+    CHECK(remove(map, 99));
+    must_have(map, kMany, 1);
+}
+
+void a_publication_is_counted_from_when_it_can_be_seen() {
+    FourBuckets map;
+    Actor filler([&] { CHECK(fill(map, kMany, 1)); }, Window::kChanged);
+    filler.must_be_held();
+    for (std::uint64_t key : kMany) CHECK(look(map, key) == 1);
+    std::int64_t size = 0;
+    Actor counter([&] { size = map.size(); });
+    counter.must_wait();
+    filler.finish();
+    counter.finish();
+    CHECK(size == static_cast<std::int64_t>(kMany.size()));
+}
+
+void an_iteration_during_a_publication_sees_no_key_twice() {
+    for (int steps = 1; steps <= 4; ++steps) {
+        FourBuckets map;
+        std::set<std::uint64_t> seen;
+        Actor iterator([&] { seen = iterate(map); }, Window::kIterateBatch, steps);
+        iterator.must_be_held();
+        Actor filler([&] { CHECK(fill(map, kMany, 1)); });
+        iterator.finish();  // the bucket that it has locked is not one that the publication waits for
+        filler.finish();
+        must_have(map, kMany, 1);
+    }
+}
+
+void a_publication_beside_a_computation_is_refused_or_counts_as_a_clear() {
+    for (bool allowed : {false, true}) {
+        FourBuckets map;
+        Computation computation(map, 2);
+        CHECK(fill(map, kMany, 1, allowed) == allowed);
+        CHECK(computation.store(7) == !allowed);
+        if (allowed) must_have(map, kMany, 1);
+        else must_have(map, {2}, 7);
+    }
+}
+
+void a_private_table_has_a_key_once_and_gives_up_what_is_not_published() {
+    FourBuckets map;
+    CHECK(fill(map, {1, 5, 9, 1, 5, 1}, 1));
+    must_have(map, {1, 5, 9}, 1);
+    CHECK(!fill(map, kMany, 2));
+    must_have(map, {1, 5, 9}, 1);
+}
+
+void a_private_table_that_was_too_large_is_replaced() {
+    FourBuckets map;
+    map.clear();  // nothing is reserved now
+    auto filled = map.make_private(640);
+    Word old = 0;
+    CHECK(filled.put(Policy::Lookup(1), value_for(1, 1), &old) && !old);
+    CHECK(map.publish(filled, [] { return true; }));
+    CHECK(map.stats().buckets == 128);
+    map.trim();
+    CHECK(map.stats().buckets == 1 && !map.stats().resizing);
+    must_have(map, {1}, 1);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -702,5 +940,22 @@ int main(int argc, char** argv) {
                           CLAIM(an_iteration_meets_every_key_once_while_the_table_grows),
                           CLAIM(readers_and_writers_elsewhere_do_not_wait_for_an_iteration),
                           CLAIM(a_small_table_gets_more_buckets_when_its_writers_meet),
+                          CLAIM(a_key_that_another_thread_has_stored_meanwhile_is_there_once),
+                          CLAIM(a_key_is_stored_where_its_bucket_has_moved_meanwhile),
+                          CLAIM(a_key_that_has_moved_meanwhile_is_removed_where_it_is),
+                          CLAIM(a_removal_leaves_the_key_that_has_taken_the_slot),
+                          CLAIM(a_filled_table_is_seen_when_it_is_published_and_not_before),
+                          CLAIM(a_read_during_a_publication_sees_the_value_or_nothing),
+                          CLAIM(a_publication_waits_for_the_writer_inside_and_is_refused),
+                          CLAIM(a_writer_waits_for_the_publication_and_keeps_its_value),
+                          CLAIM(a_clear_before_a_publication_leaves_it_and_one_after_takes_it),
+                          CLAIM(a_table_that_was_filled_before_a_snapshot_is_in_the_next),
+                          CLAIM(a_publication_waits_for_the_open_snapshot_which_does_not_have_it),
+                          CLAIM(a_publication_replaces_a_table_that_has_been_resized_meanwhile),
+                          CLAIM(a_publication_is_counted_from_when_it_can_be_seen),
+                          CLAIM(an_iteration_during_a_publication_sees_no_key_twice),
+                          CLAIM(a_publication_beside_a_computation_is_refused_or_counts_as_a_clear),
+                          CLAIM(a_private_table_has_a_key_once_and_gives_up_what_is_not_published),
+                          CLAIM(a_private_table_that_was_too_large_is_replaced),
                       });
 }

@@ -362,6 +362,58 @@ void the_value_of_a_dead_object_is_not_that_of_the_next() {
     CHECK(w.only().later.stack == 5 && w.only().then.stack == 0);
 }
 
+/// ---- objects handed over
+
+constexpr Object kList = 0x4000, kItem = 0x5000;
+
+void what_follows_a_put_is_not_ordered_by_it() {
+    World w;
+    w.access(w.a, true, 1, 0, kItem);
+    w.detector->put(w.a, kList, kItem);
+    CHECK(w.access(w.a, true, 2, 0, kItem) == Outcome::kNew);
+    CHECK(w.access(w.a, true, 2, 0, kItem) == Outcome::kRepeated);
+    w.write(w.a, 3);
+    w.detector->take(w.b, kList, kItem, true);
+    w.write(w.b, 4);
+    CHECK(w.only().earlier.stack == 3);
+    w.access(w.b, true, 5, 0, kItem);
+    CHECK(w.races() == 2 && w.detector->races()[1].earlier.stack == 2);
+}
+
+void a_put_orders_all_that_came_before_it_however_often_its_thread_has_put() {
+    World w;
+    w.detector->put(w.a, kList, kItem);
+    w.write(w.a, 1);
+    w.detector->put(w.a, kList, kItem + 64);
+    w.access(w.a, true, 1, 0, kItem);  // in the epoch of the last put, too
+    w.detector->put(w.a, kList, kItem + 64);
+    w.detector->take(w.b, kList, kItem + 64, true);
+    w.write(w.b, 2), w.access(w.b, true, 2, 0, kItem);
+    CHECK(w.races() == 0);
+}
+
+void a_put_brings_along_what_its_thread_has_got_since_the_one_before() {
+    World w;
+    Thread& c = *w.detector->create_thread(w.parent);
+    w.write(c, 1);
+    w.detector->send(c, kLock, 5);
+    w.detector->put(w.a, kList, kItem);
+    w.detector->receive(w.a, kLock, 5);
+    w.detector->put(w.a, kList, kObject);
+    w.detector->take(w.b, kList, kObject, true);
+    w.write(w.b, 2);
+    CHECK(w.races() == 0);
+}
+
+void a_repeated_access_after_a_put_stands_for_the_one_before() {
+    World w;
+    w.write(w.a, 1);
+    w.detector->put(w.a, kList, kItem);
+    CHECK(w.access(w.a, true, 2) == Outcome::kRepeated);
+    w.detector->release(w.a, kLock);
+    CHECK(w.access(w.a, true, 2) == Outcome::kNew);
+}
+
 void positions_are_apart_near_and_far() {
     World w;
     for (Field place : {0, 1, 3, 4, 11, 12, 1000, 1'000'000})
@@ -383,6 +435,17 @@ void what_is_forgotten_for_want_of_room_is_no_race() {
     w.write(w.b, 2);
     CHECK(w.races() == 0);
     w.write(w.a, 3);
+    CHECK(w.races() == 1);
+}
+
+void an_object_whose_keys_come_and_go_has_a_bound() {
+    World w;
+    for (Field key = 0; key < 300'000; ++key) w.access(w.a, true, 1, 0, kObject, 16 * key);
+    CHECK(w.detector->counts().cells <= 1 << 18);
+    w.detector->check();
+    w.access(w.b, true, 2, 0, kObject, 0);  // forgotten
+    CHECK(w.races() == 0);
+    w.access(w.b, true, 2, 0, kObject, 16 * 299'999);
     CHECK(w.races() == 1);
 }
 
@@ -560,8 +623,13 @@ int main() {
     atomic_steps_and_writes_that_depend_on_nothing_are_silent();
     a_check_that_another_thread_s_act_has_decided_is_reported();
     the_value_of_a_dead_object_is_not_that_of_the_next();
+    what_follows_a_put_is_not_ordered_by_it();
+    a_put_orders_all_that_came_before_it_however_often_its_thread_has_put();
+    a_put_brings_along_what_its_thread_has_got_since_the_one_before();
+    a_repeated_access_after_a_put_stands_for_the_one_before();
     positions_are_apart_near_and_far();
     what_is_forgotten_for_want_of_room_is_no_race();
+    an_object_whose_keys_come_and_go_has_a_bound();
     a_list_may_be_long_as_long_as_all_together_are_not_too_many();
     the_filter_counts_each_state_of_an_object();
     the_first_access_of_an_epoch_is_the_one_that_is_remembered();

@@ -109,6 +109,39 @@ void many_keys_of_one_object_become_one_that_still_orders() {
     CHECK(w.races() == 0);
 }
 
+void values_of_one_object_are_bounded_and_an_update_is_found_all_the_same() {
+    World w;
+    Thread &a = w.start(), &b = w.start();
+    auto step = [&](Thread& thread, Field key, unsigned flags, std::uint32_t stack) {
+        if (flags & kWrite) w.detector->release(thread, kLock, key);
+        else w.detector->acquire(thread, kLock, key);
+        w.detector->step(thread, kLock, key, flags | kStep, [&] { return stack; });
+    };
+    auto update = [&](Thread& thread, Field key, std::uint32_t stack) {
+        step(thread, key, 0, stack), step(thread, key, kWrite, stack + 1);
+    };
+    step(a, 7, 0, 9);
+    for (Field key = 100; key < 200'000; ++key) update(a, key, 1);
+    CHECK(w.detector->counts().values <= 1 << 16);
+    w.detector->check();
+    step(a, 7, kWrite, 9);  // it depends on a read that is forgotten
+    step(b, 7, kWrite, 8);
+    CHECK(w.races() == 0);
+    step(a, 7, 0, 5), update(b, 7, 6), step(a, 7, kWrite, 9);
+    CHECK(w.races() == 1);
+}
+
+void a_value_whose_steps_order_nothing_leaves_nothing() {
+    World w;
+    stays("values without order", [&](int i) {
+        Object atomic = kObject + 16 * static_cast<Object>(i);
+        w.detector->step(w.main, atomic, 1, kStep, [] { return 1u; });
+        CHECK(w.filter->any(atomic));
+        w.detector->forget(atomic);
+        CHECK(!w.filter->any(atomic) && w.detector->counts().values == 0);
+    });
+}
+
 void permits_take_no_memory_each() {
     World w;
     std::size_t before = memory();
@@ -258,6 +291,8 @@ int main() {
     locks_that_come_and_go_leave_nothing_in_the_filter();
     a_lock_that_was_only_acquired_is_known_when_it_goes();
     many_keys_of_one_object_become_one_that_still_orders();
+    values_of_one_object_are_bounded_and_an_update_is_found_all_the_same();
+    a_value_whose_steps_order_nothing_leaves_nothing();
     permits_take_no_memory_each();
     withdrawn_permits_order_nobody();
     a_later_thread_in_the_slot_does_not_hide_the_race_of_the_former();

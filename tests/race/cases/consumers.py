@@ -70,6 +70,7 @@ DICT: dict[str, Callable[[Any], object]] = {
     "chain_of_dicts": lambda d: list(itertools.chain(d, d)),
     "reduce_of_dict": lambda d: functools.reduce(max, d),
     "deepcopy_of_dict": lambda d: copy.deepcopy(d),
+    "json_of_dict": lambda d: json.dumps(d),
     "mode_of_values": lambda d: statistics.mode(d.values()),
     "union_with_keys": lambda d: set().union(d.keys()),
     "difference_of_items": lambda d: d.items() - set(),
@@ -96,7 +97,6 @@ DICT_IN_ONE_STEP: dict[str, Callable[[Any], object]] = {
     "defaultdict_of_dict": lambda d: defaultdict(str, d),
     "copy_of_dict": lambda d: copy.copy(d),
     "own_copy_of_dict": lambda d: d.copy(),
-    "json_of_dict": lambda d: json.dumps(d),
     "pickle_of_dict": lambda d: pickle.dumps(d),
     "fromkeys_of_dict": lambda d: dict.fromkeys(d),
     "median_of_dict": lambda d: statistics.median_low(d),
@@ -114,6 +114,7 @@ SET: dict[str, Callable[[Any], object]] = {
     "argument_list_of_set": lambda s: (lambda *a: a)(*s),
     "itertools_of_set": lambda s: list(itertools.permutations(s, 1)),
     "unpacking_of_set": lambda s: unpack(s),
+    "pickle_of_set": lambda s: pickle.dumps(s),
 }
 SET_IN_ONE_STEP: dict[str, Callable[[Any], object]] = {
     "list_of_set": lambda s: list(s),

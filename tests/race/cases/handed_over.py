@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import functools
 import gc
 import heapq
@@ -20,9 +21,6 @@ from tests.race.schedule import Box, reports, run
 class Job:
     def __init__(self) -> None:
         self.steps = 0
-
-    def __lt__(self, other: Job) -> bool:
-        return id(self) < id(other)
 
 
 JOBS = 5
@@ -89,8 +87,8 @@ def no_race_set() -> None:
 
 
 def no_race_heap() -> None:
-    jobs: list[Job] = []
-    handed_over(lambda job: heapq.heappush(jobs, job), lambda: heapq.heappop(jobs))
+    jobs: list[tuple[int, Job]] = []  # a comparison in Python would let the other thread in
+    handed_over(lambda job: heapq.heappush(jobs, (id(job), job)), lambda: heapq.heappop(jobs)[1])
 
 
 def no_race_dict_items() -> None:
@@ -148,13 +146,8 @@ def race_on_another_object_than_the_one_handed_over() -> None:
     assert not over.acquire(blocking=False)
 
 
-@reports("lost-update")
-def race_after_the_hand_over() -> None:
-    jobs: collections.deque[Job] = collections.deque()
-    taken: list[Job] = []
-    for used in (jobs, taken):  # by a second thread, or the order of an item costs no clock of its own
-        used.append(Job())
-        used.pop()
+def after_the_hand_over(jobs: collections.deque[Job], taken: list[Job]) -> None:
+    """The maker goes on with a job that another thread has got, without an order."""
 
     def make() -> None:
         job = Job()
@@ -171,6 +164,98 @@ def race_after_the_hand_over() -> None:
     first.start()
     first.join()
     second.join()
+
+
+@reports("lost-update")
+def race_after_the_hand_over() -> None:
+    after_the_hand_over(collections.deque(), [])
+
+
+@reports("lost-update")
+def race_after_the_hand_over_through_shared_containers() -> None:
+    jobs: collections.deque[Job] = collections.deque()
+    taken: list[Job] = []
+
+    def use() -> None:
+        jobs.append(Job())
+        jobs.pop()
+        taken.append(Job())
+        taken.pop()
+
+    run(use)
+    after_the_hand_over(jobs, taken)
+
+
+@reports("lost-update")
+def race_with_the_thread_that_takes_the_object_out() -> None:
+    jobs: collections.deque[Job] = collections.deque()
+
+    def make() -> None:
+        for _ in range(JOBS):
+            job = Job()
+            job.steps += 1
+            jobs.append(job)
+            job.steps += 1
+
+    run(make, lambda: take_all(jobs))
+
+
+def take_all(jobs: collections.deque[Job], count: int = JOBS) -> None:
+    while count:
+        with contextlib.suppress(IndexError):
+            jobs.popleft().steps += 1
+            count -= 1
+
+
+@reports("lost-update")
+def race_on_another_object_after_the_hand_over() -> None:
+    jobs: collections.deque[Job] = collections.deque()
+    box = Box(n=0)
+
+    def make() -> None:
+        jobs.append(Job())
+        box.n += 1
+
+    def work() -> None:
+        take_all(jobs, 1)
+        box.n += 1
+
+    run(make, work)
+
+
+def missed_race_on_another_object_before_and_after_the_hand_over() -> None:
+    jobs: collections.deque[Job] = collections.deque()
+    box = Box(n=0)
+
+    def make() -> None:
+        box.n += 1
+        jobs.append(Job())
+        box.n += 1  # is taken for the one above
+
+    def work() -> None:
+        take_all(jobs, 1)
+        box.n += 1
+
+    run(make, work)
+
+
+def no_race_got_between_two_hand_overs() -> None:
+    """The second put brings along what the thread has got since the first."""
+    jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
+    out: collections.deque[Job] = collections.deque()
+
+    def make() -> None:
+        for _ in range(JOBS - 1):
+            job = Job()
+            job.steps += 1
+            jobs.put(job)
+
+    def pass_on() -> None:
+        out.append(Job())
+        for _ in range(JOBS - 1):
+            out.append(jobs.get())
+
+    run(make, pass_on, lambda: take_all(out))
 
 
 def taken_or_made(jobs: collections.deque[Job], taken: list[Job]) -> Job:

@@ -33,6 +33,7 @@
 #include "core/base/hints.hpp"
 #include "core/base/reclaim.hpp"
 #include "core/base/stress.hpp"
+#include "core/maps/hash_map/private_table.hpp"
 #include "core/maps/hash_map/resize.hpp"
 #include "core/maps/map_base.hpp"
 #include "core/maps/snapshot.hpp"
@@ -115,17 +116,24 @@ class BucketMap : public MapBase<P> {
             [&] { tables_.each_home([&](Table& table, Bucket& home) { before_change(table, home); }); });
     }
 
-    /// Copies the next bucket with entries into `batch`, each retained for the caller; false at the end. A
-    /// key that is present throughout an iteration is seen exactly once, and none is seen twice. Throws
-    /// bad_alloc, with nothing retained.
-    bool next_batch(Walk& walk, std::vector<Entry>& batch) {
-        return Base::next_batch(walk, batch, [&](Walk& next, std::vector<Entry>& out) {
+    /// Copies the next buckets with entries into `batch`, each retained for the caller, until those are at least
+    /// `wanted`; false at the end. A key that is present throughout an iteration is seen exactly once, and none is
+    /// seen twice. Throws bad_alloc, with nothing retained.
+    bool next_batch(Walk& walk, std::vector<Entry>& batch, std::size_t wanted = 1) {
+        unsigned ahead = 0;
+        return Base::next_batch(walk, batch, wanted, [&](Walk& next, std::vector<Entry>& out) {
             const std::uint64_t from = next.position;
             Guard guard;
+            if (ahead == 0) {
+                ahead = buckets_for(wanted - out.size());
+                tables_.prefetch_walk(next, ahead);
+            }
+            --ahead;
             typename Tables::LockedAt home(tables_, next);
             // A bucket can be wider than the remaining positions: the tables may be resized during an
             // iteration.
             Chains::copy_chain(*home.table, *home.bucket, out, [&](std::uint64_t hash) {
+                if (TP_LIKELY(home.whole)) return true;
                 std::uint64_t position = tables_.placement().position(hash);
                 return position >= from && (next.done || position < next.position);
             });
@@ -144,33 +152,59 @@ class BucketMap : public MapBase<P> {
     /// nothing has changed.
     void reserve(std::uint64_t count) {
         const unsigned bits = Tables::bits_for(count);
-        std::uint64_t failed = 0;  // rounds since a bucket was moved: there may be no memory to move one
-        for (unsigned round = 0;; ++round) {
-            Table* emptied = nullptr;
-            bool wait = false;
-            {
-                WriterSection section(gate_);
-                Table* root = tables_.root();
-                // acquire, both: pair with the release in resize()
-                if (!root->next.load(std::memory_order_acquire)) {
-                    if (root->bits() >= bits) break;
-                    if (!tables_.resize(root, bits)) throw std::bad_alloc();
-                }
-                // relaxed, both: only whether it has changed
-                std::uint64_t moved = root->moved.load(std::memory_order_relaxed);
-                // for the thread that makes the next table, or that makes it the root
-                wait = !root->next.load(std::memory_order_acquire) || moved == root->size();
-                if (!wait) {
-                    emptied = tables_.help(*this, root, 0);
-                    failed = root->moved.load(std::memory_order_relaxed) == moved ? failed + 1 : 0;
-                    if (failed > root->size()) throw std::bad_alloc();  // every bucket has been tried since
-                }
-            }
-            if (emptied) emptied->retire();
-            Reclaimer::poll();
-            if (wait) pause_round(round);
-        }
+        resize_until([&](Table* root) {
+            if (root->bits() >= bits) return true;
+            if (!tables_.resize(root, bits)) throw std::bad_alloc();
+            return false;
+        });
         tables_.set_reserved_bits(bits);
+    }
+
+    // ---- many keys at once
+
+    using Filled = PrivateTable<P>;
+
+    /// A table for that many keys, to be filled and published. Throws bad_alloc.
+    auto make_private(std::uint64_t count) { return Filled(tables_, count); }
+
+    /// Makes a filled table the map's content, in one atomic step, if the map has no keys and allowed() is
+    /// true: it is called with the map quiesced, and answers for reservations of keys without a value, which
+    /// would be detached as by clear(). False, and nothing has changed, if not.
+    template <class Allowed>
+    bool publish(Filled& filled, Allowed allowed) {
+        stress::reach(stress::Window::kFilled);
+        Detached before;
+        {
+            std::lock_guard one_at_a_time(whole_);  // no snapshot is open, and the parity stays
+            if (filled.parity() != tables_.chains.parity())
+                Tables::each_home_of(filled.table(),
+                                     [&](Table&, Bucket& home) { tables_.chains.set_parity(home); });
+            Quiesce quiesce(gate_);
+            std::int64_t count = 0;
+            count_.try_read(&count);
+            if (count != 0 || !allowed()) return false;
+            stress::reach(stress::Window::kGateClosed);
+            CountChange come(count_.stripe(0), filled.count());
+            before = tables_.exchange(filled.release());
+            stress::reach(stress::Window::kChanged);
+        }
+        Base::release_detached(*this, before);
+        return true;
+    }
+
+    /// Starts one resize for so many keys that are about to be stored, if they alone need a larger table and
+    /// no resize is under way; returns whether it has. Does not wait.
+    bool expect(std::uint64_t count) {
+        return start_resize([&](Table* root) { return std::max(root->bits(), Tables::bits_for(count)); });
+    }
+
+    /// Gives back the room of a table that has turned out to be too large for its keys.
+    void trim() {
+        if (!start_resize([&](Table* root) { return tables_.bits_if_sparse(root, estimate()); })) return;
+        try {
+            resize_until([](Table*) { return true; });
+        } catch (const std::bad_alloc&) {  // writers move the rest when there is memory again
+        }
     }
 
     /// Calls visit(key, value) for every entry, reservations included, with no lock, until that returns
@@ -232,11 +266,8 @@ class BucketMap : public MapBase<P> {
     /// Asserts the invariants; no thread may be changing the map. Throws logic_error naming the broken one.
     void check() {
         forget_stale_snapshot();
-        std::int64_t seen = tables_.check(), count = -1;
-        require(count_.check(), "no more changes of the count have ended than begun");
-        require(count_.try_read(&count), "no change is under way");
-        require(count == seen, "len() is the number of keys");
-        require(!gate_.closed() && !snapshots_.any(), "no whole-map step is under way");
+        Base::check_at_rest(count_, gate_, tables_.check());
+        require(!snapshots_.any(), "no whole-map step is under way");
     }
 
  protected:
@@ -305,18 +336,75 @@ class BucketMap : public MapBase<P> {
         before_change(table, home);
         Bucket* bucket = Chains::free_slot(table, home, &slot);
         if (!bucket) return {nullptr, 0};
-        CountChange counted(stripe(), visible(value));
-        bucket->data.reset(slot);
-        tables_.chains.publish(home, *bucket, slot, lookup.hash, P::key_to_store(lookup), value);
-        stress::reach(stress::Window::kChanged);
+        fill_slot(home, *bucket, slot, lookup, value);
         return {bucket, slot};
+    }
+
+    /// Vacates a slot whose value readers see, if `by` is -1.
+    TP_HOT void empty_slot(Bucket& home, Bucket& bucket, int slot, int by) {
+        CountChange counted(stripe(), by);
+        tables_.chains.vacate(home, bucket, slot);
+        stress::reach(stress::Window::kChanged);
+    }
+
+    /// Publishes a key in a free slot of a chain that an open snapshot has saved.
+    TP_HOT void fill_slot(Bucket& home, Bucket& bucket, int slot, typename Base::Lookup lookup, Word value) {
+        CountChange counted(stripe(), visible(value));
+        bucket.data.reset(slot);
+        tables_.chains.publish(home, bucket, slot, lookup.hash, P::key_to_store(lookup), value);
+        stress::reach(stress::Window::kChanged);
     }
 
     /// After the lock is released: by = 1 if readers see one key more, -1 if they see one less.
     void consider_resize(Table* table, int by) { tables_.consider_resize(host(), table, by, stripe()); }
 
  private:
+    /// About how many buckets have so many entries.
+    static unsigned buckets_for(std::size_t entries) {
+        return static_cast<unsigned>(std::min<std::size_t>(entries / 4 + 1, Tables::kAhead));
+    }
+
     StripedCount::Stripe& stripe() { return count_.stripe(Base::my_stripe()); }
+
+    /// Starts a resize to bits(root), if that is another size, there is memory for it, and no resize is under way.
+    template <class Bits>
+    bool start_resize(Bits bits) {
+        WriterSection section(gate_);
+        Table* root = tables_.root();
+        // acquire: pairs with the release in resize()
+        if (root->next.load(std::memory_order_acquire)) return false;
+        const unsigned wanted = bits(root);
+        return wanted != root->bits() && tables_.resize(root, wanted);
+    }
+
+    /// Moves buckets until no resize is under way and done(root) is true, which may start one. Throws bad_alloc
+    /// when there is no memory to move a bucket.
+    template <class Done>
+    void resize_until(Done done) {
+        std::uint64_t failed = 0;  // rounds since a bucket was moved
+        for (unsigned round = 0;; ++round) {
+            Table* emptied = nullptr;
+            bool wait = false;
+            {
+                WriterSection section(gate_);
+                Table* root = tables_.root();
+                // acquire, both: pair with the release in resize()
+                if (!root->next.load(std::memory_order_acquire) && done(root)) break;
+                // relaxed, both: only whether it has changed
+                std::uint64_t moved = root->moved.load(std::memory_order_relaxed);
+                // for the thread that makes the next table, or that makes it the root
+                wait = !root->next.load(std::memory_order_acquire) || moved == root->size();
+                if (!wait) {
+                    emptied = tables_.help(*this, root, 0);
+                    failed = root->moved.load(std::memory_order_relaxed) == moved ? failed + 1 : 0;
+                    if (failed > root->size()) throw std::bad_alloc();  // every bucket has been tried since
+                }
+            }
+            if (emptied) emptied->retire();
+            Reclaimer::poll();
+            if (wait) pause_round(round);
+        }
+    }
 
     TP_COLD void save(typename Snapshots::Snapshot& snapshot, Table& table, Bucket& home) {
         if (snapshot.stale() || tables_.chains.has_parity(home)) return;
@@ -343,6 +431,8 @@ class BucketMap : public MapBase<P> {
     void each_some(Table* chain, Sink sink) {
         typename Chains::Some some;
         Tables::each_home_of(chain, [&](Table& table, Bucket& home) {
+            // relaxed: no writer is left; 0: there has never been an entry
+            if (home.meta.load(std::memory_order_relaxed) == 0) return;
             while (take_some(table, home, some)) sink(some);
         });
     }

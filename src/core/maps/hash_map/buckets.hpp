@@ -121,6 +121,12 @@ class BucketChains : MapBase<P> {
         return cache.recall(at.key) == Match::kYes;
     }
 
+    /// At the beginning of a hash's chain in a table that no other thread can reach.
+    static Cursor at_home(Table& table, std::uint64_t hash) {
+        Bucket& home = table.home(hash);
+        return {&table, 0, &home, home.meta.load(std::memory_order_relaxed), &home, 0, 0};
+    }
+
     /// Searches a locked chain for a slot with exactly this value (and key, unless that is 0).
     static bool seek_exact(Cursor& at, Word key, Word value) {
         for (; at.bucket; at.bucket = at.table->after(*at.bucket)) {
@@ -216,7 +222,14 @@ class BucketChains : MapBase<P> {
     // ---- changing, under the home's lock
 
     /// A free slot of the chain, with a new bucket if there is none; null when there is no memory.
-    static Bucket* free_slot(Table& table, Bucket& home, int* slot) {
+    TP_HOT static Bucket* free_slot(Table& table, Bucket& home, int* slot) {
+        const std::intptr_t first = home.first_free();
+        *slot = static_cast<int>(first);
+        return TP_LIKELY(first >= 0) ? &home : free_slot_behind(table, home, slot);
+    }
+
+    /// The same, where the home bucket is full.
+    TP_APART static Bucket* free_slot_behind(Table& table, Bucket& home, int* slot) {
         for (Bucket* bucket = &home;;) {
             for (int i = 0; i < Bucket::kSlots; ++i) {
                 if (bucket->key[i].load(std::memory_order_relaxed)) continue;  // relaxed: the lock guards it
@@ -248,6 +261,18 @@ class BucketChains : MapBase<P> {
         bucket.key[slot].store(key, std::memory_order_release);
     }
 
+    /// Fills a free slot of a table that no other thread can reach. Relaxed, all: the table's publication
+    /// publishes them.
+    static void fill(Bucket& home, Bucket& bucket, int slot, std::uint64_t hash, Word key, Word value,
+                     std::uint32_t parity) {
+        bucket.hash[slot].store(hash, std::memory_order_relaxed);
+        bucket.key[slot].store(key, std::memory_order_relaxed);
+        bucket.value[slot].store(value, std::memory_order_relaxed);
+        bucket.data.reset(slot);
+        std::uint32_t meta = home.meta.load(std::memory_order_relaxed);
+        home.meta.store(meta | kVersion | parity, std::memory_order_relaxed);
+    }
+
     /// Frees a slot: the version first, so that a reader that sees 0 sees that the version has changed.
     void vacate(Bucket& home, Bucket& bucket, int slot) {
         home.meta.store(next_version(home),
@@ -261,6 +286,7 @@ class BucketChains : MapBase<P> {
 
     /// At the instant of a snapshot, with the map quiesced: no bucket counts as saved.
     void flip_parity() { parity_.fetch_xor(kParity, std::memory_order_relaxed); }  // relaxed: see the table
+    std::uint32_t parity() const { return parity_.load(std::memory_order_relaxed); }
     /// The bucket counts as saved. Relaxed, both: the lock guards the word; at worst, a reader sees a change
     /// of the chain where there is none.
     void set_parity(Bucket& home) {
@@ -341,6 +367,18 @@ class BucketChains : MapBase<P> {
     static void prefetch(const Bucket& bucket) {
         __builtin_prefetch(&bucket);
         __builtin_prefetch(reinterpret_cast<const char*>(&bucket) + kCacheLine);
+    }
+
+    static void prefetch_to_write(const Bucket& bucket) {
+        __builtin_prefetch(&bucket, 1);
+        __builtin_prefetch(reinterpret_cast<const char*>(&bucket) + kCacheLine, 1);
+    }
+
+    /// The keys and values of a bucket. Relaxed, both: only addresses, which need not be right.
+    static void prefetch_objects(const Bucket& bucket) {
+        for (int i = 0; i < Bucket::kSlots; ++i)
+            if (Word key = bucket.key[i].load(std::memory_order_relaxed))
+                P::prefetch(key, bucket.value[i].load(std::memory_order_relaxed));
     }
 
     /// Prefetches the home buckets of all keys before any is read, and then the objects in them; pinned.

@@ -26,7 +26,8 @@ template <class P>
 class HashMap : public BucketMap<P> {
     using Base = BucketMap<P>;
     using Base::ask, Base::resolve, Base::visible;
-    using Base::consider_resize, Base::dispose, Base::host, Base::insert, Base::overwrite_or_remove;
+    using Base::consider_resize, Base::dispose, Base::empty_slot, Base::fill_slot, Base::host, Base::insert,
+        Base::overwrite_or_remove;
     using Base::gate_, Base::snapshots_, Base::tables_;
     using typename Base::DeferredCleanup, typename Base::EqualityCache, typename Base::Guard,
         typename Base::WriterSection;
@@ -133,30 +134,36 @@ class HashMap : public BucketMap<P> {
     /// registers: an overwrite took 18 ns instead of 20.
     template <class Next>
     TP_HOT bool overwrite(const Lookup& lookup, Next next, Word* old) {
-        WriterSection section(gate_);
-        Table* table = tables_.root();
-        if (TP_UNLIKELY(table->next.load(std::memory_order_acquire) || snapshots_.any())) return false;
-        Bucket& home = table->home(lookup.hash);
-        // a hint, checked below: a new key need not lock twice
-        std::intptr_t slot = home.first_match(lookup.hash);
-        if (TP_UNLIKELY(slot < 0 || !home.lock.try_lock())) return false;
-        bool moved =
-            home.meta.load(std::memory_order_relaxed) & kMoved;  // relaxed, all: the lock guards them
-        bool found = false;
-        if (TP_LIKELY(!moved && home.hash[slot].load(std::memory_order_relaxed) == lookup.hash)) {
-            Word key = home.key[slot].load(std::memory_order_relaxed),
-                 current = home.value[slot].load(std::memory_order_relaxed);
-            found = key && !is_reservation(current) && P::match(key, lookup) == Match::kYes;
-            Word fresh = found ? next(current) : 0;
-            found = fresh != 0;
-            if (found) {
-                *old = current;
-                // release: pairs with the acquire in take(); makes the object visible
-                home.value[slot].store(fresh, std::memory_order_release);
-            }
+        return overwrite_or_add<false>(lookup, next, old);
+    }
+    /// The same, and a new key, too, gets a value: next(0), and *old is 0.
+    template <class Next>
+    TP_HOT bool store(const Lookup& lookup, Next next, Word* old) {
+        if (TP_UNLIKELY(!overwrite_or_add<true>(lookup, next, old))) return false;
+        if (TP_UNLIKELY(!*old)) Reclaimer::poll();  // what replaced tables have left
+        return true;
+    }
+
+    /// The removal of a key in its most common case: it is in its home bucket, and no comparison of the user's is
+    /// needed. Its value goes to *old with the slot's reference. In every other case it returns false and has changed
+    /// nothing; then call change().
+    TP_HOT bool erase(const Lookup& lookup, Word* old) {
+        DeferredCleanup cleanup;
+        {
+            WriterSection section(gate_);
+            Table* table = tables_.root();
+            if (TP_UNLIKELY(table->next.load(std::memory_order_acquire) || snapshots_.any())) return false;
+            Bucket& home = table->home(lookup.hash);
+            std::intptr_t slot = home.first_match(lookup.hash);  // a hint, as in overwrite()
+            stress::reach(stress::Window::kWriteHashed);
+            if (TP_UNLIKELY(slot < 0 || !home.lock.try_lock())) return false;
+            bool found = take_out(home, static_cast<int>(slot), lookup, old, cleanup);
+            home.lock.unlock();
+            if (TP_UNLIKELY(!found)) return false;
+            consider_resize(table, -1);
         }
-        home.lock.unlock();
-        return found;
+        dispose(cleanup);
+        return true;
     }
 
     /// Replaces exactly this value (and key, unless that is 0) by `next`. Compares by identity only. False if
@@ -182,6 +189,84 @@ class HashMap : public BucketMap<P> {
     }
 
  private:
+    // ---- storing and removing
+
+    /// Removes a key from a slot of its locked home bucket, if it is there and has a value.
+    TP_HOT bool take_out(Bucket& home, int slot, const Lookup& lookup, Word* old, DeferredCleanup& cleanup) {
+        // relaxed, all: the lock guards them
+        if (TP_UNLIKELY(home.meta.load(std::memory_order_relaxed) & kMoved)) return false;
+        if (TP_UNLIKELY(home.hash[slot].load(std::memory_order_relaxed) != lookup.hash)) return false;
+        const Word key = home.key[slot].load(std::memory_order_relaxed),
+                   current = home.value[slot].load(std::memory_order_relaxed);
+        if (TP_UNLIKELY(!key || is_reservation(current) || P::match(key, lookup) != Match::kYes))
+            return false;
+        *old = current;
+        cleanup.key = key;
+        empty_slot(home, home, slot, -1);
+        return true;
+    }
+
+    /// overwrite(), and store() with kAdd.
+    template <bool kAdd, class Next>
+    TP_HOT bool overwrite_or_add(const Lookup& lookup, Next next, Word* old) {
+        WriterSection section(gate_);
+        Table* table = tables_.root();
+        if (TP_UNLIKELY(table->next.load(std::memory_order_acquire) || snapshots_.any())) return false;
+        Bucket& home = table->home(lookup.hash);
+        // acquire: keeps the search for the hash, by which a new key is known, after it
+        [[maybe_unused]] const std::uint32_t seen = kAdd ? home.meta.load(std::memory_order_acquire) : 0;
+        // a hint, checked below: a new key need not lock twice
+        std::intptr_t slot = home.first_match(lookup.hash);
+        if constexpr (kAdd) {
+            // acquire: as in seek(). 0: the slot is free, and has the hash of the key that was there
+            bool free = slot >= 0 && !home.key[slot].load(std::memory_order_acquire);
+            if (TP_UNLIKELY(slot < 0 || free))
+                return *old = 0, add_new(*table, home, seen, free, lookup, next);
+        }
+        if (TP_UNLIKELY(slot < 0 || !home.lock.try_lock())) return false;
+        bool moved =
+            home.meta.load(std::memory_order_relaxed) & kMoved;  // relaxed, all: the lock guards them
+        bool found = false;
+        if (TP_LIKELY(!moved && home.hash[slot].load(std::memory_order_relaxed) == lookup.hash)) {
+            Word key = home.key[slot].load(std::memory_order_relaxed),
+                 current = home.value[slot].load(std::memory_order_relaxed);
+            found = key && !is_reservation(current) && P::match(key, lookup) == Match::kYes;
+            Word fresh = found ? next(current) : 0;
+            found = fresh != 0;
+            if (found) {
+                *old = current;
+                // release: pairs with the acquire in take(); makes the object visible
+                home.value[slot].store(fresh, std::memory_order_release);
+            }
+        }
+        home.lock.unlock();
+        return found;
+    }
+
+    /// Adds a key whose hash was not in its home bucket when the version was `seen`, if the key is not further
+    /// back in the chain. `search`: the hash was in a free slot, and can be in another, too. False, and nothing has
+    /// changed, if there is more to do. Inside a WriterSection.
+    template <class Next>
+    TP_APART bool add_new(Table& table, Bucket& home, std::uint32_t seen, bool search, Lookup lookup,
+                          Next next) {
+        stress::reach(stress::Window::kWriteHashed);
+        if (TP_UNLIKELY(!home.lock.try_lock())) return false;
+        // relaxed: the lock guards it. Unchanged: no key has come since.
+        bool added = !(seen & kMoved) && home.meta.load(std::memory_order_relaxed) == seen;
+        if (added && (search || seen & kChained)) {
+            Cursor at{&table, 0, &home, seen, &home, 0, 0};
+            added = Chains::seek(at, lookup, nullptr) == Found::kNo;
+        }
+        int slot = 0;
+        Bucket* bucket = added ? Chains::free_slot(table, home, &slot) : nullptr;
+        added = bucket != nullptr;
+        // no snapshot is open, as none opens with a writer inside
+        if (added) fill_slot(home, *bucket, slot, lookup, next(0));
+        home.lock.unlock();
+        if (added) consider_resize(&table, 1);
+        return added;
+    }
+
     // ---- reading
 
     /// get_slow() in the most common case: an equal key in the first two buckets of its chain. In every other

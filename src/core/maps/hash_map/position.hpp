@@ -29,11 +29,14 @@ namespace threadproof {
 inline constexpr unsigned kLineBits = 10;
 inline constexpr std::uint64_t kLineMask = (1u << kLineBits) - 1;
 
-/// The low `bits` bits of x in reverse order; bits <= 10.
+/// The low `bits` bits of x in reverse order; bits <= 10. Bits of x above those do not count.
 constexpr std::uint64_t reverse_line(std::uint64_t x, unsigned bits) {
-    std::uint64_t reversed = 0;
-    for (unsigned i = 0; i < bits; ++i) reversed |= ((x >> i) & 1) << (bits - 1 - i);
-    return reversed;
+    // of 16 bits: neighbours change places, then pairs, fours and bytes
+    x = (x >> 1 & 0x5555) | (x & 0x5555) << 1;
+    x = (x >> 2 & 0x3333) | (x & 0x3333) << 2;
+    x = (x >> 4 & 0x0f0f) | (x & 0x0f0f) << 4;
+    x = (x >> 8 & 0x00ff) | (x & 0x00ff) << 8;
+    return x >> (16 - bits);
 }
 
 class Placement {
@@ -82,6 +85,12 @@ constexpr std::size_t coarser_index(std::size_t index, unsigned bits, unsigned t
     if (to_bits <= kLineBits) return index & ((std::size_t{1} << to_bits) - 1);
     std::size_t page = index >> kLineBits >> (bits - to_bits);
     return page << kLineBits | (index & kLineMask);
+}
+
+/// The index in a table of twice as many buckets of the first of the two that take in bucket `index`, for tables of
+/// whole groups; the second is a group further.
+constexpr std::size_t finer_index(std::size_t index) {
+    return (index & ~static_cast<std::size_t>(kLineMask)) << 1 | (index & kLineMask);
 }
 
 }  // namespace threadproof

@@ -23,6 +23,7 @@
 /// placement_     | when made                              | plain           | never changes
 /// ids_           | relaxed                                | by the addition | none: only has to be new
 /// reserved_bits_ | relaxed                                | relaxed: a hint | none
+/// cleared_bits_  | relaxed, by detach()                   | relaxed: a hint | none
 /// resizes_, lock_waits_ | relaxed                         | relaxed: metric | none
 ///
 /// The map around it is its Host, which has two functions:
@@ -84,8 +85,12 @@ class ResizableTable : MapBase<P> {
     // Each observed collision implies thousands of transfers of a cache line between cores
     // (docs/decisions.md), so a few collisions justify resizing a table this small.
     static constexpr unsigned kCollisions = stress::shrunk(4u, 1u);
-    // Changes of a stripe between two checks of the load: a check reads 8 cache lines.
+    // A table of at most 2^7 buckets, of 640 keys, moves at once, in some 10 us: that costs less than sharing it out.
+    static constexpr std::size_t kAtOnce = stress::shrunk(std::size_t{1} << 7, std::size_t{0});
+    // Changes of a stripe between two checks of the load: a check reads 12 cache lines.
     static constexpr unsigned kLookEvery = stress::shrunk(16u, 1u);
+    // Bits that a table grows by after a clear: the copies of all steps are a fifteenth of the keys then.
+    static constexpr unsigned kAfterClear = 4;
     // No table has more buckets than addresses allow.
     static constexpr unsigned kMostBits = 40;
 
@@ -185,8 +190,8 @@ class ResizableTable : MapBase<P> {
                 table = table->next.load(std::memory_order_acquire);
                 bits = table->bits() > bits ? table->bits() : bits;
             }
+            whole = bits == table->bits() && walk.position << bits == 0;
             walk.pass(bits);  // to the first position behind the finest bucket on the way
-            if (!walk.done) Chains::prefetch(table->at_position(walk.position));
         }
         ~LockedAt() { bucket->lock.unlock(); }
         LockedAt(const LockedAt&) = delete;
@@ -194,17 +199,36 @@ class ResizableTable : MapBase<P> {
 
         Table* table;
         Bucket* bucket;
+        bool whole;  ///< the positions passed are those of the bucket: all its keys are in them
     };
 
     /// Calls visit(table, home) for each home bucket in turn, under its lock. Every key of the map is in one
     /// of them meanwhile.
     template <class Visit>
     void each_home(Visit visit) {
-        for (Walk walk; !walk.done;) {
+        unsigned ahead = 0;
+        for (Walk walk; !walk.done; --ahead) {
             Guard guard;
+            if (ahead == 0) prefetch_walk(walk, ahead = kAhead);
             LockedAt home(*this, walk);
             visit(*home.table, *home.bucket);
         }
+    }
+
+    static constexpr unsigned kAhead = 16;  // about as many cache misses as a core can keep outstanding
+    static constexpr unsigned kCached =
+        stress::shrunk(13u, 1u);  // less than 2^13 buckets fit a second-level cache
+
+    /// Prefetches the buckets that a walk comes to next, and the objects in them; pinned. In a large table they
+    /// lie far apart, and the processor does not foresee them.
+    void prefetch_walk(const Walk& walk, unsigned count) const {
+        Table* table = root();
+        if (table->bits() < kCached) return;
+        auto bucket = [&](std::uint64_t i) -> Bucket& {  // beyond the last one: the first
+            return table->at_position(walk.position + (i << (64 - table->bits())));
+        };
+        for (unsigned i = 0; i < count; ++i) Chains::prefetch(bucket(i));
+        for (unsigned i = 0; i < count; ++i) Chains::prefetch_objects(bucket(i));
     }
 
     /// Takes a lock, and counts whether it had to wait.
@@ -220,20 +244,30 @@ class ResizableTable : MapBase<P> {
     /// the caller's stripe of the count. It checks only once in several changes, which is enough, because the
     /// next check finds what this one has missed.
     template <class Host>
-    void consider_resize(Host& host, Table* table, int by, const StripedCount::Stripe& mine) {
+    TP_HOT void consider_resize(Host& host, Table* table, int by, const StripedCount::Stripe& mine) {
         // relaxed: a hint
         std::uint64_t changes = (by > 0 ? mine.added : mine.removed).load(std::memory_order_relaxed);
-        // below 2^6 buckets 16 keys more are a quarter more
-        if (table->bits() >= 6 && changes % kLookEvery) return;
-        std::uint64_t size = table->size(), count = host.estimate();
+        if (TP_LIKELY(table->size() >= 4 * kLookEvery && changes % kLookEvery)) return;
+        check_load(host, table, by, changes);
+    }
+
+    /// Resizes a table that is too full or too empty, but smaller tables after fewer changes: as many as a
+    /// twentieth of the keys.
+    template <class Host>
+    TP_APART void check_load(Host& host, Table* table, int by, std::uint64_t changes) {
+        std::uint64_t size = table->size();
+        if (changes & (std::clamp<std::uint64_t>(size / 4, 1, kLookEvery) - 1)) return;
+        std::uint64_t count = host.estimate();
         bool full = count > capacity(table->bits()) || (count > size && table->crowded());
-        if (by > 0 && full) resize(table, next_larger(table->bits()));
-        if (by < 0 && count < size / kSparse) {
-            unsigned least =
-                std::max({kFirstBits, kNotWorth, reserved_bits_.load(std::memory_order_relaxed)});
-            if (table->bits() > least)
-                resize(table, std::max(least, table->bits() - std::min(kShrinkBits, table->bits())));
-        }
+        if (by > 0 && full) resize(table, next_larger_now(table->bits()));
+        if (by < 0 && count < size / kSparse && table->bits() > least_bits())
+            resize(table, std::max(least_bits(), table->bits() - std::min(kShrinkBits, table->bits())));
+    }
+
+    /// The size, in bits, that suits so many keys in this table; its own if it is not too sparse.
+    unsigned bits_if_sparse(Table* table, std::uint64_t count) {
+        if (count >= table->size() / kSparse) return table->bits();
+        return std::min(table->bits(), std::max(least_bits(), bits_for(count)));
     }
 
     /// Starts moving to a table of 2^bits buckets, unless a resize is under way or another thread is making
@@ -259,13 +293,20 @@ class ResizableTable : MapBase<P> {
     TP_APART Table* help(Host& host, Table* table, std::uint64_t hash) {
         Table& next = *table->next.load(std::memory_order_acquire);  // acquire: pairs with resize()
         bool last = move(host, *table, next, table->index(table->home(hash)));
+        const std::size_t size = table->size(), most = size <= kAtOnce ? size : kHelp;
         // Relaxed: it only shares out the work. It counts round and round, so that a bucket that a thread
         // took and could not move is tried again.
-        std::uint64_t first = table->cursor.fetch_add(kHelp, std::memory_order_relaxed);
-        for (unsigned i = 0; i < kHelp; ++i) Chains::prefetch(table->at((first + i) & (table->size() - 1)));
-        for (unsigned i = 0; i < kHelp; ++i)
-            last |= move(host, *table, next, (first + i) & (table->size() - 1));
+        std::uint64_t first = table->cursor.fetch_add(most, std::memory_order_relaxed);
+        for (unsigned i = 0; i < kHelp; ++i) prefetch_move(*table, next, (first + i) & (size - 1));
+        for (std::size_t i = 0; i < most; ++i) last |= move(host, *table, next, (first + i) & (size - 1));
         return last ? table : nullptr;
+    }
+
+    /// The size, in bits, of a table that has become too full. After a clear it grows in fewer steps up to the size
+    /// from before: by 16, so that a map that gets few keys this time has little room for nothing.
+    unsigned next_larger_now(unsigned bits) const {
+        const unsigned before = cleared_bits_.load(std::memory_order_relaxed);
+        return std::max(next_larger(bits), std::min(before, bits + kAfterClear));
     }
 
     /// From now on a table of at least that many bits is not shrunk below. Relaxed: a hint.
@@ -287,9 +328,22 @@ class ResizableTable : MapBase<P> {
         return first;
     }
 
+    /// A table for that many keys that only the caller can reach. Throws bad_alloc.
+    Table* make_private(std::uint64_t count) {
+        Table* table = make(std::max(bits_for(count), reserved_bits_.load(std::memory_order_relaxed)));
+        if (!table) throw std::bad_alloc();
+        table->use_large_pages();
+        return table;
+    }
+
     /// Puts another table in the place of all; returns the chain of the old ones. The map is quiesced.
     Table* detach(Table* first) {
         reserved_bits_.store(0, std::memory_order_relaxed);
+        cleared_bits_.store(root()->bits(), std::memory_order_relaxed);
+        return exchange(first);
+    }
+    /// The same, and what was reserved stays reserved.
+    Table* exchange(Table* first) {
         // release: publishes the new table; acquire: makes the content of the old ones visible
         return root_.exchange(first, std::memory_order_acq_rel);
     }
@@ -344,6 +398,11 @@ class ResizableTable : MapBase<P> {
         return Table::make(bits, placement_.multiplier(), id);
     }
 
+    /// No table shrinks below that.
+    unsigned least_bits() const {
+        return std::max({kFirstBits, kNotWorth, reserved_bits_.load(std::memory_order_relaxed)});
+    }
+
     static unsigned next_larger(unsigned bits) { return bits + (bits < kSmall ? 2 : 1); }
 
     /// lock(), for a writer of a key that finds another writer in its bucket.
@@ -364,6 +423,15 @@ class ResizableTable : MapBase<P> {
         resize(table, bits);
     }
 
+    /// Prefetches a bucket, and the two that it goes to where the table doubles.
+    static void prefetch_move(Table& from, Table& to, std::size_t index) {
+        Chains::prefetch(from.at(index));
+        if (to.bits() != from.bits() + 1 || from.bits() < kLineBits) return;
+        const std::size_t first = finer_index(index);
+        Chains::prefetch_to_write(to.at(first));
+        Chains::prefetch_to_write(to.at(first + kLineMask + 1));
+    }
+
     /// Moves one bucket's entries to the next table, if that has not been done and there is memory for it.
     /// True if it was the last bucket: the next table is the root now.
     template <class Host>
@@ -380,10 +448,11 @@ class ResizableTable : MapBase<P> {
         if (!(home.meta.load(std::memory_order_relaxed) & kMoved)) {  // relaxed: the lock guards it
             host.before_change(from, home);
             if (target) host.before_change(to, *target);
-            if (copy_entries(from, to, home)) {
+            if (copy_entries(from, to, home, !target)) {
                 stress::reach(stress::Window::kMigrateCopied);
-                // release: pairs with the acquire in arrive(); publishes the copies
-                home.meta.fetch_or(kMoved, std::memory_order_release);
+                // relaxed: the lock guards it. release: pairs with the acquire in arrive(); publishes the copies
+                home.meta.store(home.meta.load(std::memory_order_relaxed) | kMoved,
+                                std::memory_order_release);
                 // Counted under the lock: nothing can come between a move and its count, not even a fork.
                 // acq_rel: the last mover sees all the other moves, and root_ publishes them.
                 last = from.moved.fetch_add(1, std::memory_order_acq_rel) + 1 == from.size();
@@ -410,7 +479,8 @@ class ResizableTable : MapBase<P> {
         }
     }
 
-    bool copy_entries(Table& from, Table& to, Bucket& home) {
+    /// `unreached`: no other thread can reach the targets.
+    bool copy_entries(Table& from, Table& to, Bucket& home, bool unreached) {
         for (Bucket* bucket = &home; bucket; bucket = from.after(*bucket)) {
             for (int i = 0; i < Bucket::kSlots; ++i) {
                 // relaxed, all: the lock guards them
@@ -418,7 +488,7 @@ class ResizableTable : MapBase<P> {
                 if (!key) continue;
                 std::uint64_t hash = bucket->hash[i].load(std::memory_order_relaxed);
                 Bucket& target = to.home(hash);
-                target.touch();
+                if (unreached) target.touch_unreached();
                 int slot;
                 Bucket* place = Chains::free_slot(to, target, &slot);
                 if (!place) {
@@ -465,7 +535,7 @@ class ResizableTable : MapBase<P> {
     const Placement placement_;
     std::atomic<std::uint64_t>& lock_waits_;
     std::atomic<std::uint64_t> ids_{0}, resizes_{0};
-    std::atomic<unsigned> reserved_bits_{0};
+    std::atomic<unsigned> reserved_bits_{0}, cleared_bits_{0};
 };
 
 }  // namespace threadproof

@@ -162,29 +162,25 @@ class SyncMap : public PartMap<P> {
         return change_slow(lookup, decide, reservation);
     }
 
-    /// The most common change in its most common case: a key of the read table gets another value. In every
-    /// other case it returns false and has changed nothing; then call change(). `next(current)` may be called
-    /// several times, runs no user code, and does not read the current value, which no thread retains. It
-    /// returns the new value with a reference for the cell. That must not be the only reference: a value that
-    /// is not stored is released here. The old value's reference goes to the caller.
+    /// The most common changes in their most common cases: a key of the read table gets another value, or a key
+    /// that is in no table is added, and *old is 0 then. In every other case it returns false and has changed
+    /// nothing; then call change(). `next(current)` may be called several times, runs no user code, and does not
+    /// read the current value, which no thread retains. It returns the new value with a reference for the cell.
+    /// That must not be the only reference: a value that is not stored is released here. The old value's reference
+    /// goes to the caller.
     template <class Next>
-    TP_HOT bool overwrite(const Lookup& lookup, Next next, Word* old) {
-        WriterSection section(gate_);
-        PartView at = parts_.arrive(lookup.hash);
-        Cell* cell;
-        if (seek(at.view.table(), lookup, nullptr, &cell) != Found::kYes || TP_UNLIKELY(!saved(*at.part)))
-            return false;
-        // acquire: pairs with the release of the writer that stored it
-        Word current = cell->value.load(std::memory_order_acquire);
-        for (;;) {
-            if (TP_UNLIKELY(!live(current) || is_reservation(current))) return false;
-            Word fresh = next(current);
-            P::enable_try_retain(fresh);
-            // release: pairs with the acquire in read_cell(); makes the object visible
-            if (cell->value.compare_exchange_strong(current, fresh, std::memory_order_acq_rel)) break;
-            P::release(fresh);
+    TP_HOT bool store(const Lookup& lookup, Next next, Word* old) {
+        DeferredCleanup cleanup;
+        {
+            WriterSection section(gate_);
+            PartView at = parts_.arrive(lookup.hash);
+            Cell* cell;
+            Found found = seek(at.view.table(), lookup, nullptr, &cell);
+            if (TP_LIKELY(found == Found::kYes)) return saved(*at.part) && overwrite(*cell, next, old);
+            if (found == Found::kAsk || !add_new(at, lookup, next, cleanup)) return false;
         }
-        *old = current;
+        parts_.dispose(cleanup, lookup.hash);
+        *old = 0;
         return true;
     }
 
@@ -473,6 +469,39 @@ class SyncMap : public PartMap<P> {
         }
         if (!next || !current) cleanup.crowded = part.bury(next ? -1 : 1, Parts::kFew);
         return true;
+    }
+
+    template <class Next>
+    TP_HOT static bool overwrite(Cell& cell, Next& next, Word* old) {
+        // acquire: pairs with the release of the writer that stored it
+        Word current = cell.value.load(std::memory_order_acquire);
+        for (;;) {
+            if (TP_UNLIKELY(!live(current) || is_reservation(current))) return false;
+            Word fresh = next(current);
+            P::enable_try_retain(fresh);
+            // release: pairs with the acquire in read_cell(); makes the object visible
+            if (cell.value.compare_exchange_strong(current, fresh, std::memory_order_acq_rel)) break;
+            P::release(fresh);
+        }
+        *old = current;
+        return true;
+    }
+
+    /// Adds a key that was not in the read table; false, and nothing has changed, if that was replaced since, if
+    /// the key may be in the dirty table, or if there is no memory.
+    template <class Next>
+    TP_APART bool add_new(const PartView& at, const Lookup& lookup, Next& next, DeferredCleanup& cleanup) {
+        stress::reach(stress::Window::kReadMissed);
+        std::lock_guard hold(parts_.mutex);
+        if (!parts_.current(at, parts_.spread(lookup.hash))) return false;
+        Part& part = *at.part;
+        Cell* cell;
+        if (part.dirty && seek(*part.dirty, lookup, nullptr, &cell) != Found::kNo) return false;
+        save(part);
+        Word value = next(Word{0});
+        if (parts_.insert(part, lookup, value, stripe(), cleanup)) return true;
+        P::release(value);  // the caller has another reference: this runs no user code
+        return false;
     }
 
     Attempt try_replace_exact(std::uint64_t hash, Word key, Word value, Word next, DeferredCleanup& cleanup) {

@@ -5,7 +5,7 @@
 /// ---------------|-----------------------------|--------------------------|-----------------
 /// parts_         | see parts.hpp               |                          |
 /// snapshots_     | with the map quiesced       | inside a WriterSection   | the gate
-/// hits_          | relaxed, by stripes         | relaxed: a metric        | none
+/// hits_          | see thread_counts.hpp       |                          |
 /// count_, gate_  | see count.hpp, gate.hpp     |                          |
 /// number_        | plain                       | plain                    | whole_
 /// lock order     | whole_ -> the gate's -> mutex
@@ -19,6 +19,7 @@
 #include "core/maps/map_base.hpp"
 #include "core/maps/snapshot.hpp"
 #include "core/maps/sync_map/parts.hpp"
+#include "core/maps/sync_map/thread_counts.hpp"
 
 namespace threadproof {
 
@@ -129,7 +130,7 @@ class PartMap : public MapBase<P> {
     /// nothing, which can run any code. Throws bad_alloc, with nothing retained.
     template <bool kDeletedToo = false>
     bool next_batch(Walk& walk, std::vector<Entry>& batch) {
-        return Base::next_batch(walk, batch, [&](Walk& next, std::vector<Entry>& out) {
+        return Base::next_batch(walk, batch, 1, [&](Walk& next, std::vector<Entry>& out) {
             try {
                 copy_part<kDeletedToo>(next, out);
             } catch (const std::bad_alloc&) {
@@ -145,7 +146,7 @@ class PartMap : public MapBase<P> {
     template <bool kDeletedToo>
     bool next_raw_batch(Walk& walk, std::vector<Entry>& batch) {
         return Base::next_batch(
-            walk, batch, [&](Walk& next, std::vector<Entry>& out) { copy_part<kDeletedToo>(next, out); });
+            walk, batch, 1, [&](Walk& next, std::vector<Entry>& out) { copy_part<kDeletedToo>(next, out); });
     }
 
     /// Calls visit(key, value) for every cell, deleted ones and reservations included, with no lock, until
@@ -188,7 +189,7 @@ class PartMap : public MapBase<P> {
     Stats stats() {
         Stats s{};
         s.size = size();
-        for (const Hits& h : hits_) s.hits += h.count.load(std::memory_order_relaxed);  // relaxed: a metric
+        s.hits = hits_.sum();
         std::lock_guard hold(parts_.mutex);
         s.misses = parts_.sums.misses;
         s.promotions = parts_.sums.promotions;
@@ -200,17 +201,14 @@ class PartMap : public MapBase<P> {
         s.expunged = parts_.sums.expunged;
         s.last_ns = parts_.sums.last_ns;
         s.worst_ns = parts_.sums.worst_ns;
-        s.bytes = sizeof(*this) + parts_.sums.bytes + parts_.sums.cells * Parts::kCellBytes;
+        s.bytes = sizeof(*this) + hits_.bytes() + parts_.sums.bytes + parts_.sums.cells * Parts::kCellBytes;
         return s;
     }
 
     /// Asserts the invariants; no thread may be changing the map. Throws logic_error naming the broken one.
     void check() {
-        std::int64_t seen = parts_.check(), count = -1;
-        require(count_.check(), "no more changes of the count have ended than begun");
-        require(count_.try_read(&count), "no change is under way");
-        require(count == seen, "len() is the number of keys");
-        require(!gate_.closed() && !snapshots_.current(), "no whole-map step is under way");
+        Base::check_at_rest(count_, gate_, parts_.check());
+        require(!snapshots_.current(), "no whole-map step is under way");
     }
 
  protected:
@@ -253,22 +251,7 @@ class PartMap : public MapBase<P> {
         return !(cell.value.load(std::memory_order_acquire) & kExpunged);
     }
 
-    TP_HOT void count_hit() {
-        const unsigned thread = Base::my_stripe();
-        if (TP_UNLIKELY(thread >= kStripes)) return count_some_hits(thread);
-        std::atomic<std::uint64_t>& mine = hits_[thread].count;
-        // relaxed, and no addition: a metric, of which threads of one stripe may lose some
-        mine.store(mine.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-    }
-
-    /// For a thread that has no stripe of its own: if it wrote each hit down, the cache line would go to and fro
-    /// between the threads of the stripe at every read.
-    TP_HOT void count_some_hits(unsigned thread) {
-        static thread_local std::uint32_t reads __attribute__((tls_model("initial-exec"))) = 0;
-        if (TP_LIKELY(++reads % kReadsCounted != 0)) return;
-        // relaxed: a metric
-        hits_[thread % kStripes].count.fetch_add(kReadsCounted, std::memory_order_relaxed);
-    }
+    TP_HOT void count_hit() { hits_.add(Base::my_stripe()); }
 
     StripedCount::Stripe& stripe() { return count_.stripe(Base::my_stripe()); }
 
@@ -365,14 +348,6 @@ class PartMap : public MapBase<P> {
         std::erase_if(entries, unwanted);
     }
 
-    static constexpr unsigned kStripes = StripedCount::kStripes;  // enough for the same reasons
-    // A line that goes to another core takes some 100 ns, a read 4: so it adds 1 to 2 ns at most.
-    static constexpr std::uint32_t kReadsCounted = 64;
-    struct alignas(kApart) Hits {
-        std::atomic<std::uint64_t> count{0};
-    };
-    static_assert(sizeof(Hits) % kApart == 0, "two stripes share no line");
-
  protected:
     Parts parts_;
 
@@ -381,7 +356,7 @@ class PartMap : public MapBase<P> {
     Snapshots snapshots_;
 
  private:
-    alignas(kApart) Hits hits_[kStripes];
+    ThreadCounts hits_;
 
  protected:
     alignas(kApart) StripedCount count_;

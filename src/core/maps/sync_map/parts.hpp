@@ -50,6 +50,9 @@ class SyncParts : MapBase<P> {
     // For 3 cells a dirty table has 8 slots, which hold 6, and takes 256 bytes: two lines that no other data
     // shares.
     static constexpr std::size_t kFirstDirty = 3;
+    // A part that has got many new keys gets more: with 4, a key is moved once on average until it settles, with 2
+    // twice. A dirty table does not live long enough for its empty slots to matter.
+    static constexpr std::size_t kDirtyGrowth = 4;
     static constexpr std::size_t kCellBytes = sizeof(Cell) + 2 * sizeof(void*);  // with an allocator's header
 
     explicit SyncParts(std::uint64_t secret) : secret_(secret) {
@@ -139,7 +142,8 @@ class SyncParts : MapBase<P> {
         View view = part.view_now();
         // release: pairs with the acquire in arrive()
         if (!view.amended()) part.view.store(view.word | View::kAmended, std::memory_order_release);
-        part.cells.fetch_add(1, std::memory_order_relaxed);  // relaxed: a hint to other threads
+        // relaxed, both: written under the mutex only, and a hint to other threads
+        part.cells.store(part.cells.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
         ++sums.cells;
         ++sums.dirty;
         if (can_split(part)) rebuild(part, cleanup);
@@ -151,7 +155,7 @@ class SyncParts : MapBase<P> {
     bool make_room(Part& part) {
         Table* old = part.dirty;
         if (old && !old->full()) return true;
-        Table* table = Table::make(old ? 2 * old->used() : kFirstDirty);
+        Table* table = Table::make(old ? kDirtyGrowth * old->used() : kFirstDirty);
         if (!table) return false;
         sums.bytes += table->bytes();
         if (old) {

@@ -13,9 +13,9 @@
 namespace threadproof::ext {
 
 /// What an iterator yields. kDeletedToo: items, and (key,) for a key that is deleted and still in a table.
-enum class Yield { kKeys, kItems, kDeletedToo };
+enum class Yield { kKeys, kValues, kItems, kDeletedToo };
 
-/// An iteration: copies one bucket, or part, at a time, and yields its entries. Threads may share it; each
+/// An iteration: copies some buckets, or a part, at a time, and yields their entries. Threads may share it; each
 /// gets other entries.
 ///
 /// Invariant: the entries of batch from `next` on have references of their own. One without a key has a
@@ -70,19 +70,28 @@ PyObject* map_entries(MapObject<Map>& self, PyObject*) {
     return map_iterate<Map, Yield::kItems>(self);
 }
 template <class Map>
+PyObject* map_iterate_values(MapObject<Map>& self, PyObject*) {
+    return map_iterate<Map, Yield::kValues>(self);
+}
+template <class Map>
 PyObject* map_all_entries(MapObject<Map>& self, PyObject*) {
     return map_iterate<Map, Yield::kDeletedToo>(self);
 }
 
-/// Under the iterator's lock: runs no code of a user's.
+/// Under the iterator's lock: runs no code of a user's. Each time twice as many entries, so that a loop that ends
+/// early has copied few for nothing, and up to 128: 2 KiB.
 template <class Map>
 bool refill(MapIterator<Map>& it) {
+    [[maybe_unused]] const std::size_t wanted =
+        std::clamp<std::size_t>(2 * it.batch.size(), stress::shrunk(8, 1), stress::shrunk(128, 2));
+    it.batch.clear();
+    it.next = 0;
     if constexpr (Map::kKeepsDeleted) {
         if (it.yield == Yield::kDeletedToo)
             return it.map->core().template next_raw_batch<true>(it.walk, it.batch);
         return it.map->core().template next_raw_batch<false>(it.walk, it.batch);
     } else {
-        return it.map->core().next_batch(it.walk, it.batch);
+        return it.map->core().next_batch(it.walk, it.batch, wanted);
     }
 }
 
@@ -93,8 +102,6 @@ bool advance(MapIterator<Map>& it, typename Map::Entry* entry, Ref* done, OwnedE
     std::lock_guard hold(it.lock);
     if (!it.map) return false;
     if (it.next >= it.batch.size()) {
-        it.batch.clear();
-        it.next = 0;
         bool more;
         try {
             more = refill(it);
@@ -122,6 +129,14 @@ TP_COLD void publish_entry(MapIterator<Map>& it, PyObject* key) {
     if (map) read_key(map.get(), key, Use::kAtomic, true);
 }
 
+/// (key, value), or (key,) without a value. Throws.
+inline PyObject* pair_of(Ref key, Ref value) {
+    PyObject* pair = checked(PyTuple_New(value ? 2 : 1));
+    PyTuple_SET_ITEM(pair, 0, key.release());
+    if (value) PyTuple_SET_ITEM(pair, 1, value.release());
+    return pair;
+}
+
 template <class Map>
 PyObject* iterator_next(MapIterator<Map>& it) {
     typename Map::Entry entry;
@@ -136,8 +151,9 @@ PyObject* iterator_next(MapIterator<Map>& it) {
     } while (!entry.key);
     Ref key = Ref::steal(Policy::object(entry.key)), value = into_ref(entry.value);
     if (map_is_watched()) publish_entry(it, key.get());
-    return it.yield == Yield::kKeys ? key.release()
-                                    : checked(PyTuple_Pack(value ? 2 : 1, key.get(), value.get()));
+    if (it.yield == Yield::kKeys) return key.release();
+    if (it.yield == Yield::kValues) return value.release();
+    return pair_of(std::move(key), std::move(value));
 }
 
 }  // namespace threadproof::ext

@@ -5,30 +5,10 @@
 #include <algorithm>
 #include <memory>
 
-#include "ext/maps/native_map/sequence.hpp"
+#include "ext/maps/native_map/store_all.hpp"
 #include "ext/maps/native_map/tally.hpp"
 
 namespace threadproof::ext {
-
-/// Calls each(i, lookup) for every key. A key that cannot be hashed raises after those before it are done.
-template <class Map, class Each>
-void each_key(MapObject<Map>& self, Sequence& keys, Each each) {
-    constexpr Py_ssize_t kGroup = MapObject<Map>::kGroup;
-    static_assert(Sequence::kPiece % kGroup == 0, "a Sequence lends the keys of a group until the next");
-    Lookup lookups[kGroup];
-    for (Py_ssize_t first = 0; first < keys.size(); first += kGroup) {
-        unsigned wanted = static_cast<unsigned>(std::min(kGroup, keys.size() - first)), count = 0;
-        Raised error;
-        try {
-            for (; count < wanted; ++count) lookups[count].set(keys[first + count]);
-        } catch (const PythonError&) {
-            error.fetch();
-        }
-        self.core().prefetch_group(lookups, count);
-        for (unsigned i = 0; i < count; ++i) each(first + i, lookups[i]);
-        error.rethrow();
-    }
-}
 
 /// The keys of a group of get_many(), whose values are in `list`.
 template <class Map>
@@ -73,10 +53,7 @@ PyObject* map_set_many(MapObject<Map>& self, PyObject* const* given, Py_ssize_t 
     Arguments<2> arguments("set_many", given, count, names, 2, 2, {"keys", "values"});
     Sequence keys(arguments[0]), values(arguments[1]);
     if (keys.size() != values.size()) refuse_lengths(self.object(), keys.size(), values.size());
-    each_key(self, keys, [&](Py_ssize_t i, const Lookup& lookup) {
-        if (map_is_watched()) announce_change(self, lookup, keys[i], Use::kPlain);
-        self.store(lookup, values[i]);
-    });
+    store_all(self, keys, values);
     Py_RETURN_NONE;
 }
 

@@ -2,7 +2,7 @@
 ///
 /// Each method does three things: it makes words of its arguments; makes one call on the core, and repeats
 /// it, after waiting, while another thread computes the key's value; and releases references outside all
-/// locks. HashMap and SyncMap differ in nothing but their core.
+/// locks. HashMap, SyncMap and LockedMap differ in nothing but their core.
 ///
 ///     map_object.hpp  the object, and what its methods share: change, look up, store, remove
 ///     one_key.hpp     m[k], get, swap, pop, setdefault, compare_and_swap, compare_and_delete
@@ -69,6 +69,8 @@ struct MapObject {
     /// Removes a key; returns its value, or null.
     TP_APART Ref remove(Lookup lookup) {
         Word old = 0;
+        if constexpr (requires { core().erase(lookup, &old); })
+            if (TP_LIKELY(core().erase(lookup, &old))) return into_ref(old);
         change(lookup, [&](Word current) { return old = current, Word{0}; });
         return into_ref(old);
     }
@@ -79,7 +81,11 @@ struct MapObject {
         storable(value);
         // Py_INCREF: GCC makes a call of Py_NewRef
         auto retained = [value](Word) { return Py_INCREF(value), Policy::value(value); };
-        if (TP_LIKELY(core().overwrite(lookup, retained, &old))) return into_ref(old);
+        if constexpr (requires { core().store(lookup, retained, &old); }) {
+            if (TP_LIKELY(core().store(lookup, retained, &old))) return into_ref(old);
+        } else {
+            if (TP_LIKELY(core().overwrite(lookup, retained, &old))) return into_ref(old);
+        }
         return store_anywhere(lookup, value);
     }
 

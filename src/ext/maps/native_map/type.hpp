@@ -12,6 +12,12 @@
 
 namespace threadproof::ext {
 
+/// Makes the core of a new map. One whose class has parameters has a specialisation. Throws.
+template <class Map>
+void construct_core(MapObject<Map>& self, PyTypeObject*) {
+    self.storage.construct(fresh_secret());
+}
+
 template <class Map>
 PyObject* map_new(PyTypeObject* type, PyObject*, PyObject*) {
     const char* base = MapObject<Map>::type->tp_name;
@@ -22,7 +28,7 @@ PyObject* map_new(PyTypeObject* type, PyObject*, PyObject*) {
         throw PythonError{};
     }
     Ref self = Ref::steal(checked(type->tp_alloc(type, 0)));
-    reinterpret_cast<MapObject<Map>*>(self.get())->storage.construct(fresh_secret());
+    construct_core(*reinterpret_cast<MapObject<Map>*>(self.get()), type);
     return self.release();
 }
 
@@ -64,6 +70,16 @@ const PyMethodDef* map_methods(std::initializer_list<PyMethodDef> more) {
          "__class_getitem__($type, item, /)\n--\n\n"},
         {"_entries", method<map_entries<Map>>(), METH_NOARGS,
          "_entries($self, /)\n--\n\nThe entries, as iteration sees them."},
+        {"_iterate_values", method<map_iterate_values<Map>>(), METH_NOARGS,
+         "_iterate_values($self, /)\n--\n\nThe values, as iteration sees them."},
+        {"_store_dict", method<map_store_dict<Map>>(), METH_O,
+         "_store_dict($self, entries, /)\n--\n\nStore the entries that a dict has at one instant."},
+        {"_store_map", method<map_store_map<Map>>(), METH_O,
+         "_store_map($self, other, /)\n--\n\nStore the entries of another map of this type; return whether "
+         "it "
+         "is one."},
+        {"_store_pairs", method<map_store_pairs<Map>>(), METH_O,
+         "_store_pairs($self, pairs, /)\n--\n\nStore the tuples of two at the beginning; return how many."},
         {"_computations", method<map_computations<Map>>(), METH_NOARGS,
          "_computations($self, /)\n--\n\nThe running computations: (key, thread, seconds) for each."},
         {"_count_references", method<map_count_references<Map>>(), METH_NOARGS,

@@ -12,9 +12,10 @@ import linecache
 import tokenize
 from collections.abc import Iterator, Sequence
 from html import escape
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 
+from threadproof.findings.groups import by_group
 from threadproof.findings.model import Finding, Place, Step, summary
 
 AROUND = 4  # lines of source above and below the marked one: two such excerpts fit on a screen
@@ -26,7 +27,10 @@ STYLE = Path(__file__).with_name("page.css")
 
 def as_html(findings: Sequence[Finding], title: str) -> str:
     """The whole page; the source is read from the files that the findings name."""
-    articles = "\n".join(article(number, finding) for number, finding in enumerate(findings, 1))
+    groups = by_group(findings)
+    findings = [finding for group in groups for finding in group]
+    numbers = count(1)
+    articles = "\n".join(together([article(next(numbers), finding) for finding in group]) for group in groups)
     return f"""<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
@@ -49,6 +53,15 @@ def contents(findings: Sequence[Finding]) -> str:
         for number, f in enumerate(findings, 1)
     )
     return f"<nav><ol>{rows}</ol></nav>\n"
+
+
+def together(articles: Sequence[str]) -> str:
+    """The first finding of a group, and the others folded."""
+    first, *others = articles
+    if not others:
+        return first
+    title = f"and {len(others)} more like it, probably with the same cause"
+    return "\n".join([first, f"<details><summary>{title}</summary>", *others, "</details>"])
 
 
 def article(number: int, finding: Finding) -> str:

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from xml.sax.saxutils import escape, quoteattr
+from html import escape as escape_html
 
 from threadproof.findings.formats.text import as_text
 from threadproof.findings.model import Finding
 
 # Characters that XML 1.0 cannot hold, such as an escape in a quoted line of source.
 FORBIDDEN = dict.fromkeys({*range(32)} - {9, 10, 13}, "\N{REPLACEMENT CHARACTER}")
+
+WHITE = {9: "&#9;", 10: "&#10;", 13: "&#13;"}  # or a reader makes blanks of them
+
+
+def escape(text: str) -> str:
+    return escape_html(text, quote=False)
+
+
+def quoteattr(text: str) -> str:
+    """As of xml.sax.saxutils, whose import takes longer than most reports: it needs urllib and ssl."""
+    return f'"{escape_html(text).translate(WHITE)}"'
 
 
 def as_junit(findings: Sequence[Finding], title: str) -> str:

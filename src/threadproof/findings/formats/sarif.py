@@ -84,6 +84,7 @@ def result(finding: Finding) -> dict[str, Any]:
         "partialFingerprints": {"threadproof/v1": finding.fingerprint()},
         "occurrenceCount": finding.times,
         "suppressions": suppressions(finding),
+        **({"properties": {"group": finding.group}} if finding.group else {}),
     }
 
 

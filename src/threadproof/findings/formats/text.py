@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TextIO
 
+from threadproof.findings.groups import by_group
 from threadproof.findings.model import Finding, Place, Severity
 
 
@@ -44,6 +45,30 @@ def is_terminal(stream: TextIO | None) -> bool:
         return stream is not None and stream.isatty()
     except ValueError:
         return False
+
+
+def as_texts(findings: Iterable[Finding], style: Style = PLAIN) -> list[str]:
+    """A text for each group: its first finding, and a line for each of the others."""
+    texts = []
+    for first, *others in by_group(findings):
+        rest = [f"  and {len(others)} more like it, probably with the same cause:"] if others else []
+        lines = [f"    {headline(finding, style)}" for finding in others]
+        texts.append("\n".join([as_text(first, style), *rest, *lines]))
+    return texts
+
+
+def headline(finding: Finding, style: Style) -> str:
+    """A finding of a group in one line."""
+    tint = style.severity.get(finding.severity, "")
+    return (
+        f"{finding.place}: {tint}{finding.severity}{style.end}: {finding.rule}: "
+        f"{finding.subject or finding.message}{', in ' * bool(functions(finding))}{functions(finding)}"
+    )
+
+
+def functions(finding: Finding) -> str:
+    """The functions of the mistake, such as `Cache.get and Cache.put`."""
+    return " and ".join(dict.fromkeys(place.function for place in finding.places() if place.function))
 
 
 def as_text(finding: Finding, style: Style = PLAIN) -> str:

@@ -7,7 +7,8 @@ import re
 from collections import deque
 from collections.abc import Sequence
 
-from threadproof.lint.facts.expressions import Expressions, span_of
+from threadproof.lint.facts.accesses import span_of
+from threadproof.lint.facts.expressions import Expressions
 from threadproof.lint.facts.leaks import leaks_of
 from threadproof.lint.facts.model import Class, Function, Hold, Leak, Module, Span
 from threadproof.lint.facts.notes import DECORATORS, comments_at, declared, name_says_held
@@ -161,6 +162,8 @@ class Builder:
         if function.owner and args and not static:
             walker.values[args[0].arg] = Ref(function.owner)
             args = args[1:]
+        elif not function.owner and args and args[0].arg in SELF and walker.owner():
+            walker.values[args[0].arg] = Ref(walker.owner())  # a method that another method makes
         for arg in (*args, *node.args.kwonlyargs):
             annotation = walker.annotated(arg.annotation)
             if annotation in self.module.classes or annotation.startswith(
@@ -187,6 +190,7 @@ def name_of(node: FunctionNode) -> str:
     return f"<lambda:{node.lineno}:{node.col_offset}>" if isinstance(node, ast.Lambda) else node.name
 
 
+SELF = frozenset({"self", "_self", "self_", "this"})
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 

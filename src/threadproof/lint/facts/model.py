@@ -87,6 +87,7 @@ class Call:
     caught: tuple[str, ...] = ()
     loop: int = 0
     tested: bool = False  # it depends on a test of a shared place
+    missing: Access | None = None  # it depends on a test that an attribute of its receiver is not set
     into: str = ""  # the place its result is assigned to
 
     @property

@@ -56,6 +56,7 @@ def declared(text: str) -> frozenset[str]:
     lower = text.lower()
     if not any(word in lower for word in WORDS):
         return frozenset()
+    text = text.replace("*", "")  # "is **not** thread-safe"
     notes = {f"{name}:{argument}" if argument else name for name, _, argument in MARKER.findall(text)}
     notes = {note.replace("requires_lock", "requires", 1) for note in notes}
     if CALLER_HOLDS.search(text):

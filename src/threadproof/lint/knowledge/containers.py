@@ -1,13 +1,17 @@
 """Containers: their types, what their methods do, and which operations are one atomic step.
 
-The levels are those of "Thread Safety Guarantees" in CPython's documentation (library/threadsafety): an
-operation of one object in C, which runs no Python code, is one step with a GIL and without.
+Which function goes over a container in one step is the table of `threadproof.consumers`, which tests try on
+every interpreter. A method of one built-in container is one step, if it runs no Python code: see "Thread
+Safety Guarantees" in CPython's documentation (library/threadsafety).
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cache
 from typing import Final
+
+from threadproof.consumers import CONSUMERS, NONE, Containers
 
 DICT: Final = frozenset(
     {
@@ -28,6 +32,21 @@ DICT: Final = frozenset(
 SET: Final = frozenset({"set", "builtins.set", "weakref.WeakSet", "typing.Set", "typing.MutableSet"})
 LIST: Final = frozenset({"list", "builtins.list", "typing.List"})
 DEQUE: Final = frozenset({"collections.deque", "typing.Deque"})
+
+# Names that modules for several versions of Python pass on as their own.
+PASSED_ON: Final = {
+    "WeakSet": "set",
+    "WeakKeyDictionary": "dict",
+    "WeakValueDictionary": "dict",
+    "OrderedDict": "dict",
+    "defaultdict": "dict",
+}
+# Accesses that one kind of container has alone.
+TELLING: Final = (
+    ("dict", frozenset({"setdefault", "popitem", "items", "values", "keys", "itervalues", "iteritems"})),
+    ("set", frozenset({"discard", "difference_update"})),
+    ("deque", frozenset({"appendleft", "popleft"})),
+)
 
 # Types made to be shared: every method is one step, or takes a lock of its own.
 SAFE: Final = frozenset(
@@ -68,32 +87,36 @@ SIZE_CHANGES: Final = ADDS | REMOVES | {"setitem", "delitem", "augmentitem"}
 CHANGES: Final = SIZE_CHANGES | REORDERS
 REBINDS: Final = frozenset({"write", "augment", "delete"})
 WRITES: Final = CHANGES | REBINDS
-# One step that both looks and acts, or replaces, in CPython's C code.
-ATOMIC: Final = frozenset(
-    {"setdefault", "append", "appendleft", "popleft", "popitem", "discard", "add", "copy"}
-)
 
-# Functions that take a whole container in one step, as the C code they are runs no Python in between.
-WHOLE: Final = frozenset(
-    {
-        "builtins.list",
-        "builtins.tuple",
-        "builtins.dict",
-        "builtins.len",
-        "builtins.set",
-        "builtins.frozenset",
-        "builtins.sorted",
-        "builtins.bool",
-        "builtins.str",
-        "builtins.repr",
-        "builtins.sum",
-        "builtins.min",
-        "builtins.max",
-        "builtins.any",
-        "builtins.all",
-        "copy.copy",
-    }
-)
+# Functions that only ask a container for its size.
+SIZES: Final = {"builtins.len": "len", "builtins.bool": "truth"}
+# Functions that go over their first argument, and which containers they take in one step.
+GOES_OVER: Final = {
+    f"{each.owner}.{name}": each.one_step
+    for each in CONSUMERS
+    if ":" not in each.owner and each.first == 0
+    for name in each.names.split()
+    if name not in ("next", "iter", "anext", "aiter")  # one item, or none yet
+}
+VIEW_BITS: Final = {
+    "keys": Containers.KEYS,
+    "values": Containers.VALUES,
+    "items": Containers.ITEMS,
+}
+EXACT: Final = {
+    "dict": Containers.DICT,
+    "builtins.dict": Containers.DICT,
+    "typing.Dict": Containers.DICT,
+    "collections.defaultdict": Containers.DICT_SUBCLASS,
+    "collections.Counter": Containers.DICT_SUBCLASS,
+    "typing.DefaultDict": Containers.DICT_SUBCLASS,
+    "set": Containers.SET,
+    "builtins.set": Containers.SET,
+    "typing.Set": Containers.SET,
+    "list": Containers.LIST,
+    "builtins.list": Containers.LIST,
+    "typing.List": Containers.LIST,
+}
 VIEWS: Final = frozenset({"keys", "values", "items", "iteritems", "iterkeys", "itervalues"})
 
 
@@ -104,4 +127,31 @@ def kind_of(value: str) -> str:
     for kind, names in (("dict", DICT), ("set", SET), ("list", LIST), ("deque", DEQUE), ("safe", SAFE)):
         if name in names:
             return kind
-    return ""
+    return PASSED_ON.get(name.rpartition(".")[2], "") if value.startswith("call:") else ""
+
+
+def kind_by_use(kinds: Collection[str]) -> str:
+    """The kind of a container of which only the kinds of access are known; "" if they do not tell."""
+    return next((kind for kind, telling in TELLING if telling & set(kinds)), "")
+
+
+def goes_over(function: str, view: str) -> str:
+    """How facts note that a function goes over a container, or over a view of it: the value of a "copy"."""
+    return f"{function} {view}"
+
+
+def in_one_step(consumed: str, values: Collection[str]) -> bool:
+    """Whether what `goes_over` noted is one step for a container with these described values.
+
+    Types without a row, as an OrderedDict, go item by item; a weak one is copied by its own methods.
+    """
+    function, _, view = consumed.partition(" ")
+    if function not in GOES_OVER:
+        return True  # the container's own copy()
+    names = [value.removeprefix("call:") for value in values if kind_of(value)]
+    if any(name.startswith("weakref.") for name in names):
+        return function in ("builtins.list", "builtins.tuple", "builtins.sorted", "copy.copy")
+    bits = [EXACT.get(name, NONE) for name in names]
+    if view:
+        bits = [VIEW_BITS.get(view, NONE) if bit else NONE for bit in bits]
+    return all(GOES_OVER[function] & bit for bit in bits)

@@ -42,7 +42,7 @@ THREAD_KINDS: Final = frozenset({"plain", "reentrant", "condition", "semaphore",
 NAMES: Final = re.compile(
     r"(^|_|\.)(r|w|rw|io|db|thread|tlock|m|read|write|g|global|class|inst|instance|state|cache|send|recv)?"
     r"(lock|locks|mutex|mutexes|rlock|rwlock|lck|cond|condition|cv|semaphore|sem|monitor)(_|$|\d|\[|\()"
-    r"|Lock(s)?($|\(|\[)|Mutex($|\(|\[)",
+    r"|Lock(s)?($|\(|\[)|Mutex($|\(|\[)|^not_empty$|^not_full$|^all_tasks_done$",
     re.IGNORECASE,
 )
 NOT_LOCKS: Final = re.compile(

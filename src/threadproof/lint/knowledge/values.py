@@ -15,7 +15,7 @@ UNIQUE: Final = re.compile(
 # Two of these are as good as one: pure values.
 PURE: Final = re.compile(
     r"(^|\.)(compile|format|join|str|int|float|bool|tuple|frozenset|len|sorted|lower|upper|strip|split|encode|decode|getattr|"
-    r"hash|repr|import_module|__import__|getenv|get|dirname|abspath|realpath|namedtuple|property|partial|type|min|max|sum|"
+    r"hash|repr|import_module|__import__|getenv|get|dirname|abspath|realpath|namedtuple|property|partial|type|min|max|sum|getLogger|ContextVar|find_spec|"
     r"read|read_text|loads|load|time|monotonic|perf_counter)$"
 )
 
@@ -27,6 +27,8 @@ def worth(value: str) -> float | None:
         return 0.8
     if value.startswith("const") or value in ("none", "tuple", "lambda"):
         return 0.3
+    if value.startswith(("call:asyncio.", "call:trio.", "call:anyio.")):
+        return 0.1  # of one event loop
     if value.startswith("call:"):
         name = value[5:].removesuffix("()")
         last = name.rpartition(".")[2]

@@ -1,18 +1,18 @@
 """A thread waits for something slow, or for another thread, with a lock held.
 
 ## What it does
-Reports, under a lock: `join()` on a thread, `result()` or `shutdown()` of a pool whose code takes that lock
-(a deadlock); and `sleep`, network calls and child processes, where the lock also guards data.
+Reports, under a lock: `sleep`, network calls and child processes, where the lock also guards data; and
+`join()`, `get()` and `wait()` without a timeout. Where what is waited for needs the lock itself, see CM221.
 
 ## Why is this bad?
-Everybody who wants the lock waits as long. If what is waited for needs the lock itself, all wait for ever.
+Everybody who wants the lock waits as long.
 
 ## Example
 ```python
 def stop(self):
     with self._lock:
         self._running = False
-        self._worker.join()  # the worker wants self._lock
+        self._worker.join()  # everybody waits for the worker
 ```
 
 Use instead:
@@ -39,11 +39,10 @@ from threadproof.findings import Severity
 from threadproof.lint.facts.model import Call, Function
 from threadproof.lint.knowledge.blocking import wait_of
 from threadproof.lint.knowledge.containers import CHANGES
-from threadproof.lint.rule import LintRule, Part, Related, Report
+from threadproof.lint.rule import LintRule, Part, Report
+from threadproof.lint.rules._deadlocks import waited_for
 from threadproof.lint.tree import World
-from threadproof.lint.tree.threads import Entry
 
-WAITS = frozenset({"join", "result", "shutdown", "get"})
 ENDLESS = {
     "threading.Thread.join": "waits for a thread",
     "threading.Event.wait": "waits for an event",
@@ -79,10 +78,8 @@ def check(world: World, part: Part) -> Iterator[Report]:
             locks = sorted(lock for lock in world.calls.locks_at(function, call.held) if lock != "*")
             if not locks:
                 continue
-            entry = waited_for(world, call, locks)
-            if entry is not None:
-                yield deadlock(world, function, call, entry, locks)
-                continue
+            if waited_for(world, call, locks) is not None:
+                continue  # that is a deadlock: CM221
             words = wait_of(world.tree.full_target(call)) or endless(world, call)
             direct = sorted(world.tree.locks(call.held))
             if words and words not in seen and direct and guards_data(world, function, call):
@@ -105,53 +102,6 @@ def endless(world: World, call: Call) -> str:
     if call.receiver.endswith(".submit()"):
         return "waits for a task" if call.method == "result" else ""
     return ENDLESS.get(world.tree.full_target(call), "")
-
-
-def waited_for(world: World, call: Call, locks: list[str]) -> Entry | None:
-    """The entry whose end a call waits for, if its code takes one of the locks that are held."""
-    if (
-        call.method not in WAITS
-        or not call.receiver
-        or (call.method == "get" and not call.receiver.endswith(")"))
-    ):
-        return None
-    if call.method == "join" and (call.args or call.keywords):
-        return None  # it gives up after a while
-    receiver = world.tree.canonical(call.receiver).removesuffix("[]")
-    for entry in world.threads.entries:
-        place = world.tree.canonical(entry.place).removesuffix("[]") if entry.place else ""
-        pool = world.tree.canonical(entry.call.receiver) if entry.call and entry.kind == "pool" else ""
-        same = receiver == place if call.method in ("join", "result", "get") else receiver == pool
-        if call.method == "shutdown" and ("False" in call.args or call.keyword("wait") is not None):
-            continue
-        if not same or not receiver or entry.kind not in ("thread", "timer", "pool"):
-            continue
-        for ref in world.threads.reach([entry.function.ref]):
-            taken = {taking.lock for taking in world.deadlocks.own(world.tree.functions[ref])}
-            if taken & set(locks):
-                return entry
-    return None
-
-
-def deadlock(world: World, function: Function, call: Call, entry: Entry, locks: list[str]) -> Report:
-    lock = locks[0]
-    takers = [
-        (ref, taking)
-        for ref in sorted(world.threads.reach([entry.function.ref]))
-        for taking in world.deadlocks.own(world.tree.functions[ref])
-        if taking.lock in locks
-    ]
-    ref, taking = takers[0]
-    return Report(
-        call.span,
-        f"{call.method}() waits for {entry.function.name}() while {world.tree.shown(lock)} is held, "
-        f"which {entry.function.name}() needs",
-        function=function.ref,
-        subject=lock,
-        severity=Severity.ERROR,
-        related=[Related("it takes the lock here", taking.span, world.tree.module_of[ref].path, ref)],
-        fix="release the lock before waiting",
-    )
 
 
 def guards_data(world: World, function: Function, call: Call) -> bool:

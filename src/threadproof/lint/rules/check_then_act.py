@@ -34,13 +34,14 @@ AT_OPERATION_SEQUENCE_ON_CONCURRENT_ABSTRACTION.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from threadproof.findings import Severity
 from threadproof.lint.facts.expressions import DEREFERENCE
 from threadproof.lint.facts.model import Access, Function, Pair
-from threadproof.lint.knowledge.containers import REMOVES
+from threadproof.lint.knowledge.containers import REMOVES, WRITES
 from threadproof.lint.rule import LintRule, Part, Related, Report
+from threadproof.lint.rules._pairs import unprotected_pairs
 from threadproof.lint.tree import World
 from threadproof.lint.tree.evidence import guard_of, other_writers, sides
 from threadproof.lint.tree.sharing import Shared
@@ -52,25 +53,22 @@ TAKES = frozenset({"delitem", "pop", "remove", "popitem", "popleft", "getitem"})
 RESET_SCORE = 0.64
 # Hides the forms that were mostly wrong where only the kind of the class, or its lock, suggests threads.
 LITTLE_LESS = 0.9
+# Two critical sections of one lock, where one was meant: mostly a mistake, sometimes late without harm.
+SECTIONS = 0.5
+EVENT_SCORE = 0.6  # an object with a threading.Event of its own waits for another thread
 LOST = frozenset({"setitem", "add", "append", "insert", "write", "augment"})
 
 
 def check(world: World, part: Part) -> Iterator[Report]:
     seen: set[tuple[str, str]] = set()
-    for function in part.functions:
-        if function.asynchronous or world.sharing.in_setup(function):
+    for function, pair, shared in unprotected_pairs(world, part, lambda pair: bool(form_of(pair))):
+        what = pair.check if form_of(pair) == "sections" else pair.act  # one test may have many acts
+        if (function.ref, what.place) in seen:
             continue
-        for pair in function.pairs:
-            form = form_of(pair)
-            if not form or (function.ref, pair.act.place) in seen:
-                continue
-            shared = world.sharing.of(world.tree.variable(pair.act.place))
-            if world.sharing.protected(function, pair.check.held, pair.act.held):
-                continue
-            report = consider(world, function, pair, form, shared)
-            if report is not None:
-                seen.add((function.ref, pair.act.place))
-                yield report
+        report = consider(world, function, pair, form_of(pair), shared)
+        if report is not None:
+            seen.add((function.ref, what.place))
+            yield report
 
 
 def form_of(pair: Pair) -> str:
@@ -86,6 +84,8 @@ def form_of(pair: Pair) -> str:
         return "" if {"AttributeError", "*"} & set(act.caught) else "reset"
     if pair.how == "flag" and pair.check.place != act.place:
         return "late"
+    if pair.how == "sections":
+        return "sections"
     if pair.how in ("compare", "len") and act.kind in ("augment", "append", "add", "setitem"):
         return "limit"
     return ""
@@ -105,6 +105,8 @@ def consider(world: World, function: Function, pair: Pair, form: str, shared: Sh
         confidence = reset(world, function, pair, shared)
     elif form == "late":
         confidence = late(world, function, pair, shared)
+    elif form == "sections":
+        confidence = sections(world, function, pair, shared)
     else:
         confidence = 0.4 * shared.score(function)
     if confidence <= 0:
@@ -116,6 +118,8 @@ def consider(world: World, function: Function, pair: Pair, form: str, shared: Sh
         "reset": f"{variable.shown} may be None: another thread can reset it between the test and the use",
         "late": f"what is added to {variable.shown} may come too late: another thread can set the flag and "
         "take all between the test and this",
+        "sections": f"{variable.shown} is changed because of a test in an earlier critical section: what "
+        "that found may have changed",
         "limit": f"{variable.shown} may have changed between the test and this",
     }[form]
     return Report(
@@ -158,16 +162,61 @@ def reset(world: World, function: Function, pair: Pair, shared: Shared) -> float
 
 def late(world: World, function: Function, pair: Pair, shared: Shared) -> float:
     """How sure it is that another function sets the flag, and then uses for the last time what was added."""
-    flag = world.sharing.of(world.tree.variable(pair.check.place))
-    setters = {
-        use.function.ref
-        for use in flag.uses
-        if use.access.kind == "write" and use.access.value == "const:True" and use.function is not function
-    }
+    setters = {one.ref for one in setters_of(world, pair.check) if one is not function}
     takers = {use.function.ref for use in shared.uses if use.access.kind not in ("append", "add")}
     if not setters & takers:
         return 0.0
+    if any(is_event(world, access) for access in told_by(world, pair.check)):
+        return max(shared.score(function), EVENT_SCORE)
     return shared.score(function) * (1.0 if shared.kind_is_shared else LITTLE_LESS)
+
+
+def is_event(world: World, access: Access) -> bool:
+    return "call:threading.Event" in world.tree.variable(access.place).values
+
+
+def told_by(world: World, check: Access) -> Sequence[Access]:
+    """What a check looks at: the place itself, or those that a method or property of its object reads."""
+    owner, _, name = check.place.rpartition(".")
+    method = world.tree.method(owner, name) if owner in world.tree.classes else None
+    return [check] if method is None else method.accesses
+
+
+def setters_of(world: World, check: Access) -> Iterator[Function]:
+    """The functions that set the flag which a check asks for, by itself or through a method."""
+    asked = told_by(world, check)
+    for access in asked:
+        variable = world.tree.variable(access.place)
+        for use in variable.uses:
+            written = use.access.kind == "write" and use.access.value not in ("none", "const:False")
+            if written and (access is not check or use.access.value == "const:True"):
+                yield use.function
+        if is_event(world, access):
+            yield from (
+                use.function
+                for use in variable.uses
+                for call in use.function.calls
+                if call.method == "set" and world.tree.canonical(call.receiver) == variable.place
+            )
+
+
+def sections(world: World, function: Function, pair: Pair, shared: Shared) -> float:
+    """How sure it is that another thread changes what was tested, between the two critical sections."""
+    tested = [world.sharing.of(world.tree.variable(one.place)) for one in told_by(world, pair.check)]
+    first, second = ({hold.section for hold in one.held} for one in (pair.check, pair.act))
+    for access in function.accesses:
+        here = {hold.section for hold in access.held}
+        if access.place == pair.check.place and second & here:
+            return 0.0  # tested again
+        if access.place == pair.act.place and first & here and access.kind in WRITES:
+            return 0.0  # the second takes back what the first did
+    changes = [
+        use
+        for one in tested
+        for use in one.uses
+        if use.access.kind in WRITES and use.function is not function
+    ]
+    return SECTIONS if changes and shared.guarded else 0.0
 
 
 def removes(access: Access) -> bool:
@@ -182,7 +231,7 @@ def added(world: World, function: Function, pair: Pair, shared: Shared) -> float
     """How sure it is that two threads may both add, and that it matters."""
     if not (world.sharing.runs_twice(function, shared) or other_writers(shared, function)):
         return 0.0
-    return shared.score(function) * world.sharing.worth(pair.act, shared.many)
+    return shared.score(function) * world.sharing.worth(pair.act, function)
 
 
 def advice(pair: Pair, form: str) -> str:

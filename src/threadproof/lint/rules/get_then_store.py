@@ -33,44 +33,36 @@ from collections.abc import Iterator
 from threadproof.findings import Severity
 from threadproof.lint.facts.model import Pair
 from threadproof.lint.rule import LintRule, Part, Related, Report
+from threadproof.lint.rules._pairs import unprotected_pairs
 from threadproof.lint.tree import World
 from threadproof.lint.tree.evidence import guard_of, other_writers, sides
 
 
 def check(world: World, part: Part) -> Iterator[Report]:
     seen: set[tuple[str, str]] = set()
-    for function in part.functions:
-        if function.asynchronous or world.sharing.in_setup(function) or "functional" in function.notes:
+    for function, pair, shared in unprotected_pairs(world, part, is_form):
+        if (function.ref, pair.act.place) in seen or "functional" in function.notes:
             continue
-        for pair in function.pairs:
-            if not is_form(pair) or (function.ref, pair.act.place) in seen:
-                continue
-            shared = world.sharing.of(world.tree.variable(pair.act.place))
-            if world.sharing.protected(function, pair.check.held, pair.act.held):
-                continue
-            if not world.sharing.applies(function, shared, pair.act):
-                continue
-            if not (world.sharing.runs_twice(function, shared) or other_writers(shared, function)):
-                continue
-            worth = world.sharing.worth(pair.act, shared.many)
-            confidence = shared.score(function, unique=worth >= 1.0) * worth
-            if confidence > 0:
-                seen.add((function.ref, pair.act.place))
-                yield Report(
-                    pair.check.span,
-                    f"two threads may both find nothing in {shared.variable.shown}, and both store a value",
-                    function=function.ref,
-                    subject=shared.variable.place,
-                    related=[
-                        Related(
-                            "stored here" + guard_of(world, function, pair.act),
-                            pair.act.span,
-                            function=function.ref,
-                        ),
-                        *sides(world, shared, function, pair.act),
-                    ],
-                    confidence=confidence,
-                )
+        if not world.sharing.applies(function, shared, pair.act):
+            continue
+        if not (world.sharing.runs_twice(function, shared) or other_writers(shared, function)):
+            continue
+        worth = world.sharing.worth(pair.act, function)
+        confidence = shared.score(function, unique=worth >= 1.0) * worth
+        if confidence > 0:
+            seen.add((function.ref, pair.act.place))
+            stored = "stored here" + guard_of(world, function, pair.act)
+            yield Report(
+                pair.check.span,
+                f"two threads may both find nothing in {shared.variable.shown}, and both store a value",
+                function=function.ref,
+                subject=shared.variable.place,
+                related=[
+                    Related(stored, pair.act.span, function=function.ref),
+                    *sides(world, shared, function, pair.act),
+                ],
+                confidence=confidence,
+            )
 
 
 def is_form(pair: Pair) -> bool:

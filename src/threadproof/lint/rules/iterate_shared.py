@@ -37,18 +37,21 @@ from collections.abc import Iterator, Sequence
 from threadproof.findings import Severity
 from threadproof.lint.facts.model import Access, Function
 from threadproof.lint.fixes import Edit, insert_text
-from threadproof.lint.knowledge.containers import SIZE_CHANGES
+from threadproof.lint.knowledge.containers import SIZE_CHANGES, in_one_step, kind_of
 from threadproof.lint.rule import LintRule, Part, Report
 from threadproof.lint.source import Source
 from threadproof.lint.tree import World
 from threadproof.lint.tree.evidence import sides
-from threadproof.lint.tree.index import Use
+from threadproof.lint.tree.index import Use, Variable
 from threadproof.lint.tree.sharing import Shared
 
 GUARDED = 2 / 3  # of the changes, for the lock to be the one that guards the container
 # More bare loops than this are no oversight: the changes are known to come before.
 FEW_LOOPS = 3
 KINDS = frozenset({"dict", "set", "deque"})
+# Hides the reports of containers whose kind is only known by their use, unless threads surely share them.
+KIND_BY_USE = 0.9
+LOOPS = frozenset({"iterate", "copy"})
 
 
 def check(world: World, part: Part) -> Iterator[Report]:
@@ -57,26 +60,38 @@ def check(world: World, part: Part) -> Iterator[Report]:
             continue
         seen: set[str] = set()
         for access in function.accesses:
-            if access.kind != "iterate" or access.place in seen or world.tree.locks(access.held):
+            if access.kind not in LOOPS or access.place in seen or world.tree.locks(access.held):
                 continue
             variable = world.tree.variable(access.place)
-            if variable.kind() not in KINDS:
+            if variable.kind() not in KINDS or not is_loop(access, variable):
                 continue
             shared = world.sharing.of(variable)
             changes = [
                 use for use in shared.uses if use.access.kind in SIZE_CHANGES and use.function is not function
             ]
             confidence = confidence_of(world, function, access, shared, changes)
+            if confidence < 1.0 and not any(kind_of(value) for value in variable.values):
+                confidence *= KIND_BY_USE
             if confidence > 0:
                 seen.add(access.place)
                 yield Report(
                     access.span,
-                    f"{variable.shown} may change while it is iterated",
+                    f"{variable.shown} may change while {loop_of(access)}",
                     function=function.ref,
                     subject=variable.place,
                     related=sides(world, shared, function, access),
                     confidence=confidence,
                 )
+
+
+def is_loop(access: Access, variable: Variable) -> bool:
+    """Whether a container is gone over item by item: by a loop, or by a function that takes no snapshot."""
+    return access.kind == "iterate" or not in_one_step(access.value, variable.values)
+
+
+def loop_of(access: Access) -> str:
+    function = access.value.partition(" ")[0].removeprefix("builtins.")
+    return "it is iterated" if access.kind == "iterate" else f"{function}() goes over it"
 
 
 def confidence_of(

@@ -2,7 +2,7 @@
 
 ## What it does
 Reports `self.n += 1`, `d[k] += 1`, `d[k] = d.get(k, 0) + 1` and the same in two statements, on what threads
-share, without a lock.
+share, without a lock. Also `taken = self.items` followed by `self.items = []`.
 
 ## Why is this bad?
 `n += 1` reads, adds and writes. Two threads that read the same number both write the same sum, and one of
@@ -45,24 +45,26 @@ def check(world: World, part: Part) -> Iterator[Report]:
         if function.asynchronous or world.sharing.in_setup(function) or world.calls.entry_locks[function.ref]:
             continue
         seen: set[str] = set()
-        for access, read in updates(world, function):
+        for access, read, how in updates(world, function):
             if access.place in seen:
                 continue
             shared = world.sharing.of(world.tree.variable(access.place))
             confidence = confidence_of(world, function, access, shared)
             if confidence > 0:
                 seen.add(access.place)
-                yield report(world, function, access, read, shared, confidence)
+                yield report(world, function, access, read, shared, confidence, how)
 
 
-def updates(world: World, function: Function) -> Iterator[tuple[Access, Access | None]]:
+def updates(world: World, function: Function) -> Iterator[tuple[Access, Access | None, str]]:
     """The updates of a function that no lock covers, with the read if that is a statement of its own."""
     for access in function.accesses:
         if access.kind in ("augment", "augmentitem") and not world.tree.locks(access.held):
-            yield access, None
+            yield access, None, "update"
     for pair in function.pairs:
-        if pair.how == "stale" and not world.sharing.protected(function, pair.check.held, pair.act.held):
-            yield pair.act, pair.check
+        if pair.how in ("stale", "swap") and not world.sharing.protected(
+            function, pair.check.held, pair.act.held
+        ):
+            yield pair.act, pair.check, pair.how
 
 
 def confidence_of(world: World, function: Function, access: Access, shared: Shared) -> float:
@@ -83,13 +85,22 @@ def meets(world: World, function: Function, use: Use, shared: Shared) -> bool:
 
 
 def report(
-    world: World, function: Function, access: Access, read: Access | None, shared: Shared, confidence: float
+    world: World,
+    function: Function,
+    access: Access,
+    read: Access | None,
+    shared: Shared,
+    confidence: float,
+    how: str,
 ) -> Report:
     name = shared.variable.shown + (f"[{access.key}]" if access.key else "")
     related = [Related("read here", read.span, function=function.ref)] if read else []
+    message = f"an update of {name} may be lost: it is read and written in two steps"
+    if how == "swap":
+        message = f"what is added to {name} may be lost: it is taken and emptied in two steps"
     return Report(
         access.span,
-        f"an update of {name} may be lost: it is read and written in two steps",
+        message,
         function=function.ref,
         subject=shared.variable.place,
         related=[*related, *sides(world, shared, function, access)],

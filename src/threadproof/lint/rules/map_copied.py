@@ -30,15 +30,15 @@ from collections.abc import Iterator
 from threadproof.findings import Severity
 from threadproof.lint.fixes import Edit, insert_text
 from threadproof.lint.rule import LintRule, Report
-from threadproof.lint.rules._own_maps import own_maps
-from threadproof.lint.source import Source, span, text_of
+from threadproof.lint.rules._own_maps import Maps
+from threadproof.lint.source import Source, span
 
 
 def check(source: Source) -> Iterator[Report]:
-    maps = own_maps(source)
+    maps = Maps(source)
     for node in copied(source) if maps else ():
-        name = text_of(node)
-        if name in maps:
+        name = maps.at(node)
+        if name:
             message = f"{name} is copied key by key, and other threads may change it meanwhile"
             yield Report(span(node), message, function=source.function_name(node), subject=name)
 

@@ -31,21 +31,16 @@ from collections.abc import Iterator
 
 from threadproof.findings import Severity
 from threadproof.lint.rule import LintRule, Report
-from threadproof.lint.rules._own_maps import COMPUTES, calls_on_maps
+from threadproof.lint.rules._own_maps import computing
 from threadproof.lint.source import Source, span, text_of
 
 
 def check(source: Source) -> Iterator[Report]:
-    functions = {node.name: node for node in source.all(ast.FunctionDef)}
-    for call, name, method in calls_on_maps(source):
-        if method not in COMPUTES:
-            continue
-        for given in call.args:
-            body = functions.get(given.id) if isinstance(given, ast.Name) else given
-            use = use_of(body, name) if isinstance(body, ast.Lambda | ast.FunctionDef) else None
-            if use is not None:
-                message = f"{name} is used in the function that computes a value of it"
-                yield Report(span(use), message, function=source.function_name(use), subject=name)
+    for _, name, _, body in computing(source):
+        use = use_of(body, name)
+        if use is not None:
+            message = f"{name} is used in the function that computes a value of it"
+            yield Report(span(use), message, function=source.function_name(use), subject=name)
 
 
 def use_of(function: ast.AST, name: str) -> ast.expr | None:

@@ -36,7 +36,6 @@ When the path from the thread to the join is never taken in that thread.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from threadproof.findings import Severity
@@ -45,9 +44,6 @@ from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.tree import World
 from threadproof.lint.tree.threads import Entry
 
-CALLBACK = re.compile(
-    r"(^|[._])(cb|callback|handler|listener|hook|func|function|fn|target|job|task|on_\w+|apply_entry)$"
-)
 TESTS = frozenset(
     {"current_thread", "currentThread", "get_ident", "get_native_id", "is_current_thread", "in_thread"}
 )
@@ -61,46 +57,10 @@ def check(world: World, part: Part) -> Iterator[Report]:
         for call in joined:
             if {"RuntimeError", "*"} & set(call.caught):
                 continue
-            if is_own_join(world, function, call):
-                yield own_report(world, function, call)
-                continue
             for entry in world.threads.reached.get(function.ref, ()):
                 if entry.kind in ("thread", "timer") and joins(world, function, call, entry):
                     yield report(world, function, call, entry)
                     break
-
-
-def is_own_join(world: World, function: Function, call: Call) -> bool:
-    """`self.join()` in a Thread subclass whose own code may call it in that thread."""
-    if (
-        not function.owner
-        or call.receiver != function.owner
-        or not world.threads.is_thread_class(function.owner)
-    ):
-        return False
-    if function.name in ("join", "run", "start") or function.name.startswith("__"):
-        return False
-    run = world.tree.method(function.owner, "run")
-    return run is not None and calls_out(world, run)
-
-
-def calls_out(world: World, run: Function) -> bool:
-    """Whether a thread's code calls something that is not known here, and may come back: a callback, say."""
-    for ref in world.threads.reach([run.ref]):
-        for call in world.tree.functions[ref].calls:
-            if CALLBACK.search(call.target) or call.target.endswith("[]"):
-                return True
-    return False
-
-
-def own_report(world: World, function: Function, call: Call) -> Report:
-    return Report(
-        call.span,
-        f"{function.name}() joins this thread, also if it is called by the thread itself",
-        function=function.ref,
-        subject=function.owner,
-        confidence=0.5,
-    )
 
 
 def joins(world: World, function: Function, call: Call, entry: Entry) -> bool:

@@ -2,7 +2,8 @@
 
 ## What it does
 Reports `if x is None: x = make()` on an attribute or global that threads share, without a lock, where what is
-made must not be made twice: a lock, a pool, a thread, a connection.
+made must not be made twice: a lock, a pool, a thread, a connection. The same where a method that is called
+makes it, and where a flag says that a thread has been started.
 
 ## Why is this bad?
 Both threads find None and both make one. Two locks do not exclude each other; of two threads or connections
@@ -40,53 +41,98 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadproof.findings import Severity
-from threadproof.lint.facts.model import Pair
+from threadproof.lint.facts.model import Access, Call, Function, Pair
 from threadproof.lint.rule import LintRule, Part, Related, Report
+from threadproof.lint.rules._pairs import unprotected_pairs
 from threadproof.lint.tree import World
 from threadproof.lint.tree.evidence import sides
+from threadproof.lint.tree.sharing import Shared
+
+TESTS = ("none", "truth", "missing")
+TRUE = "const:True"
 
 
 def check(world: World, part: Part) -> Iterator[Report]:
     seen: set[tuple[str, str]] = set()
-    for function in part.functions:
-        if function.asynchronous or world.sharing.in_setup(function) or "functional" in function.notes:
+    for function, pair, shared in unprotected_pairs(world, part, is_form):
+        if world.calls.locks_at(function, pair.act.held) or "functional" in function.notes:
+            continue  # under a lock it is double-checked initialisation, or broken
+        if pair.act.value == TRUE and not starts(function, pair.act.span.line, pair.check.span.line):
             continue
-        for pair in function.pairs:
-            if not is_form(pair) or (function.ref, pair.act.place) in seen:
-                continue
-            shared = world.sharing.of(world.tree.variable(pair.act.place))
-            if world.calls.locks_at(function, pair.act.held) or not world.sharing.applies(
-                function, shared, pair.act, is_made=True
-            ):
-                continue
-            if not world.sharing.runs_twice(function, shared):
-                continue
-            worth = world.sharing.worth(pair.act, shared.many)
-            confidence = shared.score(function, unique=worth >= 1.0) * worth
-            if confidence > 0:
-                seen.add((function.ref, pair.act.place))
-                yield Report(
-                    pair.check.span,
-                    f"two threads may both find that {shared.variable.shown} is not made yet, and "
-                    f"both make one",
-                    function=function.ref,
-                    subject=shared.variable.place,
-                    related=[
-                        Related("made here", pair.act.span, function=function.ref),
-                        *sides(world, shared, function, pair.act),
-                    ],
-                    confidence=confidence,
-                )
+        report = consider(world, function, pair.check, pair.act, function, shared)
+        if report is not None and (function.ref, pair.act.place) not in seen:
+            seen.add((function.ref, pair.act.place))
+            yield report
+    for function in part.functions:
+        for call in function.calls if not function.asynchronous else ():
+            report = made_by_call(world, function, call)
+            if report is not None and (function.ref, report.subject) not in seen:
+                seen.add((function.ref, report.subject))
+                yield report
 
 
 def is_form(pair: Pair) -> bool:
-    if pair.act.kind != "write" or pair.present:
-        return False
-    made = pair.act.value
-    return (
-        pair.how in ("none", "truth", "missing")
-        and made not in ("none", "tuple")
-        and not made.startswith("const")
+    return pair.act.kind == "write" and not pair.present and pair.how in TESTS and is_made(pair.act)
+
+
+def is_made(act: Access) -> bool:
+    """Whether a write is of something made, or of a flag that says so."""
+    made = act.value
+    return made == TRUE or (made not in ("none", "tuple") and not made.startswith("const"))
+
+
+def starts(function: Function, last: int, first: int = 0) -> bool:
+    """Whether a function starts a thread, a timer or a process between two lines."""
+    return any(call.method == "start" and first <= call.span.line <= last for call in function.calls)
+
+
+def made_by_call(world: World, function: Function, call: Call) -> Report | None:
+    """`if self._thread is None: self._start()`, where _start() sets it, and neither takes a lock."""
+    test = call.missing
+    if test is None or world.calls.locks_at(function, call.held) or world.sharing.in_setup(function):
+        return None
+    place = world.tree.canonical(test.place)
+    callees = world.tree.called(call.target)
+    for callee in callees if len(callees) == 1 else ():
+        if callee.asynchronous or callee.name in ("__init__", "__enter__"):
+            continue
+        for act in callee.accesses:
+            if act.kind != "write" or not is_made(act) or world.tree.canonical(act.place) != place:
+                continue
+            if world.tree.locks(act.held) or (act.value == TRUE and not starts(callee, act.span.line)):
+                return None
+            if any(
+                one.place == act.place and one.kind != "write"
+                for one in callee.accesses
+                if one.span < act.span
+            ):
+                return None  # it looks again by itself
+            shared = world.sharing.of(world.tree.variable(act.place))
+            return consider(world, function, test, act, callee, shared)
+    return None
+
+
+def consider(
+    world: World, function: Function, test: Access, act: Access, maker: Function, shared: Shared
+) -> Report | None:
+    if not world.sharing.applies(maker, shared, act, is_made=True):
+        return None
+    if not world.sharing.runs_twice(function, shared):
+        return None
+    value = 1.0 if act.value == TRUE else world.sharing.worth(act, function)
+    confidence = shared.score(function, unique=value >= 1.0) * value
+    if confidence <= 0:
+        return None
+    return Report(
+        test.span,
+        f"two threads may both find that {shared.variable.shown} is not made yet, and both make one",
+        function=function.ref,
+        subject=shared.variable.place,
+        related=[
+            Related("made here", act.span, world.tree.module_of[maker.ref].path, maker.ref),
+            *sides(world, shared, function, act),
+        ],
+        confidence=confidence,
     )
 
 

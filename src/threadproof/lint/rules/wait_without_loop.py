@@ -1,7 +1,8 @@
 """A condition is waited for once, and not until it holds.
 
 ## What it does
-Reports `Condition.wait()` without a timeout that is not in a loop.
+Reports `Condition.wait()` without a timeout that is not in a loop, or in one that tests what it waits for
+before it takes the lock.
 
 ## Why is this bad?
 Between the `notify()` and the moment this thread has the lock again, another thread may have taken what it
@@ -45,21 +46,33 @@ from threadproof.lint.tree import World
 def check(world: World, part: Part) -> Iterator[Report]:
     for function in part.functions:
         for call in function.calls:
-            if (
-                call.method == "wait"
-                and not call.loop
-                and is_condition(world, call)
-                and not is_wrapper(function)
-            ):
-                if call.args or call.keywords:
-                    continue  # a pause that a notify() may cut short
-                yield Report(
-                    call.span,
-                    f"wait() on {world.tree.shown(call.receiver)} is "
-                    f"not in a loop that tests what it waits for",
-                    function=function.ref,
-                    subject=world.tree.canonical(call.receiver),
+            if call.method != "wait" or call.args or call.keywords or not is_condition(world, call):
+                continue  # with a timeout it is a pause that a notify() may cut short
+            name = world.tree.shown(call.receiver)
+            message = ""
+            if not call.loop and not is_wrapper(function):
+                message = f"wait() on {name} is not in a loop that tests what it waits for"
+            elif call.loop and tested_outside(function, call):
+                message = (
+                    f"what wait() on {name} depends on is tested before the lock is taken: a notify() in "
+                    "between is missed"
                 )
+            if message:
+                yield Report(
+                    call.span, message, function=function.ref, subject=world.tree.canonical(call.receiver)
+                )
+
+
+def tested_outside(function: Function, call: Call) -> bool:
+    """Whether a wait depends on a test, and nothing is looked at from where the lock is taken to the wait."""
+    section = {hold for hold in call.held if hold.lock == call.receiver}
+    inside = [acquire for acquire in function.acquires if acquire.lock == call.receiver]
+    if not call.tested or not section or not any(call.loop < one.span.line for one in inside):
+        return False
+    return not any(
+        section & set(access.held) and access.place != call.receiver and access.span < call.span
+        for access in function.accesses
+    )
 
 
 def is_condition(world: World, call: Call) -> bool:

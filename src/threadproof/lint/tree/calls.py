@@ -84,6 +84,8 @@ class Calls:
         found = self.tree.functions.get(name)
         if found is not None:
             return [found]
+        if "<locals>" in name and name not in self.tree.given:
+            return []  # nothing is known of most local variables, and most arguments are
         return [] if self.tree.resolve(name) in self.tree.classes else self.tree.called(name)
 
     def add_escapes(self, function: Function) -> None:
@@ -142,14 +144,14 @@ class Calls:
             if not locks[ref] and self.inherits_locks(function):
                 locks[ref] = everything
                 open_.add(ref)
-        grown = True
-        while grown:
-            grown = False
-            for ref in open_:
-                now = self.common_locks(ref, locks, everything)
-                if now != locks[ref]:
-                    locks[ref] = now
-                    grown = True
+        edges = {ref: self.lock_edges(ref) for ref in open_}
+        waiting = list(open_)
+        while waiting:
+            ref = waiting.pop()
+            now = common_locks(edges[ref], locks, everything)
+            if now != locks[ref]:
+                locks[ref] = now
+                waiting += [callee.ref for _, callee in self.callees[ref] if callee.ref in open_]
         return {ref: frozenset() if held == everything else held for ref, held in locks.items()}
 
     def inherits_locks(self, function: Function) -> bool:
@@ -158,30 +160,39 @@ class Calls:
             return False
         return not (function.name.startswith("__") and function.name.endswith("__"))
 
-    def common_locks(
-        self, callee: str, locks: dict[str, frozenset[str]], everything: frozenset[str]
-    ) -> frozenset[str]:
-        common: frozenset[str] | None = None
-        waiting = False  # for callers whose own callers are not known yet
-        for edge in self.callers[callee]:
-            if edge.caller.ref in self.setup and self.same_object(edge, self.tree.functions[callee]):
-                continue
-            above = locks[edge.caller.ref]
-            if above == everything:
-                waiting = True
-                continue
-            here = frozenset(self.tree.locks(edge.call.held)) | above
-            if common is None or ANY_LOCK in common:
-                common = here if common is None or here else frozenset()
-            elif ANY_LOCK not in here:
-                common &= here
-        if common is None:
-            return everything if waiting else frozenset()
-        return common
+    def lock_edges(self, callee: str) -> list[tuple[str, frozenset[str]]]:
+        """The callers of a function, with the locks that each holds at the call; not those of set-up."""
+        function = self.tree.functions[callee]
+        return [
+            (edge.caller.ref, frozenset(self.tree.locks(edge.call.held)))
+            for edge in self.callers[callee]
+            if edge.caller.ref not in self.setup or not self.same_object(edge, function)
+        ]
 
     def locks_at(self, function: Function, held: Held) -> frozenset[str]:
         """All locks that are held at a point of a function, by itself or by every caller."""
         return frozenset(self.tree.locks(held)) | self.entry_locks[function.ref]
+
+
+def common_locks(
+    edges: list[tuple[str, frozenset[str]]], locks: dict[str, frozenset[str]], everything: frozenset[str]
+) -> frozenset[str]:
+    """The locks that all callers hold, as far as it is known which those of the callers are."""
+    common: frozenset[str] | None = None
+    waiting = False  # for callers whose own callers are not known yet
+    for caller, held in edges:
+        above = locks[caller]
+        if above == everything:
+            waiting = True
+            continue
+        here = held | above if held else above
+        if common is None or ANY_LOCK in common:
+            common = here if common is None or here else frozenset()
+        elif ANY_LOCK not in here:
+            common &= here
+    if common is None:
+        return everything if waiting else frozenset()
+    return common
 
 
 def is_setup(function: Function) -> bool:

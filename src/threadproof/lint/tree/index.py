@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from threadproof.lint.facts.model import Access, Call, Class, Function, Held, Module
 from threadproof.lint.knowledge import containers, locks
@@ -33,6 +33,7 @@ class Variable:
     values: set[str] = field(default_factory=set)
     owner: Class | None = None  # the class whose attribute it is
     module: Module | None = None
+    known_kind: str | None = None
 
     @property
     def name(self) -> str:
@@ -44,9 +45,19 @@ class Variable:
         return f"self.{self.name}" if self.owner else self.name
 
     def kind(self) -> str:
-        """The kind of container in it, if all that is known of its values agrees: "dict", "set"… or ""."""
-        kinds = {containers.kind_of(value) for value in self.values} - {""}
-        return kinds.pop() if len(kinds) == 1 else ""
+        """The kind of container in it, if all that is known of it agrees: "dict", "set"… or "".
+
+        To be asked for once all uses are known.
+        """
+        if self.known_kind is None:
+            kinds = {containers.kind_of(value) for value in self.values} - {""}
+            self.known_kind = kinds.pop() if len(kinds) == 1 else ""
+            if not kinds and not self.known_kind:
+                accesses = [use.access for use in self.uses]
+                told = {access.kind for access in accesses}
+                told |= {access.value for access in accesses if access.kind == "iterate"}
+                self.known_kind = containers.kind_by_use(told)
+        return self.known_kind
 
 
 class Tree:
@@ -61,6 +72,7 @@ class Tree:
             self.functions.update(module.functions)
             self.classes.update(module.classes)
             self.module_of.update(dict.fromkeys(module.functions, module))
+        self.tops = {name.partition(".")[0] for name in self.modules}
         self.canonical_names: dict[str, str] = {}
         self.resolved: dict[str, str] = {}
         self.known_calls: dict[str, list[Function]] = {}
@@ -69,11 +81,23 @@ class Tree:
         for ref, found in self.classes.items():
             for base in found.bases:
                 self.subclasses[self.resolve(base)].append(ref)
+        self.given: dict[str, set[str]] = {}
+        self.known_args: dict[str, str] = {}
+        self.unsure: list[tuple[dict[str, Any], str]] = []  # cached while not all types were known
         self.declared = self.declare()
         self.wraps = {place: lock for module in self.modules.values() for place, lock in module.wraps.items()}
+        for constructors in (True, False):  # methods are found by the types that constructors are given
+            self.given = find_given(self, constructors)
+            self.forget_unsure()
         self.variables: dict[str, Variable] = {}
         for function in self.functions.values():
             self.add_uses(function)
+
+    def forget_unsure(self) -> None:
+        """Drop what was not found in caches, as more types are known now."""
+        for cache, name in self.unsure:
+            cache.pop(name, None)
+        self.unsure.clear()
 
     # --- names ---
 
@@ -84,7 +108,13 @@ class Tree:
             known = self.resolved[name] = self.find_resolved(name)
         return known
 
+    def is_foreign(self, name: str) -> bool:
+        """Whether a name surely is of no file of the tree: of the standard library, say."""
+        return name.partition(".")[0] not in self.tops
+
     def find_resolved(self, name: str) -> str:
+        if self.is_foreign(name):
+            return name
         for _ in range(DEEPEST):
             module, rest = self.split(name)
             if module is None or not rest:
@@ -130,15 +160,22 @@ class Tree:
         """One name for one variable: of the base class that declares it, or of the attribute's type."""
         known = self.canonical_names.get(name)
         if known is None:
+            unsure = len(self.unsure)
             known = self.canonical_names[name] = self.find_canonical(name)
+            if len(self.unsure) > unsure:
+                self.unsure.append((self.canonical_names, name))
         return known
 
     def find_canonical(self, name: str) -> str:
         name = self.resolve(name)
+        if self.is_foreign(name):
+            return name
         if name.endswith("[]"):
             return self.canonical(name[:-2]) + "[]"
         found, rest = self.class_in(name)
-        if found is None or not rest:
+        if found is None:
+            return self.in_global(name)
+        if not rest:
             return name
         attribute, _, more = rest.partition(".")
         index = "[]" if attribute.endswith("[]") else ""
@@ -151,7 +188,20 @@ class Tree:
         type_ = "" if index else self.type_of(f"{owner}.{bare}")
         if type_ in self.classes and type_ != found.ref:
             return self.canonical(f"{type_}.{more}")
+        self.unsure.append((self.canonical_names, name))
         return f"{owner}.{attribute}.{more}"
+
+    def in_global(self, name: str) -> str:
+        """The variable that an attribute of an object in a global is."""
+        module, rest = self.split(name)
+        first, _, more = rest.partition(".")
+        if module is None or not more or first not in module.variables:
+            return name
+        type_ = self.type_of(f"{module.name}.{first}")
+        if type_ in self.classes:
+            return self.canonical(f"{type_}.{more}")
+        self.unsure.append((self.canonical_names, name))
+        return name
 
     def type_of(self, place: str) -> str:
         """The class that the values of an attribute are of, where all that is known agrees; else ""."""
@@ -159,10 +209,20 @@ class Tree:
         found = self.classes.get(owner)
         if found and name in found.annotations:
             return self.resolve(found.annotations[name])
-        types = {
-            self.resolve(value[5:]) for value in self.written.get(place, ()) if value.startswith("call:")
-        }
+        types: set[str] = set()
+        for value in self.written.get(place, ()):
+            kind, _, what = value.partition(":")
+            if kind == "call":
+                types.add(self.resolve(what))
+            elif kind == "ref":
+                types |= {one for one in self.given.get(what, ()) if one in self.classes}
         return types.pop() if len(types) == 1 else ""
+
+    def functions_in(self, place: str) -> list[Function]:
+        """The functions that are known to be given to a parameter, or through one to an attribute."""
+        values = {value[4:] for value in self.written.get(place, ()) if value.startswith("ref:")}
+        given = [one for name in (place, *values) for one in self.given.get(name, ())]
+        return [self.functions[one] for one in given if one in self.functions]
 
     @property
     def written(self) -> dict[str, set[str]]:
@@ -225,6 +285,24 @@ class Tree:
 
     # --- functions ---
 
+    def what_is(self, name: str) -> str:
+        """The class of an argument, or the function that it is; "" if that is not known."""
+        known = self.known_args.get(name)
+        if known is None:
+            known = self.known_args[name] = self.find_what_is(self.resolve(name.removesuffix("()")))
+        return known
+
+    def find_what_is(self, name: str) -> str:
+        if self.is_foreign(name):
+            return ""
+        if name in self.classes or name in self.functions:
+            return name
+        owner, _, last = name.rpartition(".")
+        if owner in self.classes:
+            method = self.method(owner, last)
+            return method.ref if method is not None else self.type_of(name)
+        return ""
+
     def method(self, class_ref: str, name: str) -> Function | None:
         """The method that an instance of a class has under a name."""
         for base in self.mro(class_ref):
@@ -241,7 +319,15 @@ class Tree:
         return known
 
     def find_called(self, target: str) -> list[Function]:
+        found = self.find_functions(target)
+        if not found and not self.is_foreign(target):
+            self.unsure.append((self.known_calls, target))
+        return found
+
+    def find_functions(self, target: str) -> list[Function]:
         name = self.resolve(target)
+        if self.is_foreign(name):
+            return []
         known = self.functions.get(name)
         if known is not None:
             return [known, *self.overrides(known)] if known.owner else [known]
@@ -264,9 +350,10 @@ class Tree:
         if owner not in self.classes:
             owner = self.type_of(owner)
         if owner not in self.classes:
-            return []
+            return self.functions_in(name) if self.given else []
         methods = [self.method(ref, method_name) for ref in (owner, *self.descendants(owner))]
-        return list({method.ref: method for method in methods if method}.values())
+        own = list({method.ref: method for method in methods if method}.values())
+        return own or (self.functions_in(f"{owner}.{method_name}") if self.given else [])
 
     def overrides(self, function: Function) -> list[Function]:
         """The methods of subclasses that a call of a method may run in its place."""
@@ -340,6 +427,32 @@ class Tree:
     def locks(self, held: Held) -> set[str]:
         """The locks among what is held."""
         return {lock for hold in held if (lock := self.lock(hold.lock))}
+
+
+# More different things given to one parameter than this say that it is anything.
+SEVERAL = 3
+
+
+def find_given(tree: Tree, constructors: bool) -> dict[str, set[str]]:
+    """What calls in the tree give to each parameter: classes, for their instances, and functions."""
+    given: defaultdict[str, set[str]] = defaultdict(set)
+    tree.known_args.clear()
+    for function in tree.functions.values():
+        for call in function.calls:
+            if not call.args and not call.keywords:
+                continue
+            if constructors and tree.resolve(call.target) not in tree.classes:
+                continue
+            words = dict(call.keywords)
+            if not any(map(tree.what_is, (*call.args, *words.values()))):
+                continue
+            for callee in tree.called(call.target):
+                names = callee.params[1:] if callee.owner else callee.params
+                for name, value in (*zip(names, call.args, strict=False), *words.items()):
+                    what = tree.what_is(value)
+                    if what and name in names:
+                        given[f"{callee.ref}.<locals>.{name}"].add(what)
+    return {name: values for name, values in given.items() if len(values) <= SEVERAL}
 
 
 def longest(known: Mapping[str, T], name: str) -> tuple[T | None, str]:

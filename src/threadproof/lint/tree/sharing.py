@@ -27,6 +27,8 @@ KNOWN_TO_BE_SHARED = 0.45  # an object of a kind that exists to be shared, as a 
 MAKERS = frozenset({"__init__", "__new__", "__post_init__"})
 
 
+# Files of libraries whose code takes turns in one thread, or in greenlets.
+LOOPS = frozenset({"loops"})
 OWN_KINDS = frozenset({"plain", "reentrant", "condition"})
 
 
@@ -77,9 +79,13 @@ class Shared:
         if self.owner_locked or self.owner_threaded:
             return OWNER_BOTH if self.owner_locked and self.owner_threaded else OWNER_LOCKED
         module = self.variable.module
-        if self.common and module is not None and "async" not in module.signs:
-            return COMMON
-        return KNOWN_TO_BE_SHARED if self.kind_is_shared and not self.common else UNKNOWN
+        if module is None or module.signs & LOOPS:
+            return UNKNOWN
+        if "async" in module.signs and "threads" not in module.signs:
+            return UNKNOWN
+        if self.common:
+            return COMMON if "async" not in module.signs else UNKNOWN
+        return KNOWN_TO_BE_SHARED if self.kind_is_shared else UNKNOWN
 
     def guard_score(self, function: Function) -> float:
         """The evidence of guarded uses, by their share of all; locks of subclasses do not count."""
@@ -130,9 +136,7 @@ class Sharing:
     def find(self, variable: Variable) -> Shared:
         shared = Shared(variable, knows=self.knows, common=self.is_common(variable))
         instance = variable.owner is not None and not shared.common
-        shared.kind_is_shared = variable.owner is not None and (
-            is_shared_kind(variable.owner.name) or (is_cache(variable.name) and evicts(variable))
-        )
+        shared.kind_is_shared = self.is_of_shared_kind(variable)
         self.note_declared(shared, variable.owner)
         for use in variable.uses:
             if not self.counts(use, variable):
@@ -155,6 +159,14 @@ class Sharing:
             variable.owner and self.locked_owners & set(self.tree.mro(variable.owner.ref))
         )
         return shared
+
+    def is_of_shared_kind(self, variable: Variable) -> bool:
+        """Whether the name of its class, or its own, says that many use it."""
+        if variable.owner is None:
+            return False
+        has_threads = variable.module is not None and bool(variable.module.signs & {"threads", "locks"})
+        by_class = is_shared_kind(variable.owner.name, has_threads)
+        return by_class or (is_cache(variable.name) and evicts(variable))
 
     def note_declared(self, shared: Shared, owner: Class | None) -> None:
         """Take in what comments, docstrings and decorators say of the class."""
@@ -201,13 +213,13 @@ class Sharing:
                         shared.crossing |= {use.function.ref, other.function.ref}
 
     def may_meet(self, one: Function, two: Function, instance: bool) -> bool:
-        """Whether two functions may run at once; for methods, on one object."""
-        unrelated = (
-            one.owner not in self.tree.mro(two.owner) and two.owner not in self.tree.mro(one.owner)
-            if instance and one.owner and two.owner
-            else False
-        )
-        return not unrelated and self.threads.concurrent(one, two, instance)
+        """Whether two functions may run at once; methods of two subclasses of one class have two objects."""
+        if instance and one.owner != two.owner and one.owner and two.owner:
+            first, second = self.tree.mro(one.owner), self.tree.mro(two.owner)
+            related = one.owner in second or two.owner in first
+            if not related and any(base in self.tree.classes for base in set(first) & set(second)):
+                return False
+        return self.threads.concurrent(one, two, instance)
 
     def counts(self, use: Use, variable: Variable) -> bool:
         """Whether a use can happen while other threads use the variable too."""
@@ -290,7 +302,9 @@ class Sharing:
             return False
         if not is_made and (variable.kind() == "safe" or self.tree.lock(variable.place)):
             return False
-        if not any(use.access is access for use in shared.uses) or self.is_async_only(function):
+        if self.is_async_only(function):
+            return False
+        if not is_made and not any(use.access is access for use in shared.uses):
             return False
         if {"not_shared", "functional", "confined"} & {note.partition(":")[0] for note in function.notes}:
             return False
@@ -319,15 +333,23 @@ class Sharing:
             or shared.kind_is_shared
         )
 
-    def worth(self, access: Access, many: bool = False) -> float:
-        """How much it matters if a value is made twice: 1 for a lock, less for a pure result."""
+    def worth(self, access: Access, function: Function | None = None) -> float:
+        """How much it matters if a function makes a value twice: 1 for a lock, less for a pure result."""
         kind = values.worth(access.value)
         if kind is not None:
             return kind
         made = self.tree.resolve(access.value.removeprefix("call:"))
         if made in self.tree.classes:
             return 0.7
-        return 0.6 if many else 0.4
+        return 0.6 if function is not None and self.started_here(function) else 0.4
+
+    def started_here(self, function: Function) -> bool:
+        """Whether the file of a function starts several threads that run it at once."""
+        home = self.tree.module_of[function.ref]
+        return any(
+            entry.many and entry.starter is not None and self.tree.module_of[entry.starter.ref] is home
+            for entry in self.threads.reached.get(function.ref, ())
+        )
 
     # --- classes ---
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator
-from typing import Any
+from typing import Any, Protocol
 
 from threadproof.probe.library import (
     caches,
@@ -20,8 +20,6 @@ from threadproof.probe.library import (
     others,
     queues,
 )
-from threadproof.probe.library.consuming import Consuming
-from threadproof.probe.library.others import NativeLoop
 from threadproof.probe.library.rows import Row
 
 ROWS: tuple[Row, ...] = (
@@ -33,11 +31,17 @@ ROWS: tuple[Row, ...] = (
     *loggers.ROWS,
     *others.ROWS,
 )
-pending: list[Row | Consuming | NativeLoop] = [
-    *ROWS,
-    *consuming.ROWS,
-    *others.LOOPS,
-]  # those whose module has not been imported yet
+
+
+class Pending(Protocol):
+    """What is installed once its module has been imported."""
+
+    @property
+    def module(self) -> str: ...
+    def install(self) -> None: ...
+
+
+pending: list[Pending] = [*ROWS, *consuming.ROWS, *others.LOOPS]  # their module has not been imported yet
 following = False  # whether imports are intercepted
 
 
@@ -51,7 +55,7 @@ def install() -> None:
         Row("importlib._bootstrap", "_find_and_load", generator=loading, internal=False).install()
 
 
-def add(row: Row) -> None:
+def add(row: Pending) -> None:
     """One more function to intercept, now or when its module has been imported."""
     pending.append(row)
     install()

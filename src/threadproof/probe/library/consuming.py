@@ -1,4 +1,4 @@
-"""What goes over the containers that it is given: rows of probe/consumers.py, and how they are installed.
+"""What goes over the containers that it is given: rows of consumers.py, and how they are installed.
 
 A function is intercepted, whichever way it is called. A call of a type, or of a builtin for which CPython has
 instructions of its own, is a site (probe/instrument.py), and compared with what is installed here. Methods of
@@ -12,7 +12,7 @@ from types import BuiltinFunctionType, FunctionType
 from typing import Any, NamedTuple
 
 from threadproof import _core
-from threadproof.probe.consumers import CONSUMERS, Consumer
+from threadproof.consumers import CONSUMERS, Consumer
 
 
 class Consuming(NamedTuple):

@@ -107,9 +107,8 @@ CONSUMERS = (
     # a subclass is copied by its own method, in one step (defaultdict), or by __reduce_ex__(), which is not
     Consumer("copy", "copy", Containers.LIST | DICTS | Containers.SET),
     Consumer("copy", "deepcopy", Containers.SET),
-    Consumer("json", "dumps", Containers.DICT),
-    Consumer("json", "dump"),
-    Consumer("pickle", "dumps dump", Containers.DICT | Containers.SET),
+    Consumer("json", "dump dumps"),  # dumps() holds a dict's lock, and gives it up when its thread detaches
+    Consumer("pickle", "dumps dump", Containers.DICT),
     Consumer("statistics", "mean fmean geometric_mean harmonic_mean mode multimode"),
     Consumer("statistics", "pstdev pvariance stdev variance"),
     Consumer("statistics", "median median_low median_high median_grouped quantiles", COPY),
