@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from pages.rows import losses
 from threadproof.bench import latency, memory, pauses, results, scaling, tables, targets
 from threadproof.bench.ceiling import CEILING
-from threadproof.bench.contenders import DICT
+from threadproof.bench.contenders import DICT, LOCKED_DICT, SHARDED_DICT
 from threadproof.bench.results import Measurement, Result, Row
 from threadproof.bench.targets import EVERY_WORKLOAD, OURS, PEERS, Cell
 
 SHOWN = {OURS, DICT.name, *PEERS}  # the other maps of this package are in docs/maps.md
+
+
+# What each of the others does not promise, and HashMap does.
+NOT_PROMISED = {
+    DICT.name: "atomic `add` and `compute`; iteration while another thread inserts",
+    LOCKED_DICT.name: "readers side by side; growing without a long pause; no lock held while `__eq__` runs",
+    SHARDED_DICT.name: "an exact `len` and a copy of one instant; no lock held while `__eq__` runs",
+    "cereggii.AtomicDict": "the value of the key, always; iteration while others write; memory reused",
+    "ft_utils.ConcurrentDict": "an exact `len` and a copy of one instant; iteration while others delete",
+}
 
 
 def sections(result: Result, folder: Path) -> dict[str, str]:
@@ -33,10 +44,11 @@ def sections(result: Result, folder: Path) -> dict[str, str]:
 
 def stored_runs(folder: Path) -> str:
     """Each target in each stored run of `threadproof bench targets`: how many of its cells are met."""
-    paths = sorted(folder.glob("targets-*.json"))
-    runs = [targets.by_target(targets.from_json(path.read_text(encoding="utf-8"))) for path in paths]
+    texts = [path.read_text(encoding="utf-8") for path in sorted(folder.glob("targets-*.json"))]
+    runs = [targets.by_target(targets.from_json(text)) for text in texts]
     names = list(dict.fromkeys(name for run in runs for name in run))
-    lines = [["target", *(path.stem for path in paths)]]
+    machines = [json.loads(text)["machine"] for text in texts]
+    lines = [["target", *(f"{machine['date']}, {machine['commit']}" for machine in machines)]]
     lines += [[name, *(met(run.get(name, [])) for run in runs)] for name in names]
     return tables.columns(lines) if runs else "No run is stored."
 
@@ -49,11 +61,20 @@ def met(cells: Sequence[Cell]) -> str:
 
 
 def losses_table(rows: Sequence[Row]) -> str:
-    lines = [["workload", "map", "of the best's throughput", "best"]]
-    for times, own, best in losses(rows, OURS):
-        where = f"{own.scenario.threads_label}, {own.scenario.label}"
-        lines.append([own.workload, where, f"{times:.2f}", best.contender])
-    return tables.columns(lines) if len(lines) > 1 else "Nowhere, in this run."
+    """The cells in which another is ahead, and after it the promises that those do not make."""
+    lines = [["workload", "keys", "threads", "of the best's throughput", "best"]]
+    found = losses(rows, OURS)
+    for times, own, best in found:
+        noise = "~" if targets.noisy(own, best) else ""
+        keys = f"{own.scenario.n:,} {own.scenario.kind}"
+        lines.append([own.workload, keys, str(own.scenario.threads), f"{noise}{times:.2f}", best.contender])
+    if not found:
+        return "Nowhere, in this run."
+    promises = [["ahead", "cells", "not promised there"]]
+    for name, missing in NOT_PROMISED.items():
+        if cells := sum(best.contender == name for _, _, best in found):
+            promises.append([name, str(cells), missing])
+    return f"{tables.columns(promises)}\n\n{tables.columns(lines)}"
 
 
 def of_each(measurements: Sequence[Measurement], what: str) -> str:

@@ -66,7 +66,7 @@ CLAIMS = (
 
 
 def steps(trial: bool) -> list[Step]:
-    """Every design at the smallest size, those with locks at every size, for the plan of benchmarks/measure.py."""
+    """Every design on small maps, those with locks on large ones, too; for benchmarks/measure.py."""
     workloads = [WORKLOADS[name] for name in SHARES]
     sizes, effort, passes = ((SMALL,), Effort(0, 1, 1), 1) if trial else (SIZES, EFFORT, PASSES)
     return [

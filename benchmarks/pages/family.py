@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import threadproof.maps
 from threadproof.bench import contenders, results, tables
-from threadproof.bench.contenders import DICT, LOCKED_DICT, NOTHING
+from threadproof.bench.contenders import DICT, LOCKED_DICT, NOTHING, SHARDED_DICT
 from threadproof.bench.memory import BYTES
 from threadproof.bench.pauses import WORST_PAUSE
 from threadproof.bench.results import Measurement, Result, Row
@@ -37,9 +37,9 @@ def sections(result: Result) -> dict[str, str]:
 
 
 def of_family(result: Result) -> Result:
-    """The rows of every map of this package, of dict, and of dict + Lock, in the workloads of the page."""
+    """The rows of every map of this package, and of dicts without and with locks, in the page's workloads."""
     family = [each.name for each in contenders.in_module(threadproof.maps)]
-    shown = {DICT.name, LOCKED_DICT.name, *family}
+    shown = {DICT.name, LOCKED_DICT.name, SHARDED_DICT.name, *family}
     rows = [
         row
         for row in result.rows

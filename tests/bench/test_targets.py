@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.test_reports import MACHINE, ONE, ROWS, TWO
+from tests.bench.test_reports import MACHINE, ROWS, TWO
 from tests.kit.hammer import PATIENCE
 from threadproof.bench import contenders, plan, targets
 from threadproof.bench.contenders import PACKAGES
