@@ -15,7 +15,7 @@ from itertools import product
 from pathlib import Path
 
 import threadproof.maps
-from pages import designs
+from pages import designs, family
 from pages.rows import fewer_samples
 from threadproof.bench import contenders, latency, memory, passes, pauses, plan, results
 from threadproof.bench.contenders import Contender
@@ -46,12 +46,12 @@ def main() -> int:
 
 
 def measure(installed: Sequence[Contender], trial: bool) -> Result:
-    family = {each.name: each for each in contenders.in_module(threadproof.maps)}
-    hash_map = family.pop(OURS)
-    others = [*plan.peers(installed), *family.values()]
+    ours = {each.name: each for each in contenders.in_module(threadproof.maps)}
+    hash_map, peers = ours.pop(OURS), plan.peers(installed)
     effort = Effort(0, 1, 1) if trial else plan.EFFORT
-    found = plan.measure(hash_map, others, effort, trial, passes.say, designs.steps(trial))
-    more = single_numbers([hash_map, *others], trial)
+    steps = [*family.steps(ours.values(), effort, trial), *designs.steps(trial)]
+    found = plan.measure(hash_map, peers, effort, trial, passes.say, steps)
+    more = single_numbers([hash_map, *peers, *ours.values()], trial)
     return replace(found, rows=fewer_samples(found.rows), measurements=[*found.measurements, *more])
 
 

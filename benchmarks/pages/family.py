@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import threadproof.maps
-from threadproof.bench import contenders, results, tables
-from threadproof.bench.contenders import DICT, LOCKED_DICT, NOTHING, SHARDED_DICT
+from threadproof.bench import contenders, plan, results, tables
+from threadproof.bench.contenders import DICT, LOCKED_DICT, NOTHING, SHARDED_DICT, Contender
 from threadproof.bench.memory import BYTES
 from threadproof.bench.pauses import WORST_PAUSE
+from threadproof.bench.plan import Step
 from threadproof.bench.results import Measurement, Result, Row
+from threadproof.bench.runner import Effort
 from threadproof.bench.scenario import Scenario
 from threadproof.bench.targets import EVERY_WORKLOAD
+from threadproof.bench.workloads import WORKLOADS
 
 NAMES = (
     "read", "99/1", "95/5", "50/50", "write", "99/1 new", "95/5 new", "50/50 new", "write new",
@@ -28,6 +31,13 @@ TITLES = {
     "50/50 new": "50/50, new keys",
     "write new": "0/100, new keys",
 }
+
+
+def steps(maps: Iterable[Contender], effort: Effort, trial: bool) -> list[Step]:
+    """The maps of the page beside HashMap, with the dicts with locks in the same processes."""
+    workloads = [WORKLOADS[name] for name in NAMES]
+    planned = plan.every_workload((LOCKED_DICT, SHARDED_DICT, *maps), effort, workloads, kinds=("int",))
+    return plan.quickened(planned) if trial else planned
 
 
 def sections(result: Result) -> dict[str, str]:

@@ -69,6 +69,7 @@ def draw(result: Result) -> str:
         f'<rect class="paper" width="{WIDTH}" height="{HEIGHT}" rx="6"/>',
         text(MARGIN, 32, "One lock, 64 locks, none", "title"),
         text(MARGIN, 56, f"million operations per second, all threads together; {n:,} int keys", "faint"),
+        text(WIDTH - MARGIN, 56, "logarithmic; higher is better", "faint right"),
         *panel(MARGIN, "threads; 5 % writes", threads, by_threads, scale),
         *panel(MARGIN + PANEL, f"share of writes; {SHARES_AT} threads", shares, by_share, scale),
         *foot(result),

@@ -35,9 +35,10 @@ from threadproof.bench.targets import (
 from threadproof.bench.workers import usable_cpus
 from threadproof.bench.workloads import WORKLOADS, Workload
 
-EFFORT = Effort(seconds=0.4, least=3, most=1_000)  # some hundred rounds of a small map in each pass
+EFFORT = Effort(seconds=0.25, least=3, most=1_000)  # a hundred rounds of a small map in each pass
 PASSES = 3  # the least number of which one can be disturbed, and two still agree
-LARGE_PASSES = 2  # of every workload on large maps, which take most of the time
+LARGE_PASSES = 2  # of large maps, which take most of the time
+SHARE = 0.15  # of these seconds for each of every workload, of which there are many: tens of rounds
 # Two threads are measured so many times longer than one: both cores must be free of other users at once.
 PAIR_TIMES = 4
 TABLE_SIZES = (1_000, 10_000, 100_000, 1_000_000)
@@ -55,8 +56,13 @@ def steps(hash_map: Contender, others: Sequence[Contender], effort: Effort, quic
     """The jobs that compare with a dict, and every workload with the others; `quick` omits large maps."""
     found = [*with_dict(hash_map, effort), *every_workload([hash_map, *others], effort)]
     if quick:
-        found = [replace(step, passes=1) for step in found if step.job.scenario.n <= SMALL]
+        found = quickened(found)
     return [step for step in found if step.job.scenario.threads <= len(usable_cpus())]
+
+
+def quickened(found: Sequence[Step]) -> list[Step]:
+    """Small maps in one pass."""
+    return [replace(step, passes=1) for step in found if step.job.scenario.n <= SMALL]
 
 
 def with_dict(hash_map: Contender, effort: Effort) -> list[Step]:
@@ -71,24 +77,31 @@ def with_dict(hash_map: Contender, effort: Effort) -> list[Step]:
         workloads.setdefault(replace(scenario, threads=threads), []).extend(COUNTINGS)
     contenders = (DICT, LOCKED_DICT, hash_map)
     return [
-        Step(isolate.Job(scenario, those, contenders, for_threads(scenario.threads, effort)), PASSES)
+        Step(isolate.Job(scenario, those, contenders, for_threads(scenario, effort)), passes_of(scenario))
         for scenario, those in workloads.items()
     ]
 
 
-def for_threads(threads: int, effort: Effort) -> Effort:
-    return effort if threads == 1 else replace(effort, seconds=PAIR_TIMES * effort.seconds)
+def for_threads(scenario: Scenario, effort: Effort) -> Effort:
+    return effort if scenario.threads == 1 else replace(effort, seconds=PAIR_TIMES * effort.seconds)
 
 
-def every_workload(contenders: Sequence[Contender], effort: Effort) -> list[Step]:
-    less = replace(effort, seconds=0.1 * effort.seconds, least=1)  # there are many
+def every_workload(
+    contenders: Sequence[Contender],
+    effort: Effort,
+    workloads: Sequence[Workload] = tuple(WORKLOADS.values()),
+    kinds: Sequence[str] = ("int", "str"),
+) -> list[Step]:
+    less = replace(effort, seconds=SHARE * effort.seconds, least=1)
     return [
-        Step(
-            isolate.Job(scenario, list(WORKLOADS.values()), contenders, less),
-            PASSES if scenario.n == SMALL else LARGE_PASSES,
-        )
+        Step(isolate.Job(scenario, workloads, contenders, less), passes_of(scenario))
         for scenario in EVERY_WORKLOAD
+        if scenario.kind in kinds
     ]
+
+
+def passes_of(scenario: Scenario) -> int:
+    return PASSES if scenario.n == SMALL else LARGE_PASSES
 
 
 def peers(installed: Sequence[Contender]) -> list[Contender]:
