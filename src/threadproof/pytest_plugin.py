@@ -86,7 +86,7 @@ class RacePlugin:
         folders = [str(config.rootpath), str(config.invocation_params.dir)]
         scope = Scope(folders, options["include"], options["exclude"])
         sample = bool(options["sample"] or config.getoption("race_sample"))
-        self.session = Session(scope, history=options["history"], sample=sample)
+        self.session = Session(scope, history=options["history"], sample=sample, order_io=options["order_io"])
         self.threads = int(config.getoption("race_threads") or 0)
         self.running = False
         self.seen = 0  # races that were assigned to a test

@@ -12,7 +12,7 @@ import pytest
 from threadproof import _core
 from threadproof.probe import interceptors, library, threads
 from threadproof.probe.flags import AccessFlag
-from threadproof.probe.library import futures, lifetimes, locks, loggers, loops, others, queues
+from threadproof.probe.library import futures, lifetimes, locks, loggers, loops, others, queues, transfers
 
 if not hasattr(_core, "race"):
     pytest.skip("the probe needs CPython 3.14", allow_module_level=True)
@@ -34,7 +34,7 @@ def test_kinds_of_sites_are_those_that_python_makes() -> None:
 
 
 def test_every_action_of_a_method_is_used_and_every_used_one_exists() -> None:
-    assert {action for _, action, _ in METHODS} == set(_core.probe.METHOD_ACTIONS)
+    assert {*(action for _, action, _ in METHODS), *transfers.ACTIONS} == set(_core.probe.METHOD_ACTIONS)
 
 
 def test_a_kind_of_site_or_an_action_that_does_not_exist_is_refused() -> None:

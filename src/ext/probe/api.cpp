@@ -216,6 +216,7 @@ PyMethodDef functions[] = {
     // methods.cpp, functions.cpp, deallocations.cpp
     {"intercept_method", method<intercept_method>(), METH_VARARGS,
      "intercept_method($module, owner, name, action, one_step=0, first=0, /)\n--\n\n"},
+    {"order_bytes", method<order_bytes>(), METH_O, "order_bytes($module, by, /)\n--\n\n"},
     {"intercept_consumer", method<intercept_consumer>(), METH_VARARGS,
      "intercept_consumer($module, function, one_step, first, /)\n--\n\n"},
     {"add_reader", method<add_reader>(), METH_VARARGS,

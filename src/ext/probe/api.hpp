@@ -68,6 +68,7 @@ PyObject* is_registered(PyObject*, PyObject* code);
 // methods.cpp, functions.cpp, deallocations.cpp
 PyObject* intercept_method(PyObject*,
                            PyObject* arguments);  // owner, name, action, Containers, first argument
+PyObject* order_bytes(PyObject*, PyObject* by);   // an object that is never deallocated, or None: no order
 PyObject* intercept_consumer(PyObject*, PyObject* arguments);  // function, Containers, first argument
 PyObject* add_reader(PyObject*, PyObject* arguments);  // accesses.cpp: callable, size, Containers, first
 PyObject* exclude_lock(PyObject*, PyObject* lock);

@@ -229,6 +229,17 @@ void before_receive(const Call& call) {
     publish(WaitEvent{WaitStep::kBegin, WaitReason::kItem, call.self, attempt});
 }
 
+// ---- bytes
+
+/// Stands for all sockets, pipes and files, because which of them are two ends of one is not known here: Go's
+/// syscall package does so too (ioSync). Null: bytes order nothing. Release in order_bytes(), acquire here: makes the
+/// object visible.
+std::atomic<PyObject*> all_bytes{nullptr};
+
+void publish_bytes(OrderStep step) {
+    if (PyObject* all = all_bytes.load(std::memory_order_acquire)) publish(OrderEvent{step, all});
+}
+
 // ---- all methods
 
 /// What a call publishes before the original runs.
@@ -245,6 +256,8 @@ void before(const Method& method, const Call& call) {
             return;
         case MethodAction::kReceive: return before_receive(call);
         case MethodAction::kPublish: return publish(OrderEvent{OrderStep::kPublish, call.self});
+        case MethodAction::kSendBytes: return publish_bytes(OrderStep::kPublish);
+        case MethodAction::kReceiveBytes: return;
         default:
             before_container(method, call);
             // after the access, for that is ordered before whoever takes the item out, too
@@ -260,6 +273,9 @@ void after(MethodAction action, const Call& call, PyObject* result) {
         case MethodAction::kReceive:
             publish(WaitEvent{WaitStep::kEnd, WaitReason::kItem, call.self});
             if (result) publish(ItemEvent{ItemStep::kReceive, call.self, result});
+            return;
+        case MethodAction::kReceiveBytes:
+            if (result) publish_bytes(OrderStep::kObserve);
             return;
         default:
             if (result && listening(kHandOvers)) take_result(action, call, result);
@@ -379,6 +395,11 @@ PyObject* intercept_method(PyObject*, PyObject* arguments) {
     }
     methods[method_count++] = {definition->ml_meth, action_named(action), one_step, first};
     definition->ml_meth = replacement;
+    Py_RETURN_NONE;
+}
+
+PyObject* order_bytes(PyObject*, PyObject* by) {
+    all_bytes.store(by == Py_None ? nullptr : by, std::memory_order_release);  // pairs with publish_bytes()
     Py_RETURN_NONE;
 }
 

@@ -14,6 +14,8 @@ namespace threadproof::probe {
     X(kSend, "send") /* its argument through a channel */                                                \
     X(kReceive, "receive")                                                                               \
     X(kPublish, "publish")            /* what the thread did before, to later observers of self */       \
+    X(kSendBytes, "send_bytes")       /* through a socket, a pipe or a file */                           \
+    X(kReceiveBytes, "receive_bytes") /* of whoever has sent some before */                              \
     X(kChange, "change")              /* what a container holds */                                       \
     X(kPut, "put")                    /* its argument into a container */                                \
     X(kInsert, "insert")              /* its second argument */                                          \

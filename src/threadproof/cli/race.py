@@ -66,7 +66,7 @@ class Watched:
         self.target = program.Program(args)
         roots = [folder for folder in (self.target.folder, program.current_folder()) if folder]
         self.scope = Scope(roots, args.include, args.exclude)
-        self.session = Session(self.scope, history=args.history, sample=args.sample)
+        self.session = Session(self.scope, history=args.history, sample=args.sample, order_io=args.order_io)
         self.session.on_race = Halt(self.session, reporter) if args.halt_on_error else None
         self.children = Children(
             {
@@ -75,6 +75,7 @@ class Watched:
                 "exclude": args.exclude,
                 "history": args.history,
                 "sample": args.sample,
+                "order_io": args.order_io,
                 "strict": args.strict,
                 "follower": "threadproof.cli.follow" if args.children else "",
             }

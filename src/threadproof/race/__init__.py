@@ -78,20 +78,24 @@ def detect(
     strict: bool = False,
     sample: bool = False,
     seed: int = 0,
+    order_io: bool = False,
 ) -> Iterator[Detection]:
     """Watch the program in the block; one block at a time, from any thread.
 
     Code in the folder of the caller and below the current one is watched, code without a file (of a REPL, a
     notebook, exec), and what `include` names (packages or paths); not the standard library and installed
     packages. With `sample`, hot code is looked at only now and then, which costs little and finds less; the
-    seed chooses when. UnsupportedError before CPython 3.14. Inside `threadproof race` or `pytest --race`, the
-    findings of the block are its own, and not the command's.
+    seed chooses when. With `order_io`, whoever reads bytes from a socket, a pipe or a file comes after all
+    threads that have written some before. UnsupportedError before CPython 3.14. Inside `threadproof race` or
+    `pytest --race`, the findings of the block are its own, and not the command's; so are the options.
     """
     caller = sys._getframe(2).f_code.co_filename
     roots = [folder_of(caller), current_folder()]
     scope = Scope([root for root in roots if root], include, exclude)
     running = Session.running
-    session: Session | Part = running.part(scope) if running else Session(scope, sample=sample, seed=seed)
+    session: Session | Part = (
+        running.part(scope) if running else Session(scope, sample=sample, seed=seed, order_io=order_io)
+    )
     detection = Detection()
     session.start()
     try:

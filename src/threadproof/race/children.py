@@ -35,7 +35,7 @@ class Children:
     """The folder into which child processes of this one put their findings."""
 
     def __init__(self, settings: Settings) -> None:
-        """`settings` are the session's roots, include, exclude, history, sample and strict; and follower."""
+        """`settings`: roots, include, exclude, history, sample, order_io, strict of the session; follower."""
         self.process = os.getpid()
         self.folder = tempfile.mkdtemp(prefix="threadproof-")
         self.settings: Settings = {**settings, "folder": self.folder}
@@ -96,7 +96,7 @@ def watch_this_process(settings: Settings) -> Session | None:
     if Session.running:
         return None
     scope = Scope(settings["roots"], settings["include"], settings["exclude"])
-    session = Session(scope, history=settings["history"], sample=settings["sample"])
+    session = Session(scope, **{name: settings[name] for name in ("history", "sample", "order_io")})
     try:
         session.start()
     except (UnsupportedError, SelfTestError):

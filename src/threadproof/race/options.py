@@ -28,6 +28,9 @@ OPTIONS = Options(
         code("include", "also watch this package, module or folder; may be repeated"),
         code("exclude", "do not watch this package, module or folder; may be repeated"),
         Option("sample", "watch a sample of hot code: costs little, and finds less", truth, default=False),
+        Option(
+            "order_io", "bytes read from sockets, pipes and files order their threads", truth, default=False
+        ),
         Option("children", "also watch the Python programs that subprocess starts", truth, default=False),
         Option("halt_on_error", "at the first race that counts, report and exit", truth, default=False),
         Option("history", f"calls kept of each stack (default: {HISTORY})", calls, HISTORY, "FRAMES"),

@@ -11,7 +11,7 @@ from typing import Any
 
 from threadproof import _core
 from threadproof.findings import Finding
-from threadproof.probe import Scope, SelfTestError, UnsupportedError
+from threadproof.probe import Scope, SelfTestError, UnsupportedError, library
 from threadproof.probe.instrumentation import instrumentation, monitoring
 from threadproof.probe.watch import Watch, check_interpreter
 from threadproof.race.explain import Started, explain
@@ -39,14 +39,17 @@ class Session:
         history: int = HISTORY,
         sample: bool = False,
         seed: int = 0,
+        order_io: bool = False,
         variables: int = VARIABLES,
     ) -> None:
         """Keep `history` calls of each stack; with `sample`, judge some of the accesses only.
 
-        About so many variables are remembered.
+        With `order_io`, bytes that are read come after all that were written before. About so many
+        variables are remembered.
         """
         self.watch = Watch(scope, armed=self.arm, starting=self.thread_starts)
         self.history = history
+        self.order_io = order_io
         self.on_race: Callable[[], object] | None = None  # called amid the program when there is news
         self.variables = variables
         self.claimed: list[tuple[int, int]] = []  # races of blocks of detect() inside this session, by number
@@ -71,6 +74,7 @@ class Session:
             self.races_before = _core.race.race_count()
             _core.race.start(self.history, self.on_race)
             self.watch.start()
+            library.order_bytes(self.order_io)
         except BaseException:
             self.stop()
             raise
@@ -101,6 +105,7 @@ class Session:
         if self.sampler and self.sampler.running.locked():
             self.sampler.stop()
         self.watch.stop()
+        library.order_bytes(False)
         _core.race.stop()
         Session.running = None
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Generator
 from typing import Any, Protocol
 
+from threadproof import _core
 from threadproof.probe.library import (
     caches,
     consuming,
@@ -19,6 +20,7 @@ from threadproof.probe.library import (
     loops,
     others,
     queues,
+    transfers,
 )
 from threadproof.probe.library.rows import Row
 
@@ -43,6 +45,7 @@ class Pending(Protocol):
 
 pending: list[Pending] = [*ROWS, *consuming.ROWS, *others.LOOPS]  # their module has not been imported yet
 following = False  # whether imports are intercepted
+transferring = False  # whether sockets, pipes and files are
 
 
 def install() -> None:
@@ -59,6 +62,16 @@ def add(row: Pending) -> None:
     """One more function to intercept, now or when its module has been imported."""
     pending.append(row)
     install()
+
+
+def order_bytes(wanted: bool) -> None:
+    """Whether bytes that are read come after all that were written before, from now on."""
+    global transferring
+    if wanted and not transferring:
+        transferring = True
+        pending.extend(transfers.ROWS)
+        install()
+    _core.probe.order_bytes(transfers.ALL_BYTES if wanted else None)
 
 
 def install_imported() -> None:
