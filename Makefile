@@ -26,7 +26,7 @@ test-quick:  ## the tests but for the slow ones: under 3 minutes
 demo:  ## index the standard library with many threads; ARGS goes to `threadproof demo`
 	@venv=$$(tools/make-venv) && $$venv/bin/threadproof demo $(ARGS)
 
-bench:  ## measure everything, and write the tables and pictures of README.md and docs: three quarters of an hour
+bench:  ## measure everything, and write the tables and pictures of README.md and docs: half an hour
 	@venv=$$(tools/make-venv bench) && bin=$${venv#$$PWD/}/bin && set -x && \
 	$$bin/python benchmarks/measure.py && \
 	$$bin/python benchmarks/write.py && \

@@ -1,6 +1,6 @@
 """Measure everything that the pages show, and keep it in benchmarks/results/cells.json.
 
-python benchmarks/measure.py              all maps of this package and all peers; an hour
+python benchmarks/measure.py              all maps of this package and all peers; half an hour
 python benchmarks/measure.py --out FILE   to another file
 python benchmarks/measure.py --try        small maps and few rounds, into build/: to see that it works
 """
