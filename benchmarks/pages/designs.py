@@ -105,14 +105,22 @@ def was_measured(result: Result, n: int, threads: int) -> bool:
 
 
 def cell(result: Result, claim: Claim, workload: str, n: int, threads: int) -> str:
-    """The ratio of the throughputs; marked if the machine was busy meanwhile."""
+    """The ratio of the usual throughputs."""
     one = find(result, workload, claim.better.name, n, threads)
     other = find(result, workload, claim.than.name, n, threads)
     if not (one and other):
         return "-"
-    value = one.throughput / other.throughput
-    noise = "~" if max(one.spread, other.spread) > tables.NOISY else ""
-    return f"{noise}{value:.2g}" if value < 10 else f"{noise}{value:.0f}"
+    value = usual_throughput(one) / usual_throughput(other)
+    return f"{value:.2g}" if value < 10 else f"{value:.0f}"
+
+
+def usual_throughput(row: Row) -> float:
+    """Operations per second of all threads in the median sample.
+
+    The fastest sample, which all other pages show, is one in which the threads happened to wait little for
+    each other, and waiting is the subject here.
+    """
+    return row.scenario.threads * 1e9 / row.median
 
 
 def find(result: Result, workload: str, contender: str, n: int, threads: int) -> Row | None:

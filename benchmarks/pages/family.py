@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import threadproof.maps
-from threadproof.bench import contenders, plan, results, tables
+from threadproof.bench import contenders, plan, results, tables, targets
 from threadproof.bench.contenders import DICT, LOCKED_DICT, NOTHING, SHARDED_DICT, Contender
 from threadproof.bench.memory import BYTES
 from threadproof.bench.pauses import WORST_PAUSE
@@ -78,8 +78,8 @@ def table(rows: Sequence[Row], measurements: Sequence[Measurement], scenario: Sc
     lines = [["", *contenders]]
     for workload in workloads:
         base = cells.get((workload, tables.BASE))
-        ratios = [tables.ratio(cells.get((workload, contender)), base) for contender in contenders]
-        lines.append([TITLES.get(workload, workload), *(short(ratio) for ratio in ratios)])
+        found = [cell(cells.get((workload, contender)), base) for contender in contenders]
+        lines.append([TITLES.get(workload, workload), *found])
     pauses = [of(measurements, WORST_PAUSE, contender, scenario) for contender in contenders]
     lines.append(
         [
@@ -90,6 +90,13 @@ def table(rows: Sequence[Row], measurements: Sequence[Measurement], scenario: Sc
     sizes = [of(measurements, BYTES, contender, scenario) for contender in contenders]
     lines.append([BYTES, *("-" if size is None else f"{size:.0f}" for size in sizes)])
     return tables.columns(lines)
+
+
+def cell(row: Row | None, base: Row | None) -> str:
+    """The ratio of the throughputs; marked if the machine was busy meanwhile."""
+    value = tables.ratio(row, base)
+    noise = "~" if value is not None and row and base and targets.noisy(row, base) else ""
+    return f"{noise}{short(value)}"
 
 
 def of(measurements: Sequence[Measurement], what: str, contender: str, scenario: Scenario) -> float | None:

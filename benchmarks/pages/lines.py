@@ -83,7 +83,7 @@ def points(result: Result, places: Sequence[tuple[str, int, int]]) -> Points:
     found: Points = {}
     for name in designs.names():
         rows = [designs.find(result, workload, name, n, threads) for workload, n, threads in places]
-        times = [row.throughput for row in rows if row is not None]
+        times = [designs.usual_throughput(row) for row in rows if row is not None]
         if len(times) == len(places):
             found[name] = times
     return found
