@@ -23,7 +23,7 @@ def ceiling(processes: int, n: int) -> float:
     return best_rate(processes, n) / best_rate(1, n)
 
 
-def best_rate(processes: int, n: int, rounds: int = 5) -> float:
+def best_rate(processes: int, n: int, rounds: int = 20) -> float:
     """Reads per ns of that many processes, each on a CPU of its own; the best round."""
     return max(one_round(processes, n) for _ in range(rounds))
 
