@@ -3,6 +3,8 @@
 A cell is `ns ratio`: the ns of one operation of one thread, without the loop, and the throughput as a
 multiple of dict + Lock in the same run (more is better). `~` marks a cell whose median was a quarter or more
 above its minimum. Every answer is checked; a wrong one makes its row invalid.
+
+`threadproof bench targets` measures whether HashMap reaches its targets.
 """
 
 from __future__ import annotations
@@ -13,7 +15,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import threadproof.maps
-from threadproof.bench import caches, contenders, latency, plot, results, scaling, tables, traces
+from threadproof.bench import (
+    caches,
+    contenders,
+    latency,
+    plan,
+    plot,
+    results,
+    scaling,
+    tables,
+    targets,
+    traces,
+)
 from threadproof.bench.contenders import Contender
 from threadproof.bench.keys import DISTRIBUTIONS, KINDS
 from threadproof.bench.results import Measurement, Row
@@ -33,8 +46,10 @@ from threadproof.cli import UsageError, table
 from threadproof.cli.progress import Progress
 from threadproof.findings import ExitCode
 
+TARGETS = "targets"  # in place of a workload
 EXIT_CODES = {
     ExitCode.OK: "measured",
+    ExitCode.TARGET_MISSED: f"`{TARGETS}`: measured, and one is missed",
     ExitCode.WRONG_ANSWER: "a map gave a wrong answer; its row has WRONG",
     ExitCode.USAGE: "no such workload, map or file; one line says which",
     ExitCode.INTERRUPTED: "interrupted",
@@ -42,7 +57,9 @@ EXIT_CODES = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = "workloads:\n" + table({each.name: each.summary for each in WORKLOADS.values()})
+    of_targets = "measure whether HashMap reaches its targets: 20 minutes; with --quick two"
+    workloads = {each.name: each.summary for each in WORKLOADS.values()}
+    parser.epilog = "workloads:\n" + table(workloads | {TARGETS: of_targets})
     names = "only these, by their names in the table; module:attribute for any other map"
     rate = "percentiles in ns of single operations; in the open loop RATE per second are due (%(const)s)"
     add = parser.add_argument
@@ -91,6 +108,8 @@ def numbers(text: str) -> list[int]:
 def run(args: argparse.Namespace) -> int:
     if args.cache:
         return replay_on_caches(args)
+    if TARGETS in args.workloads:
+        return run_targets(args)
     try:
         chosen, missing = choose_contenders(args.maps, contenders.in_module(threadproof.maps))
         scenarios, workloads = to_measure(args)
@@ -138,6 +157,26 @@ def replay_on_caches(args: argparse.Namespace) -> int:
     return ExitCode.OK
 
 
+def run_targets(args: argparse.Namespace) -> int:
+    """`threadproof bench targets`: the workloads, maps and sizes are those of the targets."""
+    if len(args.workloads) > 1 or args.maps or args.size or args.replay or args.latency or args.pyperf:
+        raise UsageError(f"{TARGETS} stands alone, or with --quick, --json OUT and --plot OUT")
+    hash_map = next(each for each in contenders.in_module(threadproof.maps) if each.name == targets.OURS)
+    installed, missing = contenders.installed()
+    progress = Progress(sys.stderr)
+    try:
+        effort = QUICK if args.quick else plan.EFFORT
+        peers = [each for each in plan.peers(installed) if each.name in targets.PEERS]
+        result = plan.measure(hash_map, peers, effort, args.quick, progress.say)
+    finally:
+        progress.clear()
+    cells = targets.judge(result)
+    print(f"{results.where(result.machine)}\n\n{targets.report(cells)}")
+    print("".join(f"\nnot installed, so not compared with: {name}" for name in missing))
+    write_files(result, args, targets.to_json(result.machine, cells))
+    return ExitCode.OK if all(cell.met for cell in cells) else ExitCode.TARGET_MISSED
+
+
 def to_measure(args: argparse.Namespace) -> tuple[list[Scenario], list[Workload]]:
     """The scenarios and workloads that the arguments name; a trace is one workload, with its own keys."""
     sizes, heap = args.size or ([1_000] if args.quick else [1_000, 1_000_000]), args.values == "heap"
@@ -180,9 +219,12 @@ def throughputs(
     return rows
 
 
-def write_files(result: results.Result, args: argparse.Namespace) -> None:
+def write_files(result: results.Result, args: argparse.Namespace, cells: str = "") -> None:
+    """`cells`: the text for --json, if it is not the result itself."""
     try:
-        if args.json:
+        if args.json and cells:
+            args.json.write_text(cells, encoding="utf-8")
+        elif args.json:
             results.save(result, args.json)
         if args.pyperf:
             args.pyperf.write_text(results.pyperf(result), encoding="utf-8")
