@@ -171,7 +171,8 @@ def test_each_instance_can_have_a_cache_which_goes_with_it() -> None:
             """The doc."""
             return self.number + other * times
 
-    one, two = Class(1), Class(2)
+    one: Any = Class(1)
+    two: Any = Class(2)
     assert [one.method(5), two.method(5), one.method(5, times=2), one.method(5)] == [6, 7, 11, 6]
     assert [one.method.cache_info()[:2], two.method.cache_info()[:2]] == [(1, 2), (0, 1)]
     assert one.method.invalidate(5)
