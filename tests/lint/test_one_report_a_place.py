@@ -139,3 +139,60 @@ def test_a_lock_that_another_thread_releases_may_be_taken_twice() -> None:
     assert shown(HANDED_OVER, select=["CM206"]) == []
     alone = HANDED_OVER.replace("        done.release()\n", "        print(done)\n")
     assert [report.code for report in shown(alone, select=["CM206"])] == ["CM206"]
+
+
+IN_THREAD = """\
+import threading
+
+class Pipeline:
+    def __init__(self):
+        self.nodes = {}
+        self.thread = threading.Thread(target=self._watch)
+        self.thread.start()
+
+    def add(self, name):
+        self.nodes[name] = 0
+
+    def first(self):
+        for name in self.nodes:
+            print(name)
+
+    def second(self):
+        for name in self.nodes:
+            print(name)
+
+    def _watch(self):
+        self.nodes["watch"] = 1
+        self._update()
+
+    def _update(self):
+        for name in self.nodes:
+            print(name)
+"""
+
+
+def test_of_three_places_that_are_as_sure_those_in_a_thread_come_first() -> None:
+    functions = {report.function for report in shown(IN_THREAD) if report.code == "CM105"}
+    assert functions == {"Pipeline.first", "Pipeline._update"}
+
+
+COROUTINE = """\
+class Server:
+    def __init__(self, app):
+        self.app = app
+        self.clients = {}
+        self.app.start_background_task(self.listen)
+
+    {async_}def listen(self):
+        self.clients.clear()
+
+    def send(self):
+        for client in self.clients:
+            client.send()
+"""
+
+
+def test_a_coroutine_that_is_handed_to_a_starter_of_tasks_is_no_thread() -> None:
+    text = "import threading\n" + COROUTINE
+    assert [report.code for report in shown(text.replace("{async_}", ""))] == ["CM105"]
+    assert shown(text.replace("{async_}", "async ")) == []

@@ -156,7 +156,12 @@ SHARDED_DICT = Contender(
         "iterate": "for lock, shard in zip(m.locks, m.shards):\n"
         "    with lock: copy = list(shard)\n"
         "    for _ in copy: pass",
-        "scan": "with m.locks[0]: copy = list(islice(m.shards[0], 50))\nfor _ in copy: pass",
+        "scan": "left = 50\n"
+        "for lock, shard in zip(m.locks, m.shards):\n"
+        "    with lock: copy = list(islice(shard, left))\n"
+        "    for _ in copy: pass\n"
+        "    left -= len(copy)\n"
+        "    if not left: break",
         "get_many": each_key(sharded(READ)),
         "set_many": each_key(sharded(WRITE)),
         "count_many": each_key(sharded("m[k] += 1")),

@@ -68,7 +68,7 @@ class Cache:
 
     def put(self, key: str, data: bytes, new: bool) -> None:
         """Store facts for the next run; `new` if they were not stored yet."""
-        self.is_new |= new  # lint: ignore[CM103] one thread reads and writes a cache
+        self.is_new |= new
         if self.new is None:
             self.begin()
         self.add(key, data)

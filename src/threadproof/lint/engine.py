@@ -28,6 +28,7 @@ from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.rules import all_rules
 from threadproof.lint.source import Source
 from threadproof.lint.tree import World, join
+from threadproof.lint.tree.threads import CONCURRENT
 
 # Below this a pool of processes costs more than it saves: about half a second of work.
 FEW_FILES = 50
@@ -106,13 +107,16 @@ def check_tree(world: World, module: Module, rules: Iterable[LintRule]) -> Itera
 
 
 def condensed(reports: Iterable[Report], key: Callable[[Report], str], most: int) -> list[Report]:
-    """At most so many reports of each key, the surest; the first of them names the places of the others."""
+    """At most so many reports of each key, the surest; the first of them names the places of the others.
+
+    Of those that are as sure, the ones in code of a thread come first: an error there is what people see.
+    """
     groups: dict[str, list[Report]] = {}
     for report in reports:
         groups.setdefault(key(report), []).append(report)
     kept: list[Report] = []
     for group in groups.values():
-        group.sort(key=lambda report: (-report.confidence, report.span))
+        group.sort(key=lambda report: (-report.confidence, not report.threaded, report.span))
         more = [Related(f"also: {one.message}", one.span, one.path, one.function) for one in group[most:]]
         group[0].related = [*group[0].related, *more]
         kept += group[:most]
@@ -129,6 +133,9 @@ def check_rule(world: World, module: Module, rule: LintRule) -> Iterator[Report]
 def placed(world: World, report: Report, module: Module) -> Report:
     """The report with the file of its function, and with names of functions as people write them."""
     modules = world.tree.module_of
+    report.threaded = any(
+        entry.kind in CONCURRENT for entry in world.threads.reached.get(report.function, ())
+    )
     report.path = modules.get(report.function, module).path
     report.related = [
         replace(

@@ -38,6 +38,7 @@ class Report:
     why: str = ""
     confidence: float = 1.0
     severity: Severity | None = None  # the rule's own unless given
+    threaded: bool = False  # filled in by the engine: a thread that the tree starts comes here
     path: str = ""  # filled in by the engine
     code: str = ""  # filled in by the engine
     data: dict[str, str] = field(default_factory=dict)  # for the rule's own fix

@@ -53,3 +53,24 @@ def worker():
 
 for _ in range(3):
     threading.Thread(target=worker).start()
+
+
+class TestedAgain:
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._closed = False
+        self._items = []
+
+    def add(self, item):
+        if self._closed:
+            return
+        with self._lock:
+            if self._closed:
+                return
+            self._items.append(item)
+
+    def close(self):
+        with self._lock:
+            self._closed = True
+            for item in self._items:
+                item.close()

@@ -47,3 +47,35 @@ def read():
 
 threading.Thread(target=write).start()
 threading.Thread(target=read).start()
+
+
+class Leases:
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._leases = {}
+        self._owners = set()
+
+    def add(self, lease, owner):
+        with self._lock:
+            self._leases[lease] = owner
+            self._owners.add(owner)
+
+    def remove(self, lease):
+        with self._lock:
+            del self._leases[lease]
+
+    def ids(self):
+        return self._leases.keys()  # want "handed out as live keys"
+
+    @property
+    def owners(self):
+        with self._lock:
+            return self._owners  # want "self._owners is handed out itself, and changes under self._lock"
+
+    def copy(self):
+        with self._lock:
+            return set(self._owners)
+
+    def holder(self, lease):
+        with self._lock:
+            return self._leases[lease]

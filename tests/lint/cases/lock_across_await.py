@@ -32,3 +32,20 @@ class Cache:
                 await fetch()
 
             self.later = later
+
+
+class AsyncCooperativeLock:
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+
+class Pool:
+    def __init__(self):
+        self.lock = AsyncCooperativeLock()
+
+    async def take(self, cond):
+        with self.lock:
+            await cond.wait()

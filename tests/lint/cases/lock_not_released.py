@@ -92,3 +92,19 @@ class HandedOver:
 
     def end(self):
         self._lock.release()
+
+
+class Waits:
+    def __init__(self):
+        self._lock = threading.Lock()
+
+    def put(self, timeout, work):
+        acquired = False
+        if timeout > 5 and self._lock.acquire(blocking=False):
+            acquired = True
+        if not acquired:
+            raise TimeoutError
+        try:
+            work()
+        finally:
+            self._lock.release()

@@ -50,3 +50,42 @@ def count(words):
     for word in words:
         counts[word] = counts.get(word, 0) + 1
     return counts
+
+
+class Task:
+    made = 0
+    limit = 0
+
+    def __init__(self):
+        Task.made += 1  # want "an update of self.made may be lost"
+        self.limit += 1  # the object's own
+
+
+class Numbered:
+    made = 0
+
+    def __new__(cls):
+        cls.made += 1  # want
+        return super().__new__(cls)
+
+    def __init__(self):
+        number = type(self)
+        number.made += 1  # want
+
+
+class Depths(threading.local):
+    depth = 0
+
+
+class ThreadLocal:
+    def __init__(self):
+        self.depth = 0
+
+
+depths = Depths()
+other = ThreadLocal()
+
+
+def walk():
+    depths.depth += 1
+    other.depth += 1

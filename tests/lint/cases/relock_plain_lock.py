@@ -43,3 +43,19 @@ class Store:
         elif self.size():
             with self._lock:
                 pass
+
+
+class Stepwise:
+    def __init__(self):
+        self._lock = threading.Lock()
+
+    def work(self):
+        with self._lock:
+            self._refill()
+
+    def _refill(self):
+        self._lock.release()
+        try:
+            print("slow")
+        finally:
+            self._lock.acquire()

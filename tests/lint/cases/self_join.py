@@ -78,3 +78,30 @@ class Quiet(threading.Thread):
 
     def stop(self):
         self.join()
+
+
+class Refresher(threading.Thread):
+    def run(self):
+        pass
+
+    def close(self):
+        self.join()  # want "__del__.. may run in the thread that close.. joins"
+
+    def close_carefully(self):
+        if self is not threading.current_thread():
+            self.join()
+
+    def __del__(self):
+        self.drop()
+
+    def drop(self):
+        self.join()  # its own finalizer runs after its end
+
+
+class Owner:
+    def __init__(self):
+        self.refresher = Refresher()
+
+    def __del__(self):
+        self.refresher.close()
+        self.refresher.close_carefully()

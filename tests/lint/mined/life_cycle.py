@@ -100,3 +100,29 @@ class Sender:  # loguru 0.1.0 -> 0.2.5, _handler.py: released only if nothing fa
         self.lock.acquire()  # bug
         record.write()
         self.lock.release()
+
+
+class HeartbeatThread(threading.Thread):  # kafka-python 1.4.7 -> 2.0, coordinator/base.py: closed by a finalizer
+    def __init__(self, coordinator):
+        super().__init__()
+        self.coordinator = weakref.proxy(coordinator)
+
+    def run(self):
+        self.coordinator.beat()
+
+    def close(self):
+        self.join()  # bug
+
+
+class Coordinator:
+    def __init__(self):
+        self._heartbeat = HeartbeatThread(self)
+
+    def beat(self):
+        pass
+
+    def close(self):
+        self._heartbeat.close()
+
+    def __del__(self):
+        self.close()

@@ -108,3 +108,22 @@ class Cache:  # python-dateutil 2.6.1 -> 2.7.5, tz.py: two lists that belong tog
 
     def find(self, date):
         return self._zones[self._dates.index(date)]  # bug
+
+
+class Leaser:  # google-cloud-pubsub 1.2.0, leaser.py: live keys; since 0.38.0 the one caller copies them
+    def __init__(self):
+        self._add_remove_lock = threading.Lock()
+        self._leased_messages = {}
+
+    @property
+    def ack_ids(self):
+        return self._leased_messages.keys()  # bug
+
+    def add(self, items):
+        with self._add_remove_lock:
+            for item in items:
+                self._leased_messages[item.ack_id] = item
+
+    def remove(self, ack_id):
+        with self._add_remove_lock:
+            del self._leased_messages[ack_id]

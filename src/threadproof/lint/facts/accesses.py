@@ -86,7 +86,16 @@ class Accesses(References):
             return None
         place, key = intern(ref.name), intern(key)
         access = Access(
-            place, kind, span_of(node), self.held, key, intern(value), self.caught, self.loop, ref.alias
+            place,
+            kind,
+            span_of(node),
+            self.held,
+            key,
+            intern(value),
+            self.caught,
+            self.loop,
+            ref.alias,
+            ref.common,
         )
         self.function.accesses.append(access)
         if self.checks and kind in WRITES:

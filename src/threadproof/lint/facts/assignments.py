@@ -91,7 +91,7 @@ class Assignments(Expressions):
         if name not in self.bound_checks and self.is_computed(value):
             self.derived[name] = [access for access in looked if access.kind in COMPUTED_FROM]
         if ref.name and self.binds_here(name):
-            self.values[name] = Ref(ref.name, name, ref.owned)
+            self.values[name] = ref._replace(alias=name)
         return ref
 
     def is_computed(self, value: ast.expr) -> bool:

@@ -119,14 +119,14 @@ class Builder:
 
     def describe(self, function: Function, node: FunctionNode, outer: Expressions) -> None:
         args = node.args
-        function.params = [arg.arg for arg in (*args.posonlyargs, *args.args, *args.kwonlyargs)]
+        function.params = tuple(arg.arg for arg in (*args.posonlyargs, *args.args, *args.kwonlyargs))
         if isinstance(node, ast.Lambda):
             return
         function.asynchronous = isinstance(node, ast.AsyncFunctionDef)
-        function.decorators = [
+        function.decorators = tuple(
             outer.resolve(part.func if isinstance(part, ast.Call) else part).name
             for part in node.decorator_list
-        ]
+        )
         first = node.body[0]
         docstring = ast.get_docstring(node, clean=False) or ""
         said = docstring + "\n" + comments_at(self.lines, node.lineno - 2, first.end_lineno or first.lineno)
@@ -135,7 +135,8 @@ class Builder:
             notes.add("requires")
         for part, name in zip(node.decorator_list, function.decorators, strict=True):
             notes |= decorated(part, name.rpartition(".")[2])
-        function.notes = frozenset(notes)
+        if notes:  # an empty set of its own would take 216 bytes
+            function.notes = frozenset(notes)
 
     def walk_function(self, node: FunctionNode, function: Function, outer: Expressions) -> None:
         scope = self.scopes[node]
@@ -160,7 +161,7 @@ class Builder:
         args = [*node.args.posonlyargs, *node.args.args]
         static = any(name.endswith("staticmethod") for name in function.decorators)
         if function.owner and args and not static:
-            walker.values[args[0].arg] = Ref(function.owner)
+            walker.values[args[0].arg] = Ref(function.owner, common=is_of_class(function))
             args = args[1:]
         elif not function.owner and args and args[0].arg in SELF and walker.owner():
             walker.values[args[0].arg] = Ref(walker.owner())  # a method that another method makes
@@ -186,10 +187,16 @@ class Builder:
         return tuple(held)
 
 
+def is_of_class(function: Function) -> bool:
+    """Whether the first argument of a method is the class."""
+    return function.name in CLASS_METHODS or any(name.endswith("classmethod") for name in function.decorators)
+
+
 def name_of(node: FunctionNode) -> str:
     return f"<lambda:{node.lineno}:{node.col_offset}>" if isinstance(node, ast.Lambda) else node.name
 
 
+CLASS_METHODS = frozenset({"__new__", "__init_subclass__", "__class_getitem__"})
 SELF = frozenset({"self", "_self", "self_", "this"})
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 

@@ -56,12 +56,12 @@ class Expressions(Conditions):
             return self.named(node.id)
         if isinstance(node, ast.Attribute):
             inner = self.base(node.value)
-            return inner if node.attr == "__class__" else inner.dot(node.attr)
+            return inner._replace(common=True) if node.attr == "__class__" else inner.dot(node.attr)
         if isinstance(node, ast.Subscript):
             inner = self.base(node.value)
             self.visit(node.slice)
             self.note(inner, "getitem", node, key_text(node.slice))
-            return Ref(inner.name + "[]", inner.alias, inner.owned) if inner.name else NOTHING
+            return inner.inner("[]")
         return self.visit(node)
 
     def visit_name(self, node: ast.Name) -> Ref:
@@ -73,7 +73,7 @@ class Expressions(Conditions):
     def visit_attribute(self, node: ast.Attribute) -> Ref:
         inner = self.base(node.value)
         if node.attr == "__class__":
-            return inner
+            return inner._replace(common=True)
         ref = inner.dot(node.attr)
         if isinstance(node.value, ast.Attribute):
             self.note(inner, "read", node.value, value=DEREFERENCE)
@@ -96,15 +96,15 @@ class Expressions(Conditions):
             for arg in node.args:
                 self.iterate(arg)
             return NOTHING
-        args = [self.argument(arg, target.name) for arg in node.args]
-        keywords = [(word.arg or "**", self.argument(word.value, target.name)) for word in node.keywords]
+        args = tuple(self.argument(arg, target.name) for arg in node.args)
+        keywords = tuple((word.arg or "**", self.argument(word.value, target.name)) for word in node.keywords)
         call = Call(
             intern(target.name or f"?.{method}"),
             intern(receiver.name),
             span_of(node),
             self.held,
-            args or (),
-            keywords or (),
+            args,
+            keywords,
             discarded,
             awaited,
             self.caught,

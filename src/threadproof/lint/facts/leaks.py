@@ -107,6 +107,8 @@ class Paths:
     def on_if(self, node: ast.If, held: Held) -> Held | None:
         taken, _ = changes(node.test)
         taken = {name: call for name, call in taken.items() if name in self.releasable}
+        if any(is_flag(part) for part in node.body):
+            taken = {}  # a variable says whether it was taken, as with `taken = lock.acquire()`
         negative = isinstance(node.test, ast.UnaryOp) and isinstance(node.test.op, ast.Not)
         if held and may_raise(node.test):
             self.leak(held, node.test, "call")
@@ -258,6 +260,11 @@ def changes(node: ast.AST, inside: bool = False) -> tuple[Held, set[str]]:
                 released.add(ast.unparse(part.func.value))
         stack.extend(ast.iter_child_nodes(part))
     return taken, released
+
+
+def is_flag(node: ast.stmt) -> bool:
+    """Whether a statement is `acquired = True`."""
+    return isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and node.value.value is True
 
 
 def without_release(held: Held, node: ast.AST) -> Held:

@@ -35,6 +35,7 @@ class Hold(NamedTuple):
 
 
 Held = tuple[Hold, ...]
+RETURNED = "returned"  # the `value` of an access whose object or view is what the function returns
 
 
 @dataclass(slots=True)
@@ -57,6 +58,7 @@ class Access:
     caught: tuple[str, ...] = ()
     loop: int = 0
     alias: str = ""  # the local variable it went through, if it did
+    common: bool = False  # it was found through a global name, such as the class's own
 
 
 @dataclass(slots=True)

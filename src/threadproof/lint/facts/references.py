@@ -16,15 +16,21 @@ class Ref(NamedTuple):
     """`name` is the reference, "" if the expression has none.
 
     `alias` is the local variable that holds the object, as in `items = self.items; items.append(x)`.
-    An object is `owned` if this function has just made it: no other thread can know of it yet.
+    An object is `owned` if this function has just made it: no other thread can know of it yet. It is `common`
+    if it is found through a global name, as an attribute of a class: all threads have the same.
     """
 
     name: str
     alias: str = ""
     owned: bool = False
+    common: bool = False
 
     def dot(self, attribute: str) -> Ref:
-        return Ref(f"{self.name}.{attribute}", self.alias, self.owned) if self.name else NOTHING
+        return self.inner(f".{attribute}")
+
+    def inner(self, more: str) -> Ref:
+        """The reference of a part: `.name`, or `[]` for an item."""
+        return Ref(self.name + more, self.alias, self.owned, self.common) if self.name else NOTHING
 
 
 NOTHING = Ref("")
@@ -46,10 +52,9 @@ class References:
             return self.named(node.id)
         if isinstance(node, ast.Attribute):
             base = self.resolve(node.value)
-            return base if node.attr == "__class__" else base.dot(node.attr)
+            return base._replace(common=True) if node.attr == "__class__" else base.dot(node.attr)
         if isinstance(node, ast.Subscript):
-            base = self.resolve(node.value)
-            return Ref(base.name + "[]", base.alias, base.owned) if base.name else NOTHING
+            return self.resolve(node.value).inner("[]")
         if isinstance(node, ast.Call):
             return self.made_by(node)
         if isinstance(node, ast.Await | ast.NamedExpr):
@@ -62,7 +67,7 @@ class References:
             if call.func.id == "super":
                 return Ref(f"{self.owner()}.<super>")
             if call.func.id == "type" and len(call.args) == 1:
-                return self.resolve(call.args[0])
+                return self.resolve(call.args[0])._replace(common=True)
             if call.func.id == "cast" and len(call.args) == 2:
                 return self.resolve(call.args[1])
         function = self.resolve(call.func)
@@ -82,7 +87,7 @@ class References:
         if home is None:
             return Ref(f"builtins.{name}")
         if home.parent is None:
-            return Ref(self.module.imports.get(name) or f"{self.module.name}.{name}")
+            return Ref(self.module.imports.get(name) or f"{self.module.name}.{name}", common=True)
         here: References | None = self
         while here is not None and here.scope is not home:
             here = here.outer

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-from threadproof.lint.facts.model import Module
+from threadproof.lint.facts.model import Function, Module
 from threadproof.lint.knowledge.containers import WRITES
 
 SIGNS = frozenset({"threads", "locks", "web"})
+# What of a function grows while its file is read. Most of it stays empty, and an empty list takes 56 bytes
+# where all empty tuples are one: a fifth of the memory of all facts.
+GROWN = ("accesses", "pairs", "calls", "acquires", "leaks", "awaits", "returned")
 
 
 def slim(module: Module) -> None:
+    """Give up what no rule will ask for, and make what is left as small as it can be."""
+    if not module.signs & SIGNS:
+        forget(module)
+    for function in module.functions.values():
+        seal(function)
+
+
+def seal(function: Function) -> None:
+    """Tuples in place of lists: nothing is added any more."""
+    for name in GROWN:
+        setattr(function, name, tuple(getattr(function, name)))
+
+
+def forget(module: Module) -> None:
     """Keep the calls into the same package, and the uses of places that the file also changes.
 
     Such a file starts no thread and takes no lock. Its functions may run in a thread that another file
     starts, so that what they change counts; what they only read, and what they call outside of the package,
     does not.
     """
-    if module.signs & SIGNS:
-        return
     package = module.name.partition(".")[0] + "."
     functions = module.functions.values()
     changed = {

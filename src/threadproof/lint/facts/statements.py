@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from threadproof.lint.facts.accesses import Check, span_of
 from threadproof.lint.facts.assignments import Assignments
 from threadproof.lint.facts.expressions import Expressions, names_in
-from threadproof.lint.facts.model import Access, Acquire, Held, Hold
+from threadproof.lint.facts.model import RETURNED, Access, Acquire, Held, Hold
 from threadproof.lint.facts.nodes import children
 from threadproof.lint.facts.references import Ref
 from threadproof.lint.knowledge.containers import VIEWS
@@ -119,7 +119,7 @@ class Statements(Assignments):
             return
         ref = self.resolve(source)
         if isinstance(target, ast.Name) and ref.name and "()" not in ref.name:
-            self.values[target.id] = Ref(f"{ref.name}[]", target.id)
+            self.values[target.id] = Ref(f"{ref.name}[]", target.id, common=ref.common)
 
     def visit_match(self, node: ast.Match) -> None:
         self.visit(node.subject)
@@ -168,10 +168,19 @@ class Statements(Assignments):
             name = self.visit(node.value).name
             if name:
                 self.function.returned.append(name)
+            self.note_returned(node.value)
         elif isinstance(node, ast.Raise):
             self.visit_all([node.exc, node.cause])
             self.function.raises |= not self.caught
         self.dead = True
+
+    def note_returned(self, value: ast.expr) -> None:
+        """The container itself, or a view of it, is handed to the caller, who has no lock."""
+        last = self.function.accesses[-1] if self.function.accesses else None
+        if last is None or last.value or last.span != span_of(value):
+            return
+        if last.kind == "read" or last.kind in VIEWS:
+            last.value = RETURNED
 
     # --- locks ---
 
@@ -187,7 +196,7 @@ class Statements(Assignments):
             if isinstance(item.optional_vars, ast.Name):
                 self.forget(item.optional_vars)
                 if ref.name:
-                    self.values[item.optional_vars.id] = Ref(ref.name, item.optional_vars.id, ref.owned)
+                    self.values[item.optional_vars.id] = ref._replace(alias=item.optional_vars.id)
             elif item.optional_vars is not None:
                 self.forget(item.optional_vars)
         self.block(node.body)

@@ -60,3 +60,14 @@ def is_shared_kind(name: str, has_threads: bool) -> bool:
 def is_cache(name: str) -> bool:
     """Whether an attribute of this name is a cache."""
     return bool(CACHES.search(name))
+
+
+# Bases of classes whose objects have other attributes in each thread, and the names of such classes.
+THREAD_LOCALS: Final = frozenset({"threading.local", "_thread._local", "_threading_local.local"})
+LOCAL_NAMES: Final = re.compile(r"thread_?local", re.IGNORECASE)
+
+
+@cache
+def is_thread_local(class_ref: str) -> bool:
+    """Whether a class is called so."""
+    return bool(LOCAL_NAMES.search(class_ref.rpartition(".")[2]))

@@ -164,11 +164,20 @@ def late(world: World, function: Function, pair: Pair, shared: Shared) -> float:
     """How sure it is that another function sets the flag, and then uses for the last time what was added."""
     setters = {one.ref for one in setters_of(world, pair.check) if one is not function}
     takers = {use.function.ref for use in shared.uses if use.access.kind not in ("append", "add")}
-    if not setters & takers:
+    if not setters & takers or is_tested_again(function, pair):
         return 0.0
     if any(is_event(world, access) for access in told_by(world, pair.check)):
         return max(shared.score(function), EVENT_SCORE)
     return shared.score(function) * (1.0 if shared.kind_is_shared else LITTLE_LESS)
+
+
+def is_tested_again(function: Function, pair: Pair) -> bool:
+    """Whether the critical section of the act has a test of its own."""
+    return any(
+        access.place == pair.check.place and set(access.held) & set(pair.act.held)
+        for access in function.accesses
+        if pair.check.span < access.span < pair.act.span
+    )
 
 
 def is_event(world: World, access: Access) -> bool:

@@ -2,7 +2,8 @@
 
 ## What it does
 Reports loops and comprehensions over a dict, set or deque that threads share, without the lock, where other
-code adds or removes.
+code adds or removes. Also methods that give such a container, or its `keys()`, `values()` or `items()`, to a
+caller, if it changes under a lock: the lock is free again when the caller goes over it.
 
 ## Why is this bad?
 Python checks at each step: `RuntimeError: dictionary changed size during iteration`. It is rare in tests and
@@ -35,13 +36,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from threadproof.findings import Severity
-from threadproof.lint.facts.model import Access, Function
+from threadproof.lint.facts.model import RETURNED, Access, Function
 from threadproof.lint.fixes import Edit, insert_text
 from threadproof.lint.knowledge.containers import SIZE_CHANGES, in_one_step, kind_of
 from threadproof.lint.rule import LintRule, Part, Report
 from threadproof.lint.source import Source
 from threadproof.lint.tree import World
-from threadproof.lint.tree.evidence import sides
+from threadproof.lint.tree.evidence import best_lock, sides
 from threadproof.lint.tree.index import Use, Variable
 from threadproof.lint.tree.sharing import Shared
 
@@ -51,10 +52,16 @@ FEW_LOOPS = 3
 KINDS = frozenset({"dict", "set", "deque"})
 # Hides the reports of containers whose kind is only known by their use, unless threads surely share them.
 KIND_BY_USE = 0.9
+HANDED_OUT = 0.6  # a caller who only looks something up is safe
 LOOPS = frozenset({"iterate", "copy"})
 
 
 def check(world: World, part: Part) -> Iterator[Report]:
+    yield from check_loops(world, part)
+    yield from check_handed_out(world, part)
+
+
+def check_loops(world: World, part: Part) -> Iterator[Report]:
     for function in part.functions:
         if function.asynchronous or world.sharing.in_setup(function) or world.calls.entry_locks[function.ref]:
             continue
@@ -82,6 +89,42 @@ def check(world: World, part: Part) -> Iterator[Report]:
                     related=sides(world, shared, function, access),
                     confidence=confidence,
                 )
+
+
+def check_handed_out(world: World, part: Part) -> Iterator[Report]:
+    """Containers that are changed under a lock, and that a method gives to callers who have no lock."""
+    for function in part.functions:
+        if function.asynchronous or world.sharing.in_setup(function) or world.calls.entry_locks[function.ref]:
+            continue
+        for access in function.accesses:
+            if access.value != RETURNED or (access.kind == "read" and not world.tree.locks(access.held)):
+                continue
+            variable = world.tree.variable(access.place)
+            if variable.kind() not in KINDS or variable.owner is None:
+                continue
+            shared = world.sharing.of(variable)
+            lock = lock_of_changes(shared)
+            if not lock or not world.sharing.knows(function, lock):
+                continue
+            what = "itself" if access.kind == "read" else f"as live {access.kind}()"
+            yield Report(
+                access.span,
+                f"{variable.shown} is handed out {what}, and changes under {world.tree.shown(lock)} while "
+                "the caller goes over it",
+                function=function.ref,
+                subject=variable.place,
+                related=sides(world, shared, function, access),
+                confidence=HANDED_OUT,
+                fix="return a copy, made under the lock",
+            )
+
+
+def lock_of_changes(shared: Shared) -> str:
+    """The lock that nearly all changes of a container are under, or ""."""
+    lock, _ = best_lock(shared)
+    changes = [use for use in shared.uses if use.access.kind in SIZE_CHANGES]
+    guarded = [use for use in changes if use in shared.guarded.get(lock, ())]
+    return lock if guarded and len(guarded) >= GUARDED * len(changes) else ""
 
 
 def is_loop(access: Access, variable: Variable) -> bool:

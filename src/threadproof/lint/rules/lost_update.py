@@ -2,7 +2,8 @@
 
 ## What it does
 Reports `self.n += 1`, `d[k] += 1`, `d[k] = d.get(k, 0) + 1` and the same in two statements, on what threads
-share, without a lock. Also `taken = self.items` followed by `self.items = []`.
+share, without a lock. A number of a class, counted up by the name of the class, is shared by all threads that
+make objects of it. Also `taken = self.items` followed by `self.items = []`.
 
 ## Why is this bad?
 `n += 1` reads, adds and writes. Two threads that read the same number both write the same sum, and one of

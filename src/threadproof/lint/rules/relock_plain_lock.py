@@ -47,6 +47,8 @@ def check(world: World, part: Part) -> Iterator[Report]:
                 continue  # the callers hold it; it is reported where they call
             if "[]" in order.first or not same_object(function.owner, order.taking.via):
                 continue
+            if any(is_released_first(world, one, order.first) for one in order.taking.via):
+                continue  # it is given back for a while, and taken again
             if released_elsewhere(world, function, order.first):
                 continue  # it is no guard, but the signal that another thread is done
             seen.add(order.first)
@@ -70,6 +72,17 @@ def held_here(world: World, function: Function, span: Span) -> set[str]:
         if acquire.span == span
         for lock in world.tree.locks(acquire.held)
     }
+
+
+def is_released_first(world: World, function: Function, lock: str) -> bool:
+    """Whether a function that takes a lock releases it before, as one does that is called with it held."""
+    releases = [
+        call.span
+        for call in function.calls
+        if call.method == "release" and call.receiver and world.tree.lock(call.receiver) == lock
+    ]
+    taken = [acquire.span for acquire in function.acquires if world.tree.lock(acquire.lock) == lock]
+    return bool(releases and taken) and min(releases) < min(taken)
 
 
 def released_elsewhere(world: World, function: Function, lock: str) -> bool:

@@ -6,7 +6,8 @@ Reports `join()` on a thread in code that this very thread can reach, without a 
 ## Why is this bad?
 A thread that joins itself gets `RuntimeError: cannot join current thread`. It happens when a job, a callback
 or the thread's own error handling calls the `stop()` or `close()` that everybody else calls too; what
-`stop()` should do after the join is then not done.
+`stop()` should do after the join is then not done. A finalizer (`__del__`) runs in whatever thread drops the
+last reference or collects garbage, so that one which leads to the join does it too.
 
 ## Example
 ```python
@@ -61,6 +62,9 @@ def check(world: World, part: Part) -> Iterator[Report]:
                 if entry.kind in ("thread", "timer") and joins(world, function, call, entry):
                     yield report(world, function, call, entry)
                     break
+                if entry.kind == "finalizer" and joins_from_finalizer(world, function, call, entry):
+                    yield report(world, function, call, entry)
+                    break
 
 
 def joins(world: World, function: Function, call: Call, entry: Entry) -> bool:
@@ -69,6 +73,18 @@ def joins(world: World, function: Function, call: Call, entry: Entry) -> bool:
     if entry.starter is None:
         return bool(function.owner) and receiver in world.tree.mro(entry.function.owner)
     return bool(entry.place) and receiver == world.tree.canonical(entry.place)
+
+
+def joins_from_finalizer(world: World, function: Function, call: Call, entry: Entry) -> bool:
+    """Whether a finalizer of another object leads to a Thread's method that joins the thread.
+
+    A finalizer runs in the thread that drops the last reference, or collects garbage. That of the thread's
+    own object does not run before the thread has ended.
+    """
+    if not function.owner or not world.threads.is_thread_class(function.owner):
+        return False
+    owners = {function.owner, *world.tree.mro(function.owner), *world.tree.descendants(function.owner)}
+    return world.tree.canonical(call.receiver) in owners and entry.function.owner not in owners
 
 
 def is_careful(world: World, function: Function) -> bool:
@@ -83,11 +99,14 @@ def report(world: World, function: Function, call: Call, entry: Entry) -> Report
         for edge in world.calls.callers.get(function.ref, ())
         if entry in world.threads.reached[edge.caller.ref]
     ]
-    related = [Related("this thread's code starts here", entry.function.span, function=entry.function.ref)]
+    begins, runs = "this thread's code starts here", "runs"
+    if entry.kind == "finalizer":
+        begins, runs = "a finalizer runs in any thread, and starts here", "may run"
+    related = [Related(begins, entry.function.span, function=entry.function.ref)]
     related += [Related("and comes here", edge.call.span, function=edge.caller.ref) for edge in calls[:1]]
     return Report(
         call.span,
-        f"{entry.function.name}() runs in the thread that {function.name}() joins, and can call it",
+        f"{entry.function.name}() {runs} in the thread that {function.name}() joins, and can call it",
         function=function.ref,
         subject=world.tree.canonical(call.receiver),
         related=related,

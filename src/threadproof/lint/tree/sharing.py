@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from threadproof.lint.facts.model import Access, Class, Function, Held
 from threadproof.lint.knowledge import values
 from threadproof.lint.knowledge.containers import ADDS, REMOVES, WRITES
-from threadproof.lint.knowledge.signs import is_cache, is_shared_kind
+from threadproof.lint.knowledge.signs import THREAD_LOCALS, is_cache, is_shared_kind, is_thread_local
 from threadproof.lint.tree.calls import ANY_LOCK, Calls
 from threadproof.lint.tree.index import Tree, Use, Variable
 from threadproof.lint.tree.threads import CONCURRENT, MAIN, Threads
@@ -138,6 +138,7 @@ class Sharing:
         instance = variable.owner is not None and not shared.common
         shared.kind_is_shared = self.is_of_shared_kind(variable)
         self.note_declared(shared, variable.owner)
+        shared.single |= self.is_thread_local(variable)
         for use in variable.uses:
             if not self.counts(use, variable):
                 continue
@@ -167,6 +168,13 @@ class Sharing:
         has_threads = variable.module is not None and bool(variable.module.signs & {"threads", "locks"})
         by_class = is_shared_kind(variable.owner.name, has_threads)
         return by_class or (is_cache(variable.name) and evicts(variable))
+
+    def is_thread_local(self, variable: Variable) -> bool:
+        """Whether each thread has its own, by the base of the class, or by its name."""
+        if variable.owner is None:
+            return False
+        bases = self.tree.mro(variable.owner.ref)
+        return any(base in THREAD_LOCALS or is_thread_local(base) for base in bases)
 
     def note_declared(self, shared: Shared, owner: Class | None) -> None:
         """Take in what comments, docstrings and decorators say of the class."""
@@ -245,6 +253,8 @@ class Sharing:
         """
         if variable.owner is None:
             return variable.module is not None and variable.place == f"{variable.module.name}.{variable.name}"
+        if self.is_of_class(variable):
+            return True
         if variable.kind() == "" or any(value.endswith("field") for value in variable.values):
             return False
         writes = [use.function for use in variable.uses if use.access.kind == "write"]
@@ -252,6 +262,11 @@ class Sharing:
             function.name == "<class>" or any(name.endswith("classmethod") for name in function.decorators)
             for function in writes
         )
+
+    def is_of_class(self, variable: Variable) -> bool:
+        """Whether code changes an attribute by the name of the class, or of a global object, and only so."""
+        changes = [use for use in variable.uses if use.access.kind in WRITES and not use.function.is_body]
+        return bool(changes) and all(use.access.common for use in changes)
 
     def is_outer_local(self, use: Use, variable: Variable) -> bool:
         return variable.place.startswith(f"{use.function.ref}.<locals>.")
@@ -317,7 +332,8 @@ class Sharing:
         module = self.tree.module_of[function.ref]
         if function.ref in shared.crossing or shared.claims or module.signs & {"threads", "locks"}:
             return True
-        return shared.kind_is_shared and module.name.partition(".")[0] in self.threaded_packages
+        known = shared.kind_is_shared or is_counter(shared, access)
+        return known and module.name.partition(".")[0] in self.threaded_packages
 
     def runs_twice(self, function: Function, shared: Shared) -> bool:
         """Whether two threads may run a function at once on the same variable."""
@@ -374,6 +390,19 @@ class Sharing:
             return True
         outer = self.tree.functions.get(function.parent)
         return outer is not None and not outer.is_body and self.is_async_only(outer)
+
+
+def is_counter(shared: Shared, access: Access) -> bool:
+    """Whether a variable of a class counts, as its objects: in one function, whatever thread calls it.
+
+    One that goes up and down in several functions is a depth, mostly of calls in one thread.
+    """
+    if not (
+        shared.common and access.common and access.kind == "augment" and access.value.startswith("const")
+    ):
+        return False
+    changes = {use.function.ref for use in shared.uses if use.access.kind in WRITES}
+    return len(changes) == 1
 
 
 def evicts(variable: Variable) -> bool:

@@ -89,7 +89,7 @@ class Threads:
         if target is None and len(call.args) > found.position:
             target = call.args[found.position]
         target = target or ""
-        functions = self.calls.function_named(target)
+        functions = [one for one in self.calls.function_named(target) if not one.asynchronous]
         line = self.start_line(function, call)
         several = bool(call.loop) or (
             call.keyword("args") is not None and not target.startswith(function.owner or "?")
