@@ -11,7 +11,7 @@ import time
 import weakref
 from collections.abc import Callable
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -58,7 +58,7 @@ ABSENT: dict[str, Callable[[Cache[str, Any]], bool]] = {
     "compute_if_present": lambda cache: cache.compute_if_present("a", lambda old: 2) is None,
     "merge": lambda cache: cache.merge("a", 2, lambda old, new: old) == 2,
     "add": lambda cache: cache.add("a", 5) == 5,
-    "count_many": lambda cache: [cache.count_many(["a"]), cache["a"]] == [None, 1],
+    "count_many": lambda cache: cast(Any, cache).count_many(["a"]) is None and cache["a"] == 1,
     "compare_and_swap": lambda cache: not cache.compare_and_swap("a", 1, 2),
     "compare_and_delete": lambda cache: not cache.compare_and_delete("a", 1),
     "delete_many": lambda cache: cache.delete_many(["a"]) == 0,
@@ -302,7 +302,7 @@ def test_no_thread_gets_a_value_that_had_expired_when_it_asked(seed: int) -> Non
             match random.randrange(6):
                 case 0 | 1:
                     cache[key] = began + 5
-                case 2 if random.randrange(10) == 0:
+                case 2 if random.randrange(200) == 0:  # see the test of the core
                     with lock:
                         clock.now += 1
                 case 3 if random.randrange(10) == 0:
@@ -561,7 +561,7 @@ def test_each_value_that_leaves_is_told_with_its_cause() -> None:
     assert gone == []
     cache["a"] = 2
     leaves("a", value, "replaced")
-    cache.compute("a", lambda old: old + 1)
+    cache.merge("a", 1, lambda old, new: old + new)
     leaves("a", 2, "replaced")
     cache.add("a")
     leaves("a", 3, "replaced")

@@ -152,7 +152,7 @@ def test_types_can_count(decorate: Any) -> None:
         return a, b
 
     for call in (lambda: f(1), lambda: f(1.0), lambda: f(True), lambda: f(1, b=2), lambda: f(1, b=2.0)):
-        assert [type(item) for item in call()] == [type(item) for item in call()]
+        assert [type(item) for item in call()] == [type(item) for item in call()]  # type: ignore[no-untyped-call]
     assert f.cache_info()[:2] == (5, 5)
 
 
@@ -171,7 +171,8 @@ def test_each_instance_can_have_a_cache_which_goes_with_it() -> None:
             """The doc."""
             return self.number + other * times
 
-    one, two = Class(1), Class(2)
+    one: Any = Class(1)
+    two: Any = Class(2)
     assert [one.method(5), two.method(5), one.method(5, times=2), one.method(5)] == [6, 7, 11, 6]
     assert [one.method.cache_info()[:2], two.method.cache_info()[:2]] == [(1, 2), (0, 1)]
     assert one.method.invalidate(5)

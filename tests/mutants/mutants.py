@@ -794,8 +794,8 @@ MUTANTS = [
     Mutant(
         "cache-expired-entry-returned",
         CACHE + "expiry.hpp",
-        "static bool over(Instant deadline, Instant now) { return deadline && deadline <= now; }",
-        "static bool over(Instant deadline, Instant now) { return deadline && deadline + 1000000000 <= now; }",
+        "return deadline && deadline <= now;",
+        "return deadline && deadline + 1000000000 <= now;",
         "an entry is absent from its deadline on",
         CACHE_MAP,
     ),

@@ -2,7 +2,8 @@
 ///
 /// Each entry has a deadline (CacheTimes), which is set when its value is, under the lock of its bucket: the value
 /// first, then the deadline. A reader takes the value, reads the deadline, and looks whether the entry still has
-/// that value. So it knows the deadline of its value, or of the one before: then the new one is not stored yet.
+/// that value. So it knows the deadline of its value, or of the one before: then the new one is not stored yet. (A
+/// value whose life is over before the writer has come from the one store to the next can be seen in between.)
 /// A read puts the deadline off, where entries expire after access, by a compare-and-swap.
 ///
 /// A call judges entries by the time at which it began. Its time is in a thread-local variable (Moment), because it
