@@ -26,18 +26,16 @@ test-quick:  ## the tests but for the slow ones: under 3 minutes
 demo:  ## index the standard library with many threads; ARGS goes to `threadproof demo`
 	@venv=$$(tools/make-venv) && $$venv/bin/threadproof demo $(ARGS)
 
-bench:  ## measure everything, and write the tables and the picture of README.md, docs/benchmarks.md, docs/maps.md: an hour
+bench:  ## measure everything, and write the tables and pictures of README.md and docs: half an hour
 	@venv=$$(tools/make-venv bench) && bin=$${venv#$$PWD/}/bin && set -x && \
-	$$bin/python benchmarks/page.py && \
-	$$bin/python benchmarks/picture.py && \
-	$$bin/python benchmarks/family.py && \
-	$$bin/python benchmarks/ratios.py --write
+	$$bin/python benchmarks/measure.py && \
+	$$bin/python benchmarks/write.py && \
+	$$bin/python benchmarks/picture.py
 
 bench-quick:  ## the same on small maps and with few rounds, on the terminal only: three minutes
 	@venv=$$(tools/make-venv bench) && bin=$${venv#$$PWD/}/bin && set -x && \
 	$$bin/threadproof bench --quick && \
-	{ $$bin/python benchmarks/targets.py --quick || test $$? = 3; } && \
-	$$bin/python benchmarks/ratios.py --quick
+	{ $$bin/threadproof bench targets --quick || test $$? = 3; }
 
 CPP = $(shell find src tests benchmarks -name '*.[ch]pp')
 SCRIPTS = .ci/run $(filter-out tools/get-python,$(wildcard tools/*))
@@ -74,8 +72,8 @@ NATIVE_TESTS := $(basename $(notdir $(wildcard tests/native/*/*_test.cpp tests/n
 vpath %.cpp $(wildcard tests/native/*/)
 # One thread, or threads that are held and let go by the test: speed changes no schedule there, and TSan sees them in
 # order. So they run once, under ASan and UBSan; the others also as they are, for the speed, and under TSan.
-IN_ORDER := alone_windows_test fuzz_hash_map locked_windows_test out_of_memory_test position_test rw_queue_test sync_windows_test \
-  trie_windows_test windows_test
+IN_ORDER := alone_windows_test cache_policy_test fuzz_hash_map locked_windows_test out_of_memory_test position_test \
+  rw_queue_test sync_windows_test timer_wheel_test trie_windows_test windows_test
 # These need what only the stress build has: windows to hold a thread in, and allocations that fail.
 STRESS_TESTS := alone_windows_test locked_windows_test out_of_memory_test sync_windows_test trie_windows_test windows_test
 # And these are the same there: they use no constant that shrinks.

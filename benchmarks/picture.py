@@ -1,4 +1,4 @@
-"""Draw README's picture, docs/throughput.svg, from the results that benchmarks/page.py keeps.
+"""Draw README's picture, docs/throughput.svg, from the results that benchmarks/measure.py keeps.
 
 python benchmarks/picture.py                                  write the picture; nothing is measured
 python benchmarks/picture.py --results in.json --out out.svg  from other results, to another file
@@ -16,7 +16,7 @@ from threadproof.bench import results
 from threadproof.bench.results import Result, Row
 
 ROOT = Path(__file__).parents[1]
-RESULT = ROOT / "benchmarks" / "results" / "bench.json"
+RESULT = ROOT / "benchmarks" / "results" / "cells.json"
 PICTURE = ROOT / "docs" / "throughput.svg"
 
 MAPS = {"dict": "dict", "dict + Lock": "lock", "HashMap": "map"}  # and the CSS class of their bars
@@ -129,7 +129,8 @@ def find(result: Result, workload: str, name: str, n: int) -> Row:
     """The row of a map in a workload; MissingTimeError if it has no time."""
     for row in result.rows:
         scenario = (row.scenario.kind, row.scenario.n, row.scenario.threads)
-        if (row.workload, row.contender, *scenario) == (workload, name, KIND, n, THREADS) and not row.lost:
+        found = (row.workload, row.contender, *scenario) == (workload, name, KIND, n, THREADS)
+        if found and row.scenario.heap and not row.lost:
             return row
     raise MissingTimeError(f"no time of {name} in {workload!r}, {KIND} keys, n={n:,}, {THREADS} threads")
 

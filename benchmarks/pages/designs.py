@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 from threadproof.bench import isolate, tables
 from threadproof.bench.contenders import LOCKED_DICT, SHARDED_DICT, Contender, of_contract
+from threadproof.bench.plan import Step
 from threadproof.bench.results import Result, Row
 from threadproof.bench.runner import Effort
 from threadproof.bench.scenario import Scenario
+from threadproof.bench.targets import LARGE, SMALL
 from threadproof.bench.workloads import WORKLOADS
 from threadproof.maps import HashMap, LockedMap, ShardedMap, SnapshotMap, SyncMap
 
@@ -37,11 +39,12 @@ OTHERS = (
     of_contract("SnapshotMap", SnapshotMap),
 )
 
-SIZES = (1_000, 1_000_000)
+SIZES = (SMALL, LARGE)
 THREADS = (1, 2, 4)
 SHARES = {"read": 0, "99/1": 1, "95/5": 5, "50/50": 50, "write": 100}  # workload -> writes in a hundred
-OPERATIONS = 20_000  # of each thread in a sample
-EFFORT = Effort(seconds=2, least=20, most=1_000)  # threads that wait for each other differ from run to run
+OPERATIONS = 20_000  # of each thread in a sample, as in the scenarios of every workload
+EFFORT = Effort(seconds=0.6, least=10, most=1_000)  # threads that wait for each other differ from run to run
+PASSES = 2
 
 
 @dataclass(frozen=True)
@@ -62,23 +65,32 @@ CLAIMS = (
 )
 
 
-def measure(
-    machine: dict[str, object], sizes: Sequence[int], effort: Effort, show: Callable[[str], None]
-) -> Result:
-    """Every design at the smallest size, and those with locks at every size."""
-    rows: list[Row] = []
-    for n, threads in product(sizes, THREADS):
-        show(f"{n:,} keys, {threads} threads")
-        scenario = Scenario(heap=True, n=n, operations=OPERATIONS, threads=threads)
-        contenders = (*WITH_LOCKS, *OTHERS) if n == min(sizes) else WITH_LOCKS
-        workloads = [WORKLOADS[name] for name in SHARES]
-        rows += isolate.measure(isolate.Job(scenario, workloads, contenders, effort, False))
-    return Result(machine, rows, [])
+def steps(trial: bool) -> list[Step]:
+    """Every design on small maps, those with locks on large ones, too; for benchmarks/measure.py."""
+    workloads = [WORKLOADS[name] for name in SHARES]
+    sizes, effort, passes = ((SMALL,), Effort(0, 1, 1), 1) if trial else (SIZES, EFFORT, PASSES)
+    return [
+        Step(isolate.Job(scenario(n, threads), workloads, contenders(n), effort, gains=False), passes)
+        for n, threads in product(sizes, THREADS)
+    ]
+
+
+def contenders(n: int) -> tuple[Contender, ...]:
+    return (*WITH_LOCKS, *OTHERS) if n == SMALL else WITH_LOCKS
+
+
+def scenario(n: int, threads: int) -> Scenario:
+    return Scenario(heap=True, n=n, operations=OPERATIONS, threads=threads)
+
+
+def sections(result: Result) -> dict[str, str]:
+    """The part of docs/maps.md, by the name of its markers."""
+    return {"designs": table(result)}
 
 
 def table(result: Result) -> str:
     """A row for each claim and workload: the ratio of the throughputs, by size and number of threads."""
-    columns = sorted({(row.scenario.n, row.scenario.threads) for row in result.rows})
+    columns = [(n, threads) for n, threads in product(SIZES, THREADS) if was_measured(result, n, threads)]
     lines = [["", "reads/writes", *(f"{n:,} keys, {threads} thr." for n, threads in columns)]]
     for claim in CLAIMS:
         for place, workload in enumerate(claim.workloads):
@@ -88,26 +100,34 @@ def table(result: Result) -> str:
     return tables.columns(lines)
 
 
-def sizes_of(result: Result) -> list[int]:
-    return sorted({row.scenario.n for row in result.rows})
+def was_measured(result: Result, n: int, threads: int) -> bool:
+    return any(find(result, "read", each, n, threads) for each in names())
 
 
 def cell(result: Result, claim: Claim, workload: str, n: int, threads: int) -> str:
-    """The ratio of the throughputs; marked if the machine was busy meanwhile."""
+    """The ratio of the usual throughputs."""
     one = find(result, workload, claim.better.name, n, threads)
     other = find(result, workload, claim.than.name, n, threads)
     if not (one and other):
         return "-"
-    value = one.throughput / other.throughput
-    noise = "~" if max(one.spread, other.spread) > tables.NOISY else ""
-    return f"{noise}{value:.2g}" if value < 10 else f"{noise}{value:.0f}"
+    value = usual_throughput(one) / usual_throughput(other)
+    return f"{value:.2g}" if value < 10 else f"{value:.0f}"
+
+
+def usual_throughput(row: Row) -> float:
+    """Operations per second of all threads in the median sample.
+
+    The fastest sample, which all other pages show, is one in which the threads happened to wait little for
+    each other, and waiting is the subject here.
+    """
+    return row.scenario.threads * 1e9 / row.median
 
 
 def find(result: Result, workload: str, contender: str, n: int, threads: int) -> Row | None:
     """The row of a contender, if it has a time."""
     for row in result.rows:
-        where = (row.workload, row.contender, row.scenario.n, row.scenario.threads)
-        if where == (workload, contender, n, threads) and not row.lost:
+        measured = (row.scenario, row.workload, row.contender)
+        if measured == (scenario(n, threads), workload, contender) and not row.lost:
             return row
     return None
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import product
+from collections.abc import Iterable, Sequence
 
-from pages.memory import BYTES, bytes_per_entry
-from pages.pauses import WORST_PAUSE, worst_pauses
-from threadproof.bench import isolate, tables
-from threadproof.bench.contenders import NOTHING, Contender
+import threadproof.maps
+from threadproof.bench import contenders, plan, results, tables, targets
+from threadproof.bench.contenders import DICT, LOCKED_DICT, NOTHING, SHARDED_DICT, Contender
+from threadproof.bench.memory import BYTES
+from threadproof.bench.pauses import WORST_PAUSE
+from threadproof.bench.plan import Step
 from threadproof.bench.results import Measurement, Result, Row
 from threadproof.bench.runner import Effort
 from threadproof.bench.scenario import Scenario
+from threadproof.bench.targets import EVERY_WORKLOAD
 from threadproof.bench.workloads import WORKLOADS
 
-SIZES = (1_000, 1_000_000)
-THREADS = (1, 2)
 NAMES = (
     "read", "99/1", "95/5", "50/50", "write", "99/1 new", "95/5 new", "50/50 new", "write new",
     "mass delete", "clear and refill", "iterate while writing",
@@ -31,30 +31,34 @@ TITLES = {
     "50/50 new": "50/50, new keys",
     "write new": "0/100, new keys",
 }
-OPERATIONS = 20_000  # of each thread in a sample: a map written in Python needs 50 ms for them
-EFFORT = Effort(seconds=0.3, least=1, most=1_000)
-PAUSE_ROUNDS = 3
 
 
-def measure(
-    contenders: Sequence[Contender],
-    machine: dict[str, object],
-    sizes: Sequence[int] = SIZES,
-    effort: Effort = EFFORT,
-    show: Callable[[str], None] = print,
-) -> Result:
-    """Measure everything; `show` is called with the name of each step."""
-    rows: list[Row] = []
-    measurements: list[Measurement] = []
-    for n, threads in product(sizes, THREADS):
-        scenario = Scenario(heap=True, n=n, operations=OPERATIONS, threads=threads)
-        show(f"{n:,} keys, {scenario.threads_label}")
-        rows += isolate.measure(
-            isolate.Job(scenario, [WORKLOADS[name] for name in NAMES], contenders, effort, False)
-        )
-        measurements += worst_pauses(contenders, n, threads, PAUSE_ROUNDS)
-        measurements += bytes_per_entry(contenders, n) if threads == 1 else []
-    return Result(machine, rows, measurements)
+def steps(maps: Iterable[Contender], effort: Effort, trial: bool) -> list[Step]:
+    """The maps of the page beside HashMap, with the dicts with locks in the same processes."""
+    workloads = [WORKLOADS[name] for name in NAMES]
+    planned = plan.every_workload((LOCKED_DICT, SHARDED_DICT, *maps), effort, workloads, kinds=("int",))
+    return plan.quickened(planned) if trial else planned
+
+
+def sections(result: Result) -> dict[str, str]:
+    """The parts of the page, by the names of their markers."""
+    where = results.where(result.machine | {"packages": {}})
+    return {"measured": f"Measured on {where}.\n\n{markdown(of_family(result))}"}
+
+
+def of_family(result: Result) -> Result:
+    """The rows of every map of this package, and of dicts without and with locks, in the page's workloads."""
+    family = [each.name for each in contenders.in_module(threadproof.maps)]
+    shown = {DICT.name, LOCKED_DICT.name, SHARDED_DICT.name, *family}
+    rows = [
+        row
+        for row in result.rows
+        if row.scenario in EVERY_WORKLOAD
+        and row.scenario.kind == "int"
+        and row.workload in NAMES
+        and row.contender in shown
+    ]
+    return Result(result.machine, rows, result.measurements)
 
 
 def markdown(result: Result) -> str:
@@ -74,8 +78,8 @@ def table(rows: Sequence[Row], measurements: Sequence[Measurement], scenario: Sc
     lines = [["", *contenders]]
     for workload in workloads:
         base = cells.get((workload, tables.BASE))
-        ratios = [tables.ratio(cells.get((workload, contender)), base) for contender in contenders]
-        lines.append([TITLES.get(workload, workload), *(short(ratio) for ratio in ratios)])
+        found = [cell(cells.get((workload, contender)), base) for contender in contenders]
+        lines.append([TITLES.get(workload, workload), *found])
     pauses = [of(measurements, WORST_PAUSE, contender, scenario) for contender in contenders]
     lines.append(
         [
@@ -86,6 +90,13 @@ def table(rows: Sequence[Row], measurements: Sequence[Measurement], scenario: Sc
     sizes = [of(measurements, BYTES, contender, scenario) for contender in contenders]
     lines.append([BYTES, *("-" if size is None else f"{size:.0f}" for size in sizes)])
     return tables.columns(lines)
+
+
+def cell(row: Row | None, base: Row | None) -> str:
+    """The ratio of the throughputs; marked if the machine was busy meanwhile."""
+    value = tables.ratio(row, base)
+    noise = "~" if value is not None and row and base and targets.noisy(row, base) else ""
+    return f"{noise}{short(value)}"
 
 
 def of(measurements: Sequence[Measurement], what: str, contender: str, scenario: Scenario) -> float | None:

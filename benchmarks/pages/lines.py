@@ -56,7 +56,7 @@ Points = dict[str, list[float]]  # design -> operations per second at each place
 
 def draw(result: Result) -> str:
     """The whole picture, as SVG."""
-    n = min(designs.sizes_of(result))
+    n = min(designs.SIZES)
     threads = [str(each) for each in designs.THREADS]
     shares = [f"{share} %" for share in designs.SHARES.values()]
     by_threads = points(result, [(THREADS_AT, n, each) for each in designs.THREADS])
@@ -69,6 +69,7 @@ def draw(result: Result) -> str:
         f'<rect class="paper" width="{WIDTH}" height="{HEIGHT}" rx="6"/>',
         text(MARGIN, 32, "One lock, 64 locks, none", "title"),
         text(MARGIN, 56, f"million operations per second, all threads together; {n:,} int keys", "faint"),
+        text(WIDTH - MARGIN, 56, "logarithmic; higher is better", "faint right"),
         *panel(MARGIN, "threads; 5 % writes", threads, by_threads, scale),
         *panel(MARGIN + PANEL, f"share of writes; {SHARES_AT} threads", shares, by_share, scale),
         *foot(result),
@@ -82,7 +83,7 @@ def points(result: Result, places: Sequence[tuple[str, int, int]]) -> Points:
     found: Points = {}
     for name in designs.names():
         rows = [designs.find(result, workload, name, n, threads) for workload, n, threads in places]
-        times = [row.throughput for row in rows if row is not None]
+        times = [designs.usual_throughput(row) for row in rows if row is not None]
         if len(times) == len(places):
             found[name] = times
     return found
@@ -137,7 +138,7 @@ def apart(wanted: dict[str, float]) -> dict[str, float]:
 
 def foot(result: Result) -> Iterator[str]:
     yield text(MARGIN, HEIGHT - 16, results.where(result.machine | {"packages": {}}), "faint")
-    yield text(WIDTH - MARGIN, HEIGHT - 16, "written by: python benchmarks/designs.py", "faint right")
+    yield text(WIDTH - MARGIN, HEIGHT - 16, "written by: python benchmarks/write.py", "faint right")
 
 
 def text(x: float, y: float, words: str, style: str = "") -> str:

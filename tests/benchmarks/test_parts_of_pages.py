@@ -1,22 +1,20 @@
-"""Targets, passes and the text between markers, from rows written here."""
+"""Rows for pages, and the text between markers, from rows written here."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
-from pages import targets
+from pages.benchmarks import NOT_PROMISED, losses_table, stored_runs
+from pages.designs import LOCKED, SHARDED, scenario, table
 from pages.markers import NoMarkerError, replace_between
-from pages.passes import together
 from pages.rows import fewer_samples, losses
-from pages.targets import Cell
-from tests.bench.test_reports import MACHINE, ONE, ROWS, TWO
-from threadproof.bench.results import Row
-
-CELLS = [
-    Cell("read", "int", 1.1, True, 1.05),
-    Cell("read", "str", 0.8, True, 0.9),
-    Cell("gain", "int", 1.9, False, 1.95),
-]
+from tests.bench.test_reports import MACHINE, ONE, ROWS
+from threadproof.bench import targets
+from threadproof.bench.results import Result, Row
+from threadproof.bench.targets import PEERS, Cell
 
 
 def test_losses_are_named_worst_first() -> None:
@@ -25,20 +23,43 @@ def test_losses_are_named_worst_first() -> None:
     ]
 
 
+def test_every_peer_has_the_promises_that_it_does_not_make() -> None:
+    assert set(NOT_PROMISED) == PEERS
+    text = losses_table(ROWS)
+    assert NOT_PROMISED["dict + Lock"] in text
+    assert "| write    | 1,000 int | 1       | 0.50                     | dict + Lock |" in text
+    assert losses_table([row for row in ROWS if row.workload == "read"]) == "Nowhere, in this run."
+
+
+def test_a_design_is_compared_with_another_in_the_scenarios_that_were_measured() -> None:
+    rows = [
+        Row("read", SHARDED.name, scenario(1_000, 2), 100, [2_000]),
+        Row("read", LOCKED.name, scenario(1_000, 2), 100, [8_000]),
+        Row("read", LOCKED.name, replace(scenario(1_000, 2), kind="str"), 100, [1]),
+    ]
+    first, _, row, *_ = table(Result(MACHINE, rows)).splitlines()
+    assert [cell.strip() for cell in first.split("|")[3:-1]] == ["1,000 keys, 2 thr."]
+    assert [cell.strip() for cell in row.split("|")[1:-1]] == ["64 locks against one", "100/0", "4"]
+
+
+def test_the_stored_runs_of_the_targets_are_columns(tmp_path: Path) -> None:
+    machine = MACHINE | {"date": "2026-11-30 12:00", "commit": "abc"}
+    cells = [Cell("read", "int", 1.1, True, 1.0), Cell("read", "str", 1.1, True, 1.2)]
+    (tmp_path / "targets-1.json").write_text(targets.to_json(machine, cells))
+    (tmp_path / "targets-2.json").write_text(targets.to_json(machine | {"commit": "def"}, cells[:1]))
+    head, _, line = stored_runs(tmp_path).splitlines()
+    assert [each.strip() for each in head.split("|")[1:-1]] == [
+        "target",
+        "2026-11-30 12:00, abc",
+        "2026-11-30 12:00, def",
+    ]
+    assert [each.strip() for each in line.split("|")[1:-1]] == ["read", "1 of 2", "met"]
+
+
 def test_fewer_samples_keep_the_least_the_median_and_the_most() -> None:
     (row,) = fewer_samples([Row("read", "dict", ONE, 1, list(range(101, 0, -1)))])
     assert len(row.samples) <= 8
     assert (min(row.samples), row.median, max(row.samples)) == (1, 51.0, 101)
-
-
-def test_the_rows_of_several_processes_are_one_unless_one_had_a_problem() -> None:
-    rows = [
-        Row("read", "dict", TWO, 10, [30, 50], 10, [70], 10, 20),
-        Row("read", "dict", TWO, 10, [40, 20], 15, [60, 90], 10, 25),
-    ]
-    both = together(rows)
-    assert (both.samples, both.loop, both.alone, both.alone_loop) == ([30, 50, 40, 20], 10, [70, 60, 90], 20)
-    assert together([*rows, Row("read", "dict", TWO, problem="hung")]).problem == "hung"
 
 
 def test_a_page_is_changed_only_between_its_markers() -> None:
@@ -46,33 +67,3 @@ def test_a_page_is_changed_only_between_its_markers() -> None:
     assert replace_between(page, "a", "new") == "above\n<!-- a -->\n\nnew\n\n<!-- end of a -->\nbelow\n"
     with pytest.raises(NoMarkerError, match="wants the lines <!-- b --> and <!-- end of b -->"):
         replace_between(page, "b", "new")
-
-
-def test_a_target_is_met_when_all_its_cells_are() -> None:
-    report = targets.report(CELLS)
-    assert "| read   | <= 1.1 or <= 0.8 | 1.05 0.90 | 0.90 (str) | MISSED in 1 of 2 |" in report
-    assert "| gain   | >= 1.9           | 1.95      | 1.95 (int) | met              |" in report
-    assert "- read: str: 0.90, target <= 0.8" in report
-    assert report.endswith("1 of 2 targets met")
-
-
-def test_a_value_lost_in_noise_meets_no_target() -> None:
-    noisy = targets.time_ratio(ROWS[7], ROWS[6])
-    assert not Cell("read", "int", 1.1, True, noisy).met
-    assert not Cell("gain", "int", 1.9, False, noisy).met
-    assert "| nan (int) | MISSED in 1 of 1 |" in targets.report([Cell("read", "int", 1.1, True, noisy)])
-
-
-def test_targets_are_read_as_they_were_written() -> None:
-    assert targets.from_json(targets.to_json(MACHINE, CELLS)) == CELLS
-
-
-def test_the_best_peer_counts_and_dict_is_no_peer() -> None:
-    rows = [
-        Row("read", "HashMap", ONE, 100, [2_000]),
-        Row("read", "dict", ONE, 100, [1_000]),
-        Row("read", "slow", ONE, 100, [8_000]),
-        Row("read", "quick", ONE, 100, [4_000]),
-    ]
-    (cell,) = targets.against_peers("HashMap", rows)
-    assert (cell.label, cell.value, cell.met) == ("read: int, n=1,000, 1 thread; quick", 2.0, True)

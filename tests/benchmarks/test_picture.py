@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.kit.hammer import PATIENCE
 
 ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / "benchmarks" / "results" / "bench.json"
+RESULTS = ROOT / "benchmarks" / "results" / "cells.json"
 
 
 def draw(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

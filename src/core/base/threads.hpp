@@ -152,8 +152,12 @@ class Threads {
     }
 
     /// While this lives and is true, no other thread is inside a Pin or begins one: a thread that needs no locked
-    /// instruction then. Only for a few microseconds: the first Pin of another thread waits for its end. Made by a
-    /// thread that has a slot and holds no lock.
+    /// instruction then. Only for a few microseconds: the first Pin of another thread waits for its end. So this
+    /// thread waits for no other meanwhile, unless that one holds a ByteLock, under which no thread takes a slot. It
+    /// holds no lock when this is made, and has no other Alone.
+    ///
+    /// A thread without a slot may close a gate, and step into tables that it has detached, without a Pin: writers
+    /// are in none of these. Everything else that threads share is reached with a slot.
     ///
     /// This thread stores slot.alone and loads enrolled_; a thread that enrolls adds to enrolled_ and loads
     /// slot.alone. The light barrier here and the heavy one there order the store before the load, as for pins: if
@@ -162,19 +166,24 @@ class Threads {
      public:
         TP_HOT Alone() : slot_(mine()) {
             if (TP_LIKELY(enrolled_.load(std::memory_order_relaxed) != 1)) return;  // relaxed: a hint
+            if (stress::kOn && slot_.alone.load(std::memory_order_relaxed)) std::abort();  // the inner end ends both
             slot_.alone.store(true, std::memory_order_relaxed);  // relaxed: the barrier orders it
             light_barrier();
             // acquire: pairs with the release in leave(); makes the work of threads that have ended visible
             alone_ = enrolled_.load(std::memory_order_acquire) == 1;
             if (TP_UNLIKELY(!alone_)) slot_.alone.store(false, std::memory_order_release);
         }
-        TP_HOT ~Alone() {
-            // release: pairs with the acquire in enroll(); makes this thread's work visible to the next one
-            if (alone_) slot_.alone.store(false, std::memory_order_release);
-        }
+        TP_HOT ~Alone() { end(); }
         Alone(const Alone&) = delete;
         Alone& operator=(const Alone&) = delete;
         TP_HOT explicit operator bool() const { return alone_; }
+
+        /// Before its time; false from then on.
+        TP_HOT void end() {
+            // release: pairs with the acquire in enroll(); makes this thread's work visible to the next one
+            if (alone_) slot_.alone.store(false, std::memory_order_release);
+            alone_ = false;
+        }
 
      private:
         ThreadSlot& slot_;

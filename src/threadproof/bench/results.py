@@ -7,6 +7,7 @@ import os
 import platform
 import statistics
 import sys
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,7 @@ def machine(packages: dict[str, str] | None = None) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "load": [round(load, 1) for load in os.getloadavg()] if hasattr(os, "getloadavg") else [],
         "packages": packages or {},
+        "date": time.strftime("%Y-%m-%d %H:%M"),
     }
 
 

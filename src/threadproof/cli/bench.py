@@ -3,6 +3,8 @@
 A cell is `ns ratio`: the ns of one operation of one thread, without the loop, and the throughput as a
 multiple of dict + Lock in the same run (more is better). `~` marks a cell whose median was a quarter or more
 above its minimum. Every answer is checked; a wrong one makes its row invalid.
+
+`threadproof bench targets` measures whether HashMap reaches its targets.
 """
 
 from __future__ import annotations
@@ -13,7 +15,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import threadproof.maps
-from threadproof.bench import contenders, latency, plot, results, scaling, tables, traces
+from threadproof.bench import (
+    caches,
+    contenders,
+    latency,
+    plan,
+    plot,
+    results,
+    scaling,
+    tables,
+    targets,
+    traces,
+)
 from threadproof.bench.contenders import Contender
 from threadproof.bench.keys import DISTRIBUTIONS, KINDS
 from threadproof.bench.results import Measurement, Row
@@ -33,8 +46,10 @@ from threadproof.cli import UsageError, table
 from threadproof.cli.progress import Progress
 from threadproof.findings import ExitCode
 
+TARGETS = "targets"  # in place of a workload
 EXIT_CODES = {
     ExitCode.OK: "measured",
+    ExitCode.TARGET_MISSED: f"`{TARGETS}`: measured, and one is missed",
     ExitCode.WRONG_ANSWER: "a map gave a wrong answer; its row has WRONG",
     ExitCode.USAGE: "no such workload, map or file; one line says which",
     ExitCode.INTERRUPTED: "interrupted",
@@ -42,7 +57,9 @@ EXIT_CODES = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = "workloads:\n" + table({each.name: each.summary for each in WORKLOADS.values()})
+    of_targets = "measure whether HashMap reaches its targets: 20 minutes; with --quick two"
+    workloads = {each.name: each.summary for each in WORKLOADS.values()}
+    parser.epilog = "workloads:\n" + table(workloads | {TARGETS: of_targets})
     names = "only these, by their names in the table; module:attribute for any other map"
     rate = "percentiles in ns of single operations; in the open loop RATE per second are due (%(const)s)"
     add = parser.add_argument
@@ -56,6 +73,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--distribution", choices=DISTRIBUTIONS, default="uniform", help="(default: uniform)")
     add("--operations", type=number, metavar="N", help="of each thread in a sample (default: 50000)")
     add("--replay", type=Path, metavar="TRACE", help="replay the keys of this file instead")
+    add(
+        "--cache",
+        type=Path,
+        metavar="TRACE",
+        help="hit ratios of caches of --size entries for this file's keys",
+    )
     add("--format", choices=traces.FORMATS, default="", help="of the trace (default: guessed)")
     add("--latency", type=number, nargs="?", const=100_000, metavar="RATE", help=rate)
     add("--quick", action="store_true", help="few rounds, and 1e3 keys: to see that it works")
@@ -83,6 +106,10 @@ def numbers(text: str) -> list[int]:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.cache:
+        return replay_on_caches(args)
+    if TARGETS in args.workloads:
+        return run_targets(args)
     try:
         chosen, missing = choose_contenders(args.maps, contenders.in_module(threadproof.maps))
         scenarios, workloads = to_measure(args)
@@ -104,6 +131,50 @@ def run(args: argparse.Namespace) -> int:
     machine = results.machine(contenders.versions(chosen))
     write_files(results.Result(machine, rows, measurements), args)
     return ExitCode.WRONG_ANSWER if any(row.problem.startswith("WRONG") for row in rows) else ExitCode.OK
+
+
+def replay_on_caches(args: argparse.Namespace) -> int:
+    """Print the hit ratios of Cache, of the policies in the literature, and of every installed package."""
+    try:
+        requests = traces.read_trace(args.cache, args.format, args.operations or sys.maxsize)
+    except traces.TraceError as error:
+        raise UsageError(str(error)) from None
+    except OSError as error:
+        raise UsageError(f"cannot read {error.filename!r}: {error.strerror}") from None
+    distinct = len(set(requests))
+    print(f"{args.cache.name}: {len(requests):,} requests for {distinct:,} keys; hits in percent\n")
+    sizes = args.size or [max(distinct // part, 1) for part in (100, 30, 10, 3)]
+    ours = {"threadproof.Cache": caches.of_mapping(lambda size: threadproof.maps.Cache(max_size=size))}
+    progress = Progress(sys.stderr)
+    ratios = []
+    try:
+        for ratio in caches.hit_ratios(requests, sizes, ours | caches.POLICIES | caches.installed()):
+            ratios.append(ratio)
+            progress.say(f"{ratio.cache} of {ratio.size:,}: {100 * ratio.ratio:.2f}")
+    finally:
+        progress.clear()
+    print(caches.report(ratios))
+    return ExitCode.OK
+
+
+def run_targets(args: argparse.Namespace) -> int:
+    """`threadproof bench targets`: the workloads, maps and sizes are those of the targets."""
+    if len(args.workloads) > 1 or args.maps or args.size or args.replay or args.latency or args.pyperf:
+        raise UsageError(f"{TARGETS} stands alone, or with --quick, --json OUT and --plot OUT")
+    hash_map = next(each for each in contenders.in_module(threadproof.maps) if each.name == targets.OURS)
+    installed, missing = contenders.installed()
+    progress = Progress(sys.stderr)
+    try:
+        effort = QUICK if args.quick else plan.EFFORT
+        peers = [each for each in plan.peers(installed) if each.name in targets.PEERS]
+        result = plan.measure(hash_map, peers, effort, args.quick, progress.say)
+    finally:
+        progress.clear()
+    cells = targets.judge(result)
+    print(f"{results.where(result.machine)}\n\n{targets.report(cells)}")
+    print("".join(f"\nnot installed, so not compared with: {name}" for name in missing))
+    write_files(result, args, targets.to_json(result.machine, cells))
+    return ExitCode.OK if all(cell.met for cell in cells) else ExitCode.TARGET_MISSED
 
 
 def to_measure(args: argparse.Namespace) -> tuple[list[Scenario], list[Workload]]:
@@ -148,9 +219,12 @@ def throughputs(
     return rows
 
 
-def write_files(result: results.Result, args: argparse.Namespace) -> None:
+def write_files(result: results.Result, args: argparse.Namespace, cells: str = "") -> None:
+    """`cells`: the text for --json, if it is not the result itself."""
     try:
-        if args.json:
+        if args.json and cells:
+            args.json.write_text(cells, encoding="utf-8")
+        elif args.json:
             results.save(result, args.json)
         if args.pyperf:
             args.pyperf.write_text(results.pyperf(result), encoding="utf-8")

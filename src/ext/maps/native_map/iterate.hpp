@@ -26,8 +26,8 @@ struct MapIterator {
 
     PyObject_HEAD MapObject<Map>* map;  ///< owned; null once it is exhausted
     Yield yield;
-    PatientLock
-        lock;  ///< guards map and what follows, except from a thread that is Alone; held while a bucket is waited for
+    /// guards map and what follows, beside Threads::Alone (see IteratorLock); held while a bucket is waited for
+    PatientLock lock;
     typename Map::Walk walk;
     std::size_t next;  ///< the entries before this one have been yielded
     std::vector<Entry> batch;
@@ -116,10 +116,31 @@ class IteratorLock {
     IteratorLock(const IteratorLock&) = delete;
     IteratorLock& operator=(const IteratorLock&) = delete;
 
+    /// Before a step that can wait for another thread, which may in turn wait for a slot: with the lock, also alone.
+    /// It is free then, as each thread that holds it has a slot.
+    void end_alone() {
+        if (!alone_) return;
+        lock_.lock();
+        alone_.end();
+    }
+
  private:
     PatientLock& lock_;
-    const Threads::Alone alone_;
+    Threads::Alone alone_;
 };
+
+/// Before a batch is copied: a cache removes the entries that have expired. Runs user code, so not under the lock.
+template <class Map>
+void expire_before(MapIterator<Map>& it) {
+    if constexpr (MapObject<Map>::kExpires) {
+        Ref map;
+        {
+            IteratorLock hold(it.lock);
+            if (it.map && it.next >= it.batch.size()) map = Ref::borrow(it.map->object());
+        }
+        if (map) reinterpret_cast<MapObject<Map>*>(map.get())->expire();
+    }
+}
 
 /// The next entry, with references for the caller; false at the end. The map goes to *done then. Throws
 /// bad_alloc; what has been copied goes to *dropped.
@@ -128,6 +149,7 @@ bool advance(MapIterator<Map>& it, typename Map::Entry* entry, Ref* done, OwnedE
     IteratorLock hold(it.lock);
     if (!it.map) return false;
     if (it.next >= it.batch.size()) {
+        hold.end_alone();
         bool more;
         try {
             more = refill(it);
@@ -168,6 +190,7 @@ PyObject* iterator_next(MapIterator<Map>& it) {
     typename Map::Entry entry{};
     Ref done;
     OwnedEntries<Map> dropped;
+    expire_before(it);
     do {
         if (!advance(it, &entry, &done, &dropped)) {
             if (done && map_is_watched()) read_map(done.get());

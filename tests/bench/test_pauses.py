@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pages.pauses import of_every_round, worst_pause
 from threadproof.bench.contenders import DICT, NOTHING
+from threadproof.bench.pauses import of_every_round, worst_pause
 
 
 @pytest.mark.parametrize(

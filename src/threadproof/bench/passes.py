@@ -10,20 +10,17 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import product
 
 from threadproof.bench import isolate
-from threadproof.bench.contenders import Contender
 from threadproof.bench.results import Row
 from threadproof.bench.scenario import Scenario
-from threadproof.bench.workloads import Workload
 
 Show = Callable[[str], None]
 
 
 def say(step: str) -> None:
     """Print the next step on stderr."""
-    print(step, file=sys.stderr)
+    print(step, file=sys.stderr, flush=True)
 
 
 class Passes:
@@ -32,32 +29,14 @@ class Passes:
     def __init__(self) -> None:
         self.rows: defaultdict[tuple[Scenario, str, str], list[Row]] = defaultdict(list)
 
-    def add(self, row: Row) -> None:
-        self.rows[row.scenario, row.workload, row.contender].append(row)
-
-    def row(self, scenario: Scenario, workload: Workload, contender: Contender) -> Row:
-        """The row of all passes together."""
-        return together(self.rows[scenario, workload.name, contender.name])
-
-    def valid_row(self, scenario: Scenario, workload: Workload, contender: Contender) -> Row:
-        """The row of all passes together; RuntimeError if one had a problem."""
-        row = self.row(scenario, workload, contender)
-        if row.problem:
-            raise RuntimeError(f"{row.contender}, {row.workload}: {row.problem}")
-        return row
+    def measure(self, job: isolate.Job) -> None:
+        """Measure the job once more."""
+        for row in isolate.measure(job):
+            self.rows[row.scenario, row.workload, row.contender].append(row)
 
     def all(self) -> list[Row]:
+        """A row for each cell, with the samples of all passes."""
         return [together(rows) for rows in self.rows.values()]
-
-
-def in_passes(jobs: Sequence[isolate.Job], count: int, show: Show) -> Passes:
-    """Measure all jobs `count` times, one pass after another."""
-    passes = Passes()
-    for number, job in product(range(count), jobs):
-        show(f"pass {number + 1} of {count}, {job.scenario.threads_label}, {job.scenario.label}")
-        for row in isolate.measure(job):
-            passes.add(row)
-    return passes
 
 
 def together(rows: Sequence[Row]) -> Row:
@@ -69,5 +48,6 @@ def together(rows: Sequence[Row]) -> Row:
         samples=[sample for row in rows for sample in row.samples],
         loop=min(row.loop for row in rows),
         alone=[sample for row in rows for sample in row.alone],
-        alone_loop=min(row.alone_loop for row in rows),
+        alone_operations=max(row.alone_operations for row in rows),  # 0 where one thread was not measured
+        alone_loop=min((row.alone_loop for row in rows if row.alone), default=0),
     )

@@ -12,6 +12,8 @@ from threadproof.bench.scenario import Scenario, Worker
 from threadproof.bench.workers import pin, usable_cpus
 from threadproof.bench.workloads import WORKLOADS
 
+CEILING = "2 processes that share nothing, throughput gained over one"
+
 
 def ceiling(processes: int, n: int) -> float:
     """The throughput of so many processes over that of one, each reading its own dict of n keys.
@@ -21,7 +23,7 @@ def ceiling(processes: int, n: int) -> float:
     return best_rate(processes, n) / best_rate(1, n)
 
 
-def best_rate(processes: int, n: int, rounds: int = 5) -> float:
+def best_rate(processes: int, n: int, rounds: int = 20) -> float:
     """Reads per ns of that many processes, each on a CPU of its own; the best round."""
     return max(one_round(processes, n) for _ in range(rounds))
 
