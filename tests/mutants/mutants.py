@@ -76,6 +76,14 @@ MUTANTS = [
         "a thread is alone only where no other has a slot",
         ALONE,
     ),
+    Mutant(
+        "alone-after-a-fork",
+        THREADS,
+        "s.alone.store(false, std::memory_order_relaxed);\n        });",
+        "});",
+        "a forked child does not wait for a thread that was alone",
+        ALONE,
+    ),
     # --- iterating
     Mutant(
         "empty-bucket-moved",

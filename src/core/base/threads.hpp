@@ -62,6 +62,7 @@
 #include "core/base/hints.hpp"
 #include "core/base/locks.hpp"
 #include "core/base/memory.hpp"
+#include "core/base/stress.hpp"
 
 namespace threadproof {
 

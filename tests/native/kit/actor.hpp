@@ -22,16 +22,10 @@ class Actor {
 
     /// Begins the step; it is held when it reaches the window for the `nth` time.
     explicit Actor(std::function<void()> step, Window hold_at = kNowhere, int nth = 1)
-        : hold_at_(hold_at), arrivals_left_(nth) {
-        threadproof::stress::hook.store(arrive);
-        threadproof::wait_a_little.store(wait_a_little);
-        thread_ = std::thread([this, step] {
-            mine_ = this;
-            forget_other_maps();
-            step();
-            set(kDone);
-            mine_ = nullptr;
-        });
+        : Actor(std::move(step), hold_at, nth, true) {}
+    /// The same, in a thread that has no slot (core/base/threads.hpp) before its step takes one.
+    static Actor without_slot(std::function<void()> step) {
+        return Actor(std::move(step), kNowhere, 1, false);
     }
     ~Actor() { finish(); }
     Actor(const Actor&) = delete;
@@ -61,6 +55,19 @@ class Actor {
 
  private:
     static constexpr Window kNowhere = static_cast<Window>(255);
+
+    Actor(std::function<void()> step, Window hold_at, int nth, bool with_slot)
+        : hold_at_(hold_at), arrivals_left_(nth) {
+        threadproof::stress::hook.store(arrive);
+        threadproof::wait_a_little.store(wait_a_little);
+        thread_ = std::thread([this, step, with_slot] {
+            mine_ = this;
+            if (with_slot) forget_other_maps();
+            step();
+            set(kDone);
+            mine_ = nullptr;
+        });
+    }
 
     static void arrive(Window window) {
         if (mine_ && window == mine_->hold_at_ && --mine_->arrivals_left_ == 0) mine_->hold();
