@@ -167,7 +167,8 @@ class Threads {
      public:
         TP_HOT Alone() : slot_(mine()) {
             if (TP_LIKELY(enrolled_.load(std::memory_order_relaxed) != 1)) return;  // relaxed: a hint
-            if (stress::kOn && slot_.alone.load(std::memory_order_relaxed)) std::abort();  // the inner end ends both
+            if (stress::kOn && slot_.alone.load(std::memory_order_relaxed))
+                std::abort();                                    // the inner end ends both
             slot_.alone.store(true, std::memory_order_relaxed);  // relaxed: the barrier orders it
             light_barrier();
             // acquire: pairs with the release in leave(); makes the work of threads that have ended visible
@@ -216,6 +217,7 @@ class Threads {
             // relaxed, all: the registry's lock guards a free slot
             if (s.taken.load(std::memory_order_relaxed)) return void(++taken);
             if (s.pins.load(std::memory_order_relaxed) & 1) throw std::logic_error("a free slot is pinned");
+            if (s.alone.load(std::memory_order_relaxed)) throw std::logic_error("a free slot is alone");
             if (s.limbo_size >= ThreadSlot::kLimbo) throw std::logic_error("a free slot's limbo is full");
         });
         if (below != ~0u && below != 0) throw std::logic_error("a slot is not in the list");
@@ -237,13 +239,13 @@ class Threads {
             slot->taken.store(true, std::memory_order_release);
             enrolled_.fetch_add(1);
         }
-        heavy_barrier();  // pairs with the light barriers in alone() and Alone
+        pthread_setspecific(key_, slot);  // before the wait, in which the interpreter may end the thread
+        heavy_barrier();                  // pairs with the light barriers in alone() and Alone
         each([&](ThreadSlot& s) {
             // acquire: pairs with the release in ~Alone; makes that thread's work visible
             for (unsigned round = 0; &s != slot && s.alone.load(std::memory_order_acquire); ++round)
                 pause_round(round);
         });
-        pthread_setspecific(key_, slot);
         mine_ = slot;
         return *slot;
     }

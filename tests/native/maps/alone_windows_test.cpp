@@ -7,10 +7,11 @@ namespace {
 
 void a_table_is_filled_while_another_thread_is_alone() {
     Filled map(4), empty(0);
-    one_after_the_other([&] { put(map, 5, 50); }, Window::kPublishing, [&] {
-        CHECK(!fill(map, {7, 8}, 1));
-        CHECK(fill(empty, {7, 8}, 1));
-    });
+    one_after_the_other([&] { put(map, 5, 50); }, Window::kPublishing,
+                        [&] {
+                            CHECK(!fill(map, {7, 8}, 1));
+                            CHECK(fill(empty, {7, 8}, 1));
+                        });
     alone([&] { CHECK(map.size() == 5 && empty.size() == 2); });
 }
 
