@@ -151,7 +151,7 @@ class Loads(Generic[K, V]):
         return None
 
     def _end(self, key: K, load: Load) -> None:
-        self._running.compare_and_delete(key, load, equal=operator.is_)  # lint: ignore[CM501] a newer one stays
+        self._running.compare_and_delete(key, load, equal=operator.is_)  # lint: ignore[CM501] or a newer one
 
     def _lead(
         self, cache: ConcurrentMap[K, V], load: Load, key: K, loader: Callable[[K], V], timeout: float | None
