@@ -10,7 +10,6 @@
 #include <new>
 #include <stdexcept>
 
-#include "core/base/hints.hpp"
 #include "ext/python/errors.hpp"
 
 namespace threadproof::ext {
@@ -53,7 +52,7 @@ struct EntryOf<R (*)(A...), kFunction> {
 /// A function whose first parameter is a reference takes the Python object as that C++ type.
 template <class R, class Self, class... A, R (*kFunction)(Self&, A...)>
 struct EntryOf<R (*)(Self&, A...), kFunction> {
-    TP_ALIGNED static R call(PyObject* self, A... arguments) noexcept {
+    static R call(PyObject* self, A... arguments) noexcept {
         try {
             return kFunction(reinterpret_cast<Self&>(*self), arguments...);
         } catch (...) {
