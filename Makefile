@@ -78,7 +78,7 @@ IN_ORDER := alone_cache_windows_test alone_windows_test cache_policy_test fuzz_h
 STRESS_TESTS := alone_cache_windows_test alone_windows_test locked_windows_test out_of_memory_test sync_windows_test \
   trie_windows_test windows_test
 # And these are the same there: they use no constant that shrinks.
-UNSHRUNK := atomic_cell_test position_test rw_queue_test
+UNSHRUNK := atomic_cell_test biased_lock_test position_test rw_queue_test
 NATIVE_TESTS := $(filter-out $(if $(filter 1,$(THREADPROOF_STRESS)),$(UNSHRUNK),$(STRESS_TESTS)),$(NATIVE_TESTS))
 FREE_TESTS := $(filter-out $(IN_ORDER),$(NATIVE_TESTS))
 NATIVE_BUILD := build/native$(if $(filter 1,$(THREADPROOF_STRESS)),-stress)

@@ -7,6 +7,7 @@ OUT_OF_MEMORY = "out_of_memory_test"
 POSITION = "position_test"
 COMPOSED = "composed_test"
 ALONE = "alone_windows_test"
+BIASED = "biased_lock_test"
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ SNAPSHOT = "src/core/maps/snapshot.hpp"
 GATE = "src/core/base/gate.hpp"
 COUNT = "src/core/base/count.hpp"
 THREADS = "src/core/base/threads.hpp"
+BIASED_LOCK = "src/core/base/biased_lock.hpp"
 RECLAIM = "src/core/base/reclaim.hpp"
 SYNC_MAP = "src/core/maps/sync_map/map.hpp"
 SYNC_PART_MAP = "src/core/maps/sync_map/part_map.hpp"
@@ -51,6 +53,31 @@ CACHE_MAP = "cache_map_test"
 CACHE_LOADS = "src/threadproof/maps/cache_loads.py"
 
 MUTANTS = [
+    # --- a lock with an owner
+    Mutant(
+        "biased-owner-unannounced",
+        BIASED_LOCK,
+        "busy_.store(true, std::memory_order_relaxed);",
+        "busy_.store(false, std::memory_order_relaxed);",
+        "a thread waits for the lock's owner inside",
+        BIASED,
+    ),
+    Mutant(
+        "biased-lock-shared-unseen",
+        BIASED_LOCK,
+        "if (TP_LIKELY(!shared_.load(std::memory_order_acquire))) return true;",
+        "return true;",
+        "the owner of a shared lock takes the ordinary one",
+        BIASED,
+    ),
+    Mutant(
+        "biased-lock-never-shared",
+        BIASED_LOCK,
+        "shared_.store(true, std::memory_order_relaxed);",
+        "",
+        "the owner sees that the lock is shared",
+        BIASED,
+    ),
     # --- a thread that is alone
     Mutant(
         "alone-unannounced",

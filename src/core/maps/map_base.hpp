@@ -70,6 +70,15 @@ class MapBase {
         std::uint64_t position = 0;
         bool done = false;
 
+        explicit Walk(std::uint64_t from = 0) : position(from) {}
+        // member by member: a copy in one load has to wait until both stores have left the store buffer
+        Walk(const Walk& from) : position(from.position), done(from.done) {}
+        Walk& operator=(const Walk& from) {
+            position = from.position;
+            done = from.done;
+            return *this;
+        }
+
         /// Passes all positions that have the first `bits` bits of the present one; bits < 64.
         void pass(unsigned bits) {
             position = (position | ~std::uint64_t{0} >> bits) + 1;

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/biased_lock.hpp"
 #include "ext/maps/native_map/watched.hpp"
 #include "ext/maps/native_map/whole_map.hpp"
 
@@ -26,8 +27,7 @@ struct MapIterator {
 
     PyObject_HEAD MapObject<Map>* map;  ///< owned; null once it is exhausted
     Yield yield;
-    /// guards map and what follows, beside Threads::Alone (see IteratorLock); held while a bucket is waited for
-    PatientLock lock;
+    BiasedLock lock;  ///< guards map and what follows; held while a bucket is waited for
     typename Map::Walk walk;
     std::size_t next;  ///< the entries before this one have been yielded
     std::vector<Entry> batch;
@@ -61,6 +61,7 @@ PyObject* map_iterate(MapObject<Map>& self) {
     PyObject* object = checked(type->tp_alloc(type, 0));
     auto* iterator = reinterpret_cast<MapIterator<Map>*>(object);
     new (&iterator->batch) std::vector<typename Map::Entry>();  // the rest is right as zeroes
+    Threads::mine();                                            // for BiasedLock::enter()
     iterator->map = reinterpret_cast<MapObject<Map>*>(Py_NewRef(self.object()));
     iterator->yield = kYield;
     return object;
@@ -79,6 +80,9 @@ PyObject* map_all_entries(MapObject<Map>& self, PyObject*) {
     return map_iterate<Map, Yield::kDeletedToo>(self);
 }
 
+/// Entries that a batch can have beyond those wanted, as a bucket is copied whole; more where a chain is long.
+inline constexpr std::size_t kOver = 8;
+
 /// Under the iterator's lock: runs no code of a user's. Each time twice as many entries, so that a loop that ends
 /// early has copied few for nothing, and up to 128: 2 KiB.
 template <class Map>
@@ -94,6 +98,7 @@ bool refill(MapIterator<Map>& it) {
     } else if constexpr (requires {
                              it.map->core().template next_batch<Part::kKeys>(it.walk, it.batch, wanted);
                          }) {
+        it.batch.reserve(wanted + kOver);
         const bool both = it.yield == Yield::kItems || map_is_watched();
         if (it.yield == Yield::kKeys)
             return it.map->core().template next_batch<Part::kKeys>(it.walk, it.batch, wanted);
@@ -104,29 +109,27 @@ bool refill(MapIterator<Map>& it) {
     }
 }
 
-/// Holds an iterator's lock, which a thread that is Alone does not need. All threads come to the iterator in this way.
+/// Whether the calling thread owns the iterator, and so its lock. With a global lock, whichever calls does.
+template <class Map>
+TP_HOT bool is_owner(MapIterator<Map>& it) {
+#ifdef Py_GIL_DISABLED
+    return _Py_IsOwnedByCurrentThread(reinterpret_cast<PyObject*>(&it));
+#else
+    return static_cast<void>(it), true;
+#endif
+}
+
+/// Holds an iterator's lock, also while it waits for other threads.
+template <class Map>
 class IteratorLock {
  public:
-    explicit IteratorLock(PatientLock& lock) : lock_(lock) {
-        if (!alone_) lock_.lock();
-    }
-    ~IteratorLock() {
-        if (!alone_) lock_.unlock();
-    }
+    explicit IteratorLock(MapIterator<Map>& it) : lock_(it.lock) { lock_.lock(is_owner(it)); }
+    ~IteratorLock() { lock_.unlock(); }
     IteratorLock(const IteratorLock&) = delete;
     IteratorLock& operator=(const IteratorLock&) = delete;
 
-    /// Before a step that can wait for another thread, which may in turn wait for a slot: with the lock, also alone.
-    /// It is free then, as each thread that holds it has a slot.
-    void end_alone() {
-        if (!alone_) return;
-        lock_.lock();
-        alone_.end();
-    }
-
  private:
-    PatientLock& lock_;
-    Threads::Alone alone_;
+    BiasedLock& lock_;
 };
 
 /// Before a batch is copied: a cache removes the entries that have expired. Runs user code, so not under the lock.
@@ -135,35 +138,48 @@ void expire_before(MapIterator<Map>& it) {
     if constexpr (MapObject<Map>::kExpires) {
         Ref map;
         {
-            IteratorLock hold(it.lock);
+            IteratorLock hold(it);
             if (it.map && it.next >= it.batch.size()) map = Ref::borrow(it.map->object());
         }
         if (map) reinterpret_cast<MapObject<Map>*>(map.get())->expire();
     }
 }
 
+/// The next entry of the batch, with references for the caller; false where there is none.
+template <class Map>
+TP_HOT bool take_next(MapIterator<Map>& it, typename Map::Entry* entry) {
+    if (TP_UNLIKELY(it.next >= it.batch.size())) return false;
+    *entry = it.batch[it.next++];
+    return true;
+}
+
+/// take_next(), for the iterator's owner while no other thread has used it. False where there is more to do.
+template <class Map>
+TP_HOT bool take_next_as_owner(MapIterator<Map>& it, typename Map::Entry* entry) {
+    if (TP_UNLIKELY(!is_owner(it) || !it.lock.enter())) return false;
+    const bool taken = take_next(it, entry);
+    it.lock.leave();
+    return taken;
+}
+
 /// The next entry, with references for the caller; false at the end. The map goes to *done then. Throws
 /// bad_alloc; what has been copied goes to *dropped.
 template <class Map>
-bool advance(MapIterator<Map>& it, typename Map::Entry* entry, Ref* done, OwnedEntries<Map>* dropped) {
-    IteratorLock hold(it.lock);
+TP_APART bool advance(MapIterator<Map>& it, typename Map::Entry* entry, Ref* done,
+                      OwnedEntries<Map>* dropped) {
+    IteratorLock hold(it);
     if (!it.map) return false;
-    if (it.next >= it.batch.size()) {
-        hold.end_alone();
-        bool more;
-        try {
-            more = refill(it);
-        } catch (const std::bad_alloc&) {
-            dropped->entries.swap(it.batch);
-            throw;
-        }
-        if (!more) {
-            *done = Ref::steal(reinterpret_cast<PyObject*>(std::exchange(it.map, nullptr)));
-            return false;
-        }
+    if (take_next(it, entry)) return true;
+    bool more;
+    try {
+        more = refill(it);
+    } catch (const std::bad_alloc&) {
+        dropped->entries.swap(it.batch);
+        throw;
     }
-    *entry = it.batch[it.next++];
-    return true;
+    if (more) return take_next(it, entry);
+    *done = Ref::steal(reinterpret_cast<PyObject*>(std::exchange(it.map, nullptr)));
+    return false;
 }
 
 /// The map stays alive: the iterator has it, or another thread that shares the iterator has come to its end.
@@ -171,7 +187,7 @@ template <class Map>
 TP_COLD void publish_entry(MapIterator<Map>& it, PyObject* key) {
     Ref map;
     {
-        IteratorLock hold(it.lock);
+        IteratorLock hold(it);
         map = Ref::borrow(reinterpret_cast<PyObject*>(it.map));
     }
     if (map) read_key(map.get(), key, Use::kAtomic, true);
@@ -186,18 +202,29 @@ inline PyObject* pair_of(Ref key, Ref value) {
 }
 
 template <class Map>
-PyObject* iterator_next(MapIterator<Map>& it) {
-    typename Map::Entry entry{};
+TP_APART bool next_entry(MapIterator<Map>& it, typename Map::Entry* entry) {
     Ref done;
     OwnedEntries<Map> dropped;
     expire_before(it);
     do {
-        if (!advance(it, &entry, &done, &dropped)) {
+        if (!advance(it, entry, &done, &dropped)) {
             if (done && map_is_watched()) read_map(done.get());
-            return nullptr;
+            return false;
         }
-        if (Map::kKeepsDeleted && !entry.key) release_value(entry.value);
-    } while (Map::kKeepsDeleted && !entry.key);
+        if (Map::kKeepsDeleted && !entry->key) release_value(entry->value);
+    } while (Map::kKeepsDeleted && !entry->key);
+    return true;
+}
+
+template <class Map>
+PyObject* iterator_next(MapIterator<Map>& it) {
+    typename Map::Entry entry{};
+    bool taken = take_next_as_owner(it, &entry);
+    if (Map::kKeepsDeleted && taken && !entry.key) {
+        release_value(entry.value);
+        taken = false;
+    }
+    if (TP_UNLIKELY(!taken) && !next_entry(it, &entry)) return nullptr;
     Ref key = Ref::steal(Policy::object(entry.key)), value = into_ref(entry.value);
     if (map_is_watched() && key) publish_entry(it, key.get());
     if (it.yield == Yield::kKeys) return key.release();
