@@ -8,6 +8,7 @@ POSITION = "position_test"
 COMPOSED = "composed_test"
 ALONE = "alone_windows_test"
 BIASED = "biased_lock_test"
+KEPT = "kept_memory_test"
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ SNAPSHOT = "src/core/maps/snapshot.hpp"
 GATE = "src/core/base/gate.hpp"
 COUNT = "src/core/base/count.hpp"
 THREADS = "src/core/base/threads.hpp"
+MEMORY = "src/core/base/memory.hpp"
 BIASED_LOCK = "src/core/base/biased_lock.hpp"
 RECLAIM = "src/core/base/reclaim.hpp"
 SYNC_MAP = "src/core/maps/sync_map/map.hpp"
@@ -53,6 +55,31 @@ CACHE_MAP = "cache_map_test"
 CACHE_LOADS = "src/threadproof/maps/cache_loads.py"
 
 MUTANTS = [
+    # --- memory
+    Mutant(
+        "kept-memory-uncleared",
+        MEMORY,
+        "return std::memset(kept, 0, bytes);",
+        "return kept;",
+        "a table's memory is zeroed",
+        KEPT,
+    ),
+    Mutant(
+        "kept-memory-of-another-size",
+        MEMORY,
+        "if (found == bytes) return piece;",
+        "if (found != 0) return piece;",
+        "memory is as large as was asked for",
+        KEPT,
+    ),
+    Mutant(
+        "kept-memory-unaligned",
+        MEMORY,
+        "if (!keeps(bytes) || reinterpret_cast<std::uintptr_t>(memory) % kNoSharing != 0) return false;",
+        "if (!keeps(bytes)) return false;",
+        "a table's memory is aligned to a bucket",
+        KEPT,
+    ),
     # --- a lock with an owner
     Mutant(
         "biased-owner-unannounced",
