@@ -1,4 +1,7 @@
-"""The threads of a run: each on a CPU of its own if there are enough, all starting at one instant."""
+"""The threads of a run: each on a CPU of its own if there are enough, all starting at one instant.
+
+One thread is the calling one, so that a map sees only one thread in the process, as in a program of one.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,33 @@ import ctypes
 import os
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from time import perf_counter_ns
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Loop = Callable[[Any, Sequence[Any], threading.Lock, int], None]
 HEAD_START = 300_000  # ns between submitting a loop and its start: more than a thread takes to wake up
+
+
+class Here(Executor):
+    """Runs everything at once in the calling thread, on one CPU, as in a program that has no other thread."""
+
+    def __init__(self, cpu: int | None) -> None:
+        self.cpu = cpu
+
+    def submit(self, do: Callable[P, T], /, *arguments: P.args, **named: P.kwargs) -> Future[T]:
+        future: Future[T] = Future()
+        before = usable_cpus()
+        pin(self.cpu)
+        try:
+            future.set_result(do(*arguments, **named))
+        except BaseException as error:
+            future.set_exception(error)
+        finally:
+            pin(*before)
+        return future
 
 
 class Workers:
@@ -20,7 +44,10 @@ class Workers:
     def __init__(self, size: int) -> None:
         cpus: Sequence[int | None] = usable_cpus()[:size]
         places = cpus if len(cpus) == size else [None] * size
-        self.executors = [ThreadPoolExecutor(1, initializer=pin, initargs=(cpu,)) for cpu in places]
+        self.executors: list[Executor] = [
+            Here(cpu) if size == 1 else ThreadPoolExecutor(1, initializer=pin, initargs=(cpu,))
+            for cpu in places
+        ]
 
     def first(self, make: Callable[..., Any], *arguments: Any) -> Any:
         """Call it in the first thread, which then owns what it returns."""
@@ -56,10 +83,11 @@ def usable_cpus() -> list[int]:
     return list(range(os.cpu_count() or 1))
 
 
-def pin(cpu: int | None) -> None:
-    """Keep this thread on the CPU, where the system can."""
-    if cpu is not None and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {cpu})
+def pin(*cpus: int | None) -> None:
+    """Keep this thread on the CPUs, where the system can."""
+    known = {cpu for cpu in cpus if cpu is not None}
+    if known and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, known)
 
 
 def immortalise(things: Sequence[Any]) -> None:

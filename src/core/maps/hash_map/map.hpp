@@ -188,11 +188,10 @@ class HashMap : public BucketMap<P> {
             stress::reach(stress::Window::kWriteHashed);
             {
                 const Alone alone;
-                if (TP_UNLIKELY(!alone && !home.lock.try_lock())) return false;
-                bool found =
-                    take_out(home, *bucket, static_cast<int>(slot), lookup, old, cleanup, bool{alone});
-                if (!alone) home.lock.unlock();
-                if (TP_UNLIKELY(!found)) return false;
+                auto take = [&](bool unlocked) TP_HOT_LAMBDA {
+                    return take_out(home, *bucket, static_cast<int>(slot), lookup, old, cleanup, unlocked);
+                };
+                if (TP_UNLIKELY(!unless_locked(alone, home, take))) return false;
             }
             consider_resize(table, -1);
         }
@@ -285,6 +284,17 @@ class HashMap : public BucketMap<P> {
         return TP_UNLIKELY(table.bits() >= Tables::kCached) && P::consecutive(lookup);
     }
 
+    /// change(true), by a thread that is alone; else change(false) under the home's lock, or false if another thread has
+    /// that. Two copies of the change, each without the branches of the other.
+    template <class Change>
+    TP_HOT static bool unless_locked(const Alone& alone, Bucket& home, Change change) {
+        if (alone) return change(true);
+        if (TP_UNLIKELY(!home.lock.try_lock())) return false;
+        const bool changed = change(false);
+        home.lock.unlock();
+        return changed;
+    }
+
     /// Removes a key from a slot of its chain, whose home is locked, if it is there and has a value.
     TP_HOT bool take_out(Bucket& home, Bucket& bucket, int slot, const Lookup& lookup, Word* old,
                          DeferredCleanup& cleanup, bool alone) {
@@ -352,18 +362,18 @@ class HashMap : public BucketMap<P> {
         bool added;
         {
             const Alone alone;
-            if (TP_UNLIKELY(!alone && !home.lock.try_lock())) return false;
-            // relaxed: the lock guards it. Unchanged: no key has come since.
-            added = !(seen & kMoved) && home.meta.load(std::memory_order_relaxed) == seen;
-            if (added && (search || seen & kChained)) {
-                Cursor at{&table, 0, &home, seen, &home, 0, 0};
-                added = Chains::seek(at, lookup, nullptr) == Found::kNo;
-            }
-            int slot = 0;
-            Bucket* bucket = added ? Chains::free_slot(table, home, &slot) : nullptr;
-            // no snapshot is open, as none opens with a writer inside
-            added = bucket && fill_tracked(home, *bucket, slot, lookup, next, bool{alone});
-            if (!alone) home.lock.unlock();
+            added = unless_locked(alone, home, [&](bool unlocked) TP_HOT_LAMBDA {
+                // relaxed: the lock guards it. Unchanged: no key has come since.
+                if (seen & kMoved || home.meta.load(std::memory_order_relaxed) != seen) return false;
+                if (search || seen & kChained) {
+                    Cursor at{&table, 0, &home, seen, &home, 0, 0};
+                    if (Chains::seek(at, lookup, nullptr) != Found::kNo) return false;
+                }
+                int slot = 0;
+                Bucket* bucket = Chains::free_slot(table, home, &slot);
+                // no snapshot is open, as none opens with a writer inside
+                return bucket && fill_tracked(home, *bucket, slot, lookup, next, unlocked);
+            });
         }
         if (added) consider_resize(&table, 1);
         return added;
