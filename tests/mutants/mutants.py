@@ -345,8 +345,8 @@ MUTANTS = [
     Mutant(
         "new-key-by-an-old-search",
         MAP,
-        "!(seen & kMoved) && home.meta.load(std::memory_order_relaxed) == seen;",
-        "true;",
+        "if (seen & kMoved || home.meta.load(std::memory_order_relaxed) != seen) return false;",
+        "",
         "a key is new only if none has come since the search",
     ),
     Mutant(
