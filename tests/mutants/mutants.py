@@ -46,6 +46,7 @@ LOCKED_WINDOWS = "locked_windows_test"
 CACHE = "src/core/maps/cache/"
 CACHE_POLICY = "cache_policy_test"
 CACHE_MAP = "cache_map_test"
+CACHE_WINDOWS = "cache_windows_test"
 CACHE_LOADS = "src/threadproof/maps/cache_loads.py"
 
 MUTANTS = [
@@ -806,6 +807,32 @@ MUTANTS = [
         "",
         "the old value of a computation that failed has its deadline",
         "tests/maps/test_cache_time.py",
+    ),
+    Mutant(
+        "cache-unsettled-deadline-believed",
+        CACHE + "expiry.hpp",
+        "const bool settled = deadline == call.deadline;",
+        "const bool settled = true;",
+        "a replacement is not missing because the old value is over",
+        CACHE_WINDOWS,
+    ),
+    Mutant(
+        "cache-deadline-after-the-value",
+        CACHE + "expiry.hpp",
+        "times.deadline.store(first | kUnsettled, std::memory_order_relaxed);",
+        ";",
+        "no value is seen after its deadline",
+        CACHE_WINDOWS,
+    ),
+    Mutant(
+        "cache-node-of-the-last-key",
+        "src/core/maps/hash_map/bucket_map.hpp",
+        "        bucket.data.set(slot, data);\n        tables_.chains.publish(home, bucket, slot, lookup.hash, P::key_to_store(lookup), value);\n"
+        "        stress::reach(stress::Window::kChanged);",
+        "        tables_.chains.publish(home, bucket, slot, lookup.hash, P::key_to_store(lookup), value);\n"
+        "        stress::reach(stress::Window::kChanged);\n        bucket.data.set(slot, data);",
+        "a new key is judged by its own deadline",
+        CACHE_WINDOWS,
     ),
     Mutant(
         "cache-access-beyond-the-limit",

@@ -304,7 +304,21 @@ class CacheMap : public HashMap<P, CacheTracker<P>> {
                 return outcome;
             P::release(*value);
             if (cache_call.verdict == CacheCall::Verdict::kExpired) return Outcome::kAbsent;
+            if (cache_call.verdict == CacheCall::Verdict::kUnsettled) wait_for_writer(lookup);
         }
+    }
+
+    /// Waits for the writer that has the bucket of a key, which is about to store the deadline of a value.
+    TP_COLD void wait_for_writer(const Lookup& lookup) {
+        DeferredCleanup cleanup;
+        {
+            WriterSection section(gate_);
+            Cursor at{};
+            typename Tables::Locked home(host(), tables_, at, lookup.hash, &cleanup.emptied);
+            typename Base::Guard guard;
+            tracker().expiry()->settle(cache_call.node);
+        }
+        dispose(cleanup);
     }
 
     TP_APART Outcome get_timed(const Lookup& lookup, Word* value) {

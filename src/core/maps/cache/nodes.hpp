@@ -27,7 +27,8 @@
 /// node.next        | relaxed, before it is in the queue | relaxed, out of the queue | none
 /// queue_           | seq_cst                            | acquire exchange          | none
 /// all_, times_     | see chunks.hpp                     |                           | lock_
-/// times.deadline   | release, under the bucket's lock,  | acquire                   | none
+/// times.deadline   | release, or relaxed before the     | acquire                   | none
+///                  | value, under the bucket's lock,    |                           |
 ///                  | and compare-and-swap by readers    |                           |
 /// times.limit,     | relaxed, under the bucket's lock   | relaxed                   | published by deadline
 /// refresh_at       |                                    |                           |
@@ -67,7 +68,7 @@ static_assert(sizeof(CacheNode) == 32);
 
 /// When an entry expires.
 struct CacheTimes {
-    std::atomic<Instant> deadline;  ///< of the value; 0: never
+    std::atomic<Instant> deadline;  ///< of the value, see expiry.hpp; 0: never
     std::atomic<Instant> limit;     ///< to which reads can put the deadline off; 0: any time
     WheelLinks links;
 };

@@ -100,7 +100,13 @@ class CacheTracker {
     }
     TP_HOT void missed() { reads_.note_miss(my_thread()); }
     Index take(std::uint64_t hash) { return nodes_.take(hash); }
-    void give(Index i) { nodes_.give(i); }
+    void give(Index i) {
+        if (TP_UNLIKELY(expiry_ != nullptr)) expiry_->clear(i);
+        nodes_.give(i);
+    }
+    void changing(Index i) {
+        if (TP_UNLIKELY(expiry_ != nullptr)) expiry_->announce(i);
+    }
     void changed(Index i) {
         // relaxed, both: the queue publishes it; and a flag that is set before the map is shared
         if (TP_UNLIKELY(weighs.load(std::memory_order_relaxed)) && weight_of_next_value != kSameWeight)
