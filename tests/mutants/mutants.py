@@ -803,7 +803,7 @@ MUTANTS = [
     Mutant(
         "cache-deadline-of-a-failed-computation-renewed",
         CACHE + "expiry.hpp",
-        "if (next_value_is_restored) return;",
+        "if (next_value_is_restored) return;\n        stress::reach(stress::Window::kStamping);",
         "",
         "the old value of a computation that failed has its deadline",
         "tests/maps/test_cache_time.py",
@@ -827,10 +827,9 @@ MUTANTS = [
     Mutant(
         "cache-node-of-the-last-key",
         "src/core/maps/hash_map/bucket_map.hpp",
-        "        bucket.data.set(slot, data);\n        tables_.chains.publish(home, bucket, slot, lookup.hash, P::key_to_store(lookup), value);\n"
-        "        stress::reach(stress::Window::kChanged);",
-        "        tables_.chains.publish(home, bucket, slot, lookup.hash, P::key_to_store(lookup), value);\n"
-        "        stress::reach(stress::Window::kChanged);\n        bucket.data.set(slot, data);",
+        "bucket.data.set(slot, data);",
+        "struct Late { ~Late() { bucket.data.set(slot, data); } Bucket& bucket; int slot; SlotData<P> data; }"
+        " late{bucket, slot, data};",
         "a new key is judged by its own deadline",
         CACHE_WINDOWS,
     ),

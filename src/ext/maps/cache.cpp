@@ -105,6 +105,33 @@ PyObject* cache_set_max(MapObject<Map>& self, PyObject* argument) {
     Py_RETURN_NONE;
 }
 
+/// The entries, as a list of pairs; releases them.
+Ref list_of(Map::Entries& entries) {
+    OwnedEntries<Map, Map::Entries> owned;
+    owned.entries.swap(entries);
+    Ref list = Ref::steal(checked(PyList_New(0)));
+    for (const auto& entry : owned.entries) {
+        Ref pair =
+            Ref::steal(checked(PyTuple_Pack(2, Policy::object(entry.key), Policy::object(entry.value))));
+        if (PyList_Append(list.get(), pair.get()) < 0) throw PythonError{};
+    }
+    return list;
+}
+
+PyObject* cache_ranks(MapObject<Map>& self, PyObject* arguments) {
+    unsigned long long hottest, coldest, oldest;
+    if (!PyArg_ParseTuple(arguments, "KKK:_ranks", &hottest, &coldest, &oldest)) throw PythonError{};
+    self.share();
+    self.expire();
+    Map::Ranks ranks = self.core().ranks(hottest, coldest, oldest);
+    OwnedEntries<Map, Map::Entries> owned[3];  // the rest is released if one list cannot be made
+    owned[0].entries.swap(ranks.hottest);
+    owned[1].entries.swap(ranks.coldest);
+    owned[2].entries.swap(ranks.oldest);
+    Ref lists[] = {list_of(owned[0].entries), list_of(owned[1].entries), list_of(owned[2].entries)};
+    return checked(PyTuple_Pack(3, lists[0].get(), lists[1].get(), lists[2].get()));
+}
+
 PyObject* cache_stats(MapObject<Map>& self, PyObject*) {
     self.share();
     self.expire();
@@ -147,6 +174,9 @@ void add_cache(PyObject* module) {
              "_weigh_values($self, /)\n--\n\nFrom now on call self._describe(key, value) before a value is "
              "stored: its "
              "weight and its deadline.\nBefore the cache is shared."},
+            {"_ranks", method<cache_ranks>(), METH_VARARGS,
+             "_ranks($self, hottest, coldest, oldest, /)\n--\n\nThree lists of pairs: that many entries "
+             "that would be evicted last, that would be first, and that expire first."},
             {"_stats", method<cache_stats>(), METH_NOARGS,
              "_stats($self, /)\n--\n\nMetrics, from which CacheStats is made."},
         });

@@ -8,17 +8,17 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar, cast
 
 from threadproof import _core
 from threadproof.maps.cache_loads import Loads
-from threadproof.maps.cache_options import FOREVER, Options, check_size, seconds
+from threadproof.maps.cache_options import FOREVER, Options, check_count, check_size, seconds
 from threadproof.maps.cache_threads import expire_in_background
 from threadproof.maps.contract import COMPUTING, OLDEST, ConcurrentMap, age_of
 from threadproof.maps.native import NativeMap
 from threadproof.stats import Stats, counter, duration, gauge, ratio
 
-__all__ = ["Cache", "CacheStats"]
+__all__ = ["Cache", "CacheStats", "PolicyView"]
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -69,6 +69,15 @@ class CacheStats(Stats):
     def hit_ratio(self) -> float:
         """The share of reads that found a value; 0.0 before the first."""
         return self.hits / (self.hits + self.misses) if self.hits + self.misses else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyView(Generic[K]):
+    """Keys of a Cache in the order of its policy, as `Cache.policy` returns them."""
+
+    hottest: list[K]  # the last that would be evicted, the very last first
+    coldest: list[K]  # those that would be evicted next, the next first
+    oldest: list[K]  # those that expire first, the first one first; empty in a cache without times
 
 
 class Cache(_core.Cache[K, V], NativeMap[K, V]):
@@ -276,6 +285,21 @@ class Cache(_core.Cache[K, V], NativeMap[K, V]):
         self._set_max(bound)
         options: dict[str, Any] = {name: bound}
         self._options = replace(self._options, **options)
+
+    def policy(self, count: int = 10) -> PolicyView[K]:
+        """The hottest, the coldest and the oldest keys, at most `count` of each.
+
+        Hottest and coldest are the two ends of the order in which the policy would evict: on probation, in
+        the window of new keys, protected, pinned, and in each by the last use. The three orders are those of
+        one instant. They are as exact as the policy: reads that are still in another thread's buffer, and
+        new entries whose stores have not returned, are not in them; a key that has gone since is missing.
+        The policy's lock is held for `count` entries, or for all entries in a cache with times.
+        """
+        check_count(type(self).__name__, count)
+        hottest, coldest, oldest = self._ranks(count, count, count)
+        return PolicyView(
+            [key for key, _ in hottest], [key for key, _ in coldest], [key for key, _ in oldest]
+        )
 
     def expire(self) -> None:
         """Remove what has expired now, instead of with the next changes."""

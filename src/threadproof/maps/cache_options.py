@@ -133,6 +133,13 @@ def check_size(owner: str, name: str, size: object) -> None:
         raise ValueError(f"{owner} wants 0 <= {name} < 2**62, or None for no bound, got {size}")
 
 
+def check_count(owner: str, count: object) -> None:
+    if isinstance(count, bool) or not isinstance(count, int):
+        raise TypeError(f"{owner}.policy() wants the number of keys as an int, got {count!r}")
+    if not 0 <= count < 2**62:
+        raise ValueError(f"{owner}.policy() wants 0 <= count < 2**62, got {count}")
+
+
 def check_callback(owner: str, name: str, signature: str, fn: object) -> None:
     if fn is not None and not callable(fn):
         raise TypeError(f"{owner} wants {signature} as {name}, got {type(fn).__name__}")

@@ -112,9 +112,9 @@ void a_read_between_the_two_puts_nothing_off() {
 /// The slot of a new key has its node before readers find the key, and not that of the key before.
 void a_new_key_is_judged_by_its_own_deadline() {
     Timed map;
-    put_until(map, 1, 3);
-    remove(map, 1);
-    put_until(map, 101, 1);  // has the node that was the key's
+    put_until(map, 1, 3), put_until(map, 2, 3);
+    remove(map, 1), remove(map, 2);
+    put_until(map, 101, 1);  // has the slot of 1 and the node of 2
     Actor writer([&] { put_until(map, 1, 9); }, Window::kChanged);
     writer.must_be_held();
     seconds = 2;

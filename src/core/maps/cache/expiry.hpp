@@ -164,9 +164,7 @@ class Expiry {
     }
 
     /// Whether the entry of a node is over; `mark`: and has exactly this deadline. Under the lock of its bucket.
-    bool is_over(Index i, Instant now) const {
-        return over(nodes_.times(i).deadline.load(std::memory_order_relaxed), now);
-    }
+    bool is_over(Index i, Instant now) const { return over(deadline_of(i), now); }
     bool has_deadline(Index i, Instant mark) const {
         return nodes_.times(i).deadline.load(std::memory_order_relaxed) == mark;
     }
@@ -183,6 +181,8 @@ class Expiry {
 
     // ---- under the policy's lock
 
+    /// When the entry is over; 0: never.
+    Instant deadline(Index i) const { return deadline_of(i); }
     void schedule(Index i) { wheel_.schedule(i, deadline_of(i)); }
     void unschedule(Index i) { wheel_.remove(i); }
 

@@ -248,6 +248,25 @@ class CacheMap : public HashMap<P, CacheTracker<P>> {
         keep_bound();
     }
 
+    /// The entries that would be evicted last, and first, and those that expire first: at most so many of each.
+    /// Their order is that of one instant; entries that have gone since are missing. Throws bad_alloc.
+    struct Ranks {
+        typename Base::Entries hottest, coldest, oldest;  ///< each with references
+    };
+    Ranks ranks(std::uint64_t hottest, std::uint64_t coldest, std::uint64_t oldest) {
+        auto known = tracker().ranks(hottest, coldest, oldest);
+        Ranks ranks;
+        try {
+            find_all(known.hottest, ranks.hottest);
+            find_all(known.coldest, ranks.coldest);
+            find_all(known.oldest, ranks.oldest);
+        } catch (...) {
+            for (auto* list : {&ranks.hottest, &ranks.coldest, &ranks.oldest}) Base::release_all(*list);
+            throw;
+        }
+        return ranks;
+    }
+
     struct CacheStats {
         typename Base::Stats table;
         std::uint64_t max, weight, hits, misses, evictions, expired, lost_departures, sketch_resets, bytes;
@@ -343,6 +362,35 @@ class CacheMap : public HashMap<P, CacheTracker<P>> {
         }
         keep_bound();
         return outcome;
+    }
+
+    template <class Known>
+    void find_all(const Known& known, typename Base::Entries& found) {
+        Moment moment(tracker().expiry() ? tracker().expiry()->now() : 0, true);
+        for (auto [node, hash] : known) {
+            found.push_back({});  // outside all locks: it may throw
+            if (!find(node, hash, found.back())) found.pop_back();
+        }
+    }
+    /// The entry of a node that the policy has known with that hash, as readers see it; false if it has none.
+    bool find(Index i, std::uint64_t hash, Entry& found) {
+        DeferredCleanup cleanup;
+        {
+            WriterSection section(gate_);
+            Cursor at{};
+            typename Tables::Locked home(host(), tables_, at, hash, &cleanup.emptied);
+            Word value = 0;
+            if (seek_node(at, i, &value) && !tracker().has_expired(i)) {
+                if (is_reservation(value)) value = P::old_value(value);
+                if (value) {
+                    found = {at.key, value};
+                    P::retain(at.key);
+                    P::retain(value);
+                }
+            }
+        }
+        dispose(cleanup);
+        return found.key != 0;
     }
 
     /// Passes the entries of detached tables to the policy as removed.

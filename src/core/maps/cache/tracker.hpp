@@ -12,6 +12,7 @@
 /// nodes_, reads_: see nodes.hpp, read_buffers.hpp
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -181,6 +182,32 @@ class CacheTracker {
         return see(policy_);
     }
 
+    /// An entry as the policy knows it. Its node may have another entry by the time it is looked at.
+    struct Ranked {
+        Index node;
+        std::uint64_t hash;
+    };
+    struct Ranks {
+        std::vector<Ranked> hottest, coldest, oldest;
+    };
+    /// The entries that would be evicted last, and first, and those that are over first: at most so many of each,
+    /// at one instant. Throws bad_alloc.
+    Ranks ranks(std::uint64_t hottest, std::uint64_t coldest, std::uint64_t oldest) {
+        return with_policy([&](auto& policy) {
+            Ranks ranks;
+            auto into = [&](std::vector<Ranked>& list, std::uint64_t most) {
+                return [&, most](Index i) {
+                    if (list.size() < most) list.push_back({i, nodes_[i].hash});
+                    return list.size() < most;
+                };
+            };
+            policy.segments().each_hottest(into(ranks.hottest, hottest));
+            policy.segments().each_coldest(into(ranks.coldest, coldest));
+            if (expiry_ && oldest) ranks.oldest = first_to_expire(policy, oldest);
+            return ranks;
+        });
+    }
+
     /// Whether the policy does not know the entry of a node and has not been told of it; see CacheMap::mend().
     bool is_lost(Index i) {
         std::lock_guard hold(lock_);
@@ -238,6 +265,23 @@ class CacheTracker {
         if (TP_UNLIKELY(expiry_ != nullptr)) expiry_->unschedule(i);
         policy_.remove(i);
         nodes_.give(i);
+    }
+
+    /// The `most` entries with the earliest deadlines, in their order. Under lock_. Reads all entries.
+    std::vector<Ranked> first_to_expire(const Policy& policy, std::uint64_t most) {
+        std::vector<std::pair<Instant, Index>> due;  // a heap, with the latest on top
+        policy.segments().each_coldest([&](Index i) {
+            Instant deadline = expiry_->deadline(i);
+            if (!deadline) return true;
+            due.emplace_back(deadline, i);
+            std::push_heap(due.begin(), due.end());
+            if (due.size() > most) std::pop_heap(due.begin(), due.end()), due.pop_back();
+            return true;
+        });
+        std::sort_heap(due.begin(), due.end());
+        std::vector<Ranked> ranked;
+        for (auto [deadline, i] : due) ranked.push_back({i, nodes_[i].hash});
+        return ranked;
     }
 
     /// Under the bucket's lock, right after the step. Retaining runs no user code.
