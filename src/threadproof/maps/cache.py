@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Self, TypeVar, cast
 
 from threadproof import _core
+from threadproof.maps.cache_files import Encoding, read_entries, write_entries
 from threadproof.maps.cache_loads import Loads
 from threadproof.maps.cache_options import FOREVER, Options, check_count, check_size, seconds
 from threadproof.maps.cache_threads import expire_in_background
@@ -300,6 +302,35 @@ class Cache(_core.Cache[K, V], NativeMap[K, V]):
         return PolicyView(
             [key for key, _ in hottest], [key for key, _ in coldest], [key for key, _ in oldest]
         )
+
+    def save(self, file: str | os.PathLike[str], /, *, encoding: Encoding = "pickle") -> int:
+        """Write keys and values to a file, in the policy's order; return their number.
+
+        The file is replaced in one step: readers, and a crash, find the old one or the new one. If this
+        raises, the old one is there. The order is that of one instant; an entry that goes meanwhile is not in
+        the file. Options, frequencies and times are not saved: the lifetimes of restored entries begin anew.
+
+        A pickle has all that pickle takes. JSON has None, bools, numbers, strs, and lists and dicts of these,
+        with strs for the keys of dicts; what it would change, tuples for example, is refused.
+        """
+        entries = self._ranks(0, 2**62, 0)[1]
+        write_entries(file, encoding, entries)
+        return len(entries)
+
+    def restore(self, file: str | os.PathLike[str], /, *, encoding: Encoding = "pickle") -> int:
+        """Store the entries of a file that `save` wrote, in its order; return how many of them.
+
+        The cache has what it had before, too, within its bound; of a file with more than `max_size` entries
+        those that would be evicted first are left out. A damaged file, one of another version, and one of
+        another encoding, are refused with ValueError before anything is stored or unpickled. A pickle runs
+        code: restore only files that you trust, or use JSON.
+        """
+        entries = read_entries(file, encoding)
+        bound = self._options.max_size
+        if bound is not None:
+            entries = entries[max(0, len(entries) - bound) :]
+        self.update(entries)
+        return len(entries)
 
     def expire(self) -> None:
         """Remove what has expired now, instead of with the next changes."""
