@@ -88,6 +88,11 @@ PyObject* cache_stop_sending(MapObject<Map>& self, PyObject*) {
     Py_RETURN_NONE;
 }
 
+PyObject* cache_count_nothing(MapObject<Map>& self, PyObject*) {
+    self.core().count_nothing();
+    Py_RETURN_NONE;
+}
+
 PyObject* cache_weigh_values(MapObject<Map>& self, PyObject*) {
     self.core().set_weighs();
     Py_RETURN_NONE;
@@ -174,6 +179,9 @@ void add_cache(PyObject* module) {
              "_weigh_values($self, /)\n--\n\nFrom now on call self._describe(key, value) before a value is "
              "stored: its "
              "weight and its deadline.\nBefore the cache is shared."},
+            {"_count_nothing", method<cache_count_nothing>(), METH_NOARGS,
+             "_count_nothing($self, /)\n--\n\nFrom now on count no reads, and estimate no hit ratios. Before "
+             "the cache is shared."},
             {"_ranks", method<cache_ranks>(), METH_VARARGS,
              "_ranks($self, hottest, coldest, oldest, /)\n--\n\nThree lists of pairs: that many entries "
              "that would be evicted last, that would be first, and that expire first."},

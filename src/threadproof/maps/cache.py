@@ -125,6 +125,9 @@ class Cache(_core.Cache[K, V], NativeMap[K, V]):
     collector takes the cache. A value that is replaced by itself has not left. What `on_evict` raises is
     counted and logged once. For values to be closed: `on_evict=lambda key, value, cause: value.close()`.
 
+    With `stats=False` reads are not counted, and the hit ratios of other bounds not estimated, which takes
+    two of the seven shadow caches: in `stats()` hits and misses are 0 then, and these ratios -1.
+
     Reads take no lock. A copy, and an unpickled cache, have the options too, and all lifetimes begin anew; a
     loader must be picklable then.
     """
@@ -157,6 +160,7 @@ class Cache(_core.Cache[K, V], NativeMap[K, V]):
         loader: Callable[[K], V] | None = None,
         cache_errors: float | None = None,
         on_evict: Callable[[K, V, str], object] | None = None,
+        stats: bool = True,
         clock: Callable[[], float] | None = None,
     ) -> None:
         """Start with the entries of a mapping, or of pairs, in their order."""
@@ -173,6 +177,7 @@ class Cache(_core.Cache[K, V], NativeMap[K, V]):
                 loader,
                 cache_errors,
                 on_evict,
+                stats,
                 clock,
             )
         )
@@ -184,6 +189,8 @@ class Cache(_core.Cache[K, V], NativeMap[K, V]):
         self._loads = Loads(options.loader, self._errors_for(options))
         if options.on_evict is not None:
             self._send_departures()
+        if not options.stats:
+            self._count_nothing()
         if options.describes:
             self._weigh_values()
         if options.expiry is not None:

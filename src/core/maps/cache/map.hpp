@@ -267,6 +267,9 @@ class CacheMap : public HashMap<P, CacheTracker<P>> {
         return ranks;
     }
 
+    /// From now on reads are not counted, and no ratios are estimated. Before the map is shared.
+    void count_nothing() { tracker().count_nothing(); }
+
     struct CacheStats {
         typename Base::Stats table;
         std::uint64_t max, weight, hits, misses, evictions, expired, lost_departures, sketch_resets, bytes;

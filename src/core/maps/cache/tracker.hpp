@@ -5,6 +5,7 @@
 /// ------------|-------------------------------|----------------------|----------------------------------
 /// policy_     | plain                         | plain                | lock_
 /// expiry_     | once, before the map is shared| plain                | never changes; see expiry.hpp
+/// counts_     | once, before the map is shared| plain                | never changes
 /// weighs,     | relaxed, before the map is    | relaxed              | none
 /// listens     | shared                        |                      |
 /// expired_    | relaxed                       | relaxed: a metric    | none
@@ -99,7 +100,14 @@ class CacheTracker {
         if (TP_UNLIKELY(expiry_ != nullptr) && !expiry_->judge(i, valid)) return;
         if (TP_UNLIKELY(i && reads_.note(my_thread(), i))) take_reads(my_thread());
     }
-    TP_HOT void missed() { reads_.note_miss(my_thread()); }
+    TP_HOT void missed() {
+        if (TP_LIKELY(counts_)) reads_.note_miss(my_thread());
+    }
+    /// From now on reads are not counted, and no ratios are estimated. Before the map is shared.
+    void count_nothing() {
+        counts_ = false;
+        policy_.estimate_nothing();
+    }
     Index take(std::uint64_t hash) { return nodes_.take(hash); }
     void give(Index i) {
         if (TP_UNLIKELY(expiry_ != nullptr)) expiry_->clear(i);
@@ -215,7 +223,7 @@ class CacheTracker {
     }
 
     CacheNodes& nodes() { return nodes_; }
-    std::uint64_t hits() const { return reads_.hits(); }
+    std::uint64_t hits() const { return counts_ ? reads_.hits() : 0; }
     std::uint64_t misses() const { return reads_.misses(); }
     std::uint64_t bytes() const { return nodes_.bytes() + reads_.bytes() + (expiry_ ? sizeof(Expiry) : 0); }
 
@@ -306,6 +314,7 @@ class CacheTracker {
     CacheNodes nodes_;
     ReadBuffers reads_;
     std::unique_ptr<Expiry> expiry_;
+    bool counts_ = true;
     std::atomic<bool> calm_{false};
     std::atomic<std::uint64_t> expired_{0}, lost_{0};
     alignas(kNoSharing) PatientLock lock_;
