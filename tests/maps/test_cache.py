@@ -675,3 +675,12 @@ def test_policy_has_keys_of_the_cache_while_threads_change_it() -> None:
 def test_a_bad_count_gets_one_clear_error(count: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         Cache[int, int]().policy(count)
+
+
+@pytest.mark.parametrize(
+    ("options", "most"), [({}, 95), ({"expire_after_write": 1000}, 115), ({"expire_after_access": 1000}, 115)]
+)
+def test_an_entry_takes_few_bytes(options: dict[str, Any], most: int) -> None:
+    cache = Cache[int, int](max_size=100_000, **options)
+    cache.update(dict.fromkeys(range(120_000), 0))
+    assert cache.stats().bytes < most * len(cache)

@@ -836,7 +836,7 @@ MUTANTS = [
     Mutant(
         "cache-access-beyond-the-limit",
         CACHE + "expiry.hpp",
-        "Instant later = earlier(times.limit.load(std::memory_order_relaxed), after(now, lives_.access, i));",
+        "Instant later = earlier(limit_of(i), after(now, lives_.access, i));",
         "Instant later = after(now, lives_.access, i);",
         "a read puts the deadline off up to the limit",
         CACHE_MAP,

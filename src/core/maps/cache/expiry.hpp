@@ -90,7 +90,7 @@ class Expiry {
     /// `clock`: null for the monotonic clock. Throws bad_alloc.
     Expiry(CacheNodes& nodes, const Lifetimes& lives, CacheClock clock, void* context, std::uint64_t secret)
         : nodes_(nodes), lives_(lives), clock_(clock), context_(context), secret_(secret), wheel_({&nodes}) {
-        nodes.keep_times(lives.refresh != 0);
+        nodes.keep_times(has_limits(), lives.refresh != 0);
     }
 
     /// From a time of the clock. The bias lets clocks begin at 0, or below.
@@ -126,7 +126,8 @@ class Expiry {
         stress::reach(stress::Window::kStamping);
         CacheTimes& times = nodes_.times(i);
         const Instant limit = limit_from_now(i);
-        times.limit.store(limit, std::memory_order_relaxed);  // relaxed: published by the next
+        // relaxed: published by the next
+        if (has_limits()) nodes_.limit(i).store(limit, std::memory_order_relaxed);
         // release: pairs with judge(); makes the value visible
         times.deadline.store(deadline_from_now(limit, i), std::memory_order_release);
     }
@@ -244,8 +245,16 @@ class Expiry {
         return now + by;
     }
 
+    /// Whether there is a time to which reads can put a deadline off.
+    bool has_limits() const { return lives_.access && lives_.write; }
+    /// For a pinned reader. 0: any time.
+    Instant limit_of(Index i) const {
+        auto* limit = has_limits() ? nodes_.find_limit(i) : nullptr;
+        return limit ? limit->load(std::memory_order_relaxed) : 0;
+    }
+
     TP_APART void put_off(Index i, CacheTimes& times, Instant deadline, Instant now) {
-        Instant later = earlier(times.limit.load(std::memory_order_relaxed), after(now, lives_.access, i));
+        Instant later = earlier(limit_of(i), after(now, lives_.access, i));
         // The node may have another entry by now: that has another deadline, unless it was stored in the same ns.
         if (later >= deadline + kStep)
             times.deadline.compare_exchange_strong(deadline, later, std::memory_order_relaxed);
