@@ -157,6 +157,25 @@ def test_a_history_with_evictions_has_an_explanation(mix: Mix, max_size: int, se
     print(sum(verify(lambda: Cache(max_size=max_size), mix, Random(seed), 4000)), "operations")
 
 
+def without_computations(mix: Mix) -> Mix:
+    """The old value of a computation may expire while it runs: then others see none, before its result."""
+    operations = {
+        name: weight for name, weight in mix.operations.items() if "compute" not in name and name != "merge"
+    }
+    return replace(mix, operations=operations)
+
+
+WITH_EXPIRY = [without_computations(mix) for mix in WITH_EVICTIONS]
+
+
+@pytest.mark.parametrize("mix", WITH_EXPIRY, ids=lambda mix: mix.name.replace(" ", "-"))
+@pytest.mark.parametrize("life", ["expire_after_write", "expire_after_access"])
+def test_a_history_with_expiry_has_an_explanation(mix: Mix, life: str, seed: int) -> None:
+    """An entry that has expired is one that has been evicted: it does not come back."""
+    options: dict[str, Any] = {life: 2e-5, "jitter": 0.5, "max_size": 4}
+    print(sum(verify(lambda: Cache(**options), mix, Random(seed), 2000)), "operations")
+
+
 def test_a_forked_child_keeps_the_bound() -> None:
     printed = run_program(
         """

@@ -834,6 +834,14 @@ MUTANTS = [
         CACHE_WINDOWS,
     ),
     Mutant(
+        "cache-expired-value-comes-back",
+        CACHE + "expiry.hpp",
+        "call.verdict == Verdict::kExpired && !mark_over(*times, deadline)",
+        "false",
+        "what was absent once does not come back",
+        CACHE_WINDOWS,
+    ),
+    Mutant(
         "cache-access-beyond-the-limit",
         CACHE + "expiry.hpp",
         "Instant later = earlier(limit_of(i), after(now, lives_.access, i));",

@@ -109,6 +109,25 @@ void a_read_between_the_two_puts_nothing_off() {
     map.release_contents();
 }
 
+/// A reader that began before the deadline, and is slower than one that began after it, does not bring it back.
+void what_was_absent_once_does_not_come_back() {
+    Map map(1);
+    seconds = 0;
+    map.set_expiry({.access = 4 * kSecond}, now, nullptr, 1);
+    put(map, 1, 1);
+    seconds = 3;
+    std::int64_t seen = 0;
+    Actor reader([&] { seen = look(map, 1); }, Window::kReadHeld);
+    reader.must_be_held();
+    seconds = 4;
+    CHECK(!has(map, 1));
+    reader.finish();
+    CHECK(seen == kNone && look(map, 1) == kNone);
+    map.expire_due();
+    map.check();
+    map.release_contents();
+}
+
 /// The slot of a new key has its node before readers find the key, and not that of the key before.
 void a_new_key_is_judged_by_its_own_deadline() {
     Timed map;
@@ -132,6 +151,7 @@ int main(int argc, char** argv) {
                           CLAIM(a_replacement_is_not_seen_after_its_deadline),
                           CLAIM(a_replacement_is_not_missing_because_the_old_value_is_over),
                           CLAIM(a_read_between_the_two_puts_nothing_off),
+                          CLAIM(what_was_absent_once_does_not_come_back),
                           CLAIM(a_new_key_is_judged_by_its_own_deadline),
                       });
 }

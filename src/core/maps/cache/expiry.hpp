@@ -5,7 +5,8 @@
 /// value, reads the deadline, and looks whether the entry still has that value. So it knows the deadline of its
 /// value, or one with the mark, which is no later than that. If one with the mark is over, the reader does not know
 /// of which value it is: it waits for the writer. No value is seen after its deadline, and none is missing before.
-/// A read puts a deadline without the mark off, where entries expire after access, by a compare-and-swap.
+/// A reader that finds the deadline over replaces it by kOver: what was absent once does not come back in a call that
+/// began earlier. A read puts a deadline without the mark off, where entries expire after access, by a compare-and-swap.
 ///
 /// A call judges entries by the time at which it began. Its time is in a thread-local variable (Moment), because it
 /// would have to go through every layer of the map, and because a clock may be a function of the user's, which may
@@ -159,6 +160,8 @@ class Expiry {
                        : !over(call.deadline, call.now) ? Verdict::kFresh
                        : settled                        ? Verdict::kExpired
                                                         : Verdict::kUnsettled;
+        if (call.verdict == Verdict::kExpired && !mark_over(*times, deadline))
+            call.verdict = Verdict::kUnsure;
         if (call.verdict != Verdict::kFresh || call.peeks) return false;
         if (lives_.access && deadline && settled) put_off(i, *times, deadline, call.now);
         return true;
@@ -208,6 +211,8 @@ class Expiry {
 
  private:
     static constexpr Instant kBias = Instant{1} << 62;
+    // Before every time that a clock has.
+    static constexpr Instant kOver = 1;
     // A bit that no time has: with the bias, clocks have 2^61 ns, 73 years, before and after 0.
     static constexpr Instant kUnsettled = Instant{1} << 63;
     // Reads put a deadline off by at least a millisecond: a key that many threads read is not written all the time.
@@ -251,6 +256,14 @@ class Expiry {
     Instant limit_of(Index i) const {
         auto* limit = has_limits() ? nodes_.find_limit(i) : nullptr;
         return limit ? limit->load(std::memory_order_relaxed) : 0;
+    }
+
+    /// A reader has found an entry expired: so do all that come later, even if they began earlier, and none puts the
+    /// deadline off any more. False if another thread has changed it.
+    static bool mark_over(CacheTimes& times, Instant deadline) {
+        // acq_rel: pairs with itself, and with stamp()
+        return deadline == kOver
+               || times.deadline.compare_exchange_strong(deadline, kOver, std::memory_order_acq_rel);
     }
 
     TP_APART void put_off(Index i, CacheTimes& times, Instant deadline, Instant now) {
