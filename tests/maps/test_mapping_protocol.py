@@ -61,5 +61,5 @@ if not HERE:
     def test_cpythons_cases_are_skipped_as_this_python_came_without_them() -> None: ...
 
 
-def test_at_most_five_cases_are_not_promised() -> None:
-    assert len(NOT_PROMISED) <= 5
+def test_three_of_cpythons_cases_are_not_promised() -> None:
+    assert {name for _, name in NOT_PROMISED} == {"test_repr", "test_mutatingiteration", "test_popitem"}

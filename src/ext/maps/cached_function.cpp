@@ -83,12 +83,14 @@ TP_APART PyObject* call_miss(const CachedFunction& self, const Ref& key, const C
         PyTuple_SET_ITEM(arguments.get(), i, Py_NewRef(call.arguments[i]));
     Ref named = Ref::steal(checked(PyDict_New()));
     for (Py_ssize_t i = 0; i < call.named(); ++i)
-        if (PyDict_SetItem(named.get(), call.name(i), call.arguments[call.count + i]) < 0) throw PythonError{};
+        if (PyDict_SetItem(named.get(), call.name(i), call.arguments[call.count + i]) < 0)
+            throw PythonError{};
     PyObject* given[] = {key.get(), arguments.get(), named.get()};
     return checked(PyObject_Vectorcall(self.miss, given, 3, nullptr));
 }
 
-TP_HOT PyObject* call_cached(CachedFunction& self, PyObject* const* arguments, std::size_t flags, PyObject* names) {
+TP_HOT PyObject* call_cached(CachedFunction& self, PyObject* const* arguments, std::size_t flags,
+                             PyObject* names) {
     Call call{arguments, PyVectorcall_NARGS(flags), names};
     Ref key = key_for(self, call);
     if (TP_LIKELY(self.peeks && !map_is_watched())) {
@@ -105,8 +107,8 @@ PyObject* new_cached_function(PyTypeObject* type, PyObject* positional, PyObject
     static const char* kNames[] = {"", "", "", "", "", "", nullptr};
     PyObject *cache, *miss, *key_of, *mark;
     int typed, peeks;
-    if (!PyArg_ParseTupleAndKeywords(positional, named, "OOOOpp:CachedFunction", const_cast<char**>(kNames), &cache,
-                                     &miss, &key_of, &mark, &typed, &peeks))
+    if (!PyArg_ParseTupleAndKeywords(positional, named, "OOOOpp:CachedFunction", const_cast<char**>(kNames),
+                                     &cache, &miss, &key_of, &mark, &typed, &peeks))
         throw PythonError{};
     if (!PyObject_TypeCheck(cache, Cache::type)) {
         PyErr_Format(PyExc_TypeError, "CachedFunction() wants a Cache, got %R", cache);
@@ -151,7 +153,8 @@ PyGetSetDef kAttributes[] = {
 }  // namespace
 
 void add_cached_function(PyObject* module) {
-    TypeBuilder<CachedFunction>("threadproof._core.CachedFunction", "What threadproof.cached makes of a function.")
+    TypeBuilder<CachedFunction>("threadproof._core.CachedFunction",
+                                "What threadproof.cached makes of a function.")
         .with<new_cached_function>(Py_tp_new)
         .with<bind>(Py_tp_descr_get)
         .with_cpython(Py_tp_call, PyVectorcall_Call)

@@ -99,7 +99,9 @@ class TypeBuilder {
     }
     TypeBuilder& subclassable() { return flag(Py_TPFLAGS_BASETYPE); }
     /// Instances called as methods get the object as their first argument: no bound method is made.
-    TypeBuilder& method_descriptor() { return flag(Py_TPFLAGS_METHOD_DESCRIPTOR | Py_TPFLAGS_HAVE_VECTORCALL); }
+    TypeBuilder& method_descriptor() {
+        return flag(Py_TPFLAGS_METHOD_DESCRIPTOR | Py_TPFLAGS_HAVE_VECTORCALL);
+    }
     /// Python cannot call the type.
     TypeBuilder& not_callable() { return flag(Py_TPFLAGS_DISALLOW_INSTANTIATION); }
 

@@ -89,9 +89,9 @@ class Load:
 def replace_value(cache: ConcurrentMap[K, V], key: K, old: Any, new: Any) -> None:
     """Put a new value, or with REMOVE none, in the place of exactly the old one."""
     if new is REMOVE:
-        cache.compare_and_delete(key, old, equal=operator.is_)
+        cache.compare_and_delete(key, old, equal=operator.is_)  # lint: ignore[CM501] a newer value stays
     else:
-        cache.compare_and_swap(key, old, new, equal=operator.is_)
+        cache.compare_and_swap(key, old, new, equal=operator.is_)  # lint: ignore[CM501] a newer value stays
 
 
 class Loads(Generic[K, V]):
@@ -151,7 +151,7 @@ class Loads(Generic[K, V]):
         return None
 
     def _end(self, key: K, load: Load) -> None:
-        self._running.compare_and_delete(key, load, equal=operator.is_)
+        self._running.compare_and_delete(key, load, equal=operator.is_)  # lint: ignore[CM501] or a newer one
 
     def _lead(
         self, cache: ConcurrentMap[K, V], load: Load, key: K, loader: Callable[[K], V], timeout: float | None
@@ -303,7 +303,7 @@ class Loads(Generic[K, V]):
                 if old is not FAILED:
                     replace_value(cache, key, old, value)
                 elif value is not REMOVE:
-                    cache.setdefault(key, value)
+                    cache.setdefault(key, value)  # lint: ignore[CM501] who waits gets what was loaded
             self._end(key, load)
             load.future.set_result(None if value is REMOVE else value)
         except asyncio.CancelledError:
