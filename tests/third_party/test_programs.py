@@ -27,7 +27,7 @@ PLANTED = {
     "fastapi_app": "Counter.visits",
     "fastapi_app uvloop": "Counter.visits",
     "uvloop_callbacks": "Totals.in_threads",
-    "sqlalchemy_pool": "Statistics.checkouts",
+    "sqlalchemy_pool": "Statistics.checkins",
     "apscheduler_jobs": "Work.done",
     "trio_threads": "Totals.in_threads",
     "twisted_threads": "Totals.in_threads",

@@ -172,6 +172,18 @@ class MapBase {
         return !batch.empty();
     }
 
+    /// get_group() of a map that prefetches nothing: get() for each key; calls each(i, outcome, value) for them in
+    /// order. After an outcome that is an error there are no more calls.
+    template <class Map, class Each>
+    static void get_each(Map& map, const Lookup* lookups, unsigned count, Each each) {
+        Outcome outcome = Outcome::kPresent;
+        for (unsigned i = 0; i < count && outcome <= Outcome::kPresent; ++i) {
+            Word value = 0;
+            outcome = map.get(lookups[i], &value);
+            each(i, outcome, value);
+        }
+    }
+
     /// Asserts what every map that counts by stripes promises while no thread is changing it: its length is
     /// the number of keys `seen`, and no thread is in the middle of a step on the whole map.
     template <class Count, class MapGate>

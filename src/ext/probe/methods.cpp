@@ -28,7 +28,8 @@
 namespace threadproof::probe {
 namespace {
 
-constexpr std::size_t kMostMethods = 256;  // half as many again as interceptors.py has
+// Half as many again as interceptors.py and probe/library have: 152.
+constexpr std::size_t kMostMethods = 256;
 
 struct Method {
     PyCFunction original;

@@ -13,6 +13,7 @@ import anyio.to_thread
 RACY = "racy" in sys.argv
 BACKEND = "trio" if "trio" in sys.argv else "asyncio"
 lock = nullcontext() if RACY else threading.Lock()
+together = threading.Barrier(3)  # or one thread may run all functions
 
 
 class Totals:
@@ -25,6 +26,7 @@ totals = Totals()
 
 
 def in_thread(number: int) -> int:
+    together.wait()
     with lock:
         totals.in_threads += 1
     return anyio.from_thread.run(back, number)

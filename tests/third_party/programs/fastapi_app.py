@@ -16,6 +16,7 @@ from fastapi import Depends, FastAPI
 RACY = "racy" in sys.argv
 LOOP = "uvloop" if "uvloop" in sys.argv else "asyncio"
 lock = nullcontext() if RACY else threading.Lock()
+together = threading.Barrier(3)  # or one thread of the pool may run all visits
 
 
 class Counter:
@@ -43,6 +44,7 @@ def state() -> str:
 
 @app.get("/visit")
 def visit(name: str, ready: str = Depends(state)) -> dict[str, str]:
+    together.wait()
     with lock:
         counter.visits += 1
     return {"name": name, "ready": ready}

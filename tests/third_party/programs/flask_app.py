@@ -14,6 +14,7 @@ from werkzeug.serving import make_server
 RACY = "racy" in sys.argv
 app = Flask(__name__)
 lock = nullcontext() if RACY else threading.Lock()
+together = threading.Barrier(3)  # or a lock of the server may put the visits one after the other
 
 
 class Counter:
@@ -32,6 +33,7 @@ def begin() -> None:
 
 @app.route("/visit")
 def visit():
+    together.wait()
     with lock:
         counter.visits += 1
         counter.names[g.name] = counter.names.get(g.name, 0) + 1

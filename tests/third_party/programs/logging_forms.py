@@ -14,6 +14,7 @@ from contextlib import nullcontext
 
 RACY = "racy" in sys.argv
 lock = nullcontext() if RACY else threading.Lock()
+together = threading.Barrier(3)  # or a lock of logging may put the lines of one thread first
 
 
 class Counting(logging.Handler):
@@ -36,6 +37,7 @@ class Odd(logging.Filter):
     seen = 0
 
     def filter(self, record: logging.LogRecord) -> bool:
+        together.wait()
         with lock:
             self.seen += 1  # a filter of a logger runs under no lock
         return int(record.getMessage().rpartition(" ")[2]) % 2 == 1

@@ -13,6 +13,7 @@ from sqlalchemy.pool import QueuePool
 
 RACY = "racy" in sys.argv
 lock = nullcontext() if RACY else threading.Lock()
+together = threading.Barrier(3)  # or the pool's lock may put one thread's checkins first
 
 
 class Base(DeclarativeBase):
@@ -26,7 +27,7 @@ class Item(Base):
 
 
 class Statistics:
-    checkouts = 0
+    checkins = 0
 
 
 statistics = Statistics()
@@ -43,10 +44,10 @@ def main() -> None:
         )
         Base.metadata.create_all(engine)
 
-        @event.listens_for(engine, "checkout")
+        @event.listens_for(engine, "checkin")
         def count(*arguments: object) -> None:
             with lock:
-                statistics.checkouts += 1
+                statistics.checkins += 1
 
         sessions = scoped_session(sessionmaker(engine))
         writing = threading.Lock()
@@ -58,6 +59,8 @@ def main() -> None:
                     session.commit()
                 assert sessions.scalars(select(Item).where(Item.name == f"{number}.{i}")).one().id
                 sessions.remove()
+            with engine.connect():
+                together.wait()
 
         threads = [threading.Thread(target=work, args=(i,)) for i in range(3)]
         for each in threads:
@@ -65,7 +68,7 @@ def main() -> None:
         for each in threads:
             each.join()
         with Session(engine) as session:
-            print(session.scalar(select(func.count()).select_from(Item)), statistics.checkouts > 0)
+            print(session.scalar(select(func.count()).select_from(Item)), statistics.checkins > 0)
         engine.dispose()
 
 

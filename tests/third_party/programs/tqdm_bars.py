@@ -12,6 +12,7 @@ from tqdm.contrib.concurrent import thread_map
 
 RACY = "racy" in sys.argv
 lock = nullcontext() if RACY else threading.Lock()
+together = threading.Barrier(3)  # or tqdm's lock may put all steps of one thread before those of another
 
 
 class Totals:
@@ -29,6 +30,7 @@ def square(number: int) -> int:
 
 def advance(bar: tqdm, file: io.StringIO) -> None:
     for each in tqdm(range(20), file=file, leave=False):
+        together.wait()
         square(each)
         with tqdm.get_lock():
             bar.update()

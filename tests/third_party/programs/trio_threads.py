@@ -10,6 +10,7 @@ import trio
 
 RACY = "racy" in sys.argv
 lock = nullcontext() if RACY else threading.Lock()
+together = threading.Barrier(3)  # or one thread may run all functions
 
 
 class Totals:
@@ -23,6 +24,7 @@ totals = Totals()
 
 
 def in_thread(number: int) -> int:
+    together.wait()
     with lock:
         totals.in_threads += 1
     trio.from_thread.run_sync(back, number)

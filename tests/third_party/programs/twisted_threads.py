@@ -10,6 +10,7 @@ from twisted.internet import defer, reactor, threads
 
 RACY = "racy" in sys.argv
 lock = nullcontext() if RACY else threading.Lock()
+together = threading.Barrier(3)  # or one thread of the pool may run all functions
 
 
 class Totals:
@@ -27,6 +28,7 @@ totals = Totals()
 
 
 def in_thread(number: int) -> int:
+    together.wait()
     with lock:
         totals.in_threads += 1
     reactor.callFromThread(back)

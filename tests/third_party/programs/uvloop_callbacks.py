@@ -11,6 +11,7 @@ import uvloop
 
 RACY = "racy" in sys.argv
 lock = nullcontext() if RACY else threading.Lock()
+together = threading.Barrier(2)  # or one thread of the executor may do all works
 
 
 class Box:
@@ -31,6 +32,11 @@ def work(box: Box) -> Box:
     with lock:
         totals.in_threads += 1
     return box
+
+
+def work_together(box: Box) -> Box:
+    together.wait()
+    return work(box)
 
 
 def give(loop: asyncio.AbstractEventLoop, line: asyncio.Queue) -> None:
@@ -57,7 +63,7 @@ async def main() -> None:
         steps += (await loop.run_in_executor(None, work, box)).steps
     for each in givers:
         await asyncio.to_thread(each.join)
-    works = await asyncio.gather(*(loop.run_in_executor(None, work, Box()) for _ in range(4)))
+    works = await asyncio.gather(*(loop.run_in_executor(None, work_together, Box()) for _ in range(4)))
     print(type(loop).__module__, steps, totals.in_loop, sum(each.steps for each in works), end=" ")
     print("ran" if RACY else totals.in_threads)
 

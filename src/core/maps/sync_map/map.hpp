@@ -126,17 +126,10 @@ class SyncMap : public PartMap<P> {
         return outcome;
     }
 
-    /// get() for several keys; calls each(i, outcome, value) for them in order. After an outcome that is an
-    /// error there are no more calls.
     static constexpr unsigned kGroup = 16;  // as HashMap's, for the binding
     template <class Each>
     void get_group(const Lookup* lookups, unsigned count, Each each) {
-        Outcome outcome = Outcome::kPresent;
-        for (unsigned i = 0; i < count && outcome <= Outcome::kPresent; ++i) {
-            Word value = 0;
-            outcome = get(lookups[i], &value);
-            each(i, outcome, value);
-        }
+        Base::get_each(*this, lookups, count, each);
     }
 
     /// Nothing can be prefetched: four loads lead to a value, each to the address of the next.
