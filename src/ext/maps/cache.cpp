@@ -5,6 +5,7 @@
 
 #include "core/maps/cache/map.hpp"
 #include "ext/maps/native_map/type.hpp"
+#include "ext/python/postponed.hpp"
 
 namespace threadproof::ext {
 namespace {
@@ -20,10 +21,11 @@ void send_departure(void* context, Word key, Word value, Cause cause) {
     Raised raised;
     raised.fetch();
     {
+        Postponed::Aside aside;
         Ref result = Ref::steal(PyObject_CallMethod(static_cast<PyObject*>(context), "_departed", "OOs",
                                                     Policy::object(key), Policy::object(value),
                                                     kCauses[static_cast<std::size_t>(cause)]));
-        if (!result) PyErr_WriteUnraisable(static_cast<PyObject*>(context));
+        if (!result) Postponed::report_or_postpone(static_cast<PyObject*>(context));
     }
     Map::release_key(key);
     Policy::release(value);
@@ -43,10 +45,11 @@ std::int64_t read_clock(void* context) {
     constexpr auto kEarliest = std::int64_t{-1} << 61;
     long long now = kEarliest;
     {
+        Postponed::Aside aside;
         Ref result = Ref::steal(PyObject_CallMethod(static_cast<PyObject*>(context), "_now", nullptr));
         if (result) now = PyLong_AsLongLong(result.get());
         if (PyErr_Occurred()) {
-            PyErr_WriteUnraisable(static_cast<PyObject*>(context));
+            Postponed::report_or_postpone(static_cast<PyObject*>(context));
             now = kEarliest;
         }
     }

@@ -421,15 +421,22 @@ def send_collected(
         collected.waiting.append((cls, on_evict, entries))
         return
     waiting = collected.waiting = [(cls, on_evict, entries)]
+    interrupt: BaseException | None = None
     try:
         while waiting:
-            send_all(*waiting.pop())
+            interrupt = send_all(*waiting.pop()) or interrupt
     finally:
         collected.waiting = None
+    if interrupt is not None:
+        raise interrupt
 
 
-def send_all(cls: type, on_evict: Callable[[Any, Any, str], object], entries: list[tuple[Any, Any]]) -> None:
+def send_all(
+    cls: type, on_evict: Callable[[Any, Any, str], object], entries: list[tuple[Any, Any]]
+) -> BaseException | None:
+    """The interrupt that came meanwhile, if one has: the other entries are sent nevertheless."""
     logged = False
+    interrupt: BaseException | None = None
     while entries:
         key, value = entries.pop()
         try:
@@ -438,6 +445,9 @@ def send_all(cls: type, on_evict: Callable[[Any, Any, str], object], entries: li
             if not logged:
                 log_failure(cls)
             logged = True
+        except BaseException as error:
+            interrupt = interrupt or error
+    return interrupt
 
 
 def checked_weight(weight: object, key: object) -> int:
