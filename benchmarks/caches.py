@@ -1,6 +1,6 @@
 """Measure caches, beside those of other packages, and write the tables of docs/cache.md.
 
-python benchmarks/caches.py                measure: fifteen minutes, into benchmarks/results/caches.json; and write
+python benchmarks/caches.py                measure, into benchmarks/results/caches.json, and write: 15 minutes
 python benchmarks/caches.py --write        only write the tables, from that file
 python benchmarks/caches.py --try          few rounds, on the terminal: to see that it works
 

@@ -41,8 +41,8 @@ EVICT = Workload(
 )
 COMPARED = (HITS, "75/25", "50/50", EVICTING)
 
-# Twenty times as many inserts as there is room: no cache still has a key when it comes again, but for the few that a
-# policy holds on to. And small caches, as larger ones take longer to fill than to measure.
+# Twenty times as many inserts as there is room: no cache still has a key when it comes again, but for the few
+# that a policy holds on to. And small caches, as larger ones take longer to fill than to measure.
 SIZES, INSERTS = (("int", 1_000), ("str", 10_000)), 20
 THREADS = (1, 2)
 PASSES = 3  # one can be disturbed
@@ -119,7 +119,9 @@ def with_lifetime(bound: int) -> Contender:
 
 def cachetools(bound: int) -> Iterator[Contender]:
     module = import_module("cachetools")
-    yield Contender("cachetools.LRUCache + Lock", lambda: module.LRUCache(bound), LOCKED, package="cachetools")
+    yield Contender(
+        "cachetools.LRUCache + Lock", lambda: module.LRUCache(bound), LOCKED, package="cachetools"
+    )
 
 
 def cachebox(bound: int) -> Iterator[Contender]:
@@ -176,8 +178,9 @@ def peers(bound: int) -> tuple[list[Contender], list[str]]:
 def steps(trial: bool = False) -> list[Step]:
     effort, passes = (Effort(0, 1, 1), 1) if trial else (EFFORT, PASSES)
     found = []
-    for (kind, n), threads in product(SIZES, THREADS):
-        scenario = Scenario(kind, heap=True, n=n, operations=5_000 if trial else 50_000, threads=threads)
+    for (kind, n), threads in product((("int", 100),) if trial else SIZES, THREADS):
+        operations = 10 * n if trial else 50_000
+        scenario = Scenario(kind, heap=True, n=n, operations=operations, threads=threads)
         roomy = [*ours(2 * n), *peers(2 * n)[0]]
         full = [*ours(n), *peers(n)[0]]
         found.append(Step(isolate.Job(scenario, WORKLOADS, roomy, effort), passes))
@@ -189,7 +192,7 @@ def steps(trial: bool = False) -> list[Step]:
 def memory(trial: bool = False) -> list[Measurement]:
     """The bytes per entry of every cache, each with room for so many."""
     found: list[Measurement] = []
-    for n in BYTES_AT[: 1 if trial else None]:
+    for n in (1_000,) if trial else BYTES_AT:
         first, *_ = ours(n)
         found += bytes_per_entry([first, with_lifetime(n), *peers(n)[0]], n)
     return found
@@ -205,8 +208,9 @@ def sections(result: Result) -> dict[str, str]:
 
 def speed(result: Result) -> str:
     where = results.where(result.machine)
-    parts = [f"ns of an operation of one thread, the least of many rounds in turn, on {where}; load "
-             f"{result.machine['load'][0]:g} at the end. `~`: the machine was busy."]  # fmt: skip
+    load = result.machine["load"][0]
+    unit = "ns of an operation of one thread, the least of many rounds in turn"
+    parts = [f"{unit}, on {where}. `~`: the machine was busy (load {load:g} at the end)."]
     for scenario, rows in by_place(result.rows).items():
         parts.append(f"**{scenario.n:,} {scenario.kind} keys, {scenario.threads_label}**\n\n{grid(rows)}")
     parts.append(claims(result.rows))
@@ -225,10 +229,11 @@ def grid(rows: Sequence[Row]) -> str:
     """A line for each contender: that is narrower."""
     workloads, contenders, cells = tables.grid(rows)
     shown = [name for name in (*COMPARED, READS, CALLS) if name in workloads]
-    lines = [["", *shown]]
-    for contender in contenders:
-        lines.append([contender, *(cell(cells.get((workload, contender))) for workload in shown)])
-    return tables.columns(lines)
+    lines = [
+        [contender, *(cell(cells.get((workload, contender))) for workload in shown)]
+        for contender in contenders
+    ]
+    return tables.columns([["", *shown], *lines])
 
 
 def cell(row: Row | None) -> str:
@@ -271,7 +276,8 @@ def losses(rows: Sequence[Row]) -> Iterator[str]:
                 continue
             if not row.lost and (own.lost or own.nanoseconds > row.nanoseconds):
                 where = f"{scenario.n:,} {scenario.kind} keys, {scenario.threads_label}"
-                yield f"{workload}, {where}: {contender} {row.nanoseconds:.0f} ns, Cache {own.nanoseconds:.0f} ns"
+                times = f"{contender} {row.nanoseconds:.0f} ns, {OURS} {own.nanoseconds:.0f} ns"
+                yield f"{workload}, {where}: {times}"
 
 
 def memory_table(result: Result) -> str:

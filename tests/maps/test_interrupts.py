@@ -222,9 +222,7 @@ def test_a_drain_that_is_interrupted_in_a_listener_loses_nothing(computed: bool)
 def test_an_interrupt_in_the_listener_of_an_expired_entry_reaches_the_reader() -> None:
     now = 0.0
     listener = Interrupting()
-    cache: Cache[Any, Any] = Cache(
-        {1: 1, 2: 2}, expire_after_write=10, clock=lambda: now, on_evict=listener
-    )
+    cache: Cache[Any, Any] = Cache({1: 1, 2: 2}, expire_after_write=10, clock=lambda: now, on_evict=listener)
 
     @cached(cache=cache)
     def double(number: int) -> int:
