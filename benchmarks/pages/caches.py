@@ -48,7 +48,7 @@ THREADS = (1, 2)
 PASSES = 3  # one can be disturbed
 EFFORT = Effort(seconds=0.5, least=5, most=1_000)
 
-BYTES_AT = (100_000, 125_000, 150_000, 175_000)  # within a factor of two, as tables grow in steps
+BYTES_AT = (100_000, 130_000, 140_000, 170_000, 200_000)  # tables grow in steps: one is at 131,072
 
 
 class Adapter:

@@ -142,6 +142,78 @@ void a_new_key_is_judged_by_its_own_deadline() {
     CHECK(look(map, 1) == 9);
 }
 
+// More keys than the nodes that a cache keeps when it is empty: its last removal gives memory back.
+constexpr std::uint64_t kMany = 200;
+
+void fill(Map& map) {
+    for (std::uint64_t key = 1; key <= kMany; ++key) put(map, key, key);
+}
+void empty(Map& map) {
+    for (std::uint64_t key = 1; key <= kMany; ++key) remove(map, key);
+}
+
+/// A cache whose entries expire, by reads and writes, and not all at once.
+struct Spread : Map {
+    Spread() : Map(1) {
+        seconds = 0;
+        set_expiry({.write = 9 * kSecond, .access = 9 * kSecond, .jitter = 1 << 15}, now, nullptr, 1);
+    }
+    ~Spread() {
+        check();
+        release_contents();
+    }
+};
+
+/// Retiring memory can wait for other threads, or release the interpreter.
+void memory_is_given_back_with_no_lock_held() {
+    Spread map;
+    fill(map);
+    Actor emptying([&] { empty(map); }, Window::kGivingBack);
+    emptying.must_be_held();
+    Actor writer([&] { fill(map); });
+    CHECK(writer.stopped() == Actor::kDone);
+    writer.finish(), emptying.finish();
+    CHECK(look(map, kMany) == static_cast<std::int64_t>(kMany));
+}
+
+/// A pinned reader puts the deadline of an entry off that has gone, with the memory of all nodes.
+void a_reader_may_be_later_than_the_memory_of_its_node() {
+    Spread map;
+    fill(map);
+    seconds = 2;
+    std::int64_t seen = 0;
+    Actor reader([&] { seen = look(map, kMany); }, Window::kPuttingOff);
+    reader.must_be_held();
+    empty(map);
+    reader.finish();
+    CHECK(seen == static_cast<std::int64_t>(kMany) && look(map, kMany) == kNone);
+}
+
+void a_renewal_may_be_later_than_the_memory_of_its_node() {
+    Spread map;
+    fill(map);
+    Actor renewing([&] { map.renew(Policy::Lookup(kMany)); }, Window::kRenewing);
+    renewing.must_be_held();
+    empty(map);
+    renewing.finish();
+    CHECK(look(map, kMany) == kNone);
+}
+
+/// The clock stands: a new entry has the same deadline, and the node.
+void a_renewal_of_a_key_is_not_that_of_another() {
+    Timed map;
+    put_until(map, 1, 5);
+    Actor renewing([&] { map.renew(Policy::Lookup(1)); }, Window::kRenewing);
+    renewing.must_be_held();
+    remove(map, 1);
+    put_until(map, 2, 5);
+    renewing.finish();
+    seconds = 4;
+    CHECK(look(map, 1) == kNone && look(map, 2) == 5);
+    seconds = 5;
+    CHECK(look(map, 2) == kNone);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -153,5 +225,9 @@ int main(int argc, char** argv) {
                           CLAIM(a_read_between_the_two_puts_nothing_off),
                           CLAIM(what_was_absent_once_does_not_come_back),
                           CLAIM(a_new_key_is_judged_by_its_own_deadline),
+                          CLAIM(memory_is_given_back_with_no_lock_held),
+                          CLAIM(a_reader_may_be_later_than_the_memory_of_its_node),
+                          CLAIM(a_renewal_may_be_later_than_the_memory_of_its_node),
+                          CLAIM(a_renewal_of_a_key_is_not_that_of_another),
                       });
 }

@@ -59,6 +59,9 @@ class ChunkArray {
         return memory != nullptr;
     }
 
+    /// How many chunks an array has at the most.
+    static constexpr unsigned most() { return kChunks; }
+
     /// Passes the memory of all chunks to `free`; the array is empty.
     template <class Free>
     void release(Free free) {

@@ -243,7 +243,8 @@ class Expiry {
         if (!life) return 0;
         Instant by = life;
         if (lives_.jitter) {
-            std::uint64_t chance = spread(nodes_[i].hash ^ now ^ secret_) >> 48;  // 16 bits
+            // not by the node's hash: a pinned reader's node can have been freed, with its memory
+            std::uint64_t chance = spread(std::uint64_t{i} << 32 ^ now ^ secret_) >> 48;  // 16 bits
             by -= static_cast<Instant>(static_cast<double>(life) * static_cast<double>(lives_.jitter)
                                        * static_cast<double>(chance) / 0x1p32);
         }
@@ -267,6 +268,7 @@ class Expiry {
     }
 
     TP_APART void put_off(Index i, CacheTimes& times, Instant deadline, Instant now) {
+        stress::reach(stress::Window::kPuttingOff);
         Instant later = earlier(limit_of(i), after(now, lives_.access, i));
         // The node may have another entry by now: that has another deadline, unless it was stored in the same ns.
         if (later >= deadline + kStep)

@@ -24,7 +24,7 @@
 /// Field       | written                       | read                 | guard
 /// ------------|-------------------------------|----------------------|----------------------------------
 /// evicting_   | a lock that is only tried     |                      | it is held while entries are chosen
-///             |                               |                      | and removed
+///             |                               |                      | and removed; memory is retired after it
 /// the tracker's: see tracker.hpp
 /// settled_    | relaxed                       | relaxed: a hint      | evicting_
 /// over_       | relaxed, or seq_cst           | relaxed              | none: it is looked at again
@@ -197,17 +197,12 @@ class CacheMap : public HashMap<P, CacheTracker<P>> {
         Expiry* expiry = tracker().expiry();
         if (TP_LIKELY(!expiry)) return;
         Moment moment(expiry->now(), true);
-        Word value, reservation = 0;
+        Word value;
         if (get_fresh(lookup, &value) != Outcome::kPresent) return;
         P::release(value);
-        const CacheCall seen = cache_call;
-        if (!seen.deadline) return;
-        auto same = [&](Word current) {
-            if (expiry->has_deadline(seen.node, seen.deadline)) tracker().changed(seen.node);
-            return current;
-        };
-        Base::change(lookup, same, &reservation);
-        if (reservation) P::release(reservation);
+        if (!cache_call.deadline) return;
+        stress::reach(stress::Window::kRenewing);
+        renew_seen(lookup.hash, cache_call.node, cache_call.deadline);
         keep_bound();
     }
 
@@ -312,6 +307,7 @@ class CacheMap : public HashMap<P, CacheTracker<P>> {
         std::array<Entry, kBatch> entries;
         std::array<Cause, kBatch> causes;
         std::array<DeferredCleanup, kBatch> cleanups;
+        CacheNodes::Memory unlinked;
         unsigned count = 0;  ///< of entries
     };
 
@@ -354,6 +350,21 @@ class CacheMap : public HashMap<P, CacheTracker<P>> {
         if (outcome == Outcome::kAbsent) tracker().missed();
         if (TP_UNLIKELY(expired) && evicting_.try_lock()) evict_some();
         return outcome;
+    }
+
+    /// If the entry of the node still has that deadline. By now the node can be another key's, or have no memory.
+    void renew_seen(std::uint64_t hash, Index node, Instant deadline) {
+        DeferredCleanup cleanup;
+        {
+            WriterSection section(gate_);
+            Cursor at{};
+            typename Tables::Locked home(host(), tables_, at, hash, &cleanup.emptied);
+            Word value = 0;
+            bool same = seek_node(at, node, &value) && tracker().nodes()[node].hash == hash
+                        && tracker().expiry()->has_deadline(node, deadline);
+            if (same && !is_reservation(value)) tracker().changed(node);
+        }
+        dispose(cleanup);
     }
 
     template <bool kThrough, class Decide>
@@ -432,12 +443,16 @@ class CacheMap : public HashMap<P, CacheTracker<P>> {
         Evicted evicted;
         if (TP_UNLIKELY(generation_ != process_generation.load(std::memory_order_relaxed))) mend();
         over_.store(false, std::memory_order_relaxed);  // relaxed, all: guarded by evicting_, or a hint
-        auto [expired, chosen, more, entries] = tracker().choose(evicted.nodes, exactly);
+        auto [expired, chosen, more, entries] = tracker().choose(evicted.nodes, evicted.unlinked, exactly);
         for (unsigned i = 0; i < chosen; ++i) remove(evicted, i, i < expired);
         if (more) over_.store(true, std::memory_order_relaxed);
         else settled_.store(entries, std::memory_order_relaxed);
         evicting_.unlock();
         std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with the fence in evict()
+        for (const Released& memory : evicted.unlinked) {
+            stress::reach(stress::Window::kGivingBack);
+            Reclaimer::retire(memory);
+        }
         for (unsigned i = 0; i < chosen; ++i) dispose(evicted.cleanups[i]);
         for (unsigned i = 0; i < evicted.count; ++i) send(evicted.entries[i], evicted.causes[i]);
         return more;

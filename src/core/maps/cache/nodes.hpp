@@ -46,12 +46,14 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
 #include "core/base/hints.hpp"
 #include "core/base/locks.hpp"
-#include "core/base/reclaim.hpp"
+#include "core/base/memory.hpp"
 #include "core/maps/cache/chunks.hpp"
 #include "core/maps/cache/segments.hpp"
 #include "core/maps/cache/timer_wheel.hpp"
@@ -129,18 +131,26 @@ class CacheNodes {
         live_.store(live_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
     }
 
-    /// Gives back the memory of the nodes, if there are many and all are free. The caller holds the policy's lock,
-    /// under which stale indices are looked at.
-    void shrink() {
-        if (live() != 0) return;
+    using Memory = std::vector<Released>;
+
+    /// Unlinks the memory of the nodes, if there are many and all are free, and adds it to `unlinked`: the caller
+    /// retires that when it holds no lock, as readers look at times with none, and retiring can wait. It holds the
+    /// policy's lock, under which stale indices are looked at.
+    void shrink(Memory& unlinked) {
+        if (live() != 0 || !is_large()) return;
+        try {
+            unlinked.reserve(ChunkArray<Node>::most() + (timed_ ? Times::most() : 0));
+        } catch (const std::bad_alloc&) {
+            return;
+        }
         Lock hold(lock_);
         // again, under the lock: a writer may have taken a node
-        if (live() != 0 || any_changed() || used_ <= ChunkArray<Node>::kFirst) return;
+        if (live() != 0 || any_changed()) return;
         free_ = 0;
         used_ = 1;
-        all_.release([](Released memory) { memory.all(); });
-        // readers look at them with no lock
-        if (timed_) timed_->release([](Released memory) { Reclaimer::retire(memory); });
+        auto keep = [&](Released memory) { unlinked.push_back(memory); };
+        all_.release(keep);
+        if (timed_) timed_->release(keep);
     }
 
     /// Whether the index may be that of a node, whatever the node is now.
@@ -204,7 +214,13 @@ class CacheNodes {
  private:
     static constexpr std::uint8_t kQueued = 1, kDead = 2;
 
-    /// Held for some instructions, possibly under a bucket's lock: its owner does not release the interpreter.
+    bool is_large() {
+        Lock hold(lock_);
+        return used_ > ChunkArray<Node>::kFirst;
+    }
+
+    /// Held for some instructions, possibly under a bucket's lock: its owner calls nothing that can release the
+    /// interpreter, as the threads that wait for it do not.
     class Lock {
      public:
         explicit Lock(ByteLock& lock) : lock_(lock) {
@@ -240,6 +256,7 @@ class CacheNodes {
         void release(Free free) {
             all.release(free), limits.release(free), refresh_at.release(free);
         }
+        static constexpr unsigned most() { return 3 * ChunkArray<CacheTimes>::most(); }
         std::uint64_t bytes() const {
             return sizeof(*this) + all.bytes() + limits.bytes() + refresh_at.bytes();
         }

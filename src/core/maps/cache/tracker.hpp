@@ -158,13 +158,14 @@ class CacheTracker {
         std::uint64_t entries;      ///< that stay
     };
     /// The entries that have to go, which are in no list then: their indices. Brings the policy up to date before.
+    /// The caller retires `unlinked`, with no lock held.
     template <std::size_t kMost>
-    Choice choose(std::array<Index, kMost>& victims, bool exactly = false) {
+    Choice choose(std::array<Index, kMost>& victims, CacheNodes::Memory& unlinked, bool exactly = false) {
         std::lock_guard hold(lock_);
         take_reads_locked(my_thread());
         nodes_.take_changed([&](Index i, bool dead) { dead ? bury(i) : update(i); });
         if (TP_UNLIKELY(nodes_.live() == 0)) {
-            nodes_.shrink();
+            nodes_.shrink(unlinked);
             policy_.shrink();
         }
         unsigned count = 0;
