@@ -882,4 +882,46 @@ MUTANTS = [
         "a refresh replaces exactly the value that was old",
         "tests/maps/test_cache_time.py",
     ),
+    Mutant(
+        "cache-memory-retired-under-a-lock",
+        CACHE + "map.hpp",
+        "evicting_.unlock();\n"
+        "        std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with the fence in evict()\n"
+        "        for (const Released& memory : evicted.unlinked) {\n"
+        "            stress::reach(stress::Window::kGivingBack);\n"
+        "            Reclaimer::retire(memory);\n"
+        "        }",
+        "for (const Released& memory : evicted.unlinked) {\n"
+        "            stress::reach(stress::Window::kGivingBack);\n"
+        "            Reclaimer::retire(memory);\n"
+        "        }\n"
+        "        evicting_.unlock();\n"
+        "        std::atomic_thread_fence(std::memory_order_seq_cst);",
+        "memory is given back with no lock held",
+        CACHE_WINDOWS,
+    ),
+    Mutant(
+        "cache-jitter-of-a-freed-node",
+        CACHE + "expiry.hpp",
+        "spread(std::uint64_t{i} << 32 ^ now ^ secret_)",
+        "spread(nodes_[i].hash ^ now ^ secret_)",
+        "a reader may be later than the memory of its node",
+        CACHE_WINDOWS,
+    ),
+    Mutant(
+        "cache-renewal-of-another-key",
+        CACHE + "map.hpp",
+        "&& tracker().nodes()[node].hash == hash",
+        "",
+        "a renewal of a key is not that of another",
+        CACHE_WINDOWS,
+    ),
+    Mutant(
+        "cache-interrupt-lost",
+        "src/ext/python/postponed.hpp",
+        "if (PyErr_ExceptionMatches(PyExc_Exception)) return PyErr_WriteUnraisable(where);",
+        "return PyErr_WriteUnraisable(where);",
+        "an interrupt in a listener reaches the caller",
+        "tests/maps/test_interrupts.py::test_what_stops_a_program_passes_through_a_listener_with_its_arguments",
+    ),
 ]
