@@ -1,4 +1,4 @@
-"""Interrupts in functions that a cache calls after its change, before the call ends: they reach the caller."""
+"""Interrupts in functions that a cache calls after its change, before the call ends, reach the caller."""
 
 from __future__ import annotations
 
