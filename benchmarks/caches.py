@@ -17,6 +17,7 @@ from pathlib import Path
 
 from pages import caches
 from pages.markers import write_between
+from pages.rows import fewer_samples
 from threadproof.bench import passes, results
 from threadproof.bench.passes import Passes
 from threadproof.bench.plan import Step
@@ -64,7 +65,7 @@ def measure(trial: bool) -> Result:
         )
         measured.measure(step.job)
     passes.say("bytes")
-    return Result(results.machine(caches.versions()), measured.all(), caches.memory(trial))
+    return Result(results.machine(caches.versions()), fewer_samples(measured.all()), caches.memory(trial))
 
 
 if __name__ == "__main__":

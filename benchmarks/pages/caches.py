@@ -216,8 +216,8 @@ def speed(result: Result) -> str:
     parts.append(claims(result.rows))
     wrong = [row for row in result.rows if not row.problem.startswith("has no")]
     parts += ["\n".join(f"- {line}" for line in tables.problems(wrong))] * bool(tables.problems(wrong))
-    lost = list(losses(result.rows))
-    parts.append("Cells in which another cache is ahead: " + ("; ".join(lost) or "none") + ".")
+    lost = [f"- {line}" for line in losses(result.rows)]
+    parts.append("Another cache is ahead here:\n\n" + ("\n".join(lost) or "- nowhere"))
     return "\n\n".join(parts)
 
 
@@ -244,7 +244,16 @@ def cell(row: Row | None) -> str:
 
 def claims(rows: Sequence[Row]) -> str:
     """What a hit costs beside HashMap's m[k] and lru_cache's, and what a second thread gains."""
-    lines = [["", "hit / HashMap's m[k]", "m[k] / HashMap's m[k]", "@cached / lru_cache", "gain of hits"]]
+    lines = [
+        [
+            "",
+            "hit / HashMap's m[k]",
+            "m[k] / HashMap's m[k]",
+            "@cached / lru_cache",
+            "gain of m[k]",
+            "HashMap's",
+        ]
+    ]
     for scenario, those in by_place(rows).items():
         _, _, cells = tables.grid(those)
         table, hit, read = cells[READS, TABLE], cells[HITS, OURS], cells[READS, OURS]
@@ -255,10 +264,15 @@ def claims(rows: Sequence[Row]) -> str:
                 quotient(hit, table),
                 quotient(read, table),
                 quotient(function, lru),
-                f"{hit.gain:.2f}" if scenario.threads > 1 and hit.gain else "",
+                gain(read),
+                gain(table),
             ]
         )
     return tables.columns(lines)
+
+
+def gain(row: Row) -> str:
+    return f"{row.gain:.2f}" if row.scenario.threads > 1 and not row.lost and row.gain else ""
 
 
 def quotient(one: Row, other: Row) -> str:
@@ -268,16 +282,23 @@ def quotient(one: Row, other: Row) -> str:
 
 
 def losses(rows: Sequence[Row]) -> Iterator[str]:
+    """A line for each workload of each scenario, with the caches that are ahead of ours."""
     for scenario, those in by_place(rows).items():
         workloads, contenders, cells = tables.grid(those)
-        for workload, contender in product(workloads, contenders):
-            own, row = cells.get((workload, OURS)), cells.get((workload, contender))
-            if workload not in COMPARED or contender in (FUNCTION, TABLE) or own is None or row is None:
-                continue
-            if not row.lost and (own.lost or own.nanoseconds > row.nanoseconds):
+        for workload in workloads:
+            ahead = []
+            for contender in contenders:
+                own = cells.get((workload, FUNCTION if contender == LRU_CACHE else OURS))
+                row = cells.get((workload, contender))
+                if contender in (OURS, FUNCTION, TABLE) or own is None or row is None or row.lost:
+                    continue
+                if own.lost or own.nanoseconds > row.nanoseconds:
+                    ahead.append(
+                        f"{contender} {row.nanoseconds:.0f} ns, {own.contender} {own.nanoseconds:.0f} ns"
+                    )
+            if ahead:
                 where = f"{scenario.n:,} {scenario.kind} keys, {scenario.threads_label}"
-                times = f"{contender} {row.nanoseconds:.0f} ns, {OURS} {own.nanoseconds:.0f} ns"
-                yield f"{workload}, {where}: {times}"
+                yield f"{workload}, {where}: {'; '.join(ahead)}"
 
 
 def memory_table(result: Result) -> str:
