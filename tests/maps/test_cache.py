@@ -24,6 +24,7 @@ from tests.maps.linearize import verify
 from tests.maps.mixes import MIXES, Mix
 from tests.maps.model import ABSENT, per_key
 from threadproof import REMOVE, Cache, DeadlockError, HashMap
+from threadproof.maps.cache import PolicyView
 
 PATIENCE = 60
 
@@ -154,6 +155,25 @@ WITH_EVICTIONS = [with_evictions(mix) for mix in MIXES if mix.model is per_key a
 @pytest.mark.parametrize("max_size", [0, 1, 4])
 def test_a_history_with_evictions_has_an_explanation(mix: Mix, max_size: int, seed: int) -> None:
     print(sum(verify(lambda: Cache(max_size=max_size), mix, Random(seed), 4000)), "operations")
+
+
+def without_computations(mix: Mix) -> Mix:
+    """The old value of a computation may expire while it runs: then others see none, before its result."""
+    operations = {
+        name: weight for name, weight in mix.operations.items() if "compute" not in name and name != "merge"
+    }
+    return replace(mix, operations=operations)
+
+
+WITH_EXPIRY = [without_computations(mix) for mix in WITH_EVICTIONS]
+
+
+@pytest.mark.parametrize("mix", WITH_EXPIRY, ids=lambda mix: mix.name.replace(" ", "-"))
+@pytest.mark.parametrize("life", ["expire_after_write", "expire_after_access"])
+def test_a_history_with_expiry_has_an_explanation(mix: Mix, life: str, seed: int) -> None:
+    """An entry that has expired is one that has been evicted: it does not come back."""
+    options: dict[str, Any] = {life: 2e-5, "jitter": 0.5, "max_size": 4}
+    print(sum(verify(lambda: Cache(**options), mix, Random(seed), 2000)), "operations")
 
 
 def test_a_forked_child_keeps_the_bound() -> None:
@@ -613,3 +633,73 @@ def test_a_map_holds_a_cache_and_garbage_is_collected() -> None:
     del cache
     gc.collect()
     assert gone() is None
+
+
+# The policy's order
+
+
+def test_policy_has_the_ends_of_the_order_of_eviction() -> None:
+    cache = Cache[int, int]({i: i for i in range(100)}, max_size=100)
+    for key in (7, 8, 9):
+        assert cache[key] == key
+    view = cache.policy(3)
+    assert view.hottest == [9, 8, 7]
+    cold = cache.policy(1000)
+    assert cold.coldest[:3] == view.coldest
+    assert cold.coldest == cold.hottest[::-1]
+    assert sorted(cold.coldest) == list(range(100))
+    cache[100] = 100
+    assert view.hottest == cache.policy(3).hottest
+    assert (cache.policy(0), Cache[int, int]().policy()) == (PolicyView([], [], []),) * 2
+
+
+def test_oldest_are_those_that_expire_first() -> None:
+    now = 0.0
+    cache = Cache[int, int](expires=lambda key, value, now: value or None, clock=lambda: now)
+    for key, end in enumerate([50, 30, 0, 40, 10, 20]):
+        cache[key] = end
+    assert cache.policy(3).oldest == [4, 5, 1]
+    assert cache.policy().oldest == [4, 5, 1, 3, 0]
+    now = 15.0
+    assert cache.policy(2).oldest == [5, 1]
+    assert 4 not in cache.policy().coldest
+
+
+def test_policy_has_the_old_value_of_a_computation_and_no_reserved_key() -> None:
+    cache = Cache[int, int]({1: 1}, max_size=5)
+    assert cache.compute(1, lambda old: cache.policy().hottest[0]) == 1
+    assert cache.compute_if_absent(2, lambda key: len(cache.policy().hottest)) == 1
+
+
+def test_policy_has_keys_of_the_cache_while_threads_change_it() -> None:
+    cache = Cache[int, int](max_size=50)
+
+    def work(thread: int) -> None:
+        for i in range(2000):
+            cache[(i * 7 + thread) % 200] = i
+            if i % 50 == 0:
+                view = cache.policy(20)
+                assert all(0 <= key < 200 for key in view.hottest + view.coldest)
+                assert max(len(view.hottest), len(view.coldest)) <= 20
+                assert len(set(view.hottest)) == len(view.hottest)
+
+    hammer(work, 4)
+    cache.check()
+
+
+@pytest.mark.parametrize(
+    ("count", "error", "message"),
+    [(-1, ValueError, "0 <= count"), (1.5, TypeError, r"an int, got 1\.5"), (True, TypeError, "got True")],
+)
+def test_a_bad_count_gets_one_clear_error(count: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        Cache[int, int]().policy(count)
+
+
+@pytest.mark.parametrize(
+    ("options", "most"), [({}, 95), ({"expire_after_write": 1000}, 115), ({"expire_after_access": 1000}, 115)]
+)
+def test_an_entry_takes_few_bytes(options: dict[str, Any], most: int) -> None:
+    cache = Cache[int, int](max_size=100_000, **options)
+    cache.update(dict.fromkeys(range(120_000), 0))
+    assert cache.stats().bytes < most * len(cache)

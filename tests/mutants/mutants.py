@@ -52,6 +52,7 @@ LOCKED_WINDOWS = "locked_windows_test"
 CACHE = "src/core/maps/cache/"
 CACHE_POLICY = "cache_policy_test"
 CACHE_MAP = "cache_map_test"
+CACHE_WINDOWS = "cache_windows_test"
 CACHE_LOADS = "src/threadproof/maps/cache_loads.py"
 
 MUTANTS = [
@@ -858,7 +859,7 @@ MUTANTS = [
         "cache-one-step-of-evictions",
         CACHE + "map.hpp",
         "if (evicting_.try_lock()) evict_some();",
-        "if (evicting_.try_lock()) return evict_some();",
+        "if (evicting_.try_lock()) return (void)evict_some();",
         "the thread that evicts looks at the queue again before it leaves",
         CACHE_MAP,
     ),
@@ -906,15 +907,48 @@ MUTANTS = [
     Mutant(
         "cache-deadline-of-a-failed-computation-renewed",
         CACHE + "expiry.hpp",
-        "if (next_value_is_restored) return;",
+        "if (next_value_is_restored) return;\n        stress::reach(stress::Window::kStamping);",
         "",
         "the old value of a computation that failed has its deadline",
         "tests/maps/test_cache_time.py",
     ),
     Mutant(
+        "cache-unsettled-deadline-believed",
+        CACHE + "expiry.hpp",
+        "const bool settled = deadline == call.deadline;",
+        "const bool settled = true;",
+        "a replacement is not missing because the old value is over",
+        CACHE_WINDOWS,
+    ),
+    Mutant(
+        "cache-deadline-after-the-value",
+        CACHE + "expiry.hpp",
+        "times.deadline.store(first | kUnsettled, std::memory_order_relaxed);",
+        ";",
+        "no value is seen after its deadline",
+        CACHE_WINDOWS,
+    ),
+    Mutant(
+        "cache-node-of-the-last-key",
+        "src/core/maps/hash_map/bucket_map.hpp",
+        "bucket.data.set(slot, data);",
+        "struct Late { ~Late() { bucket.data.set(slot, data); } Bucket& bucket; int slot; SlotData<P> data; }"
+        " late{bucket, slot, data};",
+        "a new key is judged by its own deadline",
+        CACHE_WINDOWS,
+    ),
+    Mutant(
+        "cache-expired-value-comes-back",
+        CACHE + "expiry.hpp",
+        "call.verdict == Verdict::kExpired && !mark_over(*times, deadline)",
+        "false",
+        "what was absent once does not come back",
+        CACHE_WINDOWS,
+    ),
+    Mutant(
         "cache-access-beyond-the-limit",
         CACHE + "expiry.hpp",
-        "Instant later = earlier(times.limit.load(std::memory_order_relaxed), after(now, lives_.access, i));",
+        "Instant later = earlier(limit_of(i), after(now, lives_.access, i));",
         "Instant later = after(now, lives_.access, i);",
         "a read puts the deadline off up to the limit",
         CACHE_MAP,
@@ -951,5 +985,47 @@ MUTANTS = [
         "cache[key] = new",
         "a refresh replaces exactly the value that was old",
         "tests/maps/test_cache_time.py",
+    ),
+    Mutant(
+        "cache-memory-retired-under-a-lock",
+        CACHE + "map.hpp",
+        "evicting_.unlock();\n"
+        "        std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with the fence in evict()\n"
+        "        for (const Released& memory : evicted.unlinked) {\n"
+        "            stress::reach(stress::Window::kGivingBack);\n"
+        "            Reclaimer::retire(memory);\n"
+        "        }",
+        "for (const Released& memory : evicted.unlinked) {\n"
+        "            stress::reach(stress::Window::kGivingBack);\n"
+        "            Reclaimer::retire(memory);\n"
+        "        }\n"
+        "        evicting_.unlock();\n"
+        "        std::atomic_thread_fence(std::memory_order_seq_cst);",
+        "memory is given back with no lock held",
+        CACHE_WINDOWS,
+    ),
+    Mutant(
+        "cache-jitter-of-a-freed-node",
+        CACHE + "expiry.hpp",
+        "spread(std::uint64_t{i} << 32 ^ now ^ secret_)",
+        "spread(nodes_[i].hash ^ now ^ secret_)",
+        "a reader may be later than the memory of its node",
+        CACHE_WINDOWS,
+    ),
+    Mutant(
+        "cache-renewal-of-another-key",
+        CACHE + "map.hpp",
+        "&& tracker().nodes()[node].hash == hash",
+        "",
+        "a renewal of a key is not that of another",
+        CACHE_WINDOWS,
+    ),
+    Mutant(
+        "cache-interrupt-lost",
+        "src/ext/python/postponed.hpp",
+        "if (PyErr_ExceptionMatches(PyExc_Exception)) return PyErr_WriteUnraisable(where);",
+        "return PyErr_WriteUnraisable(where);",
+        "an interrupt in a listener reaches the caller",
+        "tests/maps/test_cache_interrupts.py",
     ),
 ]

@@ -5,6 +5,7 @@
 
 #include "core/maps/cache/map.hpp"
 #include "ext/maps/native_map/type.hpp"
+#include "ext/python/postponed.hpp"
 
 namespace threadproof::ext {
 namespace {
@@ -20,10 +21,11 @@ void send_departure(void* context, Word key, Word value, Cause cause) {
     Raised raised;
     raised.fetch();
     {
+        Postponed::Aside aside;
         Ref result = Ref::steal(PyObject_CallMethod(static_cast<PyObject*>(context), "_departed", "OOs",
                                                     Policy::object(key), Policy::object(value),
                                                     kCauses[static_cast<std::size_t>(cause)]));
-        if (!result) PyErr_WriteUnraisable(static_cast<PyObject*>(context));
+        if (!result) Postponed::report_or_postpone(static_cast<PyObject*>(context));
     }
     Map::release_key(key);
     Policy::release(value);
@@ -43,10 +45,11 @@ std::int64_t read_clock(void* context) {
     constexpr auto kEarliest = std::int64_t{-1} << 61;
     long long now = kEarliest;
     {
+        Postponed::Aside aside;
         Ref result = Ref::steal(PyObject_CallMethod(static_cast<PyObject*>(context), "_now", nullptr));
         if (result) now = PyLong_AsLongLong(result.get());
         if (PyErr_Occurred()) {
-            PyErr_WriteUnraisable(static_cast<PyObject*>(context));
+            Postponed::report_or_postpone(static_cast<PyObject*>(context));
             now = kEarliest;
         }
     }
@@ -88,6 +91,11 @@ PyObject* cache_stop_sending(MapObject<Map>& self, PyObject*) {
     Py_RETURN_NONE;
 }
 
+PyObject* cache_count_nothing(MapObject<Map>& self, PyObject*) {
+    self.core().count_nothing();
+    Py_RETURN_NONE;
+}
+
 PyObject* cache_weigh_values(MapObject<Map>& self, PyObject*) {
     self.core().set_weighs();
     Py_RETURN_NONE;
@@ -103,6 +111,33 @@ PyObject* cache_set_max(MapObject<Map>& self, PyObject* argument) {
     }
     self.core().set_max(max);
     Py_RETURN_NONE;
+}
+
+/// The entries, as a list of pairs; releases them.
+Ref list_of(Map::Entries& entries) {
+    OwnedEntries<Map, Map::Entries> owned;
+    owned.entries.swap(entries);
+    Ref list = Ref::steal(checked(PyList_New(0)));
+    for (const auto& entry : owned.entries) {
+        Ref pair =
+            Ref::steal(checked(PyTuple_Pack(2, Policy::object(entry.key), Policy::object(entry.value))));
+        if (PyList_Append(list.get(), pair.get()) < 0) throw PythonError{};
+    }
+    return list;
+}
+
+PyObject* cache_ranks(MapObject<Map>& self, PyObject* arguments) {
+    unsigned long long hottest, coldest, oldest;
+    if (!PyArg_ParseTuple(arguments, "KKK:_ranks", &hottest, &coldest, &oldest)) throw PythonError{};
+    self.share();
+    self.expire();
+    Map::Ranks ranks = self.core().ranks(hottest, coldest, oldest);
+    OwnedEntries<Map, Map::Entries> owned[3];  // the rest is released if one list cannot be made
+    owned[0].entries.swap(ranks.hottest);
+    owned[1].entries.swap(ranks.coldest);
+    owned[2].entries.swap(ranks.oldest);
+    Ref lists[] = {list_of(owned[0].entries), list_of(owned[1].entries), list_of(owned[2].entries)};
+    return checked(PyTuple_Pack(3, lists[0].get(), lists[1].get(), lists[2].get()));
 }
 
 PyObject* cache_stats(MapObject<Map>& self, PyObject*) {
@@ -147,6 +182,12 @@ void add_cache(PyObject* module) {
              "_weigh_values($self, /)\n--\n\nFrom now on call self._describe(key, value) before a value is "
              "stored: its "
              "weight and its deadline.\nBefore the cache is shared."},
+            {"_count_nothing", method<cache_count_nothing>(), METH_NOARGS,
+             "_count_nothing($self, /)\n--\n\nFrom now on count no reads, and estimate no hit ratios. Before "
+             "the cache is shared."},
+            {"_ranks", method<cache_ranks>(), METH_VARARGS,
+             "_ranks($self, hottest, coldest, oldest, /)\n--\n\nThree lists of pairs: that many entries "
+             "that would be evicted last, that would be first, and that expire first."},
             {"_stats", method<cache_stats>(), METH_NOARGS,
              "_stats($self, /)\n--\n\nMetrics, from which CacheStats is made."},
         });

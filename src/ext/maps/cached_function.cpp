@@ -13,6 +13,8 @@ namespace {
 using Cache = MapObject<CacheOfPython>;
 
 struct CachedFunction {
+    static constexpr bool kPostpones = Cache::kPostpones;
+
     PyObject_HEAD vectorcallfunc vectorcall;
     PyObject* attributes;  ///< its __dict__
     PyObject* weak_references;

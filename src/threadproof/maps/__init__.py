@@ -1,6 +1,6 @@
 """Maps that any number of threads may share. All keep the contract of threadproof.maps.contract."""
 
-from threadproof.maps.cache import Cache, CacheStats
+from threadproof.maps.cache import Cache, CacheStats, PolicyView
 from threadproof.maps.contract import Computation, ConcurrentMap, FrozenDict
 from threadproof.maps.function_cache import CachedFunction, CacheInfo, cached
 from threadproof.maps.hash_map import HashMap, HashMapStats
@@ -24,6 +24,7 @@ __all__ = [
     "HashMapStats",
     "LockedMap",
     "LockedMapStats",
+    "PolicyView",
     "ShardedMap",
     "ShardedMapStats",
     "Snapshot",

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar, cast
 
 from threadproof import _core
+from threadproof.maps.cache_files import Encoding, read_entries, write_entries
 from threadproof.maps.cache_loads import Loads
-from threadproof.maps.cache_options import FOREVER, Options, check_size, seconds
+from threadproof.maps.cache_options import FOREVER, Options, check_count, check_size, seconds
 from threadproof.maps.cache_threads import expire_in_background
 from threadproof.maps.contract import COMPUTING, OLDEST, ConcurrentMap, age_of
 from threadproof.maps.native import NativeMap
 from threadproof.stats import Stats, counter, duration, gauge, ratio
 
-__all__ = ["Cache", "CacheStats"]
+__all__ = ["Cache", "CacheStats", "PolicyView"]
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -71,6 +73,15 @@ class CacheStats(Stats):
         return self.hits / (self.hits + self.misses) if self.hits + self.misses else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class PolicyView(Generic[K]):
+    """Keys of a Cache in the order of its policy, as `Cache.policy` returns them."""
+
+    hottest: list[K]  # the last that would be evicted, the very last first
+    coldest: list[K]  # those that would be evicted next, the next first
+    oldest: list[K]  # those that expire first, the first one first; empty in a cache without times
+
+
 class Cache(_core.Cache[K, V], NativeMap[K, V]):
     """A concurrent map with a bound: the entries that are least worth keeping are evicted.
 
@@ -114,6 +125,9 @@ class Cache(_core.Cache[K, V], NativeMap[K, V]):
     collector takes the cache. A value that is replaced by itself has not left. What `on_evict` raises is
     counted and logged once. For values to be closed: `on_evict=lambda key, value, cause: value.close()`.
 
+    With `stats=False` reads are not counted, and the hit ratios of other bounds not estimated, which takes
+    two of the seven shadow caches: in `stats()` hits and misses are 0 then, and these ratios -1.
+
     Reads take no lock. A copy, and an unpickled cache, have the options too, and all lifetimes begin anew; a
     loader must be picklable then.
     """
@@ -146,6 +160,7 @@ class Cache(_core.Cache[K, V], NativeMap[K, V]):
         loader: Callable[[K], V] | None = None,
         cache_errors: float | None = None,
         on_evict: Callable[[K, V, str], object] | None = None,
+        stats: bool = True,
         clock: Callable[[], float] | None = None,
     ) -> None:
         """Start with the entries of a mapping, or of pairs, in their order."""
@@ -162,6 +177,7 @@ class Cache(_core.Cache[K, V], NativeMap[K, V]):
                 loader,
                 cache_errors,
                 on_evict,
+                stats,
                 clock,
             )
         )
@@ -173,6 +189,8 @@ class Cache(_core.Cache[K, V], NativeMap[K, V]):
         self._loads = Loads(options.loader, self._errors_for(options))
         if options.on_evict is not None:
             self._send_departures()
+        if not options.stats:
+            self._count_nothing()
         if options.describes:
             self._weigh_values()
         if options.expiry is not None:
@@ -277,6 +295,50 @@ class Cache(_core.Cache[K, V], NativeMap[K, V]):
         options: dict[str, Any] = {name: bound}
         self._options = replace(self._options, **options)
 
+    def policy(self, count: int = 10) -> PolicyView[K]:
+        """The hottest, the coldest and the oldest keys, at most `count` of each.
+
+        Hottest and coldest are the two ends of the order in which the policy would evict: on probation, in
+        the window of new keys, protected, pinned, and in each by the last use. The three orders are those of
+        one instant. They are as exact as the policy: reads that are still in another thread's buffer, and
+        new entries whose stores have not returned, are not in them; a key that has gone since is missing.
+        The policy's lock is held for `count` entries, or for all entries in a cache with times.
+        """
+        check_count(type(self).__name__, count)
+        hottest, coldest, oldest = self._ranks(count, count, count)
+        return PolicyView(
+            [key for key, _ in hottest], [key for key, _ in coldest], [key for key, _ in oldest]
+        )
+
+    def save(self, file: str | os.PathLike[str], /, *, encoding: Encoding = "pickle") -> int:
+        """Write keys and values to a file, in the policy's order; return their number.
+
+        The file is replaced in one step: readers, and a crash, find the old one or the new one. If this
+        raises, the old one is there. The order is that of one instant; an entry that goes meanwhile is not in
+        the file. Options, frequencies and times are not saved: the lifetimes of restored entries begin anew.
+
+        A pickle has all that pickle takes. JSON has None, bools, numbers, strs, and lists and dicts of these,
+        with strs for the keys of dicts; what it would change, tuples for example, is refused.
+        """
+        entries = self._ranks(0, 2**62, 0)[1]
+        write_entries(file, encoding, entries)
+        return len(entries)
+
+    def restore(self, file: str | os.PathLike[str], /, *, encoding: Encoding = "pickle") -> int:
+        """Store the entries of a file that `save` wrote, in its order; return how many of them.
+
+        The cache has what it had before, too, within its bound; of a file with more than `max_size` entries
+        those that would be evicted first are left out. A damaged file, one of another version, and one of
+        another encoding, are refused with ValueError before anything is stored or unpickled. A pickle runs
+        code: restore only files that you trust, or use JSON.
+        """
+        entries = read_entries(file, encoding)
+        bound = self._options.max_size
+        if bound is not None:
+            entries = entries[max(0, len(entries) - bound) :]
+        self.update(entries)
+        return len(entries)
+
     def expire(self) -> None:
         """Remove what has expired now, instead of with the next changes."""
         self._expire()
@@ -359,15 +421,22 @@ def send_collected(
         collected.waiting.append((cls, on_evict, entries))
         return
     waiting = collected.waiting = [(cls, on_evict, entries)]
+    interrupt: BaseException | None = None
     try:
         while waiting:
-            send_all(*waiting.pop())
+            interrupt = send_all(*waiting.pop()) or interrupt
     finally:
         collected.waiting = None
+    if interrupt is not None:
+        raise interrupt
 
 
-def send_all(cls: type, on_evict: Callable[[Any, Any, str], object], entries: list[tuple[Any, Any]]) -> None:
+def send_all(
+    cls: type, on_evict: Callable[[Any, Any, str], object], entries: list[tuple[Any, Any]]
+) -> BaseException | None:
+    """The interrupt that came meanwhile, if one has: the other entries are sent nevertheless."""
     logged = False
+    interrupt: BaseException | None = None
     while entries:
         key, value = entries.pop()
         try:
@@ -376,6 +445,9 @@ def send_all(cls: type, on_evict: Callable[[Any, Any, str], object], entries: li
             if not logged:
                 log_failure(cls)
             logged = True
+        except BaseException as error:
+            interrupt = interrupt or error
+    return interrupt
 
 
 def checked_weight(weight: object, key: object) -> int:

@@ -27,19 +27,19 @@ class Options:
     loader: Callable[[Any], Any] | None = None
     cache_errors: float | None = None
     on_evict: Callable[[Any, Any, str], object] | None = None
+    stats: bool = True
     clock: Callable[[], float] | None = None
 
     def check(self, owner: str) -> None:
         """Raise for a bad argument, or a bad combination."""
         self._check_bounds(owner)
         self._check_times(owner)
-        check_callback(owner, "loader", "loader(key) -> value", self.loader)
+        check_callback(
+            owner, "loader", "loader(key) -> value", self.loader, "; call await cache.load(key, loader)"
+        )
         check_callback(owner, "on_evict", "on_evict(key, value, cause)", self.on_evict)
-        if self.loader is not None and _core.is_async(self.loader):
-            raise TypeError(
-                f"{owner} wants a plain loader(key) -> value, got {self.loader!r}; "
-                "for an async one, call await cache.load(key, loader)"
-            )
+        if not isinstance(self.stats, bool):
+            raise TypeError(f"{owner} wants stats=True or stats=False, got {self.stats!r}")
 
     def _check_bounds(self, owner: str) -> None:
         check_size(owner, "max_size", self.max_size)
@@ -65,8 +65,22 @@ class Options:
                 f"{owner} wants expires=, or expire_after_write= and expire_after_access=, got both; "
                 "expires() can return now + seconds"
             )
+        write = self.expire_after_write
+        if self.refresh_after is not None and write is not None and self.refresh_after >= write:
+            raise ValueError(
+                f"{owner} wants refresh_after < expire_after_write, got {self.refresh_after} and {write}: "
+                "no value would live until it is loaded again"
+            )
         if self.clock is not None:
-            seconds(owner, self.clock())
+            self._check_clock(owner, self.clock)
+
+    def _check_clock(self, owner: str, clock: Callable[[], float]) -> None:
+        seconds(owner, clock())
+        if self.expiry is None and self.cache_errors is None:
+            raise ValueError(
+                f"{owner} wants clock= together with expire_after_write=, expire_after_access=, expires=, "
+                "refresh_after= or cache_errors=, got it alone"
+            )
 
     def _check_jitter(self, owner: str) -> None:
         if isinstance(self.jitter, bool) or not isinstance(self.jitter, int | float):
@@ -133,6 +147,17 @@ def check_size(owner: str, name: str, size: object) -> None:
         raise ValueError(f"{owner} wants 0 <= {name} < 2**62, or None for no bound, got {size}")
 
 
-def check_callback(owner: str, name: str, signature: str, fn: object) -> None:
-    if fn is not None and not callable(fn):
+def check_count(owner: str, count: object) -> None:
+    if isinstance(count, bool) or not isinstance(count, int):
+        raise TypeError(f"{owner}.policy() wants the number of keys as an int, got {count!r}")
+    if not 0 <= count < 2**62:
+        raise ValueError(f"{owner}.policy() wants 0 <= count < 2**62, got {count}")
+
+
+def check_callback(owner: str, name: str, signature: str, fn: object, instead: str = "") -> None:
+    if fn is None:
+        return
+    if not callable(fn):
         raise TypeError(f"{owner} wants {signature} as {name}, got {type(fn).__name__}")
+    if _core.is_async(fn):
+        raise TypeError(f"{owner} wants a plain {signature}, got {fn!r}, which is async{instead}")

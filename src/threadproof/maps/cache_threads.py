@@ -80,7 +80,7 @@ def sweep(ref: weakref.ref[Any]) -> None:
         return
     try:
         cache._expire()
-    except Exception:
+    except BaseException:  # of a listener, too: there is no caller here, and other caches are next
         log.exception("removing what has expired from a %s raised", type(cache).__name__)
 
 

@@ -1,7 +1,9 @@
 /// ChunkArray: an array that grows while other threads read it. Its elements do not move, and begin as zeroes.
 ///
 /// Invariants
-///  1. Chunk 0 has kFirst elements, chunk i > 0 has kFirst << (i - 1): an index is in one chunk.
+///  1. The chunks are one after the other: an index is in one. Up to kEven elements each of them doubles the
+///     array, as a small array has few; from there on it becomes an eighth larger than at the last power of two, so
+///     that at most a ninth of it is unused.
 ///  2. A chunk that is there stays, until release().
 ///
 /// Field    | written                                | read    | guard
@@ -23,7 +25,7 @@ template <class T>
 class ChunkArray {
  public:
     using Index = std::uint32_t;
-    // 2 KiB of nodes; and 26 chunks have 2^31 elements
+    // 2 KiB of nodes
     static constexpr Index kFirst = 64;
 
     ChunkArray() = default;
@@ -57,6 +59,9 @@ class ChunkArray {
         return memory != nullptr;
     }
 
+    /// How many chunks an array has at the most.
+    static constexpr unsigned most() { return kChunks; }
+
     /// Passes the memory of all chunks to `free`; the array is empty.
     template <class Free>
     void release(Free free) {
@@ -73,11 +78,29 @@ class ChunkArray {
     }
 
  private:
-    static constexpr unsigned kChunks = 26;
+    // An eighth of it is 16 KiB of nodes: an allocation of its own for smaller pieces would not pay.
+    static constexpr unsigned kEvenBits = 12;
+    static constexpr Index kEven = Index{1} << kEvenBits;
+    static constexpr unsigned kDoubling = std::bit_width(kEven / kFirst);  ///< chunks below kEven
+    static constexpr unsigned kStepBits = 3, kSteps = 1 << kStepBits;
+    // 2^31 elements
+    static constexpr unsigned kChunks = kDoubling + (31 - kEvenBits) * kSteps;
 
-    static unsigned chunk_of(Index i) { return static_cast<unsigned>(std::bit_width(i / kFirst)); }
-    static Index first_of(unsigned chunk) { return chunk ? kFirst << (chunk - 1) : 0; }
-    static std::size_t size_of(unsigned chunk) { return chunk ? std::size_t{kFirst} << (chunk - 1) : kFirst; }
+    static unsigned chunk_of(Index i) {
+        if (i < kEven) return static_cast<unsigned>(std::bit_width(i / kFirst));
+        const unsigned bits = static_cast<unsigned>(std::bit_width(i)) - 1;
+        return kDoubling + (bits - kEvenBits) * kSteps + (i >> (bits - kStepBits) & (kSteps - 1));
+    }
+    static Index first_of(unsigned chunk) {
+        if (chunk < kDoubling) return chunk ? kFirst << (chunk - 1) : 0;
+        return (kSteps + (chunk - kDoubling) % kSteps) << (bits_of(chunk) - kStepBits);
+    }
+    static std::size_t size_of(unsigned chunk) {
+        if (chunk < kDoubling) return chunk ? std::size_t{kFirst} << (chunk - 1) : kFirst;
+        return std::size_t{1} << (bits_of(chunk) - kStepBits);
+    }
+    /// Of the indices in a chunk from kEven on.
+    static unsigned bits_of(unsigned chunk) { return kEvenBits + (chunk - kDoubling) / kSteps; }
 
     std::array<std::atomic<T*>, kChunks> chunks_{};
 };

@@ -139,7 +139,7 @@ class Climber {
         if (TP_LIKELY((spread(hash ^ secret_) & ((std::uint64_t{1} << shift_) - 1)) != 0)) return false;
         try {
             if (!shadows_[0]) wake();
-            for (unsigned i = 0; i < kShadows; ++i) hits_[i] += shadows_[i]->use(hash, weight, sketch);
+            for (unsigned i = 0; i < shadows(); ++i) hits_[i] += shadows_[i]->use(hash, weight, sketch);
         } catch (const std::bad_alloc&) {
             sleep();
             return false;
@@ -149,6 +149,8 @@ class Climber {
     }
 
     /// About the share of hits with half of the bound, and with twice the bound; -1 while they are not known.
+    /// From now on they stay unknown: two shadows less. Before the first use.
+    void estimate_nothing() { estimates_ = false; }
     double half_ratio() const { return ratio(kHalf); }
     double double_ratio() const { return ratio(kDouble); }
 
@@ -182,6 +184,7 @@ class Climber {
     // of a count that large; by less, if it is narrower: with nothing known, a narrow window is right more often.
     static constexpr double kMargin = 0.005, kDeviations = 1, kDeviationsBack = 0.25;
 
+    unsigned shadows() const { return estimates_ ? kShadows : static_cast<unsigned>(kShares.size()); }
     std::uint64_t mini() const { return std::max<std::uint64_t>(max_ >> shift_, 1); }
     std::uint64_t period() const {
         return std::max<std::uint64_t>(16, static_cast<std::uint64_t>(kPeriod * static_cast<double>(mini())));
@@ -190,6 +193,7 @@ class Climber {
     void wake() {
         for (unsigned i = 0; i < kShares.size(); ++i)
             shadows_[i] = std::make_unique<Shadow>(mini(), kShares[i]);
+        if (!estimates_) return;
         shadows_[kHalf] = std::make_unique<Shadow>(std::max<std::uint64_t>(mini() / 2, 1), share());
         shadows_[kDouble] = std::make_unique<Shadow>(2 * mini(), share());
     }
@@ -205,13 +209,14 @@ class Climber {
         uses_ *= 1 - kPeriod / kHorizon;
         if (!better) return false;
         best_ = best;
+        if (!estimates_) return true;
         shadows_[kHalf]->set_window(share());
         shadows_[kDouble]->set_window(share());
         return true;
     }
 
     double ratio(unsigned shadow) const {
-        return uses_ < static_cast<double>(2 * mini()) ? -1 : hits_[shadow] / uses_;
+        return !estimates_ || uses_ < static_cast<double>(2 * mini()) ? -1 : hits_[shadow] / uses_;
     }
 
     const std::uint64_t secret_;
@@ -219,7 +224,8 @@ class Climber {
     unsigned shift_ = 0;  ///< one of 2^shift_ keys is in the sample
     unsigned best_ = 0;   ///< of kShares
     std::uint64_t since_choice_ = 0;
-    std::array<std::unique_ptr<Shadow>, kShadows> shadows_;  ///< all, or none
+    bool estimates_ = true;
+    std::array<std::unique_ptr<Shadow>, kShadows> shadows_;  ///< the first shadows() of them, or none
     std::array<double, kShadows> hits_{};                    ///< decayed
     double uses_ = 0;                                        ///< decayed in the same way
 };

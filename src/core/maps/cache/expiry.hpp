@@ -1,10 +1,12 @@
 /// Expiry: for how long the entries of a cache live, and which of them are over.
 ///
-/// Each entry has a deadline (CacheTimes), which is set when its value is, under the lock of its bucket: the value
-/// first, then the deadline. A reader takes the value, reads the deadline, and looks whether the entry still has
-/// that value. So it knows the deadline of its value, or of the one before: then the new one is not stored yet. (A
-/// value whose life is over before the writer has come from the one store to the next can be seen in between.)
-/// A read puts the deadline off, where entries expire after access, by a compare-and-swap.
+/// Each entry has a deadline (CacheTimes). A writer, under the lock of the bucket, first stores the earlier one of the
+/// old and the new deadline, with the mark kUnsettled, then the value, and then the new deadline. A reader takes the
+/// value, reads the deadline, and looks whether the entry still has that value. So it knows the deadline of its
+/// value, or one with the mark, which is no later than that. If one with the mark is over, the reader does not know
+/// of which value it is: it waits for the writer. No value is seen after its deadline, and none is missing before.
+/// A reader that finds the deadline over replaces it by kOver: what was absent once does not come back in a call that
+/// began earlier. A read puts a deadline without the mark off, where entries expire after access, by a compare-and-swap.
 ///
 /// A call judges entries by the time at which it began. Its time is in a thread-local variable (Moment), because it
 /// would have to go through every layer of the map, and because a clock may be a function of the user's, which may
@@ -26,6 +28,7 @@
 #include <utility>
 
 #include "core/base/hints.hpp"
+#include "core/base/stress.hpp"
 #include "core/maps/cache/nodes.hpp"
 #include "core/maps/cache/sketch.hpp"
 #include "core/maps/cache/timer_wheel.hpp"
@@ -46,7 +49,7 @@ using CacheClock = std::int64_t (*)(void* context);
 
 /// What a call on a cache with expiry knows.
 struct CacheCall {
-    enum class Verdict : std::uint8_t { kUnsure, kFresh, kExpired };
+    enum class Verdict : std::uint8_t { kUnsure, kUnsettled, kFresh, kExpired };
     Instant now;
     Instant deadline;    ///< of the entry that was read last, if the verdict is kFresh or kExpired
     std::uint32_t node;  ///< its node
@@ -88,7 +91,7 @@ class Expiry {
     /// `clock`: null for the monotonic clock. Throws bad_alloc.
     Expiry(CacheNodes& nodes, const Lifetimes& lives, CacheClock clock, void* context, std::uint64_t secret)
         : nodes_(nodes), lives_(lives), clock_(clock), context_(context), secret_(secret), wheel_({&nodes}) {
-        nodes.keep_times(lives.refresh != 0);
+        nodes.keep_times(has_limits(), lives.refresh != 0);
     }
 
     /// From a time of the clock. The bias lets clocks begin at 0, or below.
@@ -106,23 +109,44 @@ class Expiry {
     /// The time as far as it is known without the user's clock.
     Instant latest() const { return clock_ ? latest_.load(std::memory_order_relaxed) : monotonic(); }
 
-    /// The entry has a new value. Under the lock of its bucket, in a Moment.
+    /// The entry is about to get a new value. Under the lock of its bucket, in a Moment.
+    void announce(Index i) {
+        if (next_value_is_restored) return;
+        CacheTimes& times = nodes_.times(i);
+        // relaxed, all: the lock guards them, and the release of the value publishes them
+        const Instant old = times.deadline.load(std::memory_order_relaxed);
+        if (Instant first = earlier(old, deadline_from_now(limit_from_now(i), i)))
+            times.deadline.store(first | kUnsettled, std::memory_order_relaxed);
+        if (lives_.refresh)
+            nodes_.refresh_at(i).store(after(cache_call.now, lives_.refresh, i), std::memory_order_relaxed);
+    }
+
+    /// The entry has the new value. Under the same lock, in the same Moment.
     void stamp(Index i) {
         if (next_value_is_restored) return;
-        const Instant now = cache_call.now;
+        stress::reach(stress::Window::kStamping);
         CacheTimes& times = nodes_.times(i);
-        const Instant limit = lives_.own ? deadline_of_next_value : after(now, lives_.write, i);
-        times.limit.store(limit, std::memory_order_relaxed);  // relaxed: published by the next
+        const Instant limit = limit_from_now(i);
+        // relaxed: published by the next
+        if (has_limits()) nodes_.limit(i).store(limit, std::memory_order_relaxed);
         // release: pairs with judge(); makes the value visible
-        times.deadline.store(earlier(limit, after(now, lives_.access, i)), std::memory_order_release);
-        if (lives_.refresh)
-            nodes_.refresh_at(i).store(after(now, lives_.refresh, i), std::memory_order_relaxed);
+        times.deadline.store(deadline_from_now(limit, i), std::memory_order_release);
     }
-    /// Its key has gone.
-    void clear(Index i) { nodes_.times(i).deadline.store(0, std::memory_order_relaxed); }
+    /// Its key has gone. release: pairs with judge(); makes that visible
+    void clear(Index i) { nodes_.times(i).deadline.store(0, std::memory_order_release); }
+
+    /// After a wait for the writer: what was announced counts, if the writer has not gone on (it was not forked).
+    void settle(Index i) {
+        CacheTimes* times = nodes_.find_times(i);
+        if (!times) return;
+        Instant deadline = times->deadline.load(std::memory_order_relaxed);  // relaxed, both: only the number
+        if (deadline & kUnsettled)
+            times->deadline.compare_exchange_strong(deadline, deadline & ~kUnsettled,
+                                                    std::memory_order_relaxed);
+    }
 
     /// Sets cache_call.verdict on an entry that was read; valid(): it still has the value that was read. Pinned.
-    /// Returns whether that was a use of the entry. 0: its node is not known yet, so it is being stored.
+    /// Returns whether that was a use of the entry.
     template <class Valid>
     bool judge(Index i, Valid valid) {
         CacheCall& call = cache_call;
@@ -130,19 +154,21 @@ class Expiry {
         // acquire: pairs with stamp(); if the deadline is that of a later value, valid() sees that value
         const Instant deadline = times ? times->deadline.load(std::memory_order_acquire) : 0;
         call.node = i;
-        call.deadline = deadline;
-        call.verdict = !valid()                   ? Verdict::kUnsure
-                       : over(deadline, call.now) ? Verdict::kExpired
-                                                  : Verdict::kFresh;
+        call.deadline = deadline & ~kUnsettled;
+        const bool settled = deadline == call.deadline;
+        call.verdict = !valid()                         ? Verdict::kUnsure
+                       : !over(call.deadline, call.now) ? Verdict::kFresh
+                       : settled                        ? Verdict::kExpired
+                                                        : Verdict::kUnsettled;
+        if (call.verdict == Verdict::kExpired && !mark_over(*times, deadline))
+            call.verdict = Verdict::kUnsure;
         if (call.verdict != Verdict::kFresh || call.peeks) return false;
-        if (lives_.access && deadline) put_off(i, *times, deadline, call.now);
+        if (lives_.access && deadline && settled) put_off(i, *times, deadline, call.now);
         return true;
     }
 
     /// Whether the entry of a node is over; `mark`: and has exactly this deadline. Under the lock of its bucket.
-    bool is_over(Index i, Instant now) const {
-        return over(nodes_.times(i).deadline.load(std::memory_order_relaxed), now);
-    }
+    bool is_over(Index i, Instant now) const { return over(deadline_of(i), now); }
     bool has_deadline(Index i, Instant mark) const {
         return nodes_.times(i).deadline.load(std::memory_order_relaxed) == mark;
     }
@@ -159,14 +185,16 @@ class Expiry {
 
     // ---- under the policy's lock
 
-    void schedule(Index i) { wheel_.schedule(i, nodes_.times(i).deadline.load(std::memory_order_relaxed)); }
+    /// When the entry is over; 0: never.
+    Instant deadline(Index i) const { return deadline_of(i); }
+    void schedule(Index i) { wheel_.schedule(i, deadline_of(i)); }
     void unschedule(Index i) { wheel_.remove(i); }
 
     /// Calls take(i) for the entries that are over, at most `most`; false if there may be more.
     template <class Take>
     bool take_due(Instant now, Take take, unsigned most, bool exactly) {
         auto due = [&](Index i) -> Instant {
-            Instant deadline = nodes_.times(i).deadline.load(std::memory_order_relaxed);
+            Instant deadline = deadline_of(i);
             if (!deadline) return TimerWheel<Links>::kNever;
             if (deadline > now) return deadline;
             take(i);
@@ -183,6 +211,10 @@ class Expiry {
 
  private:
     static constexpr Instant kBias = Instant{1} << 62;
+    // Before every time that a clock has.
+    static constexpr Instant kOver = 1;
+    // A bit that no time has: with the bias, clocks have 2^61 ns, 73 years, before and after 0.
+    static constexpr Instant kUnsettled = Instant{1} << 63;
     // Reads put a deadline off by at least a millisecond: a key that many threads read is not written all the time.
     static constexpr Instant kStep = 1'000'000;
 
@@ -195,20 +227,49 @@ class Expiry {
     static bool over(Instant deadline, Instant now) { return deadline && deadline <= now; }
     static Instant earlier(Instant a, Instant b) { return !a ? b : !b ? a : std::min(a, b); }
 
+    Instant deadline_of(Index i) const {
+        return nodes_.times(i).deadline.load(std::memory_order_relaxed) & ~kUnsettled;
+    }
+    /// Of a value that is stored now: the time to which reads can put its deadline off, and its first deadline.
+    Instant limit_from_now(Index i) const {
+        return lives_.own ? deadline_of_next_value : after(cache_call.now, lives_.write, i);
+    }
+    Instant deadline_from_now(Instant limit, Index i) const {
+        return earlier(limit, after(cache_call.now, lives_.access, i));
+    }
+
     /// now + life, less some jitter; 0 if life is.
     Instant after(Instant now, Instant life, Index i) const {
         if (!life) return 0;
         Instant by = life;
         if (lives_.jitter) {
-            std::uint64_t chance = spread(nodes_[i].hash ^ now ^ secret_) >> 48;  // 16 bits
+            // not by the node's hash: a pinned reader's node can have been freed, with its memory
+            std::uint64_t chance = spread(std::uint64_t{i} << 32 ^ now ^ secret_) >> 48;  // 16 bits
             by -= static_cast<Instant>(static_cast<double>(life) * static_cast<double>(lives_.jitter)
                                        * static_cast<double>(chance) / 0x1p32);
         }
         return now + by;
     }
 
+    /// Whether there is a time to which reads can put a deadline off.
+    bool has_limits() const { return lives_.access && lives_.write; }
+    /// For a pinned reader. 0: any time.
+    Instant limit_of(Index i) const {
+        auto* limit = has_limits() ? nodes_.find_limit(i) : nullptr;
+        return limit ? limit->load(std::memory_order_relaxed) : 0;
+    }
+
+    /// A reader has found an entry expired: so do all that come later, even if they began earlier, and none puts the
+    /// deadline off any more. False if another thread has changed it.
+    static bool mark_over(CacheTimes& times, Instant deadline) {
+        // acq_rel: pairs with itself, and with stamp()
+        return deadline == kOver
+               || times.deadline.compare_exchange_strong(deadline, kOver, std::memory_order_acq_rel);
+    }
+
     TP_APART void put_off(Index i, CacheTimes& times, Instant deadline, Instant now) {
-        Instant later = earlier(times.limit.load(std::memory_order_relaxed), after(now, lives_.access, i));
+        stress::reach(stress::Window::kPuttingOff);
+        Instant later = earlier(limit_of(i), after(now, lives_.access, i));
         // The node may have another entry by now: that has another deadline, unless it was stored in the same ns.
         if (later >= deadline + kStep)
             times.deadline.compare_exchange_strong(deadline, later, std::memory_order_relaxed);

@@ -24,7 +24,7 @@
 /// Field       | written                       | read                 | guard
 /// ------------|-------------------------------|----------------------|----------------------------------
 /// evicting_   | a lock that is only tried     |                      | it is held while entries are chosen
-///             |                               |                      | and removed
+///             |                               |                      | and removed; memory is retired after it
 /// the tracker's: see tracker.hpp
 /// settled_    | relaxed                       | relaxed: a hint      | evicting_
 /// over_       | relaxed, or seq_cst           | relaxed              | none: it is looked at again
@@ -197,17 +197,12 @@ class CacheMap : public HashMap<P, CacheTracker<P>> {
         Expiry* expiry = tracker().expiry();
         if (TP_LIKELY(!expiry)) return;
         Moment moment(expiry->now(), true);
-        Word value, reservation = 0;
+        Word value;
         if (get_fresh(lookup, &value) != Outcome::kPresent) return;
         P::release(value);
-        const CacheCall seen = cache_call;
-        if (!seen.deadline) return;
-        auto same = [&](Word current) {
-            if (expiry->has_deadline(seen.node, seen.deadline)) tracker().changed(seen.node);
-            return current;
-        };
-        Base::change(lookup, same, &reservation);
-        if (reservation) P::release(reservation);
+        if (!cache_call.deadline) return;
+        stress::reach(stress::Window::kRenewing);
+        renew_seen(lookup.hash, cache_call.node, cache_call.deadline);
         keep_bound();
     }
 
@@ -247,6 +242,28 @@ class CacheMap : public HashMap<P, CacheTracker<P>> {
         over_.store(true, std::memory_order_seq_cst);
         keep_bound();
     }
+
+    /// The entries that would be evicted last, and first, and those that expire first: at most so many of each.
+    /// Their order is that of one instant; entries that have gone since are missing. Throws bad_alloc.
+    struct Ranks {
+        typename Base::Entries hottest, coldest, oldest;  ///< each with references
+    };
+    Ranks ranks(std::uint64_t hottest, std::uint64_t coldest, std::uint64_t oldest) {
+        auto known = tracker().ranks(hottest, coldest, oldest);
+        Ranks ranks;
+        try {
+            find_all(known.hottest, ranks.hottest);
+            find_all(known.coldest, ranks.coldest);
+            find_all(known.oldest, ranks.oldest);
+        } catch (...) {
+            for (auto* list : {&ranks.hottest, &ranks.coldest, &ranks.oldest}) Base::release_all(*list);
+            throw;
+        }
+        return ranks;
+    }
+
+    /// From now on reads are not counted, and no ratios are estimated. Before the map is shared.
+    void count_nothing() { tracker().count_nothing(); }
 
     struct CacheStats {
         typename Base::Stats table;
@@ -290,6 +307,7 @@ class CacheMap : public HashMap<P, CacheTracker<P>> {
         std::array<Entry, kBatch> entries;
         std::array<Cause, kBatch> causes;
         std::array<DeferredCleanup, kBatch> cleanups;
+        CacheNodes::Memory unlinked;
         unsigned count = 0;  ///< of entries
     };
 
@@ -304,7 +322,21 @@ class CacheMap : public HashMap<P, CacheTracker<P>> {
                 return outcome;
             P::release(*value);
             if (cache_call.verdict == CacheCall::Verdict::kExpired) return Outcome::kAbsent;
+            if (cache_call.verdict == CacheCall::Verdict::kUnsettled) wait_for_writer(lookup);
         }
+    }
+
+    /// Waits for the writer that has the bucket of a key, which is about to store the deadline of a value.
+    TP_COLD void wait_for_writer(const Lookup& lookup) {
+        DeferredCleanup cleanup;
+        {
+            WriterSection section(gate_);
+            Cursor at{};
+            typename Tables::Locked home(host(), tables_, at, lookup.hash, &cleanup.emptied);
+            typename Base::Guard guard;
+            tracker().expiry()->settle(cache_call.node);
+        }
+        dispose(cleanup);
     }
 
     TP_APART Outcome get_timed(const Lookup& lookup, Word* value) {
@@ -320,6 +352,21 @@ class CacheMap : public HashMap<P, CacheTracker<P>> {
         return outcome;
     }
 
+    /// If the entry of the node still has that deadline. By now the node can be another key's, or have no memory.
+    void renew_seen(std::uint64_t hash, Index node, Instant deadline) {
+        DeferredCleanup cleanup;
+        {
+            WriterSection section(gate_);
+            Cursor at{};
+            typename Tables::Locked home(host(), tables_, at, hash, &cleanup.emptied);
+            Word value = 0;
+            bool same = seek_node(at, node, &value) && tracker().nodes()[node].hash == hash
+                        && tracker().expiry()->has_deadline(node, deadline);
+            if (same && !is_reservation(value)) tracker().changed(node);
+        }
+        dispose(cleanup);
+    }
+
     template <bool kThrough, class Decide>
     TP_APART Outcome change_timed(const Lookup& lookup, Decide& decide, Word* reservation) {
         Outcome outcome;
@@ -329,6 +376,35 @@ class CacheMap : public HashMap<P, CacheTracker<P>> {
         }
         keep_bound();
         return outcome;
+    }
+
+    template <class Known>
+    void find_all(const Known& known, typename Base::Entries& found) {
+        Moment moment(tracker().expiry() ? tracker().expiry()->now() : 0, true);
+        for (auto [node, hash] : known) {
+            found.push_back({});  // outside all locks: it may throw
+            if (!find(node, hash, found.back())) found.pop_back();
+        }
+    }
+    /// The entry of a node that the policy has known with that hash, as readers see it; false if it has none.
+    bool find(Index i, std::uint64_t hash, Entry& found) {
+        DeferredCleanup cleanup;
+        {
+            WriterSection section(gate_);
+            Cursor at{};
+            typename Tables::Locked home(host(), tables_, at, hash, &cleanup.emptied);
+            Word value = 0;
+            if (seek_node(at, i, &value) && !tracker().has_expired(i)) {
+                if (is_reservation(value)) value = P::old_value(value);
+                if (value) {
+                    found = {at.key, value};
+                    P::retain(at.key);
+                    P::retain(value);
+                }
+            }
+        }
+        dispose(cleanup);
+        return found.key != 0;
     }
 
     /// Passes the entries of detached tables to the policy as removed.
@@ -367,12 +443,16 @@ class CacheMap : public HashMap<P, CacheTracker<P>> {
         Evicted evicted;
         if (TP_UNLIKELY(generation_ != process_generation.load(std::memory_order_relaxed))) mend();
         over_.store(false, std::memory_order_relaxed);  // relaxed, all: guarded by evicting_, or a hint
-        auto [expired, chosen, more, entries] = tracker().choose(evicted.nodes, exactly);
+        auto [expired, chosen, more, entries] = tracker().choose(evicted.nodes, evicted.unlinked, exactly);
         for (unsigned i = 0; i < chosen; ++i) remove(evicted, i, i < expired);
         if (more) over_.store(true, std::memory_order_relaxed);
         else settled_.store(entries, std::memory_order_relaxed);
         evicting_.unlock();
         std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with the fence in evict()
+        for (const Released& memory : evicted.unlinked) {
+            stress::reach(stress::Window::kGivingBack);
+            Reclaimer::retire(memory);
+        }
         for (unsigned i = 0; i < chosen; ++i) dispose(evicted.cleanups[i]);
         for (unsigned i = 0; i < evicted.count; ++i) send(evicted.entries[i], evicted.causes[i]);
         return more;

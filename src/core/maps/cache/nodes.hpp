@@ -26,10 +26,12 @@
 /// node.state       | acq_rel                            | acq_rel                   | none
 /// node.next        | relaxed, before it is in the queue | relaxed, out of the queue | none
 /// queue_           | seq_cst                            | acquire exchange          | none
-/// all_, times_     | see chunks.hpp                     |                           | lock_
-/// times.deadline   | release, under the bucket's lock,  | acquire                   | none
+/// all_, *timed_    | see chunks.hpp                     |                           | lock_
+/// timed_           | once, before the map is shared     | plain                     | never changes
+/// times.deadline   | release, or relaxed before the     | acquire                   | none
+///                  | value, under the bucket's lock,    |                           |
 ///                  | and compare-and-swap by readers    |                           |
-/// times.limit,     | relaxed, under the bucket's lock   | relaxed                   | published by deadline
+/// limit,           | relaxed, under the bucket's lock   | relaxed                   | published by deadline
 /// refresh_at       |                                    |                           |
 /// times.links      | plain                              | plain                     | the policy's lock
 /// free_, used_     | plain                              | plain                     | lock_
@@ -43,11 +45,15 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <memory>
+#include <new>
 #include <stdexcept>
+#include <utility>
+#include <vector>
 
 #include "core/base/hints.hpp"
 #include "core/base/locks.hpp"
-#include "core/base/reclaim.hpp"
+#include "core/base/memory.hpp"
 #include "core/maps/cache/chunks.hpp"
 #include "core/maps/cache/segments.hpp"
 #include "core/maps/cache/timer_wheel.hpp"
@@ -67,8 +73,7 @@ static_assert(sizeof(CacheNode) == 32);
 
 /// When an entry expires.
 struct CacheTimes {
-    std::atomic<Instant> deadline;  ///< of the value; 0: never
-    std::atomic<Instant> limit;     ///< to which reads can put the deadline off; 0: any time
+    std::atomic<Instant> deadline;  ///< of the value, see expiry.hpp; 0: never
     WheelLinks links;
 };
 
@@ -83,19 +88,21 @@ class CacheNodes {
 
     TP_HOT Node& operator[](Index i) const { return all_[i]; }
 
-    /// From now on nodes have times; `refreshes`: and times to be loaded again. Throws bad_alloc.
-    void keep_times(bool refreshes) {
-        Lock hold(lock_);
+    /// From now on nodes have times; `limits`: and times to which reads can put their deadlines off; `refreshes`: and
+    /// times to be loaded again. Before the map is shared. Throws bad_alloc.
+    void keep_times(bool limits, bool refreshes) {
+        auto timed = std::make_unique<Times>(limits, refreshes);
         for (Index i = 1; i < used_; ++i)
-            if (!times_.make(i) || (refreshes && !refresh_at_.make(i))) throw std::bad_alloc();
-        timed_ = true;
-        refreshes_ = refreshes;
+            if (!timed->make(i)) throw std::bad_alloc();
+        timed_ = std::move(timed);
     }
-    CacheTimes& times(Index i) const { return times_[i]; }
-    std::atomic<Instant>& refresh_at(Index i) const { return refresh_at_[i]; }
+    CacheTimes& times(Index i) const { return timed_->all[i]; }
+    std::atomic<Instant>& limit(Index i) const { return timed_->limits[i]; }
+    std::atomic<Instant>& refresh_at(Index i) const { return timed_->refresh_at[i]; }
     /// For a pinned reader, whose index may be of a node that was freed since; null: there are no times now.
-    CacheTimes* find_times(Index i) const { return times_.find(i); }
-    std::atomic<Instant>* find_refresh_at(Index i) const { return refresh_at_.find(i); }
+    CacheTimes* find_times(Index i) const { return timed_->all.find(i); }
+    std::atomic<Instant>* find_limit(Index i) const { return timed_->limits.find(i); }
+    std::atomic<Instant>* find_refresh_at(Index i) const { return timed_->refresh_at.find(i); }
 
     /// A node for a new key with this hash; 0 when there is no memory. May be called under a bucket's lock.
     Index take(std::uint64_t hash) {
@@ -104,8 +111,7 @@ class CacheNodes {
         if (i) {
             free_ = (*this)[i].older;
         } else {
-            if (!all_.make(used_) || (timed_ && !times_.make(used_))) return 0;
-            if (refreshes_ && !refresh_at_.make(used_)) return 0;
+            if (!all_.make(used_) || (timed_ && !timed_->make(used_))) return 0;
             i = used_++;
         }
         Node& node = (*this)[i];
@@ -125,19 +131,26 @@ class CacheNodes {
         live_.store(live_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
     }
 
-    /// Gives back the memory of the nodes, if there are many and all are free. The caller holds the policy's lock,
-    /// under which stale indices are looked at.
-    void shrink() {
-        if (live() != 0) return;
+    using Memory = std::vector<Released>;
+
+    /// Unlinks the memory of the nodes, if there are many and all are free, and adds it to `unlinked`: the caller
+    /// retires that when it holds no lock, as readers look at times with none, and retiring can wait. It holds the
+    /// policy's lock, under which stale indices are looked at.
+    void shrink(Memory& unlinked) {
+        if (live() != 0 || !is_large()) return;
+        try {
+            unlinked.reserve(ChunkArray<Node>::most() + (timed_ ? Times::most() : 0));
+        } catch (const std::bad_alloc&) {
+            return;
+        }
         Lock hold(lock_);
         // again, under the lock: a writer may have taken a node
-        if (live() != 0 || any_changed() || used_ <= ChunkArray<Node>::kFirst) return;
+        if (live() != 0 || any_changed()) return;
         free_ = 0;
         used_ = 1;
-        all_.release([](Released memory) { memory.all(); });
-        // readers look at them with no lock
-        times_.release([](Released memory) { Reclaimer::retire(memory); });
-        refresh_at_.release([](Released memory) { Reclaimer::retire(memory); });
+        auto keep = [&](Released memory) { unlinked.push_back(memory); };
+        all_.release(keep);
+        if (timed_) timed_->release(keep);
     }
 
     /// Whether the index may be that of a node, whatever the node is now.
@@ -146,7 +159,7 @@ class CacheNodes {
     /// Nodes that are not free.
     std::uint64_t live() const { return live_.load(std::memory_order_relaxed); }
 
-    std::uint64_t bytes() const { return all_.bytes() + times_.bytes() + refresh_at_.bytes(); }
+    std::uint64_t bytes() const { return all_.bytes() + (timed_ ? timed_->bytes() : 0); }
 
     // ---- the queue
 
@@ -201,7 +214,13 @@ class CacheNodes {
  private:
     static constexpr std::uint8_t kQueued = 1, kDead = 2;
 
-    /// Held for some instructions, possibly under a bucket's lock: its owner does not release the interpreter.
+    bool is_large() {
+        Lock hold(lock_);
+        return used_ > ChunkArray<Node>::kFirst;
+    }
+
+    /// Held for some instructions, possibly under a bucket's lock: its owner calls nothing that can release the
+    /// interpreter, as the threads that wait for it do not.
     class Lock {
      public:
         explicit Lock(ByteLock& lock) : lock_(lock) {
@@ -227,10 +246,28 @@ class CacheNodes {
             !queue_.compare_exchange_weak(newest, i, std::memory_order_seq_cst, std::memory_order_relaxed));
     }
 
+    /// What nodes have where entries expire. Apart: most caches need no limits, and many no times.
+    struct Times {
+        Times(bool with_limits, bool with_refreshes) : limited(with_limits), refreshed(with_refreshes) {}
+        bool make(Index i) {
+            return all.make(i) && (!limited || limits.make(i)) && (!refreshed || refresh_at.make(i));
+        }
+        template <class Free>
+        void release(Free free) {
+            all.release(free), limits.release(free), refresh_at.release(free);
+        }
+        static constexpr unsigned most() { return 3 * ChunkArray<CacheTimes>::most(); }
+        std::uint64_t bytes() const {
+            return sizeof(*this) + all.bytes() + limits.bytes() + refresh_at.bytes();
+        }
+
+        const bool limited, refreshed;
+        ChunkArray<CacheTimes> all;
+        ChunkArray<std::atomic<Instant>> limits, refresh_at;
+    };
+
     ChunkArray<Node> all_;
-    ChunkArray<CacheTimes> times_;
-    ChunkArray<std::atomic<Instant>> refresh_at_;
-    bool timed_ = false, refreshes_ = false;
+    std::unique_ptr<Times> timed_;  ///< null: there are none
     ByteLock lock_{};
     Index free_ = 0, used_ = 1;
     std::atomic<std::uint64_t> live_{0};

@@ -36,6 +36,8 @@ class CachePolicy {
     std::uint64_t count() const { return segments_.count(); }
     std::uint64_t evictions() const { return evictions_; }
     double window_share() const { return segments_.window_share(); }
+    /// Before the first use.
+    void estimate_nothing() { climber_.estimate_nothing(); }
     double half_ratio() const { return climber_.half_ratio(); }
     double double_ratio() const { return climber_.double_ratio(); }
     std::uint64_t sketch_resets() const { return sketch_.resets(); }

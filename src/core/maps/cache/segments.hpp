@@ -24,6 +24,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <stdexcept>
 
@@ -127,6 +128,21 @@ class Segments {
         }
     }
 
+    /// Calls see(i) for the entries, first those that would be evicted first, as long as it returns true.
+    template <class See>
+    void each_coldest(See see) const {
+        for (Segment s : kFromColdest)
+            for (Index i = list(s).oldest; i; i = nodes_[i].newer)
+                if (!see(i)) return;
+    }
+    /// The same from the other end.
+    template <class See>
+    void each_hottest(See see) const {
+        for (unsigned s = kFromColdest.size(); s-- > 0;)
+            for (Index i = list(kFromColdest[s]).newest; i; i = nodes_[i].older)
+                if (!see(i)) return;
+    }
+
     /// Asserts the invariants.
     void check() const {
         for (Segment s : {Segment::kWindow, Segment::kProbation, Segment::kProtected, Segment::kPinned})
@@ -144,6 +160,9 @@ class Segments {
     static constexpr unsigned kDoubt = 4;
     // Entries that leave a window that has become narrower with one new entry: bounds the time of a call.
     static constexpr unsigned kMostMoved = 16;
+
+    static constexpr std::array kFromColdest{Segment::kProbation, Segment::kWindow, Segment::kProtected,
+                                             Segment::kPinned};
 
     const List& window() const { return list(Segment::kWindow); }
     const List& probation() const { return list(Segment::kProbation); }

@@ -5,6 +5,7 @@
 /// ------------|-------------------------------|----------------------|----------------------------------
 /// policy_     | plain                         | plain                | lock_
 /// expiry_     | once, before the map is shared| plain                | never changes; see expiry.hpp
+/// counts_     | once, before the map is shared| plain                | never changes
 /// weighs,     | relaxed, before the map is    | relaxed              | none
 /// listens     | shared                        |                      |
 /// expired_    | relaxed                       | relaxed: a metric    | none
@@ -12,6 +13,7 @@
 /// nodes_, reads_: see nodes.hpp, read_buffers.hpp
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -98,9 +100,22 @@ class CacheTracker {
         if (TP_UNLIKELY(expiry_ != nullptr) && !expiry_->judge(i, valid)) return;
         if (TP_UNLIKELY(i && reads_.note(my_thread(), i))) take_reads(my_thread());
     }
-    TP_HOT void missed() { reads_.note_miss(my_thread()); }
+    TP_HOT void missed() {
+        if (TP_LIKELY(counts_)) reads_.note_miss(my_thread());
+    }
+    /// From now on reads are not counted, and no ratios are estimated. Before the map is shared.
+    void count_nothing() {
+        counts_ = false;
+        policy_.estimate_nothing();
+    }
     Index take(std::uint64_t hash) { return nodes_.take(hash); }
-    void give(Index i) { nodes_.give(i); }
+    void give(Index i) {
+        if (TP_UNLIKELY(expiry_ != nullptr)) expiry_->clear(i);
+        nodes_.give(i);
+    }
+    void changing(Index i) {
+        if (TP_UNLIKELY(expiry_ != nullptr)) expiry_->announce(i);
+    }
     void changed(Index i) {
         // relaxed, both: the queue publishes it; and a flag that is set before the map is shared
         if (TP_UNLIKELY(weighs.load(std::memory_order_relaxed)) && weight_of_next_value != kSameWeight)
@@ -143,13 +158,14 @@ class CacheTracker {
         std::uint64_t entries;      ///< that stay
     };
     /// The entries that have to go, which are in no list then: their indices. Brings the policy up to date before.
+    /// The caller retires `unlinked`, with no lock held.
     template <std::size_t kMost>
-    Choice choose(std::array<Index, kMost>& victims, bool exactly = false) {
+    Choice choose(std::array<Index, kMost>& victims, CacheNodes::Memory& unlinked, bool exactly = false) {
         std::lock_guard hold(lock_);
         take_reads_locked(my_thread());
         nodes_.take_changed([&](Index i, bool dead) { dead ? bury(i) : update(i); });
         if (TP_UNLIKELY(nodes_.live() == 0)) {
-            nodes_.shrink();
+            nodes_.shrink(unlinked);
             policy_.shrink();
         }
         unsigned count = 0;
@@ -175,6 +191,32 @@ class CacheTracker {
         return see(policy_);
     }
 
+    /// An entry as the policy knows it. Its node may have another entry by the time it is looked at.
+    struct Ranked {
+        Index node;
+        std::uint64_t hash;
+    };
+    struct Ranks {
+        std::vector<Ranked> hottest, coldest, oldest;
+    };
+    /// The entries that would be evicted last, and first, and those that are over first: at most so many of each,
+    /// at one instant. Throws bad_alloc.
+    Ranks ranks(std::uint64_t hottest, std::uint64_t coldest, std::uint64_t oldest) {
+        return with_policy([&](auto& policy) {
+            Ranks ranks;
+            auto into = [&](std::vector<Ranked>& list, std::uint64_t most) {
+                return [&, most](Index i) {
+                    if (list.size() < most) list.push_back({i, nodes_[i].hash});
+                    return list.size() < most;
+                };
+            };
+            policy.segments().each_hottest(into(ranks.hottest, hottest));
+            policy.segments().each_coldest(into(ranks.coldest, coldest));
+            if (expiry_ && oldest) ranks.oldest = first_to_expire(policy, oldest);
+            return ranks;
+        });
+    }
+
     /// Whether the policy does not know the entry of a node and has not been told of it; see CacheMap::mend().
     bool is_lost(Index i) {
         std::lock_guard hold(lock_);
@@ -182,7 +224,7 @@ class CacheTracker {
     }
 
     CacheNodes& nodes() { return nodes_; }
-    std::uint64_t hits() const { return reads_.hits(); }
+    std::uint64_t hits() const { return counts_ ? reads_.hits() : 0; }
     std::uint64_t misses() const { return reads_.misses(); }
     std::uint64_t bytes() const { return nodes_.bytes() + reads_.bytes() + (expiry_ ? sizeof(Expiry) : 0); }
 
@@ -234,6 +276,23 @@ class CacheTracker {
         nodes_.give(i);
     }
 
+    /// The `most` entries with the earliest deadlines, in their order. Under lock_. Reads all entries.
+    std::vector<Ranked> first_to_expire(const Policy& policy, std::uint64_t most) {
+        std::vector<std::pair<Instant, Index>> due;  // a heap, with the latest on top
+        policy.segments().each_coldest([&](Index i) {
+            Instant deadline = expiry_->deadline(i);
+            if (!deadline) return true;
+            due.emplace_back(deadline, i);
+            std::push_heap(due.begin(), due.end());
+            if (due.size() > most) std::pop_heap(due.begin(), due.end()), due.pop_back();
+            return true;
+        });
+        std::sort_heap(due.begin(), due.end());
+        std::vector<Ranked> ranked;
+        for (auto [deadline, i] : due) ranked.push_back({i, nodes_[i].hash});
+        return ranked;
+    }
+
     /// Under the bucket's lock, right after the step. Retaining runs no user code.
     TP_COLD void depart(Word key, Word old, Word next) {
         if (old & kReservation) old = P::old_value(old);
@@ -256,6 +315,7 @@ class CacheTracker {
     CacheNodes nodes_;
     ReadBuffers reads_;
     std::unique_ptr<Expiry> expiry_;
+    bool counts_ = true;
     std::atomic<bool> calm_{false};
     std::atomic<std::uint64_t> expired_{0}, lost_{0};
     alignas(kNoSharing) PatientLock lock_;

@@ -28,7 +28,8 @@ namespace threadproof {
 ///     read(data, valid)     an entry was read; pinned, no lock. valid() is true while it still has that value
 ///     take(hash)            the data for a new key, or 0: no memory. This and the next run under the bucket's lock
 ///     give(data)            the key was not stored: there was no memory
-///     changed(data)         the entry has another value, or readers see it for the first time
+///     changing(data)        the entry is about to get another value, or to be seen for the first time
+///     changed(data)         it has, and the caller still has the lock
 ///     removed(data)         the key has been removed
 ///     replaced(key, old, next)     before the last two: what has left, and the value that has come, or 0
 ///     has_expired(data)     the entry counts as absent: it is removed, with an Expiring alive, before the change
@@ -236,9 +237,9 @@ class HashMap : public BucketMap<P> {
             });
     }
 
-    // relaxed: a hint for readers; writers hold the lock
+    // acquire: pairs with the release in set(); that the data are another key's is seen with that key's going
     TP_HOT static auto data_of(Bucket& bucket, int slot) {
-        if constexpr (Tracker::kOn) return bucket.data.of[slot].load(std::memory_order_relaxed);
+        if constexpr (Tracker::kOn) return bucket.data.of[slot].load(std::memory_order_acquire);
         else return 0;
     }
 
@@ -270,6 +271,8 @@ class HashMap : public BucketMap<P> {
     /// Replaces the value at the cursor by `next`, or removes the key if that is 0.
     TP_HOT void exchange(Cursor& at, Word current, Word next, DeferredCleanup& cleanup) {
         auto data = data_of(*at.bucket, at.slot);
+        if constexpr (Tracker::kOn)
+            if (next && !is_reservation(next)) tracker_.changing(data);
         overwrite_or_remove(at, current, next, cleanup);
         note_change(data, at.key, current, next);
     }
@@ -386,11 +389,11 @@ class HashMap : public BucketMap<P> {
         if constexpr (Tracker::kOn) {
             auto data = tracker_.take(lookup.hash);
             if (!data) return false;
-            fill_slot(home, bucket, slot, lookup, next(0), alone);
-            bucket.data.of[slot].store(data, std::memory_order_relaxed);
+            tracker_.changing(data);
+            fill_slot(home, bucket, slot, lookup, next(0), data, alone);
             tracker_.changed(data);
         } else {
-            fill_slot(home, bucket, slot, lookup, next(0), alone);
+            fill_slot(home, bucket, slot, lookup, next(0), {}, alone);
         }
         return true;
     }
@@ -400,9 +403,8 @@ class HashMap : public BucketMap<P> {
         if constexpr (Tracker::kOn) {
             auto data = tracker_.take(lookup.hash);
             if (!data) return false;
-            auto [bucket, slot] = insert(table, home, lookup, value);
-            if (!bucket) return tracker_.give(data), false;
-            bucket->data.of[slot].store(data, std::memory_order_relaxed);
+            if (!is_reservation(value)) tracker_.changing(data);
+            if (!insert(table, home, lookup, value, data).bucket) return tracker_.give(data), false;
             if (!is_reservation(value)) tracker_.changed(data);
             return true;
         }

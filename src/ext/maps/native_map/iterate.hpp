@@ -24,6 +24,7 @@ enum class Yield { kKeys, kValues, kItems, kDeletedToo };
 template <class Map>
 struct MapIterator {
     using Entry = typename Map::Entry;
+    static constexpr bool kPostpones = MapObject<Map>::kPostpones;
 
     PyObject_HEAD MapObject<Map>* map;  ///< owned; null once it is exhausted
     Yield yield;

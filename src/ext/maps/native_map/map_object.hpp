@@ -37,6 +37,7 @@ struct MapObject {
 
     static constexpr bool kWeighs = requires { Map::kWeighs; };
     static constexpr bool kExpires = requires(Map& map) { map.expire_due(); };
+    static constexpr bool kPostpones = requires(Map& map) { map.stop_sending(); };  ///< it has listeners
 
     static inline PyTypeObject* type;
     static inline PyTypeObject* iterator_type;

@@ -6,6 +6,7 @@
 #include "ext/maps/contract.hpp"
 #include "ext/maps/native_map/map_object.hpp"
 #include "ext/maps/native_map/watched.hpp"
+#include "ext/python/postponed.hpp"
 
 namespace threadproof::ext {
 
@@ -218,6 +219,7 @@ PyObject* map_drain(MapObject<Map>& self, PyObject*) {
     detach_into(self, drained);
     try {
         drained.resolve_reservations();
+        Postponed::raise();  // here, where the entries can be put back
         if (map_is_watched()) read_map(self.object());
         return dict_of(Ref::steal(checked(PyDict_New())), drained.entries).release();
     } catch (const PythonError&) {
