@@ -87,6 +87,10 @@ class PatientLock {
         return seen != mine && owner_.compare_exchange_strong(seen, mine, std::memory_order_acquire);
     }
     void unlock() { owner_.store(0, std::memory_order_release); }  // release: pairs with try_lock()
+    /// Whether a thread of this process holds it. Relaxed: the caller has what orders it.
+    bool is_held() const {
+        return owner_.load(std::memory_order_relaxed) == process_generation.load(std::memory_order_relaxed);
+    }
 
  private:
     std::atomic<std::uint32_t> owner_{0};  ///< 0: free; else the generation of the process that holds it

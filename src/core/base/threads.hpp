@@ -105,6 +105,9 @@ class Threads {
         return TP_LIKELY(slot != nullptr) ? *slot : enroll();
     }
 
+    /// Whether a slot is the calling thread's.
+    TP_HOT static bool has(const ThreadSlot* slot) { return mine_ == slot; }
+
     /// A full fence in this thread and in every other. For each thread that has announced a pin, one of two
     /// holds: it announced before, and this thread sees the pin from now on; or it sees, after its pin,
     /// everything that this thread did before. The head of this file says why.

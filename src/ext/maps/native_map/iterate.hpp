@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <mutex>
+#include <new>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -24,11 +26,22 @@ enum class Yield { kKeys, kValues, kItems, kDeletedToo };
 template <class Map>
 struct MapIterator {
     using Entry = typename Map::Entry;
+    using Lock = std::conditional_t<kThreads, BiasedLock, SerializedLock>;
     static constexpr bool kPostpones = MapObject<Map>::kPostpones;
+
+    /// Its lock is the calling thread's. Throws.
+    static MapIterator* make() {
+        if constexpr (kThreads) Threads::mine();  // for the lock; it throws before there is an object
+        PyTypeObject* type = MapObject<Map>::iterator_type;
+        auto* iterator = reinterpret_cast<MapIterator*>(checked(type->tp_alloc(type, 0)));
+        new (&iterator->lock) Lock();
+        new (&iterator->batch) std::vector<Entry>();  // the rest is right as zeroes
+        return iterator;
+    }
 
     PyObject_HEAD MapObject<Map>* map;  ///< owned; null once it is exhausted
     Yield yield;
-    BiasedLock lock;  ///< guards map and what follows; held while a bucket is waited for
+    Lock lock;  ///< guards map and what follows; held while a bucket is waited for
     typename Map::Walk walk;
     std::size_t next;  ///< the entries before this one have been yielded
     std::vector<Entry> batch;
@@ -58,14 +71,10 @@ struct MapIterator {
 template <class Map, Yield kYield>
 PyObject* map_iterate(MapObject<Map>& self) {
     self.share();
-    PyTypeObject* type = MapObject<Map>::iterator_type;
-    PyObject* object = checked(type->tp_alloc(type, 0));
-    auto* iterator = reinterpret_cast<MapIterator<Map>*>(object);
-    new (&iterator->batch) std::vector<typename Map::Entry>();  // the rest is right as zeroes
-    Threads::mine();                                            // for BiasedLock::enter()
+    auto* iterator = MapIterator<Map>::make();
     iterator->map = reinterpret_cast<MapObject<Map>*>(Py_NewRef(self.object()));
     iterator->yield = kYield;
-    return object;
+    return reinterpret_cast<PyObject*>(iterator);
 }
 
 template <class Map>
@@ -110,27 +119,17 @@ bool refill(MapIterator<Map>& it) {
     }
 }
 
-/// Whether the calling thread owns the iterator, and so its lock. With a global lock, whichever calls does.
-template <class Map>
-TP_HOT bool is_owner(MapIterator<Map>& it) {
-#ifdef Py_GIL_DISABLED
-    return _Py_IsOwnedByCurrentThread(reinterpret_cast<PyObject*>(&it));
-#else
-    return static_cast<void>(it), true;
-#endif
-}
-
 /// Holds an iterator's lock, also while it waits for other threads.
 template <class Map>
 class IteratorLock {
  public:
-    explicit IteratorLock(MapIterator<Map>& it) : lock_(it.lock) { lock_.lock(is_owner(it)); }
+    explicit IteratorLock(MapIterator<Map>& it) : lock_(it.lock) { lock_.lock(); }
     ~IteratorLock() { lock_.unlock(); }
     IteratorLock(const IteratorLock&) = delete;
     IteratorLock& operator=(const IteratorLock&) = delete;
 
  private:
-    BiasedLock& lock_;
+    typename MapIterator<Map>::Lock& lock_;
 };
 
 /// Before a batch is copied: a cache removes the entries that have expired. Runs user code, so not under the lock.
@@ -157,7 +156,7 @@ TP_HOT bool take_next(MapIterator<Map>& it, typename Map::Entry* entry) {
 /// take_next(), for the iterator's owner while no other thread has used it. False where there is more to do.
 template <class Map>
 TP_HOT bool take_next_as_owner(MapIterator<Map>& it, typename Map::Entry* entry) {
-    if (TP_UNLIKELY(!is_owner(it) || !it.lock.enter())) return false;
+    if (TP_UNLIKELY(!it.lock.enter())) return false;
     const bool taken = take_next(it, entry);
     it.lock.leave();
     return taken;
