@@ -55,7 +55,7 @@ void add_remove(PyObject* module) {
 // ---- garbage collections
 
 /// A key that a reader was comparing when it was removed is released some time later, at the latest by the
-/// next collection.
+/// next collection; the memory of a freed table that no other table gets, by the second one.
 PyObject* after_collection(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
     if (count > 0 && PyUnicode_Check(arguments[0])
         && PyUnicode_CompareWithASCIIString(arguments[0], "stop") == 0)
@@ -78,6 +78,7 @@ void follow_collections() {
 // ---- metrics of the process
 
 PyObject* retired_bytes(PyObject*, PyObject*) { return PyLong_FromUnsignedLongLong(Reclaimer::bytes()); }
+PyObject* kept_bytes(PyObject*, PyObject*) { return PyLong_FromUnsignedLongLong(KeptMemory::bytes()); }
 
 // ---- the module
 
@@ -144,6 +145,8 @@ PyMethodDef functions[] = {
      "contract's text as their documentation."},
     {"retired_bytes", method<retired_bytes>(), METH_NOARGS,
      "retired_bytes($module, /)\n--\n\nBytes of replaced tables, of all maps, that threads may still read."},
+    {"kept_bytes", method<kept_bytes>(), METH_NOARGS,
+     "kept_bytes($module, /)\n--\n\nBytes of freed tables that the next tables will get."},
     {nullptr, nullptr, 0, nullptr},
 };
 

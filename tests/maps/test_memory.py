@@ -6,6 +6,7 @@ exception, so keys here are of other types, except where a test says otherwise.
 
 import gc
 import sys
+import sysconfig
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +21,9 @@ from tests.kit.memory import MEGABYTE, resident
 from tests.maps.conftest import MapMaker
 from tests.maps.mixes import MAKERS, Becomes, Fails, Round
 from threadproof import REMOVE, ConcurrentMap, HashMap
+from threadproof.stats import process
+
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 Map = ConcurrentMap[Any, Any]
 
@@ -218,3 +222,21 @@ def test_clear_gives_the_table_back(make_map: MapMaker) -> None:
 
 def bytes_of(target: Map) -> Any:
     return target.stats().as_dict()["bytes"]
+
+
+def test_a_map_that_has_shrunk_takes_no_more_room_than_a_new_one() -> None:
+    """One peak long ago does not count."""
+    target, fresh = HashMap[int, int](), HashMap[int, int]()
+    target.update((i, i) for i in range(12_000))
+    target.delete_many(range(400, 12_000))
+    for each in target, fresh:
+        each.update((i, i) for i in range(2_700))
+    assert target.stats().bytes < 1.5 * fresh.stats().bytes
+
+
+@pytest.mark.skipif(not FREE_THREADED, reason="with a GIL no collection is followed")
+def test_memory_that_is_kept_for_the_next_table_is_given_back() -> None:
+    HashMap[int, int]().update((i, i) for i in range(5_000))
+    for _ in range(2):
+        gc.collect()
+    assert process().kept_bytes == 0

@@ -68,12 +68,14 @@ class Reclaimer {
         if (++Threads::mine().polls % kPollEvery == 0) poll_queue();
     }
 
-    /// Frees everything that can be freed now, whichever thread retired it.
+    /// Frees everything that can be freed now, whichever thread retired it, and the memory that was kept before the
+    /// collection before this one.
     static void collect() {
         flush(Threads::mine());
         flush_free_slots();
         while (waiting_.load(std::memory_order_relaxed) && poll_queue()) {
         }
+        KeptMemory::free_unused();
     }
 
     /// Bytes of memory retired and not yet freed, in the whole process.

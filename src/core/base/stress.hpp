@@ -6,6 +6,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 namespace threadproof::stress {
@@ -69,9 +70,13 @@ inline void reach(Window window) {
 /// How many more allocations succeed; negative: all of them. Relaxed: a plain counter.
 inline std::atomic<std::int64_t> allocations_left{-1};
 
-/// Whether this allocation is to fail.
-inline bool starve() {
+/// Larger pieces of memory are not to be had. Relaxed: as above.
+inline std::atomic<std::size_t> most_bytes{~std::size_t{0}};
+
+/// Whether this allocation, of so many bytes if that is known, is to fail.
+inline bool starve([[maybe_unused]] std::size_t bytes = 0) {
     if constexpr (kOn) {
+        if (bytes > most_bytes.load(std::memory_order_relaxed)) return true;
         std::int64_t left = allocations_left.load(std::memory_order_relaxed);
         while (left >= 0) {
             if (left == 0) return true;

@@ -16,10 +16,11 @@ class ProcessStats(Stats):
             "bytes", "memory of tables that were replaced, waiting for threads that may still read it"
         )
     )
+    kept_bytes: int = field(metadata=gauge("bytes", "memory of freed tables, kept for the next ones"))
 
 
 def process() -> ProcessStats:
     """The metrics of this process. Takes no lock, and the same time for any number of structures."""
     from threadproof import _core  # here: the rest of this package works where the extension is not built
 
-    return ProcessStats(retired_bytes=_core.retired_bytes())
+    return ProcessStats(retired_bytes=_core.retired_bytes(), kept_bytes=_core.kept_bytes())

@@ -4,6 +4,9 @@
 #include <vector>
 
 #include "core/base/memory.hpp"
+#include "core/base/reclaim.hpp"
+#include "core/maps/cache/chunks.hpp"
+#include "core/maps/hash_map/table.hpp"
 #include "kit/check.hpp"
 
 using namespace threadproof;
@@ -20,13 +23,13 @@ bool is_zeroed(const void* memory, std::size_t bytes) {
 }
 
 void* filled(std::size_t bytes) {
-    void* memory = allocate_zeroed(bytes);
+    void* memory = allocate_zeroed(bytes, true, Reuse::kYes);
     CHECK(memory && is_zeroed(memory, bytes));
     CHECK(reinterpret_cast<std::uintptr_t>(memory) % kNoSharing == 0);
     return std::memset(memory, 0xff, bytes);
 }
 
-void free_at_once(void* memory, std::size_t bytes) { Released{memory, bytes}.all(); }
+void free_at_once(void* memory, std::size_t bytes) { Released{memory, bytes, Reuse::kYes}.all(); }
 
 void the_next_of_its_size_gets_it_zeroed() {
     for (std::size_t bytes : {kPiece, kMapFrom, 4 * kMapFrom}) {
@@ -62,6 +65,59 @@ void small_large_and_unaligned_memory_is_not_kept() {
     CHECK(!KeptMemory::keep(place + 16, kPiece / 2));
 }
 
+void empty() {
+    KeptMemory::free_unused();
+    KeptMemory::free_unused();
+    CHECK(KeptMemory::bytes() == 0);
+}
+
+/// Until the second collection in which no table has needed it.
+void unused_memory_is_given_back() {
+    empty();
+    free_at_once(filled(kPiece), kPiece);
+    free_at_once(filled(kMapFrom), kMapFrom);
+    CHECK(!KeptMemory::kOn || KeptMemory::bytes() == kPiece + kMapFrom);
+    Reclaimer::collect();
+    CHECK(!KeptMemory::kOn || KeptMemory::bytes() == kPiece + kMapFrom);
+    free_at_once(filled(kPiece), kPiece);  // needed meanwhile
+    Reclaimer::collect();
+    CHECK(!KeptMemory::kOn || KeptMemory::bytes() == kPiece);
+    Reclaimer::collect();
+    CHECK(KeptMemory::bytes() == 0);
+}
+
+/// The rest of a chain, and a cache's nodes, are allocated under a bucket's lock: clearing takes too long there.
+void what_is_allocated_under_a_lock_is_fresh() {
+    using Table = Table<ByteLock>;
+    constexpr unsigned kBits = 13;                            // its first segment is a piece that is kept
+    constexpr std::uint32_t kSpare = (1u << kBits) / 32 + 1;  // as Table::make() has it
+    constexpr std::size_t kSegment = kSpare * sizeof(Table::Bucket);
+    empty();
+    free_at_once(filled(kSegment), kSegment);
+    const std::uint64_t kept = KeptMemory::bytes();
+    Table* table = Table::make(kBits, 1, 1);
+    Table::Bucket* last = &table->at(0);
+    for (std::uint32_t i = 0; i <= kSpare; ++i) CHECK((last = table->extend(*last)) != nullptr);
+    CHECK(KeptMemory::bytes() == kept);
+    empty();
+    const std::size_t all = table->bytes();
+    table->free_now();
+    CHECK(!KeptMemory::kOn || KeptMemory::bytes() == all - kSegment);
+
+    using Chunks = ChunkArray<std::uint64_t>;
+    constexpr Chunks::Index kElement = 1 << 15;  // of a chunk of 32 KiB
+    empty();
+    free_at_once(filled(kPiece / 2), kPiece / 2);
+    const std::uint64_t before = KeptMemory::bytes();
+    {
+        Chunks chunks;
+        CHECK(chunks.make(kElement) && chunks.bytes() == kPiece / 2);
+        CHECK(KeptMemory::bytes() == before);
+        empty();
+    }
+    CHECK(KeptMemory::bytes() == 0);
+}
+
 void threads_do_not_share_it() {
     std::vector<std::thread> threads;
     for (int i = 0; i < 3; ++i)
@@ -81,5 +137,7 @@ int main() {
     another_size_does_not();
     one_of_each_size_is_kept();
     small_large_and_unaligned_memory_is_not_kept();
+    unused_memory_is_given_back();
+    what_is_allocated_under_a_lock_is_fresh();
     threads_do_not_share_it();
 }

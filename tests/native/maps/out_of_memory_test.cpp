@@ -335,6 +335,20 @@ void a_writer_is_not_harmed_by_a_snapshot_that_has_no_memory() {
     map.release_contents();
 }
 
+/// After a clear a table grows by 16, to 16 buckets first; here there is memory for 4 only.
+void a_table_grows_less_where_there_is_no_memory_for_much() {
+    Map map(1);
+    for (std::uint64_t key = 0; key < 200; ++key) put(map, key, key);
+    map.clear();
+    stress::most_bytes.store(2048);
+    for (std::uint64_t key = 0; key < 12; ++key) put(map, key, key);
+    finish_resizing(map);
+    stress::most_bytes.store(~std::size_t{0});
+    CHECK(map.stats().buckets == 4);
+    map.check();
+    map.release_contents();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -355,5 +369,6 @@ int main(int argc, char** argv) {
                           CLAIM(a_filled_table_is_published_or_nothing_has_changed),
                           CLAIM(a_table_that_is_too_large_stays_where_there_is_no_memory_for_another),
                           CLAIM(room_is_made_or_there_is_an_error),
+                          CLAIM(a_table_grows_less_where_there_is_no_memory_for_much),
                       });
 }

@@ -23,7 +23,7 @@
 /// placement_     | when made                              | plain           | never changes
 /// ids_           | relaxed                                | by the addition | none: only has to be new
 /// reserved_bits_ | relaxed                                | relaxed: a hint | none
-/// former_bits_   | relaxed, by detach() and resize()      | relaxed: a hint | none
+/// cleared_bits_  | relaxed, by detach()                   | relaxed: a hint | none
 /// resizes_, lock_waits_ | relaxed                         | relaxed: metric | none
 ///
 /// The map around it is its Host, which has two functions:
@@ -89,8 +89,9 @@ class ResizableTable : MapBase<P> {
     static constexpr std::size_t kAtOnce = stress::shrunk(std::size_t{1} << 7, std::size_t{0});
     // Changes of a stripe between two checks of the load: a check reads 12 cache lines.
     static constexpr unsigned kLookEvery = stress::shrunk(16u, 1u);
-    // Bits that a table grows by where it has been larger: all its copies are then of a fifteenth of the keys.
-    static constexpr unsigned kAgain = 4;
+    // Bits that a table grows by after a clear: the copies of all steps are a fifteenth of the keys then. Not after it
+    // has shrunk: one peak would then have each later one take room for 16 times the keys.
+    static constexpr unsigned kAfterClear = 4;
     // No table has more buckets than addresses allow.
     static constexpr unsigned kMostBits = 40;
 
@@ -272,9 +273,15 @@ class ResizableTable : MapBase<P> {
         if (changes & (std::clamp<std::uint64_t>(size / 4, 1, kLookEvery) - 1)) return;
         std::uint64_t count = host.estimate();
         bool full = count > capacity(table->bits()) || (count > size && table->crowded());
-        if (by > 0 && full) resize(table, next_larger_now(table->bits()));
+        if (by > 0 && full) grow(table);
         if (by < 0 && count < size / kSparse && table->bits() > least_bits())
             resize(table, std::max(least_bits(), table->bits() - std::min(kShrinkBits, table->bits())));
+    }
+
+    /// To the size of next_larger_now(), or to the next one if there is no memory for that.
+    void grow(Table* table) {
+        const unsigned least = next_larger(table->bits()), bits = next_larger_now(table->bits());
+        if (!resize(table, bits) && bits > least) resize(table, least);
     }
 
     /// The size, in bits, that suits so many keys in this table; its own if it is not too sparse.
@@ -295,7 +302,6 @@ class ResizableTable : MapBase<P> {
             return false;
         }
         if (at_once) next->use_large_pages();
-        if (bits < table->bits()) former_bits_.store(table->bits(), std::memory_order_relaxed);
         resizes_.fetch_add(1, std::memory_order_relaxed);
         // release: pairs with the acquire in arrive(); publishes the new table
         table->next.store(next, std::memory_order_release);
@@ -320,11 +326,11 @@ class ResizableTable : MapBase<P> {
         return last ? table : nullptr;
     }
 
-    /// The size, in bits, of a table that has become too full. After a clear, or after it has shrunk, it grows in fewer
-    /// steps up to the size from before: by 16, so that a map that gets few keys this time has little room for nothing.
+    /// The size, in bits, of a table that has become too full. After a clear it grows in fewer steps up to the size
+    /// from before: by 16, so that a map that gets few keys this time has little room for nothing.
     unsigned next_larger_now(unsigned bits) const {
-        const unsigned before = former_bits_.load(std::memory_order_relaxed);
-        return std::max(next_larger(bits), std::min(before, bits + kAgain));
+        const unsigned before = cleared_bits_.load(std::memory_order_relaxed);
+        return std::max(next_larger(bits), std::min(before, bits + kAfterClear));
     }
 
     /// From now on a table of at least that many bits is not shrunk below. Relaxed: a hint.
@@ -357,7 +363,7 @@ class ResizableTable : MapBase<P> {
     /// Puts another table in the place of all; returns the chain of the old ones. The map is quiesced.
     Table* detach(Table* first) {
         reserved_bits_.store(0, std::memory_order_relaxed);
-        former_bits_.store(root()->bits(), std::memory_order_relaxed);
+        cleared_bits_.store(root()->bits(), std::memory_order_relaxed);
         return exchange(first);
     }
     /// The same, and what was reserved stays reserved.
@@ -566,7 +572,7 @@ class ResizableTable : MapBase<P> {
     const Placement placement_;
     std::atomic<std::uint64_t>& lock_waits_;
     std::atomic<std::uint64_t> ids_{0}, resizes_{0};
-    std::atomic<unsigned> reserved_bits_{0}, former_bits_{0};
+    std::atomic<unsigned> reserved_bits_{0}, cleared_bits_{0};
 };
 
 }  // namespace threadproof

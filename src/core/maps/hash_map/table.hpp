@@ -164,12 +164,12 @@ class Table {
     using Bucket = threadproof::Bucket<Lock, Data>;
     static_assert(sizeof(Bucket) == kNoSharing, "a bucket is two cache lines");
 
-    /// A table of 2^bits buckets, or null when there is no memory for it.
+    /// A table of 2^bits buckets, or null when there is no memory for it. The caller holds no bucket's lock.
     static Table* make(unsigned bits, std::uint64_t multiplier, std::uint64_t id) {
         std::size_t buckets = std::size_t{1} << bits;
         std::size_t spare = buckets / 32 + 1;  // most tables need few overflow buckets, and no segment then
         std::size_t bytes = kHeader + (buckets + spare) * sizeof(Bucket);
-        void* memory = allocate_zeroed(bytes);
+        void* memory = allocate_zeroed(bytes, true, Reuse::kYes);
         return memory ? new (memory) Table(bits, multiplier, id, static_cast<std::uint32_t>(spare), bytes)
                       : nullptr;
     }
@@ -236,7 +236,7 @@ class Table {
             if (Bucket* segment = segments_[i].load(std::memory_order_relaxed))
                 Reclaimer::retire(Released{segment, segment_buckets(i) * sizeof(Bucket)});
         }
-        Reclaimer::retire(Released{this, bytes_});
+        Reclaimer::retire(Released{this, bytes_, Reuse::kYes});
     }
 
     /// Frees a table that no other thread can reach.
@@ -246,7 +246,7 @@ class Table {
             if (Bucket* segment = segments_[i].load(std::memory_order_relaxed))
                 Released{segment, segment_buckets(i) * sizeof(Bucket)}.all();
         }
-        Released{this, bytes_}.all();
+        Released{this, bytes_, Reuse::kYes}.all();
     }
 
  private:
