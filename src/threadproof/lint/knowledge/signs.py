@@ -43,7 +43,7 @@ def signs_in(text: str) -> frozenset[str]:
 # Classes whose objects exist to be used by many: the last word of the name says so. Those of the first kind
 # do in any file of a program with threads, the others in a file that has threads or locks itself.
 SHARED_KINDS: Final = re.compile(
-    r"(Pool|Dispatcher|Bus|Future|Promise|Deferred|Limiter|Throttle|Aggregat(or|ion)|Gauge|Histogram|Reservoir"
+    r"(Pool|Bus|Future|Promise|Deferred|Limiter|Throttle|Aggregat(or|ion)|Gauge|Histogram|Reservoir"
     r"|RoundRobin\w*)$"
 )
 OFTEN_SHARED_KINDS: Final = re.compile(r"(Cache|Registry|Broker|Hub)$")

@@ -162,13 +162,27 @@ def reset(world: World, function: Function, pair: Pair, shared: Shared) -> float
 
 def late(world: World, function: Function, pair: Pair, shared: Shared) -> float:
     """How sure it is that another function sets the flag, and then uses for the last time what was added."""
-    setters = {one.ref for one in setters_of(world, pair.check) if one is not function}
-    takers = {use.function.ref for use in shared.uses if use.access.kind not in ("append", "add")}
-    if not setters & takers or is_tested_again(function, pair):
+    setters = [one for one in setters_of(world, pair) if one is not function]
+    takers = {
+        use.function.ref for use in shared.uses if use.access.kind not in ("append", "add", "write")
+    } - {function.ref}
+    if not any(takers & run_by(world, setter) for setter in setters) or is_tested_again(function, pair):
         return 0.0
+    if pair.act.kind == "write" and any(one.place == pair.check.place for one in changes_in(function)):
+        return 0.0  # made at first use
     if any(is_event(world, access) for access in told_by(world, pair.check)):
         return max(shared.score(function), EVENT_SCORE)
     return shared.score(function) * (1.0 if shared.kind_is_shared else LITTLE_LESS)
+
+
+def run_by(world: World, function: Function) -> set[str]:
+    """A function, and those of its object that it calls."""
+    called = world.calls.callees.get(function.ref, ())
+    return {function.ref, *(callee.ref for _, callee in called if callee.owner == function.owner)}
+
+
+def changes_in(function: Function) -> Iterator[Access]:
+    return (access for access in function.accesses if access.kind in WRITES)
 
 
 def is_tested_again(function: Function, pair: Pair) -> bool:
@@ -191,14 +205,18 @@ def told_by(world: World, check: Access) -> Sequence[Access]:
     return [check] if method is None else method.accesses
 
 
-def setters_of(world: World, check: Access) -> Iterator[Function]:
-    """The functions that set the flag which a check asks for, by itself or through a method."""
+def setters_of(world: World, pair: Pair) -> Iterator[Function]:
+    """The functions that set the flag which a check asks for, by itself or through a method.
+
+    What is kept for later, as a callback, may wait for a result, and not only for a flag.
+    """
+    check, any_value = pair.check, pair.act.kind == "write"
     asked = told_by(world, check)
     for access in asked:
         variable = world.tree.variable(access.place)
         for use in variable.uses:
             written = use.access.kind == "write" and use.access.value not in ("none", "const:False")
-            if written and (access is not check or use.access.value == "const:True"):
+            if written and (any_value or access is not check or use.access.value == "const:True"):
                 yield use.function
         if is_event(world, access):
             yield from (

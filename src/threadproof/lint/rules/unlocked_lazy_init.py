@@ -72,7 +72,11 @@ def check(world: World, part: Part) -> Iterator[Report]:
 
 
 def is_form(pair: Pair) -> bool:
-    return pair.act.kind == "write" and not pair.present and pair.how in TESTS and is_made(pair.act)
+    if pair.act.kind != "write" or not is_made(pair.act):
+        return False
+    if pair.how == "query":  # `if not self._thread.is_alive():`, mostly after `self._thread is None or`
+        return pair.act.value.startswith("call:")
+    return not pair.present and pair.how in TESTS
 
 
 def is_made(act: Access) -> bool:
@@ -94,9 +98,11 @@ def made_by_call(world: World, function: Function, call: Call) -> Report | None:
     place = world.tree.canonical(test.place)
     callees = world.tree.called(call.target)
     for callee in callees if len(callees) == 1 else ():
-        if callee.asynchronous or callee.name in ("__init__", "__enter__"):
+        if callee.asynchronous or callee.name == "__enter__":
             continue
         for act in callee.accesses:
+            if callee.name == "__init__" and not act.common:
+                continue  # an attribute of a new object
             if act.kind != "write" or not is_made(act) or world.tree.canonical(act.place) != place:
                 continue
             if world.tree.locks(act.held) or (act.value == TRUE and not starts(callee, act.span.line)):

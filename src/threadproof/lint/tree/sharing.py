@@ -123,7 +123,7 @@ class Sharing:
                 continue
             for acquire in function.acquires:
                 lock = self.tree.lock(acquire.lock)
-                if lock and self.tree.lock_kind(lock) in OWN_KINDS:
+                if lock and (self.tree.lock_kind(lock) in OWN_KINDS or lock.endswith("[]")):
                     owners.add(lock.rpartition(".")[0])
         return owners
 
@@ -341,8 +341,8 @@ class Sharing:
         roles = self.threads.roles(function, instance)
         if self.threads.many(function, instance) or len(roles) > 1:
             return True
-        if roles - {MAIN}:
-            return False  # one thread only
+        if roles - {MAIN}:  # one thread of the tree; others may call a public method of an object with a lock
+            return bool(shared.guarded) and instance and not function.name.startswith("_")
         return (
             bool(shared.guarded or shared.claims or shared.owner_locked)
             or not instance
