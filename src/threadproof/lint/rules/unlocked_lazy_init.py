@@ -38,10 +38,12 @@ SpotBugs LI_LAZY_INIT_STATIC; Infer RacerD's @Functional.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from threadproof.findings import Severity
 from threadproof.lint.facts.model import Access, Call, Function, Pair
+from threadproof.lint.knowledge.containers import ADDS
 from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.rules._pairs import unprotected_pairs
 from threadproof.lint.tree import World
@@ -50,6 +52,8 @@ from threadproof.lint.tree.sharing import Shared
 
 TESTS = ("none", "truth", "missing")
 TRUE = "const:True"
+SINGLE = re.compile(r"(^|_)(instance|singleton)$")  # names of variables that hold the one object of a class
+FILLS = ADDS | {"setitem"}
 
 
 def check(world: World, part: Part) -> Iterator[Report]:
@@ -83,6 +87,17 @@ def is_made(act: Access) -> bool:
     """Whether a write is of something made, or of a flag that says so."""
     made = act.value
     return made == TRUE or (made not in ("none", "tuple") and not made.startswith("const"))
+
+
+def is_filled_later(function: Function, test: Access, act: Access) -> bool:
+    """Whether a container or object is put in its place, and only then filled, all because of one test."""
+    inside = act.place + "."
+    return any(
+        pair.check is test and pair.act.kind in FILLS and pair.act.span > act.span for pair in function.pairs
+    ) or any(
+        access.kind == "write" and access.place.startswith(inside) and access.span > act.span
+        for access in function.accesses
+    )
 
 
 def starts(function: Function, last: int, first: int = 0) -> bool:
@@ -125,13 +140,18 @@ def consider(
         return None
     if not world.sharing.runs_twice(function, shared):
         return None
-    value = 1.0 if act.value == TRUE else world.sharing.worth(act, function)
+    unique = act.value == TRUE or (shared.common and bool(SINGLE.search(shared.variable.name)))
+    value = 1.0 if unique else world.sharing.worth(act, function)
+    message = f"two threads may both find that {shared.variable.shown} is not made yet, and both make one"
+    if value < 1.0 and is_filled_later(maker, test, act):
+        value = 1.0
+        message = f"{shared.variable.shown} can be seen before it is filled: another thread finds it made already"
     confidence = shared.score(function, unique=value >= 1.0) * value
     if confidence <= 0:
         return None
     return Report(
         test.span,
-        f"two threads may both find that {shared.variable.shown} is not made yet, and both make one",
+        message,
         function=function.ref,
         subject=shared.variable.place,
         related=[

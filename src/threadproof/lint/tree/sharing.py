@@ -29,6 +29,8 @@ MAKERS = frozenset({"__init__", "__new__", "__post_init__"})
 
 # Files of libraries whose code takes turns in one thread, or in greenlets.
 LOOPS = frozenset({"loops"})
+# What only objects that several threads use have: another thread sets it, or puts something into it.
+WAITED_FOR = frozenset({"call:threading.Event", "call:queue.Queue", "call:queue.SimpleQueue"})
 OWN_KINDS = frozenset({"plain", "reentrant", "condition"})
 
 
@@ -125,6 +127,10 @@ class Sharing:
                 lock = self.tree.lock(acquire.lock)
                 if lock and (self.tree.lock_kind(lock) in OWN_KINDS or lock.endswith("[]")):
                     owners.add(lock.rpartition(".")[0])
+        for variable in self.tree.variables.values():
+            if variable.owner is not None and variable.values & WAITED_FOR:
+                if any(use.function.ref not in self.calls.setup for use in variable.uses):
+                    owners.add(variable.owner.ref)
         return owners
 
     def of(self, variable: Variable) -> Shared:
@@ -332,7 +338,7 @@ class Sharing:
         module = self.tree.module_of[function.ref]
         if function.ref in shared.crossing or shared.claims or module.signs & {"threads", "locks"}:
             return True
-        known = shared.kind_is_shared or is_counter(shared, access)
+        known = shared.kind_is_shared or is_counter(shared, access) or (is_made and shared.common)
         return known and module.name.partition(".")[0] in self.threaded_packages
 
     def runs_twice(self, function: Function, shared: Shared) -> bool:
