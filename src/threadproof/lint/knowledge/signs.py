@@ -14,7 +14,7 @@ SIGNS: Final = {
     ),
     "locks": re.compile(r"\b(R?Lock|Condition|Semaphore|RWLock|Mutex)\(|_lock\b"),
     "async": re.compile(r"\b(import asyncio|from asyncio|async def)\b"),
-    "loops": re.compile(r"\b(import|from) (gevent|eventlet|twisted|tkinter|Tkinter|curio|trio|asyncore)\b"),
+    "loops": re.compile(r"\b(import|from) (gevent|eventlet|twisted|tkinter|Tkinter|curio|trio|asyncore\w*|asynchat\w*)\b"),
     "web": re.compile(r"\b(import|from) (flask|bottle|django|sanic|falcon|fastapi|starlette|pyramid)\b"),
     "claims": re.compile(r"thread[- ]?safe", re.IGNORECASE),
 }
@@ -25,7 +25,7 @@ WORDS: Final = {
     "threads": ("thread", "Thread", "concurrent", "run_in_executor", "socketserver", "http.server"),
     "locks": ("Lock(", "_lock", "Condition(", "Semaphore(", "Mutex("),
     "async": ("async",),
-    "loops": ("gevent", "eventlet", "twisted", "kinter", "curio", "trio", "asyncore"),
+    "loops": ("gevent", "eventlet", "twisted", "kinter", "curio", "trio", "asyncore", "asynchat"),
     "web": ("flask", "bottle", "django", "sanic", "falcon", "fastapi", "starlette", "pyramid"),
     "claims": ("hread", "HREAD"),
 }

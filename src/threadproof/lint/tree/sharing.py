@@ -336,6 +336,8 @@ class Sharing:
         if self.guarded_outside(function, shared):
             return False
         module = self.tree.module_of[function.ref]
+        if module.signs & LOOPS and not (function.ref in shared.crossing or shared.guarded):
+            return False
         if function.ref in shared.crossing or shared.claims or module.signs & {"threads", "locks"}:
             return True
         known = shared.kind_is_shared or is_counter(shared, access) or (is_made and shared.common)
