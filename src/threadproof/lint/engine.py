@@ -172,8 +172,8 @@ def ordered(reports: Iterable[Report]) -> list[Report]:
 class Loaded:
     """A file and the key of its content; `error` says why it could not be read.
 
-    The content itself is read again where it is parsed: the texts of all files at once would be a tenth of the
-    memory of a run.
+    The content itself is read again where it is parsed: the texts of all files at once would be a tenth of
+    the memory of a run.
     """
 
     path: str

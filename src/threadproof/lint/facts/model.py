@@ -60,6 +60,13 @@ class Access:
     alias: str = ""  # the local variable it went through, if it did
     common: bool = False  # it was found through a global name, such as the class's own
 
+    def __reduce__(self) -> tuple[type[Access], tuple[object, ...]]:
+        """Its fields in their order, which takes half the time that their names would take."""
+        return Access, (
+            self.place, self.kind, self.span, self.held, self.key, self.value, self.caught, self.loop,
+            self.alias, self.common,
+        )  # fmt: skip
+
 
 @dataclass(slots=True)
 class Pair:
@@ -91,6 +98,12 @@ class Call:
     tested: bool = False  # it depends on a test of a shared place
     missing: Access | None = None  # it depends on a test that an attribute of its receiver is not set
     into: str = ""  # the place its result is assigned to
+
+    def __reduce__(self) -> tuple[type[Call], tuple[object, ...]]:
+        return Call, (
+            self.target, self.receiver, self.span, self.held, self.args, self.keywords, self.discarded,
+            self.awaited, self.caught, self.loop, self.tested, self.missing, self.into,
+        )  # fmt: skip
 
     @property
     def method(self) -> str:

@@ -14,7 +14,9 @@ SIGNS: Final = {
     ),
     "locks": re.compile(r"\b(R?Lock|Condition|Semaphore|RWLock|Mutex)\(|_lock\b"),
     "async": re.compile(r"\b(import asyncio|from asyncio|async def)\b"),
-    "loops": re.compile(r"\b(import|from) (gevent|eventlet|twisted|tkinter|Tkinter|curio|trio|asyncore\w*|asynchat\w*)\b"),
+    "loops": re.compile(
+        r"\b(import|from) (gevent|eventlet|twisted|[tT]kinter|curio|trio|asyncore\w*|asynchat\w*)\b"
+    ),
     "web": re.compile(r"\b(import|from) (flask|bottle|django|sanic|falcon|fastapi|starlette|pyramid)\b"),
     "claims": re.compile(r"thread[- ]?safe", re.IGNORECASE),
 }

@@ -3,7 +3,8 @@
 ## What it does
 Reports `if key in d:` followed by `d[key]`, `del d[key]`, `d.pop(key)` or `d[key] = ...`, and `if d:`
 followed by `d.pop()`, where threads share d, and no lock is held from the test to the act. Also `if self.x is
-not None:` followed by `self.x.method()`, where another method sets `self.x` to None.
+not None:` followed by `self.x.method()`, where another method sets `self.x` to None. And a callback that is
+kept because there is no result yet, where another method sets the result and then calls what is kept.
 
 ## Why is this bad?
 Each step is atomic, the two together are not. Between them another thread may remove the key (KeyError), or
@@ -122,6 +123,11 @@ def consider(world: World, function: Function, pair: Pair, form: str, shared: Sh
         "that found may have changed",
         "limit": f"{variable.shown} may have changed between the test and this",
     }[form]
+    if form == "late" and pair.act.kind == "write":
+        what = (
+            f"what {variable.shown} is set to may come too late: another thread can set the flag and look "
+            "for it between the test and this"
+        )
     return Report(
         pair.check.span,
         what,

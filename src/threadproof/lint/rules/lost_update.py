@@ -80,7 +80,7 @@ def confidence_of(world: World, function: Function, access: Access, shared: Shar
 
 
 def is_of_item(variable: Variable) -> bool:
-    """Whether it is an attribute of something in a container, or of an object of no known class: each may be another."""
+    """Whether it is an attribute of an object in a container, or of no known class: each may be another."""
     return "[]." in variable.place or (variable.owner is None and not is_global(variable))
 
 

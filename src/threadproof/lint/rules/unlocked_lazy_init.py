@@ -2,12 +2,14 @@
 
 ## What it does
 Reports `if x is None: x = make()` on an attribute or global that threads share, without a lock, where what is
-made must not be made twice: a lock, a pool, a thread, a connection. The same where a method that is called
-makes it, and where a flag says that a thread has been started.
+made must not be made twice: a lock, a pool, a thread, a connection, the one object of a class. The same where
+a method or constructor that is called makes it, where a flag says that a thread has been started, and where a
+thread is started again because it is not alive. Also a container or object that is put in its place first and
+filled after that.
 
 ## Why is this bad?
 Both threads find None and both make one. Two locks do not exclude each other; of two threads or connections
-one is never stopped.
+one is never stopped. What is filled after it has been put in its place is found there half made.
 
 ## Example
 ```python
@@ -145,7 +147,9 @@ def consider(
     message = f"two threads may both find that {shared.variable.shown} is not made yet, and both make one"
     if value < 1.0 and is_filled_later(maker, test, act):
         value = 1.0
-        message = f"{shared.variable.shown} can be seen before it is filled: another thread finds it made already"
+        message = (
+            f"{shared.variable.shown} can be seen half made: it is put in its place, and filled after that"
+        )
     confidence = shared.score(function, unique=value >= 1.0) * value
     if confidence <= 0:
         return None

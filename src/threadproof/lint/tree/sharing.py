@@ -128,9 +128,12 @@ class Sharing:
                 if lock and (self.tree.lock_kind(lock) in OWN_KINDS or lock.endswith("[]")):
                     owners.add(lock.rpartition(".")[0])
         for variable in self.tree.variables.values():
-            if variable.owner is not None and variable.values & WAITED_FOR:
-                if any(use.function.ref not in self.calls.setup for use in variable.uses):
-                    owners.add(variable.owner.ref)
+            if (
+                variable.owner is not None
+                and variable.values & WAITED_FOR
+                and any(use.function.ref not in self.calls.setup for use in variable.uses)
+            ):
+                owners.add(variable.owner.ref)
         return owners
 
     def of(self, variable: Variable) -> Shared:

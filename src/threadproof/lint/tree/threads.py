@@ -63,6 +63,8 @@ class Threads:
     # --- entries ---
 
     def starter(self, function: Function, call: Call) -> known.Starter | None:
+        if not known.may_start(call.method) and call.keyword("target") is None:
+            return None
         target = self.tree.full_target(call)
         found = known.FUNCTIONS.get(target)
         if found is not None:
