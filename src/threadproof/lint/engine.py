@@ -183,6 +183,7 @@ class Loaded:
     largest: int
     text: str | None = None  # in place of the file's own
     error: str = ""
+    size: int = 0
 
     def key_with(self, data: bytes) -> str:
         return key_of([self.linter, self.path, self.name, data])
@@ -228,7 +229,7 @@ class Engine:
             one.error = str(error)
             return one
         one.name = module_name(path, PACKAGES)
-        one.key = one.key_with(data)
+        one.key, one.size = one.key_with(data), len(data)
         return one
 
     def lint(self, loaded: Sequence[Loaded]) -> tuple[Result, bool]:
@@ -244,11 +245,16 @@ class Engine:
         return Result(ordered(reports), sorted(errors), [one.path for one in loaded]), changed
 
     def parse_all(self, loaded: Sequence[Loaded]) -> list[Parsed]:
-        """The facts of files, from the cache or from their text."""
+        """The facts of files, from the cache or from their text.
+
+        The largest come first: their syntax trees take the most memory, and the facts of all others come on
+        top of that.
+        """
         known = {one.key: data for one in loaded if (data := self.cache.take(one.key)) is not None}
-        made = self.map([one for one in loaded if one.key not in known])
+        by_size = sorted(loaded, key=lambda one: -one.size)
+        made = self.map([one for one in by_size if one.key not in known])
         found = []
-        for one in loaded:
+        for one in by_size:
             data = known.pop(one.key, None)
             is_new = data is None
             parsed, data = next(made) if data is None else (unpacked(data), data)
@@ -256,7 +262,8 @@ class Engine:
                 self.cache.put(parsed.key, data, is_new)
             found.append(parsed)
             self.show(len(found))
-        return found
+        places = {one.path: number for number, one in enumerate(loaded)}
+        return sorted(found, key=lambda parsed: places[parsed.path])
 
     def map(self, items: Sequence[Loaded]) -> Iterator[tuple[Parsed, bytes | None]]:
         """The facts of each file, and the same pickled if that is needed."""

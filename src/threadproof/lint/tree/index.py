@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
@@ -85,12 +85,13 @@ class Tree:
                 self.subclasses[self.resolve(base)].append(ref)
         self.given: dict[str, set[str]] = {}
         self.known_args: dict[str, str] = {}
-        self.unsure: list[tuple[dict[str, Any], str]] = []  # cached while not all types were known
+        self.unsure: deque[tuple[dict[str, Any], str]] = deque()  # cached while not all types were known
         self.declared = self.declare()
         self.wraps = {place: lock for module in self.modules.values() for place, lock in module.wraps.items()}
         for constructors in (True, False):  # methods are found by the types that constructors are given
             self.given = find_given(self, constructors)
             self.forget_unsure()
+        self.unsure = deque(maxlen=0)  # all types are known now, and nothing needs to be remembered
         self.variables: dict[str, Variable] = {}
         for function in self.functions.values():
             self.add_uses(function)
