@@ -1,6 +1,8 @@
 /// threadproof._core: the list of what the native extension exports.
 
 #include "ext/maps/adopt.hpp"
+#include "ext/maps/cache.hpp"
+#include "ext/maps/cached_function.hpp"
 #include "ext/maps/contract.hpp"
 #include "ext/maps/hash_map.hpp"
 #include "ext/maps/locked_map.hpp"
@@ -108,6 +110,8 @@ int execute(PyObject* module) {
     add_contract(module);
     add_reservation(module);
     add_hash_map(module);
+    add_cache(module);
+    add_cached_function(module);
     add_sync_map(module);
     add_locked_map(module);
     add_trie(module);

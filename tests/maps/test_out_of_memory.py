@@ -21,7 +21,7 @@ import pytest
 from tests.maps.keys import HASHES, Key
 from tests.maps.kinds import ShardedMapRW
 from tests.maps.operations import READS, REMOVALS, REPLACEMENTS, STORES, Map
-from threadproof import HashMap, LockedMap, SnapshotMap, SyncMap, _core
+from threadproof import Cache, HashMap, LockedMap, SnapshotMap, SyncMap, _core
 
 stress_fail_allocations: Any = getattr(_core, "stress_fail_allocations", None)
 testcapi: Any = importlib.import_module("_testcapi") if importlib.util.find_spec("_testcapi") else None
@@ -120,7 +120,14 @@ def without_python_memory(allocations: int, call: Callable[[], object]) -> bool:
     return allocations < 40  # more than any of these calls asks for
 
 
-Native = HashMap[Key, Any] | LockedMap[Key, Any] | ShardedMapRW | SnapshotMap[Key, Any] | SyncMap[Key, Any]
+Native = (
+    Cache[Key, Any]
+    | HashMap[Key, Any]
+    | LockedMap[Key, Any]
+    | ShardedMapRW
+    | SnapshotMap[Key, Any]
+    | SyncMap[Key, Any]
+)
 Kind = type[Native]
 
 
@@ -185,7 +192,7 @@ def make_key(request: pytest.FixtureRequest) -> Callable[[int], Key]:
     ("kind", "name"),
     [
         (kind, name)
-        for kind in (HashMap, LockedMap, ShardedMapRW, SnapshotMap, SyncMap)
+        for kind in (Cache, HashMap, LockedMap, ShardedMapRW, SnapshotMap, SyncMap)
         for name in EVERY
         if kind is HashMap or name != "reserve"
     ],
@@ -210,7 +217,7 @@ def no_other_thread() -> Iterator[None]:
 @pytest.mark.skipif(FREE_THREADED, reason="without memory for a list, PyList_New of these versions crashes")
 @pytest.mark.parametrize("present", [True, False], ids=["present", "absent"])
 @pytest.mark.parametrize("name", DIRECT)
-@pytest.mark.parametrize("kind", [HashMap, LockedMap, ShardedMapRW, SyncMap])
+@pytest.mark.parametrize("kind", [Cache, HashMap, LockedMap, ShardedMapRW, SyncMap])
 def test_where_testcapi_and_a_gil_are_a_call_without_python_memory_is_whole_or_has_done_nothing(
     kind: Kind, name: str, present: bool
 ) -> None:
