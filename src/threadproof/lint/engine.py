@@ -46,7 +46,7 @@ class Parsed:
     reports: list[Report] = field(default_factory=list)
     error: str = ""
     line: int = 0  # of a syntax error
-    key: str = ""  # of the content that was parsed
+    key: str = ""  # of the content that was parsed; "" if there was none
 
 
 @dataclass(slots=True)
@@ -262,7 +262,7 @@ class Engine:
             data = known.pop(one.key, None)
             is_new = data is None
             parsed, data = next(made) if data is None else (unpacked(data), data)
-            if data is not None:
+            if data is not None and parsed.key:
                 self.cache.put(parsed.key, data, is_new)
             found[one.path] = parsed
             self.show(number)
@@ -314,10 +314,14 @@ def parse_loaded(one: Loaded) -> Parsed:
     """The facts of a file, with the key of the content that they are of."""
     try:
         data = one.content()
+    except FileError as error:  # since its key was made
+        return Parsed(one.path, None, error=str(error))
+    try:
         text = decode(one.path, data) if one.text is None else one.text
     except FileError as error:
-        return Parsed(one.path, None, error=str(error), key=one.key)
-    parsed = parse(one.path, text, one.name, all_rules().values())
+        parsed = Parsed(one.path, None, error=str(error))
+    else:
+        parsed = parse(one.path, text, one.name, all_rules().values())
     parsed.key = one.key_with(data)
     return parsed
 
