@@ -69,8 +69,7 @@ PyObject* loads_load(CacheLoads& self, PyObject* const* given, Py_ssize_t count,
     cache.share();
     PyObject *key = arguments[1], *loader = arguments[2];
     Deadline deadline = Deadline::after(cache.object(), "get_or_load", arguments[4]);
-    Ref value =
-        load_missing(self, cache, Lookup(key), key, deadline, [&] { return call(loader, key); });
+    Ref value = load_missing(self, cache, Lookup(key), key, deadline, [&] { return call(loader, key); });
     return value ? value.release() : Py_NewRef(arguments[3]);
 }
 
@@ -95,8 +94,7 @@ const PyMethodDef kMethods[] = {
      "its result stored, unless there is one by now. `busy` if it is\nbeing loaded already."},
     {"count", method<loads_count>(), METH_VARARGS,
      "count($self, seconds, failed, /)\n--\n\nCount a call of a loader that Python has made."},
-    {"metrics", method<loads_metrics>(), METH_NOARGS,
-     "metrics($self, /)\n--\n\nLoads, failures, seconds."},
+    {"metrics", method<loads_metrics>(), METH_NOARGS, "metrics($self, /)\n--\n\nLoads, failures, seconds."},
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -68,7 +68,8 @@ class RunningLoad {
     void take_out() noexcept {
         Word word = Policy::value(reservation_->object());
         // by identity: no comparison of the user's, and nothing that can fail
-        if (std::exchange(mine_, false) && running_.core().replace_exact(hash_, 0, word, 0)) release_value(word);
+        if (std::exchange(mine_, false) && running_.core().replace_exact(hash_, 0, word, 0))
+            release_value(word);
     }
     TP_COLD static void send(PyObject* follower, const char* method, PyObject* outcome);
 

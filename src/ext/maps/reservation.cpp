@@ -142,9 +142,7 @@ PyObject* reservation_end(Reservation& self, PyObject*) {
     Py_RETURN_NONE;
 }
 
-PyObject* reservation_attach(Reservation& self, PyObject* follower) {
-    return or_none(self.attach(follower));
-}
+PyObject* reservation_attach(Reservation& self, PyObject* follower) { return or_none(self.attach(follower)); }
 
 PyObject* reservation_discard(Reservation& self, PyObject*) { return PyBool_FromLong(self.discard()); }
 
@@ -161,7 +159,8 @@ PyMethodDef methods[] = {
      "end($self, /)\n--\n\nLet the threads that wait continue. Called by the thread that made the "
      "reservation, once."},
     {"attach", method<reservation_attach>(), METH_O,
-     "attach($self, follower, /)\n--\n\nLet follower.succeed(value) or follower.fail(error) be called with the "
+     "attach($self, follower, /)\n--\n\nLet follower.succeed(value) or follower.fail(error) be called with "
+     "the "
      "outcome of a load, if it has no\nfollower. Return the one that it has; None: it is over."},
     {"discard", method<reservation_discard>(), METH_NOARGS,
      "discard($self, /)\n--\n\nDo not store the value that is being loaded; return False if it is too late."},

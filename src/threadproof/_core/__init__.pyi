@@ -42,7 +42,7 @@ class CacheLoads:
     def __new__(cls, running: HashMap[Any, Any], /) -> CacheLoads: ...
     def load(
         self,
-        cache: Cache[Any, Any],
+        cache: ConcurrentMap[Any, Any],
         key: Any,
         loader: Callable[[Any], Any],
         busy: object,

@@ -245,9 +245,9 @@ class Climber {
 
     const std::uint64_t secret_;
     std::uint64_t max_ = 0;
-    unsigned shift_ = 0;  ///< one of 2^shift_ keys is in the sample
-    unsigned best_ = 0;   ///< of kShares
-    std::uint64_t sampled_ = 0;    ///< a key is in the sample if these bits of its hash are 0
+    unsigned shift_ = 0;         ///< one of 2^shift_ keys is in the sample
+    unsigned best_ = 0;          ///< of kShares
+    std::uint64_t sampled_ = 0;  ///< a key is in the sample if these bits of its hash are 0
     std::uint64_t since_choice_ = 0;
     std::uint64_t without_ = 0;  ///< uses of the shadows since the last hit of one
     bool idle_ = false;
