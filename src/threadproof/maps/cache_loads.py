@@ -269,11 +269,11 @@ class Loads(Generic[K, V]):
             if load is fresh:
                 value = cache.get(key, FAILED)  # loaded and gone since the miss
                 if value is not FAILED:
-                    load.future.set_result(value)
-                    self._end(key, load)
+                    fresh.future.set_result(value)
+                    self._end(key, fresh)
                     return cast(V, value)
-                load.loop = asyncio.get_running_loop()
-                load.task = load.loop.create_task(self._run(cache, load, key, loader))
+                fresh.loop = asyncio.get_running_loop()
+                fresh.task = fresh.loop.create_task(self._run(cache, fresh, key, loader))
             if load is not None and joined:
                 value = await self._join(load)
                 if value is not FAILED:
