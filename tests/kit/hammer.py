@@ -86,10 +86,11 @@ _naps_left = 0
 def pause() -> None:
     """Let another thread run.
 
-    A yield takes some microseconds on an idle machine. Beside other processes each of them may run for its whole time
-    slice first, which took up to 8 ms, and a nap of the shortest length 0.1 ms: after a long yield, 100 pauses are naps.
+    A yield takes some microseconds on an idle machine. Beside other processes each of them may run for its
+    whole time slice first, which took up to 8 ms, and a nap of the shortest length 0.1 ms. So after a long
+    yield 100 pauses are naps.
     """
-    global _naps_left  # noqa: PLW0603 that threads lose some does no harm
+    global _naps_left
     if _naps_left > 0:
         _naps_left -= 1
         time.sleep(1e-6)
