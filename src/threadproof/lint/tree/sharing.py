@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from threadproof.lint.facts.model import Access, Class, Function, Held
@@ -10,7 +10,7 @@ from threadproof.lint.knowledge import values
 from threadproof.lint.knowledge.containers import ADDS, REMOVES, WRITES
 from threadproof.lint.knowledge.signs import THREAD_LOCALS, is_cache, is_shared_kind, is_thread_local
 from threadproof.lint.tree.calls import ANY_LOCK, Calls
-from threadproof.lint.tree.index import Tree, Use, Variable
+from threadproof.lint.tree.index import NO_NAMES, Tree, Use, Variable
 from threadproof.lint.tree.threads import CONCURRENT, MAIN, Threads
 
 # How sure it is that threads share a variable: by the share of its uses that are guarded, or for other
@@ -43,13 +43,10 @@ class Shared:
     """
 
     variable: Variable
-    uses: list[Use] = field(default_factory=list)
+    uses: Sequence[Use] = ()
     guarded: dict[str, list[Use]] = field(default_factory=dict)
-    bare: list[Use] = field(default_factory=list)
-    threads: set[str] = field(default_factory=set)
-    crossing: set[str] = field(
-        default_factory=set
-    )  # functions that use it at once, in threads that the tree starts
+    bare: Sequence[Use] = ()
+    crossing: frozenset[str] = NO_NAMES  # functions that use it at once, in threads that the tree starts
     many: bool = False  # used by a function that several threads run at once
     owner_threaded: bool = False  # its class starts threads on its own methods
     owner_locked: bool = False  # its class, or its module, has a lock that it uses
@@ -106,6 +103,7 @@ class Sharing:
         self.calls = calls
         self.threads = threads
         self.known: dict[str, Shared] = {}
+        self.may_know = self.knows  # one bound method for all that is known
         self.async_classes: dict[str, bool] = {}
         self.threaded_packages = {
             module.name.partition(".")[0] for module in tree.modules.values() if "threads" in module.signs
@@ -143,23 +141,22 @@ class Sharing:
         return found
 
     def find(self, variable: Variable) -> Shared:
-        shared = Shared(variable, knows=self.knows, common=self.is_common(variable))
+        shared = Shared(variable, knows=self.may_know, common=self.is_common(variable))
         instance = variable.owner is not None and not shared.common
         shared.kind_is_shared = self.is_of_shared_kind(variable)
         self.note_declared(shared, variable.owner)
         shared.single |= self.is_thread_local(variable)
-        for use in variable.uses:
-            if not self.counts(use, variable):
-                continue
-            shared.uses.append(use)
-            shared.threads |= self.threads.roles(use.function, instance)
+        shared.uses = tuple([use for use in variable.uses if self.counts(use, variable)])
+        bare = []
+        for use in shared.uses:
             if self.is_async_only(use.function):
                 continue
             locks = self.calls.locks_at(use.function, use.access.held)
             for lock in locks:
                 shared.guarded.setdefault(lock, []).append(use)
             if not locks:
-                shared.bare.append(use)
+                bare.append(use)
+        shared.bare = shared.uses if len(bare) == len(shared.uses) else tuple(bare)
         self.note_crossing(shared, instance)
         owner = variable.place.rpartition(".")[0]
         shared.owner_threaded = owner in self.threaded_owners or bool(
@@ -201,15 +198,17 @@ class Sharing:
         if "<locals>" in shared.variable.place:
             self.note_crossing_local(shared)
             return
-        running = [use for use in shared.uses if self.threads.roles(use.function, instance) - {MAIN}]
+        running = [use for use in shared.uses if self.threads.entries_at(use.function, instance)]
         if not running:
             return
+        crossing: set[str] = set()
         for use in shared.uses:
             if use.access.kind not in WRITES:
                 continue
             for other in running if use not in running else shared.uses:
                 if self.may_meet(use.function, other.function, instance):
-                    shared.crossing |= {use.function.ref, other.function.ref}
+                    crossing |= {use.function.ref, other.function.ref}
+        shared.crossing = frozenset(crossing) if crossing else NO_NAMES
         shared.many = any(self.threads.many(use.function, instance) for use in running)
 
     def note_crossing_local(self, shared: Shared) -> None:
