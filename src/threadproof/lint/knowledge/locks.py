@@ -79,3 +79,13 @@ def named_like_lock(ref: str) -> bool:
     """Whether the last part of a reference is what people call a lock."""
     last = ref.rpartition(".")[2]
     return bool(NAMES.search(last)) and not NOT_LOCKS.search(last)
+
+
+AFTER: Final = re.compile(r"^_*(\w+?)_(r?lock|mutex|lck|cond|condition)$")
+
+
+@cache
+def named_after(lock: str) -> str:
+    """What a lock is called after, without underscores: `uploads` of `_uploads_lock`; "" if after nothing."""
+    found = AFTER.match(lock)
+    return found[1] if found else ""

@@ -32,13 +32,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadproof.findings import Severity
-from threadproof.lint.facts.model import Access, Function
-from threadproof.lint.knowledge.containers import WRITES
+from threadproof.lint.facts.model import Access, Function, Pair
+from threadproof.lint.knowledge.containers import ADDS, WRITES
 from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.tree import World
 from threadproof.lint.tree.evidence import sides
 from threadproof.lint.tree.index import Use, Variable
 from threadproof.lint.tree.sharing import Shared
+
+ADDED = ADDS | {"setitem", "augment", "augmentitem"}
 
 
 def check(world: World, part: Part) -> Iterator[Report]:
@@ -65,7 +67,14 @@ def updates(world: World, function: Function) -> Iterator[tuple[Access, Access |
         if pair.how in ("stale", "swap") and not world.sharing.protected(
             function, pair.check.held, pair.act.held
         ):
-            yield pair.act, pair.check, pair.how
+            if pair.how == "stale" or is_added_to(world, pair):
+                yield pair.act, pair.check, pair.how
+
+
+def is_added_to(world: World, pair: Pair) -> bool:
+    """Whether anything is added to a value that is taken and emptied: else it is only replaced, and put back."""
+    uses = world.tree.variable(pair.act.place).uses
+    return any(use.access.kind in ADDED for use in uses)
 
 
 def confidence_of(world: World, function: Function, access: Access, shared: Shared) -> float:

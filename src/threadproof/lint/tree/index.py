@@ -425,6 +425,8 @@ class Tree:
                 and self.method(name, "release")
                 else ""
             )
+        if name.endswith("()") and self.is_no_lock(name[:-2]):
+            return ""
         base = name.removesuffix("[]")
         kinds = {locks.kind_of(value) for value in self.values_of(base)}
         kinds.discard("")
@@ -433,6 +435,24 @@ class Tree:
         if base == name and any(containers.kind_of(value) for value in self.values_of(base)):
             return ""  # a container of locks
         return "unknown" if locks.named_like_lock(name) else ""
+
+    def is_no_lock(self, name: str) -> bool:
+        """Whether functions of the tree, that are called like a lock, take and return none of threads.
+
+        `with self.lock_read():` locks a file, a row or a device, and not out other threads.
+        """
+        found = [one for one in self.called(name) if one.name != "__init__"]
+        return bool(found) and not any(
+            one.acquires
+            or one.asynchronous
+            or any(map(locks.named_like_lock, one.returned))
+            or any(call.method == "acquire" or self.makes_lock(call) for call in one.calls)
+            for one in found
+        )
+
+    def makes_lock(self, call: Call) -> bool:
+        kind = locks.kind_of("call:" + self.resolve(call.target))
+        return bool(kind) and (kind != "unknown" or self.is_foreign(call.target))
 
     def values_of(self, name: str) -> frozenset[str]:
         variable = self.variables.get(name) if hasattr(self, "variables") else None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from threadproof.lint.facts.model import Access, Class, Function, Held
 from threadproof.lint.knowledge import values
 from threadproof.lint.knowledge.containers import ADDS, REMOVES, WRITES
+from threadproof.lint.knowledge.locks import named_after
 from threadproof.lint.knowledge.signs import THREAD_LOCALS, is_cache, is_shared_kind, is_thread_local
 from threadproof.lint.tree.calls import ANY_LOCK, Calls
 from threadproof.lint.tree.index import NO_NAMES, Tree, Use, Variable
@@ -88,9 +89,12 @@ class Shared:
 
     def guard_score(self, function: Function) -> float:
         """The evidence of guarded uses, by their share of all; locks of subclasses do not count."""
-        most = max(
-            (len(uses) for lock, uses in self.guarded.items() if self.knows(function, lock)), default=0
-        )
+        known = [
+            len(uses)
+            for lock, uses in self.guarded.items()
+            if self.knows(function, lock) and (lock != ANY_LOCK or self.owner_locked)
+        ]
+        most = max(known, default=0)
         share = most / max(len(self.uses), 1)
         return next((score for least, score in GUARD_SCORES if share >= least and most), 0.0)
 
@@ -124,7 +128,9 @@ class Sharing:
             for acquire in function.acquires:
                 lock = self.tree.lock(acquire.lock)
                 if lock and (self.tree.lock_kind(lock) in OWN_KINDS or lock.endswith("[]")):
-                    owners.add(lock.rpartition(".")[0])
+                    owner, _, name = lock.rpartition(".")
+                    if not self.is_named_after(owner, name):
+                        owners.add(owner)
         for variable in self.tree.variables.values():
             if (
                 variable.owner is not None
@@ -133,6 +139,12 @@ class Sharing:
             ):
                 owners.add(variable.owner.ref)
         return owners
+
+    def is_named_after(self, owner: str, lock: str) -> bool:
+        """Whether a lock is called after one attribute of its class, as `_uploads_lock` is: it guards no other."""
+        guarded = named_after(lock)
+        names = self.tree.declared.get(owner, ())
+        return bool(guarded) and any(name.lstrip("_") == guarded for name in names)
 
     def of(self, variable: Variable) -> Shared:
         found = self.known.get(variable.place)
