@@ -417,11 +417,14 @@ class Sharing:
 def is_counter(shared: Shared, access: Access) -> bool:
     """Whether a variable of a class counts, as its objects: in one function, whatever thread calls it.
 
-    One that goes up and down in several functions is a depth, mostly of calls in one thread.
+    One that goes up and down in several functions is a depth, mostly of calls in one thread. But those of a
+    dict of the class count the users of each key, as constructors and close() change them.
     """
-    if not (
-        shared.common and access.common and access.kind == "augment" and access.value.startswith("const")
-    ):
+    if not (shared.common and access.common):
+        return False
+    if access.kind == "augmentitem":
+        return shared.variable.owner is not None
+    if not (access.kind == "augment" and access.value.startswith("const")):
         return False
     changes = {use.function.ref for use in shared.uses if use.access.kind in WRITES}
     return len(changes) == 1
