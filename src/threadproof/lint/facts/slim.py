@@ -54,7 +54,7 @@ def forget(module: Module) -> None:
 
 
 def share(module: Module) -> None:
-    """One object for equal names, numbers and tuples: made apart, they are a third of the memory of all facts.
+    """One object for equal names, numbers and tuples: made apart, they take a third of the memory of facts.
 
     To be done again with facts that come out of a pickle, which has one text for all uses in a file, and no
     more.

@@ -65,7 +65,7 @@ def kind_of(value: str) -> str:
     if name in KINDS:
         return KINDS[name]
     module, _, last = name.rpartition(".")
-    if last.startswith("Async") and named_like_lock(last):
+    if last.startswith(("Async", "Deferred")) and named_like_lock(last):
         return "async"
     if f"threading.{last}" in KINDS and value.startswith("call:"):
         return KINDS[f"threading.{last}"] if OWN_NAMES.search(module) else "unknown"

@@ -64,15 +64,14 @@ def updates(world: World, function: Function) -> Iterator[tuple[Access, Access |
         if access.kind in ("augment", "augmentitem") and not world.tree.locks(access.held):
             yield access, None, "update"
     for pair in function.pairs:
-        if pair.how in ("stale", "swap") and not world.sharing.protected(
-            function, pair.check.held, pair.act.held
-        ):
-            if pair.how == "stale" or is_added_to(world, pair):
-                yield pair.act, pair.check, pair.how
+        if pair.how not in ("stale", "swap") or (pair.how == "swap" and not is_added_to(world, pair)):
+            continue
+        if not world.sharing.protected(function, pair.check.held, pair.act.held):
+            yield pair.act, pair.check, pair.how
 
 
 def is_added_to(world: World, pair: Pair) -> bool:
-    """Whether anything is added to a value that is taken and emptied: else it is only replaced, and put back."""
+    """Whether anything is added to a value that is taken and emptied: if not, it is only replaced."""
     uses = world.tree.variable(pair.act.place).uses
     return any(use.access.kind in ADDED for use in uses)
 

@@ -1,8 +1,8 @@
 """A thread makes what callers use, and a caller may come before the thread has made it.
 
 ## What it does
-Reports a use of an attribute that only a started thread sets, as its event loop, its process or its socket, in a
-public method that neither tests it nor waits: no `Event.wait()`, no `join()`, no `get()`, in the method or
+Reports a use of an attribute that only a started thread sets, as its event loop, process or socket, in
+a public method that neither tests it nor waits: no `Event.wait()`, no `join()`, no `get()`, in the method or
 where the thread is started.
 
 ## Why is this bad?
@@ -61,7 +61,8 @@ from threadproof.lint.tree.index import Use, Variable
 from threadproof.lint.tree.threads import MAIN, Entry
 
 WAITS = frozenset({"wait", "wait_for", "join", "result", "get", "acquire", "sleep", "is_set", "is_alive"})
-CALLED_BACK = re.compile(r"^_*(on|handle|got|callback|do|process|did)(_|[A-Z]|$)|callback|handler", re.IGNORECASE)
+# Names of methods that the thread itself runs, through a library.
+CALLED_BACK = re.compile(r"^_*(on|handle|got|do|process|did)(_|[A-Z]|$)|callback|handler", re.IGNORECASE)
 MADE = ("call:",)  # what is set: something made, and no flag, number or piece of data
 
 
@@ -90,9 +91,9 @@ def set_by(world: World, variable: Variable) -> tuple[Entry, Use] | None:
         here = world.threads.entries_at(use.function, True)
         if use.function.ref in world.calls.setup or MAIN in world.threads.roles(use.function, True):
             return None
-        entries.update({entry.function.ref: entry for entry in here if entry.kind == "thread" and not entry.many})
-        if len(here) != 1:
+        if len(here) != 1 or here[0].kind != "thread" or here[0].many:
             return None
+        entries[here[0].function.ref] = here[0]
     if len(entries) != 1:
         return None
     return next(iter(entries.values())), writes[0]

@@ -112,12 +112,24 @@ class Sharing:
         self.threaded_packages = {
             module.name.partition(".")[0] for module in tree.modules.values() if "threads" in module.signs
         }
+        self.global_objects = self.find_global_objects()
         self.locked_owners = self.find_locked_owners()
         self.threaded_owners = {
             entry.function.owner or entry.function.ref.rpartition(".")[0]
             for entry in threads.entries
             if entry.kind in CONCURRENT and entry.kind != "server"
         }
+
+    def find_global_objects(self) -> set[str]:
+        """The classes of which a module keeps the one object in a global: every thread finds the same."""
+        found: set[str] = set()
+        for variable in self.tree.variables.values():
+            if variable.owner is None and "<locals>" not in variable.place and len(variable.values) <= 2:
+                for value in variable.values:
+                    made = self.tree.resolve(value.removeprefix("call:"))
+                    if made in self.tree.classes:
+                        found.update(self.tree.mro(made))
+        return found
 
     def find_locked_owners(self) -> set[str]:
         """The classes and modules that take a thread's lock of their own outside of set-up."""
@@ -141,7 +153,7 @@ class Sharing:
         return owners
 
     def is_named_after(self, owner: str, lock: str) -> bool:
-        """Whether a lock is called after one attribute of its class, as `_uploads_lock` is: it guards no other."""
+        """Whether a lock is called after one attribute of its class, as `_uploads_lock` is."""
         guarded = named_after(lock)
         names = self.tree.declared.get(owner, ())
         return bool(guarded) and any(name.lstrip("_") == guarded for name in names)
@@ -185,7 +197,9 @@ class Sharing:
             return False
         has_threads = variable.module is not None and bool(variable.module.signs & {"threads", "locks"})
         by_class = is_shared_kind(variable.owner.name, has_threads)
-        return by_class or (is_cache(variable.name) and evicts(variable))
+        if by_class or (is_cache(variable.name) and evicts(variable)):
+            return True
+        return has_threads and variable.owner.ref in self.global_objects
 
     def is_thread_local(self, variable: Variable) -> bool:
         """Whether each thread has its own, by the base of the class, or by its name."""
