@@ -16,10 +16,13 @@ class ProcessStats(Stats):
             "bytes", "memory of tables that were replaced, waiting for threads that may still read it"
         )
     )
+    threads: int = field(
+        metadata=gauge("threads", "threads that have used a structure and have not ended: each may be a reader")
+    )
 
 
 def process() -> ProcessStats:
     """The metrics of this process. Takes no lock, and the same time for any number of structures."""
     from threadproof import _core  # here: the rest of this package works where the extension is not built
 
-    return ProcessStats(retired_bytes=_core.retired_bytes())
+    return ProcessStats(retired_bytes=_core.retired_bytes(), threads=_core.known_threads())
