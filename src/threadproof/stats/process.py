@@ -17,7 +17,9 @@ class ProcessStats(Stats):
         )
     )
     threads: int = field(
-        metadata=gauge("threads", "threads that have used a structure and have not ended: each may be a reader")
+        metadata=gauge(
+            "threads", "threads that have used a structure and have not ended: each may be a reader"
+        )
     )
 
 

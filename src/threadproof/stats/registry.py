@@ -98,9 +98,9 @@ class Registry:
         return self._add(structure, name, calling_site())
 
     def include(self, kind: type[T]) -> int:
-        """Watch every structure of a kind that is alive and has no entry yet, without a name; return how many.
+        """Watch all structures of a kind that are alive, unless they are watched; return how many.
 
-        Takes the time of `instances`.
+        They have no names. Takes the time of `instances`.
         """
         known = {id(each.structure) for each in self.watched()}
         new = [each for each in instances(kind) if id(each) not in known]
