@@ -12,6 +12,8 @@
     monitor      Monitor, the thread that does it all the time
     allocations  which lines allocate what a growing map holds
     key_sampling which keys of a map are used most
+    export       Prometheus, OpenTelemetry, JSON, logs
+    web          serve(), and applications for WSGI and ASGI
 
 Everything reads stats(), which costs a structure's operations nothing. A name is imported when it is first
 asked for.
@@ -29,9 +31,16 @@ if TYPE_CHECKING:
     from threadproof.watch.key_sampling import HotKeys, hot_keys
     from threadproof.watch.monitor import Monitor, MonitorStats
     from threadproof.watch.once import check
+    from threadproof.watch.web.asgi import ASGIApp
+    from threadproof.watch.web.server import Server, serve
+    from threadproof.watch.web.wsgi import WSGIApp
     from threadproof.watch.window import Sample, Window
 
 HOMES = {
+    "ASGIApp": "web.asgi",
+    "Server": "web.server",
+    "WSGIApp": "web.wsgi",
+    "serve": "web.server",
     "AllocationSite": "allocations",
     "CHECKS": "checks",
     "Check": "checks",
@@ -50,6 +59,7 @@ HOMES = {
 
 __all__ = [
     "CHECKS",
+    "ASGIApp",
     "AllocationSite",
     "Check",
     "HotKeys",
@@ -58,11 +68,14 @@ __all__ = [
     "MonitorStats",
     "Reading",
     "Sample",
+    "Server",
     "Verdict",
+    "WSGIApp",
     "Window",
     "allocation_sites",
     "check",
     "hot_keys",
+    "serve",
 ]
 
 
