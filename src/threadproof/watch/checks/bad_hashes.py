@@ -39,5 +39,6 @@ CHECK = Check(
     limits=Limits(warn=4.0, critical=32.0, samples=1),
     measure=measure,
     fix="give the keys a __hash__ in which every field counts",
+    promql="threadproof_longest_chain_buckets",
     page=__doc__ or "",
 )

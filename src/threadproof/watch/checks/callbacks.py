@@ -39,5 +39,9 @@ CHECK = Check(
     limits=Limits(warn=1, critical=1000, samples=2),
     measure=measure,
     fix="see the log for the exception, and mend the function",
+    promql=(
+        "increase(threadproof_listener_failures_calls_total[5m]) or "
+        "increase(threadproof_callback_errors_calls_total[5m])"
+    ),
     page=__doc__ or "",
 )

@@ -57,6 +57,7 @@ class Check:
     page: str  # what its module's docstring says: the runbook
     least: str = ""  # the unit of `limits.least`
     any_of: frozenset[str] = frozenset()  # and at least one of these
+    promql: str = ""  # the level from the exported metrics; empty if only a Monitor can judge
 
     @cached_property
     def rule(self) -> Rule:

@@ -48,5 +48,9 @@ CHECK = Check(
     least="collisions in the window",
     measure=measure,
     fix="split what the threads share, or use a structure whose threads seldom meet",
+    promql=(
+        "rate(threadproof_lock_waits_total[5m]) or rate(threadproof_contended_waits_total[5m]) or "
+        "rate(threadproof_contended_retries_total[5m]) or rate(threadproof_retries_total[5m])"
+    ),
     page=__doc__ or "",
 )

@@ -41,5 +41,6 @@ CHECK = Check(
     least="cells",
     measure=measure,
     fix="use a HashMap for keys that come and go, or are seldom read",
+    promql="threadproof_dirty_size_cells / (threadproof_read_size_cells >= 512)",
     page=__doc__ or "",
 )

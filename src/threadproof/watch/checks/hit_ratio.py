@@ -46,5 +46,12 @@ CHECK = Check(
     least="reads in each half of the window",
     measure=measure,
     fix="make the bound larger, or find out which keys are new",
+    promql=(
+        "rate(threadproof_hits_reads_total[5m] offset 30m) / "
+        "(rate(threadproof_hits_reads_total[5m] offset 30m) + "
+        "rate(threadproof_misses_reads_total[5m] offset 30m)) - "
+        "rate(threadproof_hits_reads_total[5m]) / (rate(threadproof_hits_reads_total[5m]) + "
+        "rate(threadproof_misses_reads_total[5m]))"
+    ),
     page=__doc__ or "",
 )

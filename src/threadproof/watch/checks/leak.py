@@ -70,5 +70,6 @@ CHECK = Check(
     least="entries",
     measure=measure,
     fix="remove entries when their owner ends, or use a cache with a bound",
+    promql="deriv(threadproof_size_keys[15m]) * 3600 / (threadproof_size_keys >= 1000)",
     page=__doc__ or "",
 )

@@ -40,5 +40,10 @@ CHECK = Check(
     least="loads in the window",
     measure=measure,
     fix="see which exception the loader raises",
+    promql=(
+        "rate(threadproof_load_failures_loads_total[5m]) / "
+        "(rate(threadproof_load_failures_loads_total[5m]) + rate(threadproof_loads_total[5m]) > "
+        "0)"
+    ),
     page=__doc__ or "",
 )

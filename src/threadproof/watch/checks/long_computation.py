@@ -37,5 +37,6 @@ CHECK = Check(
     limits=Limits(warn=10.0, critical=60.0, samples=1),
     measure=measure,
     fix="compute outside, and store the result",
+    promql="threadproof_oldest_computation_seconds",
     page=__doc__ or "",
 )

@@ -45,5 +45,9 @@ CHECK = Check(
     least="promotions in the window",
     measure=measure,
     fix="use keys that are compared quickly, or a HashMap",
+    promql=(
+        "max_over_time(threadproof_last_promotion_seconds[5m]) and "
+        "increase(threadproof_promotions_total[5m]) > 0"
+    ),
     page=__doc__ or "",
 )

@@ -42,5 +42,9 @@ CHECK = Check(
     least="lookups in the window",
     measure=measure,
     fix="use a HashMap, whose reads take no lock",
+    promql=(
+        "rate(threadproof_misses_lookups_total[5m]) / (rate(threadproof_misses_lookups_total[5m]) "
+        "+ rate(threadproof_read_hits_reads_total[5m]) > 10)"
+    ),
     page=__doc__ or "",
 )

@@ -49,5 +49,9 @@ CHECK = Check(
     least="resizes in the window",
     measure=measure,
     fix="make a new map for each batch instead of emptying one",
+    promql=(
+        "(increase(threadproof_resizes_total[15m]) - abs(log2(threadproof_buckets / "
+        "threadproof_buckets offset 15m))) / 15"
+    ),
     page=__doc__ or "",
 )

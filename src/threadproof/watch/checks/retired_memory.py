@@ -36,11 +36,12 @@ def measure(window: Window, limits: Limits) -> Reading | None:
 
 CHECK = Check(
     name="retired-memory",
-    message="{structure}: memory of replaced tables is not freed",
+    message="memory of replaced tables is not freed in the {structure}",
     unit="bytes",
     needs=needs("retired_bytes", "threads"),
     limits=Limits(warn=64 * MIB, critical=1024 * MIB, samples=6),
     measure=measure,
     fix="look for a thread that was stopped inside a call of a map",
+    promql='label_replace(min_over_time(threadproof_process_retired_bytes[5m]), "name", "process", "", "")',
     page=__doc__ or "",
 )

@@ -45,5 +45,8 @@ CHECK = Check(
     least="cells",
     measure=measure,
     fix="use a HashMap for keys that come and go",
+    promql=(
+        "threadproof_tombstones_cells / (threadproof_read_size_cells + threadproof_dirty_size_cells >= 512)"
+    ),
     page=__doc__ or "",
 )

@@ -36,5 +36,6 @@ CHECK = Check(
     limits=Limits(warn=5.0, critical=60.0, samples=1, times=2),
     measure=measure,
     fix="see whether the connection that announces changes is alive",
+    promql="threadproof_staleness_seconds",
     page=__doc__ or "",
 )

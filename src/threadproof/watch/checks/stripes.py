@@ -42,5 +42,6 @@ CHECK = Check(
     least="keys",
     measure=measure,
     fix="give the keys a __hash__ in which every field counts",
+    promql="threadproof_imbalance_ratio and threadproof_size_keys >= 2000",
     page=__doc__ or "",
 )

@@ -44,5 +44,9 @@ CHECK = Check(
     least="reads in the window",
     measure=measure,
     fix="make the bound larger than the number of keys in use",
+    promql=(
+        "rate(threadproof_evictions_entries_total[5m]) / (rate(threadproof_hits_reads_total[5m]) "
+        "+ rate(threadproof_misses_reads_total[5m]) > 10)"
+    ),
     page=__doc__ or "",
 )

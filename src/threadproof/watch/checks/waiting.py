@@ -47,5 +47,9 @@ CHECK = Check(
     least="threads",
     measure=measure,
     fix="hold the lock for less, or split what it guards",
+    promql=(
+        "avg_over_time(threadproof_waiting_threads[5m]) / on (job, instance) group_left () "
+        "(threadproof_process_threads >= 2)"
+    ),
     page=__doc__ or "",
 )

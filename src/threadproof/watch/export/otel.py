@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from threadproof.stats import Kind, Metric, ProcessStats, Registry, Stats, registry
+from threadproof.watch.export.records import records
 from threadproof.watch.export.snapshot import Snapshot, take
 
 UNITS = {"seconds": "s", "bytes": "By", "ratio": "1", "boolean": "1"}
@@ -74,23 +75,6 @@ def observe(meter: Meter, watched: Registry = registry) -> Instruments:
     for record in records():
         instruments.add(record)
     return instruments
-
-
-def records() -> list[type[Stats]]:
-    """All records of Stats that are defined."""
-    todo, found = [Stats], dict[str, type[Stats]]()
-    while todo:
-        subclasses = todo.pop().__subclasses__()
-        todo += subclasses
-        found |= {f"{each.__module__}.{each.__qualname__}": each for each in subclasses if has_metrics(each)}
-    return [found[name] for name in sorted(found)]
-
-
-def has_metrics(record: type[Stats]) -> bool:
-    try:
-        return bool(record.metrics())
-    except TypeError:  # a record with a field that has no metadata
-        return False
 
 
 def name_of(record: type[Stats], metric: Metric) -> str:
