@@ -5,8 +5,10 @@
     /debug/maps                    all stats, verdicts and findings as JSON
     /debug/threads                 the stacks of all threads
     /debug/contention?seconds=10   where threads wait, observed for so long
+    /debug/                        a page that shows /debug/maps, again and again
 
-Only GET and HEAD are answered. Every path wants the token, if there is one.
+Only GET and HEAD are answered. Every path wants the token, if there is one, but for the page: it shows
+nothing of the program by itself, and takes the token from its address, as in `/debug/#token`.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.resources import files
 from itertools import islice
 from typing import Any
 from urllib.parse import parse_qs
@@ -36,6 +39,13 @@ from threadproof.watch.web.threads import threads
 MOST_SECONDS = 60.0  # of a profile: a request that takes longer is a mistake
 SHOWN_KEYS = 10  # of a map
 LONGEST_KEY = 100  # characters
+
+PAGE = "/debug/"
+# The page has its own script and style, and may ask this server only.
+POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'"
+)
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -116,6 +126,7 @@ class App:
             "/debug/maps": self.maps,
             "/debug/threads": lambda request: json_response(threads()),
             "/debug/contention": self.contention,
+            PAGE: page,
         }
 
     def respond(self, request: Request) -> Response:
@@ -130,7 +141,7 @@ class App:
         """Refused for a request that must not be answered."""
         if self.hosts and host_of(request) not in self.hosts:
             raise Refused(421, "this server does not have that name")
-        if self.token is not None and not is_authorized(request, self.token):
+        if self.token is not None and request.path != PAGE and not is_authorized(request, self.token):
             raise Refused(401, "a token is required", WWW_Authenticate="Bearer")
         if request.method not in ("GET", "HEAD"):
             raise Refused(405, "only GET is allowed", Allow="GET, HEAD")
@@ -188,6 +199,11 @@ class App:
         finally:
             self._profiling.release()
         return Response(200, report.encode()) if isinstance(report, str) else json_response(report)
+
+
+def page(request: Request) -> Response:
+    text = files("threadproof.watch.web").joinpath("page.html").read_bytes()
+    return Response(200, text, "text/html; charset=utf-8", {"Content-Security-Policy": POLICY})
 
 
 def host_of(request: Request) -> str:
