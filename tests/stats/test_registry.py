@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 import threading
 import weakref
 from dataclasses import dataclass
@@ -216,7 +217,7 @@ def test_a_child_of_a_fork_amid_its_use_can_use_it() -> None:
 
 
 def test_the_process_has_metrics_of_its_own() -> None:
-    assert process().as_dict().keys() == {"retired_bytes", "threads"}
+    assert process().as_dict().keys() == {"retired_bytes", "threads", "known_threads"}
     assert process().retired_bytes >= 0
 
 
@@ -235,6 +236,10 @@ def test_the_process_knows_the_threads_that_use_structures() -> None:
         assert entered.wait(PATIENCE)
         assert used["a"] == 1
         assert process().threads >= 2
+        if not getattr(
+            sys, "_is_gil_enabled", lambda: True
+        )():  # with a GIL, reads need no place of their own
+            assert process().known_threads >= 2
     finally:
         leave.set()
         thread.join()

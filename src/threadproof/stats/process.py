@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 
 from threadproof.stats.record import Stats, gauge
@@ -17,8 +18,11 @@ class ProcessStats(Stats):
         )
     )
     threads: int = field(
+        metadata=gauge("threads", "threads of the program, as the module threading counts them")
+    )
+    known_threads: int = field(
         metadata=gauge(
-            "threads", "threads that have used a structure and have not ended: each may be a reader"
+            "threads", "threads that have used a structure and not ended; with a GIL, some are not counted"
         )
     )
 
@@ -27,4 +31,4 @@ def process() -> ProcessStats:
     """The metrics of this process. Takes no lock, and the same time for any number of structures."""
     from threadproof import _core  # here: the rest of this package works where the extension is not built
 
-    return ProcessStats(retired_bytes=_core.retired_bytes(), threads=_core.known_threads())
+    return ProcessStats(_core.retired_bytes(), threading.active_count(), _core.known_threads())

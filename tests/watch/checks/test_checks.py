@@ -148,7 +148,7 @@ class AnyStats(Stats):
     last_promotion: float = field(default=0.0, metadata=duration("the last one"))
     worst_promotion: float = field(default=0.0, metadata=duration("the worst one"))
     retired_bytes: int = field(default=0, metadata=gauge("bytes", "retired memory"))
-    threads: int = field(default=1, metadata=gauge("threads", "threads"))
+    known_threads: int = field(default=1, metadata=gauge("threads", "threads"))
     hits: int = field(default=0, metadata=counter("reads", "hits"))
     misses: int = field(default=0, metadata=counter("reads", "misses"))
     evictions: int = field(default=0, metadata=counter("entries", "evictions"))

@@ -22,7 +22,7 @@ from threadproof.sync import AtomicInt, Once, Pool, RWLock
 from threadproof.watch import CHECKS
 from threadproof.watch.export.families import families
 from threadproof.watch.export.logs import log_metrics
-from threadproof.watch.export.otel import observe, unit_of
+from threadproof.watch.export.otel import name_of, observe, unit_of
 from threadproof.watch.export.prometheus import register
 from threadproof.watch.export.snapshot import Snapshot, take
 from threadproof.watch.export.text import as_text
@@ -159,19 +159,20 @@ def test_opentelemetry_collects_each_metric_of_each_structure(watched: Registry)
     finally:
         provider.shutdown()
     attributes = {"name": "HashMap#1", "kind": "HashMap"}
-    assert ("threadproof.size", "{key}", 1, attributes) in found
-    assert ("threadproof.baked", "{loave}", 10, {"name": 'the "big" one\\', "kind": "Oven"}) in found
+    assert ("threadproof.size.keys", "{key}", 1, attributes) in found
+    assert ("threadproof.baked.loaves", "{loave}", 10, {"name": 'the "big" one\\', "kind": "Oven"}) in found
     snapshot = take(watched)
     exported = {(name, each["name"]) for name, _, _, each in found if each}
     assert exported == {
-        (f"threadproof.{name}", row.label)
+        (name_of(type(row.stats), metric), row.label)
         for row in snapshot.rows
-        for name, value in row.stats.as_dict().items()
-        if not isinstance(value, tuple)
+        for metric in row.stats.metrics()
+        if not isinstance(getattr(row.stats, metric.name), tuple)
     }
     assert {name for name, _, _, each in found if not each} == {
         "threadproof.process.retired_bytes",
         "threadproof.process.threads",
+        "threadproof.process.known_threads",
     }
 
 

@@ -30,7 +30,7 @@ MIB = 2**20
 
 def measure(window: Window, limits: Limits) -> Reading | None:
     least = min(window.series("retired_bytes"))
-    threads = f"{window.last('threads'):,} threads may read it"
+    threads = f"{window.last('known_threads'):,} threads may read it"
     return Reading(least, f"{least / MIB:,.0f} MiB for {window.seconds:.0f} s; {threads}")
 
 
@@ -38,7 +38,7 @@ CHECK = Check(
     name="retired-memory",
     message="memory of replaced tables is not freed in the {structure}",
     unit="bytes",
-    needs=needs("retired_bytes", "threads"),
+    needs=needs("retired_bytes", "known_threads"),
     limits=Limits(warn=64 * MIB, critical=1024 * MIB, samples=6),
     measure=measure,
     fix="look for a thread that was stopped inside a call of a map",

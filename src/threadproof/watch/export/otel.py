@@ -3,7 +3,8 @@
     from threadproof.watch.export.otel import observe
     observe(metrics.get_meter("threadproof"))
 
-Names are those of the fields with dots, such as `threadproof.size`, units those of UCUM: `{key}`, `By`, `s`.
+Names are those of the fields with dots, and the unit where that is a noun: `threadproof.size.keys`, so that
+one name has one unit. Units are those of UCUM: `{key}`, `By`, `s`.
 """
 
 from __future__ import annotations
@@ -78,8 +79,10 @@ def observe(meter: Meter, watched: Registry = registry) -> Instruments:
 
 
 def name_of(record: type[Stats], metric: Metric) -> str:
-    middle = ".process" if record is ProcessStats else ""
-    return f"threadproof{middle}.{metric.name}"
+    """`threadproof.size.keys`; base units are left out, and nouns that the field's name has."""
+    parts = ["threadproof", "process"] if record is ProcessStats else ["threadproof"]
+    noun = metric.unit not in UNITS and metric.unit not in metric.name.split("_")
+    return ".".join([*parts, metric.name, *[metric.unit] * noun])
 
 
 def unit_of(unit: str) -> str:
