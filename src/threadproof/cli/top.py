@@ -23,6 +23,7 @@ EXIT_CODES = {
     ExitCode.OK: "shown",
     ExitCode.USAGE: "the program does not answer, or the screen needs threadproof[live]",
     ExitCode.FOUND: "with --once: a check has found an error",
+    ExitCode.INTERRUPTED: "interrupted",
 }
 TOKEN = "THREADPROOF_TOKEN"
 

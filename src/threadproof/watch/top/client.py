@@ -33,6 +33,7 @@ class Client:
                 found: dict[str, Any] = json.load(answer)
                 return found
         except urllib.error.HTTPError as error:
+            error.close()  # it is the answer as well, and holds a file
             hint = "; give it with --token" if error.code == 401 else ""
             raise UnreachableError(f"{self.url} answers {error.code} {error.reason}{hint}") from None
         except (OSError, ValueError) as error:
