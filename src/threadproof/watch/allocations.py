@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 import tracemalloc
 from collections import Counter
@@ -93,27 +92,6 @@ def newest(trace: tracemalloc.Traceback) -> tracemalloc.Frame:
 
 def places_of(trace: tracemalloc.Traceback) -> tuple[Place, ...]:
     return tuple(Place(frame.filename, frame.lineno) for frame in reversed(trace))
-
-
-def held_only_by(structure: Any, count: int = 20) -> float:
-    """The share of some of the map's values to which, of all containers, only the map refers.
-
-    Only values that the garbage collector tracks can be judged; 0.0 if there are none. Stops all threads
-    while it looks at every object.
-    """
-    values = [value for _, value in islice(sample(structure), count) if gc.is_tracked(value)]
-    alone = sum(is_held_once(value, [values, structure]) for value in values)
-    return alone / len(values) if values else 0.0
-
-
-def is_held_once(value: Any, known: list[Any]) -> bool:
-    referrers = gc.get_referrers(value)
-    others = [each for each in referrers if all(each is not one for one in known) and not is_frame(each)]
-    return not others
-
-
-def is_frame(referrer: object) -> bool:
-    return type(referrer).__name__ in ("frame", "list_iterator", "generator", "cell")
 
 
 def with_allocations(finding: Finding, structure: Any) -> Finding:

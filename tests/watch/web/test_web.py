@@ -215,6 +215,21 @@ def test_one_profile_at_a_time(watched: Registry, monkeypatch: pytest.MonkeyPatc
     assert app.respond(Request("GET", "/debug/contention")).status == 200
 
 
+def test_an_error_of_the_program_is_logged_and_not_shown(
+    watched: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Key:
+        def __repr__(self) -> str:
+            raise OSError("a secret")
+
+    bad = watched.add(HashMap[Any, int]({Key(): 1}), "bad")
+    response = App(watched=watched, show_keys=True).respond(Request("GET", "/debug/maps"))
+    assert response.status == 500
+    assert b"a secret" not in response.body
+    assert "a secret" in caplog.text
+    assert len(bad) == 1
+
+
 def test_without_the_profiler_that_is_what_it_answers(
     watched: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:

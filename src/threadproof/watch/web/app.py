@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -39,6 +40,8 @@ from threadproof.watch.web.threads import threads
 MOST_SECONDS = 60.0  # of a profile: a request that takes longer is a mistake
 SHOWN_KEYS = 10  # of a map
 LONGEST_KEY = 100  # characters
+
+log = logging.getLogger("threadproof.watch")
 
 PAGE = "/debug/"
 # The page has its own script and style, and may ask this server only.
@@ -136,6 +139,9 @@ class App:
             return self.routes[request.path](request)
         except Refused as refused:
             return refused.response
+        except Exception as error:  # user code, such as __repr__, or a profiler that this interpreter lacks
+            log.exception("%s could not be answered", request.path)
+            return Refused(500, f"{type(error).__name__}; the program's log has more").response
 
     def admit(self, request: Request) -> None:
         """Refused for a request that must not be answered."""
