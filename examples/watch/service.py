@@ -104,7 +104,10 @@ class Service:
         """The mistake: the lock is held while something slow is done."""
         for _ in range(10):
             with self.ledger.write():
-                time.sleep(0.02 if self.ill else 0)
+                if self.ill:
+                    time.sleep(0.02)
+            if not self.ill:
+                time.sleep(0.02)
 
     def show_pages(self) -> None:
         """500 pages in use: the ill service's cache has room for 100."""
