@@ -79,6 +79,8 @@ void follow_collections() {
 
 PyObject* retired_bytes(PyObject*, PyObject*) { return PyLong_FromUnsignedLongLong(Reclaimer::bytes()); }
 
+PyObject* known_threads(PyObject*, PyObject*) { return PyLong_FromLong(Threads::enrolled()); }
+
 // ---- the module
 
 /// The list of retired keys belongs to the process, and each key to one interpreter.
@@ -144,6 +146,8 @@ PyMethodDef functions[] = {
      "contract's text as their documentation."},
     {"retired_bytes", method<retired_bytes>(), METH_NOARGS,
      "retired_bytes($module, /)\n--\n\nBytes of replaced tables, of all maps, that threads may still read."},
+    {"known_threads", method<known_threads>(), METH_NOARGS,
+     "known_threads($module, /)\n--\n\nHow many threads have used a structure and have not ended."},
     {nullptr, nullptr, 0, nullptr},
 };
 

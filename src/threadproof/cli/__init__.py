@@ -24,6 +24,7 @@ COMMANDS = {
     "demo": "build a concordance of a source tree with threads that share one map",
     "lint": "find races, deadlocks and broken locking in source, without running it",
     "race": "run a program and report its data races",
+    "top": "watch the maps, locks and pools of a running program",
 }
 
 
