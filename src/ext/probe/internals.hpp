@@ -17,7 +17,10 @@
 /// | the managed dict, inline values, the      | the self-test's read_object(): an instance with and |
 /// | class's cached keys, a view's dict        | without a dict, an attribute there and not there    |
 /// | PyThreadState.eval_breaker and its bits   | the table; the self-test sets and takes an interrupt|
-/// | PyMethodDef, tp_dealloc, vectorcall       | public structures                                   |
+/// | the bits of a lock, the owner of an RLock | the self-test of contention: locks held, not held,  |
+/// |                                           | and waited for                                      |
+/// | PyMethodDef, tp_dealloc, tp_new,          | public structures                                   |
+/// | vectorcall                                |                                                     |
 ///
 /// Include this file first: it decides what Python.h declares.
 #pragma once
@@ -38,6 +41,7 @@ extern "C" {
 #include "internal/pycore_frame.h"
 #include "internal/pycore_interp.h"
 #include "internal/pycore_interpframe.h"
+#include "internal/pycore_lock.h"
 #include "internal/pycore_object.h"
 #include "internal/pycore_runtime.h"
 }
@@ -163,6 +167,35 @@ inline PyObject* behind_view(PyObject* object) {
     bool view = PyDictViewSet_Check(object) || PyDictValues_Check(object);
     return view ? reinterpret_cast<DictView*>(object)->dict : behind_proxy(object);
 }
+
+// ---- locks
+
+/// The layouts of _thread.lock and _thread.RLock, which CPython declares in no header.
+struct MutexObject {
+    PyObject base;
+    PyMutex mutex;
+};
+struct ReentrantObject {
+    PyObject base;
+    _PyRecursiveMutex lock;
+};
+
+inline PyMutex& mutex_of(PyObject* lock) { return reinterpret_cast<MutexObject*>(lock)->mutex; }
+inline _PyRecursiveMutex& recursive_of(PyObject* lock) {
+    return reinterpret_cast<ReentrantObject*>(lock)->lock;
+}
+
+/// relaxed, both: a hint, on which no access to what the lock guards depends
+TP_HOT bool is_locked(const PyMutex& mutex) {
+    return (__atomic_load_n(&mutex._bits, __ATOMIC_RELAXED) & _Py_LOCKED) != 0;
+}
+TP_HOT bool has_parked(const PyMutex& mutex) {
+    return (__atomic_load_n(&mutex._bits, __ATOMIC_RELAXED) & _Py_HAS_PARKED) != 0;
+}
+/// As CPython's PyMutex_LockFast(): acquire; pairs with the release of the thread that unlocks it.
+TP_HOT bool try_acquire(PyMutex& mutex) { return PyMutex_LockFast(&mutex) != 0; }
+/// The thread that holds it, as PyThread_get_thread_ident_ex() has it; relaxed: only a thread that holds it stores its own
+TP_HOT auto owner_of(const _PyRecursiveMutex& lock) { return __atomic_load_n(&lock.thread, __ATOMIC_RELAXED); }
 
 // ---- the interpreter
 

@@ -121,6 +121,7 @@ def packages_of(files: Iterable[str]) -> set[str]:
 
 
 watches: list[Watch] = []
+others: list[object] = []  # users of the published starts that are no Watch
 
 
 def before_a_thread_starts() -> bool:
@@ -130,7 +131,7 @@ def before_a_thread_starts() -> bool:
         if not watch.armed:
             watch.arm()
         watch.when_starting()
-    return bool(watches)
+    return bool(watches or others)
 
 
 def in_a_foreign_thread() -> None:
@@ -147,12 +148,23 @@ def prepare() -> None:
     if prepared:
         return
     prepared = True
-    _core.probe.configure(interceptors.INDEXED, interceptors.ITERATORS, UNINSTRUMENTED)
+    configure()
     interceptors.intercept_deallocations()
-    _core.probe.intercept_starts(before_a_thread_starts)
     instrumentation.when_foreign = in_a_foreign_thread
     for row in threads.ROWS:
         row.install()
+
+
+configured = False
+
+
+def configure() -> None:
+    """The first of these steps, which suffice where nothing is instrumented: forks and starts are followed."""
+    global configured
+    if not configured:
+        configured = True
+        _core.probe.configure(interceptors.INDEXED, interceptors.ITERATORS, UNINSTRUMENTED)
+        _core.probe.intercept_starts(before_a_thread_starts)
 
 
 def check_interpreter() -> None:

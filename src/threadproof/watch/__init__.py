@@ -1,0 +1,1 @@
+"""Watching a program while it runs: where its threads wait, and more to come."""

@@ -1,0 +1,66 @@
+"""The name of an object in the program's source, from the line that made it, or from a line that waits at it."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+from collections.abc import Iterator
+from functools import lru_cache
+
+from threadproof.findings.model import Place
+
+
+def name_at_creation(place: Place) -> str:
+    """`self._lock = Lock()` in Account.__init__ gives "Account._lock"; empty if nothing is assigned there."""
+    for node in assignments(place.file):
+        if node.value is not None and covers(node.value, place.line):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            return qualified(ast.unparse(targets[0]), place)
+    return ""
+
+
+def name_at_wait(place: Place) -> str:
+    """`with self._lock:` gives "Account._lock", as does `self._lock.acquire()`; empty if it is no plain name."""
+    marked = place.marked()
+    if not marked:
+        return ""
+    try:
+        expression = ast.parse(place.source()[slice(*marked)], mode="eval").body
+    except SyntaxError:
+        return ""
+    if isinstance(expression, ast.Call) and isinstance(expression.func, ast.Attribute):
+        expression = expression.func.value
+    return qualified(ast.unparse(expression), place) if is_plain(expression) else ""
+
+
+def qualified(name: str, place: Place) -> str:
+    owner = place.function.rpartition(".")[0]
+    if name.startswith("self.") and owner and not owner.endswith("<locals>"):
+        return owner.rpartition(".")[2] + name.removeprefix("self")
+    return name
+
+
+def is_plain(expression: ast.expr) -> bool:
+    while isinstance(expression, (ast.Attribute, ast.Subscript)):
+        expression = expression.value
+    return isinstance(expression, ast.Name)
+
+
+def covers(node: ast.expr, line: int) -> bool:
+    return node.lineno <= line <= (node.end_lineno or node.lineno)
+
+
+@lru_cache(maxsize=64)  # files: a report names few
+def assignments(file: str) -> tuple[ast.Assign | ast.AnnAssign | ast.NamedExpr, ...]:
+    """Those of a file, the innermost first."""
+    try:
+        tree = ast.parse("".join(linecache.getlines(file)))
+    except (SyntaxError, ValueError):
+        return ()
+    return tuple(reversed([*found_in(tree)]))
+
+
+def found_in(tree: ast.AST) -> Iterator[ast.Assign | ast.AnnAssign | ast.NamedExpr]:
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Assign, ast.AnnAssign, ast.NamedExpr)):
+            yield node
