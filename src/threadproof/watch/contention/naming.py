@@ -14,8 +14,8 @@ def name_at_creation(place: Place) -> str:
     """`self._lock = Lock()` in Account.__init__ gives "Account._lock"; empty if nothing is assigned there."""
     for node in assignments(place.file):
         if node.value is not None and covers(node.value, place.line):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            return qualified(ast.unparse(targets[0]), place)
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            return qualified(ast.unparse(element_of(target, node.value, place)), place)
     return ""
 
 
@@ -31,6 +31,15 @@ def name_at_wait(place: Place) -> str:
     if isinstance(expression, ast.Call) and isinstance(expression.func, ast.Attribute):
         expression = expression.func.value
     return qualified(ast.unparse(expression), place) if is_plain(expression) else ""
+
+
+def element_of(target: ast.expr, value: ast.expr, place: Place) -> ast.expr:
+    """Of `left, right = Lock(), Lock()`, the target whose value is at the place."""
+    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and place.column is not None:
+        for one, made in zip(target.elts, value.elts, strict=False):
+            if made.lineno == place.line and made.col_offset <= place.column < (made.end_col_offset or 0):
+                return one
+    return target
 
 
 def qualified(name: str, place: Place) -> str:

@@ -12,9 +12,15 @@ from types import CodeType
 from threadproof import _core
 from threadproof.findings.model import Place
 from threadproof.probe.events import BETWEEN
-from threadproof.probe.scope import PACKAGE
+from threadproof.probe.scope import LIBRARY, PACKAGE
 
 Stack = tuple[Place, ...]  # the innermost call first
+
+# Objects at which a thread waits for a step of another one; at others that are in no row, for a lock.
+STEPS = frozenset({"SimpleQueue", "Reservation", "_ThreadHandle"})
+
+# Files that wait for their callers, if a thread runs nothing but the library's code.
+INNERMOST = tuple(LIBRARY + path for path in ("threading.py", "queue.py", "concurrent/futures/_base.py"))
 
 # Their frames are in no report: they ran the program, or the profiler.
 HIDDEN = (PACKAGE + "cli", PACKAGE + "probe", PACKAGE + "watch")
@@ -92,7 +98,7 @@ def recorded() -> Record:
     """The session so far, or the last one."""
     core, stack = _core.contention, lru_cache(maxsize=None)(stack_of)  # one report has some hundred stacks
     begin, end = core.times()
-    waits = [wait_of(raw, stack) for raw in core.waits()]
+    single = [wait_of(raw, stack) for raw in core.waits()]
     still = [wait_of(raw, stack) for raw in core.open_waits()]
     sums = [
         Sum(thread, awaited, stack(at), stack(by), holder, count, delay, most)
@@ -104,9 +110,9 @@ def recorded() -> Record:
     }
     # last: waits that are added meanwhile may be at new objects
     awaited = [
-        Awaited(kind, step, waits_for_step, stack(at)) for kind, step, waits_for_step, at in core.objects()
+        Awaited(kind, step, waits or kind in STEPS, stack(at)) for kind, step, waits, at in core.objects()
     ]
-    return Record(begin, end, has_gil(), threads, awaited, sums, waits, still)
+    return Record(begin, end, has_gil(), threads, awaited, sums, single, still)
 
 
 def wait_of(raw: tuple[int, int, int, int, int, int, int, str], stack: Callable[[int], Stack]) -> Wait:
@@ -141,7 +147,8 @@ def place_of(code: CodeType, offset: int) -> Place:
 
 def place_in_program(stack: Stack) -> Place | None:
     """The innermost place that is in no file of the library that waits for its callers."""
-    for place in stack:
-        if not place.file.startswith(BETWEEN):
-            return place
+    for files in (BETWEEN, INNERMOST):
+        for place in stack:
+            if not place.file.startswith(files):
+                return place
     return stack[-1] if stack else None
