@@ -10,6 +10,7 @@ bool threadproof::ext::add_contention(PyObject*) { return true; }
 
 #include "ext/probe/entry.hpp"
 #include "ext/python/submodule.hpp"
+#include "ext/watch/sampler.hpp"
 
 namespace threadproof::ext {
 namespace {
@@ -132,6 +133,58 @@ PyObject* open_waits(PyObject*, PyObject*) {
     return list.release();
 }
 
+// ---- the sampler
+
+PyObject* start_sampler(PyObject*, PyObject*) {
+#ifdef THREADPROOF_SAMPLER
+    sampler().start();
+    Py_RETURN_TRUE;
+#else
+    Py_RETURN_FALSE;
+#endif
+}
+
+PyObject* stop_sampler(PyObject*, PyObject*) {
+#ifdef THREADPROOF_SAMPLER
+    sampler().stop();
+#endif
+    Py_RETURN_NONE;
+}
+
+PyObject* forget_samples(PyObject*, PyObject*) {
+#ifdef THREADPROOF_SAMPLER
+    sampler().forget();
+#endif
+    Py_RETURN_NONE;
+}
+
+/// [(thread's identifier, address, type, stack, holder's stack, holder's identifier, nanoseconds, samples), ...].
+PyObject* sampled_waits(PyObject*, PyObject*) {
+    Ref list = new_list();
+#ifdef THREADPROOF_SAMPLER
+    for (const auto& [wait, sum] : sampler().waits())
+        append(list, Py_BuildValue("kKsIIkKK", wait.thread, static_cast<unsigned long long>(wait.object),
+                                   wait.type.c_str(), wait.stack, wait.holder_stack, wait.holder,
+                                   static_cast<unsigned long long>(sum.nanoseconds),
+                                   static_cast<unsigned long long>(sum.samples)));
+#endif
+    return list.release();
+}
+
+/// [(address, type, name, stack, other stack, samples, changes, nanoseconds of looking), ...].
+PyObject* sampled_counts(PyObject*, PyObject*) {
+    Ref list = new_list();
+#ifdef THREADPROOF_SAMPLER
+    for (const auto& [which, sum] : sampler().counts())
+        append(list, Py_BuildValue("KssIIKKK", static_cast<unsigned long long>(which.object), which.type.c_str(),
+                                   which.name.c_str(), which.stack, which.other_stack,
+                                   static_cast<unsigned long long>(sum.samples),
+                                   static_cast<unsigned long long>(sum.changes),
+                                   static_cast<unsigned long long>(sum.nanoseconds)));
+#endif
+    return list.release();
+}
+
 PyObject* check(PyObject*, PyObject*) {
     Session& session = recorded();
     session.objects.check();
@@ -149,6 +202,11 @@ PyMethodDef functions[] = {
     {"waits", method<waits>(), METH_NOARGS, "waits($module, /)\n--\n\n"},
     {"open_waits", method<open_waits>(), METH_NOARGS, "open_waits($module, /)\n--\n\n"},
     {"check", method<check>(), METH_NOARGS, "check($module, /)\n--\n\n"},
+    {"start_sampler", method<start_sampler>(), METH_NOARGS, "start_sampler($module, /)\n--\n\n"},
+    {"stop_sampler", method<stop_sampler>(), METH_NOARGS, "stop_sampler($module, /)\n--\n\n"},
+    {"forget_samples", method<forget_samples>(), METH_NOARGS, "forget_samples($module, /)\n--\n\n"},
+    {"sampled_waits", method<sampled_waits>(), METH_NOARGS, "sampled_waits($module, /)\n--\n\n"},
+    {"sampled_counts", method<sampled_counts>(), METH_NOARGS, "sampled_counts($module, /)\n--\n\n"},
     {nullptr, nullptr, 0, nullptr},
 };
 
