@@ -3,21 +3,17 @@
 ///
 /// A thread that waits for such a lock sleeps at a semaphore on its own stack, in the entry of the interpreter's
 /// parking lot, and the address of the lock is the word before it. Linux shows the address of the semaphore in
-/// /proc/self/task/<thread>/syscall. So a sample costs the thread nothing. Only if one sleeps so, the sampler stops the
-/// world for some microseconds and reads the stacks of it and of the thread that holds the lock.
+/// /proc/self/task/<thread>/syscall. So a sample costs the thread nothing. The stacks of the thread that sleeps, and of
+/// the thread that holds the lock, are read while they go on (ext/probe/other_threads.hpp).
 ///
 /// Field             | written                      | read    | guard
 /// ------------------|------------------------------|---------|--------------------------------------
-/// stopping_         | relaxed                      | relaxed | none: seen at the next sample
+/// stopping_, done_  | relaxed                      | relaxed | none: seen at the next sample, the next start
 /// thread_           | by start() and stop()        |         | control_
 /// samples_, counts_ | plain                        | plain   | mutex_, for a few steps
 #pragma once
 
-#include "ext/probe/events.hpp"
-
-#if defined(THREADPROOF_PROBE) && defined(Py_GIL_DISABLED) && defined(__linux__) && defined(__x86_64__)
-#define THREADPROOF_SAMPLER 1
-#endif
+#include "ext/probe/other_threads.hpp"
 
 #ifdef THREADPROOF_SAMPLER
 
@@ -78,17 +74,31 @@ class Sampler {
     };
 
     void run();
-    struct Stopped;
+    /// A thread that sleeps at a lock, and the one that holds it, before their stacks have numbers.
+    struct Seen {
+        unsigned long thread, holder;
+        std::uint64_t object;
+        std::string type;
+        std::vector<probe::Frame> frames, holder_frames;
+    };
 
-    std::vector<Parked> parked_threads(std::vector<int>& running);
-    static std::optional<SampledWait> wait_of(const Parked& parked, const std::vector<Stopped>& threads);
+    struct Tasks {
+        std::vector<Parked> parked;
+        std::vector<int> running;
+        std::size_t count = 0;  // without the sampler's own
+    };
+
+    Tasks read_tasks();
+    std::vector<Seen> look_at_all(const std::vector<Parked>& parked);
+    std::optional<Seen> look_at(const Parked& parked, const std::vector<probe::OtherThread>& threads);
     bool read_parked(int task, Parked& parked, bool& running);
-    void record(const std::vector<Parked>& parked, std::int64_t since);
-    void record_counts(const std::vector<int>& running);
+    void record(const std::vector<Seen>& seen, std::int64_t since);
+    std::int64_t record_counts(const std::vector<int>& running);
 
     std::mutex control_;
     std::thread thread_;
     std::atomic<bool> stopping_{false};
+    std::atomic<bool> done_{false};
     std::mutex mutex_;
     std::map<SampledWait, WaitSum> samples_;
     std::map<SampledCount, CountSum> counts_;

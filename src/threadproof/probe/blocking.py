@@ -13,7 +13,7 @@ from threadproof.probe import interceptors, watch
 from threadproof.probe.selftest import check_layout, check_stack, fail
 
 
-def start(user: object) -> None:
+def start(user: watch.Starting) -> None:
     """Publish blocks until stop(user). UnsupportedError, SelfTestError."""
     watch.check_interpreter()
     check_layout()
@@ -24,7 +24,7 @@ def start(user: object) -> None:
     watch.others.append(user)
 
 
-def stop(user: object) -> None:
+def stop(user: watch.Starting) -> None:
     """What is intercepted stays so, and publishes to nobody."""
     watch.others.remove(user)
 

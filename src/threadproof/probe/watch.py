@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from types import CodeType
+from typing import Protocol
 
 from threadproof import _core
 from threadproof.probe import interceptors, library, threads
@@ -121,7 +122,15 @@ def packages_of(files: Iterable[str]) -> set[str]:
 
 
 watches: list[Watch] = []
-others: list[object] = []  # users of the published starts that are no Watch
+
+
+class Starting(Protocol):
+    """A user of the published starts that is no Watch."""
+
+    def thread_starts(self) -> None: ...
+
+
+others: list[Starting] = []
 
 
 def before_a_thread_starts() -> bool:
@@ -131,6 +140,8 @@ def before_a_thread_starts() -> bool:
         if not watch.armed:
             watch.arm()
         watch.when_starting()
+    for other in others:
+        other.thread_starts()
     return bool(watches or others)
 
 

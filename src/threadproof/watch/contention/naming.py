@@ -28,8 +28,11 @@ def name_at_wait(place: Place) -> str:
         expression = ast.parse(place.source()[slice(*marked)], mode="eval").body
     except SyntaxError:
         return ""
-    if isinstance(expression, ast.Call) and isinstance(expression.func, ast.Attribute):
-        expression = expression.func.value
+    if isinstance(expression, ast.Call):
+        called = expression.func
+        expression = called.value if isinstance(called, ast.Attribute) else called
+    if isinstance(expression, ast.Subscript):
+        expression = expression.value
     return qualified(ast.unparse(expression), place) if is_plain(expression) else ""
 
 

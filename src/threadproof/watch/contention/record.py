@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import CodeType
 
@@ -18,6 +18,9 @@ Stack = tuple[Place, ...]  # the innermost call first
 
 # Objects at which a thread waits for a step of another one; at others that are in no row, for a lock.
 STEPS = frozenset({"SimpleQueue", "Reservation", "_ThreadHandle"})
+
+STOPPED = "stopped world"  # the kind of a wait for the interpreter, which has stopped all threads
+FEWEST = 3  # samples of a changing count: a single one may be chance
 
 # Files that wait for their callers, if a thread runs nothing but the library's code.
 INNERMOST = tuple(LIBRARY + path for path in ("threading.py", "queue.py", "concurrent/futures/_base.py"))
@@ -35,6 +38,7 @@ class Thread:
     begin: int
     end: int | None
     started: Stack
+    ident: int
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,18 @@ class Awaited:
     step: str
     waits: bool
     created: Stack
+    sampled: bool = False
+
+
+@dataclass(frozen=True)
+class Changing:
+    """An object whose reference count was changing whenever two threads that ran had it within reach: an estimate."""
+
+    kind: str
+    name: str
+    stacks: tuple[Stack, ...]
+    samples: int
+    rate: float  # changes in a microsecond that were seen
 
 
 @dataclass(frozen=True)
@@ -92,10 +108,12 @@ class Record:
     sums: list[Sum]
     waits: list[Wait]
     open: list[Wait]
+    changing: list[Changing]
+    samples: bool  # whether the sampler works here
 
 
-def recorded() -> Record:
-    """The session so far, or the last one."""
+def recorded(samples: bool) -> Record:
+    """The session so far, or the last one; `samples`: whether there is a sampler."""
     core, stack = _core.contention, lru_cache(maxsize=None)(stack_of)  # one report has some hundred stacks
     begin, end = core.times()
     single = [wait_of(raw, stack) for raw in core.waits()]
@@ -105,14 +123,57 @@ def recorded() -> Record:
         for thread, awaited, at, by, holder, count, delay, most in core.sums()
     ]
     threads = {
-        number: Thread(number, name or name_of(number, ident), begin, end or None, stack(started))
+        number: Thread(number, name or name_of(number, ident), begin, end or None, stack(started), ident)
         for number, ident, name, begin, end, started in core.threads()
     }
     # last: waits that are added meanwhile may be at new objects
     awaited = [
         Awaited(kind, step, waits or kind in STEPS, stack(at)) for kind, step, waits, at in core.objects()
     ]
-    return Record(begin, end, has_gil(), threads, awaited, sums, single, still)
+    add_samples(threads, awaited, sums, stack)
+    return Record(begin, end, has_gil(), threads, awaited, sums, single, still, changing(stack), samples)
+
+
+def add_samples(
+    threads: dict[int, Thread], awaited: list[Awaited], sums: list[Sum], stack: Callable[[int], Stack]
+) -> None:
+    """The waits that were sampled, as sums of objects of their own."""
+    objects: dict[int, int] = {}
+    for ident, address, kind, at, by, holder, delay, count in _core.contention.sampled_waits():
+        if address not in objects:
+            objects[address] = len(awaited)
+            awaited.append(Awaited(short(kind) or STOPPED, "", False, (), sampled=True))
+        numbers = (number_of(ident, threads), number_of(holder, threads))
+        sums.append(Sum(numbers[0], objects[address], stack(at), stack(by), numbers[1], count, delay, 0))
+
+
+def number_of(ident: int, threads: dict[int, Thread]) -> int:
+    """The last thread with this identifier; 0 for 0. One that was not seen before gets a number below 0."""
+    found = [number for number, thread in threads.items() if thread.ident == ident]
+    if found or not ident:
+        return found[-1] if found else 0
+    threads[-ident] = Thread(-ident, name_of(-ident, ident), *_core.contention.times(), (), ident)
+    return -ident
+
+
+def short(kind: str) -> str:
+    """`lru_cache` of `functools._lru_cache_wrapper`."""
+    return kind.rpartition(".")[2].removeprefix("_").removesuffix("_wrapper")
+
+
+def changing(stack: Callable[[int], Stack]) -> list[Changing]:
+    """Those that were seen several times, the most frequent first."""
+    found: dict[int, Changing] = {}
+    for address, kind, name, at, other, samples, changes, spent in _core.contention.sampled_counts():
+        each = Changing(short(kind), name, (stack(at), stack(other)), samples, changes / spent * 1000)
+        known = found.get(address)
+        if known:
+            total = known.samples + each.samples
+            rate = (known.rate * known.samples + each.rate * each.samples) / total
+            each = replace(known, stacks=known.stacks + each.stacks, samples=total, rate=rate)
+        found[address] = each
+    often = [each for each in found.values() if each.samples >= FEWEST]
+    return sorted(often, key=lambda each: -each.samples)
 
 
 def wait_of(raw: tuple[int, int, int, int, int, int, int, str], stack: Callable[[int], Stack]) -> Wait:

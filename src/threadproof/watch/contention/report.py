@@ -5,13 +5,22 @@ from __future__ import annotations
 import heapq
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from threadproof.findings.model import Place
 from threadproof.watch.contention.naming import name_at_creation, name_at_wait
-from threadproof.watch.contention.record import Awaited, Record, Stack, Sum, Wait, place_in_program
+from threadproof.watch.contention.record import (
+    STOPPED,
+    Awaited,
+    Changing,
+    Record,
+    Stack,
+    Sum,
+    Wait,
+    place_in_program,
+)
 
 SHORT = 1_000_000  # ns: an object whose waits are shorter in all has no row; waking a thread takes some 50 us
 SHORT_SHARE = 0.001  # of the session: likewise
@@ -52,6 +61,7 @@ class Contended:
     name: str
     created: Place | None
     objects: int
+    sampled: bool  # its times are estimates
     paths: list[PathOf]
 
     @property
@@ -77,6 +87,8 @@ class Contended:
     def shown_kind(self) -> str:
         if self.kind == "lock":
             return "Lock"
+        if self.kind == STOPPED:
+            return self.kind
         return self.kind if self.waits or self.kind in NAMED_BY_WAIT else f"lock of {self.kind}"
 
 
@@ -179,7 +191,7 @@ class Report:
         if awaited.kind == "Thread":
             name = self.thread_started_with(sums) or name
         objects = len({each.awaited for each in sums})
-        return Contended(awaited.kind, awaited.step, awaited.waits, name, created, objects, paths)
+        return Contended(awaited.kind, awaited.step, awaited.waits, name, created, objects, awaited.sampled, paths)
 
     def thread_started_with(self, sums: list[Sum]) -> str:
         names = {self.name_of_thread(each.holder_thread) for each in sums} - {""}
@@ -196,6 +208,11 @@ class Report:
             if each.holder_thread:
                 path.holder_threads[self.name_of_thread(each.holder_thread)] += each.delay
         return list(paths.values())
+
+    @property
+    def changing(self) -> list[Changing]:
+        """Objects whose reference counts several threads seem to change at once: an estimate."""
+        return self.record.changing
 
     @property
     def not_seen(self) -> list[str]:
@@ -247,7 +264,7 @@ def name_from(awaited: Awaited, paths: list[PathOf]) -> str:
     """As a line that waits at it writes it."""
     for path in paths:
         place = path.waiter
-        if place and (awaited.kind in NAMED_BY_WAIT or f".{awaited.step}(" in place.source()):
+        if place and (awaited.sampled or awaited.kind in NAMED_BY_WAIT or f".{awaited.step}(" in place.source()):
             name = name_at_wait(place)
             if name:
                 return name
@@ -258,7 +275,6 @@ def unseen(record: Record) -> Iterator[str]:
     if record.gil:
         yield "waits for the GIL, which is on: of threads that compute, one runs at a time"
         yield "locks of objects and contention for reference counts: with the GIL there are none"
+    elif not record.samples:
+        yield "waits for the interpreter's locks of objects, and for reference counts: they take Linux on x86-64"
 
-
-def without_threads(path: PathOf) -> PathOf:
-    return replace(path, threads=Counter(), holder_threads=Counter())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from types import TracebackType
 from typing import Self
@@ -21,6 +22,7 @@ class Profile:
 
     def __init__(self) -> None:
         self._record: Record | None = None
+        self._samples = True  # whether this system lets the sampler work, as far as is known
 
     def start(self) -> None:
         """RuntimeError if a profile runs already; UnsupportedError and SelfTestError where nothing can be seen."""
@@ -32,17 +34,26 @@ class Profile:
                 )
             blocking.start(self)
             Profile._running = self
+        follow_forks()
+        _core.contention.forget_samples()
         _core.contention.start(rows())
+        if threading.active_count() > 1:
+            self.thread_starts()
+
+    def thread_starts(self) -> None:
+        """Called before a thread starts: while there is one, there is nothing to sample."""
+        self._samples = _core.contention.start_sampler()
 
     def stop(self) -> None:
         """End the recording; doing so again changes nothing."""
         with Profile._mutex:
             if Profile._running is not self:
                 return
+            _core.contention.stop_sampler()
             _core.contention.stop()
             Profile._running = None
             blocking.stop(self)
-        self._record = recorded()
+        self._record = recorded(self._samples)
 
     def report(self) -> Report:
         """What was recorded so far. RuntimeError before start()."""
@@ -50,7 +61,7 @@ class Profile:
             return Report(self._record)
         if Profile._running is not self:
             raise RuntimeError("this profile has not been started; use it as `with contention.profile() as p:`")
-        return Report(recorded())
+        return Report(recorded(self._samples))
 
     def __enter__(self) -> Self:
         self.start()
@@ -60,6 +71,32 @@ class Profile:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
+
+
+following = False  # whether forks are followed
+
+
+def follow_forks() -> None:
+    """A process that forks has no thread that the program does not know; once for the process."""
+    global following
+    if not following:
+        following = True
+        os.register_at_fork(
+            before=_core.contention.stop_sampler, after_in_parent=resume, after_in_child=abandon
+        )
+
+
+def resume() -> None:
+    if Profile._running is not None and threading.active_count() > 1:
+        Profile._running.thread_starts()
+
+
+def abandon() -> None:
+    """The child is not profiled, and may start a profile of its own."""
+    Profile._mutex = threading.Lock()
+    if Profile._running is not None:
+        blocking.stop(Profile._running)
+        Profile._running = None
 
 
 def profile() -> Profile:

@@ -36,6 +36,16 @@ def as_dict(report: Report) -> dict[str, object]:
             }
             for each in report.threads
         ],
+        "reference_counts": [
+            {
+                "type": each.kind,
+                "name": each.name,
+                "samples": each.samples,
+                "changes_per_microsecond": each.rate,
+                "stacks": [of_stack(stack) for stack in each.stacks],
+            }
+            for each in report.changing
+        ],
         "longest": [of_wait(report, wait) for wait in report.longest],
     }
 
@@ -49,6 +59,7 @@ def of_object(each: Contended) -> dict[str, object]:
         "name": each.name,
         "created": of_place(each.created),
         "objects": each.objects,
+        "sampled": each.sampled,
         "count": each.count,
         "delay": each.delay,
         "longest": each.most,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from threadproof.findings.model import Place
+from threadproof.watch.contention.record import place_in_program
 from threadproof.watch.contention.report import IDLE, Contended, PathOf, Report
 
 MOST = 10  # objects of a section, and threads; the other formats have all
@@ -32,6 +33,7 @@ def sections(report: Report) -> Iterator[str]:
         yield "no lock was contended"
     yield from section("locks", report.locks)
     yield from section("waits for another thread's step", [e for e in report.steps if e.kind != IDLE])
+    yield from changing(report)
     yield from threads(report)
     yield from longest(report)
     for sentence in report.not_seen:
@@ -52,9 +54,21 @@ def section(title: str, objects: Sequence[Contended]) -> Iterator[str]:
         yield f"  and {len(objects) - MOST} more"
 
 
+def changing(report: Report) -> Iterator[str]:
+    if not report.changing:
+        return
+    yield ""
+    yield "reference counts that several threads change at once (an estimate):"
+    yield f"  {'seen':>9} {'changes':>8}"
+    for each in report.changing[:MOST]:
+        places = dict.fromkeys(where(place_in_program(stack)) for stack in each.stacks)
+        yield f"  {each.samples:>9} {each.rate:>5.1f}/us  {each.kind} {each.name}, at {'; '.join([*places][:PATHS])}"
+
+
 def made(each: Contended) -> str:
     place = f" made at {each.created}" if each.created else ""
-    return place + (f" ({each.objects} of them)" if each.objects > 1 else "")
+    about = ", sampled" if each.sampled else ""
+    return about + place + (f" ({each.objects} of them)" if each.objects > 1 else "")
 
 
 def lines_of(path: PathOf) -> Iterator[str]:
