@@ -23,6 +23,12 @@ constexpr std::int64_t kLook = 20'000;       // ns at one count; a change takes 
 constexpr std::uint64_t kFewestChanges = 10;  // in that time: 0.5 a microsecond, which costs a loop some percent
 constexpr std::size_t kDeepest = 64;          // frames
 
+std::int64_t clock_now() {
+    timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec * std::int64_t{1'000'000'000} + time.tv_nsec;
+}
+
 /// What one thread has within reach: its objects, by the names that its code has for them.
 using Reach = std::unordered_map<PyObject*, std::string>;
 
@@ -73,13 +79,15 @@ struct Candidate {
 };
 
 /// Objects within reach of two threads that run.
-std::vector<Candidate> candidates(const std::vector<int>& running) {
+std::vector<Candidate> candidates(const std::vector<int>& running, std::int64_t& stopped) {
     struct First {
         std::string name;
         std::uint32_t stack;
     };
     std::unordered_map<PyObject*, First> first;
     std::vector<Candidate> found;
+    // threads that have stopped wait for those that have not: that counts, too
+    std::int64_t begin = clock_now();
     probe::StoppedWorld world;
     auto runs = [&](PyThreadState* thread) {
         int task = static_cast<int>(thread->native_thread_id);
@@ -98,13 +106,8 @@ std::vector<Candidate> candidates(const std::vector<int>& running) {
                               std::min(stack, other->second.stack), std::max(stack, other->second.stack)}});
         }
     });
+    stopped += clock_now() - begin;
     return found;
-}
-
-std::int64_t clock_now() {
-    timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec * std::int64_t{1'000'000'000} + time.tv_nsec;
 }
 
 ChangingCount look_at(const Candidate& candidate) {
@@ -125,9 +128,9 @@ ChangingCount look_at(const Candidate& candidate) {
 
 }  // namespace
 
-std::vector<ChangingCount> changing_counts(const std::vector<int>& running) {
+std::vector<ChangingCount> changing_counts(const std::vector<int>& running, std::int64_t& stopped) {
     std::vector<ChangingCount> changing;
-    for (const Candidate& each : candidates(running)) {
+    for (const Candidate& each : candidates(running, stopped)) {
         ChangingCount looked = look_at(each);
         if (looked.changes >= kFewestChanges) changing.push_back(looked);
     }

@@ -17,8 +17,9 @@ struct ChangingCount {
     std::uint64_t changes, nanoseconds;
 };
 
-/// Of the present moment, among the threads that run, by the kernel's numbers. The caller is attached.
-std::vector<ChangingCount> changing_counts(const std::vector<int>& running);
+/// Of the present moment, among the threads that run, by the kernel's numbers; adds to `stopped` the nanoseconds for
+/// which the world was stopped. The caller is attached.
+std::vector<ChangingCount> changing_counts(const std::vector<int>& running, std::int64_t& stopped);
 
 }  // namespace threadproof::ext
 

@@ -26,7 +26,7 @@ namespace {
 
 constexpr std::size_t kDeepest = 64;    // frames, as for other waits
 constexpr std::int64_t kInterval = 5'000'000;  // ns: 200 samples a second, 0.1 % of a core with 16 threads
-constexpr std::int64_t kSpared = 100;  // times as long as the world was stopped it runs: 1 % of the time
+constexpr std::int64_t kSpared = 50;  // times as long as the world was stopped it runs: 2 % of the time
 constexpr std::int64_t kCountsEach = 20'000'000;  // ns between two looks at reference counts, at least
 constexpr std::size_t kMostSamples = 10'000;  // different ones: 1 MB
 
@@ -199,11 +199,10 @@ void Sampler::record(const std::vector<Seen>& seen, std::int64_t since) {
     }
 }
 
-/// Returns the time of the next look: the world is stopped for at most 1 % of the time.
+/// Returns the time of the next look: the world is stopped for at most 2 % of the time.
 std::int64_t Sampler::record_counts(const std::vector<int>& running) {
-    std::int64_t begin = clock_now();
-    std::vector<ChangingCount> changing = changing_counts(running);
-    std::int64_t end = clock_now();
+    std::int64_t stopped = 0;
+    std::vector<ChangingCount> changing = changing_counts(running, stopped);
     std::lock_guard hold(mutex_);
     for (const ChangingCount& each : changing) {
         if (counts_.size() >= kMostSamples && !counts_.contains(each.which)) continue;
@@ -212,7 +211,7 @@ std::int64_t Sampler::record_counts(const std::vector<int>& running) {
         sum.changes += each.changes;
         sum.nanoseconds += each.nanoseconds;
     }
-    return end + std::max(kSpared * (end - begin), kCountsEach);
+    return clock_now() + std::max(kSpared * stopped, kCountsEach);
 }
 
 }  // namespace threadproof::ext
