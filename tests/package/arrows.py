@@ -57,7 +57,10 @@ EXT: dict[str, set[str]] = {
     "ext/race": SHARED | {"ext/probe", "core/probe", "core/race"},
     "ext/explore": SHARED | {"ext/probe", "core/explore"},
     "ext/watch": SHARED | {"ext/probe", "core/probe", "core/watch"},
-    "ext": {*CORE, *(f"ext/{each}" for each in ("python", "probe", "maps", "sync", "race", "explore", "watch"))},
+    "ext": {
+        *CORE,
+        *(f"ext/{each}" for each in ("python", "probe", "maps", "sync", "race", "explore", "watch")),
+    },
 }
 
 # The only file with CPython's internal headers.

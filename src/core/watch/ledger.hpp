@@ -46,7 +46,8 @@ class Ledger {
     struct Hash {
         std::size_t operator()(const Path& path) const {
             std::uint64_t hash = path.lock;
-            for (std::uint64_t each : {std::uint64_t{path.stack}, std::uint64_t{path.holder.stack}, path.holder.thread})
+            for (std::uint64_t each :
+                 {std::uint64_t{path.stack}, std::uint64_t{path.holder.stack}, path.holder.thread})
                 hash = (hash ^ each) * 0x9E3779B97F4A7C15u;
             return hash ^ hash >> 32;
         }

@@ -64,8 +64,9 @@ class Releases {
     }
 
  private:
-    static constexpr std::size_t kKept = 16;       // holders that a wait is divided among: more are seldom read
-    static constexpr std::size_t kShelves = 1024;  // 400 kB; few programs have as many contended locks at once
+    static constexpr std::size_t kKept = 16;  // holders that a wait is divided among: more are seldom read
+    static constexpr std::size_t kShelves =
+        1024;  // 400 kB; few programs have as many contended locks at once
 
     struct Release {
         std::uintptr_t lock = 0;
@@ -83,7 +84,8 @@ class Releases {
         return shelves_[(lock >> 4) * 0x9E3779B97F4A7C15u >> 54 & (kShelves - 1)];
     }
 
-    std::size_t copy(std::uintptr_t lock, Nanoseconds begin, Nanoseconds end, std::array<Release, kKept>& to) {
+    std::size_t copy(std::uintptr_t lock, Nanoseconds begin, Nanoseconds end,
+                     std::array<Release, kKept>& to) {
         Shelf& shelf = shelf_of(lock);
         std::size_t count = 0;
         shelf.mutex.lock();

@@ -85,8 +85,9 @@ PyObject* intercept_deallocation(PyObject*, PyObject* type);
 
 // blocking.cpp
 PyObject* intercept_creation(PyObject*, PyObject* type);
-PyObject* set_lock_types(PyObject*, PyObject* arguments);  // of a mutex, reentrant, SimpleQueue, thread handle
-PyObject* lock_state(PyObject*, PyObject* lock);           // for the self-test
+PyObject* set_lock_types(PyObject*,
+                         PyObject* arguments);    // of a mutex, reentrant, SimpleQueue, thread handle
+PyObject* lock_state(PyObject*, PyObject* lock);  // for the self-test
 
 // python_subscriber.cpp
 PyObject* set_event_classes(PyObject*, PyObject* by_name);

@@ -18,7 +18,8 @@ extern constinit LockTypes lock_types __attribute__((visibility("hidden")));
 TP_HOT bool is_held_by_another(PyObject* lock) {
     if (Py_IS_TYPE(lock, lock_types.mutex)) return is_locked(mutex_of(lock));
     if (!Py_IS_TYPE(lock, lock_types.reentrant)) return false;
-    return is_locked(recursive_of(lock).mutex) && owner_of(recursive_of(lock)) != PyThread_get_thread_ident_ex();
+    return is_locked(recursive_of(lock).mutex)
+           && owner_of(recursive_of(lock)) != PyThread_get_thread_ident_ex();
 }
 
 /// Whether a thread sleeps until the lock is released.

@@ -36,8 +36,8 @@
 #include <utility>
 extern "C" {
 #include "internal/pycore_ceval.h"
-#include "internal/pycore_debug_offsets.h"
 #include "internal/pycore_critical_section.h"
+#include "internal/pycore_debug_offsets.h"
 #include "internal/pycore_dict.h"
 #include "internal/pycore_frame.h"
 #include "internal/pycore_interp.h"
@@ -152,7 +152,9 @@ inline PyObject* inline_value(PyObject* object, PyObject* name) {
         if (DK_UNICODE_ENTRIES(keys)[i].me_key == name) return values->values[i];
     return nullptr;
 }
-inline bool has_inline_value(PyObject* object, PyObject* name) { return inline_value(object, name) != nullptr; }
+inline bool has_inline_value(PyObject* object, PyObject* name) {
+    return inline_value(object, name) != nullptr;
+}
 
 /// The result of dict.keys(), values() and items(); CPython declares it in no header.
 struct DictView {
@@ -198,7 +200,9 @@ TP_HOT bool has_parked(const PyMutex& mutex) {
 /// As CPython's PyMutex_LockFast(): acquire; pairs with the release of the thread that unlocks it.
 TP_HOT bool try_acquire(PyMutex& mutex) { return PyMutex_LockFast(&mutex) != 0; }
 /// The thread that holds it, as PyThread_get_thread_ident_ex() has it; relaxed: only a thread that holds it stores its own
-TP_HOT auto owner_of(const _PyRecursiveMutex& lock) { return __atomic_load_n(&lock.thread, __ATOMIC_RELAXED); }
+TP_HOT auto owner_of(const _PyRecursiveMutex& lock) {
+    return __atomic_load_n(&lock.thread, __ATOMIC_RELAXED);
+}
 
 #ifdef Py_GIL_DISABLED
 
@@ -212,10 +216,12 @@ inline PyObject* object_of_lock(std::uintptr_t mutex) {
 template <class Visit>
 void each_object_lock(const PyThreadState* thread, Visit&& visit) {
     for (std::uintptr_t next = thread->critical_section; next & ~std::uintptr_t{_Py_CRITICAL_SECTION_MASK};) {
-        auto* section = reinterpret_cast<PyCriticalSection*>(next & ~std::uintptr_t{_Py_CRITICAL_SECTION_MASK});
+        auto* section =
+            reinterpret_cast<PyCriticalSection*>(next & ~std::uintptr_t{_Py_CRITICAL_SECTION_MASK});
         visit(reinterpret_cast<std::uintptr_t>(section->_cs_mutex));
         if (next & _Py_CRITICAL_SECTION_TWO_MUTEXES)
-            visit(reinterpret_cast<std::uintptr_t>(reinterpret_cast<PyCriticalSection2*>(section)->_cs_mutex2));
+            visit(
+                reinterpret_cast<std::uintptr_t>(reinterpret_cast<PyCriticalSection2*>(section)->_cs_mutex2));
         next = section->_cs_prev;
     }
 }

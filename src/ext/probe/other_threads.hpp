@@ -19,12 +19,12 @@ namespace threadproof::probe {
 
 /// A thread of the interpreter at one moment.
 struct OtherThread {
-    std::uint64_t address;      // of its PyThreadState
-    std::uint64_t state;        // the address of the word at which it sleeps while the world is stopped
-    unsigned long ident;        // as threading.get_ident()
-    int task;                   // the kernel's number
-    std::uint64_t frame;        // its innermost frame
-    std::uint64_t section;      // its innermost critical section
+    std::uint64_t address;  // of its PyThreadState
+    std::uint64_t state;    // the address of the word at which it sleeps while the world is stopped
+    unsigned long ident;    // as threading.get_ident()
+    int task;               // the kernel's number
+    std::uint64_t frame;    // its innermost frame
+    std::uint64_t section;  // its innermost critical section
 };
 
 /// A word of this process; nothing where no memory is.

@@ -31,7 +31,8 @@ PyObject* stop(PyObject*, PyObject*) {
 
 Session& recorded() {
     if (Session* session = contention_subscriber().session()) return *session;
-    PyErr_SetString(PyExc_RuntimeError, "there was no session of the contention profiler; start() begins one");
+    PyErr_SetString(PyExc_RuntimeError,
+                    "there was no session of the contention profiler; start() begins one");
     throw PythonError{};
 }
 
@@ -53,8 +54,8 @@ PyObject* times(PyObject*, PyObject*) {
 PyObject* objects(PyObject*, PyObject*) {
     Ref list = new_list();
     for (const WaitObject& each : recorded().objects.objects())
-        append(list, Py_BuildValue("ssOI", each.kind.c_str(), each.step.c_str(), each.waits ? Py_True : Py_False,
-                                   each.created));
+        append(list, Py_BuildValue("ssOI", each.kind.c_str(), each.step.c_str(),
+                                   each.waits ? Py_True : Py_False, each.created));
     return list.release();
 }
 
@@ -93,10 +94,11 @@ PyObject* sums(PyObject*, PyObject*) {
     Ref list = new_list();
     for (const auto& [about, member] : members())
         for (const auto& [path, sum] : member->ledger.sums())
-            append(list, Py_BuildValue("KIIIKKLL", static_cast<unsigned long long>(about.number), path.lock, path.stack,
-                                       path.holder.stack, static_cast<unsigned long long>(path.holder.thread),
-                                       static_cast<unsigned long long>(sum.count), static_cast<long long>(sum.delay),
-                                       static_cast<long long>(sum.most)));
+            append(list, Py_BuildValue("KIIIKKLL", static_cast<unsigned long long>(about.number), path.lock,
+                                       path.stack, path.holder.stack,
+                                       static_cast<unsigned long long>(path.holder.thread),
+                                       static_cast<unsigned long long>(sum.count),
+                                       static_cast<long long>(sum.delay), static_cast<long long>(sum.most)));
     return list.release();
 }
 
@@ -176,8 +178,8 @@ PyObject* sampled_counts(PyObject*, PyObject*) {
     Ref list = new_list();
 #ifdef THREADPROOF_SAMPLER
     for (const auto& [which, sum] : sampler().counts())
-        append(list, Py_BuildValue("KssIIKKK", static_cast<unsigned long long>(which.object), which.type.c_str(),
-                                   which.name.c_str(), which.stack, which.other_stack,
+        append(list, Py_BuildValue("KssIIKKK", static_cast<unsigned long long>(which.object),
+                                   which.type.c_str(), which.name.c_str(), which.stack, which.other_stack,
                                    static_cast<unsigned long long>(sum.samples),
                                    static_cast<unsigned long long>(sum.changes),
                                    static_cast<unsigned long long>(sum.nanoseconds)));

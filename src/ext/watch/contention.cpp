@@ -21,7 +21,7 @@ using watch::Holder;
 
 namespace {
 
-constexpr std::size_t kDeepest = 64;        // frames of a wait, as Go's profiles have
+constexpr std::size_t kDeepest = 64;          // frames of a wait, as Go's profiles have
 constexpr std::size_t kDeepestCreation = 16;  // of a lock's creation: the library has up to 5 of them
 
 /// The calling thread's member, and the session that it belongs to.

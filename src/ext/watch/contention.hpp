@@ -89,8 +89,9 @@ class ContentionSubscriber final : public probe::Subscriber {
     Member& member(Session& session, probe::ThreadNumber number);
     void begin_session(bool running);
 
-    std::atomic<Session*> session_{nullptr};  // release, acquire: publishes it; never freed, threads may be in it
-    std::atomic<std::size_t> in_queues_{0};   // threads blocked in a SimpleQueue; relaxed: a hint
+    std::atomic<Session*> session_{
+        nullptr};  // release, acquire: publishes it; never freed, threads may be in it
+    std::atomic<std::size_t> in_queues_{0};  // threads blocked in a SimpleQueue; relaxed: a hint
     std::size_t slot_ = probe::kMostSubscribers;
 };
 

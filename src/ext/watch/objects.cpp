@@ -18,7 +18,8 @@ using probe::PythonError;
 
 namespace {
 
-constexpr std::size_t kLibraryFrames = 8;  // Semaphore.acquire, Condition.wait: twice the deepest of the library
+constexpr std::size_t kLibraryFrames =
+    8;  // Semaphore.acquire, Condition.wait: twice the deepest of the library
 
 std::string text(PyObject* object) {
     const char* utf8 = PyUnicode_AsUTF8(object);
@@ -53,8 +54,8 @@ void WaitObjects::set_rows(PyObject* rows) {
         PyObject* path;
         const char *file, *function, *kind, *step;
         int waits, names;
-        if (!PyArg_ParseTuple(PyList_GET_ITEM(rows, i), "ssssO!pp", &file, &function, &kind, &step, &PyTuple_Type,
-                              &path, &waits, &names))
+        if (!PyArg_ParseTuple(PyList_GET_ITEM(rows, i), "ssssO!pp", &file, &function, &kind, &step,
+                              &PyTuple_Type, &path, &waits, &names))
             throw PythonError{};
         WaitRow row{kind, step, {}, waits != 0, names != 0};
         for (Py_ssize_t each = 0; each < PyTuple_GET_SIZE(path); ++each)
@@ -131,7 +132,8 @@ WaitObject WaitObjects::describe(const Key& key) {
 void WaitObjects::note_creation(PyObject* object, std::uint32_t stack) {
     Shelf& shelf = shelf_of(object);
     std::lock_guard hold(shelf.mutex);
-    if (shelf.created.size() < kMostCreated || shelf.created.contains(reinterpret_cast<std::uintptr_t>(object)))
+    if (shelf.created.size() < kMostCreated
+        || shelf.created.contains(reinterpret_cast<std::uintptr_t>(object)))
         shelf.created[reinterpret_cast<std::uintptr_t>(object)] = stack;
 }
 

@@ -73,7 +73,8 @@ class WaitObjects {
     };
     struct Hash {
         std::size_t operator()(const Key& key) const {
-            auto hash = reinterpret_cast<std::uintptr_t>(key.object) >> 4 ^ reinterpret_cast<std::uintptr_t>(key.row);
+            auto hash =
+                reinterpret_cast<std::uintptr_t>(key.object) >> 4 ^ reinterpret_cast<std::uintptr_t>(key.row);
             return hash * 2 + key.waits;
         }
     };
@@ -95,8 +96,9 @@ class WaitObjects {
         return shelves_[reinterpret_cast<std::uintptr_t>(object) >> 6 & (kShelves - 1)];
     }
 
-    static constexpr std::size_t kShelves = 64;        // more than threads create locks at once
-    static constexpr std::size_t kMostCreated = 4096;  // of a shelf: 10 MB in all; later creations are not known
+    static constexpr std::size_t kShelves = 64;  // more than threads create locks at once
+    static constexpr std::size_t kMostCreated =
+        4096;  // of a shelf: 10 MB in all; later creations are not known
 
     std::unordered_map<std::string, WaitRow> rows_;  // by file:function
     mutable std::mutex mutex_;

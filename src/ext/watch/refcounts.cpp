@@ -19,9 +19,10 @@ namespace {
 
 constexpr std::size_t kMostCandidates = 16;  // looked at in one round: 16 times 20 us
 constexpr std::size_t kMostNames = 64;       // of one function
-constexpr std::int64_t kLook = 20'000;       // ns at one count; a change takes some 50 ns where it is contended
-constexpr std::uint64_t kFewestChanges = 10;  // in that time: 0.5 a microsecond, which costs a loop some percent
-constexpr std::size_t kDeepest = 64;          // frames
+constexpr std::int64_t kLook = 20'000;  // ns at one count; a change takes some 50 ns where it is contended
+constexpr std::uint64_t kFewestChanges =
+    10;                               // in that time: 0.5 a microsecond, which costs a loop some percent
+constexpr std::size_t kDeepest = 64;  // frames
 
 std::int64_t clock_now() {
     timespec time;
@@ -46,7 +47,8 @@ void add(Reach& reach, PyObject* object, const std::string& name) {
 /// The values of the names that the function uses: of globals, and of attributes of its first argument.
 void add_names(Reach& reach, PyCodeObject* code, PyObject* globals, PyObject* self) {
     PyObject* attributes = self ? probe::attribute_dict(self) : nullptr;
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(code->co_names) && i < static_cast<Py_ssize_t>(kMostNames); ++i) {
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(code->co_names) && i < static_cast<Py_ssize_t>(kMostNames);
+         ++i) {
         PyObject* name = PyTuple_GET_ITEM(code->co_names, i);
         add(reach, PyDict_GetItemWithError(globals, name), text(name));
         if (attributes) add(reach, PyDict_GetItemWithError(attributes, name), "self." + text(name));

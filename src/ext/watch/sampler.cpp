@@ -24,11 +24,11 @@
 namespace threadproof::ext {
 namespace {
 
-constexpr std::size_t kDeepest = 64;    // frames, as for other waits
+constexpr std::size_t kDeepest = 64;           // frames, as for other waits
 constexpr std::int64_t kInterval = 5'000'000;  // ns: 200 samples a second, 0.1 % of a core with 16 threads
 constexpr std::int64_t kSpared = 50;  // times as long as the world was stopped it runs: 2 % of the time
 constexpr std::int64_t kCountsEach = 20'000'000;  // ns between two looks at reference counts, at least
-constexpr std::size_t kMostSamples = 10'000;  // different ones: 1 MB
+constexpr std::size_t kMostSamples = 10'000;      // different ones: 1 MB
 
 std::int64_t clock_now() {
     timespec time;
@@ -190,8 +190,12 @@ std::optional<Sampler::Seen> Sampler::look_at(const Parked& parked,
 
 void Sampler::record(const std::vector<Seen>& seen, std::int64_t since) {
     for (const Seen& each : seen) {
-        SampledWait wait{each.thread, each.object, each.type, probe::number_of_stack(each.frames),
-                         probe::number_of_stack(each.holder_frames), each.holder};
+        SampledWait wait{each.thread,
+                         each.object,
+                         each.type,
+                         probe::number_of_stack(each.frames),
+                         probe::number_of_stack(each.holder_frames),
+                         each.holder};
         std::lock_guard hold(mutex_);
         if (samples_.size() >= kMostSamples && !samples_.contains(wait)) continue;
         ++samples_[wait].samples;

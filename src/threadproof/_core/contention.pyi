@@ -1,5 +1,5 @@
-# What threadproof.watch.contention is made of; on CPython 3.14 and 3.15 only. Threads, objects and stacks are numbers;
-# times are nanoseconds of the monotonic clock.
+# What threadproof.watch.contention is made of; on CPython 3.14 and 3.15 only. Threads, objects and stacks
+# are numbers; times are nanoseconds of the monotonic clock.
 from typing import TypeAlias
 
 # thread, object, stack, holder's stack, holder's thread, begin, end, "got", "gave up" or "waits"
@@ -29,8 +29,8 @@ def start_sampler() -> bool: ...
 def stop_sampler() -> None: ...
 def forget_samples() -> None: ...
 
-# thread's identifier, address (0: the world was stopped), type, stack, holder's stack, holder's identifier, nanoseconds,
-# samples
+# thread's identifier, address (0: the world was stopped), type, stack, holder's stack, holder's identifier,
+# nanoseconds, samples
 def sampled_waits() -> list[tuple[int, int, str, int, int, int, int, int]]: ...
 
 # address, type, name, stack, other stack, samples, changes, nanoseconds of looking

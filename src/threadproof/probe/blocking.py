@@ -1,7 +1,7 @@
 """The probe's work for a profiler of contention: where threads block, for whom, and where locks were made.
 
-Nothing is instrumented, and a lock that is free costs one more test of a byte. So this is apart from Watch, whose
-subscribers need every acquisition.
+Nothing is instrumented, and a lock that is free costs one more test of a byte. So this is apart from Watch,
+whose subscribers need every acquisition.
 """
 
 from __future__ import annotations

@@ -142,7 +142,9 @@ def intercept_methods(groups: Iterable[str]) -> None:
         intercepted.add(group)
         for owner, action, names in METHODS[group]:
             for name in names:
-                if name in vars(owner) and not isinstance(vars(owner)[name], type):  # not an inherited one, which is intercepted where it is defined
+                if name in vars(owner) and not isinstance(
+                    vars(owner)[name], type
+                ):  # not an inherited one, which is intercepted where it is defined
                     one_step = consumers.one_step(owner_name(owner), name)
                     _core.probe.intercept_method(owner, name, action, one_step)
         if group == "accesses":

@@ -170,7 +170,7 @@ configured = False
 
 
 def configure() -> None:
-    """The first of these steps, which suffice where nothing is instrumented: forks and starts are followed."""
+    """The first of these steps, which suffice where nothing is instrumented: to follow forks and starts."""
     global configured
     if not configured:
         configured = True

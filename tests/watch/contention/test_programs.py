@@ -31,21 +31,58 @@ class Answer(NamedTuple):
 
 ANSWERS = {
     "abba_wait": Answer("Lock right", "right =", ("with right:", "first"), ("with right:", "second")),
-    "convoy": Answer("Lock Convoy.turn", "self.turn =", ("with self.turn:", "Convoy.ride"), ("with self.turn:", "Convoy.ride")),
-    "coarse_lock": Answer("RWLock Prices.lock", "self.lock =", ("lock.read()", "Prices.read"), ("lock.write()", "Prices.load")),
-    "rw_lock_writer": Answer("RWLock catalogue", "catalogue =", ("catalogue.write()", "write"), ("catalogue.read()", "read")),
+    "convoy": Answer(
+        "Lock Convoy.turn",
+        "self.turn =",
+        ("with self.turn:", "Convoy.ride"),
+        ("with self.turn:", "Convoy.ride"),
+    ),
+    "load_under_lock": Answer(
+        "RWLock Prices.lock", "self.lock =", ("lock.read()", "Prices.read"), ("lock.write()", "Prices.load")
+    ),
+    "rw_lock_writer": Answer(
+        "RWLock catalogue", "catalogue =", ("catalogue.write()", "write"), ("catalogue.read()", "read")
+    ),
     "logging_lock": Answer("lock of Handler", "Slow()", ('"quick"', "serve"), ('"slow"', "report")),
-    "queue_one_consumer": Answer("Queue.put jobs", "jobs:", ("jobs.put(2)", "produce"), ("jobs.get()", "consume"), "step"),
-    "condition_handoff": Answer("Condition.wait ready", "ready =", ("ready.wait()", "consume"), ("ready.notify()", "make"), "step"),
-    "semaphore_pool": Answer("Semaphore.acquire connections", "connections =", ("connections.acquire()", "wait_for_it"), ("with connections:", "query"), "step"),
+    "queue_one_consumer": Answer(
+        "Queue.put jobs", "jobs:", ("jobs.put(2)", "produce"), ("jobs.get()", "consume"), "step"
+    ),
+    "condition_handoff": Answer(
+        "Condition.wait ready", "ready =", ("ready.wait()", "consume"), ("ready.notify()", "make"), "step"
+    ),
+    "semaphore_pool": Answer(
+        "Semaphore.acquire connections",
+        "connections =",
+        ("connections.acquire()", "wait_for_it"),
+        ("with connections:", "query"),
+        "step",
+    ),
     "rlock_recursion": Answer("RLock tree", "tree =", ("with tree:", "insert"), ("with tree:", "walk")),
-    "barrier_slow_party": Answer("Barrier.wait phase", "phase =", ("phase.wait()", "quick"), ("phase.wait()", "slow"), "step"),
-    "join_slow_thread": Answer("Thread.join slow worker", "worker =", ("worker.join()", "<module>"), ("worker.start()", "<module>"), "step"),
-    "event_setter": Answer("Event.wait started", "started =", ("started.wait()", "serve"), ("started.set()", "configure"), "step"),
-    "future_result": Answer("Future.result future", "future =", ("future.result()", "<module>"), ("", "_WorkItem.run"), "step"),
-    "simple_queue": Answer("SimpleQueue inbox", "inbox:", ("inbox.get()", "receive"), ("inbox.put(1)", "send"), "step"),
-    "map_computation": Answer("Reservation prices", "", ("compute_if_absent", "look"), ("compute_if_absent", "load"), "step"),
-    "once_runner": Answer("Once.run settings", "", ("settings.run", "second"), ("settings.run", "first"), "step"),
+    "barrier_slow_party": Answer(
+        "Barrier.wait phase", "phase =", ("phase.wait()", "quick"), ("phase.wait()", "slow"), "step"
+    ),
+    "join_slow_thread": Answer(
+        "Thread.join slow worker",
+        "worker =",
+        ("worker.join()", "<module>"),
+        ("worker.start()", "<module>"),
+        "step",
+    ),
+    "event_setter": Answer(
+        "Event.wait started", "started =", ("started.wait()", "serve"), ("started.set()", "configure"), "step"
+    ),
+    "future_result": Answer(
+        "Future.result future", "future =", ("future.result()", "<module>"), ("", "_WorkItem.run"), "step"
+    ),
+    "simple_queue": Answer(
+        "SimpleQueue inbox", "inbox:", ("inbox.get()", "receive"), ("inbox.put(1)", "send"), "step"
+    ),
+    "map_computation": Answer(
+        "Reservation prices", "", ("compute_if_absent", "look"), ("compute_if_absent", "load"), "step"
+    ),
+    "once_runner": Answer(
+        "Once.run settings", "", ("settings.run", "second"), ("settings.run", "first"), "step"
+    ),
 }
 
 
@@ -62,7 +99,8 @@ def report_on(program: str, *options: str, folder: Path) -> dict[str, Any]:
 
 def text_of(place: dict[str, Any]) -> str:
     """The source at a place of the report, whose path counts from the current folder."""
-    return Path(place["file"]).read_text().splitlines()[place["line"] - 1]
+    file = Path(str(place["file"]))
+    return file.read_text().splitlines()[place["line"] - 1]
 
 
 def is_at(place: dict[str, Any] | None, wanted: tuple[str, str]) -> bool:

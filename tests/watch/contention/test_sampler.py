@@ -41,7 +41,9 @@ def running(*functions: Callable[[], object]) -> Iterator[Profile]:
         while not over.is_set():
             function()
 
-    threads = [threading.Thread(target=run, args=(function,), name=function.__name__) for function in functions]
+    threads = [
+        threading.Thread(target=run, args=(function,), name=function.__name__) for function in functions
+    ]
     with profile() as recorded:
         for thread in threads:
             thread.start()
@@ -86,7 +88,11 @@ def test_a_list_that_is_being_sorted_is_named_with_both_lines() -> None:
         return {path.holder_place.function for path in each.paths if path.holder_place}
 
     with running(sort, append) as recorded:
-        until(lambda: [1 for each in sampled(recorded.report(), "lock of list values") if "sort" in holders(each)])
+        until(
+            lambda: [
+                1 for each in sampled(recorded.report(), "lock of list values") if "sort" in holders(each)
+            ]
+        )
     (found,) = sampled(recorded.report(), "lock of list values")
     assert "append" in {path.waiter.function for path in found.paths if path.waiter}
 
@@ -104,5 +110,3 @@ def test_one_object_of_several_threads_is_named_and_their_own_ones_are_not() -> 
     names = {each.name: each for each in recorded.report().changing}
     assert names["shared"].kind == "Box"
     assert "mine" not in names
-
-

@@ -15,8 +15,16 @@ if not hasattr(_core, "contention"):
 from threadproof.watch.contention import profile
 
 
+def enter(lock: threading.Lock) -> None:
+    with lock:
+        pass
+
+
 def test_one_profile_runs_at_a_time() -> None:
-    with profile(), pytest.raises(RuntimeError, match=r"is running in this process already; stop\(\) it first"):
+    with (
+        profile(),
+        pytest.raises(RuntimeError, match=r"is running in this process already; stop\(\) it first"),
+    ):
         profile().start()
     with profile() as again:
         pass
@@ -31,7 +39,7 @@ def test_a_profile_that_was_not_started_has_no_report() -> None:
 def test_a_thread_that_is_still_blocked_is_in_the_report() -> None:
     lock = threading.Lock()
     with profile() as recorded, lock:
-        thread = threading.Thread(target=lambda: lock.acquire() and lock.release(), name="blocked")
+        thread = threading.Thread(target=enter, args=(lock,), name="blocked")
         thread.start()
         until(lambda: _core.probe.lock_state(lock)[2])
         (wait,) = [wait for wait in recorded.report().all_waits if wait.outcome == "waits"]
@@ -44,7 +52,7 @@ def test_nothing_is_recorded_after_the_end() -> None:
         pass
     lock = threading.Lock()
     with lock:
-        thread = threading.Thread(target=lambda: lock.acquire() and lock.release())
+        thread = threading.Thread(target=enter, args=(lock,))
         thread.start()
         until(lambda: _core.probe.lock_state(lock)[2])
     thread.join()

@@ -28,8 +28,8 @@ print(isinstance(lock, threading.Lock), isinstance(lock, _thread.LockType), lock
 lock.acquire()
 threading.Thread(target=lock.release).start()
 print(lock.acquire(), lock.acquire(True, 0.001), lock.acquire(blocking=False))
-for wrong in (lambda: lock.acquire(False, 1), lambda: lock.acquire(timeout=-2), lambda: lock.acquire(1, 2, 3)):
-    try: wrong()
+for wrong in ((False, 1), (True, -2), (1, 2, 3)):
+    try: lock.acquire(*wrong)
     except Exception as error: print(type(error).__name__, error)
 lock.release()
 try: lock.release()

@@ -1,8 +1,9 @@
 """The standard library's functions in which a thread waits, as data: for what, and at which object.
 
-A thread blocks at a lock of CPython, in a method of C. These rows say what the program has called. Where several
-are in the stack, the innermost one says whether the thread waits for another thread's step, or only for a lock of
-the object; and the outermost one names the object, which is its first argument.
+A thread blocks at a lock of CPython, in a method of C. These rows say what the program has called. Where
+several
+are in the stack, the innermost one says whether the thread waits for another thread's step, or only for a
+lock of the object; and the outermost one names the object, which is its first argument.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from threadproof.probe.scope import LIBRARY, PACKAGE
 
 
 class WaitRow(NamedTuple):
-    """Some functions of one file. `path`: the attributes from the object to a lock that was created with it."""
+    """Some functions of one file. `path`: the attributes from the object to a lock that was made with it."""
 
     file: str
     functions: str
@@ -43,7 +44,11 @@ WAITS = (
     WaitRow(QUEUE, "Queue.task_done Queue.qsize Queue.empty Queue.full", "Queue", ("mutex",), waits=False),
     WaitRow(FUTURES, "Future.result Future.exception", "Future", ("_condition", "_lock")),
     WaitRow(
-        FUTURES, "Future.set_result Future.set_exception Future.done", "Future", ("_condition", "_lock"), waits=False
+        FUTURES,
+        "Future.set_result Future.set_exception Future.done",
+        "Future",
+        ("_condition", "_lock"),
+        waits=False,
     ),
     WaitRow(FUTURES, "wait as_completed", "futures", names=False),
     WaitRow(EXECUTOR, "_worker", "idle worker", names=False),

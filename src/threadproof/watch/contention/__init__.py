@@ -6,10 +6,13 @@
         serve()
     print(p.report())
 
-It sees locks, conditions, semaphores, events, barriers, queues, joins and futures of the standard library, and
+It sees locks, conditions, semaphores, events, barriers, queues, joins and futures of the standard library,
+and
 threadproof's own locks and computations. On free-threaded Python under Linux it also samples waits for the
-interpreter's own locks of objects, stopped worlds, and objects whose reference counts several threads change. A
-lock that is free costs one test of a byte: only a thread that blocks is timed. docs/contention.md has the details.
+interpreter's own locks of objects, stopped worlds, and objects whose reference counts several threads
+change. A
+lock that is free costs one test of a byte: only a thread that blocks is timed. docs/contention.md has the
+details.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The name of an object in the program's source, from the line that made it, or from a line that waits at it."""
+"""The name of an object in the program's source: from the line that made it, or one that waits at it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def name_at_creation(place: Place) -> str:
 
 
 def name_at_wait(place: Place) -> str:
-    """`with self._lock:` gives "Account._lock", as does `self._lock.acquire()`; empty if it is no plain name."""
+    """`with self._lock:` gives "Account._lock", so does `self._lock.acquire()`; empty for no plain name."""
     marked = place.marked()
     if not marked:
         return ""

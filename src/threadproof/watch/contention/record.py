@@ -43,7 +43,7 @@ class Thread:
 
 @dataclass(frozen=True)
 class Awaited:
-    """An object at which threads have waited, by one kind of step. `waits`: not just for a lock of the object."""
+    """An object at which threads have waited, by one kind of step. `waits`: not just for its lock."""
 
     kind: str
     step: str
@@ -54,7 +54,7 @@ class Awaited:
 
 @dataclass(frozen=True)
 class Changing:
-    """An object whose reference count was changing whenever two threads that ran had it within reach: an estimate."""
+    """An object whose reference count was changing while two threads had it within reach: an estimate."""
 
     kind: str
     name: str
@@ -65,7 +65,7 @@ class Changing:
 
 @dataclass(frozen=True)
 class Sum:
-    """The waits of one thread at one object from one stack, for one holder. `thread` and others are numbers."""
+    """The waits of one thread at one object from one stack, for one holder. Threads are numbers."""
 
     thread: int
     awaited: int
@@ -199,7 +199,9 @@ def stack_of(number: int) -> Stack:
 def place_of(code: CodeType, offset: int) -> Place:
     """The line of an instruction, with the columns of its expression if they are on one line."""
     positions = list(code.co_positions())
-    line, end, begin_column, end_column = positions[offset // 2] if offset // 2 < len(positions) else (None,) * 4
+    line, end, begin_column, end_column = (
+        positions[offset // 2] if offset // 2 < len(positions) else (None,) * 4
+    )
     place = Place(code.co_filename, line or code.co_firstlineno, code.co_qualname)
     if line is None or line != end or begin_column is None or end_column is None:
         return place

@@ -1,4 +1,4 @@
-"""The report: the objects waited at, each with the paths of waiters and holders, threads, and the longest waits."""
+"""The report: the objects waited at, with the paths of waiters and holders; threads; the longest waits."""
 
 from __future__ import annotations
 
@@ -158,7 +158,9 @@ class Report:
         for each in [*self.record.sums, *map(as_sum, self.record.open)]:
             waited[each.thread][category(self.record.awaited[each.awaited])] += each.delay
         threads = [
-            OfThread(thread.name, (thread.end or self.record.end) - thread.begin, *by_category(waited[number]))
+            OfThread(
+                thread.name, (thread.end or self.record.end) - thread.begin, *by_category(waited[number])
+            )
             for number, thread in self.record.threads.items()
         ]
         return sorted(threads, key=lambda each: (-each.locks, -each.steps))
@@ -191,7 +193,9 @@ class Report:
         if awaited.kind == "Thread":
             name = self.thread_started_with(sums) or name
         objects = len({each.awaited for each in sums})
-        return Contended(awaited.kind, awaited.step, awaited.waits, name, created, objects, awaited.sampled, paths)
+        return Contended(
+            awaited.kind, awaited.step, awaited.waits, name, created, objects, awaited.sampled, paths
+        )
 
     def thread_started_with(self, sums: list[Sum]) -> str:
         names = {self.name_of_thread(each.holder_thread) for each in sums} - {""}
@@ -264,7 +268,9 @@ def name_from(awaited: Awaited, paths: list[PathOf]) -> str:
     """As a line that waits at it writes it."""
     for path in paths:
         place = path.waiter
-        if place and (awaited.sampled or awaited.kind in NAMED_BY_WAIT or f".{awaited.step}(" in place.source()):
+        if place and (
+            awaited.sampled or awaited.kind in NAMED_BY_WAIT or f".{awaited.step}(" in place.source()
+        ):
             name = name_at_wait(place)
             if name:
                 return name
@@ -276,5 +282,4 @@ def unseen(record: Record) -> Iterator[str]:
         yield "waits for the GIL, which is on: of threads that compute, one runs at a time"
         yield "locks of objects and contention for reference counts: with the GIL there are none"
     elif not record.samples:
-        yield "waits for the interpreter's locks of objects, and for reference counts: they take Linux on x86-64"
-
+        yield "waits for locks of objects, and for reference counts: that takes Linux on x86-64"

@@ -25,7 +25,7 @@ class Profile:
         self._samples = True  # whether this system lets the sampler work, as far as is known
 
     def start(self) -> None:
-        """RuntimeError if a profile runs already; UnsupportedError and SelfTestError where nothing can be seen."""
+        """RuntimeError if a profile runs already; UnsupportedError or SelfTestError where that is so."""
         with Profile._mutex:
             if Profile._running is not None:
                 raise RuntimeError(
@@ -60,7 +60,9 @@ class Profile:
         if self._record is not None:
             return Report(self._record)
         if Profile._running is not self:
-            raise RuntimeError("this profile has not been started; use it as `with contention.profile() as p:`")
+            raise RuntimeError(
+                "this profile has not been started; use it as `with contention.profile() as p:`"
+            )
         return Report(recorded(self._samples))
 
     def __enter__(self) -> Self:
@@ -100,5 +102,5 @@ def abandon() -> None:
 
 
 def profile() -> Profile:
-    """A profile of where threads wait: `with profile() as p:`, then `p.report()`."""
+    """A new profile of where threads wait, not started yet; `with` starts and stops it."""
     return Profile()

@@ -1,4 +1,4 @@
-"""An RLock that its thread acquires again and again is not contended by that; another thread waits for the last."""
+"""An RLock is not contended by its own thread, which acquires it again; another thread waits for it."""
 
 import threading
 

@@ -1,6 +1,7 @@
-"""What the programs share: a thread works until another one has blocked, so that each run has the same answer.
+"""What the programs share: a thread works until another one has blocked, so each run has the same answer.
 
-A thread is blocked when it sleeps in the kernel, and the program's own line that it runs is marked `# blocks`.
+A thread is blocked when it sleeps in the kernel, and the program's own line that it runs is marked `#
+blocks`.
 """
 
 from __future__ import annotations

@@ -20,7 +20,10 @@ def as_html(report: Report) -> str:
     return (
         PAGE.read_text(encoding="utf-8")
         .replace("<!--title-->", escape(f"Contention: {len(report.locks)} contended locks"))
-        .replace("/*data*/null", in_script(as_dict(report) | {"stacks": stacks(report), "timeline": timeline(report)}))
+        .replace(
+            "/*data*/null",
+            in_script(as_dict(report) | {"stacks": stacks(report), "timeline": timeline(report)}),
+        )
     )
 
 
@@ -54,7 +57,12 @@ def timeline(report: Report) -> dict[str, object]:
     longest = sorted(report.all_waits, key=lambda wait: -wait.delay)[:MOST_WAITS]
     return {
         "threads": [
-            {"number": each.number, "name": each.name, "begin": each.begin - begin, "end": (each.end or report.record.end) - begin}
+            {
+                "number": each.number,
+                "name": each.name,
+                "begin": each.begin - begin,
+                "end": (each.end or report.record.end) - begin,
+            }
             for each in sorted(report.record.threads.values(), key=lambda each: each.begin)
         ],
         "waits": [

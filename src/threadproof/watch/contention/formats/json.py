@@ -99,4 +99,6 @@ def of_stack(stack: Stack) -> list[object]:
 
 
 def of_place(place: Place | None) -> dict[str, object] | None:
-    return place and {"file": place.path(), "line": place.line, "function": place.function}
+    if place is None:
+        return None
+    return {"file": place.path(), "line": place.line, "function": place.function}

@@ -1,9 +1,10 @@
 """The report as a profile of pprof: gzipped protocol buffers, written without a library.
 
-`go tool pprof` and speedscope read it. Four values belong to each sample. Samples with the stacks of waiting threads
-have `contentions` and `delay`, as Go's block profile; those with the stacks of the threads for which others waited
-have `blocking_contentions` and `blocking_delay`, as Go's mutex profile. Field numbers are those of profile.proto in
-github.com/google/pprof.
+`go tool pprof` and speedscope read it. Four values belong to each sample. Samples with the stacks of
+waiting threads
+have `contentions` and `delay`, as Go's block profile; those with the stacks of the threads for which others
+waited have `blocking_contentions` and `blocking_delay`, as Go's mutex profile. Field numbers are those of
+profile.proto in github.com/google/pprof.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ WAITS = 5  # single waits
 
 
 def as_table(report: Report) -> str:
-    """Sections for locks, steps, threads and the longest waits; each line is at most as long as its places are."""
+    """Sections for locks, steps, threads and the longest waits; a line is as long as its places."""
     return "\n".join([*headline(report), *sections(report)])
 
 
@@ -47,7 +47,8 @@ def section(title: str, objects: Sequence[Contended]) -> Iterator[str]:
     yield f"{title}:"
     yield f"  {'waited':>9} {'waits':>8} {'longest':>9}"
     for each in objects[:MOST]:
-        yield f"  {duration(each.delay):>9} {each.count:>8} {duration(each.most):>9}  {each.title}{made(each)}"
+        most = "" if each.sampled else duration(each.most)
+        yield f"  {duration(each.delay):>9} {each.count:>8} {most:>9}  {each.title}{made(each)}"
         for path in each.paths[:PATHS]:
             yield from lines_of(path)
     if len(objects) > MOST:
@@ -62,7 +63,8 @@ def changing(report: Report) -> Iterator[str]:
     yield f"  {'seen':>9} {'changes':>8}"
     for each in report.changing[:MOST]:
         places = dict.fromkeys(where(place_in_program(stack)) for stack in each.stacks)
-        yield f"  {each.samples:>9} {each.rate:>5.1f}/us  {each.kind} {each.name}, at {'; '.join([*places][:PATHS])}"
+        at = "; ".join([*places][:PATHS])
+        yield f"  {each.samples:>9} {each.rate:>5.1f}/us  {each.kind} {each.name}, at {at}"
 
 
 def made(each: Contended) -> str:
@@ -72,7 +74,8 @@ def made(each: Contended) -> str:
 
 
 def lines_of(path: PathOf) -> Iterator[str]:
-    yield f"  {duration(path.delay):>9} {path.count:>8} {'':>9}    at {where(path.waiter)}{names(path.threads)}"
+    sums = f"  {duration(path.delay):>9} {path.count or '':>8} {'':>9}"
+    yield f"{sums}    at {where(path.waiter)}{names(path.threads)}"
     if path.holder_place or path.holder_threads:
         yield f"  {'':>28}    for {where(path.holder_place)}{names(path.holder_threads)}"
 
