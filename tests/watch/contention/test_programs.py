@@ -99,8 +99,8 @@ def report_on(program: str, *options: str, folder: Path) -> dict[str, Any]:
 
 def text_of(place: dict[str, Any]) -> str:
     """The source at a place of the report, whose path counts from the current folder."""
-    file = Path(str(place["file"]))
-    return file.read_text().splitlines()[place["line"] - 1]
+    lines = Path(str(place["file"])).read_text().splitlines()
+    return lines[int(place["line"]) - 1]
 
 
 def is_at(place: dict[str, Any] | None, wanted: tuple[str, str]) -> bool:
