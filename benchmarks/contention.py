@@ -2,10 +2,10 @@
 
     python benchmarks/contention.py [--rounds N]
 
-The lock: `with lock:` in a loop of one thread, with the profiler, without it, and after it, in CPU time and in
-turn; the best of all rounds counts. A program is main() of a module of benchmarks/race_programs, run by four
-threads, with and without the profiler in new processes, in turn; the ratio is that of the medians of CPU time.
-Two of them need the dependency group race-bench.
+The lock: `with lock:` in a loop of one thread, with the profiler, without it, and after it, in CPU time and
+in turn; the best of all rounds counts. A program is main() of a module of benchmarks/race_programs, run by
+four threads, with and without the profiler in new processes, in turn; the ratio is that of the medians of CPU
+time. Two of them need the dependency group race-bench.
 """
 
 from __future__ import annotations

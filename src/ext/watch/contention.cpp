@@ -52,7 +52,7 @@ ContentionSubscriber& contention_subscriber() {
 
 void ContentionSubscriber::begin_session(bool running) {
     static std::uint64_t serial = 0;  // one thread begins sessions
-    auto* session = new Session{.serial = ++serial, .begin = now()};
+    auto* session = new Session(++serial, now());
     if (!running) session->end = session->begin;
     session_.store(session, std::memory_order_release);
 }

@@ -60,8 +60,11 @@ struct Member {
 /// All that is recorded from one start to the next. A forked child begins with another one: what other threads were
 /// changing at that moment is never used again.
 struct Session {
-    std::uint64_t serial;
-    watch::Nanoseconds begin, end = 0;
+    Session(std::uint64_t number, watch::Nanoseconds time) : serial(number), begin(time) {}
+
+    const std::uint64_t serial;
+    const watch::Nanoseconds begin;
+    watch::Nanoseconds end = 0;
     std::mutex mutex;
     std::map<probe::ThreadNumber, std::unique_ptr<Member>> members;
     watch::Releases releases;

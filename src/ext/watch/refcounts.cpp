@@ -17,8 +17,8 @@
 namespace threadproof::ext {
 namespace {
 
-constexpr std::size_t kMostCandidates = 8;   // looked at in one round: 8 times 20 us in 50 ms
-constexpr std::size_t kMostNames = 64;       // of one function
+constexpr std::size_t kMostCandidates = 8;  // looked at in one round: 8 times 20 us in 50 ms
+constexpr std::size_t kMostNames = 64;      // of one function
 constexpr std::int64_t kLook = 20'000;  // ns at one count; a change takes some 50 ns where it is contended
 constexpr std::uint64_t kFewestChanges =
     10;                               // in that time: 0.5 a microsecond, which costs a loop some percent

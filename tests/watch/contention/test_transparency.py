@@ -37,10 +37,12 @@ except RuntimeError as error: print(error)
 print(threading.active_count(), [thread.name for thread in threading.enumerate()])
 """
 INTERRUPTED = """\
-import os, signal, threading
+import os, signal, sys, threading
 lock = threading.Lock()
 lock.acquire()
+main = threading.get_ident()
 def interrupt():
+    while sys._current_frames()[main].f_code.co_name != "<module>": pass  # it is in start()
     while b"S" not in open(f"/proc/self/task/{os.getpid()}/stat", "rb").read().rpartition(b")")[2][:3]: pass
     os.kill(os.getpid(), signal.SIGINT)
 threading.Thread(target=interrupt).start()

@@ -19,12 +19,17 @@ def as_html(report: Report) -> str:
     """Light or dark as the reader's system is."""
     return (
         PAGE.read_text(encoding="utf-8")
-        .replace("<!--title-->", escape(f"Contention: {len(report.locks)} contended locks"))
+        .replace("<!--title-->", escape(title(report)))
         .replace(
             "/*data*/null",
             in_script(as_dict(report) | {"stacks": stacks(report), "timeline": timeline(report)}),
         )
     )
+
+
+def title(report: Report) -> str:
+    count = len(report.locks)
+    return f"Contention: {count} contended lock{'s' * (count != 1)}"
 
 
 def in_script(data: object) -> str:
