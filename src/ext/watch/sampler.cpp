@@ -25,7 +25,7 @@ namespace threadproof::ext {
 namespace {
 
 constexpr std::size_t kDeepest = 64;           // frames, as for other waits
-constexpr std::int64_t kInterval = 5'000'000;  // ns: 200 samples a second, 0.1 % of a core with 16 threads
+constexpr std::int64_t kInterval = 10'000'000;  // ns: 100 samples a second, as other profilers take
 constexpr std::int64_t kSpared = 50;  // times as long as the world was stopped it runs: 2 % of the time
 constexpr std::int64_t kCountsEach = 50'000'000;  // ns between two looks at reference counts, at least
 constexpr std::size_t kMostSamples = 10'000;      // different ones: 1 MB
