@@ -19,6 +19,7 @@
 #include "ext/stress.hpp"
 #include "ext/sync/cells.hpp"
 #include "ext/sync/rw_lock.hpp"
+#include "ext/watch/contention.hpp"
 
 namespace threadproof::ext {
 namespace {
@@ -122,7 +123,8 @@ int execute(PyObject* module) {
     add_array(module);
     add_reference(module);
     add_rw_lock(module);
-    if (!probe::add_probe(module) || !add_race(module)) throw PythonError{};
+    if (!probe::add_probe(module) || !add_race(module) || !add_contention(module))
+        throw PythonError{};
     add_stress(module);
     follow_collections();
     return 0;

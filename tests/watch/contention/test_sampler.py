@@ -1,0 +1,112 @@
+"""What no function shows: waits for the interpreter's locks of objects, and contended reference counts."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.kit.waiting import until
+from threadproof import _core
+from threadproof.watch.contention import Profile, Report, profile
+from threadproof.watch.contention.report import Contended
+
+if not hasattr(_core, "contention") or getattr(sys, "_is_gil_enabled", lambda: True)():
+    pytest.skip("with a GIL there are no such waits", allow_module_level=True)
+
+
+class Box:
+    pass
+
+
+@functools.lru_cache(maxsize=16)
+def cached(number: int) -> int:
+    return number
+
+
+values = [(number * 7919) % 100_003 for number in range(100_000)]
+shared = Box()
+
+
+@contextmanager
+def running(*functions: Callable[[], object]) -> Iterator[Profile]:
+    """Threads that call these functions again and again while they are profiled."""
+    over = threading.Event()
+
+    def run(function: Callable[[], object]) -> None:
+        while not over.is_set():
+            function()
+
+    threads = [
+        threading.Thread(target=run, args=(function,), name=function.__name__) for function in functions
+    ]
+    with profile() as recorded:
+        for thread in threads:
+            thread.start()
+        try:
+            yield recorded
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join()
+
+
+def sampled(report: Report, title: str) -> list[Contended]:
+    return [each for each in report.contended if each.sampled and each.title == title]
+
+
+def sort() -> None:
+    values.sort()
+    values.reverse()
+
+
+def append() -> None:
+    for _ in range(100):
+        values.append(1)
+        values.pop()
+
+
+def call_cached() -> None:
+    for _ in range(1000):
+        cached(1)
+
+
+def use_shared() -> None:
+    mine = Box()
+    for _ in range(5000):
+        _ = shared
+        _ = mine
+        _ = shared
+
+
+def test_a_list_that_is_being_sorted_is_named_with_both_lines() -> None:
+    def holders(each: Contended) -> set[str]:
+        return {path.holder_place.function for path in each.paths if path.holder_place}
+
+    with running(sort, append) as recorded:
+        until(
+            lambda: [
+                1 for each in sampled(recorded.report(), "lock of list values") if "sort" in holders(each)
+            ]
+        )
+    (found,) = sampled(recorded.report(), "lock of list values")
+    assert "append" in {path.waiter.function for path in found.paths if path.waiter}
+
+
+def test_an_lru_cache_that_serialises_its_callers_is_named() -> None:
+    with running(call_cached, call_cached, call_cached) as recorded:
+        until(lambda: sampled(recorded.report(), "lock of lru_cache cached"))
+    (found,) = sampled(recorded.report(), "lock of lru_cache cached")
+    assert {path.waiter.function for path in found.paths if path.waiter} == {"call_cached"}
+
+
+def test_one_object_of_several_threads_is_named_and_their_own_ones_are_not() -> None:
+    with running(use_shared, use_shared) as recorded:
+        until(lambda: "shared" in [each.name for each in recorded.report().changing])
+    names = {each.name: each for each in recorded.report().changing}
+    assert names["shared"].kind == "Box"
+    assert "mine" not in names
