@@ -10,13 +10,11 @@ import argparse
 import sys
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
-from threadproof import HashMap, SyncMap
+from threadproof import Cache, HashMap, SyncMap
 from threadproof.findings import Finding
-from threadproof.stats import Stats, counter, gauge, watch
+from threadproof.stats import watch
 from threadproof.sync import RWLock
 from threadproof.watch import Monitor, serve
 
@@ -29,43 +27,9 @@ EXPECTED = {
 PATIENCE = 30.0  # seconds, at the interval of one
 
 
-@dataclass(frozen=True, slots=True)
-class PageCacheStats(Stats):
-    """The metrics of a PageCache, by the names that the checks of caches read."""
-
-    size: int = field(metadata=gauge("keys", "pages in the cache"))
-    hits: int = field(metadata=counter("reads", "reads that found a page"))
-    misses: int = field(metadata=counter("reads", "reads that found none"))
-    evictions: int = field(metadata=counter("entries", "pages that were evicted for the bound"))
-
-
-class PageCache:
-    """A least recently used cache of the service's own: a structure with stats() can be watched."""
-
-    def __init__(self, max_size: int) -> None:
-        self.max_size = max_size
-        self._pages: OrderedDict[int, str] = OrderedDict()
-        self._lock = threading.Lock()
-        self._hits = self._misses = self._evictions = 0
-
-    def get(self, number: int) -> str:
-        """The page, which is rendered if it is not there."""
-        with self._lock:
-            if number in self._pages:
-                self._hits += 1
-                self._pages.move_to_end(number)
-                return self._pages[number]
-            self._misses += 1
-            page = self._pages[number] = f"page {number}"
-            if len(self._pages) > self.max_size:
-                self._pages.popitem(last=False)
-                self._evictions += 1
-            return page
-
-    def stats(self) -> PageCacheStats:
-        """How often it was read, and with what success."""
-        with self._lock:
-            return PageCacheStats(len(self._pages), self._hits, self._misses, self._evictions)
+def render(number: int) -> str:
+    """A page."""
+    return f"page {number}"
 
 
 class Service:
@@ -76,7 +40,9 @@ class Service:
         self.requests = watch(f"{name} requests", HashMap[int, list[int]]())
         self.routes = watch(f"{name} routes", SyncMap[int, str]((n, f"handler {n}") for n in range(4000)))
         self.ledger = watch(f"{name} ledger", RWLock())
-        self.pages = watch(f"{name} pages", PageCache(max_size=100 if ill else 1000))
+        self.pages = watch(
+            f"{name} pages", Cache[int, str](max_size=100 if ill else 1000, loader=render)
+        )
         self.served = 2000  # requests before now
         self.requests.update((number, [number]) for number in range(1, self.served + 1))
         self.remove_routes()
@@ -112,7 +78,7 @@ class Service:
     def show_pages(self) -> None:
         """500 pages in use: the ill service's cache has room for 100."""
         for number in range(500):
-            self.pages.get(number)
+            self.pages.get_or_load(number)
 
     def jobs(self) -> list[Callable[[], None]]:
         """What its threads do, again and again; four of them write the ledger."""

@@ -1,7 +1,7 @@
 /// Other threads' frames and locks of objects, read while they run: for samples.
 ///
-/// Everything is copied through the kernel, so memory that is gone is an error and no crash. What is read of a thread
-/// that runs may be of two moments; a caller reads a fact again that has to hold all the time, such as the lock at which
+/// Everything is copied through the kernel, so memory that is gone is an error and no crash (code_copies.hpp). The facts
+/// of a thread that runs may be of two moments; a caller reads a fact again that has to hold all the time, such as the lock at which
 /// the thread sleeps. Stopping the world would be exact, but it waits for whoever sorts a long list, and stops everybody
 /// meanwhile; and the holder of a lock gives it up before it stops.
 #pragma once
@@ -10,10 +10,10 @@
 #include <optional>
 #include <vector>
 
+#include "ext/probe/code_copies.hpp"
 #include "ext/probe/stacks.hpp"
 
-#if defined(THREADPROOF_PROBE) && defined(Py_GIL_DISABLED) && defined(__linux__) && defined(__x86_64__)
-#define THREADPROOF_SAMPLER 1
+#ifdef THREADPROOF_SAMPLER
 
 namespace threadproof::probe {
 
@@ -27,9 +27,6 @@ struct OtherThread {
     std::uint64_t section;  // its innermost critical section
 };
 
-/// A word of this process; nothing where no memory is.
-std::optional<std::uint64_t> word_at(std::uint64_t address);
-
 std::vector<OtherThread> other_threads();
 
 /// The mutexes of the objects that the thread has locked, the innermost first; 0: it is about to lock one.
@@ -39,11 +36,9 @@ std::vector<std::uint64_t> object_locks(const OtherThread& thread);
 std::uint64_t object_of_mutex(std::uint64_t mutex);
 std::string type_of_object(std::uint64_t object);
 
-/// Its call stack, the innermost frame first.
-std::vector<Frame> frames_of(const OtherThread& thread, std::size_t most);
-
-/// The stack's number in call_stacks(). The calling thread is attached; frames of code that is gone are left out.
-std::uint32_t number_of_stack(const std::vector<Frame>& frames);
+/// Its call stack, the innermost frame first, with the numbers of `codes` for code. Frames whose words do not fit together
+/// are left out.
+std::vector<Frame> frames_of(const OtherThread& thread, std::size_t most, CodeCopies& codes);
 
 }  // namespace threadproof::probe
 

@@ -137,6 +137,18 @@ PyObject* open_waits(PyObject*, PyObject*) {
 
 // ---- the sampler
 
+#ifdef THREADPROOF_SAMPLER
+/// The type's name was cut off after some bytes, maybe within a character.
+PyObject* name_of_type(const std::string& type) {
+    return PyUnicode_DecodeUTF8(type.data(), static_cast<Py_ssize_t>(type.size()), "replace");
+}
+
+PyObject* text_of(const probe::TextCopy& text) {
+    auto characters = static_cast<Py_ssize_t>(text.bytes.size()) / text.width;
+    return PyUnicode_FromKindAndData(text.width, text.bytes.data(), characters);
+}
+#endif
+
 PyObject* start_sampler(PyObject*, PyObject*) {
 #ifdef THREADPROOF_SAMPLER
     sampler().start();
@@ -165,10 +177,25 @@ PyObject* sampled_waits(PyObject*, PyObject*) {
     Ref list = new_list();
 #ifdef THREADPROOF_SAMPLER
     for (const auto& [wait, sum] : sampler().waits())
-        append(list, Py_BuildValue("kKsIIkKK", wait.thread, static_cast<unsigned long long>(wait.object),
-                                   wait.type.c_str(), wait.stack, wait.holder_stack, wait.holder,
+        append(list, Py_BuildValue("kKNIIkKK", wait.thread, static_cast<unsigned long long>(wait.object),
+                                   name_of_type(wait.type), wait.stack, wait.holder_stack, wait.holder,
                                    static_cast<unsigned long long>(sum.nanoseconds),
                                    static_cast<unsigned long long>(sum.samples)));
+#endif
+    return list.release();
+}
+
+/// [(file, function, first line, line table, offset of the instruction), ...], the innermost first.
+PyObject* sampled_frames(PyObject*, PyObject* number) {
+    unsigned long stack = PyLong_AsUnsignedLong(number);
+    if (stack == static_cast<unsigned long>(-1) && PyErr_Occurred()) throw PythonError{};
+    Ref list = new_list();
+#ifdef THREADPROOF_SAMPLER
+    // a number of no stack is one of an earlier session: no frames
+    for (const auto& [code, offset] : sampler().frames(static_cast<std::uint32_t>(stack)))
+        append(list, Py_BuildValue("NNiy#L", text_of(code.file), text_of(code.function), code.first_line,
+                                   code.lines.data(), static_cast<Py_ssize_t>(code.lines.size()),
+                                   static_cast<long long>(offset)));
 #endif
     return list.release();
 }
@@ -191,6 +218,9 @@ PyObject* check(PyObject*, PyObject*) {
     Session& session = recorded();
     session.objects.check();
     for (const auto& [about, member] : members()) member->ledger.check();
+#ifdef THREADPROOF_SAMPLER
+    sampler().check();
+#endif
     Py_RETURN_NONE;
 }
 
@@ -208,6 +238,7 @@ PyMethodDef functions[] = {
     {"stop_sampler", method<stop_sampler>(), METH_NOARGS, "stop_sampler($module, /)\n--\n\n"},
     {"forget_samples", method<forget_samples>(), METH_NOARGS, "forget_samples($module, /)\n--\n\n"},
     {"sampled_waits", method<sampled_waits>(), METH_NOARGS, "sampled_waits($module, /)\n--\n\n"},
+    {"sampled_frames", method<sampled_frames>(), METH_O, "sampled_frames($module, stack, /)\n--\n\n"},
     {"sampled_counts", method<sampled_counts>(), METH_NOARGS, "sampled_counts($module, /)\n--\n\n"},
     {nullptr, nullptr, 0, nullptr},
 };

@@ -64,6 +64,8 @@ void Sampler::forget() {
     std::lock_guard hold(mutex_);
     samples_.clear();
     counts_.clear();
+    stacks_ = new_depot();
+    codes_.clear();
 }
 
 std::map<SampledWait, WaitSum> Sampler::waits() {
@@ -74,6 +76,25 @@ std::map<SampledWait, WaitSum> Sampler::waits() {
 std::map<SampledCount, CountSum> Sampler::counts() {
     std::lock_guard hold(mutex_);
     return counts_;
+}
+
+std::vector<std::pair<probe::CodeCopy, std::int64_t>> Sampler::frames(std::uint32_t stack) {
+    std::lock_guard hold(mutex_);
+    std::vector<std::pair<probe::CodeCopy, std::int64_t>> frames;
+    if (stack > stacks_->count()) return frames;
+    for (const probe::Frame& frame : stacks_->get(stack))
+        frames.emplace_back(codes_.get(static_cast<std::uint32_t>(frame.code)), frame.offset);
+    return frames;
+}
+
+void Sampler::check() {
+    std::lock_guard hold(mutex_);
+    stacks_->check();
+    codes_.check();
+}
+
+std::unique_ptr<probe::Depot<probe::Frame>> Sampler::new_depot() {
+    return std::make_unique<probe::Depot<probe::Frame>>(kMostSamples);
 }
 
 /// Signals of the program are for its own threads. Once one thread is left, there is nothing to sample, and a program
@@ -90,12 +111,12 @@ void Sampler::run() {
         if (tasks.count < 2) break;
         std::vector<Seen> seen = look_at_all(tasks.parked);
         bool counts = tasks.running.size() >= 2 && begin >= next_counts;
-        if (seen.empty() && !counts) continue;
+        record(seen, since);
+        if (!counts) continue;
         PyGILState_STATE state = PyGILState_Ensure();
         {
             probe::Suspension suspension;
-            record(seen, since);
-            if (counts) next_counts = record_counts(tasks.running);
+            next_counts = record_counts(tasks.running);
         }
         PyGILState_Release(state);
     }
@@ -169,14 +190,14 @@ std::optional<Sampler::Seen> Sampler::look_at(const Parked& parked,
         if (each.state == parked.mutex) seen.object = 0;
         if (each.task == parked.task) waiting = &each;
         else if (seen.holder == 0 && holds(each)) {
-            seen.holder_frames = probe::frames_of(each, kDeepest);
+            seen.holder_frames = probe::frames_of(each, kDeepest, codes_);
             if (holds(each)) seen.holder = each.ident;  // still: so they are of that time
             else seen.holder_frames.clear();
         }
     }
     if (!waiting) return {};
     seen.thread = waiting->ident;
-    seen.frames = probe::frames_of(*waiting, kDeepest);
+    seen.frames = probe::frames_of(*waiting, kDeepest, codes_);
     if (seen.object) {
         seen.type = probe::type_of_object(seen.object);
         auto locks = probe::object_locks(*waiting);
@@ -189,14 +210,14 @@ std::optional<Sampler::Seen> Sampler::look_at(const Parked& parked,
 }
 
 void Sampler::record(const std::vector<Seen>& seen, std::int64_t since) {
+    std::lock_guard hold(mutex_);
     for (const Seen& each : seen) {
         SampledWait wait{each.thread,
                          each.object,
                          each.type,
-                         probe::number_of_stack(each.frames),
-                         probe::number_of_stack(each.holder_frames),
+                         stacks_->number_of(each.frames),
+                         stacks_->number_of(each.holder_frames),
                          each.holder};
-        std::lock_guard hold(mutex_);
         if (samples_.size() >= kMostSamples && !samples_.contains(wait)) continue;
         ++samples_[wait].samples;
         samples_[wait].nanoseconds += static_cast<std::uint64_t>(since);

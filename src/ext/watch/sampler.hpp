@@ -11,6 +11,8 @@
 /// stopping_, done_  | relaxed                      | relaxed | none: seen at the next sample, the next start
 /// thread_           | by start() and stop()        |         | control_
 /// samples_, counts_ | plain                        | plain   | mutex_, for a few steps
+/// stacks_           | record(), forget()           | frames()| mutex_; then its own
+/// codes_            | by the sampler's thread      | frames()| its own
 #pragma once
 
 #include "ext/probe/other_threads.hpp"
@@ -20,12 +22,14 @@
 #include <atomic>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
 #include <tuple>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace threadproof::ext {
@@ -35,8 +39,8 @@ struct SampledWait {
     unsigned long thread;
     std::uint64_t object;  // its address; 0: the world was stopped
     std::string type;      // of the object; empty: a lock of the interpreter that is in no object
-    std::uint32_t stack, holder_stack;
-    unsigned long holder;  // 0: not known
+    std::uint32_t stack, holder_stack;  // of Sampler::frames()
+    unsigned long holder;               // 0: not known
     auto operator<=>(const SampledWait&) const = default;
 };
 
@@ -49,7 +53,7 @@ struct WaitSum {
 struct SampledCount {
     std::uint64_t object;
     std::string type, name;  // name: as a thread's code has it
-    std::uint32_t stack, other_stack;
+    std::uint32_t stack, other_stack;  // of probe::call_stacks()
     auto operator<=>(const SampledCount&) const = default;
 };
 struct CountSum {
@@ -66,6 +70,10 @@ class Sampler {
 
     std::map<SampledWait, WaitSum> waits();
     std::map<SampledCount, CountSum> counts();
+    /// The stack of this number, the innermost frame first: copies of code, with the offset of the instruction.
+    std::vector<std::pair<probe::CodeCopy, std::int64_t>> frames(std::uint32_t stack);
+    /// Asserts the invariants; std::logic_error if one is broken.
+    void check();
 
  private:
     struct Parked {
@@ -88,6 +96,8 @@ class Sampler {
         std::size_t count = 0;  // without the sampler's own
     };
 
+    static std::unique_ptr<probe::Depot<probe::Frame>> new_depot();
+
     Tasks read_tasks();
     std::vector<Seen> look_at_all(const std::vector<Parked>& parked);
     std::optional<Seen> look_at(const Parked& parked, const std::vector<probe::OtherThread>& threads);
@@ -102,6 +112,8 @@ class Sampler {
     std::mutex mutex_;
     std::map<SampledWait, WaitSum> samples_;
     std::map<SampledCount, CountSum> counts_;
+    std::unique_ptr<probe::Depot<probe::Frame>> stacks_ = new_depot();
+    probe::CodeCopies codes_;
     std::unordered_map<int, int> files_;  // the open file of each task; of the sampler's thread only
 };
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 import pytest
 
 from tests.kit.hammer import PATIENCE
+from tests.kit.waiting import until
 from tests.watch.checks.conftest import Ward
-from threadproof import HashMap, SyncMap
+from threadproof import Cache, HashMap, SyncMap
 from threadproof.findings import Severity
-from threadproof.maps import HashMapStats, SyncMapStats
+from threadproof.maps import CacheStats, HashMapStats, SyncMapStats
 from threadproof.stats import Stats, counter, duration, gauge
 from threadproof.sync import RWLock
 from threadproof.watch import CHECKS, HotKeys, Limits
@@ -109,7 +111,88 @@ def bad_hashes(ill: bool) -> tuple[Any, Step]:
     return m, lambda number: None
 
 
+def falling_hit_ratio(ill: bool) -> tuple[Any, Step]:
+    """The program begins to use ten times as many keys as before."""
+    cache: Cache[int, int] = Cache(max_size=500, loader=lambda key: key)
+
+    def step(number: int) -> None:
+        for key in range(5000 if ill and number >= 10 else 400):
+            cache.get_or_load(key)
+
+    return cache, step
+
+
+def thrashing(ill: bool) -> tuple[Any, Step]:
+    cache: Cache[int, int] = Cache(max_size=100 if ill else 1000, loader=lambda key: key)
+
+    def step(number: int) -> None:
+        for key in range(500):
+            cache.get_or_load(key)
+
+    return cache, step
+
+
+def load_failures(ill: bool) -> tuple[Any, Step]:
+    def load(key: int) -> int:
+        if key % 4 == 0 and (ill or key == 0):
+            raise OSError
+        return key
+
+    cache: Cache[int, int] = Cache(max_size=1000, loader=load)
+
+    def step(number: int) -> None:
+        for key in range(20 * number, 20 * number + 20):
+            with suppress(OSError):
+                cache.get_or_load(key)
+
+    return cache, step
+
+
+def failing_refreshes(ill: bool) -> tuple[Any, Step]:
+    """Values are loaded once, and then cannot be loaded again in the background; readers see the old ones."""
+    now, over = 0.0, False
+
+    def load(key: int) -> int:
+        if over and ill:
+            raise OSError
+        return key
+
+    cache: Cache[int, int] = Cache(max_size=100, loader=load, refresh_after=1, clock=lambda: now)
+
+    def step(number: int) -> None:
+        nonlocal now, over
+        now += 10
+        for key in range(20):
+            assert cache.get_or_load(key) == key
+        over = True
+        until(lambda: cache.stats().loads + cache.stats().load_failures == 20 * (number + 1))
+
+    return cache, step
+
+
+def callbacks(ill: bool) -> tuple[Any, Step]:
+    def close(key: int, value: int, cause: str) -> None:
+        if ill:
+            raise OSError
+
+    cache: Cache[int, int] = Cache(max_size=10, on_evict=close)
+    return cache, lambda number: cache.update((key, key) for key in range(10 * number, 10 * number + 10))
+
+
+def keys_of_one_hash(ill: bool) -> tuple[Any, Step]:
+    cache: Cache[object, int] = Cache(max_size=1000)
+    for number in range(100):
+        cache[SameHash() if ill else str(number)] = number
+    return cache, lambda number: None
+
+
 OURS = [
+    ("hit-ratio", falling_hit_ratio),
+    ("thrashing", thrashing),
+    ("load-failures", load_failures),
+    ("load-failures", failing_refreshes),
+    ("callbacks", callbacks),
+    ("bad-hashes", keys_of_one_hash),
     ("leak", leak),
     ("leak", leak_that_ends),
     ("stale-keys", stale_keys),
@@ -247,7 +330,7 @@ def test_every_check_has_a_case_here() -> None:
 
 def test_the_records_here_have_every_field_that_a_check_reads() -> None:
     known = {each.name for each in fields(AnyStats)} | {
-        each.name for record in (HashMapStats, SyncMapStats) for each in record.metrics()
+        each.name for record in (CacheStats, HashMapStats, SyncMapStats) for each in record.metrics()
     }
     assert {name for check in CHECKS for name in check.needs} <= known
 
@@ -266,13 +349,11 @@ def test_the_limits_of_a_check_are_in_order(check: Any) -> None:
 
 
 def test_a_bounded_structure_that_is_being_filled_is_no_leak(ward: Ward) -> None:
-    class Bounded(Told):
-        max_size = 100_000
-
-    filling = ward.registry.add(Bounded(), "filling")
+    filling = ward.registry.add(Cache[int, int](((n, n) for n in range(5000)), max_size=100_000), "filling")
 
     def step(number: int) -> None:
-        filling.told = AnyStats(size=5000 + 1000 * number)
+        new = range(5000 + 1000 * number, 6000 + 1000 * number)
+        filling.set_many(new, new)
 
     assert not ward.watch(20, step)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -110,3 +111,34 @@ def test_one_object_of_several_threads_is_named_and_their_own_ones_are_not() -> 
     names = {each.name: each for each in recorded.report().changing}
     assert names["shared"].kind == "Box"
     assert "mine" not in names
+
+
+def test_code_that_is_freed_while_its_frames_are_read_harms_nothing() -> None:
+    """Each thread makes functions, runs them at a contended list, and drops them; names are still those of such code."""
+    source = "def short_lived_{}(values):\n    for _ in range(50):\n        values.append(1)\n        values.pop()\n"
+    numbers = iter(range(1 << 62))
+
+    def run_new_code() -> None:
+        number = next(numbers)
+        made: dict[str, Callable[[list[int]], None]] = {}
+        exec(compile(source.format(number), f"<short-lived {number}>", "exec"), made)
+        made[f"short_lived_{number}"](values)
+        if number % 50 == 0:
+            gc.collect()
+
+    with running(sort, run_new_code, run_new_code) as recorded:
+        until(lambda: any(short_lived_names(recorded.report())))
+    _core.contention.check()
+    for function, file in short_lived_names(recorded.report()):
+        assert function.removeprefix("short_lived_") == file.removeprefix("<short-lived ").removesuffix(">")
+
+
+def short_lived_names(report: Report) -> list[tuple[str, str]]:
+    return [
+        (place.function, place.file)
+        for each in report.contended
+        if each.sampled
+        for path in each.paths
+        for place in path.stack
+        if place.function.startswith("short_lived_")
+    ]

@@ -7,12 +7,12 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from types import CodeType
 
 from threadproof import _core
 from threadproof.findings.model import Place
 from threadproof.probe.events import BETWEEN
 from threadproof.probe.scope import LIBRARY, PACKAGE
+from threadproof.watch.contention.positions import position_at
 
 Stack = tuple[Place, ...]  # the innermost call first
 
@@ -130,15 +130,14 @@ def recorded(samples: bool) -> Record:
     awaited = [
         Awaited(kind, step, waits or kind in STEPS, stack(at)) for kind, step, waits, at in core.objects()
     ]
-    add_samples(threads, awaited, sums, stack)
+    add_samples(threads, awaited, sums)
     return Record(begin, end, has_gil(), threads, awaited, sums, single, still, changing(stack), samples)
 
 
-def add_samples(
-    threads: dict[int, Thread], awaited: list[Awaited], sums: list[Sum], stack: Callable[[int], Stack]
-) -> None:
+def add_samples(threads: dict[int, Thread], awaited: list[Awaited], sums: list[Sum]) -> None:
     """The waits that were sampled, as sums of objects of their own."""
     objects: dict[int, int] = {}
+    stack = lru_cache(maxsize=None)(sampled_stack_of)
     for ident, address, kind, at, by, holder, delay, count in _core.contention.sampled_waits():
         if address not in objects:
             objects[address] = len(awaited)
@@ -192,20 +191,28 @@ def name_of(number: int, ident: int) -> str:
 
 
 def stack_of(number: int) -> Stack:
+    """Of _core.probe."""
     frames = [] if number == 0 else _core.probe.frames(number)
-    return tuple(place_of(*frame) for frame in frames if not frame[0].co_filename.startswith(HIDDEN))
-
-
-def place_of(code: CodeType, offset: int) -> Place:
-    """The line of an instruction, with the columns of its expression if they are on one line."""
-    positions = list(code.co_positions())
-    line, end, begin_column, end_column = (
-        positions[offset // 2] if offset // 2 < len(positions) else (None,) * 4
+    return tuple(
+        place_of(code.co_filename, code.co_qualname, code.co_firstlineno, code.co_linetable, offset)
+        for code, offset in frames
+        if not code.co_filename.startswith(HIDDEN)
     )
-    place = Place(code.co_filename, line or code.co_firstlineno, code.co_qualname)
-    if line is None or line != end or begin_column is None or end_column is None:
+
+
+def sampled_stack_of(number: int) -> Stack:
+    """Of the sampler, whose numbers are its own."""
+    frames = [] if number == 0 else _core.contention.sampled_frames(number)
+    return tuple(place_of(*frame) for frame in frames if not frame[0].startswith(HIDDEN))
+
+
+def place_of(file: str, function: str, first_line: int, table: bytes, offset: int) -> Place:
+    """The line of an instruction, with the columns of its expression if they are on one line."""
+    at = position_at(table, first_line, offset // 2)
+    place = Place(file, at.line or first_line, function)
+    if at.line is None or at.line != at.end_line or at.column is None or at.end_column is None:
         return place
-    return place.from_byte(begin_column, end_column)
+    return place.from_byte(at.column, at.end_column)
 
 
 def place_in_program(stack: Stack) -> Place | None:
