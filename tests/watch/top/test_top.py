@@ -20,8 +20,9 @@ from threadproof.findings import ExitCode
 from threadproof.stats import Registry
 from threadproof.watch import addresses, serve
 from threadproof.watch.top.client import Client, UnreachableError, client_of
+from threadproof.watch.top.recording import Recorder, RecordingError, read_session
 from threadproof.watch.top.rows import Rows
-from threadproof.watch.top.screen import Top
+from threadproof.watch.top.screen import Replay, Top
 from threadproof.watch.top.text import as_text, number
 
 PROGRAM = """
@@ -142,6 +143,11 @@ def test_a_folder_that_others_can_read_is_refused(runtime: Path) -> None:
         (["127.0.0.1:1", "--once"], "http://127.0.0.1:1 does not answer: "),
         (["127.0.0.1:1"], "http://127.0.0.1:1 does not answer: "),
         (["127.0.0.1:1", "--json"], "--json is for --once"),
+        ([], "give the number of a process, or a URL, or --replay FILE without them"),
+        (["127.0.0.1:1", "--replay", "session"], "give the number of a process, or a URL, or --replay FILE"),
+        (["--replay", "session", "--record", "other"], "--record is for a program, and not for --replay"),
+        (["--replay", "/nothing"], "/nothing cannot be read: "),
+        (["127.0.0.1:1", "--record", "/nothing/here"], "/nothing/here cannot be made: No such file"),
         (["127.0.0.1:1", "--interval", "0"], "--interval must be more than 0 seconds, got 0.0"),
     ],
 )
@@ -215,3 +221,103 @@ def test_a_server_of_this_process_is_shown(capsys: pytest.CaptureFixture[str]) -
     with serve(watched=Registry(), token="right") as server:
         assert main(["top", server.url, "--once", "--token", "right"]) == ExitCode.OK
     assert "threads" in capsys.readouterr().out
+
+
+# --- recorded sessions ---
+
+
+class Growing:
+    """A program whose map has ten more keys at each answer."""
+
+    url = "http://a"
+    size = 0
+
+    def fetch(self) -> dict[str, Any]:
+        self.size += 10
+        return answer(self.size, "error" if self.size > 20 else "ok")
+
+
+@pytest.fixture
+def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three answers, two seconds apart."""
+    times = iter((1000.0, 1002.0, 1004.0))
+    monkeypatch.setattr("threadproof.watch.top.recording.time.time", lambda: next(times))
+    path = tmp_path / "session"
+    recorder = Recorder(Growing(), path)
+    for _ in range(3):
+        recorder.fetch()
+    return path
+
+
+def test_a_session_is_replayed_with_its_own_times(session: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert session.stat().st_mode & 0o777 == 0o600
+    recorded = read_session(session)
+    assert recorded.url == "http://a"
+    shown = [{row.name: row for row in recorded.rows(position)}["sessions"] for position in range(3)]
+    assert [row.size for row in shown] == [10, 20, 30]
+    assert [row.growth for row in shown] == [None, 5.0, 5.0]
+    assert shown[2].trend == "▁▄█"
+    assert main(["top", "--replay", str(session), "--once", "--json"]) == ExitCode.FOUND
+    (row,) = (
+        each for each in json.loads(capsys.readouterr().out)["structures"] if each["name"] == "sessions"
+    )
+    assert (row["size"], row["growth"], row["verdict"]) == (30, 5.0, "error")
+
+
+def test_a_session_that_was_killed_is_replayed_up_to_there(session: Path) -> None:
+    text = session.read_text()
+    session.write_text(text[:-20])
+    assert [each.time for each in read_session(session).answers] == [1000.0, 1002.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is no session"),
+        ("{}\n", "is no session"),
+        ("no JSON\n", "is no session"),
+        ('{"format":"threadproof top","version":2,"url":""}\n', "is no session .* version 1"),
+        ('{"format":"threadproof top","version":1,"url":""}\n', "has no answer of the program"),
+        ('{"format":"threadproof top","version":1,"url":""}\n[]\n', "is no session"),
+    ],
+)
+def test_another_file_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "session"
+    path.write_text(text)
+    with pytest.raises(RecordingError, match=message):
+        read_session(path)
+
+
+def test_a_file_that_is_there_is_not_replaced(session: Path) -> None:
+    before = session.read_text()
+    with pytest.raises(RecordingError, match="is there already"):
+        Recorder(Growing(), session)
+    assert session.read_text() == before
+
+
+def test_a_program_is_recorded_while_it_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "session"
+    with serve(watched=Registry()) as server:
+        assert main(["top", server.url, "--once", "--record", str(path)]) == ExitCode.OK
+    live = capsys.readouterr().out
+    assert main(["top", "--replay", str(path), "--once"]) == ExitCode.OK
+    assert capsys.readouterr().out == live
+
+
+def test_the_screen_steps_through_a_session(session: Path) -> None:
+    async def run() -> None:
+        app = Replay(read_session(session), interval=3600)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.pause()
+            assert [row.size for row in app.shown if row.name == "sessions"] == [10]
+            assert "1 of 3, " in app.state()
+            await pilot.press("full_stop", "full_stop", "full_stop")
+            assert [row.growth for row in app.shown if row.name == "sessions"] == [5.0]
+            assert app.findings() == ["error: leak: sessions grows"]
+            await pilot.press("comma")
+            assert app.state().startswith("paused, 2 of 3, ")
+            await pilot.press("p")
+            app.ask()
+            assert "3 of 3, " in app.state()
+
+    asyncio.run(run())

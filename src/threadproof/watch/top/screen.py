@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, ClassVar
 
 from rich.text import Text
@@ -11,6 +12,7 @@ from textual.binding import BindingType
 from textual.widgets import DataTable, Footer, Input, Static
 
 from threadproof.watch.top.client import Client, UnreachableError
+from threadproof.watch.top.recording import RecordingError, Session, Source
 from threadproof.watch.top.rows import RANKS, Row, Rows
 from threadproof.watch.top.text import WIDTHS, cells, cut, number
 
@@ -36,7 +38,7 @@ class Top(App[None]):
         ("d", "details", "details"),
     ]
 
-    def __init__(self, client: Client, interval: float = 2.0) -> None:
+    def __init__(self, client: Source, interval: float = 2.0) -> None:
         super().__init__()
         self.client, self.interval = client, interval
         self.rows, self.shown = Rows(), list[Row]()
@@ -70,7 +72,7 @@ class Top(App[None]):
             return
         try:
             answer = self.client.fetch()
-        except UnreachableError as error:
+        except (UnreachableError, RecordingError) as error:
             self.call_from_thread(self.query_one("#status", Static).update, str(error))
             return
         self.call_from_thread(self.take, answer)
@@ -91,11 +93,13 @@ class Top(App[None]):
             table.add_row(*line, Text(row.trend), key=row.name)
         table.move_cursor(row=at)
         process = self.answer.get("process", {})
-        state = "paused" if self.paused else self.client.url
         words = f"{len(self.shown)} structures, {process.get('threads', 0)} threads, by {self.sorted_by}"
-        self.query_one("#status", Static).update(f"{words}   {state}")
+        self.query_one("#status", Static).update(f"{words}   {self.state()}")
         self.query_one("#findings", Static).update("\n".join(self.findings()))
         self.draw_details()
+
+    def state(self) -> str:
+        return "paused" if self.paused else self.client.url
 
     def findings(self) -> list[str]:
         return [
@@ -157,3 +161,36 @@ class Top(App[None]):
         """Back to the table."""
         event.input.display = False
         self.query_one(DataTable).focus()
+
+
+class Replay(Top):
+    """The same of a recorded session: an answer every `interval` seconds, or by keys."""
+
+    TITLE = "threadproof top --replay"
+    BINDINGS: ClassVar[list[BindingType]] = [("comma", "step(-1)", "back"), ("full_stop", "step(1)", "on")]
+
+    def __init__(self, session: Session, interval: float = 2.0) -> None:
+        super().__init__(Client(session.url), interval)
+        self.session, self.position = session, -1
+
+    def ask(self) -> None:  # type: ignore[override] # no thread: it waits for nothing
+        """Show the next answer; after the last one, that stays."""
+        if not self.paused:
+            self.show(self.position + 1)
+
+    def show(self, position: int) -> None:
+        """Show the answer of that number, or the nearest that there is."""
+        self.position = min(max(position, 0), len(self.session.answers) - 1)
+        self.answer = self.session.answers[self.position].answer
+        self.shown = self.session.rows(self.position)
+        self.draw()
+
+    def action_step(self, by: int) -> None:
+        """Pause, and show the answer before or after."""
+        self.paused = True
+        self.show(self.position + by)
+
+    def state(self) -> str:
+        when = datetime.fromtimestamp(self.session.answers[self.position].time).astimezone()
+        paused = "paused, " if self.paused else ""
+        return f"{paused}{self.position + 1} of {len(self.session.answers)}, {when:%Y-%m-%d %H:%M:%S}"

@@ -27,6 +27,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from threadproof.findings import Finding, Severity
+from threadproof.probe import SelfTestError, UnsupportedError
 from threadproof.stats import Registry, registry
 from threadproof.watch.engine import Engine
 from threadproof.watch.export.families import families
@@ -199,12 +200,26 @@ class App:
         if not self._profiling.acquire(blocking=False):
             raise Refused(409, "another profile is under way; try again when it has ended")
         try:
-            with profile() as running:
-                time.sleep(seconds)
-            report = running.report().to_json()
+            report = profiled(profile(), seconds)
         finally:
             self._profiling.release()
-        return Response(200, report.encode()) if isinstance(report, str) else json_response(report)
+        return Response(200, report.encode())
+
+
+def profiled(profile: Any, seconds: float) -> str:
+    """The report of so many seconds as JSON; Refused where this interpreter, or another profile, prevents it."""
+    try:
+        profile.start()
+    except (UnsupportedError, SelfTestError) as error:
+        raise Refused(501, str(error)) from None
+    except RuntimeError as error:  # the program has one of its own
+        raise Refused(409, str(error)) from None
+    try:
+        time.sleep(seconds)
+    finally:
+        profile.stop()
+    report: str = profile.report().to_json()
+    return report
 
 
 def page(request: Request) -> Response:
