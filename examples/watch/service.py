@@ -40,9 +40,7 @@ class Service:
         self.requests = watch(f"{name} requests", HashMap[int, list[int]]())
         self.routes = watch(f"{name} routes", SyncMap[int, str]((n, f"handler {n}") for n in range(4000)))
         self.ledger = watch(f"{name} ledger", RWLock())
-        self.pages = watch(
-            f"{name} pages", Cache[int, str](max_size=100 if ill else 1000, loader=render)
-        )
+        self.pages = watch(f"{name} pages", Cache[int, str](max_size=100 if ill else 1000, loader=render))
         self.served = 2000  # requests before now
         self.requests.update((number, [number]) for number in range(1, self.served + 1))
         self.remove_routes()

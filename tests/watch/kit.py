@@ -1,4 +1,4 @@
-"""Debian's Prometheus for tests: unpacked into build/, without installing it."""
+"""Debian's Prometheus for tests, unpacked into build/ without installing it; and its Chromium."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
+
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+browser = pytest.mark.skipif(
+    CHROMIUM is None, reason="there is no Chromium here (Debian: apt install chromium)"
+)
 
 FOLDER = Path(__file__).parents[2] / "build" / "prometheus"
 
@@ -35,3 +42,13 @@ def fetch() -> None:
 
 def run(command: list[str]) -> int:
     return subprocess.run(command, cwd=FOLDER, capture_output=True, check=False).returncode
+
+
+def chromium(url: str, folder: Path, *options: str) -> str:
+    """The page's document after its script has run for three seconds of its own time."""
+    assert CHROMIUM is not None
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}"]
+    command += ["--virtual-time-budget=3000", "--dump-dom", *options, url]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

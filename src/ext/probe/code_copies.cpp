@@ -15,8 +15,8 @@
 namespace threadproof::probe {
 namespace {
 
-constexpr std::size_t kMostCopies = 10'000;  // as many as different samples: about 10 MB
-constexpr Py_ssize_t kLongestText = 4096;    // characters: as the paths of Linux
+constexpr std::size_t kMostCopies = 10'000;    // as many as different samples: about 10 MB
+constexpr Py_ssize_t kLongestText = 4096;      // characters: as the paths of Linux
 constexpr Py_ssize_t kLongestTable = 1 << 20;  // bytes: a function of some 100,000 lines
 
 constexpr std::size_t kCodeHeader = offsetof(PyCodeObject, co_code_adaptive);

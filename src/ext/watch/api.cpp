@@ -151,6 +151,7 @@ PyObject* text_of(const probe::TextCopy& text) {
 
 PyObject* start_sampler(PyObject*, PyObject*) {
 #ifdef THREADPROOF_SAMPLER
+    if (!Sampler::works()) Py_RETURN_FALSE;
     sampler().start();
     Py_RETURN_TRUE;
 #else

@@ -24,7 +24,7 @@
 namespace threadproof::ext {
 namespace {
 
-constexpr std::size_t kDeepest = 64;           // frames, as for other waits
+constexpr std::size_t kDeepest = 64;            // frames, as for other waits
 constexpr std::int64_t kInterval = 10'000'000;  // ns: 100 samples a second, as other profilers take
 constexpr std::int64_t kSpared = 50;  // times as long as the world was stopped it runs: 2 % of the time
 constexpr std::int64_t kCountsEach = 50'000'000;  // ns between two looks at reference counts, at least
@@ -41,6 +41,12 @@ std::int64_t clock_now() {
 Sampler& sampler() {
     static auto& one = *new Sampler;  // never destroyed: its thread may run until the process ends
     return one;
+}
+
+bool Sampler::works() {
+    static const std::uint64_t word = 1;
+    return probe::word_at(reinterpret_cast<std::uint64_t>(&word)) == word
+           && access("/proc/thread-self/syscall", R_OK) == 0;
 }
 
 void Sampler::start() {

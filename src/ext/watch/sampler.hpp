@@ -52,7 +52,7 @@ struct WaitSum {
 /// An object whose reference count was changing when it was looked at.
 struct SampledCount {
     std::uint64_t object;
-    std::string type, name;  // name: as a thread's code has it
+    std::string type, name;            // name: as a thread's code has it
     std::uint32_t stack, other_stack;  // of probe::call_stacks()
     auto operator<=>(const SampledCount&) const = default;
 };
@@ -62,6 +62,8 @@ struct CountSum {
 
 class Sampler {
  public:
+    /// Whether the system lets this process read its own memory and state through the kernel: some containers do not.
+    static bool works();
     void start();  // throws std::system_error if there can be no thread
     /// The caller is attached; it is detached meanwhile.
     void stop();

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.kit.waiting import until
+from tests.watch.kit import browser, chromium
 from threadproof import _core
 
 if not hasattr(_core, "contention"):
@@ -135,6 +136,24 @@ def test_the_page_needs_no_network_and_holds_the_data(report: Report) -> None:
     data = json.loads(found[1])
     assert "Lock busy" in [each["object"] for each in data["stacks"]]
     assert "waiter" in [each["name"] for each in data["timeline"]["threads"]]
+
+
+@browser
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_browser_draws_the_table_the_flame_graph_and_the_timeline(
+    report: Report, tmp_path: Path, width: int
+) -> None:
+    page = tmp_path / "page.html"
+    report.write("html", page)
+    document = chromium(page.as_uri(), tmp_path / "user", f"--window-size={width},900")
+    table = document[document.index('<tbody id="objects">') : document.index("</tbody>")]
+    assert "Lock busy, made at " in table
+    flame = document[document.index('<svg id="flame"') : document.index('<svg id="timeline"')]
+    assert re.search(r"<title>wait_for_it \([^<]*\): [0-9.]+ [mun]?s</title>", flame)
+    assert 'class="box lock"' in flame
+    timeline = document[document.index('<svg id="timeline"') :]
+    assert ">waiter</text>" in timeline
+    assert re.search(r"<title>Lock busy: [^<]* for MainThread</title>", timeline)
 
 
 def test_a_name_cannot_end_the_script_of_the_page(report: Report) -> None:

@@ -114,8 +114,9 @@ def test_one_object_of_several_threads_is_named_and_their_own_ones_are_not() -> 
 
 
 def test_code_that_is_freed_while_its_frames_are_read_harms_nothing() -> None:
-    """Each thread makes functions, runs them at a contended list, and drops them; names are still those of such code."""
-    source = "def short_lived_{}(values):\n    for _ in range(50):\n        values.append(1)\n        values.pop()\n"
+    """Threads make functions, run them at a contended list, and drop them; the names are those of such."""
+    lines = ["def short_lived_{}(values):", " for _ in range(50):", "  values.append(1)", "  values.pop()"]
+    source = "\n".join(lines)
     numbers = iter(range(1 << 62))
 
     def run_new_code() -> None:

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.kit.waiting import wait
 from threadproof import _core
 from threadproof.stats import Registry
 from threadproof.watch import WSGIApp, contention

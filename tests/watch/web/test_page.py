@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.watch.kit import browser, chromium
 from threadproof import HashMap
 from threadproof.stats import Registry
 from threadproof.watch import Server, serve
 from threadproof.watch.web.app import App, Request
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-browser = pytest.mark.skipif(
-    CHROMIUM is None, reason="there is no Chromium here (Debian: apt install chromium)"
-)
 
 
 class SameHash:
@@ -43,20 +37,10 @@ def server(kept: list[HashMap[Any, Any]]) -> Iterator[Server]:
         yield server
 
 
-def chromium(url: str, folder: Path, *options: str) -> str:
-    """The page's document after its script has run for three seconds of its own time."""
-    assert CHROMIUM is not None
-    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}"]
-    command += ["--virtual-time-budget=3000", *options, url]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 @browser
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_page_shows_structures_and_findings(server: Server, tmp_path: Path, width: int) -> None:
-    document = chromium(f"{server.url}/debug/#right", tmp_path, "--dump-dom", f"--window-size={width},900")
+    document = chromium(f"{server.url}/debug/#right", tmp_path, f"--window-size={width},900")
     assert 'data-shown="2"' in document
     assert "many keys of ill have equal hashes" in document
     assert "&lt;script&gt;document.title" in document  # a name is text, whatever it has in it
@@ -65,7 +49,7 @@ def test_the_page_shows_structures_and_findings(server: Server, tmp_path: Path, 
 
 @browser
 def test_without_the_token_it_shows_nothing_of_the_program(server: Server, tmp_path: Path) -> None:
-    document = chromium(f"{server.url}/debug/", tmp_path, "--dump-dom")
+    document = chromium(f"{server.url}/debug/", tmp_path)
     assert "a token is required" in document
     assert "equal hashes" not in document
 

@@ -1,7 +1,7 @@
 """Positions in the source, from a copy of a code object's line table (co_linetable).
 
-The format is CPython's, the same from 3.11 to 3.15: InternalDocs/code_objects.md. `co_positions()` would need the code
-object, which may be gone.
+The format is CPython's, the same from 3.11 to 3.15: InternalDocs/code_objects.md. `co_positions()` would need
+the code object, which may be gone.
 """
 
 from __future__ import annotations

@@ -282,4 +282,7 @@ def unseen(record: Record) -> Iterator[str]:
         yield "waits for the GIL, which is on: of threads that compute, one runs at a time"
         yield "locks of objects and contention for reference counts: with the GIL there are none"
     elif not record.samples:
-        yield "waits for locks of objects, and for reference counts: that takes Linux on x86-64"
+        yield (
+            "waits for locks of objects, and for reference counts: that takes Linux on x86-64, and a container "
+            "that allows process_vm_readv() and /proc/thread-self/syscall"
+        )

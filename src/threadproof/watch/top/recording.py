@@ -1,7 +1,7 @@
 """A session of `threadproof top` as a file, and its replay.
 
-The file has a line of JSON for each answer, and one before them with the version of this format. A line is written as
-soon as its answer is there, so a session that was killed can be replayed up to there.
+The file has a line of JSON for each answer, and one before them with the version of this format. A line is
+written as soon as its answer is there, so a session that was killed can be replayed up to there.
 """
 
 from __future__ import annotations

@@ -207,7 +207,7 @@ class App:
 
 
 def profiled(profile: Any, seconds: float) -> str:
-    """The report of so many seconds as JSON; Refused where this interpreter, or another profile, prevents it."""
+    """The report of so many seconds as JSON; Refused if the interpreter or another profile prevents it."""
     try:
         profile.start()
     except (UnsupportedError, SelfTestError) as error:
