@@ -11,7 +11,7 @@ from types import CodeType, ModuleType
 
 import pytest
 
-from threadproof.watch.contention.positions import Position, position_at
+from threadproof.watch.contention.positions import Position, entries, position_at
 
 
 def with_inner(code: CodeType) -> Iterator[CodeType]:
@@ -33,9 +33,10 @@ def code_of(module: ModuleType) -> CodeType:
 def test_every_instruction_has_the_position_that_cpython_gives(module: ModuleType) -> None:
     for code in with_inner(code_of(module)):
         units = list(code.co_positions())
-        assert [
-            tuple(position_at(code.co_linetable, code.co_firstlineno, unit)) for unit in range(len(units))
-        ] == units
+        read = entries(code.co_linetable, code.co_firstlineno)
+        assert [tuple(position) for length, position in read for _ in range(length)] == units
+        last = len(units) - 1
+        assert position_at(code.co_linetable, code.co_firstlineno, last) == units[last]
 
 
 def test_a_table_that_is_cut_off_has_no_position_for_the_rest() -> None:

@@ -6,12 +6,13 @@ import functools
 import gc
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
 
-from tests.kit.waiting import until
+from tests.kit.hammer import PATIENCE
 from threadproof import _core
 from threadproof.watch.contention import Profile, Report, profile
 from threadproof.watch.contention.report import Contended
@@ -54,6 +55,14 @@ def running(*functions: Callable[[], object]) -> Iterator[Profile]:
             over.set()
             for thread in threads:
                 thread.join()
+
+
+def until(holds: Callable[[], object]) -> None:
+    """Return when it holds. Between its looks the program has the cores: what runs at once is sampled."""
+    pause, give_up = threading.Event(), time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < give_up, "the test has hung"
+        pause.wait(0.05)
 
 
 def sampled(report: Report, title: str) -> list[Contended]:
@@ -105,7 +114,11 @@ def test_an_lru_cache_that_serialises_its_callers_is_named() -> None:
     assert {path.waiter.function for path in found.paths if path.waiter} == {"call_cached"}
 
 
-def test_one_object_of_several_threads_is_named_and_their_own_ones_are_not() -> None:
+def test_one_object_of_several_threads_is_named_and_their_own_ones_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One sample is enough: on a busy machine it takes long until the threads and the sampler run at once."""
+    monkeypatch.setattr("threadproof.watch.contention.record.FEWEST", 1)
     with running(use_shared, use_shared) as recorded:
         until(lambda: "shared" in [each.name for each in recorded.report().changing])
     names = {each.name: each for each in recorded.report().changing}

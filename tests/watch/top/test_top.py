@@ -256,7 +256,7 @@ def test_a_session_is_replayed_with_its_own_times(session: Path, capsys: pytest.
     shown = [{row.name: row for row in recorded.rows(position)}["sessions"] for position in range(3)]
     assert [row.size for row in shown] == [10, 20, 30]
     assert [row.growth for row in shown] == [None, 5.0, 5.0]
-    assert shown[2].trend == "▁▄█"
+    assert shown[2].trend == "▁▅█"
     assert main(["top", "--replay", str(session), "--once", "--json"]) == ExitCode.FOUND
     (row,) = (
         each for each in json.loads(capsys.readouterr().out)["structures"] if each["name"] == "sessions"
