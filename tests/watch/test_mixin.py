@@ -265,8 +265,11 @@ def ask(port: int, query: str) -> list[dict[str, Any]]:
         with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
             found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
             return found
-    except (urllib.error.URLError, ConnectionError):
+    except urllib.error.HTTPError as error:
+        error.close()  # it is the answer as well, and holds a file
         return []  # it is starting
+    except (urllib.error.URLError, ConnectionError):
+        return []
 
 
 def eventually(find: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
