@@ -24,7 +24,7 @@ EXPECTED = {
     ("waiting", "ill ledger"),
     ("thrashing", "ill pages"),
 }
-PATIENCE = 30.0  # seconds, at the interval of one
+PATIENCE = 30.0  # seconds, at an interval up to one
 
 
 def render(number: int) -> str:
@@ -93,7 +93,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--interval", type=float, default=1.0, help="seconds between samples (default: 1)")
+    parser.add_argument("--interval", type=float, default=0.5, help="seconds between samples (default: 0.5)")
     parser.add_argument("--seconds", type=float, default=0.0, help="run for so long, also when all is found")
     parser.add_argument("--port", type=int, default=0, help="port of the endpoints (default: a free one)")
     options = parser.parse_args(argv)

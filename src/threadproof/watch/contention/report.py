@@ -283,6 +283,6 @@ def unseen(record: Record) -> Iterator[str]:
         yield "locks of objects and contention for reference counts: with the GIL there are none"
     elif not record.samples:
         yield (
-            "waits for locks of objects, and for reference counts: that takes Linux on x86-64, and a container "
-            "that allows process_vm_readv() and /proc/thread-self/syscall"
+            "waits for locks of objects, and for reference counts: that takes Linux on x86-64, and a "
+            "container that allows process_vm_readv() and /proc/thread-self/syscall"
         )
