@@ -123,8 +123,7 @@ int execute(PyObject* module) {
     add_array(module);
     add_reference(module);
     add_rw_lock(module);
-    if (!probe::add_probe(module) || !add_race(module) || !add_contention(module))
-        throw PythonError{};
+    if (!probe::add_probe(module) || !add_race(module) || !add_contention(module)) throw PythonError{};
     add_stress(module);
     follow_collections();
     return 0;
