@@ -203,6 +203,21 @@ def test_in_the_stress_build_a_call_without_native_memory_is_whole_or_has_done_n
     check_every_allocation(kind, EVERY[name], make_key, without_native_memory, present)
 
 
+@pytest.mark.skipif(stress_fail_allocations is None, reason="only the stress build can fail allocations")
+@pytest.mark.parametrize("kind", [Cache, HashMap, LockedMap, ShardedMapRW, SnapshotMap, SyncMap])
+def test_in_the_stress_build_a_map_that_could_not_be_made_is_not_finalized(kind: Kind) -> None:
+    finalized: list[int] = []
+
+    class Watched(kind):  # type: ignore[misc, valid-type]
+        def __del__(self) -> None:
+            finalized.append(len(self))
+
+    made = 0
+    while without_native_memory(made, Watched):
+        made += 1
+    assert set(finalized) == {0}  # those that were made; an __init__ can fail after that
+
+
 @pytest.fixture
 def no_other_thread() -> Iterator[None]:
     """With a GIL: none of pytest's own gets it amid a call, and so finds no memory, either."""

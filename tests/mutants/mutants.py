@@ -48,6 +48,7 @@ CACHE_POLICY = "cache_policy_test"
 CACHE_MAP = "cache_map_test"
 CACHE_WINDOWS = "cache_windows_test"
 CACHE_LOADS = "src/threadproof/maps/cache_loads.py"
+CACHE_NATIVE_LOADS = "src/ext/maps/cache_loads.hpp"
 
 MUTANTS = [
     # --- reading
@@ -782,6 +783,14 @@ MUTANTS = [
         "return True",
         "a load is not stored if its key has been invalidated meanwhile",
         "tests/maps/test_cache.py",
+    ),
+    Mutant(
+        "cached-stale-result-stored",
+        CACHE_NATIVE_LOADS,
+        "if (!computation.reservation()->decide() ||",
+        "if (!computation.reservation() ||",
+        "a computed result is not stored if its key has been invalidated meanwhile",
+        "tests/maps/test_cached_loads.py",
     ),
     Mutant(
         "cache-load-cancelled-by-the-first",

@@ -1,8 +1,10 @@
 /// CachedFunction: a function whose results are in a Cache. A hit makes the key of the arguments and reads the cache,
-/// without a frame of Python's; a miss calls a function of Python's.
+/// without a frame of Python's. So does a miss of a plain function, which is loaded here; another miss, and one that has
+/// to wait for another thread's load, calls a function of Python's.
 #include "ext/maps/cached_function.hpp"
 
 #include "ext/maps/cache.hpp"
+#include "ext/maps/cache_loads.hpp"
 #include "ext/maps/native_map/map_object.hpp"
 #include "ext/maps/native_map/watched.hpp"
 #include "ext/python/arguments.hpp"
@@ -22,6 +24,8 @@ struct CachedFunction {
     PyObject* miss;    ///< miss(key, args, kwargs) -> the result
     PyObject* key_of;  ///< key_of(*args, **kwargs) -> the key; null: the arguments are the key
     PyObject* mark;    ///< stands in a key between positional and keyword arguments
+    PyObject* loads;   ///< the CacheLoads of the cache; null: each miss goes to `miss`
+    PyObject* fn;      ///< the function
     bool typed;        ///< arguments of different types are different keys
     bool peeks;        ///< whether a hit needs no more than a read
 
@@ -31,11 +35,13 @@ struct CachedFunction {
         Py_VISIT(miss);
         Py_VISIT(key_of);
         Py_VISIT(mark);
+        Py_VISIT(loads);
+        Py_VISIT(fn);
         return 0;
     }
     // No clear(): each cycle goes through an object that has one, and code that runs then may call this one.
     void destroy() noexcept {
-        for (PyObject* mine : {attributes, cache, miss, key_of, mark}) Py_XDECREF(mine);
+        for (PyObject* mine : {attributes, cache, miss, key_of, mark, loads, fn}) Py_XDECREF(mine);
     }
 };
 
@@ -91,6 +97,15 @@ TP_APART PyObject* call_miss(const CachedFunction& self, const Ref& key, const C
     return checked(PyObject_Vectorcall(self.miss, given, 3, nullptr));
 }
 
+/// The result for a key that is not in the cache; null: another thread is computing it.
+TP_APART Ref load_here(const CachedFunction& self, const Ref& key, const Lookup& lookup, const Call& call) {
+    auto& loads = *reinterpret_cast<CacheLoads*>(self.loads);
+    return load_missing(loads, *reinterpret_cast<Cache*>(self.cache), lookup, key.get(), Deadline(), [&] {
+        auto count = static_cast<std::size_t>(call.count);
+        return outliving([&] { return PyObject_Vectorcall(self.fn, call.arguments, count, call.names); });
+    });
+}
+
 TP_HOT PyObject* call_cached(CachedFunction& self, PyObject* const* arguments, std::size_t flags,
                              PyObject* names) {
     Call call{arguments, PyVectorcall_NARGS(flags), names};
@@ -98,24 +113,31 @@ TP_HOT PyObject* call_cached(CachedFunction& self, PyObject* const* arguments, s
     if (TP_LIKELY(self.peeks && !map_is_watched())) {
         auto& cache = *reinterpret_cast<Cache*>(self.cache);
         cache.share();
+        Lookup lookup(key.get());
         Word value;
-        if (TP_LIKELY(checked(cache.core().get(Lookup(key.get()), &value)) == Outcome::kPresent))
+        if (TP_LIKELY(checked(cache.core().get(lookup, &value)) == Outcome::kPresent))
             return Policy::object(value);
+        if (TP_LIKELY(self.loads != nullptr))
+            if (Ref loaded = load_here(self, key, lookup, call)) return loaded.release();
     }
     return call_miss(self, key, call);
 }
 
+void check_type(const char* wanted, PyObject* given, PyTypeObject* type) {
+    if (PyObject_TypeCheck(given, type)) return;
+    PyErr_Format(PyExc_TypeError, "CachedFunction() wants a %s, got %R", wanted, given);
+    throw PythonError{};
+}
+
 PyObject* new_cached_function(PyTypeObject* type, PyObject* positional, PyObject* named) {
-    static const char* kNames[] = {"", "", "", "", "", "", nullptr};
-    PyObject *cache, *miss, *key_of, *mark;
+    static const char* kNames[] = {"", "", "", "", "", "", "", "", nullptr};
+    PyObject *cache, *miss, *key_of, *mark, *loads, *fn;
     int typed, peeks;
-    if (!PyArg_ParseTupleAndKeywords(positional, named, "OOOOpp:CachedFunction", const_cast<char**>(kNames),
-                                     &cache, &miss, &key_of, &mark, &typed, &peeks))
+    if (!PyArg_ParseTupleAndKeywords(positional, named, "OOOOppOO:CachedFunction", const_cast<char**>(kNames),
+                                     &cache, &miss, &key_of, &mark, &typed, &peeks, &loads, &fn))
         throw PythonError{};
-    if (!PyObject_TypeCheck(cache, Cache::type)) {
-        PyErr_Format(PyExc_TypeError, "CachedFunction() wants a Cache, got %R", cache);
-        throw PythonError{};
-    }
+    check_type("Cache", cache, Cache::type);
+    if (loads != Py_None) check_type("CacheLoads or None", loads, CacheLoads::type);
     Ref self = Ref::steal(checked(type->tp_alloc(type, 0)));
     auto& object = *reinterpret_cast<CachedFunction*>(self.get());
     object.vectorcall = Entry<call_cached>::call;
@@ -123,6 +145,8 @@ PyObject* new_cached_function(PyTypeObject* type, PyObject* positional, PyObject
     object.miss = Py_NewRef(miss);
     object.key_of = key_of == Py_None ? nullptr : Py_NewRef(key_of);
     object.mark = Py_NewRef(mark);
+    object.loads = loads == Py_None ? nullptr : Py_NewRef(loads);
+    object.fn = Py_NewRef(fn);
     object.typed = typed != 0;
     object.peeks = peeks != 0;
     return self.release();

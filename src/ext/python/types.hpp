@@ -41,6 +41,22 @@ class AlignedStorage {
     alignas(16) unsigned char room_[sizeof(T) + alignof(T)];
 };
 
+/// A new object of the type, whose C++ part fill(object) has made. Throws what it throws; the memory goes then without
+/// deallocation, which would call a subclass's __del__ with an object that has no C++ part.
+template <class Fill>
+Ref new_object(PyTypeObject* type, Fill fill) {
+    PyObject* object = checked(type->tp_alloc(type, 0));
+    try {
+        fill(object);
+    } catch (...) {
+        if (PyObject_IS_GC(object)) PyObject_GC_UnTrack(object);
+        type->tp_free(object);
+        Py_DECREF(type);  // tp_alloc took it
+        throw;
+    }
+    return Ref::steal(object);
+}
+
 /// The part of a type's full name behind the last dot.
 inline const char* last_name(const char* full_name) {
     const char* dot = std::strrchr(full_name, '.');

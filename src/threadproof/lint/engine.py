@@ -46,7 +46,7 @@ class Parsed:
     reports: list[Report] = field(default_factory=list)
     error: str = ""
     line: int = 0  # of a syntax error
-    key: str = ""  # of the content that was parsed
+    key: str = ""  # of the content that was parsed; "" if there was none
 
 
 @dataclass(slots=True)
@@ -185,6 +185,10 @@ class Loaded:
     error: str = ""
     size: int = 0
 
+    def content(self) -> bytes:
+        """What is linted; FileError if it is too large or unreadable."""
+        return read_bytes(self.path, self.largest) if self.text is None else self.text.encode()
+
     def key_with(self, data: bytes) -> str:
         return key_of([self.linter, self.path, self.name, data])
 
@@ -224,7 +228,7 @@ class Engine:
         """Read a file and find its key."""
         one = Loaded(path, "", path, linter, self.largest, self.texts.get(path))
         try:
-            data = read_bytes(path, self.largest) if one.text is None else one.text.encode()
+            data = one.content()
         except FileError as error:
             one.error = str(error)
             return one
@@ -253,17 +257,16 @@ class Engine:
         known = {one.key: data for one in loaded if (data := self.cache.take(one.key)) is not None}
         by_size = sorted(loaded, key=lambda one: -one.size)
         made = self.map([one for one in by_size if one.key not in known])
-        found = []
-        for one in by_size:
+        found: dict[str, Parsed] = {}
+        for number, one in enumerate(by_size, 1):
             data = known.pop(one.key, None)
             is_new = data is None
             parsed, data = next(made) if data is None else (unpacked(data), data)
-            if data is not None:
+            if data is not None and parsed.key:
                 self.cache.put(parsed.key, data, is_new)
-            found.append(parsed)
-            self.show(len(found))
-        places = {one.path: number for number, one in enumerate(loaded)}
-        return sorted(found, key=lambda parsed: places[parsed.path])
+            found[one.path] = parsed
+            self.show(number)
+        return [found[one.path] for one in loaded]
 
     def map(self, items: Sequence[Loaded]) -> Iterator[tuple[Parsed, bytes | None]]:
         """The facts of each file, and the same pickled if that is needed."""
@@ -310,11 +313,15 @@ WORLD: list[World] = []
 def parse_loaded(one: Loaded) -> Parsed:
     """The facts of a file, with the key of the content that they are of."""
     try:
-        data = one.text.encode() if one.text is not None else read_bytes(one.path, one.largest)
-        text = one.text if one.text is not None else decode(one.path, data)
+        data = one.content()
+    except FileError as error:  # since its key was made
+        return Parsed(one.path, None, error=str(error))
+    try:
+        text = decode(one.path, data) if one.text is None else one.text
     except FileError as error:
-        return Parsed(one.path, None, error=str(error), key=one.key)
-    parsed = parse(one.path, text, one.name, all_rules().values())
+        parsed = Parsed(one.path, None, error=str(error))
+    else:
+        parsed = parse(one.path, text, one.name, all_rules().values())
     parsed.key = one.key_with(data)
     return parsed
 

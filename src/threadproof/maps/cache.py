@@ -209,9 +209,10 @@ class Cache(_core.Cache[K, V], NativeMap[K, V]):
         )
 
     def __del__(self) -> None:
-        if self._options.on_evict is not None:
+        options = getattr(self, "_options", None)  # there was no memory for one
+        if options is not None and options.on_evict is not None:
             self._stop_sending()
-            send_collected(type(self), self._options.on_evict, list(self._entries()))
+            send_collected(type(self), options.on_evict, list(self._entries()))
 
     # Loading
 

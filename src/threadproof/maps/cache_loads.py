@@ -27,6 +27,9 @@ FAILED: Final = object()
 class Load:
     """One load. A thread's has a reservation, by which deadlocks are found; a task's has a loop.
 
+    A thread's load of one key is its reservation alone, see ext/maps/cache_loads.hpp. If others wait for it,
+    a Load that follows it gets the outcome.
+
     `lock` guards `stale`, `decided`, `waiting`. The load asks `decide()` right before its value is stored:
     from then on `invalidate` has to remove the value, and before, it has only to mark the load.
     """
@@ -53,6 +56,12 @@ class Load:
         with self.lock:
             self.stale = True
             return not self.decided
+
+    def succeed(self, value: object) -> None:
+        self.future.set_result(value)
+
+    def fail(self, error: BaseException) -> None:
+        self.future.set_exception(error)
 
     def wait(self, timeout: float | None) -> Any:
         """The result for a thread; FAILED if the thread or the loop of the load has gone without one."""
@@ -94,6 +103,18 @@ def replace_value(cache: ConcurrentMap[K, V], key: K, old: Any, new: Any) -> Non
         cache.compare_and_swap(key, old, new, equal=operator.is_)  # lint: ignore[CM501] a newer value stays
 
 
+def load_of(running: Load | _core.Reservation) -> Load | None:
+    """The Load, or one that follows the reservation; None if that is over."""
+    return running if isinstance(running, Load) else running.attach(Load(running))
+
+
+def reserves(load: Load | _core.Reservation) -> bool:
+    """Whether the key is reserved in the cache."""
+    if isinstance(load, _core.Reservation):
+        return True
+    return load.reservation is not None and not load.refreshes
+
+
 class Loads(Generic[K, V]):
     """The running loads of a cache, by key, and how many there were.
 
@@ -105,13 +126,17 @@ class Loads(Generic[K, V]):
     ) -> None:
         self.loader = loader
         self._errors = errors  # of loaders, as long as they are raised again
-        self._running: HashMap[K, Load] = HashMap.counted()
-        self._lock = threading.Lock()
-        self._metrics = (0, 0, 0.0)
+        self._running: HashMap[K, Load | _core.Reservation] = HashMap.counted()
+        self.native = _core.CacheLoads(self._running)
+
+    @property
+    def plain(self) -> bool:
+        """Whether a load is no more than a call of its loader."""
+        return self._errors is None
 
     def metrics(self) -> tuple[int, int, float]:
         """Loads, failures, seconds."""
-        return self._metrics
+        return self.native.metrics()
 
     # Threads
 
@@ -120,20 +145,24 @@ class Loads(Generic[K, V]):
     ) -> V:
         """The value, loaded by this thread or by another."""
         loader = self._checked(loader)
-        self._raise_again(key)
-        result: Any = FAILED
-        while result is FAILED:
-            load = self._begin(key)
-            if load is not None:
-                return self._lead(cache, load, key, loader, timeout)
-            other = self._running.get(key)
-            if other is not None:
-                result = other.wait(timeout)
-                if result is FAILED:
-                    self._end(key, other)
-            else:
-                result = cache.get(key, FAILED)
-        return cast(V, result)
+        if self._errors is not None:
+            self._raise_again(key)
+            loader = functools.partial(self._called, loader)
+        while True:
+            value = self.native.load(cache, key, loader, FAILED, timeout)
+            if value is FAILED:
+                value = self._wait(key, timeout)
+            if value is not FAILED:
+                return cast(V, value)
+
+    def _wait(self, key: K, timeout: float | None) -> Any:
+        """The result of the load that is running; FAILED if there is none."""
+        running = self._running.get(key)
+        load = None if running is None else load_of(running)
+        result = FAILED if load is None else load.wait(timeout)
+        if result is FAILED and running is not None:
+            self._end(key, running)
+        return result
 
     def _begin(self, key: K) -> Load | None:
         """A load of this thread's, unless the key is being loaded."""
@@ -150,33 +179,8 @@ class Loads(Generic[K, V]):
         cast(_core.Reservation, load.reservation).end()
         return None
 
-    def _end(self, key: K, load: Load) -> None:
+    def _end(self, key: K, load: Load | _core.Reservation) -> None:
         self._running.compare_and_delete(key, load, equal=operator.is_)  # lint: ignore[CM501] or a newer one
-
-    def _lead(
-        self, cache: ConcurrentMap[K, V], load: Load, key: K, loader: Callable[[K], V], timeout: float | None
-    ) -> V:
-        loaded: list[Any] = []
-
-        def step(old: Any) -> Any:
-            if old is not FAILED:
-                return old
-            loaded.append(self._called(loader, key))
-            return loaded[0] if load.decide() else REMOVE
-
-        try:
-            value = cache.compute(key, step, FAILED, timeout=timeout)
-            if value is FAILED:
-                value = None if loaded[0] is REMOVE else loaded[0]
-        except BaseException as error:
-            load.future.set_exception(error)
-            raise
-        else:
-            load.future.set_result(value)
-            return cast(V, value)
-        finally:
-            self._end(key, load)
-            cast(_core.Reservation, load.reservation).end()
 
     def get_many(
         self,
@@ -259,23 +263,24 @@ class Loads(Generic[K, V]):
         self._raise_again(key)
         while True:
             fresh = Load()
-            load = self._running.setdefault(key, fresh)
-            joined = load.join()
+            running = self._running.setdefault(key, fresh)
+            load = load_of(running)
+            joined = load is not None and load.join()
             if load is fresh:
                 value = cache.get(key, FAILED)  # loaded and gone since the miss
                 if value is not FAILED:
-                    load.future.set_result(value)
-                    self._end(key, load)
+                    fresh.future.set_result(value)
+                    self._end(key, fresh)
                     return cast(V, value)
-                load.loop = asyncio.get_running_loop()
-                load.task = load.loop.create_task(self._run(cache, load, key, loader))
-            if joined:
-                value = await self._wait(load)
+                fresh.loop = asyncio.get_running_loop()
+                fresh.task = fresh.loop.create_task(self._run(cache, fresh, key, loader))
+            if load is not None and joined:
+                value = await self._join(load)
                 if value is not FAILED:
                     return cast(V, value)
-            self._end(key, load)
+            self._end(key, running)
 
-    async def _wait(self, load: Load) -> Any:
+    async def _join(self, load: Load) -> Any:
         """The result; FAILED if the load was cancelled, and this task was not."""
         loop = asyncio.get_running_loop()
         done = asyncio.Event()
@@ -325,7 +330,7 @@ class Loads(Generic[K, V]):
         if self._errors is not None:
             self._errors.pop(key, None)
         load = self._running.get(key)
-        if load is not None and load.discard() and load.reservation is not None and not load.refreshes:
+        if load is not None and load.discard() and reserves(load):
             return False  # the key is absent, and reserved until the load is over
         return cache.pop(key, FAILED) is not FAILED
 
@@ -343,7 +348,7 @@ class Loads(Generic[K, V]):
 
     def _called(self, loader: Callable[[K], V], key: K) -> V:
         try:
-            return cast(V, self._timed(loader, key))
+            return loader(key)
         except Exception as error:
             self._keep_error(key, error)
             raise
@@ -373,7 +378,4 @@ class Loads(Generic[K, V]):
         return value
 
     def _count(self, begun: float, *, failed: bool) -> None:
-        seconds = time.perf_counter() - begun
-        with self._lock:
-            loads, failures, before = self._metrics
-            self._metrics = loads + (not failed), failures + failed, before + seconds
+        self.native.count(time.perf_counter() - begun, failed)

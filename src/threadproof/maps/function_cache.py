@@ -90,7 +90,9 @@ def wrapper_of(fn: Any, cache: Cache[Any, Any], key: Callable[..., Any] | None, 
 
         # a hit of a cache that loads old values again is more than a read
         peeks = cache._options.refresh_after is None and type(cache).get is Cache.get
-        return _core.CachedFunction(cache, miss, key, KEYWORDS, typed, peeks)
+        plain = peeks and cache._loads.plain and type(cache).get_or_load is Cache.get_or_load
+        loads = cache._loads.native if plain else None
+        return _core.CachedFunction(cache, miss, key, KEYWORDS, typed, peeks, loads, fn)
     find = key_for(key, typed)
 
     async def cached_coroutine_function(*args: Any, **kwargs: Any) -> Any:

@@ -12,7 +12,8 @@
 ///
 /// It compares by sums of hits that decay, and goes only to a share that is better by more than chance.
 ///
-/// Shadows cost time, so they see only some uses for each miss: see policy.hpp.
+/// Shadows cost time, so they see only some uses for each miss: see policy.hpp. And while no shadow has a hit, there is
+/// nothing to compare: then they see a smaller sample, until one has.
 ///
 /// One thread at a time uses it: the holder of the policy's lock.
 ///
@@ -127,23 +128,30 @@ class Climber {
     /// After another bound, what the shadows have is worth nothing.
     void set_max(std::uint64_t max) {
         max_ = max;
-        sleep();
         // Larger samples cost more time, and a shadow of fewer than kLeast entries has the hits of chance. From a
         // sample of 1/8 on, time is no reason for a shadow of fewer than kMost.
         shift_ = max >= kLeast / 2;
         while (max >> (shift_ + 1) >= (shift_ < 3 ? kLeast : kMost)) ++shift_;
+        sleep();
     }
 
     /// One use of a key; `hit`: the cache had it. Returns whether share() has changed.
     bool use(std::uint64_t hash, std::uint32_t weight, const FrequencySketch& sketch) noexcept {
-        if (TP_LIKELY((spread(hash ^ secret_) & ((std::uint64_t{1} << shift_) - 1)) != 0)) return false;
+        if (TP_LIKELY((spread(hash ^ secret_) & sampled_) != 0)) return false;
+        bool any = false;
         try {
             if (!shadows_[0]) wake();
-            for (unsigned i = 0; i < shadows(); ++i) hits_[i] += shadows_[i]->use(hash, weight, sketch);
+            for (unsigned i = 0; i < shadows(); ++i) {
+                bool hit = shadows_[i]->use(hash, weight, sketch);
+                hits_[i] += hit;
+                any |= hit;
+            }
         } catch (const std::bad_alloc&) {
             sleep();
             return false;
         }
+        without_ = any ? 0 : without_ + 1;
+        if (bool idle = without_ > kIdle * mini(); TP_UNLIKELY(idle != idle_)) return set_idle(idle), false;
         ++uses_;
         return ++since_choice_ >= period() && choose();
     }
@@ -170,6 +178,9 @@ class Climber {
         hits_ = {};
         uses_ = 0;
         since_choice_ = 0;
+        without_ = 0;
+        idle_ = false;
+        sampled_ = (std::uint64_t{1} << shift_) - 1;
     }
 
  private:
@@ -183,6 +194,19 @@ class Climber {
     // A better share has more hits than the present one by half a percent of the uses, and by a standard deviation
     // of a count that large; by less, if it is narrower: with nothing known, a narrow window is right more often.
     static constexpr double kMargin = 0.005, kDeviations = 1, kDeviationsBack = 0.25;
+
+    // Uses without any hit, for each entry of a shadow, after which the sample is smaller by 2^kIdleShift. ZIGZAG has
+    // no hit for ten times the bound and many after that: with 4 it can lose 10 points, with 16 it loses none. With a
+    // larger shift the shadows would see too little to notice the first hit.
+    static constexpr std::uint64_t kIdle = 16;
+    static constexpr unsigned kIdleShift = 3;
+
+    /// After it, the shadows of the larger sample begin anew: the others have seen too little for their size.
+    void set_idle(bool idle) {
+        if (!idle) return sleep();
+        idle_ = true;
+        sampled_ = (std::uint64_t{1} << (shift_ + kIdleShift)) - 1;
+    }
 
     unsigned shadows() const { return estimates_ ? kShadows : static_cast<unsigned>(kShares.size()); }
     std::uint64_t mini() const { return std::max<std::uint64_t>(max_ >> shift_, 1); }
@@ -221,9 +245,12 @@ class Climber {
 
     const std::uint64_t secret_;
     std::uint64_t max_ = 0;
-    unsigned shift_ = 0;  ///< one of 2^shift_ keys is in the sample
-    unsigned best_ = 0;   ///< of kShares
+    unsigned shift_ = 0;         ///< one of 2^shift_ keys is in the sample
+    unsigned best_ = 0;          ///< of kShares
+    std::uint64_t sampled_ = 0;  ///< a key is in the sample if these bits of its hash are 0
     std::uint64_t since_choice_ = 0;
+    std::uint64_t without_ = 0;  ///< uses of the shadows since the last hit of one
+    bool idle_ = false;
     bool estimates_ = true;
     std::array<std::unique_ptr<Shadow>, kShadows> shadows_;  ///< the first shadows() of them, or none
     std::array<double, kShadows> hits_{};                    ///< decayed

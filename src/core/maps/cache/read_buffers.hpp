@@ -44,6 +44,14 @@ class ReadBuffers {
         return TP_UNLIKELY(count + 1 >= kRoom);
     }
 
+    /// The same for an overwrite, which is a use and no hit: take() counts it, so that it is taken off here.
+    TP_HOT bool note_write(unsigned thread, std::uint32_t node) {
+        bool full = note(thread, node);
+        Buffer* buffer = buffers_[thread % kStripes].load(std::memory_order_acquire);
+        if (TP_LIKELY(buffer != nullptr)) add(buffer->hits, ~std::uint64_t{0});
+        return full;
+    }
+
     /// Counts a read that found nothing.
     void note_miss(unsigned thread) {
         Buffer* buffer = buffers_[thread % kStripes].load(std::memory_order_acquire);
@@ -53,9 +61,10 @@ class ReadBuffers {
 
     /// Reads that found an entry, and that found none; threads that share a buffer lose some.
     std::uint64_t hits() const {
-        return sum([](const Buffer& buffer) {
+        std::uint64_t all = sum([](const Buffer& buffer) {
             return buffer.hits.load(std::memory_order_relaxed) + buffer.count.load(std::memory_order_relaxed);
         });
+        return all >> 63 ? 0 : all;  // below 0 where threads have lost some
     }
     std::uint64_t misses() const {
         return sum([](const Buffer& buffer) { return buffer.misses.load(std::memory_order_relaxed); });

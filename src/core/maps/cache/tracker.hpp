@@ -123,6 +123,14 @@ class CacheTracker {
         if (TP_UNLIKELY(expiry_ != nullptr)) expiry_->stamp(i);
         nodes_.changed(i);
     }
+    /// Without weights and times that is a use, as a read is: the policy knows the entry, or finds it in the queue.
+    TP_HOT void overwritten(Index i) {
+        if (TP_UNLIKELY(expiry_ != nullptr || weighs.load(std::memory_order_relaxed))) return changed(i);
+        if (TP_LIKELY(!reads_.note_write(my_thread(), i))) return;
+        // full: the next step of the policy empties it. Not here, under the lock of a bucket.
+        if (skips()) reads_.take(my_thread(), [](Index) {});
+        else nodes_.changed(i);
+    }
     void removed(Index i) {
         if (TP_UNLIKELY(expiry_ != nullptr)) {
             expiry_->clear(i);
@@ -243,10 +251,12 @@ class CacheTracker {
         else return 0;
     }
 
+    /// Whether the policy can do without a buffer: of kCalm it takes one, while nearly all reads are hits.
+    bool skips() {
+        return calm_.load(std::memory_order_relaxed) && ++skipped_ % kCalm != 0;  // relaxed: a hint
+    }
     TP_APART void take_reads(unsigned thread) {
-        // One in kCalm buffers while nearly all reads are hits. Relaxed, both: a hint.
-        bool skip = calm_.load(std::memory_order_relaxed) && ++skipped_ % kCalm != 0;
-        if (skip || !lock_.try_lock()) return reads_.take(thread, [](Index) {});
+        if (skips() || !lock_.try_lock()) return reads_.take(thread, [](Index) {});
         take_reads_locked(thread);
         lock_.unlock();
     }

@@ -30,6 +30,7 @@ namespace threadproof {
 ///     give(data)            the key was not stored: there was no memory
 ///     changing(data)        the entry is about to get another value, or to be seen for the first time
 ///     changed(data)         it has, and the caller still has the lock
+///     overwritten(data)     the same; the value before was no reservation
 ///     removed(data)         the key has been removed
 ///     replaced(key, old, next)     before the last two: what has left, and the value that has come, or 0
 ///     has_expired(data)     the entry counts as absent: it is removed, with an Expiring alive, before the change
@@ -240,8 +241,9 @@ class HashMap : public BucketMap<P> {
         if constexpr (Tracker::kOn) {
             if (is_reservation(next)) return;
             tracker_.replaced(key, current, next);
-            if (next) tracker_.changed(data);
-            else tracker_.removed(data);
+            if (!next) tracker_.removed(data);
+            else if (is_reservation(current)) tracker_.changed(data);
+            else tracker_.overwritten(data);
         }
     }
 

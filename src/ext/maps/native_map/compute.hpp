@@ -57,6 +57,7 @@ class Computation {
         return placed_;
     }
 
+    Reservation* reservation() const { return reservation_; }
     PyObject* old_value() const { return reservation_->old_value; }
 
     /// Puts the result in the reservation's place. After clear() or drain() it has no place any more; drain()

@@ -13,8 +13,11 @@ are not told apart), `pkg.mod.name` for a global, `pkg.mod.func.<locals>.name` f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
+from typing import NamedTuple, TypeVar
+
+T = TypeVar("T")
 
 
 class Span(NamedTuple):
@@ -38,6 +41,18 @@ Held = tuple[Hold, ...]
 RETURNED = "returned"  # the `value` of an access whose object or view is what the function returns
 
 
+def in_field_order(cls: type[T]) -> type[T]:
+    """Have a dataclass pickled as its fields in their order: half the time that their names would take."""
+    values = attrgetter(*(each.name for each in fields(cls)))  # type: ignore[arg-type]
+
+    def reduce(self: T) -> tuple[type[T], tuple[object, ...]]:
+        return cls, values(self)
+
+    cls.__reduce__ = reduce  # type: ignore[method-assign, assignment]
+    return cls
+
+
+@in_field_order
 @dataclass(slots=True)
 class Access:
     """One use of a place.
@@ -60,13 +75,6 @@ class Access:
     alias: str = ""  # the local variable it went through, if it did
     common: bool = False  # it was found through a global name, such as the class's own
 
-    def __reduce__(self) -> tuple[type[Access], tuple[object, ...]]:
-        """Its fields in their order, which takes half the time that their names would take."""
-        return Access, (
-            self.place, self.kind, self.span, self.held, self.key, self.value, self.caught, self.loop,
-            self.alias, self.common,
-        )  # fmt: skip
-
 
 @dataclass(slots=True)
 class Pair:
@@ -81,6 +89,7 @@ class Pair:
     present: bool | None
 
 
+@in_field_order
 @dataclass(slots=True)
 class Call:
     """One call. `target` is what is called, `receiver` the place whose method it is, "" if it has none."""
@@ -98,12 +107,6 @@ class Call:
     tested: bool = False  # it depends on a test of a shared place
     missing: Access | None = None  # it depends on a test that an attribute of its receiver is not set
     into: str = ""  # the place its result is assigned to
-
-    def __reduce__(self) -> tuple[type[Call], tuple[object, ...]]:
-        return Call, (
-            self.target, self.receiver, self.span, self.held, self.args, self.keywords, self.discarded,
-            self.awaited, self.caught, self.loop, self.tested, self.missing, self.into,
-        )  # fmt: skip
 
     @property
     def method(self) -> str:

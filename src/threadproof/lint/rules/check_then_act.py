@@ -174,7 +174,9 @@ def late(world: World, function: Function, pair: Pair, shared: Shared) -> float:
     } - {function.ref}
     if not any(takers & run_by(world, setter) for setter in setters) or is_tested_again(function, pair):
         return 0.0
-    if pair.act.kind == "write" and any(one.place == pair.check.place for one in changes_in(function)):
+    if pair.act.kind == "write" and any(
+        one.kind in WRITES and one.place == pair.check.place for one in function.accesses
+    ):
         return 0.0  # made at first use
     if any(is_event(world, access) for access in told_by(world, pair.check)):
         return max(shared.score(function), EVENT_SCORE)
@@ -185,10 +187,6 @@ def run_by(world: World, function: Function) -> set[str]:
     """A function, and those of its object that it calls."""
     called = world.calls.callees.get(function.ref, ())
     return {function.ref, *(callee.ref for _, callee in called if callee.owner == function.owner)}
-
-
-def changes_in(function: Function) -> Iterator[Access]:
-    return (access for access in function.accesses if access.kind in WRITES)
 
 
 def is_tested_again(function: Function, pair: Pair) -> bool:
