@@ -147,13 +147,13 @@ def test_code_that_is_freed_while_its_frames_are_read_harms_nothing() -> None:
             gc.collect()
 
     with running(sort, run_new_code, run_new_code) as recorded:
-        until(lambda: any(short_lived_names(recorded.report())))
+        until(lambda: any(names_of_short_lived(recorded.report())))
     _core.contention.check()
-    for function, file in short_lived_names(recorded.report()):
+    for function, file in names_of_short_lived(recorded.report()):
         assert function.removeprefix("short_lived_") == file.removeprefix("<short-lived ").removesuffix(">")
 
 
-def short_lived_names(report: Report) -> list[tuple[str, str]]:
+def names_of_short_lived(report: Report) -> list[tuple[str, str]]:
     return [
         (place.function, place.file)
         for each in report.contended
