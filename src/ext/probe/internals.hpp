@@ -244,10 +244,14 @@ class StoppedWorld {
     PyInterpreterState* interpreter_;
 };
 
-/// Whether the thread was running when the world was stopped; the others had released the interpreter.
+/// Whether the thread may have been running when the world was stopped; it may have released the interpreter as well.
 inline bool was_running(const PyThreadState* thread) {
-    return __atomic_load_n(&thread->state, __ATOMIC_RELAXED) == _Py_THREAD_SUSPENDED && thread->current_frame
-           && thread->current_frame->stackpointer;
+    int state = __atomic_load_n(&thread->state, __ATOMIC_RELAXED);
+    bool stopped = state == _Py_THREAD_SUSPENDED;
+#ifdef _Py_THREAD_SUSPENDED_WAITING  // since 3.15: it sleeps until the world goes on
+    stopped |= state == _Py_THREAD_SUSPENDED_WAITING;
+#endif
+    return stopped && thread->current_frame && thread->current_frame->stackpointer;
 }
 
 /// Whether the count of references is changed by all threads together: not that of an immortal object, nor of one
