@@ -202,41 +202,44 @@ CASES: dict[str, tuple[Series, Series]] = {
 }
 
 
-def labelled(name: str) -> str:
+def labelled(name: str, process: str) -> str:
     """A series of one structure of one process."""
     base, _, labels = name.rstrip("}").partition("{")
     own = "" if base.startswith("process") else 'name="m", kind="Map", '
-    return f'threadproof_{base}{{{own}{labels}{", " * bool(labels)}job="app", instance="a"}}'
+    return f'threadproof_{base}{{{own}{labels}{", " * bool(labels)}job="app", instance="{process}"}}'
 
 
-def unit_test(check: str, series: Series, firing: int) -> dict[str, Any]:
+def expected(check: str, process: str, firing: int) -> dict[str, Any]:
     alert = f"Threadproof{''.join(word.capitalize() for word in check.split('-'))}"
-    expression = f'count(ALERTS{{alertname="{alert}", alertstate="firing"}}) or vector(0)'
-    times = ["80m"] if check == "hit-ratio" else ["90m"]  # a fall is over when it has lasted
+    which = f'alertname="{alert}", alertstate="firing", instance="{process}"'
     return {
-        "name": f"{check} {'ill' if firing else 'well'}",
-        "interval": "1m",
-        "input_series": [
-            {"series": labelled(name), "values": values.strip()} for name, values in series.items()
-        ],
-        "promql_expr_test": [
-            {"expr": expression, "eval_time": each, "exp_samples": [{"labels": "{}", "value": firing}]}
-            for each in times
-        ],
+        "expr": f"count(ALERTS{{{which}}}) or vector(0)",
+        "eval_time": "80m" if check == "hit-ratio" else "90m",  # a fall is over when it has lasted
+        "exp_samples": [{"labels": "{}", "value": firing}],
     }
 
 
 def test_the_alerts_fire_for_the_ill_and_not_for_the_well(tmp_path: Path) -> None:
+    """One Prometheus sees all cases at once, each as a process of its own."""
     promtool = needs("promtool")
     assert CASES.keys() == {check.name for check in CHECKS}
-    tests = [
-        unit_test(name, series, firing)
-        for name, case in CASES.items()
-        for series, firing in zip(case, (1, 0), strict=True)
+    cases = [
+        (check, f"{check} {state}", series, firing)
+        for check, case in CASES.items()
+        for series, state, firing in zip(case, ("ill", "well"), (1, 0), strict=True)
     ]
+    test = {
+        "interval": "1m",
+        "input_series": [
+            {"series": labelled(name, process), "values": values.strip()}
+            for _, process, series, _ in cases
+            for name, values in series.items()
+        ],
+        "promql_expr_test": [expected(check, process, firing) for check, process, _, firing in cases],
+    }
     path = tmp_path / "tests.yaml"
     path.write_text(
-        json.dumps({"rule_files": [str(FOLDER / "rules.yaml")], "evaluation_interval": "1m", "tests": tests})
+        json.dumps({"rule_files": [str(FOLDER / "rules.yaml")], "evaluation_interval": "1m", "tests": [test]})
     )
     done = subprocess.run([promtool, "test", "rules", path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -136,8 +136,9 @@ Sampler::Tasks Sampler::read_tasks() {
     DIR* folder = opendir("/proc/self/task");
     if (!folder) return tasks;
     int own = static_cast<int>(syscall(SYS_gettid));
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): no other thread reads this folder
     while (dirent* entry = readdir(folder)) {
-        int task = std::atoi(entry->d_name);
+        int task = static_cast<int>(std::strtol(entry->d_name, nullptr, 10));  // 0: `.` and `..`
         if (task == 0 || task == own) continue;
         Parked each{task, 0};
         bool running = false;

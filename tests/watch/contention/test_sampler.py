@@ -29,7 +29,7 @@ class Box:
 
 
 class Shelf:
-    """CPython 3.15 counts a global that is read often as it counts functions; an attribute's count changes."""
+    """An attribute, not a global, is shared: CPython 3.15 changes no count for a global read often."""
 
     def __init__(self) -> None:
         self.shared = Box()
