@@ -203,6 +203,13 @@ TP_HOT bool try_acquire(PyMutex& mutex) { return PyMutex_LockFast(&mutex) != 0; 
 TP_HOT auto owner_of(const _PyRecursiveMutex& lock) {
     return __atomic_load_n(&lock.thread, __ATOMIC_RELAXED);
 }
+/// As CPython's _PyRecursiveMutex_Lock() where the lock is free: acquire; pairs with the release of the last unlock.
+TP_HOT bool try_acquire(_PyRecursiveMutex& lock) {
+    if (!try_acquire(lock.mutex)) return false;
+    // relaxed: other threads only compare it with their own
+    __atomic_store_n(&lock.thread, PyThread_get_thread_ident_ex(), __ATOMIC_RELAXED);
+    return true;
+}
 
 #ifdef Py_GIL_DISABLED
 

@@ -315,11 +315,12 @@ bool is_try(MethodAction action, const Call& call) {
     return attempt_of(call.argument(0, name), call.argument(1, "timeout")) == Attempt::kTry;
 }
 
-/// acquire() without arguments of a mutex that is free, with CPython's own first step, which ends it: so the call of
+/// acquire() without arguments of a lock that is free, with CPython's own first step, which ends it: so the call of
 /// the original is saved, and pays for the trampoline.
 TP_HOT bool acquires_at_once(MethodAction action, const Call& call) {
-    return action == MethodAction::kAcquire && call.count == 0 && !call.names && !call.keywords
-           && Py_IS_TYPE(call.self, lock_types.mutex) && try_acquire(mutex_of(call.self));
+    if (action != MethodAction::kAcquire || call.count != 0 || call.names || call.keywords) return false;
+    if (Py_IS_TYPE(call.self, lock_types.mutex)) return try_acquire(mutex_of(call.self));
+    return Py_IS_TYPE(call.self, lock_types.reentrant) && try_acquire(recursive_of(call.self));
 }
 
 /// Whether the call publishes no block: one test for a lock that nobody else wants.

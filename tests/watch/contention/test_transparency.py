@@ -34,6 +34,16 @@ for wrong in ((False, 1), (True, -2), (1, 2, 3)):
 lock.release()
 try: lock.release()
 except RuntimeError as error: print(error)
+lock = threading.RLock()
+with lock, lock:
+    print(lock._is_owned(), repr(lock).rpartition(" count")[2].partition(" at ")[0], lock.acquire())
+    lock.release()
+    tries = threading.Thread(target=lambda: print(lock.acquire(False), lock._is_owned()))
+    tries.start()
+    tries.join()
+print(lock._is_owned(), lock.acquire(False), lock._release_save()[0], repr(lock).partition(" ")[0])
+try: lock.release()
+except RuntimeError as error: print(error)
 print(threading.active_count(), [thread.name for thread in threading.enumerate()])
 """
 INTERRUPTED = """\
