@@ -50,6 +50,12 @@ METHODS: dict[str, Methods] = {
         (_queue.SimpleQueue, "send", ("put", "put_nowait")),
         (_queue.SimpleQueue, "receive", ("get", "get_nowait")),
     ],
+    "joins": [
+        (HANDLE, "join", ("join",)),
+    ],
+    "creations": [
+        (_thread, "create", ("allocate_lock", "allocate", "RLock")),
+    ],
     "order": [
         (atexit, "publish", ("register",)),
     ],
@@ -119,6 +125,9 @@ TRACKED: tuple[type, ...] = (
     *(_core.RWLock, _core.HashMap, _core.SyncMap, _core.SnapshotMap, _core.LockedMap),
 )
 
+# New objects of these types are published, for reports of contention.
+CREATED: tuple[type, ...] = (LOCK, RLOCK, _queue.SimpleQueue, _core.RWLock)
+
 intercepted: set[str] = set()  # the groups of METHODS
 
 
@@ -133,7 +142,9 @@ def intercept_methods(groups: Iterable[str]) -> None:
         intercepted.add(group)
         for owner, action, names in METHODS[group]:
             for name in names:
-                if name in vars(owner):  # not an inherited one, which is intercepted where it is defined
+                if name in vars(owner) and not isinstance(
+                    vars(owner)[name], type
+                ):  # not an inherited one, which is intercepted where it is defined
                     one_step = consumers.one_step(owner_name(owner), name)
                     _core.probe.intercept_method(owner, name, action, one_step)
         if group == "accesses":
@@ -149,5 +160,26 @@ def intercept_deallocations() -> None:
     """Publish the deallocation of all that events can name; once for the process, too."""
     exclude_limbo_lock()
     os.register_at_fork(after_in_child=exclude_limbo_lock)  # where threading has made another one
-    for tracked in dict.fromkeys(TRACKED):
-        _core.probe.intercept_deallocation(tracked)
+    for each in dict.fromkeys(TRACKED):
+        intercept_deallocation(each)
+
+
+tracked: set[type] = set()
+
+
+def intercept_deallocation(owner: type) -> None:
+    """Once for the process."""
+    if owner not in tracked:
+        tracked.add(owner)
+        _core.probe.intercept_deallocation(owner)
+
+
+def intercept_blocks() -> None:
+    """Publish where threads block; once for the process."""
+    if "blocks" not in intercepted:
+        intercepted.add("blocks")
+        _core.probe.set_lock_types(LOCK, RLOCK, _queue.SimpleQueue, HANDLE)
+        intercept_deallocation(HANDLE)  # so that no handle's number is taken for that of a later one
+        for owner in CREATED:
+            _core.probe.intercept_creation(owner)
+    intercept_methods(("locks", "items", "joins", "creations"))
