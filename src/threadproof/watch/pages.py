@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from threadproof.findings.pages import write_pages
 from threadproof.watch.checks import CHECKS, Check
 from threadproof.watch.checks.check import RUNBOOKS
 
@@ -55,16 +56,5 @@ def first_line(check: Check) -> str:
     return " ".join(check.page.strip().partition("\n\n")[0].split()).rstrip(".")
 
 
-def write(folder: Path) -> None:
-    """Write the pages; pages of checks that are gone are removed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    made = files()
-    for old in folder.glob("*.md"):
-        if old.name not in made:
-            old.unlink()
-    for name, text in made.items():
-        (folder / name).write_text(text, encoding="utf-8")
-
-
 if __name__ == "__main__":
-    write(Path(RUNBOOKS))
+    write_pages(Path(RUNBOOKS), files())
