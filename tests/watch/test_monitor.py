@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.kit.hammer import PATIENCE
+from tests.kit.hammer import PATIENCE, hammer
 from threadproof import HashMap
 from threadproof.findings import Finding
 from threadproof.stats import Registry
@@ -70,6 +70,21 @@ def test_callbacks_that_raise_are_counted_and_the_monitor_goes_on(
     assert called.is_set()
     assert monitor.stats().callback_errors == 1
     assert "a callback of a Monitor raised" in caplog.text
+
+
+def test_several_threads_may_use_a_monitor_at_once(watched: Registry) -> None:
+    monitor = Monitor(3600, registry=watched)
+    hammer(lambda _: [monitor.evaluate() for _ in range(200)], 4)
+    assert monitor.stats().evaluations == 4 * 200
+
+    before = set(threading.enumerate())
+    for _ in range(50):
+        hammer(lambda _: monitor.start(), 4)
+        started = set(threading.enumerate()) - before
+        assert len(started) == 1
+        monitor.stop()
+        for thread in started:
+            thread.join(PATIENCE)
 
 
 def test_without_a_callback_findings_are_logged(watched: Registry, caplog: pytest.LogCaptureFixture) -> None:

@@ -129,6 +129,7 @@ TRACKED: tuple[type, ...] = (
 CREATED: tuple[type, ...] = (LOCK, RLOCK, _queue.SimpleQueue, _core.RWLock)
 
 intercepted: set[str] = set()  # the groups of METHODS
+mutex = _thread.allocate_lock()  # held while methods are replaced: two tools may be started at once
 
 
 def owner_name(owner: Any) -> str:
@@ -138,17 +139,22 @@ def owner_name(owner: Any) -> str:
 
 def intercept_methods(groups: Iterable[str]) -> None:
     """Intercept the methods of these groups, each once for the process: there is no safe way back."""
-    for group in set(groups) - intercepted:
-        intercepted.add(group)
-        for owner, action, names in METHODS[group]:
-            for name in names:
-                if name in vars(owner) and not isinstance(
-                    vars(owner)[name], type
-                ):  # not an inherited one, which is intercepted where it is defined
-                    one_step = consumers.one_step(owner_name(owner), name)
-                    _core.probe.intercept_method(owner, name, action, one_step)
-        if group == "accesses":
-            _core.probe.replace_list_append()
+    with mutex:
+        for group in set(groups) - intercepted:
+            intercept_group(group)
+            intercepted.add(group)
+
+
+def intercept_group(group: str) -> None:
+    for owner, action, names in METHODS[group]:
+        for name in names:
+            if name in vars(owner) and not isinstance(
+                vars(owner)[name], type
+            ):  # not an inherited one, which is intercepted where it is defined
+                one_step = consumers.one_step(owner_name(owner), name)
+                _core.probe.intercept_method(owner, name, action, one_step)
+    if group == "accesses":
+        _core.probe.replace_list_append()
 
 
 def exclude_limbo_lock() -> None:
@@ -176,10 +182,11 @@ def intercept_deallocation(owner: type) -> None:
 
 def intercept_blocks() -> None:
     """Publish where threads block; once for the process."""
-    if "blocks" not in intercepted:
-        intercepted.add("blocks")
-        _core.probe.set_lock_types(LOCK, RLOCK, _queue.SimpleQueue, HANDLE)
-        intercept_deallocation(HANDLE)  # so that no handle's number is taken for that of a later one
-        for owner in CREATED:
-            _core.probe.intercept_creation(owner)
+    with mutex:
+        if "blocks" not in intercepted:
+            _core.probe.set_lock_types(LOCK, RLOCK, _queue.SimpleQueue, HANDLE)
+            intercept_deallocation(HANDLE)  # so that no handle's number is taken for that of a later one
+            for owner in CREATED:
+                _core.probe.intercept_creation(owner)
+            intercepted.add("blocks")
     intercept_methods(("locks", "items", "joins", "creations"))

@@ -140,7 +140,7 @@ def before_a_thread_starts() -> bool:
         if not watch.armed:
             watch.arm()
         watch.when_starting()
-    for other in others:
+    for other in tuple(others):  # a copy, made in one step: another thread may stop
         other.thread_starts()
     return bool(watches or others)
 

@@ -88,6 +88,7 @@ class Monitor:
 
     def _begin_anew(self) -> None:
         self.engine = self._make_engine()
+        self._lock = threading.Lock()  # of all below; never held while a check, a callback or stats() runs
         self._stop: threading.Event | None = None
         self._evaluations = self._failures = self._callback_errors = 0
         self._last_evaluation = 0.0
@@ -97,19 +98,22 @@ class Monitor:
 
     def start(self) -> Self:
         """Begin; nothing happens if it runs already."""
-        if self._stop is None:
-            self._stop = threading.Event()
+        with self._lock:
+            if self._stop is not None:
+                return self
+            stop = self._stop = threading.Event()
             running.add(self)
-            target = (weakref.ref(self), self._stop)
-            threading.Thread(target=run, args=target, name="threadproof monitor", daemon=True).start()
+        target = (weakref.ref(self), stop)
+        threading.Thread(target=run, args=target, name="threadproof monitor", daemon=True).start()
         return self
 
     def stop(self) -> None:
         """End; nothing happens if it does not run. Does not wait for an evaluation that is running."""
-        stop, self._stop = self._stop, None
+        with self._lock:
+            stop, self._stop = self._stop, None
+            running.discard(self)
         if stop is not None:
             stop.set()
-            running.discard(self)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -128,14 +132,17 @@ class Monitor:
 
     def evaluate(self) -> Changes:
         """Take a sample and run the checks now, in this thread; the callbacks are called."""
-        if self._evaluations % INCLUDE_EVERY == 0:
+        with self._lock:
+            evaluation = self._evaluations
+            self._evaluations += 1
+        if evaluation % INCLUDE_EVERY == 0:
             for kind in self._kinds:
                 self.engine.registry.include(kind)
         began = time.thread_time()
         changes = self.engine.evaluate()
-        self._last_evaluation = time.thread_time() - began
-        self._evaluations += 1
-        self._failures += changes.failures
+        with self._lock:
+            self._last_evaluation = time.thread_time() - began
+            self._failures += changes.failures
         for finding in changes.raised:
             self._call(self._on_finding, self._confirmed(finding))
         for verdict in changes.cleared if self._on_clear is not None else ():
@@ -153,8 +160,10 @@ class Monitor:
             if function is not None:
                 function(argument)
         except Exception:
-            self._callback_errors += 1
-            if self._callback_errors == 1:
+            with self._lock:
+                first = self._callback_errors == 0
+                self._callback_errors += 1
+            if first:
                 log.exception("a callback of a Monitor raised; further ones are only counted")
 
     def sample_keys(self) -> None:
@@ -162,8 +171,9 @@ class Monitor:
         maps = [each.structure for each in self.engine.structures() if hasattr(each.structure, "__getitem__")]
         if not (self._sample_keys and maps):
             return
-        self._next_sampled = (self._next_sampled + 1) % len(maps)
-        chosen = maps[self._next_sampled]
+        with self._lock:
+            self._next_sampled += 1
+            chosen = maps[self._next_sampled % len(maps)]
         del maps
         # Not if its class cannot be replaced, or somebody else is sampling it.
         with suppress(TypeError, RuntimeError):
