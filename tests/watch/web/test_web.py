@@ -265,16 +265,21 @@ def test_a_closed_server_does_not_listen(watched: Registry) -> None:
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_child_does_not_keep_the_port(watched: Registry) -> None:
     server = serve(watched=watched)
+    ready, is_ready = os.pipe()
     child = os.fork()
     if child == 0:
+        os.write(is_ready, b"!")  # the functions that a fork calls are over
         signal.pause()
     try:
+        assert os.read(ready, 1)
         server.close()
         with socket.create_server((server.host, server.port)):
             pass
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+        os.close(ready)
+        os.close(is_ready)
 
 
 # --- other servers ---
