@@ -161,8 +161,7 @@ PyMethodDef methods[] = {
      "reservation, once."},
     {"attach", method<reservation_attach>(), METH_O,
      "attach($self, follower, /)\n--\n\nLet follower.succeed(value) or follower.fail(error) be called with "
-     "the "
-     "outcome of a load, if it has no\nfollower. Return the one that it has; None: it is over."},
+     "the outcome of a load, if it has no\nfollower. Return the one that it has; None: it is over."},
     {"discard", method<reservation_discard>(), METH_NOARGS,
      "discard($self, /)\n--\n\nDo not store the value that is being loaded; return False if it is too late."},
     {"held", method<reservation_held>(), METH_NOARGS | METH_STATIC,

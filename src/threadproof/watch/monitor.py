@@ -49,12 +49,12 @@ class Monitor:
     `on_clear(verdict)` when one has ended. Without `on_finding` they are logged. What the two raise is
     counted, and logged once.
 
-    The monitor keeps no structure alive. A monitor that nothing else refers to stops. In a forked child it
-    starts again, with no samples. `kinds` are types whose instances are watched without names.
-    `limits={"leak": {"warn": 2.0}}` changes limits of checks, and None switches a check off. `sample_keys`
-    seconds of each interval, one map's calls are sampled for hot keys. `confirm_leaks` adds to a leak the
-    lines that allocate what the map holds; for that it traces allocations for a second, which slows them down
-    meanwhile.
+    Several threads may use a monitor at once. It keeps no structure alive. A monitor that nothing else
+    refers to stops. In a forked child it starts again, with no samples. `kinds` are types whose instances
+    are watched without names. `limits={"leak": {"warn": 2.0}}` changes limits of checks, and None
+    switches a check off. `sample_keys` seconds of each interval, one map's calls are sampled for hot
+    keys. `confirm_leaks` adds to a leak the lines that allocate what the map holds; for that it traces
+    allocations for a second, which slows them down meanwhile.
     """
 
     def __init__(

@@ -63,7 +63,7 @@ from threadproof.lint.tree.threads import MAIN, Entry
 WAITS = frozenset({"wait", "wait_for", "join", "result", "get", "acquire", "sleep", "is_set", "is_alive"})
 # Names of methods that the thread itself runs, through a library.
 CALLED_BACK = re.compile(r"^_*(on|handle|got|do|process|did)(_|[A-Z]|$)|callback|handler", re.IGNORECASE)
-MADE = ("call:",)  # what is set: something made, and no flag, number or piece of data
+MADE = "call:"  # what is set: something made, and no flag, number or piece of data
 
 
 def check(world: World, part: Part) -> Iterator[Report]:
