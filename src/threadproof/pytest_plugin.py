@@ -1,10 +1,12 @@
-"""The race detector under pytest: `pytest --race` fails the test during which two accesses raced.
+"""The tools under pytest: `pytest --race` fails the test during which two accesses raced.
 
 One session watches the whole run. A race found during a test, its set-up or its tear-down belongs to that
 test. `--race-threads N` is for tests without threads: each test function is called in N threads at once, with
 one set of fixtures. Under pytest-xdist each worker has a session, and its findings travel with its reports.
 
-pytest loads this module in every run, so it imports the detector only when that is asked for.
+`pytest --watch-leaks` fails the test after which maps or threads have grown; watch/pytest_leaks.py has it.
+
+pytest loads this module in every run, so it imports a tool only when that is asked for.
 """
 
 from __future__ import annotations
@@ -48,6 +50,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help="as --race, and call each test in N threads at once",
     )
+    leaks = parser.getgroup("threadproof-watch", "leaks, by threadproof")
+    leaks.addoption(
+        "--watch-leaks",
+        action="store_true",
+        help="fail a test after which maps have more keys than before, or more threads run",
+    )
     parser.addini("race_options", "options of the race detector, as in THREADPROOF_RACE", default="")
 
 
@@ -59,6 +67,11 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"--race-threads wants a number of threads, got {threads}")
     if config.getoption("race") or config.getoption("race_sample") or threads:
         config.pluginmanager.register(RacePlugin(config), "threadproof-race")
+    config.addinivalue_line("markers", "leaks_allowed(reason): maps and threads may grow in this test")
+    if config.getoption("watch_leaks"):
+        from threadproof.watch.pytest_leaks import LeakPlugin
+
+        config.pluginmanager.register(LeakPlugin(), "threadproof-leaks")
 
 
 class RacePlugin:

@@ -35,7 +35,9 @@ namespace threadproof::probe {
     X(kGoOver, "go_over")     /* all of a container, item by item */                                     \
     X(kConsume, "consume")    /* all of the arguments */                                                 \
     X(kUpdateDict, "update_dict")                                                                        \
-    X(kChangeArgument, "change_argument") /* what the first argument holds */
+    X(kChangeArgument, "change_argument") /* what the first argument holds */                            \
+    X(kJoin, "join")                      /* waits for the end of a thread */                            \
+    X(kCreate, "create")                  /* its result is a new lock */
 
 enum class MethodAction : std::uint8_t { TP_METHOD_ACTIONS(TP_CONSTANT) };
 inline constexpr const char* kMethodActionNames[] = {TP_METHOD_ACTIONS(TP_NAME)};

@@ -100,6 +100,10 @@ TP_COLD void publish_lock(LockStep step, PyObject* lock, LockKind kind) noexcept
     });
 }
 
+TP_COLD void Blocked::publish_block(BlockStep step, PyObject* object) noexcept {
+    with_exception_aside([&] { publish(BlockEvent{step, object}); });
+}
+
 }  // namespace threadproof::probe
 
 #else
@@ -116,6 +120,7 @@ void change_map(PyObject*) noexcept {}
 void read_atomic(const AtomicStep&, bool) noexcept {}
 void write_atomic(const AtomicStep&, bool) noexcept {}
 void publish_lock(LockStep, PyObject*, LockKind) noexcept {}
+void Blocked::publish_block(BlockStep, PyObject*) noexcept {}
 
 }  // namespace threadproof::probe
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 
 from threadproof.stats.record import Stats, gauge
@@ -17,10 +18,23 @@ class ProcessStats(Stats):
         )
     )
     kept_bytes: int = field(metadata=gauge("bytes", "memory of freed tables, kept for the next ones"))
+    threads: int = field(
+        metadata=gauge("threads", "threads of the program, as the module threading counts them")
+    )
+    known_threads: int = field(
+        metadata=gauge(
+            "threads", "threads that have used a structure and not ended; with a GIL, some are not counted"
+        )
+    )
 
 
 def process() -> ProcessStats:
     """The metrics of this process. Takes no lock, and the same time for any number of structures."""
     from threadproof import _core  # here: the rest of this package works where the extension is not built
 
-    return ProcessStats(retired_bytes=_core.retired_bytes(), kept_bytes=_core.kept_bytes())
+    return ProcessStats(
+        retired_bytes=_core.retired_bytes(),
+        kept_bytes=_core.kept_bytes(),
+        threads=threading.active_count(),
+        known_threads=_core.known_threads(),
+    )
