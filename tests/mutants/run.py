@@ -54,13 +54,18 @@ def failing(tests: str, tree: Path) -> str:
 
 
 def apply(mutant: Mutant, tree: Path) -> None:
-    """Make the mistake in the tree, with any layout; ValueError if `old` does not occur exactly once."""
-    file = tree / mutant.file
-    text = file.read_text()
+    """Make the mistake in the tree."""
+    text = mutated(mutant, tree)
+    (tree / mutant.file).write_text(text)
+
+
+def mutated(mutant: Mutant, tree: Path) -> str:
+    """The text of the file with the mistake, in any layout; ValueError if `old` does not occur exactly once."""
+    text = (tree / mutant.file).read_text()
     found = list(re.finditer(r"\s*".join(map(re.escape, "".join(mutant.old.split()))), text))
     if len(found) != 1:
         raise ValueError(f"{mutant.name}: {mutant.file} has {mutant.old!r} {len(found)} times, not once")
-    file.write_text(text[: found[0].start()] + mutant.new + text[found[0].end() :])
+    return text[: found[0].start()] + mutant.new + text[found[0].end() :]
 
 
 def build(tree: Path, *arguments: str) -> None:

@@ -4,13 +4,12 @@ import pytest
 
 from tests.mutants.__main__ import main
 from tests.mutants.mutants import MUTANTS, Mutant
-from tests.mutants.run import apply, copied_tree
+from tests.mutants.run import ROOT, apply, copied_tree, mutated
 
 
 def test_every_mutant_still_fits_the_tree() -> None:
     for mutant in MUTANTS:
-        with copied_tree() as tree:
-            apply(mutant, tree)
+        mutated(mutant, ROOT)
 
 
 def test_no_two_mutants_share_a_name() -> None:
