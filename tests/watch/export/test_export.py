@@ -171,6 +171,7 @@ def test_opentelemetry_collects_each_metric_of_each_structure(watched: Registry)
     }
     assert {name for name, _, _, each in found if not each} == {
         "threadproof.process.retired_bytes",
+        "threadproof.process.kept_bytes",
         "threadproof.process.threads",
         "threadproof.process.known_threads",
     }
