@@ -1,5 +1,5 @@
 /// The biased lock: its owner and other threads are never inside together, and no change is lost.
-#include <optional>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -74,12 +74,12 @@ void no_other_thread_enters_as_the_owner() {
 
 /// A thread that has ended is inside no lock; the next one with its slot sees its work.
 void a_slot_changes_hands_with_its_locks() {
-    std::optional<BiasedLock> lock;
+    std::unique_ptr<BiasedLock> lock;
     int work = 0;
     const ThreadSlot* first = nullptr;
     std::thread([&] {
         first = &Threads::mine();
-        lock.emplace();
+        lock = std::make_unique<BiasedLock>();
         CHECK(lock->enter());
         work = 1;
         lock->leave();
