@@ -1,5 +1,6 @@
 /// threadproof._core: the list of what the native extension exports.
 
+#include "ext/explore/explore.hpp"
 #include "ext/maps/adopt.hpp"
 #include "ext/maps/contract.hpp"
 #include "ext/maps/hash_map.hpp"
@@ -116,7 +117,7 @@ int execute(PyObject* module) {
     add_array(module);
     add_reference(module);
     add_rw_lock(module);
-    if (!probe::add_probe(module) || !add_race(module)) throw PythonError{};
+    if (!probe::add_probe(module) || !add_race(module) || !add_explore(module)) throw PythonError{};
     add_stress(module);
     follow_collections();
     return 0;

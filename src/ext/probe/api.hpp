@@ -31,6 +31,8 @@ void publish_modules_seen(PyObject* names);  // a tuple
 /// The meaning of the arguments `blocking` and `timeout` of a function that may wait; null for an omitted
 /// one.
 Attempt attempt_of(PyObject* blocking, PyObject* timeout);
+/// A timeout as a number; -1 if it is none.
+double seconds_of(PyObject* timeout);
 
 // threads.cpp
 PyObject* intercept_starts(PyObject*, PyObject* starting);

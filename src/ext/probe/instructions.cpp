@@ -216,6 +216,10 @@ PyObject* instruction(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
         this_thread.accessed = false;
         Operands operands(*site, innermost_frame());
         judge(*site, operands);
+        if (TP_UNLIKELY(take_verdict() == Verdict::kUnwind)) {
+            raise_unwinding();
+            throw PythonError{};
+        }
         if (TP_UNLIKELY(is_done(*site, operands))) return give_up();
     }
     Py_RETURN_NONE;

@@ -35,7 +35,11 @@ namespace threadproof::probe {
     X(kGoOver, "go_over")     /* all of a container, item by item */                                     \
     X(kConsume, "consume")    /* all of the arguments */                                                 \
     X(kUpdateDict, "update_dict")                                                                        \
-    X(kChangeArgument, "change_argument") /* what the first argument holds */
+    X(kChangeArgument, "change_argument") /* what the first argument holds */                            \
+    X(kReadState, "read_state")           /* of self, in one step */                                     \
+    X(kSleep, "sleep")                                                                                   \
+    X(kReadClock, "read_clock")                                                                          \
+    X(kReadClockNs, "read_clock_ns") /* in nanoseconds */
 
 enum class MethodAction : std::uint8_t { TP_METHOD_ACTIONS(TP_CONSTANT) };
 inline constexpr const char* kMethodActionNames[] = {TP_METHOD_ACTIONS(TP_NAME)};

@@ -132,18 +132,22 @@ def variable_name(code: CodeType, index: int) -> str:
     return (local + code.co_freevars)[index]
 
 
-def sites_of(code: CodeType, stored: Stored, main: bool = False, package: str = "") -> list[Placement]:
+def sites_of(
+    code: CodeType, stored: Stored, main: bool = False, package: str = "", every: bool = False
+) -> list[Placement]:
     """The sites of the code, without those of code nested in it.
 
     `main`: it is the top level of the program itself. The top level of another module runs while it is
     imported, and that is ordered before all that its importers do. `package`: the one that the module belongs
-    to.
+    to. `every`: also sites whose variable another one in the same basic block covers.
     """
     listing = list(instructions(code))
     disassembly = Disassembly(code, stored, listing, main)
     found = (disassembly.site(place) for place in range(len(listing)))
     finaliser = code.co_name == "__del__" and code.co_argcount > 0
-    placed = place_sites(code, (site for site in found if site is not None), listing, apart=finaliser)
+    placed = place_sites(
+        code, (site for site in found if site is not None), listing, apart=finaliser, every=every
+    )
     taken = {site.instrumented for site in placed}
     if finaliser:  # the thread is the object's only owner
         resume = next(each.offset for each in listing if each.name == "RESUME")

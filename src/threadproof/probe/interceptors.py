@@ -17,6 +17,7 @@ import collections
 import heapq
 import os
 import threading
+import time
 import types
 from collections.abc import Iterable
 from typing import Any
@@ -49,6 +50,16 @@ METHODS: dict[str, Methods] = {
     "items": [
         (_queue.SimpleQueue, "send", ("put", "put_nowait")),
         (_queue.SimpleQueue, "receive", ("get", "get_nowait")),
+    ],
+    "states": [
+        (LOCK, "read_state", ("locked", "locked_lock")),
+        (RLOCK, "read_state", ("locked",)),
+        (_queue.SimpleQueue, "read_state", ("empty", "qsize")),
+    ],
+    "time": [
+        (time, "sleep", ("sleep",)),
+        (time, "read_clock", ("monotonic", "perf_counter", "time")),
+        (time, "read_clock_ns", ("monotonic_ns", "perf_counter_ns", "time_ns")),
     ],
     "order": [
         (atexit, "publish", ("register",)),

@@ -150,9 +150,17 @@ jump_targets: Callable[[bytes], list[int]] = dis.findlabels  # type: ignore[assi
 
 
 def place_sites(
-    code: CodeType, sites: Iterable[Site], listing: Sequence[Instruction], *, apart: bool = False
+    code: CodeType,
+    sites: Iterable[Site],
+    listing: Sequence[Instruction],
+    *,
+    apart: bool = False,
+    every: bool = False,
 ) -> list[Placement]:
-    """The sites that are needed, each with the instruction to instrument for it; `apart`: its own."""
+    """The sites that are needed, or `every` one, each with the instruction to instrument for it.
+
+    `apart`: that is its own.
+    """
     by_offset = {site[0]: site for site in sites}
     targets = {each.offset for each in listing} if apart else set(jump_targets(code.co_code))
     placed = {
@@ -160,7 +168,7 @@ def place_sites(
         for place, (offset, _, _) in enumerate(listing)
         if (site := by_offset.get(offset)) is not None
     }
-    return list(BasicBlocks(listing, targets, placed).needed())
+    return list(placed.values() if every else BasicBlocks(listing, targets, placed).needed())
 
 
 def placed_at(

@@ -1,0 +1,230 @@
+"""Runs: a test is executed once under a plan, and its log is taken."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import random
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from threadproof import _core
+from threadproof.explore.schedule import Log, Pending, Plan, Started, Step, Waiting
+from threadproof.explore.story import Recorder
+from threadproof.explore.threads import Replaced, Unwind, names, reset_names
+from threadproof.findings.model import Place
+from threadproof.probe.instrumentation import suspended
+from threadproof.probe.scope import Scope
+from threadproof.probe.watch import ALL_METHODS, Watch, check_interpreter
+
+MOST_STEPS = 20_000  # of a run: several times what a test has that is small enough to explore
+STACK = 24  # frames of a step that a story may need: from the program's line into a library's lock
+COLLECT = 500  # runs between two collections: each leaves some cycles of threads and exceptions
+
+UNWINDING = (
+    logging.CRITICAL
+)  # what libraries log about the exception that ends their threads is nobody's affair
+
+
+@dataclass
+class Failure:
+    """Why a run failed. Kinds: "raised" (in the test's own thread or another), "deadlock", "too long"."""
+
+    kind: str
+    thread: int = 0
+    error: BaseException | None = None
+    waiting: list[Waiting] = field(default_factory=list)
+
+    @property
+    def signature(self) -> tuple[str, str]:
+        """The same for the same mistake in another schedule."""
+        return self.kind, f"{type(self.error).__name__}" if self.error else ""
+
+
+@dataclass
+class Run:
+    """One execution of the test."""
+
+    plan: Plan
+    ending: str = ""
+    diverged_at: int = 0
+    failure: Failure | None = None
+    pending: list[Pending] = field(default_factory=list)
+    names: dict[int, str] = field(default_factory=dict)
+    sequence: bytes = b""
+    recorder: Recorder | None = None
+
+    def log(self) -> Log:
+        """Valid until the next run begins."""
+        steps = [Step._make(row) for row in _core.explore.log()]
+        threads = [Started._make(row) for row in _core.explore.threads()]
+        return Log(steps, threads, self.pending)
+
+
+class Executor:
+    """Controls the threads of a test between start() and stop(); `with` calls both. One at a time."""
+
+    active: Executor | None = None
+
+    def __init__(
+        self,
+        scope: Scope,
+        *,
+        timeouts_any: bool = False,
+        most_steps: int = MOST_STEPS,
+    ) -> None:
+        self.watch = Watch(scope, ALL_METHODS, every_access=True)
+        self.replaced = Replaced(self.in_run, self.thread_failed)
+        self.timeouts_any = timeouts_any
+        self.most_steps = most_steps
+        self.runs = 0
+        self.run_: Run | None = None
+
+    # ---- the session
+
+    def start(self) -> None:
+        """UnsupportedError, SelfTestError; RuntimeError if another executor is active."""
+        check_interpreter()
+        if Executor.active:
+            raise RuntimeError("an exploration is running already; one at a time, please")
+        self.watch.start()
+        if not self.watch.armed:
+            self.watch.arm()
+        _core.explore.subscribe(Unwind)
+        self.replaced.start()
+        self.random = random.getstate()
+        self.collects = gc.isenabled()
+        gc.collect()
+        gc.disable()  # a collection in the midst of a run could run finalisers, at another step in each run
+        Executor.active = self
+
+    def stop(self) -> None:
+        Executor.active = None
+        if self.collects:
+            gc.enable()
+        random.setstate(self.random)
+        self.replaced.stop()
+        _core.explore.unsubscribe()
+        self.watch.stop()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def in_run(self) -> bool:
+        return self.run_ is not None and _core.explore.is_controlled()
+
+    # ---- a run
+
+    def run(self, test: Callable[[], object], plan: Plan, recorder: Recorder | None = None) -> Run:
+        """Execute the test once. KeyboardInterrupt passes."""
+        self.runs += 1
+        if self.runs % COLLECT == 0:
+            gc.collect()
+        random.seed(0)
+        reset_names()
+        run = self.run_ = Run(plan, recorder=recorder)
+        self.begin(run)
+        interrupt: KeyboardInterrupt | None = None
+        try:
+            test()
+        except Unwind:
+            pass
+        except KeyboardInterrupt as error:
+            interrupt = error
+            _core.explore.fail()
+        except BaseException as error:
+            self.fail(Failure("raised", 0, error))
+        finally:
+            self.finish(run)
+        if interrupt:
+            raise interrupt
+        return run
+
+    def begin(self, run: Run) -> None:
+        plan = run.plan
+        _core.explore.begin(
+            plan.prefix,
+            plan.policy,
+            plan.seed & (1 << 64) - 1,
+            plan.depth,
+            plan.length,
+            plan.asleep,
+            plan.everywhere,
+            self.timeouts_any,
+            self.most_steps,
+            STACK if run.recorder else 0,
+            self.stuck,
+            run.recorder,
+        )
+
+    def finish(self, run: Run) -> None:
+        with suspended():
+            level = logging.root.manager.disable
+            logging.disable(UNWINDING)
+            try:
+                run.ending, run.diverged_at = _core.explore.finish()
+            finally:
+                logging.disable(level)
+                self.run_ = None
+        if run.ending == "too long" and not run.failure:
+            run.failure = Failure("too long")
+        run.sequence = _core.explore.sequence()
+        run.names = dict(names)
+
+    def fail(self, failure: Failure) -> None:
+        """The first failure of the run ends it. What unwinding threads raise afterwards is none."""
+        with suspended():
+            if self.run_ and not _core.explore.is_over():
+                self.run_.failure = failure
+                _core.explore.fail()
+
+    def thread_failed(self, args: Any) -> None:
+        self.fail(Failure("raised", _core.explore.number(), args.exc_value))
+
+    def stuck(self) -> None:
+        """No thread can run: called by the last one that ran, while all others wait."""
+        run = self.run_
+        if run is None:
+            return
+        run.pending = [Pending._make(row) for row in _core.explore.pending()]
+        frames = sys._current_frames()
+        idents = _core.explore.idents()
+        waiting = [
+            Waiting(
+                number,
+                _core.explore.KINDS[each.kind],
+                each.subject,
+                each.holder,
+                places(frames, idents[number]),
+            )
+            for number, each in enumerate(run.pending)
+            if not each.ended
+        ]
+        # what has no end of its own, such as the workers of a pool, waits for work when the test is over
+        if not run.pending[0].ended or any(is_cycle(each, waiting) for each in waiting):
+            run.failure = Failure("deadlock", waiting=waiting)
+
+
+def is_cycle(one: Waiting, all_waiting: list[Waiting]) -> bool:
+    """Whether the thread waits for another that waits, too, and not just for an item or a notification."""
+    return one.holder is not None and any(other.thread == one.holder for other in all_waiting)
+
+
+def places(frames: dict[int, FrameType], ident: int) -> list[Place]:
+    """The call stack of a thread, innermost first."""
+    frame = frames.get(ident)
+    found = []
+    while frame is not None:
+        code = frame.f_code
+        found.append(Place(code.co_filename, frame.f_lineno or code.co_firstlineno, code.co_qualname))
+        frame = frame.f_back
+    return found
