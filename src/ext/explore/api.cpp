@@ -39,9 +39,12 @@ explore::Policy policy_named(const char* name) {
 
 PyObject* or_null(PyObject* object) { return object == Py_None ? nullptr : object; }
 
-PyObject* subscribe(PyObject*, PyObject* unwinding) {
+PyObject* subscribe(PyObject*, PyObject* arguments) {
+    PyObject *unwinding, *wait_code;
+    if (!PyArg_ParseTuple(arguments, "OO!:subscribe", &unwinding, &PyCode_Type, &wait_code))
+        throw PythonError{};
     probe::set_unwinding(unwinding);
-    control().start();
+    control().start(wait_code);
     Py_RETURN_NONE;
 }
 
@@ -164,7 +167,7 @@ PyObject* check(PyObject*, PyObject*) {
 }
 
 PyMethodDef functions[] = {
-    {"subscribe", method<subscribe>(), METH_O, "subscribe($module, unwinding, /)\n--\n\n"},
+    {"subscribe", method<subscribe>(), METH_VARARGS, "subscribe($module, unwinding, wait_code, /)\n--\n\n"},
     {"unsubscribe", method<unsubscribe>(), METH_NOARGS, "unsubscribe($module, /)\n--\n\n"},
     {"begin", method<begin>(), METH_VARARGS,
      "begin($module, prefix, policy, seed, depth, length, asleep, everywhere, timeouts_any, most_steps, "

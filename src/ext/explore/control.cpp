@@ -37,7 +37,8 @@ Control& control() {
     return instance;
 }
 
-void Control::start() {
+void Control::start(PyObject* wait_code) {
+    wait_code_ = wait_code;
     slot_ = probe::subscribe(*this);
     if (slot_ == probe::kMostSubscribers) {
         PyErr_SetString(PyExc_RuntimeError,
@@ -67,6 +68,7 @@ void Control::begin(explore::Plan plan, std::size_t stack, PyObject* stuck, PyOb
 void Control::finish() {
     Thread& mine = *me;
     me = nullptr;
+    probe::take_verdict();  // the test may have ended by itself meanwhile
     if (Thread* next = next_after(mine)) hand_to(*next, mine);
     if (!scheduler_.is_over()) throw std::logic_error("the run has ended, and its schedule has not");
 }
@@ -102,6 +104,7 @@ void Control::announce_end() {
 
 void Control::leave() {
     Thread& mine = *std::exchange(me, nullptr);
+    probe::take_verdict();
     if (Thread* next = next_after(mine)) next->baton->give();
 }
 
@@ -168,8 +171,17 @@ void Control::on(const probe::LockEvent& event) {
     }
 }
 
+/// Condition.wait() makes a lock, and acquires it before another thread can see it.
+bool Control::is_new_waiter(const probe::LockEvent& event) const {
+    return event.attempt == probe::Attempt::kBlocking && probe::innermost_code() == wait_code_
+           && event.is_ready(event.lock);
+}
+
 void Control::acquire(const probe::LockEvent& event) {
-    if (event.reentered) return;
+    if (event.reentered || is_new_waiter(event)) return;
+    const Thread* holder = holder_of(event.lock);
+    // Condition asks its lock so whether this very thread has it
+    if (event.attempt == probe::Attempt::kTry && holder == me && !event.is_ready(event.lock)) return;
     Operation operation{.kind = StepKind::kAcquire,
                         .write = event.kind != probe::LockKind::kShared,
                         .variable = variable_of(event.lock),

@@ -30,8 +30,9 @@ namespace threadproof::ext {
 /// everything   | plain, with the baton         | plain, with the baton  | the baton (core/explore/scheduler.hpp)
 class Control final : public probe::Subscriber {
  public:
-    /// Publishes to it from now on; throws if all slots of subscribers are taken.
-    void start();
+    /// Receives events from now on; throws if all slots of subscribers are taken. `wait_code` is the code of
+    /// threading.Condition.wait, which is never deallocated.
+    void start(PyObject* wait_code);
     void stop();
 
     // ---- a run
@@ -69,6 +70,7 @@ class Control final : public probe::Subscriber {
 
  private:
     bool is_in_run() const;
+    bool is_new_waiter(const probe::LockEvent& event) const;
     void acquire(const probe::LockEvent& event);
     void release(const probe::LockEvent& event);
     /// Announces the operation, and waits until it is chosen.
@@ -82,6 +84,7 @@ class Control final : public probe::Subscriber {
     explore::Scheduler scheduler_;
     explore::Baton main_;
     std::unordered_map<const void*, explore::ThreadId> holders_;  // of locks
+    PyObject* wait_code_ = nullptr;
     std::size_t slot_ = probe::kMostSubscribers;
     std::size_t stack_ = 0;
     // owned, or null

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "ext/probe/entry.hpp"
+#include "ext/probe/stacks.hpp"
 
 namespace threadproof::ext {
 namespace {
@@ -81,12 +82,13 @@ void run(Worker& worker) {
     if (control().enter(*worker.thread)) {
         probe::this_thread.suspended = 0;
         Ref result = Ref::steal(PyObject_CallNoArgs(worker.function.get()));
-        if (!result) PyErr_WriteUnraisable(worker.function.get());
+        probe::this_thread.suspended = 1;
+        if (!result && !probe::clear_unwinding()) PyErr_WriteUnraisable(worker.function.get());
     }
     if (PyObject* values = PyThreadState_GetDict()) PyDict_Clear(values);
+    probe::forget_thread_locals();
     worker.function = Ref();
     probe::contained([] { control().announce_end(); });
-    probe::this_thread.suspended = 1;
     {
         std::lock_guard hold(pool.mutex);
         pool.idle.push_back(&worker);

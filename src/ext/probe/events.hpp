@@ -454,6 +454,8 @@ TP_HOT Verdict take_verdict() { return std::exchange(this_thread.verdict, Verdic
 void set_unwinding(PyObject* exception);
 /// Sets that exception.
 TP_COLD void raise_unwinding();
+/// Clears the exception that is set if it is that one; whether it was.
+TP_COLD bool clear_unwinding();
 
 /// Publishes an access; whether it was news for any subscriber. The caller has checked listening().
 bool record_access(const Variable& variable, unsigned flags);

@@ -58,6 +58,13 @@ std::uint32_t capture_stack(std::size_t frames) {
     return recent_stacks.number_of(hash, [frames] { return store_stack(frames); });
 }
 
+PyObject* innermost_code() {
+    RunningFrame* frame = python_frame(innermost_frame());
+    return frame ? code_of(frame) : nullptr;
+}
+
+void forget_thread_locals() { forget_locals(); }
+
 Caller caller() {
     RunningFrame* frame = python_frame(innermost_frame());
     return frame ? owner_of_code(code_of(frame)) : Caller::kLibrary;

@@ -44,4 +44,10 @@ Caller caller();
 /// The same for the innermost frame that runs no uninstrumented code: the caller of a structure in Python.
 Caller program_caller();
 
+/// The code of the innermost Python frame, borrowed; null if there is none.
+PyObject* innermost_code();
+
+/// What the calling thread has of each threading.local goes, as at the thread's end.
+void forget_thread_locals();
+
 }  // namespace threadproof::probe

@@ -21,6 +21,7 @@ from threadproof.probe.scope import Scope
 SCHEDULES, SECONDS, BOUND = 2_000, 10.0, 2
 # For each bound of preemptions: a failing schedule of few is found soon, or hardly.
 SHRINKING_RUNS, SHRINKING_SECONDS = 500, 1.0
+UNREPEATABLE = 0.1  # of all runs: a test of which so many do not repeat is not explored
 REPLAYS = 10  # of a failing schedule, before it is called repeatable
 
 clock = time.perf_counter  # the function itself: runs have a clock of their own
@@ -45,8 +46,10 @@ class Exploration:
     story: list[Line] = field(default_factory=list)
     token: str = ""
     replays: int = 0
+    skipped: int = 0  # runs that did not begin as an earlier one
     diverged: str = ""  # of a replay: how it differs from the run that the token was made of
     names: dict[int, str] = field(default_factory=dict)
+    command: str = "replay="  # what to put before the token to repeat the schedule
     scope: Scope = field(default_factory=lambda: Scope(()), repr=False)
 
     @property
@@ -76,6 +79,8 @@ class Exploration:
         if self.failure:
             return f"{self.name} fails {self.where_found()}: {self.headline()}"
         match self.exhausted:
+            case "" if self.skipped:
+                return f"{self.name}: no failure in {count}; {self.skipped} of them could not be repeated"
             case "":
                 return f"{self.name}: no failure in {count}"
             case "all":
@@ -106,7 +111,7 @@ class Exploration:
         )
         text = f"  {many} (─: another thread continues)"
         if self.token:
-            text += f"; {self.replays} of {REPLAYS} replays failed alike\n  replay: {self.token}"
+            text += f"; {self.replays} of {REPLAYS} replays failed alike\n  {self.command}{self.token}"
         return text
 
     def waits(self) -> list[str]:
@@ -122,8 +127,10 @@ class Exploration:
                 what = f"the end of {holder}"
             case "receive":
                 what = f"an item of {waiting.subject}"
+            case "notify":
+                what = "a notify()"
             case "acquire" if waiting.holder is None:
-                what = f"{waiting.subject} to be released, such as by a notify()"
+                what = f"{waiting.subject}, which no thread of the test has"
             case "acquire":
                 what = f"{waiting.subject}, which {holder} has"
             case _:
@@ -171,6 +178,7 @@ def explore(
     exclude: Sequence[str] = (),
     steps: int = MOST_STEPS,
     name: str = "",
+    roots: Sequence[str] = (),
 ) -> Exploration:
     """Run the test under one schedule after another: until one fails, or all have been run, or time is up.
 
@@ -182,14 +190,12 @@ def explore(
     `seed` gives the same schedules. `timeouts`: a timeout passes "last", when no thread could run otherwise,
     or at "any" time. `replay` is the token of a schedule: that one is run, and no other.
 
-    Switches are possible in code in the test's folder and below the current one, without libraries, and in
-    packages and paths that `include` names. UnsupportedError before CPython 3.14.
+    Switches are possible in code in the test's folder, below the current one and below `roots`, without
+    libraries, and in packages and paths that `include` names. The report calls the test by `name`.
+    TokenError for a token that cannot be read; UnsupportedError before CPython 3.14.
     """
     check_arguments(strategy, schedules, timeouts)
-    code = inspect.unwrap(test)
-    file = getattr(getattr(code, "__code__", None), "co_filename", "<unknown>")
-    roots = ["" if file.startswith("<") else os.path.dirname(os.path.abspath(file)), current_folder()]
-    scope = Scope([root for root in roots if root], include, exclude)
+    scope = Scope([*roots, *roots_of(test)], include, exclude)
     found = Exploration(name or getattr(test, "__qualname__", repr(test)), scope=scope)
     executor = Executor(scope, timeouts_any=timeouts == "any", most_steps=steps)
     token = read_token(replay) if replay else None
@@ -204,6 +210,14 @@ def explore(
         found.seconds = clock() - began
         explorer.explain()
     return found
+
+
+def roots_of(test: object) -> list[str]:
+    """The folder of the test's code, and the current one."""
+    code = getattr(inspect.unwrap(test), "__code__", None)  # type: ignore[arg-type]  # any object will do
+    file = getattr(code, "co_filename", "<")
+    folder = "" if file.startswith("<") else os.path.dirname(os.path.abspath(file))
+    return [root for root in (folder, current_folder()) if root]
 
 
 def check_arguments(strategy: str, schedules: int, timeouts: str) -> None:
@@ -235,15 +249,23 @@ class Explorer:
             run = self.executor.run(self.test, plan)
             found.schedules += 1
             if run.ending == "diverged":
-                found.diverged = NOT_REPEATABLE.format(step=run.diverged_at, name=found.name)
-                return
+                self.skip(strategy, run)
+                continue
             if run.failure:
                 found.found_at = found.schedules
                 self.keep(run, run.log())
                 self.shrink(run.failure)
                 return
             strategy.learn(run.log())
-        found.exhausted = strategy.exhausted
+        if not found.skipped:
+            found.exhausted = strategy.exhausted
+        elif found.skipped > found.schedules * UNREPEATABLE:
+            found.diverged = NOT_REPEATABLE.format(name=found.name, count=found.skipped, all=found.schedules)
+
+    def skip(self, strategy: Search, run: Run) -> None:
+        """A run did not take the steps that an earlier one took."""
+        self.found.skipped += 1
+        strategy.skip()
 
     def keep(self, run: Run, log: Log) -> None:
         self.failing = run.sequence
@@ -300,7 +322,7 @@ class Explorer:
 
 
 NOT_REPEATABLE = (
-    "{name} does not repeat: at step {step}, a thread could not run that could before. Something else than "
+    "{name} does not repeat: {count} of {all} runs left the schedule of an earlier run. Something else than "
     "the schedule decides what the test does: what earlier runs left behind, the hash of a str, an id, the "
     "time of day, or a thread that is not controlled"
 )

@@ -99,6 +99,11 @@ class Dpor:
         else:
             node.backtrack |= node.enabled
 
+    def skip(self) -> None:
+        """The plan could not be followed."""
+        self.runs += 1
+        self.backtrack()
+
     def backtrack(self) -> None:
         """To the deepest point at which something is left to do."""
         while self.nodes:

@@ -6,6 +6,7 @@ import gc
 import logging
 import random
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import FrameType, TracebackType
@@ -17,7 +18,7 @@ from threadproof.explore.story import Recorder
 from threadproof.explore.threads import Replaced, Unwind, names, reset_names
 from threadproof.findings.model import Place
 from threadproof.probe.instrumentation import suspended
-from threadproof.probe.scope import Scope
+from threadproof.probe.scope import OWN, Scope
 from threadproof.probe.watch import ALL_METHODS, Watch, check_interpreter
 
 MOST_STEPS = 20_000  # of a run: several times what a test has that is small enough to explore
@@ -93,7 +94,7 @@ class Executor:
         self.watch.start()
         if not self.watch.armed:
             self.watch.arm()
-        _core.explore.subscribe(Unwind)
+        _core.explore.subscribe(Unwind, threading.Condition.wait.__code__)
         self.replaced.start()
         self.random = random.getstate()
         self.collects = gc.isenabled()
@@ -199,13 +200,7 @@ class Executor:
         frames = sys._current_frames()
         idents = _core.explore.idents()
         waiting = [
-            Waiting(
-                number,
-                _core.explore.KINDS[each.kind],
-                each.subject,
-                each.holder,
-                places(frames, idents[number]),
-            )
+            waiting_of(number, each, places(frames, idents[number]))
             for number, each in enumerate(run.pending)
             if not each.ended
         ]
@@ -214,17 +209,26 @@ class Executor:
             run.failure = Failure("deadlock", waiting=waiting)
 
 
+def waiting_of(number: int, pending: Pending, stack: list[Place]) -> Waiting:
+    """The lock for which Condition.wait() waits stands for a call of notify(), and nobody has it."""
+    kind, holder = _core.explore.KINDS[pending.kind], pending.holder
+    if stack and stack[0].function == "Condition.wait" and stack[0].file == threading.__file__:
+        kind, holder = "notify", None
+    return Waiting(number, kind, pending.subject, holder, stack)
+
+
 def is_cycle(one: Waiting, all_waiting: list[Waiting]) -> bool:
     """Whether the thread waits for another that waits, too, and not just for an item or a notification."""
     return one.holder is not None and any(other.thread == one.holder for other in all_waiting)
 
 
 def places(frames: dict[int, FrameType], ident: int) -> list[Place]:
-    """The call stack of a thread, innermost first."""
+    """The call stack of a thread, innermost first, without our own functions."""
     frame = frames.get(ident)
     found = []
     while frame is not None:
         code = frame.f_code
-        found.append(Place(code.co_filename, frame.f_lineno or code.co_firstlineno, code.co_qualname))
+        if not code.co_filename.startswith(OWN):
+            found.append(Place(code.co_filename, frame.f_lineno or code.co_firstlineno, code.co_qualname))
         frame = frame.f_back
     return found

@@ -25,6 +25,9 @@ class Search(Protocol):
 
     def plan(self) -> Plan | None: ...
     def learn(self, log: Log) -> None: ...
+    def skip(self) -> None:
+        """Instead of learn(): the plan could not be followed."""
+        ...
 
     @property
     def exhausted(self) -> str:
@@ -46,6 +49,9 @@ class Sampling:
     def plan(self) -> Plan:
         self.runs += 1
         return Plan(policy=self.policy, seed=self.seed << 32 | self.runs, length=self.length)
+
+    def skip(self) -> None:
+        pass
 
     def learn(self, log: Log) -> None:
         longest = max(2, len(log.steps))
@@ -87,6 +93,11 @@ class Dfs:
                 self.chosen.append(step.thread)
                 self.left.append(self.alternatives(step, used))
             used += step.preempts
+        self.skip()
+
+    def skip(self) -> None:
+        """To the deepest step at which another thread can be chosen."""
+        del self.left[len(self.chosen) :]
         while self.left and not self.left[-1]:
             self.left.pop()
         del self.chosen[len(self.left) :]
@@ -132,6 +143,13 @@ class Auto:
 
     def learn(self, log: Log) -> None:
         self.turn.learn(log)
+        self.proceed()
+
+    def skip(self) -> None:
+        self.turn.skip()
+        self.proceed()
+
+    def proceed(self) -> None:
         if self.turn is not self.current:
             return
         if self.turn.exhausted:

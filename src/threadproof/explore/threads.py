@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _thread
 import contextvars
+import functools
 import itertools
 import sys
 import threading
@@ -87,6 +88,28 @@ bare: list[BareThread] = []  # of this run: each has an address of its own while
 names: dict[int, str] = {}  # of the threads of this run, by number
 
 
+class InOrder(dict[Any, None]):
+    """Stands for the set of a pool's threads: a set would be gone over in the order of their addresses."""
+
+    def add(self, thread: Any) -> None:
+        self[thread] = None
+
+
+def make_pools_ordered(replaced: Replaced) -> None:
+    module = sys.modules.get("concurrent.futures.thread")
+    if module is None:
+        return
+    init = module.ThreadPoolExecutor.__init__
+
+    @functools.wraps(init)
+    def __init__(self: Any, *args: Any, **named: Any) -> None:  # noqa: N807 - it replaces one
+        init(self, *args, **named)
+        if not self._threads:
+            self._threads = InOrder()
+
+    replaced.put(module.ThreadPoolExecutor, "__init__", __init__)
+
+
 class Replaced:
     """The replacement of the functions that start threads, between start() and stop()."""
 
@@ -124,6 +147,7 @@ class Replaced:
         self.put(threading, "excepthook", excepthook)
         for name in ("start_new_thread", "start_new"):
             self.put(_thread, name, start_new_thread)
+        make_pools_ordered(self)
 
     def put(self, owner: Any, name: str, value: object) -> None:
         self.before.append((owner, name, getattr(owner, name)))

@@ -12,6 +12,7 @@ namespace threadproof::ext {
 template <class Map>
 Py_ssize_t map_length(MapObject<Map>& self) {
     self.share();
+    if (map_is_watched()) about_to_read(self.object());
     auto size = static_cast<Py_ssize_t>(self.core().size());
     if (map_is_watched()) read_map(self.object());
     return size;
@@ -70,6 +71,7 @@ template <class Map>
 PyObject* map_snapshot(MapObject<Map>& self, PyObject*) {
     self.share();
     OwnedEntries<Map, typename Map::Entries> owned;
+    if (map_is_watched()) about_to_read(self.object());
     self.core().snapshot().swap(owned.entries);
     if (map_is_watched()) read_map(self.object());
     Ref dict = Ref::steal(checked(PyObject_CallNoArgs(frozen_dict_type())));
