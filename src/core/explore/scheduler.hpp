@@ -150,8 +150,9 @@ class Scheduler {
 
     /// The thread that the program names so; null if it is not controlled.
     Thread* find(std::uint64_t object) {
-        for (auto& each : threads_)
-            if (each->object == object && object != 0) return each.get();
+        // the newest first: an earlier object may have had the same address
+        for (auto each = threads_.rbegin(); each != threads_.rend(); ++each)
+            if ((*each)->object == object && object != 0) return each->get();
         return nullptr;
     }
 

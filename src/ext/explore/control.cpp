@@ -32,6 +32,32 @@ bool has_ended(void* thread) { return static_cast<Thread*>(thread)->ended; }
 
 }  // namespace
 
+// ---- objects
+
+std::uint64_t ObjectNumbers::of(const void* object) {
+    std::lock_guard hold(mutex_);
+    auto [entry, fresh] = numbers_.try_emplace(object, last_ + 1);
+    if (fresh) {
+        ++last_;
+        probe::object_filter().add(reinterpret_cast<probe::Object>(object), probe::ObjectFilter::kNoted);
+    }
+    return entry->second;
+}
+
+void ObjectNumbers::forget(const void* object) {
+    std::lock_guard hold(mutex_);
+    if (numbers_.erase(object) > 0)
+        probe::object_filter().remove(reinterpret_cast<probe::Object>(object), probe::ObjectFilter::kNoted);
+}
+
+void ObjectNumbers::clear() {
+    std::lock_guard hold(mutex_);
+    for (const auto& [object, number] : numbers_)
+        probe::object_filter().remove(reinterpret_cast<probe::Object>(object), probe::ObjectFilter::kNoted);
+    numbers_.clear();
+    last_ = 0;
+}
+
 Control& control() {
     static auto& instance = *new Control;  // never destroyed: a thread may be publishing
     return instance;
@@ -46,10 +72,12 @@ void Control::start(PyObject* wait_code) {
         throw PythonError{};
     }
     probe::set_interests(slot_, probe::kLockAttempts | probe::kLocks | probe::kWaits | probe::kStates
-                                    | probe::kClocks | probe::kAccesses);
+                                    | probe::kClocks | probe::kAccesses | probe::kDeallocations
+                                    | probe::kForks);
 }
 
 void Control::stop() {
+    objects_.clear();
     if (slot_ != probe::kMostSubscribers) probe::unsubscribe(std::exchange(slot_, probe::kMostSubscribers));
 }
 
@@ -61,6 +89,7 @@ void Control::begin(explore::Plan plan, std::size_t stack, PyObject* stuck, PyOb
     Py_XSETREF(stuck_, Py_XNewRef(stuck));
     Py_XSETREF(recorder_, Py_XNewRef(recorder));
     holders_.clear();
+    objects_.clear();
     me = &scheduler_.begin(std::move(plan), main_);
     me->system_id = PyThread_get_thread_ident();
 }
@@ -98,7 +127,10 @@ bool Control::enter(Thread& thread) {
 
 void Control::announce_end() {
     if (!me || me->object == 0) return;
-    step({.kind = StepKind::kEnd, .write = true, .variable = scheduler_.variable(me->object, 0)}, {});
+    step({.kind = StepKind::kEnd,
+          .write = true,
+          .variable = variable_of(reinterpret_cast<const void*>(me->object))},
+         {});
     probe::take_verdict();  // it ends in any case
 }
 
@@ -155,8 +187,8 @@ void Control::notice_deadlock() {
     probe::with_exception_aside([&] { Ref::steal(checked(PyObject_CallNoArgs(stuck_))); });
 }
 
-explore::VariableId Control::variable_of(PyObject* object, std::uint64_t part) {
-    return scheduler_.variable(probe::address_of(object), part);
+explore::VariableId Control::variable_of(const void* object, std::uint64_t part) {
+    return scheduler_.variable(objects_.of(object), part);
 }
 
 // ---- events
@@ -238,6 +270,16 @@ void Control::on(const probe::StateEvent& event) {
           .variable = variable_of(event.object, event.part),
           .subject = event.object},
          whole(event.object));
+}
+
+void Control::on(const probe::ObjectEvent& event) {
+    if (event.step == probe::ObjectStep::kDeallocated)
+        objects_.forget(reinterpret_cast<const void*>(event.object));
+}
+
+void Control::on(probe::ForkStep step) {
+    if (step == probe::ForkStep::kBefore) objects_.mutex().lock();
+    else objects_.mutex().unlock();
 }
 
 void Control::on(const probe::ClockEvent& event) {

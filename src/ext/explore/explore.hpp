@@ -19,11 +19,32 @@ bool add_explore(PyObject* module);
 
 #ifdef THREADPROOF_PROBE
 
+#include <mutex>
 #include <unordered_map>
 
 #include "core/explore/scheduler.hpp"
 
 namespace threadproof::ext {
+
+/// The numbers of a run's objects, from 1 on, in the order of first use. An address can be that of several objects,
+/// one after another, and each has a number of its own: or the log would depend on the allocator.
+///
+/// Field            | written | read  | guard
+/// -----------------|---------|-------|--------
+/// numbers_, last_  | plain   | plain | mutex_
+class ObjectNumbers {
+ public:
+    std::uint64_t of(const void* object);
+    /// The object is deallocated, by any thread.
+    void forget(const void* object);
+    void clear();
+    std::mutex& mutex() { return mutex_; }
+
+ private:
+    std::mutex mutex_;
+    std::unordered_map<const void*, std::uint64_t> numbers_;
+    std::uint64_t last_ = 0;
+};
 
 /// Field        | written                       | read                   | guard
 /// -------------|-------------------------------|------------------------|-------------------------------------
@@ -65,6 +86,8 @@ class Control final : public probe::Subscriber {
     void on(const probe::WaitEvent& event) override;
     void on(const probe::StateEvent& event) override;
     void on(const probe::ClockEvent& event) override;
+    void on(const probe::ObjectEvent& event) override;
+    void on(probe::ForkStep step) override;
     bool access(const probe::Variable& variable, unsigned flags) override;
     bool done_with(const probe::SiteEvent&) override { return false; }  // or later runs had fewer steps
 
@@ -78,11 +101,12 @@ class Control final : public probe::Subscriber {
     void record(const explore::Operation& operation, const probe::Variable& about);
     explore::Thread* next_after(explore::Thread& ended);
     void hand_to(explore::Thread& next, explore::Thread& me);
-    explore::VariableId variable_of(PyObject* object, std::uint64_t part = 0);
+    explore::VariableId variable_of(const void* object, std::uint64_t part = 0);
     void notice_deadlock();
 
     explore::Scheduler scheduler_;
     explore::Baton main_;
+    ObjectNumbers objects_;
     std::unordered_map<const void*, explore::ThreadId> holders_;  // of locks
     PyObject* wait_code_ = nullptr;
     std::size_t slot_ = probe::kMostSubscribers;

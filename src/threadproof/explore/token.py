@@ -17,7 +17,7 @@ from types import CodeType
 
 from threadproof import _core
 from threadproof.explore.schedule import Log
-from threadproof.probe.scope import Scope
+from threadproof.probe.scope import OWN, Scope
 
 FORMAT = "t1"
 CHECK = 3  # bytes of a check, five characters: one in 16 million differences is not noticed
@@ -106,9 +106,12 @@ def steps_in(log: Log) -> Iterable[str]:
 
 
 def code_in(log: Log, scope: Scope) -> list[str]:
-    """The program's functions that took a step, with their code."""
-    stacks = {step.stack for step in log.steps if step.stack}
-    codes = {code for stack in stacks for code, _ in _core.probe.frames(stack) if code.co_filename in scope}
+    """The program's functions that took a step, with their code; not what called the explorer."""
+    codes: set[CodeType] = set()
+    for stack in {step.stack for step in log.steps if step.stack}:
+        called = (code for code, _ in _core.probe.frames(stack))
+        codes.update(itertools.takewhile(lambda code: not code.co_filename.startswith(OWN), called))
+    codes = {code for code in codes if code.co_filename in scope}
     return sorted(f"{code.co_qualname} {as_text(code)}" for code in codes)
 
 
