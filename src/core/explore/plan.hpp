@@ -26,7 +26,9 @@ struct Plan {
     std::uint32_t depth = 3;    // of kPriorities: one more than the steps that lower a priority
     std::uint32_t length = 50;  // of kPriorities: as many steps are expected
     Threads asleep = 0;  // at the last step of the prefix: their next steps have been explored from there
-    bool everywhere = false;    // a thread may be preempted before any step, also a release or its end
+    bool everywhere = false;  // a thread may be preempted before any step, also a release or its end
+    /// If not empty: the sites of accesses before which a thread may be preempted, in ascending order.
+    std::vector<std::uint64_t> sites{};
     bool timeouts_any = false;  // a timeout may come at any time; else only when no thread could run
     std::uint32_t most_steps = 20'000;
 };

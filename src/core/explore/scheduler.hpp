@@ -17,6 +17,7 @@
 ///                      |                            |                            | release and acquire
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <memory>
@@ -229,9 +230,11 @@ class Scheduler {
 
     /// Whether the search may choose another thread than the running one before this step.
     bool is_choice(const Operation& operation) const {
-        return plan_.everywhere
-               || (operation.kind != StepKind::kRelease && operation.kind != StepKind::kEnd
-                   && operation.kind != StepKind::kBegin);
+        if (plan_.everywhere) return true;
+        if (operation.kind == StepKind::kAccess && operation.site && !plan_.sites.empty())
+            return std::binary_search(plan_.sites.begin(), plan_.sites.end(), operation.site);
+        return operation.kind != StepKind::kRelease && operation.kind != StepKind::kEnd
+               && operation.kind != StepKind::kBegin;
     }
 
     /// Null, and the run is over, if there is no thread to choose. `running` is null if it has ended.
@@ -296,6 +299,7 @@ class Scheduler {
                         .running = running ? running->id : kNobody,
                         .variable = operation.variable,
                         .stack = operation.stack,
+                        .site = operation.site,
                         .enabled = can,
                         .asleep = asleep_ & can});
         thread.steps = &thread == running ? thread.steps + 1 : 1;

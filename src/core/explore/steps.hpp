@@ -51,6 +51,7 @@ struct Operation {
     bool (*is_ready)(void* subject) = nullptr;
     Time deadline = kNever;   // then it is taken in any case, and fails
     std::uint32_t stack = 0;  // of a run whose story is wanted
+    std::uint64_t site = 0;   // the instruction of an access; 0: none
 };
 
 /// Two steps of which it matters which is first.
@@ -68,6 +69,7 @@ struct Step {
     ThreadId running;  // took the step before; kNobody if it has ended
     VariableId variable;
     std::uint32_t stack;
+    std::uint64_t site;
     Threads enabled;
     Threads asleep;  // of the enabled: what they would do next has been explored from here
 };

@@ -59,17 +59,21 @@ PyObject* begin(PyObject*, PyObject* arguments) {
     const char *prefix, *policy;
     Py_ssize_t count, stack;
     unsigned long long seed, asleep;
+    Py_buffer sites;
     int everywhere, timeouts_any;
     PyObject *stuck, *recorder;
-    if (!PyArg_ParseTuple(arguments, "y#sKIIKppInOO:begin", &prefix, &count, &policy, &seed, &plan.depth,
-                          &plan.length, &asleep, &everywhere, &timeouts_any, &plan.most_steps, &stack, &stuck,
-                          &recorder))
+    if (!PyArg_ParseTuple(arguments, "y#sKIIKpy*pInOO:begin", &prefix, &count, &policy, &seed, &plan.depth,
+                          &plan.length, &asleep, &everywhere, &sites, &timeouts_any, &plan.most_steps, &stack,
+                          &stuck, &recorder))
         throw PythonError{};
     plan.prefix.assign(prefix, prefix + count);
     plan.policy = policy_named(policy);
     plan.seed = seed;
     plan.asleep = asleep;
     plan.everywhere = everywhere != 0;
+    plan.sites.resize(static_cast<std::size_t>(sites.len) / sizeof(std::uint64_t));
+    std::memcpy(plan.sites.data(), sites.buf, plan.sites.size() * sizeof(std::uint64_t));
+    PyBuffer_Release(&sites);
     plan.timeouts_any = timeouts_any != 0;
     control().begin(std::move(plan), static_cast<std::size_t>(stack), or_null(stuck), or_null(recorder));
     Py_RETURN_NONE;
@@ -111,11 +115,11 @@ PyObject* list_of(const Each& all, Make&& make) {
 /// [(thread, kind, write, timed out, choice, running, variable, stack, enabled, asleep), ...]
 PyObject* log(PyObject*, PyObject*) {
     return list_of(control().scheduler().log(), [](const explore::Step& step) {
-        return Py_BuildValue("iiNNNiIIKK", step.thread, static_cast<int>(step.kind),
-                             PyBool_FromLong(step.write), PyBool_FromLong(step.timed_out),
-                             PyBool_FromLong(step.choice), step.running, step.variable, step.stack,
-                             static_cast<unsigned long long>(step.enabled),
-                             static_cast<unsigned long long>(step.asleep));
+        return Py_BuildValue(
+            "iiNNNiIIKKK", step.thread, static_cast<int>(step.kind), PyBool_FromLong(step.write),
+            PyBool_FromLong(step.timed_out), PyBool_FromLong(step.choice), step.running, step.variable,
+            step.stack, static_cast<unsigned long long>(step.site),
+            static_cast<unsigned long long>(step.enabled), static_cast<unsigned long long>(step.asleep));
     });
 }
 
@@ -170,7 +174,8 @@ PyMethodDef functions[] = {
     {"subscribe", method<subscribe>(), METH_VARARGS, "subscribe($module, unwinding, wait_code, /)\n--\n\n"},
     {"unsubscribe", method<unsubscribe>(), METH_NOARGS, "unsubscribe($module, /)\n--\n\n"},
     {"begin", method<begin>(), METH_VARARGS,
-     "begin($module, prefix, policy, seed, depth, length, asleep, everywhere, timeouts_any, most_steps, "
+     "begin($module, prefix, policy, seed, depth, length, asleep, everywhere, sites, timeouts_any, "
+     "most_steps, "
      "stack, "
      "stuck, recorder, /)\n--\n\n"},
     {"finish", method<finish>(), METH_NOARGS, "finish($module, /)\n--\n\n"},

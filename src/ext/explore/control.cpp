@@ -226,7 +226,7 @@ void Control::acquire(const probe::LockEvent& event) {
 
 void Control::release(const probe::LockEvent& event) {
     step({.kind = StepKind::kRelease,
-          .write = true,
+          .write = event.kind != probe::LockKind::kShared,
           .variable = variable_of(event.lock),
           .subject = event.lock},
          whole(event.lock));
@@ -294,7 +294,8 @@ bool Control::access(const probe::Variable& variable, unsigned flags) {
     step({.kind = StepKind::kAccess,
           .write = (flags & probe::kWrite) != 0,
           .variable = variable_of(variable.object, of_container ? 0 : variable.field),
-          .subject = variable.object},
+          .subject = variable.object,
+          .site = probe::innermost_call()},
          variable);
     return false;
 }

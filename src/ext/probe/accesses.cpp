@@ -323,6 +323,26 @@ void record_whole(PyObject* object, unsigned flags) {
     }
 }
 
+namespace {
+
+/// For tp_traverse of an iterator: the first container that it refers to is the one that it goes over.
+int find_container(PyObject* object, void* found) {
+    if (!is_container(object)) return 0;
+    *static_cast<PyObject**>(found) = object;
+    return 1;
+}
+
+}  // namespace
+
+void record_advance(PyObject* iterator) {
+    PyTypeObject* type = Py_TYPE(iterator);
+    // an iterator in C runs no code of the program; a generator's own code is watched
+    if (!type->tp_traverse || type->tp_flags & Py_TPFLAGS_HEAPTYPE || PyGen_Check(iterator)) return;
+    PyObject* container = nullptr;
+    type->tp_traverse(iterator, find_container, &container);
+    if (container) record_access(structure_of(container), kIterate);
+}
+
 // ---- calls
 
 void record_call(PyObject* function, PyObject* const* arguments, std::size_t count) {

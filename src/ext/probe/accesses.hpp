@@ -70,6 +70,8 @@ void record_match_class(PyObject* object, PyObject* type, PyObject* names, std::
 void record_consumed(PyObject* object, unsigned one_step);
 /// What reads all of a container, or its size. An iterator that several threads may have is advanced by it.
 void record_whole(PyObject* object, unsigned flags);
+/// Takes the next item out of an iterator over a list, a dict, a set or a deque: reads that container.
+void record_advance(PyObject* iterator);
 /// Assigns a key of a dict: a new key changes the structure, too.
 void record_store(PyObject* dict, PyObject* key, unsigned flags);
 /// The value of a key whose equality is no user code, while that of the dict's other keys may be; null if the key

@@ -111,6 +111,7 @@ TP_APART void judge_rare(const Site& site, const Operands& operands, PyObject* o
             return record_consumed(operands[1], kDicts | kDictSubclasses);
         case SiteKind::kImported: return publish_modules_seen(site.name);
         case SiteKind::kFinalise: return begin_finaliser(object);
+        case SiteKind::kAdvance: return record_advance(object);
         case SiteKind::kGenerate:
             if (is_generator_expression(object)) record_whole(operands[1], kIterate);
             return;

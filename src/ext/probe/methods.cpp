@@ -244,6 +244,10 @@ bool has_items(void* channel) {
 }
 
 /// get(block=True, timeout=None).
+void before_receive_now(const Call& call) {
+    publish(WaitEvent{WaitStep::kBegin, WaitReason::kItem, call.self, Attempt::kTry});
+}
+
 void before_receive(const Call& call) {
     if (!listening(kWaits)) return;
     PyObject *block = call.argument(0, "block"), *timeout = call.argument(1, "timeout");
@@ -300,6 +304,7 @@ void before(const Method& method, const Call& call) {
                 publish(ItemEvent{ItemStep::kSend, call.self, item});
             return;
         case MethodAction::kReceive: return before_receive(call);
+        case MethodAction::kReceiveNow: return before_receive_now(call);
         case MethodAction::kPublish: return publish(OrderEvent{OrderStep::kPublish, call.self});
         case MethodAction::kSendBytes: return publish_bytes(OrderStep::kPublish);
         case MethodAction::kReceiveBytes: return;
@@ -316,6 +321,7 @@ void after(MethodAction action, const Call& call, PyObject* result) {
     switch (action) {
         case MethodAction::kAcquire: return after_acquire(call, result);
         case MethodAction::kReceive:
+        case MethodAction::kReceiveNow:
             publish(WaitEvent{WaitStep::kEnd, WaitReason::kItem, call.self});
             if (result) publish(ItemEvent{ItemStep::kReceive, call.self, result});
             return;

@@ -13,6 +13,7 @@ namespace threadproof::probe {
     X(kRelease, "release")                                                                               \
     X(kSend, "send") /* its argument through a channel */                                                \
     X(kReceive, "receive")                                                                               \
+    X(kReceiveNow, "receive_now")     /* likewise, or raise */                                           \
     X(kPublish, "publish")            /* what the thread did before, to later observers of self */       \
     X(kSendBytes, "send_bytes")       /* through a socket, a pipe or a file */                           \
     X(kReceiveBytes, "receive_bytes") /* of whoever has sent some before */                              \

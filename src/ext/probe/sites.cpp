@@ -96,6 +96,7 @@ Stay stay_of(SiteKind kind) {
         case SiteKind::kShow:
         case SiteKind::kCompare:
         case SiteKind::kGenerate:
+        case SiteKind::kAdvance:
         case SiteKind::kLoadOnce: return Stay::kIfUseful;
         case SiteKind::kImported:
         case SiteKind::kFinalise:

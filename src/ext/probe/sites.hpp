@@ -45,7 +45,8 @@ namespace threadproof::probe {
     X(kCompare, "compare")                \
     X(kMatchKeys, "match_keys")           \
     X(kMatchClass, "match_class")         \
-    X(kGenerate, "generate")
+    X(kGenerate, "generate")              \
+    X(kAdvance, "advance") /* a loop's iterator */
 enum class SiteKind : std::uint8_t { TP_SITE_KINDS(TP_CONSTANT) };
 inline constexpr const char* kSiteKindNames[] = {TP_SITE_KINDS(TP_NAME)};
 

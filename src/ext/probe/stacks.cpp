@@ -63,6 +63,12 @@ PyObject* innermost_code() {
     return frame ? code_of(frame) : nullptr;
 }
 
+std::uint64_t innermost_call() {
+    std::uint64_t found = 0;
+    each_call(python_frame(innermost_frame()), 1, [&](std::uint64_t call) { found = call; });
+    return found;
+}
+
 void forget_thread_locals() { forget_locals(); }
 
 Caller caller() {

@@ -47,6 +47,9 @@ Caller program_caller();
 /// The code of the innermost Python frame, borrowed; null if there is none.
 PyObject* innermost_code();
 
+/// The instruction that the innermost frame executes: equal words are, but for chance, equal instructions.
+std::uint64_t innermost_call();
+
 /// What the calling thread has of each threading.local goes, as at the thread's end.
 void forget_thread_locals();
 

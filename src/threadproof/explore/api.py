@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from threadproof.explore.executor import MOST_STEPS, Executor, Failure, Run
+from threadproof.explore.relevant import Relevant
 from threadproof.explore.schedule import Log, Plan
 from threadproof.explore.search import STRATEGIES, Dfs, Search
 from threadproof.explore.story import Line, Recorder, lines_of, text_of
@@ -207,7 +208,8 @@ def explore(
         if token:
             explorer.replay(token)
         else:
-            explorer.search(STRATEGIES[strategy](seed, bound, schedules), schedules, began + seconds)
+            search = STRATEGIES[strategy](seed, bound, schedules, explorer.relevant)
+            explorer.search(search, schedules, began + seconds)
         found.seconds = clock() - began
         explorer.explain()
     return found
@@ -236,10 +238,12 @@ class Explorer:
     def __init__(self, executor: Executor, test: Callable[[], object], found: Exploration) -> None:
         self.executor, self.test, self.found = executor, test, found
         self.failing = b""
+        self.relevant = Relevant()
 
     def warm_up(self) -> None:
         """What only the first run does, such as imports and filling caches, is in no schedule."""
         self.executor.run(self.test, Plan())
+        self.relevant.learn(self.executor.run(self.test, Plan()).log())
 
     def search(self, strategy: Search, schedules: int, until: float) -> None:
         found = self.found
@@ -276,7 +280,7 @@ class Explorer:
     def shrink(self, failure: Failure) -> None:
         """Search again with fewer preemptions: the fewer a schedule has, the easier it is to read."""
         for bound in range(self.found.preemptions):
-            strategy = Dfs(bound)
+            strategy = Dfs(bound, self.relevant)
             until = used() + SHRINKING_SECONDS
             for _ in range(SHRINKING_RUNS):
                 plan = strategy.plan()

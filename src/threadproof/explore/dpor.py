@@ -57,6 +57,8 @@ class Variable:
     acquired: int | None = None
     released: int | None = None
     tries: list[int] = field(default_factory=list)
+    entered: list[int] = field(default_factory=list)  # acquisitions that readers share, since `acquired`
+    left: list[int] = field(default_factory=list)  # and their releases
 
 
 class Dpor:
@@ -184,11 +186,12 @@ class Races:
         for thread, waiting in enumerate(self.log.pending):
             if waiting.ended or waiting.kind != ACQUIRE:
                 continue
-            acquired = self.variables[waiting.variable].acquired
-            if acquired is not None:
-                before = self.clocks[thread]
-                event = Event(thread, self.counts[thread] + 1, {**before, thread: self.counts[thread] + 1})
-                self.race(acquired, before, event)
+            variable = self.variables[waiting.variable]
+            before = self.clocks[thread]
+            event = Event(thread, self.counts[thread] + 1, {**before, thread: self.counts[thread] + 1})
+            holders = [variable.acquired] if variable.acquired is not None else []
+            for holder in (*holders, *(variable.entered if waiting.write else ())):
+                self.race(holder, before, event)
 
 
 def join(clock: Clock, other: Clock) -> None:
@@ -212,17 +215,22 @@ def dependent_on_lock(step: Step, variable: Variable) -> tuple[list[int], list[i
     """An acquisition cannot precede the release that it needs, but it can precede the other acquisition."""
     acquired = [] if variable.acquired is None else [variable.acquired]
     released = [] if variable.released is None else [variable.released]
-    ordering = [*acquired, *released, *variable.tries]
+    if not step.write:  # a reader
+        return ([] if step.kind == RELEASE else acquired), [*acquired, *released]
+    ordering = [*acquired, *released, *variable.tries, *variable.entered, *variable.left]
     if step.kind == ACQUIRE and not step.timed_out:
-        return [*acquired, *variable.tries], ordering
+        return [*acquired, *variable.tries, *variable.entered], ordering
     if step.kind != RELEASE:
         return [*acquired, *released], ordering
     return list(variable.tries), ordering
 
 
 def note(step: Step, variable: Variable, number: int) -> None:
-    if step.kind == ACQUIRE and not step.timed_out:
-        variable.acquired, variable.tries = number, []
+    if step.kind in LOCKING and not step.write:
+        (variable.left if step.kind == RELEASE else variable.entered).append(number)
+    elif step.kind == ACQUIRE and not step.timed_out:
+        variable.acquired = number
+        variable.tries, variable.entered, variable.left = [], [], []
     elif step.kind == RELEASE:
         variable.released = number
     elif step.kind in LOCKING:

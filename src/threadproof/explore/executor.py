@@ -160,6 +160,7 @@ class Executor:
             plan.length,
             plan.asleep,
             plan.everywhere,
+            plan.sites,
             self.timeouts_any,
             self.most_steps,
             STACK if run.recorder else 0,

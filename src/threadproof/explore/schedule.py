@@ -18,7 +18,8 @@ class Plan:
     Policies: "continue" (the running thread, or the one with the least number), "random", "pct" and "pos".
     `asleep` is a set of threads, a bit each: what they would do next, at the last step of the prefix, has
     been explored from there. With `everywhere`, the policy also chooses before a release and the end of a
-    thread.
+    thread. `sites`, if there are any, are the instructions before whose accesses it chooses, as
+    Relevant.sites has them.
     """
 
     prefix: bytes = b""
@@ -28,6 +29,7 @@ class Plan:
     length: int = 50
     asleep: int = 0
     everywhere: bool = False
+    sites: bytes = b""
 
 
 class Step(NamedTuple):
@@ -41,6 +43,7 @@ class Step(NamedTuple):
     running: int  # the thread of the step before
     variable: int  # 0: none
     stack: int
+    site: int  # the instruction of an access; 0: none
     enabled: int
     asleep: int
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from threadproof.explore.dpor import Dpor
+from threadproof.explore.relevant import Relevant
 from threadproof.explore.schedule import Log, Plan, Step, members
 
 __all__ = ["STRATEGIES", "Auto", "Dfs", "Dpor", "Pct", "Pos", "Random", "Search"]
@@ -41,20 +42,27 @@ class Sampling:
     policy = "random"
     exhausted = ""
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, relevant: Relevant | None = None) -> None:
         self.seed = seed
+        self.relevant = relevant or Relevant()
         self.runs = 0
         self.length = 50  # steps of a run: a guess before the first one
 
     def plan(self) -> Plan:
         self.runs += 1
-        return Plan(policy=self.policy, seed=self.seed << 32 | self.runs, length=self.length)
+        return Plan(
+            policy=self.policy,
+            seed=self.seed << 32 | self.runs,
+            length=self.length,
+            sites=self.relevant.sites,
+        )
 
     def skip(self) -> None:
         pass
 
     def learn(self, log: Log) -> None:
-        longest = max(2, len(log.steps))
+        self.relevant.learn(log)
+        longest = max(2, sum(step.choice for step in log.steps))
         self.length = longest if self.runs == 1 else max(self.length, longest)
 
 
@@ -75,18 +83,24 @@ class Pos(Sampling):
 
 
 class Dfs:
-    """Depth first: all schedules with at most `bound` preemptions, each once."""
+    """Depth first: all schedules with at most `bound` preemptions, each once.
 
-    def __init__(self, bound: int = 2) -> None:
+    If a run shows that an access matters which did not seem to, the search begins anew.
+    """
+
+    def __init__(self, bound: int = 2, relevant: Relevant | None = None) -> None:
         self.bound = bound
+        self.relevant = relevant or Relevant()
+        self.sites = self.relevant.sites
         self.chosen = bytearray()
         self.left: list[list[int]] = []  # for each step, the threads to choose instead
         self.exhausted = ""
 
     def plan(self) -> Plan | None:
-        return None if self.exhausted else Plan(prefix=bytes(self.chosen))
+        return None if self.exhausted else Plan(prefix=bytes(self.chosen), sites=self.sites)
 
     def learn(self, log: Log) -> None:
+        self.relevant.learn(log)
         used = 0
         for number, step in enumerate(log.steps):
             if number >= len(self.chosen):
@@ -103,6 +117,8 @@ class Dfs:
         del self.chosen[len(self.left) :]
         if self.left:
             self.chosen[-1] = self.left[-1].pop(0)
+        elif self.sites != self.relevant.sites:
+            self.sites = self.relevant.sites
         else:
             self.exhausted = f"preemptions <= {self.bound}"
 
@@ -122,14 +138,22 @@ class Auto:
     and 2 preemptions takes the place of Dpor.
     """
 
-    def __init__(self, seed: int = 0, bound: int = 2, schedules: int = 2_000) -> None:
-        self.systematic: Iterator[Search] = iter((Dpor(), *(Dfs(bound) for bound in range(bound + 1))))
+    def __init__(
+        self, seed: int = 0, bound: int = 2, schedules: int = 2_000, relevant: Relevant | None = None
+    ) -> None:
+        self.relevant = relevant or Relevant()
+        self.systematic = self.searches(bound)
         self.current: Search | None = next(self.systematic)
         self.share = max(1, schedules // 4)  # of Dpor
-        self.samples: list[Search] = [Random(seed), Pct(seed), Pos(seed)]
+        self.samples: list[Search] = [each(seed, self.relevant) for each in (Random, Pct, Pos)]
         self.runs = 0
         self.turn: Search = self.samples[0]
         self.exhausted = ""
+
+    def searches(self, bound: int) -> Iterator[Search]:
+        yield Dpor()
+        for preemptions in range(bound + 1):
+            yield Dfs(preemptions, self.relevant)
 
     def plan(self) -> Plan | None:
         if self.exhausted == "all" or (self.current is None and self.exhausted):
@@ -143,6 +167,7 @@ class Auto:
 
     def learn(self, log: Log) -> None:
         self.turn.learn(log)
+        self.relevant.learn(log)
         self.proceed()
 
     def skip(self) -> None:
@@ -158,12 +183,12 @@ class Auto:
             self.current = next(self.systematic, None)
 
 
-STRATEGIES: dict[str, Callable[[int, int, int], Search]] = {
-    "auto": lambda seed, bound, schedules: Auto(seed, bound, schedules),
-    "random": lambda seed, bound, schedules: Random(seed),
-    "pct": lambda seed, bound, schedules: Pct(seed),
-    "pos": lambda seed, bound, schedules: Pos(seed),
-    "dfs": lambda seed, bound, schedules: Dfs(bound),
-    "dpor": lambda seed, bound, schedules: Dpor(),
+STRATEGIES: dict[str, Callable[[int, int, int, Relevant], Search]] = {
+    "auto": Auto,
+    "random": lambda seed, bound, schedules, relevant: Random(seed, relevant),
+    "pct": lambda seed, bound, schedules, relevant: Pct(seed, relevant),
+    "pos": lambda seed, bound, schedules, relevant: Pos(seed, relevant),
+    "dfs": lambda seed, bound, schedules, relevant: Dfs(bound, relevant),
+    "dpor": lambda seed, bound, schedules, relevant: Dpor(),
 }
-"""By name: a function of the seed, the bound of preemptions and the number of schedules."""
+"""By name: a function of the seed, the bound of preemptions, the number of schedules, and what matters."""

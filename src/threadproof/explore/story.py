@@ -188,15 +188,27 @@ def frame_place(code: Any, offset: int) -> Place:
     return Place(code.co_filename, line or code.co_firstlineno, code.co_qualname)
 
 
+def shared_variables(log: Log) -> set[int]:
+    """Those that two threads use after the first start of a thread, and at least one changes."""
+    users: defaultdict[int, set[int]] = defaultdict(set)
+    written = set()
+    begin = min((thread.step for thread in log.threads[1:]), default=len(log.steps))
+    for step in log.steps[begin:]:
+        users[step.variable].add(step.thread)
+        if step.write:
+            written.add(step.variable)
+    for thread, each in enumerate(log.pending):
+        users[each.variable].add(thread)
+        if each.write:
+            written.add(each.variable)
+    return {variable for variable, threads in users.items() if len(threads) > 1 and variable in written}
+
+
 def lines_of(
     log: Log, recorder: Recorder, names: Mapping[int, str], scope: Scope, everything: bool = False
 ) -> list[Line]:
-    """The steps on what two threads use, and those that made a thread wait; with `everything`, all steps."""
-    users: defaultdict[int, set[int]] = defaultdict(set)
-    for step in log.steps:
-        users[step.variable].add(step.thread)
-    for thread, each in enumerate(log.pending):
-        users[each.variable].add(thread)
+    """The steps on what two threads share, and sleeps; with `everything`, all steps."""
+    shown_variables = shared_variables(log)
     seen: defaultdict[int, int] = defaultdict(int)
     found: list[Line] = []
     preempted = False
@@ -206,7 +218,7 @@ def lines_of(
         if kind == "begin":
             continue
         number, seen[step.thread] = seen[step.thread], seen[step.thread] + 1
-        if kind == "end" or not (everything or kind == "sleep" or len(users[step.variable]) > 1):
+        if kind == "end" or not (everything or kind == "sleep" or step.variable in shown_variables):
             continue
         name, place = names.get(step.thread, f"thread {step.thread}"), place_of(step.stack, scope)
         switch = bool(found) and name != found[-1].thread

@@ -121,7 +121,7 @@ class Replaced:
 
     def start(self) -> None:
         real_start, real_bare = threading.Thread.start, _thread.start_new_thread
-        real_hook = threading.excepthook
+        real_hook, real_unraisable = threading.excepthook, sys.unraisablehook
 
         def start(thread: threading.Thread) -> None:
             if not self.in_run():
@@ -143,6 +143,13 @@ class Replaced:
                 with suspended():
                     self.failed(args)
 
+        def unraisablehook(args: Any) -> None:
+            # a finaliser or a callback of a weak reference in a thread that unwinds
+            if not issubclass(args.exc_type, Unwind):
+                with suspended():
+                    real_unraisable(args)
+
+        self.put(sys, "unraisablehook", unraisablehook)
         self.put(threading.Thread, "start", start)
         self.put(threading, "excepthook", excepthook)
         for name in ("start_new_thread", "start_new"):

@@ -142,7 +142,7 @@ def sites_of(
     to. `every`: also sites whose variable another one in the same basic block covers.
     """
     listing = list(instructions(code))
-    disassembly = Disassembly(code, stored, listing, main)
+    disassembly = Disassembly(code, stored, listing, main, every)
     found = (disassembly.site(place) for place in range(len(listing)))
     finaliser = code.co_name == "__del__" and code.co_argcount > 0
     placed = place_sites(
@@ -199,7 +199,10 @@ def modules_named(name: str, level: int, wanted: Sequence[str], package: str) ->
 class Disassembly:
     """The instructions of a code object, and the sites among them."""
 
-    def __init__(self, code: CodeType, stored: Stored, listing: list[Instruction], main: bool) -> None:
+    def __init__(
+        self, code: CodeType, stored: Stored, listing: list[Instruction], main: bool, every: bool = False
+    ) -> None:
+        self.every = every
         self.code = code
         self.stored = stored
         self.listing = listing
@@ -261,6 +264,10 @@ class Disassembly:
         if name.replace("INPLACE_", "") not in COMBINING or self.name_at(place - 1) in NUMBERS:
             return None
         return "combine", AccessFlag.UPDATE * inplace, OPCODES["BINARY_OP"], None
+
+    def advance(self, place: int, argument: int) -> Made | None:
+        """The begin of an iteration has stood for all of it, unless every access is wanted."""
+        return ("advance", AccessFlag(0), 0, None) if self.every else None
 
     def truth(self, place: int, argument: int) -> Made:
         return "truth", AccessFlag(0), 0, None
@@ -376,6 +383,7 @@ SITES: dict[str, Callable[[Disassembly, int, int], Made | None]] = {
     **consuming("UNPACK_SEQUENCE"),
     **consuming("BINARY_SLICE", "load_slice"),
     **consuming("STORE_SLICE", "store_slice"),
+    "FOR_ITER": Disassembly.advance,
     "CALL": Disassembly.call,
     "CALL_KW": Disassembly.call,
 }

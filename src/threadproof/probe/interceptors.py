@@ -49,7 +49,8 @@ METHODS: dict[str, Methods] = {
     ],
     "items": [
         (_queue.SimpleQueue, "send", ("put", "put_nowait")),
-        (_queue.SimpleQueue, "receive", ("get", "get_nowait")),
+        (_queue.SimpleQueue, "receive", ("get",)),
+        (_queue.SimpleQueue, "receive_now", ("get_nowait",)),
     ],
     "states": [
         (LOCK, "read_state", ("locked", "locked_lock")),

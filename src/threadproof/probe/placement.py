@@ -14,6 +14,7 @@ the second load gives no new information. That holds for attributes of local var
 from __future__ import annotations
 
 import dis
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from types import CodeType
 from typing import NamedTuple
@@ -71,6 +72,7 @@ OPERANDS: dict[str, tuple[int, ...]] = {
     "match_class": (3, 2, 1),
     "spread": (2, 1),
     "generate": (2, 1),
+    "advance": (2,) if sys.version_info >= (3, 15) else (1,),  # since 3.15 an index is above the iterator
 }
 MOST_ARGUMENTS = 4  # of a call that are judged: a builtin with more is rarely called
 
