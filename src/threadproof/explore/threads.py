@@ -10,6 +10,7 @@ import _thread
 import contextvars
 import functools
 import itertools
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -164,6 +165,15 @@ class Replaced:
         for owner, name, value in reversed(self.before):
             setattr(owner, name, value)
         self.before.clear()
+
+
+def forget_workers() -> None:
+    """In a forked child, the parent's workers do not exist."""
+    if hasattr(_core, "explore"):
+        _core.explore.forget_workers()
+
+
+os.register_at_fork(after_in_child=forget_workers)
 
 
 def reset_names() -> None:
