@@ -448,7 +448,10 @@ TP_HOT void each_access_subscriber(Call&& call) {
 }
 
 /// The decision about the step that was published last.
-TP_HOT Verdict take_verdict() { return std::exchange(this_thread.verdict, Verdict::kExecute); }
+TP_HOT Verdict take_verdict() {
+    if (TP_LIKELY(this_thread.verdict == Verdict::kExecute)) return Verdict::kExecute;
+    return std::exchange(this_thread.verdict, Verdict::kExecute);
+}
 
 /// The class of the exception that unwinds a thread; for good.
 void set_unwinding(PyObject* exception);
