@@ -215,6 +215,34 @@ def test_loops_that_wait_end() -> None:
     every(test, 50)
 
 
+class Peterson:
+    """Mutual exclusion by variables alone: a thread that has to wait reads them again and again."""
+
+    def __init__(self) -> None:
+        self.wants = [False, False]
+        self.turn = 0
+        self.n = 0
+
+    def add(self, me: int) -> None:
+        self.wants[me] = True
+        self.turn = 1 - me
+        while self.wants[1 - me] and self.turn == 1 - me:
+            pass
+        self.n += 1
+        self.wants[me] = False
+
+
+def test_of_a_lock_that_spins_all_schedules_of_two_preemptions_are_explored() -> None:
+    def test() -> None:
+        lock = Peterson()
+        together(lambda: lock.add(0), lambda: lock.add(1))
+        assert lock.n == 2
+
+    found = explore(test, strategy="dfs", bound=2, schedules=3_000, seconds=60)
+    assert not found.failure, found
+    assert found.exhausted == "preemptions <= 2", found
+
+
 # --- failures ---
 
 

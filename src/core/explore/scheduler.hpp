@@ -11,13 +11,21 @@
 ///
 /// Time is virtual. It passes only when no thread could run otherwise: then up to the first deadline.
 ///
+/// A thread that has the baton and waits for what is not controlled, such as a socket, is put *outside*: the
+/// caller takes the baton from it, and others go on. When its wait is over it calls come_back(), and then waits
+/// for the baton like the others; that it continues is a step. If only threads outside are left, announce()
+/// and leave() return null in a run that is not over: the caller keeps the baton, and calls resume() until a
+/// thread is back, or let_time_pass(), or abandon().
+///
 /// Field                | written                    | read                       | guard
 /// ---------------------|----------------------------|----------------------------|-------
-/// everything           | plain, with the baton      | plain, with the baton      | the baton: a semaphore's
+/// returned_            | fetch_or, release, by any  | acquire, with the baton    | none
+/// everything else      | plain, with the baton      | plain, with the baton      | the baton: a semaphore's
 ///                      |                            |                            | release and acquire
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cstddef>
 #include <memory>
@@ -42,6 +50,14 @@ class Baton {
     std::binary_semaphore there_{0};
 };
 
+/// A read of a variable, and the writes of the variable before.
+struct SpinRead {
+    std::uint64_t site, item;
+    VariableId variable;
+    std::uint32_t writes;
+    friend bool operator==(const SpinRead&, const SpinRead&) = default;
+};
+
 struct Thread {
     ThreadId id = 0;
     Baton* baton = nullptr;  // of the system's thread that runs it
@@ -53,6 +69,8 @@ struct Thread {
     std::uint64_t system_id = 0;
     ThreadId parent = kNobody;
     std::uint32_t created_at = 0;  // the number of the parent's next step in the log
+    std::vector<SpinRead> reads{};  // since a step that was none, and none of them has other results by now
+    bool spins = false;             // has repeated one of them, and no other thread has taken a step since
 };
 
 enum class Answer : std::uint8_t { kExecute, kTimedOut, kAbort };
@@ -76,6 +94,8 @@ class Scheduler {
     /// Steps of one thread in a row after which others go first: a loop that waits for another thread would
     /// never end otherwise. No test that is small enough to explore has as many steps between two waits.
     static constexpr std::uint32_t kFairness = 200;
+    /// Reads of a loop that are remembered to find repetitions: a loop of more is none that waits.
+    static constexpr std::size_t kSpinReads = 16;
     static constexpr Time kEpoch =
         1'000'000 * Time{1'000'000'000};  // of the virtual clock; any other would do
 
@@ -88,10 +108,14 @@ class Scheduler {
         threads_.clear();
         log_.clear();
         variables_.clear();
+        writes_.clear();
         now_ = kEpoch;
         ending_ = Ending::kNotOver;
         asleep_ = 0;
         diverged_at_ = 0;
+        outside_ = 0;
+        uncontrolled_ = false;
+        returned_.store(0, std::memory_order_relaxed);  // nothing depends on it: no thread is outside
         return create(baton, 0, nullptr);
     }
 
@@ -125,12 +149,57 @@ class Scheduler {
     }
 
     /// The thread has ended. Returns the one that gets the baton: the thread that runs the test unwinds last,
-    /// and gets it also if it has ended itself and waits for the others in finish(). Null: no thread is left.
+    /// and gets it also if it has ended itself and waits for the others in finish(). Null: no thread is left
+    /// but those outside.
     Thread* leave(Thread& me) {
         me.ended = true;
         if (!is_over())
             if (Thread* next = choose(nullptr)) return next;
-        return next_to_unwind(me);
+        return is_over() ? next_to_unwind(me) : nullptr;
+    }
+
+    // ---- threads outside of control: called with the baton, but for come_back()
+
+    /// The thread waits for what is not controlled. Returns the one that gets the baton, or null.
+    Thread* put_outside(Thread& thread) {
+        thread.next = {.kind = StepKind::kReturn};
+        outside_ |= only(thread.id);
+        uncontrolled_ = true;
+        if (!is_over())
+            if (Thread* next = choose(&thread)) return next;
+        return is_over() ? next_to_unwind(thread) : nullptr;
+    }
+
+    /// The wait of this thread is over; called by the thread itself, which then waits for its baton.
+    void come_back(ThreadId id) {
+        // release: pairs with the load in away(); whatever the thread did outside is visible to the others
+        returned_.fetch_or(only(id), std::memory_order_release);
+    }
+
+    /// The thread that gets the baton now, if one is back; else null.
+    Thread* resume() {
+        if (!is_over())
+            if (Thread* next = choose(nullptr)) return next;
+        if (!is_over()) return nullptr;
+        Thread* next = next_to_unwind(*threads_[0]);
+        return next || outside_ ? next : threads_[0].get();  // which waits, also if it has ended
+    }
+
+    /// The threads outside have been waited for long enough: the first timeout passes. False if there is none.
+    bool let_time_pass() { return !is_over() && advance(); }
+
+    /// As if this thread had ended. The caller ensures that it never comes back; it does not run the test.
+    void abandon(ThreadId id) {
+        threads_[id]->ended = true;
+        outside_ &= ~only(id);
+    }
+
+    /// A thread has been outside: another run under the same plan may differ.
+    bool uncontrolled() const { return uncontrolled_; }
+    Threads outside() const { return outside_; }
+    /// Those that are outside, and not back.
+    Threads away() const {
+        return outside_ & ~returned_.load(std::memory_order_acquire);  // acquire: pairs with come_back()
     }
 
     /// The run is over for this reason, unless it is over already.
@@ -204,7 +273,7 @@ class Scheduler {
         return !thread.next.is_ready || thread.next.is_ready(thread.next.subject);
     }
     bool is_enabled(const Thread& thread) const {
-        if (thread.ended) return false;
+        if (thread.ended || (outside_ && (away() & only(thread.id)))) return false;
         if (thread.timed_out || (plan_.timeouts_any && thread.next.deadline != kNever)) return true;
         return thread.next.kind != StepKind::kSleep && is_ready(thread);
     }
@@ -240,15 +309,52 @@ class Scheduler {
     /// Null, and the run is over, if there is no thread to choose. `running` is null if it has ended.
     Thread* choose(Thread* running) {
         Threads can = enabled();
-        while (!can && advance()) can = enabled();
+        // a thread outside may be about to return, and time passes last
+        while (!can && !outside_ && advance()) can = enabled();
+        if (!can && outside_) return nullptr;
         if (!can) return stop(nothing_left() ? Ending::kComplete : Ending::kDeadlock);
         if (log_.size() >= plan_.most_steps) return stop(Ending::kTooLong);
+        can = without_spinning(can);
         bool goes_on = running && (can & only(running->id));
         bool choice = !goes_on || is_choice(running->next);
         ThreadId chosen = chosen_among(can, running, goes_on && !choice);
         if (chosen == kNobody) return nullptr;
         take(*threads_[chosen], running, can, choice);
         return threads_[chosen].get();
+    }
+
+    /// A thread that repeats a read whose result cannot have changed waits for another thread. So it goes on only
+    /// after a step of another, if any other can take one; and to choose that one is no preemption. Not in a
+    /// search by partial order, for which a thread that can run is enabled.
+    Threads without_spinning(Threads can) const {
+        if (plan_.everywhere) return can;
+        Threads others = can;
+        for (const auto& each : threads_)
+            if (each->spins) others &= ~only(each->id);
+        std::size_t step = log_.size();
+        bool wanted = step >= plan_.prefix.size() || plan_.prefix[step] >= kMostThreads
+                      || (others & only(plan_.prefix[step]));
+        return others && wanted ? others : can;
+    }
+
+    void notice_spinning(Thread& thread) {
+        const Operation& operation = thread.next;
+        for (const auto& each : threads_) each->spins = false;
+        if (operation.variable >= writes_.size()) writes_.resize(operation.variable + 1);
+        std::uint32_t& writes = writes_[operation.variable];
+        writes += operation.write;
+        if (operation.kind != StepKind::kAccess || operation.write || !operation.site)
+            return thread.reads.clear();
+        SpinRead read{operation.site, operation.item, operation.variable, writes};
+        if (std::find(thread.reads.begin(), thread.reads.end(), read) != thread.reads.end()) {
+            thread.spins = true;
+            return;
+        }
+        bool news = std::any_of(thread.reads.begin(), thread.reads.end(), [&](const SpinRead& each) {
+            return each.variable == read.variable && each.writes != read.writes;
+        });
+        if (news || thread.reads.size() == kSpinReads) thread.reads.clear();
+        thread.reads.push_back(read);
     }
 
     Thread* stop(Ending ending) {
@@ -276,6 +382,7 @@ class Scheduler {
         }
         if (has_to_continue) return before;
         Threads awake = can & ~asleep_;
+        if (!awake && uncontrolled_) awake = can;  // what was explored from here may have been otherwise
         if (!awake) {
             end(Ending::kExplored);
             return kNobody;
@@ -302,11 +409,17 @@ class Scheduler {
                         .site = operation.site,
                         .enabled = can,
                         .asleep = asleep_ & can});
+        if (outside_ & only(thread.id)) {
+            outside_ &= ~only(thread.id);
+            // relaxed: the same thread sets it again, and has the baton before
+            returned_.fetch_and(~only(thread.id), std::memory_order_relaxed);
+        }
         thread.steps = &thread == running ? thread.steps + 1 : 1;
         Threads pending = 0;
         for (const auto& each : threads_)
             if (!each->ended) pending |= only(each->id);
         chooser_.took(thread.id, pending, [this](ThreadId id) -> const Operation& { return next(id); });
+        notice_spinning(thread);
         wake_dependent(thread);
     }
 
@@ -319,10 +432,13 @@ class Scheduler {
         }
     }
 
+    /// Null if the caller is the last one, or has to wait for a thread outside.
     Thread* next_to_unwind(const Thread& me) {
+        Threads absent = outside_ ? away() : 0;
         for (std::size_t id = 1; id < threads_.size(); ++id)
-            if (!threads_[id]->ended) return threads_[id].get();
-        return me.id == 0 ? nullptr : threads_[0].get();
+            if (!threads_[id]->ended && !(absent & only(threads_[id]->id))) return threads_[id].get();
+        if (absent) return nullptr;
+        return me.id == 0 && !outside_ ? nullptr : threads_[0].get();
     }
 
     Plan plan_;
@@ -330,10 +446,14 @@ class Scheduler {
     std::vector<std::unique_ptr<Thread>> threads_;
     std::vector<Step> log_;
     std::unordered_map<Key, VariableId, Hash> variables_;
+    std::vector<std::uint32_t> writes_;  // of each variable
     Time now_ = kEpoch;
     Ending ending_ = Ending::kNotOver;
     Threads asleep_ = 0;
     std::size_t diverged_at_ = 0;
+    Threads outside_ = 0;
+    bool uncontrolled_ = false;
+    std::atomic<Threads> returned_{0};
 };
 
 }  // namespace threadproof::explore

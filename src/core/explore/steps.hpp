@@ -33,7 +33,8 @@ inline constexpr Time kNever = std::numeric_limits<Time>::max();
     X(kJoin, "join")       \
     X(kWait, "wait")       \
     X(kSleep, "sleep")     \
-    X(kEnd, "end")
+    X(kEnd, "end")         \
+    X(kReturn, "return")
 
 #define TP_STEP_CONSTANT(constant, name) constant,
 enum class StepKind : std::uint8_t { TP_STEP_KINDS(TP_STEP_CONSTANT) };
@@ -52,6 +53,7 @@ struct Operation {
     Time deadline = kNever;   // then it is taken in any case, and fails
     std::uint32_t stack = 0;  // of a run whose story is wanted
     std::uint64_t site = 0;   // the instruction of an access; 0: none
+    std::uint64_t item = 0;   // of the variable, such as an index: another one is no repetition
 };
 
 /// Two steps of which it matters which is first.

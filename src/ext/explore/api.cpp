@@ -61,10 +61,11 @@ PyObject* begin(PyObject*, PyObject* arguments) {
     unsigned long long seed, asleep;
     Py_buffer sites;
     int everywhere, timeouts_any;
-    PyObject *stuck, *recorder;
-    if (!PyArg_ParseTuple(arguments, "y#sKIIKpy*pInOO:begin", &prefix, &count, &policy, &seed, &plan.depth,
+    PyObject *stuck, *recorder, *blocked;
+    double hang;
+    if (!PyArg_ParseTuple(arguments, "y#sKIIKpy*pInOOOd:begin", &prefix, &count, &policy, &seed, &plan.depth,
                           &plan.length, &asleep, &everywhere, &sites, &timeouts_any, &plan.most_steps, &stack,
-                          &stuck, &recorder))
+                          &stuck, &recorder, &blocked, &hang))
         throw PythonError{};
     plan.prefix.assign(prefix, prefix + count);
     plan.policy = policy_named(policy);
@@ -75,34 +76,38 @@ PyObject* begin(PyObject*, PyObject* arguments) {
     std::memcpy(plan.sites.data(), sites.buf, plan.sites.size() * sizeof(std::uint64_t));
     PyBuffer_Release(&sites);
     plan.timeouts_any = timeouts_any != 0;
-    control().begin(std::move(plan), static_cast<std::size_t>(stack), or_null(stuck), or_null(recorder));
+    control().begin(std::move(plan), static_cast<std::size_t>(stack), or_null(stuck), or_null(recorder),
+                    or_null(blocked), hang);
     Py_RETURN_NONE;
 }
 
-/// (how the run ended, the step at which it left the plan)
+/// (how the run ended, the step at which it left the plan, the threads that were abandoned)
 PyObject* finish(PyObject*, PyObject*) {
     control().finish();
     const explore::Scheduler& scheduler = control().scheduler();
-    return Py_BuildValue("sn", kEndingNames[static_cast<int>(scheduler.ending())],
-                         static_cast<Py_ssize_t>(scheduler.diverged_at()));
+    return Py_BuildValue("snI", kEndingNames[static_cast<int>(scheduler.ending())],
+                         static_cast<Py_ssize_t>(scheduler.diverged_at()), control().abandoned());
 }
 
 PyObject* fail(PyObject*, PyObject*) {
-    control().scheduler().end(explore::Ending::kFailed);
+    if (Handler handler(control()); handler) control().scheduler().end(explore::Ending::kFailed);
     Py_RETURN_NONE;
 }
 
 PyObject* is_controlled(PyObject*, PyObject*) {
-    return PyBool_FromLong(Control::calling_thread() != nullptr);
+    return PyBool_FromLong(control().is_controlled());
 }
 
 /// Of the calling thread; -1 if it is not controlled.
 PyObject* number(PyObject*, PyObject*) {
-    const explore::Thread* thread = Control::calling_thread();
-    return PyLong_FromLong(thread ? thread->id : -1);
+    return PyLong_FromLong(Control::calling_number());
 }
 
-PyObject* is_over(PyObject*, PyObject*) { return PyBool_FromLong(control().scheduler().is_over()); }
+/// Also for a thread that is none of the run.
+PyObject* is_over(PyObject*, PyObject*) {
+    Handler handler(control());
+    return PyBool_FromLong(!handler || control().scheduler().is_over());
+}
 
 template <class Each, class Make>
 PyObject* list_of(const Each& all, Make&& make) {
@@ -177,7 +182,7 @@ PyMethodDef functions[] = {
      "begin($module, prefix, policy, seed, depth, length, asleep, everywhere, sites, timeouts_any, "
      "most_steps, "
      "stack, "
-     "stuck, recorder, /)\n--\n\n"},
+     "stuck, recorder, blocked, hang, /)\n--\n\n"},
     {"finish", method<finish>(), METH_NOARGS, "finish($module, /)\n--\n\n"},
     {"fail", method<fail>(), METH_NOARGS, "fail($module, /)\n--\n\n"},
     {"is_controlled", method<is_controlled>(), METH_NOARGS, "is_controlled($module, /)\n--\n\n"},

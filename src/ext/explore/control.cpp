@@ -25,6 +25,9 @@ namespace {
 
 /// The controlled thread that the calling one is; null: it is none.
 constinit thread_local Thread* me = nullptr;
+constinit thread_local std::uint64_t my_run = 0;     // its number
+constinit thread_local explore::ThreadId my_id = 0;  // the thread's; `me` is not there after its run
+constinit thread_local unsigned my_depth = 0;        // of handlers
 
 probe::Variable whole(PyObject* object) { return {object, 0, probe::Part::kNone, nullptr}; }
 
@@ -74,31 +77,51 @@ void Control::start(PyObject* wait_code) {
     probe::set_interests(slot_, probe::kLockAttempts | probe::kLocks | probe::kWaits | probe::kStates
                                     | probe::kClocks | probe::kAccesses | probe::kDeallocations
                                     | probe::kForks);
+    start_watchdog();
 }
 
 void Control::stop() {
+    stop_watchdog();
     objects_.clear();
     if (slot_ != probe::kMostSubscribers) probe::unsubscribe(std::exchange(slot_, probe::kMostSubscribers));
 }
 
 // ---- a run
 
-void Control::begin(explore::Plan plan, std::size_t stack, PyObject* stuck, PyObject* recorder) {
-    if (me) throw std::logic_error("a run within a run");
+void Control::begin(explore::Plan plan, std::size_t stack, PyObject* stuck, PyObject* recorder,
+                    PyObject* blocked, double hang) {
+    if (me && my_run == run_.load(std::memory_order_relaxed)) throw std::logic_error("a run within a run");
     stack_ = stack;
     Py_XSETREF(stuck_, Py_XNewRef(stuck));
     Py_XSETREF(recorder_, Py_XNewRef(recorder));
+    Py_XSETREF(blocked_, Py_XNewRef(blocked));
+    hang_ = hang;
+    abandoned_ = 0;
     holders_.clear();
     objects_.clear();
-    me = &scheduler_.begin(std::move(plan), main_);
-    me->system_id = PyThread_get_thread_ident();
+    std::uint64_t run = run_.load(std::memory_order_relaxed) + 1;
+    run_.store(run, std::memory_order_relaxed);
+    for (Seat& seat : seats_) seat.word.store(word_of(run, Where::kHandler), std::memory_order_relaxed);
+    Thread& main = scheduler_.begin(std::move(plan), main_);
+    main.system_id = PyThread_get_thread_ident();
+    sit_down(main);
+    leave_handler();
+}
+
+void Control::sit_down(Thread& thread) {
+    me = &thread;
+    my_run = run_.load(std::memory_order_relaxed);
+    my_id = thread.id;
+    my_depth = 1;
+    seats_[my_id].state.store(PyThreadState_Get(), std::memory_order_relaxed);
 }
 
 void Control::finish() {
-    Thread& mine = *me;
-    me = nullptr;
+    enter_handler();
+    Thread& mine = *std::exchange(me, nullptr);
     probe::take_verdict();  // the test may have ended by itself meanwhile
-    if (Thread* next = next_after(mine)) hand_to(*next, mine);
+    Thread* next = next_after(mine);
+    if (next || scheduler_.outside()) hand_to(next, mine);
     if (!scheduler_.is_over()) throw std::logic_error("the run has ended, and its schedule has not");
 }
 
@@ -107,37 +130,82 @@ const Thread* Control::holder_of(const void* lock) const {
     return found == holders_.end() ? nullptr : scheduler_.threads().at(found->second).get();
 }
 
-bool Control::is_in_run() const { return me != nullptr && probe::this_thread.suspended == 0; }
+// ---- the handler
+
+bool Control::enter_handler() {
+    if (TP_LIKELY(!me)) return false;
+    if (my_depth > 0) return ++my_depth;
+    std::atomic<std::uint64_t>& word = seats_[my_id].word;
+    std::uint64_t found = word_of(my_run, Where::kProgram);
+    // acquire-release: pairs with the watchdog's CAS; only one of the two has the baton
+    if (TP_LIKELY(word.compare_exchange_strong(found, word_of(my_run, Where::kHandler),
+                                               std::memory_order_acq_rel)))
+        return my_depth = 1;
+    // the baton was taken; a CAS fails if the thread is abandoned
+    found = word_of(my_run, Where::kTaken);
+    if (!word.compare_exchange_strong(found, word_of(my_run, Where::kBack), std::memory_order_acq_rel)) {
+        me = nullptr;
+        probe::this_thread.verdict = Verdict::kUnwind;
+        return false;
+    }
+    my_depth = 1;
+    explore::Baton& baton = *me->baton;
+    PyThreadState* state = PyEval_SaveThread();
+    scheduler_.come_back(my_id);
+    wake_watchdog();
+    baton.wait();
+    PyEval_RestoreThread(state);
+    word.store(word_of(my_run, Where::kHandler), std::memory_order_relaxed);
+    return true;
+}
+
+void Control::leave_handler() {
+    if (--my_depth > 0 || !me) return;
+    running_.store(my_id, std::memory_order_relaxed);
+    progress_.store(progress_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    // release: pairs with the watchdog's CAS; whatever was done with the baton is visible there
+    seats_[my_id].word.store(word_of(my_run, Where::kProgram), std::memory_order_release);
+}
 
 // ---- threads
 
-const Thread* Control::calling_thread() { return me; }
+bool Control::is_controlled() { return static_cast<bool>(Handler(*this)); }
+
+int Control::calling_number() { return me ? my_id : -1; }
 
 Thread& Control::create(explore::Baton& baton, unsigned long system_id, PyObject* object) {
-    if (!me) throw std::logic_error("a thread is started outside of a run");
     Thread& made = scheduler_.create(baton, probe::address_of(object), me);
     made.system_id = system_id;
     return made;
 }
 
 bool Control::enter(Thread& thread) {
-    me = &thread;
-    return scheduler_.answer(thread) != Answer::kAbort;
+    sit_down(thread);
+    if (scheduler_.answer(thread) == Answer::kAbort) return false;
+    leave_handler();
+    return true;
 }
 
-void Control::announce_end() {
-    if (!me || me->object == 0) return;
-    step({.kind = StepKind::kEnd,
-          .write = true,
-          .variable = variable_of(reinterpret_cast<const void*>(me->object))},
-         {});
+bool Control::announce_end() {
+    if (my_depth == 0 && !enter_handler()) {
+        probe::take_verdict();
+        return false;
+    }
+    if (me->object != 0)
+        step({.kind = StepKind::kEnd,
+              .write = true,
+              .variable = variable_of(reinterpret_cast<const void*>(me->object))},
+             {});
     probe::take_verdict();  // it ends in any case
+    return true;
 }
 
 void Control::leave() {
     Thread& mine = *std::exchange(me, nullptr);
+    my_depth = 0;
     probe::take_verdict();
-    if (Thread* next = next_after(mine)) next->baton->give();
+    Thread* next = next_after(mine);
+    if (next || scheduler_.outside()) give(next);
 }
 
 Thread* Control::next_after(Thread& ended) {
@@ -147,11 +215,18 @@ Thread* Control::next_after(Thread& ended) {
     return next;
 }
 
-void Control::hand_to(Thread& next, Thread& mine) {
+void Control::hand_to(Thread* next, Thread& mine) {
     PyThreadState* state = PyEval_SaveThread();
-    next.baton->give();
+    give(next);
     mine.baton->wait();
     PyEval_RestoreThread(state);
+}
+
+void Control::give(Thread* next) {
+    if (next) return next->baton->give();
+    // release: pairs with the acquire load in look(); the watchdog has the baton
+    unattended_.store(true, std::memory_order_release);
+    wake_watchdog();
 }
 
 /// The program's names for a step are asked for before it, because its objects may not be there afterwards.
@@ -173,7 +248,7 @@ void Control::step(Operation operation, const probe::Variable& about) {
     bool over = scheduler_.is_over();
     Thread* next = scheduler_.announce(*me, operation);
     if (!over) notice_deadlock();
-    if (next && next != me) hand_to(*next, *me);
+    if (next != me && (next || !scheduler_.is_over())) hand_to(next, *me);
     switch (scheduler_.answer(*me)) {
         case Answer::kExecute: return;
         case Answer::kTimedOut: probe::this_thread.verdict = Verdict::kGiveUp; return;
@@ -194,7 +269,9 @@ explore::VariableId Control::variable_of(const void* object, std::uint64_t part)
 // ---- events
 
 void Control::on(const probe::LockEvent& event) {
-    if (!is_in_run() || event.excluded) return;
+    if (event.excluded || probe::this_thread.suspended) return;
+    Handler handler(*this);
+    if (!handler) return;
     switch (event.step) {
         case probe::LockStep::kAcquiring: return acquire(event);
         case probe::LockStep::kAcquired: holders_.insert_or_assign(event.lock, me->id); return;
@@ -234,7 +311,9 @@ void Control::release(const probe::LockEvent& event) {
 }
 
 void Control::on(const probe::WaitEvent& event) {
-    if (!is_in_run() || event.step != probe::WaitStep::kBegin) return;
+    if (event.step != probe::WaitStep::kBegin || probe::this_thread.suspended) return;
+    Handler handler(*this);
+    if (!handler) return;
     Operation operation{.kind = StepKind::kWait, .write = true, .subject = event.object};
     operation.is_ready = event.is_ready;
     if (event.attempt == probe::Attempt::kTimed) operation.deadline = scheduler_.deadline(event.timeout);
@@ -264,7 +343,9 @@ void Control::on(const probe::WaitEvent& event) {
 }
 
 void Control::on(const probe::StateEvent& event) {
-    if (!is_in_run()) return;
+    if (probe::this_thread.suspended) return;
+    Handler handler(*this);
+    if (!handler) return;
     step({.kind = StepKind::kAccess,
           .write = event.write,
           .variable = variable_of(event.object, event.part),
@@ -280,22 +361,27 @@ void Control::on(const probe::ObjectEvent& event) {
 void Control::on(probe::ForkStep step) {
     if (step == probe::ForkStep::kBefore) objects_.mutex().lock();
     else objects_.mutex().unlock();
+    if (step == probe::ForkStep::kInChild) watchdog_ = nullptr;  // its thread does not exist here
 }
 
 void Control::on(const probe::ClockEvent& event) {
-    if (is_in_run()) *event.time = scheduler_.read_clock();
+    if (probe::this_thread.suspended) return;
+    if (Handler handler(*this); handler) *event.time = scheduler_.read_clock();
 }
 
 /// All items of a container are one variable, and so is its size: whatever changes one may move the others.
 bool Control::access(const probe::Variable& variable, unsigned flags) {
-    if (!is_in_run()) return false;
+    if (probe::this_thread.suspended) return false;
+    Handler handler(*this);
+    if (!handler) return false;
     bool of_container = variable.part == probe::Part::kItem || variable.part == probe::Part::kStructure
                         || variable.part == probe::Part::kIndex || variable.part == probe::Part::kIterator;
     step({.kind = StepKind::kAccess,
           .write = (flags & probe::kWrite) != 0,
           .variable = variable_of(variable.object, of_container ? 0 : variable.field),
           .subject = variable.object,
-          .site = probe::innermost_call()},
+          .site = probe::innermost_call(),
+          .item = variable.field},
          variable);
     return false;
 }

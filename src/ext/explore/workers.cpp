@@ -9,6 +9,7 @@
 #ifdef THREADPROOF_PROBE
 
 #include <mutex>
+#include <stdexcept>
 #include <vector>
 
 #include "ext/probe/entry.hpp"
@@ -78,7 +79,8 @@ void wait_for_thread(Worker& worker) {
     PyEval_RestoreThread(state);
 }
 
-void run(Worker& worker) {
+/// False if the thread was abandoned, and then its baton may still be given: the worker is of no use any more.
+bool run(Worker& worker) {
     if (control().enter(*worker.thread)) {
         probe::this_thread.suspended = 0;
         Ref result = Ref::steal(PyObject_CallNoArgs(worker.function.get()));
@@ -88,12 +90,15 @@ void run(Worker& worker) {
     if (PyObject* values = PyThreadState_GetDict()) PyDict_Clear(values);
     probe::forget_thread_locals();
     worker.function = Ref();
-    probe::contained([] { control().announce_end(); });
+    bool attended = true;
+    probe::contained([&] { attended = control().announce_end(); });
+    if (!attended) return false;
     {
         std::lock_guard hold(pool.mutex);
         pool.idle.push_back(&worker);
     }
     control().leave();
+    return true;
 }
 
 }  // namespace
@@ -105,10 +110,9 @@ PyObject* work(PyObject*, PyObject*) {
     worker->ident = PyThread_get_thread_ident();
     probe::this_thread.suspended = 1;  // but in run()
     worker->running.give();
-    for (;;) {
-        wait_for_thread(*worker);
-        run(*worker);
-    }
+    do wait_for_thread(*worker);
+    while (run(*worker));
+    Py_RETURN_NONE;
 }
 
 PyObject* start_thread(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
@@ -117,6 +121,8 @@ PyObject* start_thread(PyObject*, PyObject* const* arguments, Py_ssize_t count) 
                         "start() takes a function and the object that stands for the thread");
         throw PythonError{};
     }
+    Handler handler(control());
+    if (!handler) throw std::logic_error("a thread is started outside of a run");
     Worker* worker = take(pool.idle);
     if (!worker) worker = start_worker();
     worker->function = Ref::borrow(arguments[0]);

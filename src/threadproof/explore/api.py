@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from threadproof.explore.executor import MOST_STEPS, Executor, Failure, Run
+from threadproof.explore.executor import HANG, MOST_STEPS, Executor, Failure, Run
 from threadproof.explore.relevant import Relevant
 from threadproof.explore.schedule import Log, Plan
-from threadproof.explore.search import STRATEGIES, Dfs, Search
+from threadproof.explore.search import STRATEGIES, Dfs, Random, Search
 from threadproof.explore.story import Line, Recorder, lines_of, text_of
 from threadproof.explore.token import Token, read_token, token_of
 from threadproof.findings.model import Place, current_folder
@@ -23,6 +23,7 @@ SCHEDULES, SECONDS, BOUND = 2_000, 10.0, 2
 # For each bound of preemptions: a failing schedule of few is found soon, or hardly.
 SHRINKING_RUNS, SHRINKING_SECONDS = 500, 2.0  # of this process's time: on a busy machine, too
 UNREPEATABLE = 0.1  # of all runs: a test of which so many do not repeat is not explored
+MOST_ABANDONED = 20  # threads that wait for ever outside of control: the process keeps them all
 REPLAYS = 10  # of a failing schedule, before it is called repeatable
 
 clock = time.perf_counter
@@ -36,6 +37,9 @@ class Exploration:
     `failure` is None if no schedule failed. Otherwise `story` has the steps of the failing schedule, `token`
     repeats it, and `replays` is how many of 10 repetitions failed alike. `schedules` counts the runs;
     `exhausted` is the set of schedules that were all run: "all", "preemptions <= 2", or "".
+
+    `uncontrolled` of the runs had waits that the explorer does not control, such as for a socket; `outside`
+    says where. Such a run cannot be repeated, so its failure has no token, and nothing is exhausted.
     """
 
     name: str
@@ -49,6 +53,8 @@ class Exploration:
     token: str = ""
     replays: int = 0
     skipped: int = 0  # runs that did not begin as an earlier one
+    uncontrolled: int = 0  # runs in which a thread waited for what is not controlled
+    outside: list[str] = field(default_factory=list)  # which threads, and where
     diverged: str = ""  # of a replay: how it differs from the run that the token was made of
     names: dict[int, str] = field(default_factory=dict)
     command: str = "replay="  # what to put before the token to repeat the schedule
@@ -66,14 +72,18 @@ class Exploration:
     def report(self) -> str:
         """All that is known, as text."""
         if not self.failure:
-            return "\n".join(filter(None, [self.diverged, self.summary()]))
+            return "\n".join(filter(None, [self.diverged, self.summary(), *self.uncontrolled_lines()]))
         parts = [f"{self.name} fails {self.where_found()}: {self.headline()}"]
         if self.story:
             parts.append(text_of(self.story))
         if self.failure.waiting:
             parts.append("\n".join(f"  {line}" for line in self.waits()))
         parts.append(self.footer())
-        return "\n\n".join(filter(None, [self.diverged, *parts]))
+        return "\n\n".join(filter(None, [self.diverged, *parts, "\n".join(self.uncontrolled_lines())]))
+
+    def uncontrolled_lines(self) -> list[str]:
+        """The waits that were not controlled."""
+        return [f"  uncontrolled: {each}" for each in self.outside]
 
     def summary(self) -> str:
         """What was explored, in one line."""
@@ -81,6 +91,8 @@ class Exploration:
         if self.failure:
             return f"{self.name} fails {self.where_found()}: {self.headline()}"
         match self.exhausted:
+            case "" if self.uncontrolled:
+                return f"{self.name}: no failure in {count}; {self.uncontrolled} of them were not controlled"
             case "" if self.skipped:
                 return f"{self.name}: no failure in {count}; {self.skipped} of them could not be repeated"
             case "":
@@ -112,6 +124,8 @@ class Exploration:
             else f"{self.preemptions} preemption{'s' * (self.preemptions > 1)}"
         )
         text = f"  {many} (─: another thread continues)"
+        if self.failure and not self.token:
+            return f"{text}; not repeatable, because a thread waits for what is not controlled"
         if self.token:
             text += f"; {self.replays} of {REPLAYS} replays failed alike\n  {self.command}{self.token}"
         return text
@@ -131,6 +145,8 @@ class Exploration:
                 what = f"an item of {waiting.subject}"
             case "notify":
                 what = "a notify()"
+            case "return":
+                what = "something that is not controlled, such as a socket or a lock in C code"
             case "acquire" if waiting.holder is None:
                 what = f"{waiting.subject}, which no thread of the test has"
             case "acquire":
@@ -179,6 +195,7 @@ def explore(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     steps: int = MOST_STEPS,
+    hang: float = HANG,
     name: str = "",
     roots: Sequence[str] = (),
 ) -> Exploration:
@@ -194,12 +211,14 @@ def explore(
 
     Switches are possible in code in the test's folder, below the current one and below `roots`, without
     libraries, and in packages and paths that `include` names. The report calls the test by `name`.
+    A thread that waits for what is not controlled, such as a socket, is noticed after 0.1 s, and the others go
+    on. If no other can for `hang` seconds, it is a deadlock, and the wait is ended.
     TokenError for a token that cannot be read; UnsupportedError before CPython 3.14.
     """
     check_arguments(strategy, schedules, timeouts)
     scope = Scope([*roots, *roots_of(test)], include, exclude)
     found = Exploration(name or getattr(test, "__qualname__", repr(test)), scope=scope)
-    executor = Executor(scope, timeouts_any=timeouts == "any", most_steps=steps)
+    executor = Executor(scope, timeouts_any=timeouts == "any", most_steps=steps, hang=hang)
     token = read_token(replay) if replay else None
     began = clock()
     with executor:
@@ -238,6 +257,7 @@ class Explorer:
     def __init__(self, executor: Executor, test: Callable[[], object], found: Exploration) -> None:
         self.executor, self.test, self.found = executor, test, found
         self.failing = b""
+        self.abandoned = 0
         self.relevant = Relevant()
 
     def warm_up(self) -> None:
@@ -249,25 +269,40 @@ class Explorer:
         found = self.found
         while found.schedules < schedules and (found.schedules == 0 or clock() < until):
             plan = strategy.plan()
+            if plan is None and found.uncontrolled:  # the strategy has not seen what it believes
+                strategy = Random(found.schedules, self.relevant)
+                plan = strategy.plan()
             if plan is None:
                 break
             run = self.executor.run(self.test, plan)
             found.schedules += 1
-            if run.ending == "diverged":
-                self.skip(strategy, run)
-                continue
+            self.note_outside(run)
             if run.failure:
                 found.found_at = found.schedules
                 self.keep(run, run.log())
-                self.shrink(run.failure)
+                if not found.uncontrolled:
+                    self.shrink(run.failure)
                 return
+            if run.ending == "diverged":
+                self.skip(strategy)
+                continue
+            if self.abandoned > MOST_ABANDONED:
+                break
             strategy.learn(run.log())
+        if found.uncontrolled:
+            return
         if not found.skipped:
             found.exhausted = strategy.exhausted
         elif found.skipped > found.schedules * UNREPEATABLE:
             found.diverged = NOT_REPEATABLE.format(name=found.name, count=found.skipped, all=found.schedules)
 
-    def skip(self, strategy: Search, run: Run) -> None:
+    def note_outside(self, run: Run) -> None:
+        self.abandoned += run.abandoned
+        self.found.uncontrolled += bool(run.outside)
+        new = dict.fromkeys(map(str, run.outside))
+        self.found.outside += [each for each in new if each not in self.found.outside]
+
+    def skip(self, strategy: Search) -> None:
         """A run did not take the steps that an earlier one took."""
         self.found.skipped += 1
         strategy.skip()
@@ -298,6 +333,7 @@ class Explorer:
     def replay(self, token: Token) -> None:
         recorder = Recorder()
         run = self.executor.run(self.test, Plan(prefix=token.sequence), recorder)
+        self.note_outside(run)
         self.found.schedules = self.found.found_at = 1
         log = run.log()
         actual = token_of(log, self.executor.watch.scope)
@@ -315,9 +351,13 @@ class Explorer:
         run = self.executor.run(self.test, plan, recorder)
         log = run.log()
         recorder.settle_all()
+        signature = found.failure.signature
+        if found.uncontrolled:
+            if run.failure and run.failure.signature == signature:
+                found.story = lines_of(log, recorder, run.names, found.scope)
+            return
         found.story = lines_of(log, recorder, run.names, found.scope)
         found.token = str(token_of(log, found.scope))
-        signature = found.failure.signature
         if run.failure and run.failure.signature == signature:
             found.failure = run.failure
             name_subjects(run.failure, recorder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import random
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from threadproof.probe.watch import ALL_METHODS, Watch, check_interpreter
 
 MOST_STEPS = 20_000  # of a run: several times what a test has that is small enough to explore
 STACK = 24  # frames of a step that a story may need: from the program's line into a library's lock
+HANG = 5.0  # seconds in which nothing goes on but waits outside of control: a deadlock. No test's I/O takes them.
 COLLECT = 500  # runs between two collections: each leaves some cycles of threads and exceptions
 
 UNWINDING = (
@@ -45,6 +47,17 @@ class Failure:
         return self.kind, f"{type(self.error).__name__}" if self.error else ""
 
 
+@dataclass(frozen=True)
+class Outside:
+    """A wait that the explorer does not control: the thread's name, and where it waited."""
+
+    thread: str
+    place: Place
+
+    def __str__(self) -> str:
+        return f"{self.thread} waited at {self.place}"
+
+
 @dataclass
 class Run:
     """One execution of the test."""
@@ -57,6 +70,9 @@ class Run:
     names: dict[int, str] = field(default_factory=dict)
     sequence: bytes = b""
     recorder: Recorder | None = None
+    outside: list[Outside] = field(default_factory=list)  # if there are any, the run cannot be repeated
+    interrupted: bool = False  # the test's own thread, in such a wait
+    abandoned: int = 0  # threads that still wait so
 
     def log(self) -> Log:
         """Valid until the next run begins."""
@@ -76,11 +92,14 @@ class Executor:
         *,
         timeouts_any: bool = False,
         most_steps: int = MOST_STEPS,
+        hang: float = HANG,
     ) -> None:
+        self.scope = scope
         self.watch = Watch(scope, ALL_METHODS, every_access=True)
         self.replaced = Replaced(self.in_run, self.thread_failed)
         self.timeouts_any = timeouts_any
         self.most_steps = most_steps
+        self.hang = hang
         self.runs = 0
         self.run_: Run | None = None
 
@@ -140,8 +159,9 @@ class Executor:
         except Unwind:
             pass
         except KeyboardInterrupt as error:
-            interrupt = error
-            _core.explore.fail()
+            if not run.interrupted:
+                interrupt = error
+                _core.explore.fail()
         except BaseException as error:
             self.fail(Failure("raised", 0, error))
         finally:
@@ -166,6 +186,8 @@ class Executor:
             STACK if run.recorder else 0,
             self.stuck,
             run.recorder,
+            self.blocked,
+            self.hang,
         )
 
     def finish(self, run: Run) -> None:
@@ -173,7 +195,7 @@ class Executor:
             level = logging.root.manager.disable
             logging.disable(UNWINDING)
             try:
-                run.ending, run.diverged_at = _core.explore.finish()
+                run.ending, run.diverged_at, run.abandoned = _core.explore.finish()
             finally:
                 logging.disable(level)
                 self.run_ = None
@@ -192,6 +214,20 @@ class Executor:
     def thread_failed(self, args: Any) -> None:
         self.fail(Failure("raised", _core.explore.number(), args.exc_value))
 
+    def blocked(self, number: int) -> None:
+        """A thread waits for what is not controlled; or, with -1, the test's own is to end such a wait."""
+        run = self.run_
+        if run is None:
+            return
+        idents = _core.explore.idents()
+        if number < 0:
+            run.interrupted = interrupt(idents[0])
+            return
+        stack = places(sys._current_frames(), idents[number])
+        inside = [place for place in stack if place.file in self.scope]
+        place = (inside or stack or [Place("?", 0)])[0]
+        run.outside.append(Outside(names.get(number, f"thread {number}"), place))
+
     def stuck(self) -> None:
         """No thread can run: called by the last one that ran, while all others wait."""
         run = self.run_
@@ -208,6 +244,15 @@ class Executor:
         # what has no end of its own, such as the workers of a pool, waits for work when the test is over
         if not run.pending[0].ended or any(is_cycle(each, waiting) for each in waiting):
             run.failure = Failure("deadlock", waiting=waiting)
+
+
+def interrupt(ident: int) -> bool:
+    """End the wait of this thread by a signal, if it is the one that executes handlers of signals."""
+    handled = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not handled or ident != threading.main_thread().ident:
+        return False
+    signal.pthread_kill(ident, signal.SIGINT)
+    return True
 
 
 def waiting_of(number: int, pending: Pending, stack: list[Place]) -> Waiting:

@@ -215,7 +215,7 @@ def lines_of(
     for step in log.steps:
         preempted |= step.preempts
         kind = _core.explore.KINDS[step.kind]
-        if kind == "begin":
+        if kind in ("begin", "return"):  # nothing was announced
             continue
         number, seen[step.thread] = seen[step.thread], seen[step.thread] + 1
         if kind == "end" or not (everything or kind == "sleep" or step.variable in shown_variables):

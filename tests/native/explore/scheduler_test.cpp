@@ -142,6 +142,79 @@ void a_loop_that_waits_lets_others_go_first() {
     CHECK(world.step(access(1, false)) == 1);
 }
 
+Operation read_at(std::uint64_t site, VariableId variable) {
+    Operation operation = access(variable, false);
+    operation.site = site;
+    return operation;
+}
+
+void a_thread_that_repeats_a_read_lets_another_take_a_step() {
+    World world({}, 2);
+    CHECK(world.step(read_at(10, 1)) == 0);
+    CHECK(world.step(read_at(11, 2)) == 0);
+    CHECK(world.step(read_at(10, 1)) == 0);
+    CHECK(world.step(read_at(11, 2)) == 1);  // the read at 10 was repeated
+    CHECK(!(world.scheduler.log().back().enabled & only(0)));
+    CHECK(world.step(access(3, true)) == 1);
+    CHECK(world.scheduler.log().back().enabled == 0b11);
+}
+
+void a_read_of_a_changed_variable_is_no_repetition() {
+    World world({.prefix = {0, 1, 1}}, 2);
+    CHECK(world.step(read_at(10, 1)) == 0);
+    CHECK(world.step(read_at(10, 1)) == 1);
+    CHECK(world.step(access(1, true)) == 1);
+    CHECK(world.scheduler.leave(*world.threads[1]) == world.threads[0]);
+    world.running = world.threads[0];
+    CHECK(world.step(read_at(10, 1)) == 0);
+    CHECK(!world.threads[0]->spins);
+}
+
+void a_thread_that_repeats_a_read_continues_if_no_other_can() {
+    World world({}, 1);
+    for (int i = 0; i < 5; ++i) CHECK(world.step(read_at(10, 1)) == 0);
+}
+
+void others_go_on_while_a_thread_is_outside() {
+    World world({}, 2);
+    CHECK(world.step(access(1, true)) == 0);
+    CHECK(world.scheduler.put_outside(*world.threads[0]) == world.threads[1]);
+    world.running = world.threads[1];
+    CHECK(world.step(access(1, true)) == 1);
+    CHECK(world.scheduler.log().back().enabled == 0b10);
+    // nobody else is left, and the run is not over
+    CHECK(world.scheduler.leave(*world.threads[1]) == nullptr);
+    CHECK(!world.scheduler.is_over());
+    CHECK(world.scheduler.resume() == nullptr);
+    world.scheduler.come_back(0);
+    CHECK(world.scheduler.resume() == world.threads[0]);
+    CHECK(world.scheduler.log().back().kind == StepKind::kReturn);
+    CHECK(world.scheduler.outside() == 0);
+    CHECK(world.scheduler.uncontrolled());
+    world.scheduler.check();
+}
+
+void time_passes_after_waits_outside() {
+    World world({}, 2);
+    CHECK(world.step({.kind = StepKind::kSleep, .deadline = world.scheduler.deadline(1)}) == 1);
+    Time before = world.scheduler.now();
+    CHECK(world.scheduler.put_outside(*world.threads[1]) == nullptr);
+    CHECK(world.scheduler.now() == before);
+    CHECK(world.scheduler.let_time_pass());
+    CHECK(world.scheduler.resume() == world.threads[0]);
+    CHECK(world.scheduler.now() == before + 1'000'000'000);
+}
+
+void a_run_ends_without_the_threads_that_are_abandoned() {
+    World world({.prefix = {1}}, 2);
+    CHECK(world.step(access(1, true)) == 1);
+    CHECK(world.scheduler.put_outside(*world.threads[1]) == world.threads[0]);
+    CHECK(world.scheduler.leave(*world.threads[0]) == nullptr);
+    world.scheduler.abandon(1);
+    CHECK(world.scheduler.resume() == world.threads[0]);  // which waits for the end
+    CHECK(world.scheduler.ending() == Ending::kComplete);
+}
+
 void sleeping_threads_wake_up_by_a_dependent_step() {
     // thread 1 sleeps from the first step on; thread 0 reads, which depends on nothing that 1 would do
     World world({.prefix = {1, 0}, .asleep = 0b010}, 2);
@@ -236,6 +309,12 @@ int main() {
     a_timeout_may_come_at_any_time();
     a_run_of_too_many_steps_ends();
     a_loop_that_waits_lets_others_go_first();
+    a_thread_that_repeats_a_read_lets_another_take_a_step();
+    a_read_of_a_changed_variable_is_no_repetition();
+    a_thread_that_repeats_a_read_continues_if_no_other_can();
+    others_go_on_while_a_thread_is_outside();
+    time_passes_after_waits_outside();
+    a_run_ends_without_the_threads_that_are_abandoned();
     sleeping_threads_wake_up_by_a_dependent_step();
     a_run_ends_where_all_threads_sleep();
     the_same_seed_gives_the_same_schedule();
