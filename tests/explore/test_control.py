@@ -12,8 +12,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.explore.programs import together
-from threadproof import HashMap, LockedMap, SnapshotMap, SyncMap
-from threadproof.explore import Exploration, explore
+from threadproof import ConflictError, HashMap, LockedMap, SnapshotMap, SyncMap
+from threadproof.explore import Exploration, always, explore
 from threadproof.sync import AtomicInt, Once, RWLock
 
 
@@ -246,6 +246,40 @@ def test_of_a_lock_that_spins_all_schedules_of_two_preemptions_are_explored() ->
 # --- failures ---
 
 
+def test_an_invariant_that_is_broken_for_a_moment_is_a_failure() -> None:
+    class Account:
+        def __init__(self) -> None:
+            self.balance, self.reserved = 10, 0
+            self.lock = threading.Lock()
+
+    def test(at_once: bool) -> None:
+        account = Account()
+
+        def reserve() -> None:
+            with account.lock:
+                account.reserved += 6
+                if account.reserved > account.balance and at_once:
+                    account.reserved -= 6
+            if not at_once:
+                with account.lock:
+                    if account.reserved > account.balance:
+                        account.reserved -= 6
+
+        always(lambda: account.lock.locked() or account.reserved <= account.balance)
+        together(reserve, reserve)
+        assert account.reserved == 6
+
+    every(lambda: test(True))
+    found = fails(lambda: test(False), "raised")
+    assert "the invariant " in found.headline()
+
+
+def test_an_invariant_outside_of_an_exploration_is_checked_once() -> None:
+    always(lambda: True)
+    with pytest.raises(AssertionError, match="does not hold"):
+        always(lambda: False)
+
+
 def test_an_exception_of_a_thread_is_a_failure() -> None:
     def test() -> None:
         def run() -> None:
@@ -382,3 +416,41 @@ def test_readers_are_together_and_a_writer_is_alone() -> None:
         together(write, read, read)
 
     every(test, 300)
+
+
+@pytest.mark.parametrize("cls", [LockedMap, SnapshotMap])
+def test_what_a_map_does_in_python_is_explored_between_its_steps(cls: type[HashMap[str, int]]) -> None:
+    """An operation that reads a chain and then replaces it is one step for the others, in every schedule."""
+
+    def test() -> None:
+        counts = cls({"n": 1})
+        swapped: list[bool] = []
+        together(
+            lambda: counts.add("n", 1),
+            lambda: swapped.append(counts.compare_and_swap("n", 1, 5)),
+            lambda: counts.setdefault("n", 9),
+        )
+        assert counts["n"] == (6 if swapped[0] else 2)
+
+    every(test, 500)
+
+
+def test_a_transaction_is_lost_if_its_key_changes_meanwhile() -> None:
+    def test(retried: bool) -> None:
+        counts = SnapshotMap({"n": 0})
+
+        def add() -> None:
+            while True:
+                try:
+                    with counts.transaction() as changes:
+                        changes["n"] = changes["n"] + 1
+                except ConflictError:
+                    if retried:
+                        continue
+                return
+
+        together(add, add)
+        assert counts["n"] == 2
+
+    every(lambda: test(True), 300)
+    fails(lambda: test(False), "raised")

@@ -43,6 +43,9 @@ LOCKED_TABLE = "src/core/maps/locked_map/table.hpp"
 SHARD_MAP = "src/core/maps/locked_map/shard_map.hpp"
 LOCKED_MAP = "src/core/maps/locked_map/map.hpp"
 LOCKED_WINDOWS = "locked_windows_test"
+SCHEDULER = "src/core/explore/scheduler.hpp"
+SCHEDULES = "scheduler_test"
+REPLAY = "tests/explore/test_replay.py"
 
 MUTANTS = [
     # --- reading
@@ -704,5 +707,86 @@ MUTANTS = [
         "",
         "no writer is inside while the map is cleared",
         LOCKED_WINDOWS,
+    ),
+    # --- the explorer of schedules
+    Mutant(
+        "baton-lost",
+        SCHEDULER,
+        "void give() { there_.release(); }",
+        "void give() {}",
+        "a thread that is given the baton continues",
+        SCHEDULES,
+    ),
+    Mutant(
+        "sleeper-not-woken",
+        SCHEDULER,
+        "if (id >= threads_.size() || are_dependent(next(id), taken.next)) asleep_ &= ~only(id);",
+        "",
+        "a sleeping thread wakes up by a step on which its own depends",
+        SCHEDULES,
+    ),
+    Mutant(
+        "lock-always-free",
+        SCHEDULER,
+        "return !thread.next.is_ready || thread.next.is_ready(thread.next.subject);",
+        "return true;",
+        "a thread whose lock is held is not chosen",
+        SCHEDULES,
+    ),
+    Mutant(
+        "clock-stands",
+        SCHEDULER,
+        "now_ = std::max(now_, first);",
+        "",
+        "time passes up to the first deadline",
+        SCHEDULES,
+    ),
+    Mutant(
+        "spinning-unnoticed",
+        SCHEDULER,
+        "if (each->spins) others &= ~only(each->id);",
+        "",
+        "a thread that repeats a read lets another take a step",
+        SCHEDULES,
+    ),
+    Mutant(
+        "spinning-for-ever",
+        SCHEDULER,
+        "for (const auto& each : threads_) each->spins = false;",
+        "",
+        "after a step of another thread, a thread that waits looks again",
+        SCHEDULES,
+    ),
+    Mutant(
+        "outside-as-deadlock",
+        SCHEDULER,
+        "if (!can && outside_) return nullptr;",
+        "",
+        "a run is not over while a thread waits outside of control",
+        SCHEDULES,
+    ),
+    Mutant(
+        "outside-chosen",
+        SCHEDULER,
+        "if (thread.ended || (outside_ && (away() & only(thread.id)))) return false;",
+        "if (thread.ended) return false;",
+        "a thread that waits outside of control is not chosen",
+        SCHEDULES,
+    ),
+    Mutant(
+        "token-without-code",
+        "src/threadproof/explore/token.py",
+        "check(code_in(log, scope))",
+        'check([""])',
+        "a replay of other code than the token's is noticed",
+        REPLAY,
+    ),
+    Mutant(
+        "shrunk-to-a-pass",
+        "src/threadproof/explore/api.py",
+        "if run.failure and run.failure.signature == failure.signature: self.keep(run, log)",
+        "if run.ending != 'diverged': self.keep(run, log)",
+        "a shrunk schedule fails as the first one did",
+        REPLAY,
     ),
 ]

@@ -94,6 +94,11 @@ PyObject* fail(PyObject*, PyObject*) {
     Py_RETURN_NONE;
 }
 
+PyObject* check_before_steps(PyObject*, PyObject* check) {
+    control().check_before_steps(check);
+    Py_RETURN_NONE;
+}
+
 PyObject* is_controlled(PyObject*, PyObject*) {
     return PyBool_FromLong(control().is_controlled());
 }
@@ -185,6 +190,8 @@ PyMethodDef functions[] = {
      "stuck, recorder, blocked, hang, /)\n--\n\n"},
     {"finish", method<finish>(), METH_NOARGS, "finish($module, /)\n--\n\n"},
     {"fail", method<fail>(), METH_NOARGS, "fail($module, /)\n--\n\n"},
+    {"check_before_steps", method<check_before_steps>(), METH_O,
+     "check_before_steps($module, check, /)\n--\n\n"},
     {"is_controlled", method<is_controlled>(), METH_NOARGS, "is_controlled($module, /)\n--\n\n"},
     {"number", method<number>(), METH_NOARGS, "number($module, /)\n--\n\n"},
     {"idents", method<idents>(), METH_NOARGS, "idents($module, /)\n--\n\n"},

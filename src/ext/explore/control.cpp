@@ -95,6 +95,7 @@ void Control::begin(explore::Plan plan, std::size_t stack, PyObject* stuck, PyOb
     Py_XSETREF(stuck_, Py_XNewRef(stuck));
     Py_XSETREF(recorder_, Py_XNewRef(recorder));
     Py_XSETREF(blocked_, Py_XNewRef(blocked));
+    Py_CLEAR(checker_);
     hang_ = hang;
     abandoned_ = 0;
     holders_.clear();
@@ -241,6 +242,10 @@ void Control::record(const Operation& operation, const probe::Variable& about) {
 }
 
 void Control::step(Operation operation, const probe::Variable& about) {
+    if (checker_ && !scheduler_.is_over()) {
+        probe::Suspension suspension;
+        probe::with_exception_aside([&] { Ref::steal(checked(PyObject_CallNoArgs(checker_))); });
+    }
     if (recorder_ && !scheduler_.is_over()) {
         operation.stack = probe::capture_stack(stack_);
         record(operation, about);

@@ -122,6 +122,8 @@ class Control final : public probe::Subscriber {
     /// The test has returned or raised: waits until all other threads of the run have ended.
     void finish();
     explore::Scheduler& scheduler() { return scheduler_; }
+    /// In this run, check() is called before each step is announced.
+    void check_before_steps(PyObject* check) { Py_XSETREF(checker_, Py_NewRef(check)); }
     /// Whether the calling thread is controlled. If so, it has the baton afterwards.
     bool is_controlled();
     /// The calling thread's number in its run; -1 if it is not controlled.
@@ -201,6 +203,7 @@ class Control final : public probe::Subscriber {
     PyObject* stuck_ = nullptr;
     PyObject* recorder_ = nullptr;
     PyObject* blocked_ = nullptr;
+    PyObject* checker_ = nullptr;
     double hang_ = 0;
     unsigned abandoned_ = 0;
     std::array<Seat, explore::kMostThreads> seats_;

@@ -180,6 +180,7 @@ PyMethodDef functions[] = {
      "begin_computation($module, shared, key, /)\n--\n\n"},
     {"end_computation", method<computation_ended>(), METH_FASTCALL,
      "end_computation($module, shared, key, found, /)\n--\n\n"},
+    {"about_to_read", method<map_will_be_read>(), METH_O, "about_to_read($module, shared, /)\n--\n\n"},
     {"read_map", method<map_was_read>(), METH_O, "read_map($module, shared, /)\n--\n\n"},
     {"change_map", method<map_will_change>(), METH_O, "change_map($module, shared, /)\n--\n\n"},
 #ifdef THREADPROOF_PROBE

@@ -20,6 +20,7 @@ template <Use kUse>
 PyObject* key_will_change(PyObject*, PyObject* const* arguments, Py_ssize_t count);    // map, key, found
 PyObject* computation_began(PyObject*, PyObject* const* arguments, Py_ssize_t count);  // map, key
 PyObject* computation_ended(PyObject*, PyObject* const* arguments, Py_ssize_t count);  // map, key, found
+PyObject* map_will_be_read(PyObject*, PyObject* map);
 PyObject* map_was_read(PyObject*, PyObject* map);
 PyObject* map_will_change(PyObject*, PyObject* map);
 PyObject* joining_begins(PyObject*, PyObject* const* arguments, Py_ssize_t count);  // thread, timeout

@@ -106,6 +106,11 @@ PyObject* computation_ended(PyObject*, PyObject* const* arguments, Py_ssize_t co
     Py_RETURN_NONE;
 }
 
+PyObject* map_will_be_read(PyObject*, PyObject* map) {
+    about_to_read(map);
+    Py_RETURN_NONE;
+}
+
 PyObject* map_was_read(PyObject*, PyObject* map) {
     read_map(map);
     Py_RETURN_NONE;

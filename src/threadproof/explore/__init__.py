@@ -20,9 +20,9 @@ It needs CPython 3.14 or 3.15.
 
 from __future__ import annotations
 
-from threadproof.explore.api import Exploration, explore
+from threadproof.explore.api import Exploration, always, explore
 from threadproof.explore.token import TokenError
 from threadproof.probe import SelfTestError as SelfTestError
 from threadproof.probe import UnsupportedError as UnsupportedError
 
-__all__ = ["Exploration", "TokenError", "explore"]
+__all__ = ["Exploration", "TokenError", "always", "explore"]

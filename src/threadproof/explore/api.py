@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from threadproof.explore.executor import HANG, MOST_STEPS, Executor, Failure, Run
+from threadproof.explore.executor import HANG, MOST_STEPS, Executor, Failure, Run, check_invariant
 from threadproof.explore.relevant import Relevant
 from threadproof.explore.schedule import Log, Plan
 from threadproof.explore.search import STRATEGIES, Dfs, Random, Search
@@ -232,6 +232,19 @@ def explore(
         found.seconds = clock() - began
         explorer.explain()
     return found
+
+
+def always(invariant: Callable[[], object]) -> None:
+    """In a test that is explored: from now on, `invariant()` holds before each step of each thread.
+
+    It does not hold if it returns False or raises. It is called by the thread that is about to take the step,
+    while no other runs; what it reads is no step. Locks that the test's threads may hold are not for it: it
+    would wait for ever. In a test that is not explored, it is checked once, at once.
+    """
+    check_invariant(invariant)
+    executor = Executor.active
+    if executor is not None and executor.in_run():
+        executor.always(invariant)
 
 
 def roots_of(test: object) -> list[str]:

@@ -70,6 +70,7 @@ class Run:
     names: dict[int, str] = field(default_factory=dict)
     sequence: bytes = b""
     recorder: Recorder | None = None
+    invariants: list[Callable[[], object]] = field(default_factory=list)
     outside: list[Outside] = field(default_factory=list)  # if there are any, the run cannot be repeated
     interrupted: bool = False  # the test's own thread, in such a wait
     abandoned: int = 0  # threads that still wait so
@@ -214,6 +215,21 @@ class Executor:
     def thread_failed(self, args: Any) -> None:
         self.fail(Failure("raised", _core.explore.number(), args.exc_value))
 
+    def always(self, invariant: Callable[[], object]) -> None:
+        """See threadproof.explore.always()."""
+        run = self.run_
+        assert run is not None
+        run.invariants.append(invariant)
+        _core.explore.check_before_steps(self.check_invariants)
+
+    def check_invariants(self) -> None:
+        """Before each step, by the thread that is about to take it."""
+        for invariant in self.run_.invariants if self.run_ else ():
+            try:
+                check_invariant(invariant)
+            except Exception as error:
+                self.fail(Failure("raised", _core.explore.number(), error))
+
     def blocked(self, number: int) -> None:
         """A thread waits for what is not controlled; or, with -1, the test's own is to end such a wait."""
         run = self.run_
@@ -244,6 +260,13 @@ class Executor:
         # what has no end of its own, such as the workers of a pool, waits for work when the test is over
         if not run.pending[0].ended or any(is_cycle(each, waiting) for each in waiting):
             run.failure = Failure("deadlock", waiting=waiting)
+
+
+def check_invariant(invariant: Callable[[], object]) -> None:
+    """AssertionError if it does not hold."""
+    if invariant() is False:
+        name = getattr(invariant, "__qualname__", repr(invariant))
+        raise AssertionError(f"the invariant {name} does not hold")
 
 
 def interrupt(ident: int) -> bool:
