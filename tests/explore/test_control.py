@@ -12,8 +12,9 @@ from collections.abc import Callable
 import pytest
 
 from tests.explore.programs import together
-from threadproof import ConflictError, HashMap, LockedMap, SnapshotMap, SyncMap
+from threadproof import HashMap, LockedMap, SnapshotMap, SyncMap
 from threadproof.explore import Exploration, always, explore
+from threadproof.maps import ConflictError
 from threadproof.sync import AtomicInt, Once, RWLock
 
 

@@ -123,3 +123,14 @@ def test_a_test_without_such_waits_is_controlled() -> None:
     found = explore(test, seconds=60)
     assert found.exhausted == "all"
     assert not found.outside
+
+
+def test_progress_is_called_with_the_schedules_so_far() -> None:
+    calls: list[tuple[int, float]] = []
+
+    def test() -> None:
+        assert ask(4) == 4  # each wait is noticed after 0.1 s
+
+    explore(test, schedules=3, seconds=60, progress=lambda *call: calls.append(call))
+    assert calls
+    assert all(1 <= schedules <= 3 and seconds > 0 for schedules, seconds in calls)

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 from threadproof.cli import UsageError
 from threadproof.explore.api import Exploration, explore
@@ -34,6 +34,25 @@ EXIT_CODES = {
     ExitCode.INTERRUPTED: "interrupted",
 }
 MIXED = True
+
+
+class Progress:
+    """A line on a terminal that says how far the search is; it replaces itself."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.shown = False
+
+    def __call__(self, schedules: int, seconds: float) -> None:
+        rate = schedules / seconds
+        self.stream.write(f"\r\033[K{schedules:,} schedules without a failure, {rate:,.0f} a second")
+        self.stream.flush()
+        self.shown = True
+
+    def clear(self) -> None:
+        if self.shown:
+            self.stream.write("\r\033[K")
+            self.stream.flush()
 
 
 class Target(NamedTuple):
@@ -63,9 +82,18 @@ def run(args: argparse.Namespace) -> int:
         reporter = Reporter(EXPLORER, values)
         reporter.check_outputs()
         target = target_of(args.target)
-        found = explore(
-            target.test, name=args.target, roots=[os.path.dirname(target.place.file)], **settings(values)
-        )
+        progress = Progress(reporter.stderr) if reporter.stderr.isatty() else None
+        try:
+            found = explore(
+                target.test,
+                name=args.target,
+                roots=[os.path.dirname(target.place.file)],
+                progress=progress,
+                **settings(values),
+            )
+        finally:
+            if progress:
+                progress.clear()
     except (UnsupportedError, SelfTestError, SuppressionError, TokenError) as error:
         raise UsageError(str(error)) from None
     except OSError as error:
@@ -81,7 +109,7 @@ def report(found: Exploration, target: Target, reporter: Reporter, args: argpars
     elif any(not finding.suppressed for finding in findings):
         reporter.stderr.write(f"{found.report()}\n")
     else:
-        reporter.stderr.write(f"{found.summary()}\n")
+        reporter.stderr.write("\n".join([found.summary(), *found.uncontrolled_lines(), ""]))
     reporter.save(findings)
     diverged = ExitCode.DIVERGED if found.diverged else ExitCode.OK
     return diverged or reporter.exit_code(findings)

@@ -23,6 +23,7 @@ SCHEDULES, SECONDS, BOUND = 2_000, 10.0, 2
 # For each bound of preemptions: a failing schedule of few is found soon, or hardly.
 SHRINKING_RUNS, SHRINKING_SECONDS = 500, 2.0  # of this process's time: on a busy machine, too
 UNREPEATABLE = 0.1  # of all runs: a test of which so many do not repeat is not explored
+PROGRESS = 0.5  # seconds between two calls of progress(): fast enough for a reader
 MOST_ABANDONED = 20  # threads that wait for ever outside of control: the process keeps them all
 REPLAYS = 10  # of a failing schedule, before it is called repeatable
 
@@ -198,6 +199,7 @@ def explore(
     hang: float = HANG,
     name: str = "",
     roots: Sequence[str] = (),
+    progress: Callable[[int, float], object] | None = None,
 ) -> Exploration:
     """Run the test under one schedule after another: until one fails, or all have been run, or time is up.
 
@@ -211,6 +213,7 @@ def explore(
 
     Switches are possible in code in the test's folder, below the current one and below `roots`, without
     libraries, and in packages and paths that `include` names. The report calls the test by `name`.
+    `progress` is called twice a second, with the number of schedules and the seconds since the beginning.
     A thread that waits for what is not controlled, such as a socket, is noticed after 0.1 s, and the others go
     on. If no other can for `hang` seconds, it is a deadlock, and the wait is ended.
     TokenError for a token that cannot be read; UnsupportedError before CPython 3.14.
@@ -222,7 +225,7 @@ def explore(
     token = read_token(replay) if replay else None
     began = clock()
     with executor:
-        explorer = Explorer(executor, test, found)
+        explorer = Explorer(executor, test, found, progress)
         explorer.warm_up()
         if token:
             explorer.replay(token)
@@ -267,8 +270,15 @@ def check_arguments(strategy: str, schedules: int, timeouts: str) -> None:
 class Explorer:
     """One exploration."""
 
-    def __init__(self, executor: Executor, test: Callable[[], object], found: Exploration) -> None:
-        self.executor, self.test, self.found = executor, test, found
+    def __init__(
+        self,
+        executor: Executor,
+        test: Callable[[], object],
+        found: Exploration,
+        progress: Callable[[int, float], object] | None = None,
+    ) -> None:
+        self.executor, self.test, self.found, self.progress = executor, test, found, progress
+        self.began = self.shown = clock()
         self.failing = b""
         self.abandoned = 0
         self.relevant = Relevant()
@@ -290,6 +300,7 @@ class Explorer:
             run = self.executor.run(self.test, plan)
             found.schedules += 1
             self.note_outside(run)
+            self.show_progress()
             if run.failure:
                 found.found_at = found.schedules
                 self.keep(run, run.log())
@@ -308,6 +319,12 @@ class Explorer:
             found.exhausted = strategy.exhausted
         elif found.skipped > found.schedules * UNREPEATABLE:
             found.diverged = NOT_REPEATABLE.format(name=found.name, count=found.skipped, all=found.schedules)
+
+    def show_progress(self) -> None:
+        now = clock()
+        if self.progress and now - self.shown >= PROGRESS:
+            self.shown = now
+            self.progress(self.found.schedules, now - self.began)
 
     def note_outside(self, run: Run) -> None:
         self.abandoned += run.abandoned
