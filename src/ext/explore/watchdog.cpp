@@ -10,6 +10,8 @@
 
 #ifdef THREADPROOF_PROBE
 
+#include <utility>
+
 #include "ext/probe/entry.hpp"
 
 namespace threadproof::ext {
@@ -61,20 +63,21 @@ void Control::start_watchdog() {
 }
 
 void Control::stop_watchdog() {
-    Watchdog* watchdog = std::exchange(watchdog_, nullptr);
-    if (!watchdog) return;
+    if (!watchdog_) return;
     {
-        std::lock_guard hold(watchdog->mutex);
-        watchdog->stopping = true;
+        std::lock_guard hold(watchdog_->mutex);
+        watchdog_->stopping = true;
     }
-    watchdog->changed.notify_one();
+    watchdog_->changed.notify_one();
     PyThreadState* state = PyEval_SaveThread();
-    watchdog->thread.join();
+    watchdog_->thread.join();
     PyEval_RestoreThread(state);
-    delete watchdog;
+    // now nobody reads it: a thread that was abandoned never comes to wake_watchdog()
+    delete std::exchange(watchdog_, nullptr);
 }
 
 void Control::wake_watchdog() {
+    if (!watchdog_) return;  // in a forked child
     {
         std::lock_guard hold(watchdog_->mutex);
         watchdog_->woken = true;
