@@ -239,7 +239,7 @@ def test_of_a_lock_that_spins_all_schedules_of_two_preemptions_are_explored() ->
         together(lambda: lock.add(0), lambda: lock.add(1))
         assert lock.n == 2
 
-    found = explore(test, strategy="dfs", bound=2, schedules=3_000, seconds=60)
+    found = explore(test, strategy="dfs", bound=2, schedules=1_000, seconds=60)
     assert not found.failure, found
     assert found.exhausted == "preemptions <= 2", found
 

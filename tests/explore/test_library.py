@@ -1,4 +1,4 @@
-"""Mistakes in the standard library and how soon they are found: the tests are the ones that a user would write."""
+"""Mistakes in the standard library, and how soon they are found by tests that a user would write."""
 
 from __future__ import annotations
 

@@ -745,7 +745,7 @@ MUTANTS = [
         "spinning-unnoticed",
         SCHEDULER,
         "if (each->spins) others &= ~only(each->id);",
-        "",
+        "if (each->spins) others &= can;",
         "a thread that repeats a read lets another take a step",
         SCHEDULES,
     ),

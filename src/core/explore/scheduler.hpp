@@ -68,7 +68,7 @@ struct Thread {
     std::uint64_t object = 0;  // the address by which the program names it, such as a threading.Thread
     std::uint64_t system_id = 0;
     ThreadId parent = kNobody;
-    std::uint32_t created_at = 0;  // the number of the parent's next step in the log
+    std::uint32_t created_at = 0;   // the number of the parent's next step in the log
     std::vector<SpinRead> reads{};  // since a step that was none, and none of them has other results by now
     bool spins = false;             // has repeated one of them, and no other thread has taken a step since
 };
@@ -129,6 +129,7 @@ class Scheduler {
         made.baton = &baton;
         made.object = object;
         made.parent = parent ? parent->id : kNobody;
+        if (parent) threads_[parent->id]->reads.clear();  // a loop that starts threads does not wait
         made.created_at = static_cast<std::uint32_t>(log_.size());
         made.next = {.kind = StepKind::kBegin};
         chooser_.add(id);

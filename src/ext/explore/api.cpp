@@ -99,14 +99,10 @@ PyObject* check_before_steps(PyObject*, PyObject* check) {
     Py_RETURN_NONE;
 }
 
-PyObject* is_controlled(PyObject*, PyObject*) {
-    return PyBool_FromLong(control().is_controlled());
-}
+PyObject* is_controlled(PyObject*, PyObject*) { return PyBool_FromLong(control().is_controlled()); }
 
 /// Of the calling thread; -1 if it is not controlled.
-PyObject* number(PyObject*, PyObject*) {
-    return PyLong_FromLong(Control::calling_number());
-}
+PyObject* number(PyObject*, PyObject*) { return PyLong_FromLong(Control::calling_number()); }
 
 /// Also for a thread that is none of the run.
 PyObject* is_over(PyObject*, PyObject*) {

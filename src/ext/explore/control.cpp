@@ -139,8 +139,8 @@ bool Control::enter_handler() {
     std::atomic<std::uint64_t>& word = seats_[my_id].word;
     std::uint64_t found = word_of(my_run, Where::kProgram);
     // acquire-release: pairs with the watchdog's CAS; only one of the two has the baton
-    if (TP_LIKELY(word.compare_exchange_strong(found, word_of(my_run, Where::kHandler),
-                                               std::memory_order_acq_rel)))
+    if (TP_LIKELY(
+            word.compare_exchange_strong(found, word_of(my_run, Where::kHandler), std::memory_order_acq_rel)))
         return my_depth = 1;
     // the baton was taken; a CAS fails if the thread is abandoned
     found = word_of(my_run, Where::kTaken);
@@ -381,12 +381,14 @@ bool Control::access(const probe::Variable& variable, unsigned flags) {
     if (!handler) return false;
     bool of_container = variable.part == probe::Part::kItem || variable.part == probe::Part::kStructure
                         || variable.part == probe::Part::kIndex || variable.part == probe::Part::kIterator;
+    bool of_iteration = variable.part == probe::Part::kIterator;
     step({.kind = StepKind::kAccess,
           .write = (flags & probe::kWrite) != 0,
           .variable = variable_of(variable.object, of_container ? 0 : variable.field),
           .subject = variable.object,
           .site = probe::innermost_call(),
-          .item = variable.field},
+          // an iteration ends by itself: each of its steps is another read
+          .item = of_iteration ? scheduler_.log().size() : variable.field},
          variable);
     return false;
 }

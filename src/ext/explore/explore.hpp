@@ -90,10 +90,11 @@ struct Watchdog {
     std::condition_variable changed;
     bool stopping = false;
     bool woken = false;
-    std::uint64_t seen = 0;  // the progress at the last look
-    unsigned still = 0;      // looks since then
-    std::chrono::steady_clock::time_point since{};     // when it got the baton
-    std::chrono::steady_clock::time_point reminded{};  // when it last interrupted the thread that runs the test
+    std::uint64_t seen = 0;                         // the progress at the last look
+    unsigned still = 0;                             // looks since then
+    std::chrono::steady_clock::time_point since{};  // when it got the baton
+    std::chrono::steady_clock::time_point
+        reminded{};  // when it last interrupted the thread that runs the test
 };
 
 /// Field                | written                       | read                   | guard

@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         reporter = Reporter(EXPLORER, values)
         reporter.check_outputs()
         target = target_of(args.target)
-        progress = Progress(reporter.stderr) if reporter.stderr.isatty() else None
+        progress = Progress(sys.stderr) if sys.stderr is not None and sys.stderr.isatty() else None
         try:
             found = explore(
                 target.test,

@@ -214,8 +214,8 @@ def explore(
     Switches are possible in code in the test's folder, below the current one and below `roots`, without
     libraries, and in packages and paths that `include` names. The report calls the test by `name`.
     `progress` is called twice a second, with the number of schedules and the seconds since the beginning.
-    A thread that waits for what is not controlled, such as a socket, is noticed after 0.1 s, and the others go
-    on. If no other can for `hang` seconds, it is a deadlock, and the wait is ended.
+    A thread that waits for what is not controlled, such as a socket, is noticed after 0.1 s, and the others
+    go on. If no other can for `hang` seconds, it is a deadlock, and the wait is ended.
     TokenError for a token that cannot be read; UnsupportedError before CPython 3.14.
     """
     check_arguments(strategy, schedules, timeouts)

@@ -24,7 +24,7 @@ from threadproof.probe.watch import ALL_METHODS, Watch, check_interpreter
 
 MOST_STEPS = 20_000  # of a run: several times what a test has that is small enough to explore
 STACK = 24  # frames of a step that a story may need: from the program's line into a library's lock
-HANG = 5.0  # seconds in which nothing goes on but waits outside of control: a deadlock. No test's I/O takes them.
+HANG = 5.0  # seconds of nothing but waits outside of control: a deadlock. No small test has I/O that long.
 COLLECT = 500  # runs between two collections: each leaves some cycles of threads and exceptions
 
 UNWINDING = (
@@ -237,7 +237,9 @@ class Executor:
             return
         idents = _core.explore.idents()
         if number < 0:
-            run.interrupted = interrupt(idents[0])
+            run.interrupted = can_interrupt(idents[0])
+            if run.interrupted:  # said before the signal, of which the other thread may learn at once
+                signal.pthread_kill(idents[0], signal.SIGINT)
             return
         stack = places(sys._current_frames(), idents[number])
         inside = [place for place in stack if place.file in self.scope]
@@ -269,13 +271,10 @@ def check_invariant(invariant: Callable[[], object]) -> None:
         raise AssertionError(f"the invariant {name} does not hold")
 
 
-def interrupt(ident: int) -> bool:
-    """End the wait of this thread by a signal, if it is the one that executes handlers of signals."""
+def can_interrupt(ident: int) -> bool:
+    """Whether a signal ends a wait of this thread: only the main thread executes handlers."""
     handled = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if not handled or ident != threading.main_thread().ident:
-        return False
-    signal.pthread_kill(ident, signal.SIGINT)
-    return True
+    return handled and ident == threading.main_thread().ident
 
 
 def waiting_of(number: int, pending: Pending, stack: list[Place]) -> Waiting:

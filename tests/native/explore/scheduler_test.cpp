@@ -168,6 +168,14 @@ void a_read_of_a_changed_variable_is_no_repetition() {
     CHECK(!world.threads[0]->spins);
 }
 
+void a_loop_that_starts_threads_does_not_wait() {
+    World world({}, 2);
+    for (int i = 0; i < 3; ++i) {
+        CHECK(world.step(read_at(10, 1)) == 0);
+        world.scheduler.create(world.batons[2], 0, world.threads[0]);
+    }
+}
+
 void a_thread_that_repeats_a_read_continues_if_no_other_can() {
     World world({}, 1);
     for (int i = 0; i < 5; ++i) CHECK(world.step(read_at(10, 1)) == 0);
@@ -309,6 +317,7 @@ int main() {
     a_loop_that_waits_lets_others_go_first();
     a_thread_that_repeats_a_read_lets_another_take_a_step();
     a_read_of_a_changed_variable_is_no_repetition();
+    a_loop_that_starts_threads_does_not_wait();
     a_thread_that_repeats_a_read_continues_if_no_other_can();
     others_go_on_while_a_thread_is_outside();
     time_passes_after_waits_outside();
