@@ -784,8 +784,8 @@ MUTANTS = [
     Mutant(
         "shrunk-to-a-pass",
         "src/threadproof/explore/api.py",
-        "if run.failure and run.failure.signature == failure.signature: self.keep(run, log)",
-        "if run.ending != 'diverged': self.keep(run, log)",
+        "if run.failure and run.failure.signature == failure.signature:",
+        "if run.ending != \'diverged\':",
         "a shrunk schedule fails as the first one did",
         REPLAY,
     ),
