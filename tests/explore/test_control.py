@@ -244,6 +244,26 @@ def test_of_a_lock_that_spins_all_schedules_of_two_preemptions_are_explored() ->
     assert found.exhausted == "preemptions <= 2", found
 
 
+def test_a_loop_over_a_container_does_not_wait() -> None:
+    def test() -> None:
+        items, seen = [1, 2, 3, 4], []
+
+        def scan() -> None:
+            for item in items:  # noqa: PERF401 - each round is to be a step
+                if item > 3:
+                    seen.append(item)
+
+        def clear() -> None:
+            items[:] = []
+
+        together(scan, clear)
+        assert not seen  # fails if the whole loop is before the other thread's only step
+
+    found = explore(test, strategy="dfs", bound=0, seconds=60)
+    assert found.failure, found
+    assert found.preemptions == 0, found
+
+
 # --- failures ---
 
 

@@ -785,7 +785,7 @@ MUTANTS = [
         "shrunk-to-a-pass",
         "src/threadproof/explore/api.py",
         "if run.failure and run.failure.signature == failure.signature:",
-        "if run.ending != \'diverged\':",
+        "if run.ending != 'diverged':",
         "a shrunk schedule fails as the first one did",
         REPLAY,
     ),

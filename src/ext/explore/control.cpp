@@ -381,7 +381,7 @@ bool Control::access(const probe::Variable& variable, unsigned flags) {
     if (!handler) return false;
     bool of_container = variable.part == probe::Part::kItem || variable.part == probe::Part::kStructure
                         || variable.part == probe::Part::kIndex || variable.part == probe::Part::kIterator;
-    bool of_iteration = variable.part == probe::Part::kIterator;
+    bool of_iteration = variable.part == probe::Part::kIterator || (flags & probe::kIterate) != 0;
     step({.kind = StepKind::kAccess,
           .write = (flags & probe::kWrite) != 0,
           .variable = variable_of(variable.object, of_container ? 0 : variable.field),

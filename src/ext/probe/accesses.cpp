@@ -339,7 +339,7 @@ void record_advance(PyObject* iterator) {
     // an iterator in C runs no code of the program; a generator's own code is watched
     if (!type->tp_traverse || type->tp_flags & Py_TPFLAGS_HEAPTYPE || PyGen_Check(iterator)) return;
     PyObject* container = nullptr;
-    type->tp_traverse(iterator, find_container, &container);
+    type->tp_traverse(iterator, find_container, static_cast<void*>(&container));
     if (container) record_access(structure_of(container), kIterate);
 }
 
