@@ -249,9 +249,9 @@ def test_a_loop_over_a_container_does_not_wait() -> None:
         items, seen = [1, 2, 3, 4], []
 
         def scan() -> None:
-            for item in items:  # noqa: PERF401 - each round is to be a step
+            for item in items:
                 if item > 3:
-                    seen.append(item)
+                    seen.append(item)  # noqa: PERF401 - each round is to be a step
 
         def clear() -> None:
             items[:] = []
