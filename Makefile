@@ -72,10 +72,11 @@ NATIVE_TESTS := $(basename $(notdir $(wildcard tests/native/*/*_test.cpp tests/n
 vpath %.cpp $(wildcard tests/native/*/)
 # One thread, or threads that are held and let go by the test: speed changes no schedule there, and TSan sees them in
 # order. So they run once, under ASan and UBSan; the others also as they are, for the speed, and under TSan.
-IN_ORDER := fuzz_hash_map locked_windows_test out_of_memory_test position_test rw_queue_test sync_windows_test \
-  trie_windows_test windows_test
+IN_ORDER := cache_policy_test cache_windows_test fuzz_hash_map locked_windows_test out_of_memory_test position_test \
+  rw_queue_test sync_windows_test timer_wheel_test trie_windows_test windows_test
 # These need what only the stress build has: windows to hold a thread in, and allocations that fail.
-STRESS_TESTS := locked_windows_test out_of_memory_test sync_windows_test trie_windows_test windows_test
+STRESS_TESTS := cache_windows_test locked_windows_test out_of_memory_test sync_windows_test trie_windows_test \
+  windows_test
 # And these are the same there: they use no constant that shrinks.
 UNSHRUNK := atomic_cell_test position_test rw_queue_test
 NATIVE_TESTS := $(filter-out $(if $(filter 1,$(THREADPROOF_STRESS)),$(UNSHRUNK),$(STRESS_TESTS)),$(NATIVE_TESTS))

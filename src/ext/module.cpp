@@ -2,6 +2,9 @@
 
 #include "ext/explore/explore.hpp"
 #include "ext/maps/adopt.hpp"
+#include "ext/maps/cache.hpp"
+#include "ext/maps/cache_loads.hpp"
+#include "ext/maps/cached_function.hpp"
 #include "ext/maps/contract.hpp"
 #include "ext/maps/hash_map.hpp"
 #include "ext/maps/locked_map.hpp"
@@ -109,6 +112,9 @@ int execute(PyObject* module) {
     add_contract(module);
     add_reservation(module);
     add_hash_map(module);
+    add_cache(module);
+    add_cache_loads(module);
+    add_cached_function(module);
     add_sync_map(module);
     add_locked_map(module);
     add_trie(module);

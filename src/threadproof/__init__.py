@@ -11,10 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from threadproof._core import REMOVE, DeadlockError
-    from threadproof.maps import ConcurrentMap, HashMap, LockedMap, ShardedMap, SnapshotMap, SyncMap
+    from threadproof.maps import (
+        Cache,
+        ConcurrentMap,
+        HashMap,
+        LockedMap,
+        ShardedMap,
+        SnapshotMap,
+        SyncMap,
+        cached,
+    )
 
 __all__ = [
     "REMOVE",
+    "Cache",
     "ConcurrentMap",
     "DeadlockError",
     "HashMap",
@@ -22,6 +32,7 @@ __all__ = [
     "ShardedMap",
     "SnapshotMap",
     "SyncMap",
+    "cached",
 ]
 
 

@@ -125,6 +125,27 @@ def test_a_notebook_names_the_cell(folder: Path, capsys: Captured) -> None:
     assert lint(capsys, "a.ipynb")[0].endswith("(cell 3, line 5)")
 
 
+def test_a_file_that_is_gone_for_a_moment_is_linted_by_the_next_run(
+    folder: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from threadproof.lint import engine
+
+    parse_loaded, file = engine.parse_loaded, folder / "zz_good.py"
+
+    def gone(one: engine.Loaded) -> engine.Parsed:
+        file.rename(folder / "kept")
+        parsed = parse_loaded(one)
+        (folder / "kept").rename(file)
+        return parsed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "parse_loaded", gone)
+        assert main(["lint", "zz_good.py"]) == 2
+    assert "zz_good.py: cannot be read: No such file" in "".join(capsys.readouterr())
+    (line,) = lint(capsys, "zz_good.py")
+    assert FOUND in line
+
+
 def test_a_file_that_changes_meanwhile_is_not_written(
     folder: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,32 @@ import pytest
 
 from tests.maps.keys import HASHES, Key
 from tests.maps.kinds import LockedMapRW, ShardedMapRW
-from threadproof.maps import ConcurrentMap, HashMap, LockedMap, ShardedMap, SnapshotMap, SyncMap
+from threadproof.maps import Cache, ConcurrentMap, HashMap, LockedMap, ShardedMap, SnapshotMap, SyncMap
+
+
+class RoomyCache(Cache[Any, Any]):
+    """A Cache with room enough for every test of the contract, and a constructor like other maps'."""
+
+    __slots__ = ()
+
+    def __init__(self, other: Any = (), /, **kwargs: Any) -> None:
+        super().__init__(max_size=1_000_000)
+        self.update(other, **kwargs)
+
+
+def ignore(key: object, value: object, cause: str) -> None:
+    """An on_evict that can be pickled."""
+
+
+class LastingCache(Cache[Any, Any]):
+    """The same, with entries that expire, in an hour, and a listener."""
+
+    __slots__ = ()
+
+    def __init__(self, other: Any = (), /, **kwargs: Any) -> None:
+        super().__init__(expire_after_write=3600, expire_after_access=3600, on_evict=ignore)
+        self.update(other, **kwargs)
+
 
 MAPS: list[type[ConcurrentMap[Any, Any]]] = [
     LockedMap,
@@ -19,6 +44,8 @@ MAPS: list[type[ConcurrentMap[Any, Any]]] = [
     SnapshotMap,
     SyncMap,
     HashMap,
+    RoomyCache,
+    LastingCache,
 ]
 
 

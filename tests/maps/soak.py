@@ -1,6 +1,7 @@
 """Use one map from many threads in every way at once, for minutes, and check every result.
 
     python -m tests.maps.soak --map HashMap --minutes 10 --threads 4 --seed 42
+    python -m tests.maps.soak --map ShortCache  # a Cache that evicts and expires all the time
 
 Every value proves which key it belongs to, so that the value of another key, or of none, is noticed at
 once. Keys are of all kinds; some are hostile, and use the map, raise, or collect garbage when they are
@@ -22,7 +23,7 @@ from tests.kit.hammer import dump_stacks, hammer, pause, seeded
 from tests.kit.hostile import Boom, HostileKey, Trap, collect, fail, tolerant
 from tests.kit.memory import MEGABYTE, resident
 from tests.maps.conftest import MAPS
-from threadproof import REMOVE, ConcurrentMap, DeadlockError
+from threadproof import REMOVE, Cache, ConcurrentMap, DeadlockError
 
 Map = ConcurrentMap[Any, Any]
 
@@ -35,6 +36,26 @@ REPORT = 5.0  # seconds from line to line
 STUCK = 60.0  # seconds without an operation after which a thread is said to hang
 FAULTS = (KeyError, Boom, DeadlockError)  # what an operation may raise here
 LEAK = 100 * MEGABYTE  # more growth than that, once the threads are warm, is a leak
+
+
+class TinyCache(Cache[Any, Any]):
+    """A Cache with room for few of the keys, by weight; some are pinned for a while."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(max_weight=300, weigher=weigh)
+
+
+class ShortCache(Cache[Any, Any]):
+    """A Cache that evicts and expires all the time, with a listener."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(
+            max_size=100, expire_after_write=2e-3, expire_after_access=1e-3, jitter=0.5, on_evict=prove_gone
+        )
 
 
 class Wrong(AssertionError):
@@ -59,6 +80,14 @@ def prove(key: Any, value: Any) -> None:
     """Assert that the value belongs to the key; a bool proves nothing."""
     if value is not None and not isinstance(value, bool) and (value - number_of(key)) % SPAN:
         raise Wrong(f"{key!r} had the value {value!r}")
+
+
+def weigh(key: Any, value: Any) -> int:
+    return int(value // SPAN % 5)
+
+
+def prove_gone(key: Any, value: Any, cause: str) -> None:
+    prove(key, value)
 
 
 def boom(*given: Any) -> NoReturn:
@@ -193,7 +222,8 @@ def soak(target: Map, minutes: float, threads: int, random: Random) -> int:
 
 def main() -> None:
     """The command in this module's heading."""
-    maps = {each.__name__: each for each in MAPS}
+    kinds: list[type[Map]] = [*MAPS, TinyCache, ShortCache]
+    maps = {each.__name__: each for each in kinds}
     parser = argparse.ArgumentParser("python -m tests.maps.soak", description="See the module's heading.")
     parser.add_argument("--map", choices=maps, default="HashMap")
     parser.add_argument("--minutes", type=float, default=1)

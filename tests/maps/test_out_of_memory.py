@@ -21,7 +21,7 @@ import pytest
 from tests.maps.keys import HASHES, Key
 from tests.maps.kinds import ShardedMapRW
 from tests.maps.operations import READS, REMOVALS, REPLACEMENTS, STORES, Map
-from threadproof import HashMap, LockedMap, SnapshotMap, SyncMap, _core
+from threadproof import Cache, HashMap, LockedMap, SnapshotMap, SyncMap, _core
 
 stress_fail_allocations: Any = getattr(_core, "stress_fail_allocations", None)
 testcapi: Any = importlib.import_module("_testcapi") if importlib.util.find_spec("_testcapi") else None
@@ -120,7 +120,14 @@ def without_python_memory(allocations: int, call: Callable[[], object]) -> bool:
     return allocations < 40  # more than any of these calls asks for
 
 
-Native = HashMap[Key, Any] | LockedMap[Key, Any] | ShardedMapRW | SnapshotMap[Key, Any] | SyncMap[Key, Any]
+Native = (
+    Cache[Key, Any]
+    | HashMap[Key, Any]
+    | LockedMap[Key, Any]
+    | ShardedMapRW
+    | SnapshotMap[Key, Any]
+    | SyncMap[Key, Any]
+)
 Kind = type[Native]
 
 
@@ -185,7 +192,7 @@ def make_key(request: pytest.FixtureRequest) -> Callable[[int], Key]:
     ("kind", "name"),
     [
         (kind, name)
-        for kind in (HashMap, LockedMap, ShardedMapRW, SnapshotMap, SyncMap)
+        for kind in (Cache, HashMap, LockedMap, ShardedMapRW, SnapshotMap, SyncMap)
         for name in EVERY
         if kind is HashMap or name != "reserve"
     ],
@@ -194,6 +201,21 @@ def test_in_the_stress_build_a_call_without_native_memory_is_whole_or_has_done_n
     kind: Kind, name: str, make_key: Callable[[int], Key], present: bool
 ) -> None:
     check_every_allocation(kind, EVERY[name], make_key, without_native_memory, present)
+
+
+@pytest.mark.skipif(stress_fail_allocations is None, reason="only the stress build can fail allocations")
+@pytest.mark.parametrize("kind", [Cache, HashMap, LockedMap, ShardedMapRW, SnapshotMap, SyncMap])
+def test_in_the_stress_build_a_map_that_could_not_be_made_is_not_finalized(kind: Kind) -> None:
+    finalized: list[int] = []
+
+    class Watched(kind):  # type: ignore[misc, valid-type]
+        def __del__(self) -> None:
+            finalized.append(len(self))
+
+    made = 0
+    while without_native_memory(made, Watched):
+        made += 1
+    assert set(finalized) == {0}  # those that were made; an __init__ can fail after that
 
 
 @pytest.fixture
@@ -210,7 +232,7 @@ def no_other_thread() -> Iterator[None]:
 @pytest.mark.skipif(FREE_THREADED, reason="without memory for a list, PyList_New of these versions crashes")
 @pytest.mark.parametrize("present", [True, False], ids=["present", "absent"])
 @pytest.mark.parametrize("name", DIRECT)
-@pytest.mark.parametrize("kind", [HashMap, LockedMap, ShardedMapRW, SyncMap])
+@pytest.mark.parametrize("kind", [Cache, HashMap, LockedMap, ShardedMapRW, SyncMap])
 def test_where_testcapi_and_a_gil_are_a_call_without_python_memory_is_whole_or_has_done_nothing(
     kind: Kind, name: str, present: bool
 ) -> None:

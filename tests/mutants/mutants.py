@@ -46,6 +46,12 @@ LOCKED_WINDOWS = "locked_windows_test"
 SCHEDULER = "src/core/explore/scheduler.hpp"
 SCHEDULES = "scheduler_test"
 REPLAY = "tests/explore/test_replay.py"
+CACHE = "src/core/maps/cache/"
+CACHE_POLICY = "cache_policy_test"
+CACHE_MAP = "cache_map_test"
+CACHE_WINDOWS = "cache_windows_test"
+CACHE_LOADS = "src/threadproof/maps/cache_loads.py"
+CACHE_NATIVE_LOADS = "src/ext/maps/cache_loads.hpp"
 
 MUTANTS = [
     # --- reading
@@ -788,5 +794,227 @@ MUTANTS = [
         "if run.ending != 'diverged':",
         "a shrunk schedule fails as the first one did",
         REPLAY,
+    ),
+    # --- Cache
+    Mutant(
+        "cache-sketch-never-aged",
+        CACHE + "sketch.hpp",
+        "word = word >> 1 & 0x7777777777777777;",
+        "word = word;",
+        "a use that is long ago counts less",
+        CACHE_POLICY,
+    ),
+    Mutant(
+        "cache-sketch-forgets-as-it-grows",
+        CACHE + "sketch.hpp",
+        "larger[i] = blocks_[i / 2];",
+        "larger[i] = i < blocks_.size() ? blocks_[i] : Block{};",
+        "a sketch that grows has the frequencies of all keys",
+        CACHE_POLICY,
+    ),
+    Mutant(
+        "cache-weight-not-given-back",
+        CACHE + "segments.hpp",
+        "        list.weight -= node.weight;\n        --list.count;\n",
+        "        --list.count;\n",
+        "a list's weight is that of its entries",
+        CACHE_POLICY,
+    ),
+    Mutant(
+        "cache-every-candidate-admitted",
+        CACHE + "segments.hpp",
+        "return wins ? victim : candidate;",
+        "return victim;",
+        "an entry has to be used more often than the one that it replaces",
+        CACHE_POLICY,
+    ),
+    Mutant(
+        "cache-pinned-entry-in-the-window",
+        CACHE + "segments.hpp",
+        "push(i, nodes_[i].weight ? Segment::kWindow : Segment::kPinned);",
+        "push(i, Segment::kWindow);",
+        "an entry of weight 0 is not evicted",
+        CACHE_POLICY,
+    ),
+    Mutant(
+        "cache-one-step-of-evictions",
+        CACHE + "map.hpp",
+        "if (evicting_.try_lock()) evict_some();",
+        "if (evicting_.try_lock()) return (void)evict_some();",
+        "the thread that evicts looks at the queue again before it leaves",
+        CACHE_MAP,
+    ),
+    Mutant(
+        "cache-reservation-evicted",
+        CACHE + "map.hpp",
+        "if (!seek_node(at, i, &value) || is_reservation(value)) return;",
+        "if (!seek_node(at, i, &value)) return;",
+        "a key whose value is being computed is not evicted",
+        CACHE_MAP,
+    ),
+    Mutant(
+        "cache-cleared-nodes-kept",
+        CACHE + "map.hpp",
+        "tracker().removed(bucket.data.of[slot].load(std::memory_order_relaxed));",
+        "",
+        "the policy has the entries of the map, also after clear()",
+        CACHE_MAP,
+    ),
+    Mutant(
+        "cache-stale-load-stored",
+        CACHE_LOADS,
+        "return not self.stale",
+        "return True",
+        "a load is not stored if its key has been invalidated meanwhile",
+        "tests/maps/test_cache.py",
+    ),
+    Mutant(
+        "cached-stale-result-stored",
+        CACHE_NATIVE_LOADS,
+        "if (!computation.reservation()->decide() ||",
+        "if (!computation.reservation() ||",
+        "a computed result is not stored if its key has been invalidated meanwhile",
+        "tests/maps/test_cached_loads.py",
+    ),
+    Mutant(
+        "cache-load-cancelled-by-the-first",
+        CACHE_LOADS,
+        "last = self.waiting == 0 and",
+        "last = self.waiting >= 0 and",
+        "a cancelled task leaves the load to the others",
+        "tests/maps/test_cache.py",
+    ),
+    # --- Cache and time
+    Mutant(
+        "cache-expired-entry-returned",
+        CACHE + "expiry.hpp",
+        "return deadline && deadline <= now;",
+        "return deadline && deadline + 1000000000 <= now;",
+        "an entry is absent from its deadline on",
+        CACHE_MAP,
+    ),
+    Mutant(
+        "cache-deadline-of-a-failed-computation-renewed",
+        CACHE + "expiry.hpp",
+        "if (next_value_is_restored) return;\n        stress::reach(stress::Window::kStamping);",
+        "",
+        "the old value of a computation that failed has its deadline",
+        "tests/maps/test_cache_time.py",
+    ),
+    Mutant(
+        "cache-unsettled-deadline-believed",
+        CACHE + "expiry.hpp",
+        "const bool settled = deadline == call.deadline;",
+        "const bool settled = true;",
+        "a replacement is not missing because the old value is over",
+        CACHE_WINDOWS,
+    ),
+    Mutant(
+        "cache-deadline-after-the-value",
+        CACHE + "expiry.hpp",
+        "times.deadline.store(first | kUnsettled, std::memory_order_relaxed);",
+        ";",
+        "no value is seen after its deadline",
+        CACHE_WINDOWS,
+    ),
+    Mutant(
+        "cache-node-of-the-last-key",
+        "src/core/maps/hash_map/bucket_map.hpp",
+        "bucket.data.set(slot, data);",
+        "struct Late { ~Late() { bucket.data.set(slot, data); } Bucket& bucket; int slot; SlotData<P> data; }"
+        " late{bucket, slot, data};",
+        "a new key is judged by its own deadline",
+        CACHE_WINDOWS,
+    ),
+    Mutant(
+        "cache-expired-value-comes-back",
+        CACHE + "expiry.hpp",
+        "call.verdict == Verdict::kExpired && !mark_over(*times, deadline)",
+        "false",
+        "what was absent once does not come back",
+        CACHE_WINDOWS,
+    ),
+    Mutant(
+        "cache-access-beyond-the-limit",
+        CACHE + "expiry.hpp",
+        "Instant later = earlier(limit_of(i), after(now, lives_.access, i));",
+        "Instant later = after(now, lives_.access, i);",
+        "a read puts the deadline off up to the limit",
+        CACHE_MAP,
+    ),
+    Mutant(
+        "cache-wheel-list-left-behind",
+        CACHE + "timer_wheel.hpp",
+        "if (occupied_[level] >> digit(time_, level) & 1) return level * kLists + digit(time_, level);",
+        ";",
+        "a list that an advance() has begun is finished by the next",
+        "timer_wheel_test",
+    ),
+    Mutant(
+        "cache-departure-lost",
+        CACHE + "map.hpp",
+        "                tracker().replaced(key, value, 0);\n",
+        "",
+        "what clear() removes is sent",
+        CACHE_MAP,
+    ),
+    Mutant(
+        "cache-refresh-claimed-twice",
+        CACHE + "expiry.hpp",
+        "&& refresh_at->compare_exchange_strong(at, cache_call.now + lives_.refresh,\n"
+        "                                                      std::memory_order_relaxed);",
+        ";",
+        "one call refreshes an old value",
+        CACHE_MAP,
+    ),
+    Mutant(
+        "cache-stale-refresh-stored",
+        CACHE_LOADS,
+        "cache.compare_and_swap(key, old, new, equal=operator.is_)",
+        "cache[key] = new",
+        "a refresh replaces exactly the value that was old",
+        "tests/maps/test_cache_time.py",
+    ),
+    Mutant(
+        "cache-memory-retired-under-a-lock",
+        CACHE + "map.hpp",
+        "evicting_.unlock();\n"
+        "        std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with the fence in evict()\n"
+        "        for (const Released& memory : evicted.unlinked) {\n"
+        "            stress::reach(stress::Window::kGivingBack);\n"
+        "            Reclaimer::retire(memory);\n"
+        "        }",
+        "for (const Released& memory : evicted.unlinked) {\n"
+        "            stress::reach(stress::Window::kGivingBack);\n"
+        "            Reclaimer::retire(memory);\n"
+        "        }\n"
+        "        evicting_.unlock();\n"
+        "        std::atomic_thread_fence(std::memory_order_seq_cst);",
+        "memory is given back with no lock held",
+        CACHE_WINDOWS,
+    ),
+    Mutant(
+        "cache-jitter-of-a-freed-node",
+        CACHE + "expiry.hpp",
+        "spread(std::uint64_t{i} << 32 ^ now ^ secret_)",
+        "spread(nodes_[i].hash ^ now ^ secret_)",
+        "a reader may be later than the memory of its node",
+        CACHE_WINDOWS,
+    ),
+    Mutant(
+        "cache-renewal-of-another-key",
+        CACHE + "map.hpp",
+        "&& tracker().nodes()[node].hash == hash",
+        "",
+        "a renewal of a key is not that of another",
+        CACHE_WINDOWS,
+    ),
+    Mutant(
+        "cache-interrupt-lost",
+        "src/ext/python/postponed.hpp",
+        "if (PyErr_ExceptionMatches(PyExc_Exception)) return PyErr_WriteUnraisable(where);",
+        "return PyErr_WriteUnraisable(where);",
+        "an interrupt in a listener reaches the caller",
+        "tests/maps/test_cache_interrupts.py",
     ),
 ]

@@ -13,6 +13,7 @@ import pytest
 import threadproof
 from threadproof import _core
 from threadproof.maps import (
+    Cache,
     ConcurrentMap,
     HashMap,
     LockedMap,
@@ -26,7 +27,7 @@ from threadproof.maps import (
 IMPLIED = {"__doc__", "__file__", "__loader__", "__name__", "__package__", "__spec__"}
 
 # These get the contract's words for the methods of their native bases when they adopt them.
-ADOPTING: set[type] = {HashMap, LockedMap, ShardedMap, Snapshot, SnapshotMap, SyncMap}
+ADOPTING: set[type] = {Cache, HashMap, LockedMap, ShardedMap, Snapshot, SnapshotMap, SyncMap}
 
 
 def run_python(code: str) -> str:

@@ -48,6 +48,10 @@ enum class Window : std::uint8_t {
     kExchanging,      ///< a writer has retained a value and computed the one that is to replace it
     kPromoting,       ///< a part's cells are in its next read table, or tables, which no thread can reach yet
     kSettle,          ///< a computation has its result and has not yet stored it
+    kStamping,        ///< an entry of a cache has its new value and not yet that value's deadline
+    kPuttingOff,      ///< a reader has judged an entry of a cache and not yet put its deadline off
+    kRenewing,        ///< a value is about to begin a new life in a cache, and its entry has been read
+    kGivingBack,      ///< memory that a cache has unlinked is about to be retired
     kCount,
 };
 

@@ -49,8 +49,9 @@ void let_adopt(PyTypeObject* base, const PyMethodDef* methods) { adoptables().pu
 PyObject* adopt_methods(PyObject*, PyObject* const* given, Py_ssize_t count, PyObject* names) {
     Arguments<2> arguments("adopt_methods", given, count, names, 2, 2, {"cls", "contract"});
     PyObject *cls = arguments[0], *contract = arguments[1];
+    Ref own = Ref::steal(checked(PyObject_GetAttrString(cls, "__dict__")));  // what the class defines stays
     for (const PyMethodDef* method = methods_for(cls); method->ml_name; ++method) {
-        if (method->ml_flags & METH_CLASS) continue;
+        if (method->ml_flags & METH_CLASS || PyMapping_HasKeyString(own.get(), method->ml_name)) continue;
         auto* text = new std::string(documentation(*method, contract));
         auto* definition = new PyMethodDef{method->ml_name, method->ml_meth, method->ml_flags, text->c_str()};
         Ref descriptor =

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/base/threads.hpp"
+#include "ext/maps/values.hpp"
 #include "ext/probe/events.hpp"
 #include "ext/python/arguments.hpp"
 #include "ext/python/types.hpp"
@@ -142,6 +143,10 @@ PyObject* reservation_end(Reservation& self, PyObject*) {
     Py_RETURN_NONE;
 }
 
+PyObject* reservation_attach(Reservation& self, PyObject* follower) { return or_none(self.attach(follower)); }
+
+PyObject* reservation_discard(Reservation& self, PyObject*) { return PyBool_FromLong(self.discard()); }
+
 PyObject* reservation_held(PyObject*, PyObject*) { return PyBool_FromLong(holds_reservation()); }
 
 PyObject* reservation_key(Reservation& self, void*) { return Py_NewRef(self.key); }
@@ -154,6 +159,12 @@ PyMethodDef methods[] = {
     {"end", method<reservation_end>(), METH_NOARGS,
      "end($self, /)\n--\n\nLet the threads that wait continue. Called by the thread that made the "
      "reservation, once."},
+    {"attach", method<reservation_attach>(), METH_O,
+     "attach($self, follower, /)\n--\n\nLet follower.succeed(value) or follower.fail(error) be called with "
+     "the "
+     "outcome of a load, if it has no\nfollower. Return the one that it has; None: it is over."},
+    {"discard", method<reservation_discard>(), METH_NOARGS,
+     "discard($self, /)\n--\n\nDo not store the value that is being loaded; return False if it is too late."},
     {"held", method<reservation_held>(), METH_NOARGS | METH_STATIC,
      "held()\n--\n\nWhether the calling thread has a reservation now, at any key of any map."},
     {nullptr, nullptr, 0, nullptr},
@@ -221,6 +232,19 @@ void Reservation::wait(const Deadline& deadline) {
 
 bool Reservation::orphaned() const { return generation != generation_now() && !is_survivor(owner); }
 
+Ref Reservation::attach(PyObject* new_follower) {
+    std::lock_guard hold(graph_lock);
+    if (closed) return Ref();
+    if (!follower) follower = Py_NewRef(new_follower);
+    return Ref::borrow(follower);
+}
+
+Ref Reservation::close() noexcept {
+    std::lock_guard hold(graph_lock);
+    closed = true;
+    return Ref::steal(std::exchange(follower, nullptr));
+}
+
 double Reservation::seconds() const { return static_cast<double>(coarse_now() - began) / 1e9; }
 
 bool Reservation::over() const {
@@ -232,6 +256,7 @@ int Reservation::traverse(visitproc visit, void* arg) noexcept {
     Py_VISIT(key);
     if (owns_old) Py_VISIT(old_value);
     Py_VISIT(result);
+    Py_VISIT(follower);
     return 0;
 }
 
@@ -239,6 +264,7 @@ void Reservation::clear() noexcept {
     Py_CLEAR(key);
     if (std::exchange(owns_old, false)) Py_CLEAR(old_value);
     Py_CLEAR(result);
+    Py_CLEAR(follower);
 }
 
 void Reservation::destroy() noexcept {

@@ -25,6 +25,9 @@
 /// settled    | release, then a fence                | acquire, after a fence      | none
 /// ended      | release, under the graph's lock      | acquire                     | the graph's lock
 /// gate       | plain                                | plain                       | the graph's lock
+/// follower,  | plain                                | plain                       | the graph's lock; the
+/// closed     |                                      |                             | collector: the stopped world
+/// storing    | relaxed compare-and-swap             | relaxed                     | none: the map orders the rest
 #pragma once
 
 #include <atomic>
@@ -52,6 +55,11 @@ struct Reservation {
     std::int64_t began;          ///< nanoseconds of the monotonic clock, coarse
     Reservation *newer, *older;  ///< see ComputationList
     PyThread_type_lock gate;     ///< made and locked by the first thread that waits, opened by end()
+    // Only of loads, see cache_loads.hpp:
+    PyObject* follower;  ///< the Load of Python's that gets the outcome; null: none
+    bool closed;         ///< the outcome is there, and no follower can come any more
+    enum class Storing : std::uint8_t { kUndecided, kYes, kNo };
+    std::atomic<Storing> storing;
 
     /// A new reference to a reservation of the calling thread. Throws.
     static Reservation* make(PyObject* key);
@@ -77,6 +85,16 @@ struct Reservation {
         return settled.load(std::memory_order_acquire) ? result : old_value;
     }
 
+    /// Decides whether the value that was loaded is stored; the first of the two calls does. Returns whether it is.
+    bool decide() { return decide(Storing::kYes) == Storing::kYes; }
+    /// Returns whether it is not: the key has been invalidated in time.
+    bool discard() { return decide(Storing::kNo) == Storing::kNo; }
+
+    /// The follower: this one, if there is none; null if it is closed. A new reference.
+    Ref attach(PyObject* new_follower);
+    /// From now on it is closed. Returns the follower.
+    Ref close() noexcept;
+
     /// Lets the threads that wait continue. Calling it again does nothing.
     void end() noexcept;
 
@@ -96,6 +114,13 @@ struct Reservation {
     int traverse(visitproc visit, void* arg) noexcept;
     void clear() noexcept;
     void destroy() noexcept;
+
+ private:
+    Storing decide(Storing wanted) {
+        Storing found = Storing::kUndecided;
+        // relaxed, both: only the decision itself counts, which is the same for all
+        return storing.compare_exchange_strong(found, wanted, std::memory_order_relaxed) ? wanted : found;
+    }
 };
 
 /// The object as a Reservation; null for another.

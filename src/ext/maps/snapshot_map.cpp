@@ -490,11 +490,13 @@ PyObject* map_new(PyTypeObject* type, PyObject*, PyObject*) {
                         "threadproof._core.SnapshotMap is a base class; use threadproof.SnapshotMap instead");
         throw PythonError{};
     }
-    Ref self = Ref::steal(checked(type->tp_alloc(type, 0)));
-    auto* map = reinterpret_cast<SnapshotMapObject*>(self.get());
-    map->home = new_home();
-    map->storage.construct(Owned::share(NodePolicy::word(empty_version())));
-    return self.release();
+    return new_object(type,
+                      [](PyObject* object) {
+                          auto* map = reinterpret_cast<SnapshotMapObject*>(object);
+                          map->home = new_home();
+                          map->storage.construct(Owned::share(NodePolicy::word(empty_version())));
+                      })
+        .release();
 }
 
 PyMethodDef map_methods[] = {

@@ -9,8 +9,10 @@
 #include <exception>
 #include <new>
 #include <stdexcept>
+#include <type_traits>
 
 #include "ext/python/errors.hpp"
+#include "ext/python/postponed.hpp"
 
 namespace threadproof::ext {
 
@@ -54,11 +56,24 @@ template <class R, class Self, class... A, R (*kFunction)(Self&, A...)>
 struct EntryOf<R (*)(Self&, A...), kFunction> {
     static R call(PyObject* self, A... arguments) noexcept {
         try {
-            return kFunction(reinterpret_cast<Self&>(*self), arguments...);
+            R result = kFunction(reinterpret_cast<Self&>(*self), arguments...);
+            if constexpr (kMayPostpone<Self>)
+                if (TP_UNLIKELY(Postponed::any())) return interrupted(result);
+            return result;
         } catch (...) {
             set_python_error();
+            if constexpr (kMayPostpone<Self>)
+                if (Postponed::any()) Postponed::restore();
             return kFailed<R>;
         }
+    }
+
+ private:
+    /// The call has ended, and an interrupt that came meanwhile is raised now.
+    TP_COLD static R interrupted(R result) noexcept {
+        if constexpr (std::is_same_v<R, PyObject*>) drop_reference(result);
+        Postponed::restore();
+        return kFailed<R>;
     }
 };
 

@@ -17,6 +17,9 @@ inline PyObject* checked(PyObject* object) {
 /// A Python exception put aside while something else is done.
 class Raised {
  public:
+    Raised() = default;
+    explicit Raised(PyObject* stolen) : error_(Ref::steal(stolen)) {}
+
     /// Takes the exception that is set.
     void fetch() {
 #if PY_VERSION_HEX >= 0x030C0000
@@ -35,6 +38,7 @@ class Raised {
 
     explicit operator bool() const { return static_cast<bool>(error_); }
     PyObject* get() const { return error_.get(); }
+    PyObject* release() { return error_.release(); }
 
     /// Sets the exception again and throws; does nothing if there is none.
     void rethrow() {

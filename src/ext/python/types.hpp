@@ -41,6 +41,22 @@ class AlignedStorage {
     alignas(16) unsigned char room_[sizeof(T) + alignof(T)];
 };
 
+/// A new object of the type, whose C++ part fill(object) has made. Throws what it throws; the memory goes then without
+/// deallocation, which would call a subclass's __del__ with an object that has no C++ part.
+template <class Fill>
+Ref new_object(PyTypeObject* type, Fill fill) {
+    PyObject* object = checked(type->tp_alloc(type, 0));
+    try {
+        fill(object);
+    } catch (...) {
+        if (PyObject_IS_GC(object)) PyObject_GC_UnTrack(object);
+        type->tp_free(object);
+        Py_DECREF(type);  // tp_alloc took it
+        throw;
+    }
+    return Ref::steal(object);
+}
+
 /// The part of a type's full name behind the last dot.
 inline const char* last_name(const char* full_name) {
     const char* dot = std::strrchr(full_name, '.');
@@ -54,6 +70,8 @@ inline const char* last_name(const char* full_name) {
 ///     void clear() noexcept                      releases the references through which cycles can go
 ///     void destroy() noexcept                    releases all it owns; called once, before its memory goes
 ///     PyObject* weak_references                  makes weak references to it possible
+///     PyObject* attributes                       its __dict__; it belongs to the object, as any other reference
+///     vectorcallfunc vectorcall                  calls of it go there
 ///
 /// Methods, doc and name have to live as long as the process, as the type does.
 template <class Object>
@@ -66,8 +84,7 @@ class TypeBuilder {
         if (doc) set(Py_tp_doc, const_cast<char*>(doc));
         if constexpr (requires(Object& object) { object.clear(); })
             set(Py_tp_clear, reinterpret_cast<void*>(&clear));
-        if constexpr (requires(Object& object) { object.weak_references; })
-            set(Py_tp_members, weak_reference_member);
+        if (offsets()->name) set(Py_tp_members, offsets());
     }
 
     /// A slot with a function of this extension, which may throw.
@@ -97,6 +114,10 @@ class TypeBuilder {
         return *this;
     }
     TypeBuilder& subclassable() { return flag(Py_TPFLAGS_BASETYPE); }
+    /// Instances called as methods get the object as their first argument: no bound method is made.
+    TypeBuilder& method_descriptor() {
+        return flag(Py_TPFLAGS_METHOD_DESCRIPTOR | Py_TPFLAGS_HAVE_VECTORCALL);
+    }
     /// Python cannot call the type.
     TypeBuilder& not_callable() { return flag(Py_TPFLAGS_DISALLOW_INSTANTIATION); }
 
@@ -161,16 +182,21 @@ class TypeBuilder {
         return *this;
     }
 
-    static inline PyMemberDef weak_reference_member[] = {
-        {"__weaklistoffset__", T_PYSSIZET,
-         [] {
-             if constexpr (requires(Object& object) { object.weak_references; })
-                 return static_cast<Py_ssize_t>(offsetof(Object, weak_references));
-             else return Py_ssize_t{0};
-         }(),
-         READONLY, nullptr},
-        {nullptr, 0, 0, 0, nullptr},
-    };
+    /// Where the members are that CPython uses.
+    static PyMemberDef* offsets() {
+        static PyMemberDef all[4];
+        [[maybe_unused]] PyMemberDef* next = all;
+        auto offset = [](const char* name, std::size_t at) {
+            return PyMemberDef{name, T_PYSSIZET, static_cast<Py_ssize_t>(at), READONLY, nullptr};
+        };
+        if constexpr (requires(Object& object) { object.weak_references; })
+            *next++ = offset("__weaklistoffset__", offsetof(Object, weak_references));
+        if constexpr (requires(Object& object) { object.attributes; })
+            *next++ = offset("__dictoffset__", offsetof(Object, attributes));
+        if constexpr (requires(Object& object) { object.vectorcall; })
+            *next++ = offset("__vectorcalloffset__", offsetof(Object, vectorcall));
+        return all;
+    }
 
     const char* name_;
     std::vector<PyType_Slot> slots_;  ///< the first is tp_dealloc

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "ext/python/entry.hpp"
+#include "ext/python/postponed.hpp"
 
 namespace threadproof::ext {
 namespace {
@@ -106,6 +107,10 @@ std::int64_t Deadline::microseconds_left() const {
 
 GateWait wait_at_gate(PyThread_type_lock gate, const Deadline& deadline) {
     const std::uint32_t generation = process_generation.load(std::memory_order_relaxed);
+    if (Postponed::any()) {  // it has come already, and no signal follows that would end the wait
+        Postponed::restore();
+        return GateWait::kRaised;
+    }
     for (;;) {
         PyLockStatus status = pass(gate, deadline.never() ? -1 : deadline.microseconds_left());
         if (status == PY_LOCK_ACQUIRED) return GateWait::kOpen;

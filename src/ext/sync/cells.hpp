@@ -25,11 +25,11 @@ struct CellsObject {
 
     /// A new object of a type with `count` cells. Throws.
     static Ref make(PyTypeObject* type, std::size_t count) {
-        Ref self = Ref::steal(checked(type->tp_alloc(type, 0)));
-        auto& made = reinterpret_cast<CellsObject&>(*self.get());
-        made.cells = new AtomicCell<T>[count];
-        made.count = count;
-        return self;
+        return new_object(type, [count](PyObject* object) {
+            auto& made = reinterpret_cast<CellsObject&>(*object);
+            made.cells = new AtomicCell<T>[count];
+            made.count = count;
+        });
     }
     void destroy() noexcept { delete[] cells; }
 };

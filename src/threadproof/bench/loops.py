@@ -34,8 +34,9 @@ def timed_loop(workload: Workload, contender: Contender, heap: bool) -> Loop:
 def checking_loop(workload: Workload, contender: Contender, heap: bool) -> Loop:
     """The same loop, in which every value read is compared with the one stored at its key."""
     idioms = stored(contender.idioms, heap)
-    checks = {} if workload.end is End.COUNTS else {"read": idioms["check"]}
-    return compile_loop(workload.body, idioms | checks)
+    if "read" in workload.operations and workload.end is not End.COUNTS:
+        idioms["read"] = idioms["check"]
+    return compile_loop(workload.body, idioms)
 
 
 @cache

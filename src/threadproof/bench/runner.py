@@ -197,6 +197,9 @@ class Runner:
         if workload.end is End.COUNTS:
             self.added[shared(workload, contender)] += sum(workload.added(own) for own in lists)
             return
+        if workload.end is End.BOUNDED:
+            check_bound(m, self.scenario.n)
+            return
         if workload.end is not End.SOME:
             check_length(m, 0 if workload.end is End.NOTHING else self.scenario.n)
         present = {End.NOTHING: [], End.SOME: self.stored[:: len(lists)]}.get(workload.end, self.stored)
@@ -219,6 +222,9 @@ class Runner:
             counted = sum(int_of(m[each]) for each in self.stored)
             if counted != self.added[key]:
                 raise WrongAnswerError(f"{counted:,} counted of {self.added[key]:,}")
+            return
+        if workload.end is End.BOUNDED:
+            check_bound(m, self.scenario.n)
             return
         check_length(m, self.scenario.n)
         for each in self.stored[:: max(self.scenario.n // LARGE, 1)]:
@@ -263,6 +269,11 @@ def filled(
 def check_length(m: Any, expected: int) -> None:
     if len(m) != expected:
         raise WrongAnswerError(f"{len(m):,} keys instead of {expected:,}")
+
+
+def check_bound(m: Any, bound: int) -> None:
+    if not 0 < len(m) <= bound:
+        raise WrongAnswerError(f"{len(m):,} keys instead of at most {bound:,}")
 
 
 def int_of(count: Any) -> int:

@@ -39,6 +39,7 @@ class End(Enum):
     NOTHING = "nothing"
     COUNTS = "counts at the n keys; their sum is what was added"
     SOME = "some of the n keys with their values: a clear may have removed any"
+    BOUNDED = "at most n keys: a cache evicts any of them"
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import threadproof.maps
-from threadproof.bench import contenders, latency, plan, plot, results, scaling, tables, targets, traces
+from threadproof.bench import (
+    caches,
+    contenders,
+    latency,
+    plan,
+    plot,
+    results,
+    scaling,
+    tables,
+    targets,
+    traces,
+)
 from threadproof.bench.contenders import Contender
 from threadproof.bench.keys import DISTRIBUTIONS, KINDS
 from threadproof.bench.results import Measurement, Row
@@ -62,6 +73,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--distribution", choices=DISTRIBUTIONS, default="uniform", help="(default: uniform)")
     add("--operations", type=number, metavar="N", help="of each thread in a sample (default: 50000)")
     add("--replay", type=Path, metavar="TRACE", help="replay the keys of this file instead")
+    add(
+        "--cache",
+        type=Path,
+        metavar="TRACE",
+        help="hit ratios of caches of --size entries for this file's keys",
+    )
     add("--format", choices=traces.FORMATS, default="", help="of the trace (default: guessed)")
     add("--latency", type=number, nargs="?", const=100_000, metavar="RATE", help=rate)
     add("--quick", action="store_true", help="few rounds, and 1e3 keys: to see that it works")
@@ -89,6 +106,8 @@ def numbers(text: str) -> list[int]:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.cache:
+        return replay_on_caches(args)
     if TARGETS in args.workloads:
         return run_targets(args)
     try:
@@ -112,6 +131,30 @@ def run(args: argparse.Namespace) -> int:
     machine = results.machine(contenders.versions(chosen))
     write_files(results.Result(machine, rows, measurements), args)
     return ExitCode.WRONG_ANSWER if any(row.problem.startswith("WRONG") for row in rows) else ExitCode.OK
+
+
+def replay_on_caches(args: argparse.Namespace) -> int:
+    """Print the hit ratios of Cache, of the policies in the literature, and of every installed package."""
+    try:
+        requests = traces.read_trace(args.cache, args.format, args.operations or sys.maxsize)
+    except traces.TraceError as error:
+        raise UsageError(str(error)) from None
+    except OSError as error:
+        raise UsageError(f"cannot read {error.filename!r}: {error.strerror}") from None
+    distinct = len(set(requests))
+    print(f"{args.cache.name}: {len(requests):,} requests for {distinct:,} keys; hits in percent\n")
+    sizes = args.size or [max(distinct // part, 1) for part in (100, 30, 10, 3)]
+    ours = {"threadproof.Cache": caches.of_mapping(lambda size: threadproof.maps.Cache(max_size=size))}
+    progress = Progress(sys.stderr)
+    ratios = []
+    try:
+        for ratio in caches.hit_ratios(requests, sizes, ours | caches.POLICIES | caches.installed()):
+            ratios.append(ratio)
+            progress.say(f"{ratio.cache} of {ratio.size:,}: {100 * ratio.ratio:.2f}")
+    finally:
+        progress.clear()
+    print(caches.report(ratios))
+    return ExitCode.OK
 
 
 def run_targets(args: argparse.Namespace) -> int:

@@ -21,8 +21,8 @@ from dataclasses import dataclass, field, replace
 from threadproof.lint.cache import Cache, key_of, linter_key
 from threadproof.lint.facts.build import build
 from threadproof.lint.facts.model import Module
-from threadproof.lint.facts.slim import slim
-from threadproof.lint.files import FileError, decode, module_name, read
+from threadproof.lint.facts.slim import share_names, slim
+from threadproof.lint.files import FileError, decode, module_name, read_bytes
 from threadproof.lint.knowledge.signs import signs_in
 from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.rules import all_rules
@@ -46,6 +46,7 @@ class Parsed:
     reports: list[Report] = field(default_factory=list)
     error: str = ""
     line: int = 0  # of a syntax error
+    key: str = ""  # of the content that was parsed; "" if there was none
 
 
 @dataclass(slots=True)
@@ -169,13 +170,27 @@ def ordered(reports: Iterable[Report]) -> list[Report]:
 
 @dataclass(slots=True)
 class Loaded:
-    """A file that has been read; `error` says why it could not be."""
+    """A file and the key of its content; `error` says why it could not be read.
+
+    The content itself is read again where it is parsed: the texts of all files at once would be a tenth of
+    the memory of a run.
+    """
 
     path: str
     name: str
-    text: str
     key: str
+    linter: str
+    largest: int
+    text: str | None = None  # in place of the file's own
     error: str = ""
+    size: int = 0
+
+    def content(self) -> bytes:
+        """What is linted; FileError if it is too large or unreadable."""
+        return read_bytes(self.path, self.largest) if self.text is None else self.text.encode()
+
+    def key_with(self, data: bytes) -> str:
+        return key_of([self.linter, self.path, self.name, data])
 
 
 # --- whole trees, in several processes ---
@@ -203,55 +218,66 @@ class Engine:
         known = self.cache.run(key)
         if isinstance(known, Result):
             return known
-        result = self.lint(loaded)
+        result, changed = self.lint(loaded)
         self.cache.close()
-        self.cache.save_run(key, result)
+        if not changed:
+            self.cache.save_run(key, result)
         return result
 
     def load(self, path: str, linter: str) -> Loaded:
         """Read a file and find its key."""
+        one = Loaded(path, "", path, linter, self.largest, self.texts.get(path))
         try:
-            if path in self.texts:
-                text, data = self.texts[path], self.texts[path].encode()
-            else:
-                text, data = read(path, self.largest)
+            data = one.content()
         except FileError as error:
-            return Loaded(path, "", "", path, str(error))
-        name = module_name(path, PACKAGES)
-        return Loaded(path, name, text, key_of([linter, path, name, data]))
+            one.error = str(error)
+            return one
+        one.name = module_name(path, PACKAGES)
+        one.key, one.size = one.key_with(data), len(data)
+        return one
 
-    def lint(self, loaded: Sequence[Loaded]) -> Result:
+    def lint(self, loaded: Sequence[Loaded]) -> tuple[Result, bool]:
+        """The result, and whether a file has changed since its key was made."""
         parsed = self.parse_all([one for one in loaded if not one.error])
         errors = [(one.path, 0, one.error) for one in loaded if one.error]
         errors += [(one.path, one.line, one.error) for one in parsed if one.error]
         reports = [report for one in parsed for report in one.reports]
         world = join(one.module for one in parsed if one.module is not None)
         reports += self.check_all(world)
-        return Result(ordered(reports), sorted(errors), [one.path for one in loaded])
+        keys = {one.path: one.key for one in loaded}
+        changed = any(one.key != keys[one.path] for one in parsed)
+        return Result(ordered(reports), sorted(errors), [one.path for one in loaded]), changed
 
     def parse_all(self, loaded: Sequence[Loaded]) -> list[Parsed]:
-        """The facts of files, from the cache or from their text, which is then given up."""
+        """The facts of files, from the cache or from their text.
+
+        The largest come first: their syntax trees take the most memory, and the facts of all others come on
+        top of that.
+        """
         known = {one.key: data for one in loaded if (data := self.cache.take(one.key)) is not None}
-        fresh = [one for one in loaded if one.key not in known]
-        made = self.map(parse_loaded, fresh)
-        found = []
-        for one in loaded:
+        by_size = sorted(loaded, key=lambda one: -one.size)
+        made = self.map([one for one in by_size if one.key not in known])
+        found: dict[str, Parsed] = {}
+        for number, one in enumerate(by_size, 1):
             data = known.pop(one.key, None)
             is_new = data is None
-            if data is None:
-                data = next(made)
-            one.text = ""
-            self.cache.put(one.key, data, is_new)
-            found.append(pickle.loads(data))
-            self.show(len(found))
-        return found
+            parsed, data = next(made) if data is None else (unpacked(data), data)
+            if data is not None and parsed.key:
+                self.cache.put(parsed.key, data, is_new)
+            found[one.path] = parsed
+            self.show(number)
+        return [found[one.path] for one in loaded]
 
-    def map(self, function: Callable[[Loaded], bytes], items: Sequence[Loaded]) -> Iterator[bytes]:
+    def map(self, items: Sequence[Loaded]) -> Iterator[tuple[Parsed, bytes | None]]:
+        """The facts of each file, and the same pickled if that is needed."""
         if self.jobs <= 1 or len(items) < FEW_FILES:
-            yield from map(function, items)
+            for one in items:
+                parsed = parse_loaded(one)
+                yield parsed, packed(parsed) if self.cache.folder else None
             return
         with ProcessPoolExecutor(self.jobs, multiprocessing.get_context(METHOD)) as pool:
-            yield from pool.map(function, items, chunksize=CHUNK)
+            for data in pool.map(pack_loaded, items, chunksize=CHUNK):
+                yield unpacked(data), data
 
     def check_all(self, world: World) -> list[Report]:
         modules = list(world.tree.modules.values())
@@ -284,9 +310,35 @@ PACKAGES: dict[str, bool] = {}  # folder -> whether it is a package; asked for e
 WORLD: list[World] = []
 
 
-def parse_loaded(one: Loaded) -> bytes:
-    """The facts of a file, pickled: so they go to the main process, and into the cache."""
-    return pickle.dumps(parse(one.path, one.text, one.name, all_rules().values()), pickle.HIGHEST_PROTOCOL)
+def parse_loaded(one: Loaded) -> Parsed:
+    """The facts of a file, with the key of the content that they are of."""
+    try:
+        data = one.content()
+    except FileError as error:  # since its key was made
+        return Parsed(one.path, None, error=str(error))
+    try:
+        text = decode(one.path, data) if one.text is None else one.text
+    except FileError as error:
+        parsed = Parsed(one.path, None, error=str(error))
+    else:
+        parsed = parse(one.path, text, one.name, all_rules().values())
+    parsed.key = one.key_with(data)
+    return parsed
+
+
+def pack_loaded(one: Loaded) -> bytes:
+    return packed(parse_loaded(one))
+
+
+def packed(parsed: Parsed) -> bytes:
+    return pickle.dumps(parsed, pickle.HIGHEST_PROTOCOL)
+
+
+def unpacked(data: bytes) -> Parsed:
+    parsed: Parsed = pickle.loads(data)
+    if parsed.module is not None:
+        share_names(parsed.module)
+    return parsed
 
 
 def check_share(numbers: range) -> list[Report]:

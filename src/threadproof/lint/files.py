@@ -113,6 +113,12 @@ def is_package(folder: str, known: dict[str, bool]) -> bool:
 
 def read(path: str, largest: int = LARGEST) -> tuple[str, bytes]:
     """The text and the bytes of a file; FileError if it is too large, unreadable or not text."""
+    data = read_bytes(path, largest)
+    return decode(path, data), data
+
+
+def read_bytes(path: str, largest: int = LARGEST) -> bytes:
+    """The bytes of a file; FileError if it is too large or unreadable."""
     try:
         state = os.stat(path)
         if not stat.S_ISREG(state.st_mode):
@@ -122,10 +128,9 @@ def read(path: str, largest: int = LARGEST) -> tuple[str, bytes]:
             raise FileError(
                 f"skipped: {size / (1 << 20):.1f} MB is more than max-file-size ({largest / (1 << 20):g} MB)"
             )
-        data = Path(path).read_bytes()
+        return Path(path).read_bytes()
     except OSError as error:
         raise FileError(f"cannot be read: {error.strerror}") from None
-    return decode(path, data), data
 
 
 def decode(path: str, data: bytes) -> str:

@@ -1,6 +1,8 @@
 """Maps that any number of threads may share. All keep the contract of threadproof.maps.contract."""
 
+from threadproof.maps.cache import Cache, CacheStats, PolicyView
 from threadproof.maps.contract import Computation, ConcurrentMap, FrozenDict
+from threadproof.maps.function_cache import CachedFunction, CacheInfo, cached
 from threadproof.maps.hash_map import HashMap, HashMapStats
 from threadproof.maps.locked import LockedMap, LockedMapStats
 from threadproof.maps.sharded import ShardedMap, ShardedMapStats
@@ -9,6 +11,10 @@ from threadproof.maps.sync_map import DELETED, SyncMap, SyncMapStats
 
 __all__ = [
     "DELETED",
+    "Cache",
+    "CacheInfo",
+    "CacheStats",
+    "CachedFunction",
     "Computation",
     "ConcurrentMap",
     "ConflictError",
@@ -18,6 +24,7 @@ __all__ = [
     "HashMapStats",
     "LockedMap",
     "LockedMapStats",
+    "PolicyView",
     "ShardedMap",
     "ShardedMapStats",
     "Snapshot",
@@ -25,5 +32,6 @@ __all__ = [
     "SnapshotMapStats",
     "SyncMap",
     "SyncMapStats",
+    "cached",
     "diff",
 ]

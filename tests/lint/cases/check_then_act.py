@@ -74,3 +74,52 @@ class TestedAgain:
             self._closed = True
             for item in self._items:
                 item.close()
+
+
+class AnswerFuture:
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._result = None
+        self._callback = None
+        self._errback = None
+
+    def set(self, result):
+        with self._lock:
+            self._result = result
+        if self._callback:
+            self._callback(result)
+        if self._errback:
+            self._errback(result)
+
+    def then(self, callback):
+        if self._result is not None:  # want "may come too late"
+            callback(self._result)
+        else:
+            self._callback = callback
+
+    def otherwise(self, callback):
+        with self._lock:
+            if self._result is None:
+                self._errback = callback
+                return
+        callback(self._result)
+
+
+class Names:
+    def __init__(self, watcher):
+        self._lock = threading.RLock()
+        self._names = {}
+        threading.Thread(target=self.watch, args=(watcher,)).start()
+
+    def watch(self, watcher):
+        for name in watcher:
+            self.remove(name)
+
+    def remove(self, name):
+        if name in self._names:  # want "another thread can remove it"
+            with self._lock:
+                del self._names[name]
+
+    def add(self, name, value):
+        with self._lock:
+            self._names[name] = value

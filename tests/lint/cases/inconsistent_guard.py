@@ -55,3 +55,22 @@ class Conditioned:
     def drop(self):
         with self._ready:
             self._items.clear()
+
+
+class Batch:
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._status = "open"
+        threading.Thread(target=self.monitor).start()
+
+    def monitor(self):
+        self._commit()
+
+    def commit(self):
+        self._status = "started"  # want "not here"
+        threading.Thread(target=self._commit).start()
+
+    def _commit(self):
+        with self._lock:
+            if self._status == "open":
+                self._status = "done"

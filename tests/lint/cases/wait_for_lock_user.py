@@ -32,3 +32,35 @@ class Pages:
     def end(self):
         with self._lock:
             self._pool.shutdown()  # want "which _run.. needs"
+
+
+class Refresher(threading.Thread):
+    def __init__(self, view: "View"):
+        super().__init__()
+        self.view = view
+        self.done = threading.Event()
+
+    def run(self):
+        while not self.done.wait(1):
+            with self.view.lock:
+                self.view.show()
+
+
+class View:
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.refresher = Refresher(self)
+        self.refresher.start()
+
+    def show(self):
+        print(self)
+
+    def stop(self):
+        with self.lock:
+            self.refresher.done.set()
+            self.refresher.join()  # want "while self.lock is held"
+
+    def stop_right(self):
+        with self.lock:
+            self.refresher.done.set()
+        self.refresher.join()

@@ -52,3 +52,14 @@ class Consumer:
                 while self._paused:
                     self._wake.wait()
             stream.receive()
+
+
+class Given:
+    def __init__(self, make_condition):
+        self._condition = make_condition()
+        self._result = None
+
+    def get(self):
+        with self._condition:
+            self._condition.wait()  # want "not in a loop"
+            return self._result

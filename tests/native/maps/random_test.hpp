@@ -61,7 +61,7 @@ inline void compute(Map& map, std::uint64_t key, std::uint64_t low) {
 template <class AnyMap>
 void clear_and_refill(AnyMap& map, std::uint64_t key, std::uint64_t low) {
     map.clear();
-    if constexpr (requires { map.trim(); }) {
+    if constexpr (requires { map.make_private(1); }) {
         std::vector<std::uint64_t> keys;
         for (std::uint64_t i = 0; i < low % 100; ++i) keys.push_back((key + i) % (key + 10));
         if (fill(map, keys, low, low % 2 == 0)) map.trim();

@@ -331,12 +331,13 @@ class BucketMap : public MapBase<P> {
     };
 
     /// Adds a key to the chain. (The result comes in registers; a place for it would be an argument too many.)
-    Inserted insert(Table& table, Bucket& home, typename Base::Lookup lookup, Word value) {
+    Inserted insert(Table& table, Bucket& home, typename Base::Lookup lookup, Word value,
+                    SlotData<P> data = {}) {
         int slot = 0;
         before_change(table, home);
         Bucket* bucket = Chains::free_slot(table, home, &slot);
         if (!bucket) return {nullptr, 0};
-        fill_slot(home, *bucket, slot, lookup, value);
+        fill_slot(home, *bucket, slot, lookup, value, data);
         return {bucket, slot};
     }
 
@@ -348,9 +349,10 @@ class BucketMap : public MapBase<P> {
     }
 
     /// Publishes a key in a free slot of a chain that an open snapshot has saved.
-    TP_HOT void fill_slot(Bucket& home, Bucket& bucket, int slot, typename Base::Lookup lookup, Word value) {
+    TP_HOT void fill_slot(Bucket& home, Bucket& bucket, int slot, typename Base::Lookup lookup, Word value,
+                          SlotData<P> data = {}) {
         CountChange counted(stripe(), visible(value));
-        bucket.data.reset(slot);
+        bucket.data.set(slot, data);
         tables_.chains.publish(home, bucket, slot, lookup.hash, P::key_to_store(lookup), value);
         stress::reach(stress::Window::kChanged);
     }

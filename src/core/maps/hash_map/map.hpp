@@ -22,9 +22,27 @@
 
 namespace threadproof {
 
-template <class P>
+/// The tracker of a HashMap gets every read and change of an entry, with the data of the entry's slot (SlotData).
+/// HashMap itself has none; a cache's policy is one. A tracker has
+///
+///     read(data, valid)     an entry was read; pinned, no lock. valid() is true while it still has that value
+///     take(hash)            the data for a new key, or 0: no memory. This and the next run under the bucket's lock
+///     give(data)            the key was not stored: there was no memory
+///     changing(data)        the entry is about to get another value, or to be seen for the first time
+///     changed(data)         it has, and the caller still has the lock
+///     overwritten(data)     the same; the value before was no reservation
+///     removed(data)         the key has been removed
+///     replaced(key, old, next)     before the last two: what has left, and the value that has come, or 0
+///     has_expired(data)     the entry counts as absent: it is removed, with an Expiring alive, before the change
+struct NoTracker {
+    static constexpr bool kOn = false;
+};
+
+template <class P, class Tracker = NoTracker>
 class HashMap : public BucketMap<P> {
     using Base = BucketMap<P>;
+
+ protected:
     using Base::ask, Base::resolve, Base::visible;
     using Base::consider_resize, Base::dispose, Base::empty_slot, Base::fill_slot, Base::host, Base::insert,
         Base::overwrite_or_remove;
@@ -44,6 +62,10 @@ class HashMap : public BucketMap<P> {
     static constexpr bool kOverwritesLocked = true;  ///< overwrite()'s `next` may read the current value
 
     using Base::Base;
+    /// With the arguments of the tracker. Throws bad_alloc.
+    template <class... Given>
+        requires(sizeof...(Given) > 0)
+    explicit HashMap(std::uint64_t secret, Given... given) : Base(secret), tracker_(given...) {}
 
     // ---- reading
 
@@ -77,6 +99,7 @@ class HashMap : public BucketMap<P> {
                 Cursor at;
                 tables_.arrive(at, lookups[i].hash);
                 steps[i] = Chains::template read<true>(at, lookups[i], nullptr, &values[i]);
+                if (steps[i] == Step::kHit) note_read(at, values[i]);
                 // a key that needs the user's comparison begins anew, with this pin released
                 if (TP_UNLIKELY(steps[i] == Step::kAsk)) steps[i] = Step::kRetry;
             }
@@ -123,7 +146,9 @@ class HashMap : public BucketMap<P> {
             attempt = try_change<kThrough>(at, lookup, nullptr, decide, reservation, cleanup);
         }
         dispose(cleanup);
-        if (TP_LIKELY(attempt != Attempt::kAsk)) return static_cast<Outcome>(attempt);
+        if constexpr (Tracker::kOn)
+            if (TP_UNLIKELY(attempt == Attempt::kExpired)) P::release(std::exchange(*reservation, 0));
+        if (TP_LIKELY(attempt < Attempt::kAsk)) return static_cast<Outcome>(attempt);
         return change_slow<kThrough>(lookup, decide, reservation);
     }
 
@@ -180,12 +205,68 @@ class HashMap : public BucketMap<P> {
                 found = Chains::seek_exact(at, key, value);
                 // before it is replaced: the slot's reference may be what keeps a reservation alive
                 if (found) grown = visible(next) - visible(value);
-                if (found) overwrite_or_remove(at, value, next, cleanup);
+                if (found) exchange(at, value, next, cleanup);
             }
             if (grown) consider_resize(at.table, grown);
         }
         dispose(cleanup);
         return found;
+    }
+
+    // ---- the tracker
+
+    Tracker& tracker() { return tracker_; }
+
+ protected:
+    /// The entry at the cursor had the value.
+    TP_HOT void note_read(const Cursor& at, Word value) {
+        if constexpr (Tracker::kOn)
+            tracker_.read(data_of(*at.bucket, at.slot), [&] {
+                // acquire, both: pair with the releases of writers; the version shows that it is the same entry
+                return at.bucket->value[at.slot].load(std::memory_order_acquire) == value
+                       && at.home->meta.load(std::memory_order_acquire) == at.meta;
+            });
+    }
+
+    // acquire: pairs with the release in set(); that the data are another key's is seen with that key's going
+    TP_HOT static auto data_of(Bucket& bucket, int slot) {
+        if constexpr (Tracker::kOn) return bucket.data.of[slot].load(std::memory_order_acquire);
+        else return 0;
+    }
+
+    /// After the value in a slot, or the key, has gone; under the lock.
+    template <class Data>
+    TP_HOT void note_change([[maybe_unused]] Data data, [[maybe_unused]] Word key,
+                            [[maybe_unused]] Word current, [[maybe_unused]] Word next) {
+        if constexpr (Tracker::kOn) {
+            if (is_reservation(next)) return;
+            tracker_.replaced(key, current, next);
+            if (!next) tracker_.removed(data);
+            else if (is_reservation(current)) tracker_.changed(data);
+            else tracker_.overwritten(data);
+        }
+    }
+
+    /// Removes the entry at the cursor if the tracker says that it has expired: its value goes to *expired.
+    TP_HOT bool remove_expired([[maybe_unused]] Cursor& at, [[maybe_unused]] Word current,
+                               [[maybe_unused]] DeferredCleanup& cleanup, [[maybe_unused]] Word* expired) {
+        if constexpr (Tracker::kOn) {
+            if (!current || TP_LIKELY(!tracker_.has_expired(data_of(*at.bucket, at.slot)))) return false;
+            typename Tracker::Expiring because;
+            exchange(at, current, 0, cleanup);
+            *expired = current;
+            return true;
+        }
+        return false;
+    }
+
+    /// Replaces the value at the cursor by `next`, or removes the key if that is 0.
+    TP_HOT void exchange(Cursor& at, Word current, Word next, DeferredCleanup& cleanup) {
+        auto data = data_of(*at.bucket, at.slot);
+        if constexpr (Tracker::kOn)
+            if (next && !is_reservation(next)) tracker_.changing(data);
+        overwrite_or_remove(at, current, next, cleanup);
+        note_change(data, at.key, current, next);
     }
 
  private:
@@ -202,7 +283,9 @@ class HashMap : public BucketMap<P> {
             return false;
         *old = current;
         cleanup.key = key;
+        auto data = data_of(home, slot);
         empty_slot(home, home, slot, -1);
+        note_change(data, key, current, 0);
         return true;
     }
 
@@ -237,6 +320,7 @@ class HashMap : public BucketMap<P> {
                 *old = current;
                 // release: pairs with the acquire in take(); makes the object visible
                 home.value[slot].store(fresh, std::memory_order_release);
+                note_change(data_of(home, static_cast<int>(slot)), key, current, fresh);
             }
         }
         home.lock.unlock();
@@ -259,12 +343,39 @@ class HashMap : public BucketMap<P> {
         }
         int slot = 0;
         Bucket* bucket = added ? Chains::free_slot(table, home, &slot) : nullptr;
-        added = bucket != nullptr;
         // no snapshot is open, as none opens with a writer inside
-        if (added) fill_slot(home, *bucket, slot, lookup, next(0));
+        added = bucket && fill_tracked(home, *bucket, slot, lookup, next);
         home.lock.unlock();
         if (added) consider_resize(&table, 1);
         return added;
+    }
+
+    /// fill_slot(). False when there is no memory: nothing has changed.
+    template <class Next>
+    TP_HOT bool fill_tracked(Bucket& home, Bucket& bucket, int slot, const Lookup& lookup, Next next) {
+        if constexpr (Tracker::kOn) {
+            auto data = tracker_.take(lookup.hash);
+            if (!data) return false;
+            tracker_.changing(data);
+            fill_slot(home, bucket, slot, lookup, next(0), data);
+            tracker_.changed(data);
+        } else {
+            fill_slot(home, bucket, slot, lookup, next(0));
+        }
+        return true;
+    }
+
+    /// False when there is no memory: nothing has changed.
+    TP_HOT bool insert_tracked(Table& table, Bucket& home, const Lookup& lookup, Word value) {
+        if constexpr (Tracker::kOn) {
+            auto data = tracker_.take(lookup.hash);
+            if (!data) return false;
+            if (!is_reservation(value)) tracker_.changing(data);
+            if (!insert(table, home, lookup, value, data).bucket) return tracker_.give(data), false;
+            if (!is_reservation(value)) tracker_.changed(data);
+            return true;
+        }
+        return insert(table, home, lookup, value).bucket != nullptr;
     }
 
     // ---- reading
@@ -296,6 +407,8 @@ class HashMap : public BucketMap<P> {
             if (TP_UNLIKELY(!P::same(key, lookup)) && (!key || P::match(key, lookup) != Match::kYes))
                 return false;
             taken = Chains::template take<kTake>(home, meta, bucket->value[slot]);
+            if (kTake && TP_LIKELY(taken.step == Step::kHit))
+                note_read({table, 0, &home, meta, bucket, static_cast<int>(slot), 0}, taken.value);
         }
         *value = taken.value;
         if (TP_LIKELY(taken.step == Step::kHit)) return true;
@@ -314,6 +427,7 @@ class HashMap : public BucketMap<P> {
             Cursor at;
             tables_.arrive(at, lookup.hash);
             step = Chains::template read<kTake>(at, lookup, nullptr, value);
+            if (kTake && step == Step::kHit) note_read(at, *value);
             if (TP_UNLIKELY(step == Step::kAsk))
                 step = Chains::retain_key(asked, at.table, at.home, at.meta, at.bucket, at.slot, at.key);
         }
@@ -343,6 +457,7 @@ class HashMap : public BucketMap<P> {
                 tables_.arrive(at, lookup.hash);
                 step =
                     Chains::template read<kTake>(at, lookup, &cache, value, Chains::resume(at, asked, cache));
+                if (kTake && step == Step::kHit) note_read(at, *value);
                 if (step == Step::kAsk)
                     step = Chains::retain_key(asked, at.table, at.home, at.meta, at.bucket, at.slot, at.key);
             }
@@ -373,8 +488,8 @@ class HashMap : public BucketMap<P> {
 
     // ---- writing
 
-    /// An Outcome, or: only a user's comparison can decide.
-    enum class Attempt : std::uint8_t { kAbsent, kPresent, kBusy, kError, kNoMemory, kAsk };
+    /// An Outcome, or: only a user's comparison can decide; or: an entry that the tracker refuses has been removed.
+    enum class Attempt : std::uint8_t { kAbsent, kPresent, kBusy, kError, kNoMemory, kAsk, kExpired };
 
     /// One attempt at a change, inside a WriterSection. On kAsk with a cache given, at.key is retained.
     template <bool kThrough, class Decide>
@@ -402,12 +517,15 @@ class HashMap : public BucketMap<P> {
                 *reservation = current;
                 return Attempt::kBusy;
             }
+            if (!kThrough && remove_expired(at, current, cleanup, reservation)) return Attempt::kExpired;
             attempt = current ? Attempt::kPresent : Attempt::kAbsent;
             Word next = decide(current);
+            if constexpr (kThrough && Tracker::kOn)  // read_locked()
+                if (current) tracker_.read(data_of(*at.bucket, at.slot), [] { return true; });
             if (next == current) return attempt;
             grown = visible(next) - visible(current);
-            if (current) overwrite_or_remove(at, current, next, cleanup);
-            else if (!insert(*at.table, *at.home, lookup, next).bucket) return Attempt::kNoMemory;
+            if (current) exchange(at, current, next, cleanup);
+            else if (!insert_tracked(*at.table, *at.home, lookup, next)) return Attempt::kNoMemory;
         }
         if (grown) consider_resize(at.table, grown);
         return attempt;
@@ -426,11 +544,20 @@ class HashMap : public BucketMap<P> {
                 attempt = try_change<kThrough>(at, lookup, &cache, decide, reservation, cleanup);
             }
             dispose(cleanup);
+            if constexpr (Tracker::kOn) {
+                if (attempt == Attempt::kExpired) {
+                    P::release(std::exchange(*reservation, 0));
+                    at.home = nullptr;
+                    continue;
+                }
+            }
             if (attempt != Attempt::kAsk) return static_cast<Outcome>(attempt);
             stress::reach(stress::Window::kWriteAsked);
             if (Outcome failed = ask(at.key, lookup, cache); failed != Outcome::kPresent) return failed;
         }
     }
+
+    [[no_unique_address]] Tracker tracker_;
 };
 
 }  // namespace threadproof

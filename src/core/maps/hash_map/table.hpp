@@ -53,14 +53,20 @@ struct SlotDataArray {
     static constexpr std::size_t kBytes = sizeof(std::atomic<Data>);
     std::atomic<Data> of[kSlots];
     void reset(int slot) { of[slot].store(Data{}, std::memory_order_relaxed); }
+    /// Before the key is published.
+    void set(int slot, Data data) {
+        // release: pairs with data_of(); a reader of the slot's last key that sees this sees that key's going
+        of[slot].store(data, std::memory_order_release);
+    }
     void move_to(SlotDataArray& to, int from_slot, int to_slot) {
-        to.of[to_slot].store(of[from_slot].load(std::memory_order_relaxed), std::memory_order_relaxed);
+        to.set(to_slot, of[from_slot].load(std::memory_order_relaxed));
     }
 };
 template <int kSlots>
 struct SlotDataArray<NoSlotData, kSlots> {
     static constexpr std::size_t kBytes = 0;
     void reset(int) {}
+    void set(int, NoSlotData) {}
     void move_to(SlotDataArray&, int, int) {}
 };
 

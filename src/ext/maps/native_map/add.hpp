@@ -91,10 +91,11 @@ template <class Map>
 Ref add(MapObject<Map>& self, const Lookup& lookup, PyObject* key, PyObject* delta, PyObject* initial) {
     WatchedChange change(self, lookup, key);
     std::int64_t number;
-    if (PyLong_CheckExact(delta) && small_int(delta, &number)) {
+    if (!self.weighs() && PyLong_CheckExact(delta) && small_int(delta, &number)) {
         if (Ref sum = add_small(self, lookup, number, initial)) return sum;
     }
-    if (Ref sum = add_numbers(self, lookup, delta, initial)) return sum;
+    if (!self.weighs())
+        if (Ref sum = add_numbers(self, lookup, delta, initial)) return sum;
     return compute(self, lookup, key, When::kAlways, Deadline(), [&](PyObject* old) {
         PyObject* sum = outliving([&] { return PyNumber_Add(old ? old : initial, delta); });
         if (!sum) note_addition(self.object(), key);

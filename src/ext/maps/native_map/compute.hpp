@@ -26,6 +26,7 @@ class Computation {
     }
     /// Without settle(), the old value is stored again.
     ~Computation() {
+        NextValue the_old(NextValue::kRestored);
         if (placed_) settle(Ref::borrow(reservation_->old_value));
         reservation_->end();
         map_.computations.end(reservation_);
@@ -56,6 +57,7 @@ class Computation {
         return placed_;
     }
 
+    Reservation* reservation() const { return reservation_; }
     PyObject* old_value() const { return reservation_->old_value; }
 
     /// Puts the result in the reservation's place. After clear() or drain() it has no place any more; drain()
@@ -97,7 +99,11 @@ Ref compute(MapObject<Map>& self, const Lookup& lookup, PyObject* key, When when
     }
     Ref old = Ref::borrow(computation.old_value());
     Ref result = checked_result(run_published(self, key, old.get(), step));
-    if (result.get() == remove_sentinel) result = Ref();
+    if (result.get() == remove_sentinel) {
+        computation.settle(Ref());
+        return Ref();
+    }
+    [[maybe_unused]] auto weighing = self.weigh(lookup, result.get());
     computation.settle(Ref::borrow(result.get()));
     return result;
 }

@@ -23,6 +23,7 @@ enum class Yield { kKeys, kValues, kItems, kDeletedToo };
 template <class Map>
 struct MapIterator {
     using Entry = typename Map::Entry;
+    static constexpr bool kPostpones = MapObject<Map>::kPostpones;
 
     PyObject_HEAD MapObject<Map>* map;  ///< owned; null once it is exhausted
     Yield yield;
@@ -95,6 +96,19 @@ bool refill(MapIterator<Map>& it) {
     }
 }
 
+/// Before a batch is copied: a cache removes the entries that have expired. Runs user code, so not under the lock.
+template <class Map>
+void expire_before(MapIterator<Map>& it) {
+    if constexpr (MapObject<Map>::kExpires) {
+        Ref map;
+        {
+            std::lock_guard hold(it.lock);
+            if (it.map && it.next >= it.batch.size()) map = Ref::borrow(it.map->object());
+        }
+        if (map) reinterpret_cast<MapObject<Map>*>(map.get())->expire();
+    }
+}
+
 /// The next entry, with references for the caller; false at the end. The map goes to *done then. Throws
 /// bad_alloc; what has been copied goes to *dropped.
 template <class Map>
@@ -142,6 +156,7 @@ PyObject* iterator_next(MapIterator<Map>& it) {
     typename Map::Entry entry;
     Ref done;
     OwnedEntries<Map> dropped;
+    expire_before(it);
     do {
         if (!advance(it, &entry, &done, &dropped)) {
             if (done && map_is_watched()) read_map(done.get());

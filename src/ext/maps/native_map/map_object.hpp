@@ -18,6 +18,7 @@
 #include <cstdint>
 
 #include "ext/maps/computation_list.hpp"
+#include "ext/maps/native_map/weighing.hpp"
 #include "ext/maps/reservation.hpp"
 #include "ext/maps/values.hpp"
 #include "ext/python/refcount.hpp"
@@ -33,6 +34,10 @@ struct MapObject {
     AlignedStorage<Map> storage;
 
     static constexpr Py_ssize_t kGroup = Map::kGroup;
+
+    static constexpr bool kWeighs = requires { Map::kWeighs; };
+    static constexpr bool kExpires = requires(Map& map) { map.expire_due(); };
+    static constexpr bool kPostpones = requires(Map& map) { map.stop_sending(); };  ///< it has listeners
 
     static inline PyTypeObject* type;
     static inline PyTypeObject* iterator_type;
@@ -60,6 +65,23 @@ struct MapObject {
         return change(lookup, Deadline(), decide);
     }
 
+    /// Before a step on the whole map, outside all locks: a cache removes the entries that have expired.
+    void expire() {
+        if constexpr (kExpires) core().expire_due();
+    }
+
+    /// Before a value is stored, outside all locks: a cache may have a weigher. Its result has to live until the
+    /// value is stored. Throws.
+    TP_HOT auto weigh(const Lookup& lookup, PyObject* value) {
+        if constexpr (kWeighs)
+            return Weighing(weighs() ? object() : nullptr, Policy::object(lookup.word), value);
+        else return Unweighed();
+    }
+    TP_HOT bool weighs() {
+        if constexpr (kWeighs) return core().weighs();
+        return false;
+    }
+
     /// The value of a key, or null.
     Ref look_up(const Lookup& lookup) {
         Word value;
@@ -78,7 +100,7 @@ struct MapObject {
     /// Stores a value; returns the value that it replaces, or null.
     TP_HOT Ref store(const Lookup& lookup, PyObject* value) {
         Word old;
-        storable(value);
+        [[maybe_unused]] auto weighing = weigh(lookup, storable(value));
         // Py_INCREF: GCC makes a call of Py_NewRef
         auto retained = [value](Word) { return Py_INCREF(value), Policy::value(value); };
         if constexpr (requires { core().store(lookup, retained, &old); }) {
@@ -92,7 +114,8 @@ struct MapObject {
     /// Puts `next` (null: nothing) in the place of exactly `seen`; false when another value is there by now.
     bool replace_seen(const Lookup& lookup, PyObject* seen, PyObject* next) {
         if (!next) return exchange_seen(lookup, seen, 0);
-        Incoming fresh(storable(next));
+        [[maybe_unused]] auto weighing = weigh(lookup, storable(next));
+        Incoming fresh(next);
         bool replaced = exchange_seen(lookup, seen, fresh.word());
         if (replaced) fresh.release();
         return replaced;
@@ -121,6 +144,7 @@ struct MapObject {
     }
     void clear() noexcept {
         if (!storage.constructed()) return;
+        if constexpr (requires { core().stop_sending(); }) core().stop_sending();
         try {
             core().clear();
         } catch (const std::bad_alloc&) {
@@ -137,6 +161,7 @@ struct MapObject {
         Incoming fresh(value);
         Word old = 0;
         change(lookup, [&](Word current) { return old = current, fresh.word(); });
+        renew_same(lookup, old, fresh.word());
         fresh.release();
         return into_ref(old);
     }
@@ -149,16 +174,24 @@ struct MapObject {
             old = current == wanted ? current : 0;
             return old ? next : current;
         });
+        renew_same(lookup, old, next);
         release_value(old);
         return old != 0;
+    }
+
+    /// After `next` has been put in the place of `old`: a cache keeps the time of that, also where they are the same.
+    TP_HOT void renew_same(const Lookup& lookup, Word old, Word next) {
+        if constexpr (kExpires)
+            if (TP_UNLIKELY(old && old == next)) core().renew(lookup);
     }
 
     /// Waits for another thread's reservation. In a forked child the other threads of the parent are gone,
     /// and their reservations are replaced.
     void wait_for(const Lookup& lookup, Ref reservation, const Deadline& deadline) {
         auto* wanted = reinterpret_cast<Reservation*>(reservation.get());
-        if (wanted->orphaned()) replace_reservation(lookup, wanted, wanted->old_value);
-        else wanted->wait(deadline);
+        if (!wanted->orphaned()) return wanted->wait(deadline);
+        NextValue the_old(NextValue::kRestored);
+        replace_reservation(lookup, wanted, wanted->old_value);
     }
 };
 

@@ -83,6 +83,7 @@ PyObject* map_setdefault(MapObject<Map>& self, PyObject* const* given, Py_ssize_
         return present.release();
     }
     PyObject* value = storable(arguments.get(1, Py_None));
+    [[maybe_unused]] auto weighing = self.weigh(lookup, value);
     WatchedChange change(self, lookup, arguments[0]);
     Incoming fresh(value);
     Word present = 0;

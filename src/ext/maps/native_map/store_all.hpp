@@ -207,6 +207,7 @@ PyObject* map_store_map(MapObject<Map>& self, PyObject* other) {
     if (!PyObject_TypeCheck(other, MapObject<Map>::type)) Py_RETURN_FALSE;
     auto& source = *reinterpret_cast<MapObject<Map>*>(other);
     source.share();
+    source.expire();
     OwnedEntries<Map, typename Map::Entries> owned;
     source.core().snapshot().swap(owned.entries);
     if (map_is_watched()) read_map(other);

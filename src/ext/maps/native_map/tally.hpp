@@ -152,7 +152,9 @@ class Tally {
     void put(PyObject* key, const Lookup& lookup, std::int64_t times) {
         WatchedChange change(map_, lookup, key);
         std::int64_t number;
-        if (PyLong_CheckExact(delta_) && small_int(delta_, &number) && std::abs(number) <= kSmallDelta) {
+        bool small =
+            PyLong_CheckExact(delta_) && small_int(delta_, &number) && std::abs(number) <= kSmallDelta;
+        if (small && !map_.weighs()) {
             if (add_small(map_, lookup, number * times, zero)) return;
         }
         for (std::int64_t i = 0; i < times; ++i) add(map_, lookup, key, delta_, zero);

@@ -27,9 +27,10 @@ PyObject* map_new(PyTypeObject* type, PyObject*, PyObject*) {
                      last_name(base));
         throw PythonError{};
     }
-    Ref self = Ref::steal(checked(type->tp_alloc(type, 0)));
-    construct_core(*reinterpret_cast<MapObject<Map>*>(self.get()), type);
-    return self.release();
+    return new_object(
+               type,
+               [type](PyObject* object) { construct_core(*reinterpret_cast<MapObject<Map>*>(object), type); })
+        .release();
 }
 
 /// The methods of every native map, and some more. Most have only a signature: the contract has the words,

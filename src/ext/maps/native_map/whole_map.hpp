@@ -6,6 +6,7 @@
 #include "ext/maps/contract.hpp"
 #include "ext/maps/native_map/map_object.hpp"
 #include "ext/maps/native_map/watched.hpp"
+#include "ext/python/postponed.hpp"
 
 namespace threadproof::ext {
 
@@ -13,6 +14,7 @@ template <class Map>
 Py_ssize_t map_length(MapObject<Map>& self) {
     self.share();
     if (map_is_watched()) about_to_read(self.object());
+    self.expire();
     auto size = static_cast<Py_ssize_t>(self.core().size());
     if (map_is_watched()) read_map(self.object());
     return size;
@@ -22,6 +24,7 @@ template <class Map>
 PyObject* map_clear(MapObject<Map>& self, PyObject*) {
     self.share();
     if (map_is_watched()) change_map(self.object());
+    self.expire();
     self.core().clear();
     Py_RETURN_NONE;
 }
@@ -72,6 +75,7 @@ PyObject* map_snapshot(MapObject<Map>& self, PyObject*) {
     self.share();
     OwnedEntries<Map, typename Map::Entries> owned;
     if (map_is_watched()) about_to_read(self.object());
+    self.expire();
     self.core().snapshot().swap(owned.entries);
     if (map_is_watched()) read_map(self.object());
     Ref dict = Ref::steal(checked(PyObject_CallNoArgs(frozen_dict_type())));
@@ -190,6 +194,7 @@ template <class Map>
 /// after that. Throws.
 template <class Map>
 void detach_into(MapObject<Map>& self, DrainedEntries<Map>& drained) {
+    self.expire();
     auto& entries = drained.entries;
     bool refused = false;
     typename Map::Detached detached = nullptr;
@@ -216,6 +221,7 @@ PyObject* map_drain(MapObject<Map>& self, PyObject*) {
     detach_into(self, drained);
     try {
         drained.resolve_reservations();
+        Postponed::raise();  // here, where the entries can be put back
         if (map_is_watched()) read_map(self.object());
         return dict_of(Ref::steal(checked(PyDict_New())), drained.entries).release();
     } catch (const PythonError&) {
@@ -232,6 +238,7 @@ PyObject* map_drain(MapObject<Map>& self, PyObject*) {
 /// `*busy` is then some key that was there and could not be removed, if there was one.
 template <class Map>
 PyObject* pop_from(MapObject<Map>& self, std::uint64_t position, Ref* busy) {
+    self.expire();
     OwnedEntries<Map> batch;
     typename Map::Walk walk{position}, next = walk;
     for (; self.core().next_batch(next, batch.entries); walk = next, Map::release_all(batch.entries)) {

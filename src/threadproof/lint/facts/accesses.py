@@ -100,7 +100,7 @@ class Accesses(References):
         self.function.accesses.append(access)
         if self.checks and kind in WRITES:
             self.note_sections(access)
-            if kind in ("append", "add"):
+            if kind in ("append", "add") or (kind == "write" and self.is_handed_in(value)):
                 self.note_flag(access)
         for check in reversed(self.checks):
             if (
@@ -112,12 +112,17 @@ class Accesses(References):
                 break
         return access
 
+    def is_handed_in(self, value: str) -> bool:
+        """Whether a value written is what the caller gives, as a callback."""
+        given = value.removeprefix(f"ref:{self.function.ref}.<locals>.")
+        return value == "tuple" or (given != value and given in self.function.params)
+
     def note_flag(self, access: Access) -> None:
-        """Something is added to a container because a flag of the same object is not set yet."""
+        """Something is added, or kept for later, because a flag of the same object is not set yet."""
         owner = access.place.rpartition(".")[0]
         for check in self.checks:
             if (
-                check.how in ("truth", "flag", "query")
+                check.how in ("truth", "flag", "query", "none")
                 and check.access.place.rpartition(".")[0] == owner != self.module.name
             ):
                 self.function.pairs.append(Pair(check.access, access, "flag", check.present))

@@ -110,7 +110,7 @@ class Expressions(Conditions):
             self.caught,
             self.loop,
             bool(self.checks),
-            self.not_set(receiver.name) if self.checks and method else None,
+            self.not_set(receiver.name if method else target.name) if self.checks else None,
         )
         self.function.calls.append(call)
         change = FUNCTIONS_THAT_CHANGE.get(target.name)

@@ -13,8 +13,11 @@ are not told apart), `pkg.mod.name` for a global, `pkg.mod.func.<locals>.name` f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
+from typing import NamedTuple, TypeVar
+
+T = TypeVar("T")
 
 
 class Span(NamedTuple):
@@ -38,6 +41,18 @@ Held = tuple[Hold, ...]
 RETURNED = "returned"  # the `value` of an access whose object or view is what the function returns
 
 
+def in_field_order(cls: type[T]) -> type[T]:
+    """Have a dataclass pickled as its fields in their order: half the time that their names would take."""
+    values = attrgetter(*(each.name for each in fields(cls)))  # type: ignore[arg-type]
+
+    def reduce(self: T) -> tuple[type[T], tuple[object, ...]]:
+        return cls, values(self)
+
+    cls.__reduce__ = reduce  # type: ignore[method-assign, assignment]
+    return cls
+
+
+@in_field_order
 @dataclass(slots=True)
 class Access:
     """One use of a place.
@@ -74,6 +89,7 @@ class Pair:
     present: bool | None
 
 
+@in_field_order
 @dataclass(slots=True)
 class Call:
     """One call. `target` is what is called, `receiver` the place whose method it is, "" if it has none."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sys import intern
+
 from threadproof.lint.facts.model import Function, Module
 from threadproof.lint.knowledge.containers import WRITES
 
@@ -48,3 +50,14 @@ def forget(module: Module) -> None:
             access for access in function.accesses if access.place in changed or access.kind == "write"
         ]
         function.pairs = [pair for pair in function.pairs if pair.act.place in changed]
+
+
+def share_names(module: Module) -> None:
+    """One text for all uses of a name: facts that come out of a pickle have one for each file."""
+    for function in module.functions.values():
+        for access in function.accesses:
+            access.place, access.kind = intern(access.place), intern(access.kind)
+            access.key, access.value = intern(access.key), intern(access.value)
+        for call in function.calls:
+            call.target, call.receiver = intern(call.target), intern(call.receiver)
+            call.args = tuple(map(intern, call.args))

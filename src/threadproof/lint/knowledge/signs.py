@@ -14,7 +14,9 @@ SIGNS: Final = {
     ),
     "locks": re.compile(r"\b(R?Lock|Condition|Semaphore|RWLock|Mutex)\(|_lock\b"),
     "async": re.compile(r"\b(import asyncio|from asyncio|async def)\b"),
-    "loops": re.compile(r"\b(import|from) (gevent|eventlet|twisted|tkinter|Tkinter|curio|trio|asyncore)\b"),
+    "loops": re.compile(
+        r"\b(import|from) (gevent|eventlet|twisted|[tT]kinter|curio|trio|asyncore\w*|asynchat\w*)\b"
+    ),
     "web": re.compile(r"\b(import|from) (flask|bottle|django|sanic|falcon|fastapi|starlette|pyramid)\b"),
     "claims": re.compile(r"thread[- ]?safe", re.IGNORECASE),
 }
@@ -25,7 +27,7 @@ WORDS: Final = {
     "threads": ("thread", "Thread", "concurrent", "run_in_executor", "socketserver", "http.server"),
     "locks": ("Lock(", "_lock", "Condition(", "Semaphore(", "Mutex("),
     "async": ("async",),
-    "loops": ("gevent", "eventlet", "twisted", "kinter", "curio", "trio", "asyncore"),
+    "loops": ("gevent", "eventlet", "twisted", "kinter", "curio", "trio", "asyncore", "asynchat"),
     "web": ("flask", "bottle", "django", "sanic", "falcon", "fastapi", "starlette", "pyramid"),
     "claims": ("hread", "HREAD"),
 }
@@ -43,7 +45,7 @@ def signs_in(text: str) -> frozenset[str]:
 # Classes whose objects exist to be used by many: the last word of the name says so. Those of the first kind
 # do in any file of a program with threads, the others in a file that has threads or locks itself.
 SHARED_KINDS: Final = re.compile(
-    r"(Pool|Dispatcher|Bus|Future|Promise|Deferred|Limiter|Throttle|Aggregat(or|ion)|Gauge|Histogram|Reservoir"
+    r"(Pool|Bus|Future|Promise|Deferred|Limiter|Throttle|Aggregat(or|ion)|Gauge|Histogram|Reservoir"
     r"|RoundRobin\w*)$"
 )
 OFTEN_SHARED_KINDS: Final = re.compile(r"(Cache|Registry|Broker|Hub)$")

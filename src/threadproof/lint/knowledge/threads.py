@@ -78,3 +78,10 @@ HANDLER_BASES: Final = {
 ROUTES: Final = frozenset(
     {"route", "get", "post", "put", "delete", "patch", "before_request", "after_request", "errorhandler"}
 )
+
+LAST_NAMES: Final = frozenset({name.rpartition(".")[2] for name in FUNCTIONS} | METHODS.keys() | {"__init__"})
+
+
+def may_start(method: str) -> bool:
+    """Whether a call of this name may start a thread. Most cannot, and their types need not be known."""
+    return method in LAST_NAMES

@@ -23,10 +23,13 @@ def waited_for(world: World, call: Call, locks: list[str]) -> Entry | None:
     if call.method == "join" and (call.args or call.keywords):
         return None  # it gives up after a while
     receiver = world.tree.canonical(call.receiver).removesuffix("[]")
+    type_ = receiver if receiver in world.tree.classes else world.tree.type_of(receiver)
     for entry in world.threads.entries:
         place = world.tree.canonical(entry.place).removesuffix("[]") if entry.place else ""
         pool = world.tree.canonical(entry.call.receiver) if entry.call and entry.kind == "pool" else ""
         same = receiver == place if call.method in ("join", "result", "get") else receiver == pool
+        if call.method == "join" and entry.kind == "thread" and entry.starter is None:
+            same = entry.function.owner == type_  # run() of a class of threads
         if call.method == "shutdown" and ("False" in call.args or call.keyword("wait") is not None):
             continue
         if not same or not receiver or entry.kind not in ("thread", "timer", "pool"):

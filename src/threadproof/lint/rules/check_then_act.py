@@ -3,7 +3,8 @@
 ## What it does
 Reports `if key in d:` followed by `d[key]`, `del d[key]`, `d.pop(key)` or `d[key] = ...`, and `if d:`
 followed by `d.pop()`, where threads share d, and no lock is held from the test to the act. Also `if self.x is
-not None:` followed by `self.x.method()`, where another method sets `self.x` to None.
+not None:` followed by `self.x.method()`, where another method sets `self.x` to None. And a callback that is
+kept because there is no result yet, where another method sets the result and then calls what is kept.
 
 ## Why is this bad?
 Each step is atomic, the two together are not. Between them another thread may remove the key (KeyError), or
@@ -122,6 +123,11 @@ def consider(world: World, function: Function, pair: Pair, form: str, shared: Sh
         "that found may have changed",
         "limit": f"{variable.shown} may have changed between the test and this",
     }[form]
+    if form == "late" and pair.act.kind == "write":
+        what = (
+            f"what {variable.shown} is set to may come too late: another thread can set the flag and look "
+            "for it between the test and this"
+        )
     return Report(
         pair.check.span,
         what,
@@ -162,13 +168,25 @@ def reset(world: World, function: Function, pair: Pair, shared: Shared) -> float
 
 def late(world: World, function: Function, pair: Pair, shared: Shared) -> float:
     """How sure it is that another function sets the flag, and then uses for the last time what was added."""
-    setters = {one.ref for one in setters_of(world, pair.check) if one is not function}
-    takers = {use.function.ref for use in shared.uses if use.access.kind not in ("append", "add")}
-    if not setters & takers or is_tested_again(function, pair):
+    setters = [one for one in setters_of(world, pair) if one is not function]
+    takers = {
+        use.function.ref for use in shared.uses if use.access.kind not in ("append", "add", "write")
+    } - {function.ref}
+    if not any(takers & run_by(world, setter) for setter in setters) or is_tested_again(function, pair):
         return 0.0
+    if pair.act.kind == "write" and any(
+        one.kind in WRITES and one.place == pair.check.place for one in function.accesses
+    ):
+        return 0.0  # made at first use
     if any(is_event(world, access) for access in told_by(world, pair.check)):
         return max(shared.score(function), EVENT_SCORE)
     return shared.score(function) * (1.0 if shared.kind_is_shared else LITTLE_LESS)
+
+
+def run_by(world: World, function: Function) -> set[str]:
+    """A function, and those of its object that it calls."""
+    called = world.calls.callees.get(function.ref, ())
+    return {function.ref, *(callee.ref for _, callee in called if callee.owner == function.owner)}
 
 
 def is_tested_again(function: Function, pair: Pair) -> bool:
@@ -191,14 +209,18 @@ def told_by(world: World, check: Access) -> Sequence[Access]:
     return [check] if method is None else method.accesses
 
 
-def setters_of(world: World, check: Access) -> Iterator[Function]:
-    """The functions that set the flag which a check asks for, by itself or through a method."""
+def setters_of(world: World, pair: Pair) -> Iterator[Function]:
+    """The functions that set the flag which a check asks for, by itself or through a method.
+
+    What is kept for later, as a callback, may wait for a result, and not only for a flag.
+    """
+    check, any_value = pair.check, pair.act.kind == "write"
     asked = told_by(world, check)
     for access in asked:
         variable = world.tree.variable(access.place)
         for use in variable.uses:
             written = use.access.kind == "write" and use.access.value not in ("none", "const:False")
-            if written and (access is not check or use.access.value == "const:True"):
+            if written and (any_value or access is not check or use.access.value == "const:True"):
                 yield use.function
         if is_event(world, access):
             yield from (

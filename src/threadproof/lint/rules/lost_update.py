@@ -37,7 +37,7 @@ from threadproof.lint.knowledge.containers import WRITES
 from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.tree import World
 from threadproof.lint.tree.evidence import sides
-from threadproof.lint.tree.index import Use
+from threadproof.lint.tree.index import Use, Variable
 from threadproof.lint.tree.sharing import Shared
 
 
@@ -69,7 +69,7 @@ def updates(world: World, function: Function) -> Iterator[tuple[Access, Access |
 
 
 def confidence_of(world: World, function: Function, access: Access, shared: Shared) -> float:
-    if not world.sharing.applies(function, shared, access):
+    if not world.sharing.applies(function, shared, access) or is_of_item(shared.variable):
         return 0.0
     writers = [use for use in shared.uses if use.access.kind in WRITES and use.access is not access]
     if world.sharing.runs_twice(function, shared):
@@ -77,6 +77,16 @@ def confidence_of(world: World, function: Function, access: Access, shared: Shar
     if function.ref in shared.crossing and any(meets(world, function, use, shared) for use in writers):
         return 0.8
     return 0.0
+
+
+def is_of_item(variable: Variable) -> bool:
+    """Whether it is an attribute of an object in a container, or of no known class: each may be another."""
+    return "[]." in variable.place or (variable.owner is None and not is_global(variable))
+
+
+def is_global(variable: Variable) -> bool:
+    home = variable.module.name if variable.module else ""
+    return "<locals>" in variable.place or variable.place.rpartition(".")[0] == home
 
 
 def meets(world: World, function: Function, use: Use, shared: Shared) -> bool:

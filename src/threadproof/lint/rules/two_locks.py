@@ -42,9 +42,10 @@ def check(world: World, part: Part) -> Iterator[Report]:
         if found is None:
             continue
         one, two = found
-        names = [
-            world.tree.shown(sorted(world.calls.locks_at(use.function, use.access.held))[0]) for use in found
-        ]
+        locks = [sorted(world.calls.locks_at(use.function, use.access.held))[0] for use in found]
+        names = [world.tree.shown(lock) for lock in locks]
+        if names[0] == names[1]:  # of two classes
+            names = [".".join(lock.split(".")[-2:]) for lock in locks]
         yield Report(
             two.access.span,
             f"{shared.variable.shown} is guarded by {names[1]} here, and by {names[0]} elsewhere",

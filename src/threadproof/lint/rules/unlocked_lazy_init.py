@@ -2,12 +2,14 @@
 
 ## What it does
 Reports `if x is None: x = make()` on an attribute or global that threads share, without a lock, where what is
-made must not be made twice: a lock, a pool, a thread, a connection. The same where a method that is called
-makes it, and where a flag says that a thread has been started.
+made must not be made twice: a lock, a pool, a thread, a connection, the one object of a class. The same where
+a method or constructor that is called makes it, where a flag says that a thread has been started, and where a
+thread is started again because it is not alive. Also a container or object that is put in its place first and
+filled after that.
 
 ## Why is this bad?
 Both threads find None and both make one. Two locks do not exclude each other; of two threads or connections
-one is never stopped.
+one is never stopped. What is filled after it has been put in its place is found there half made.
 
 ## Example
 ```python
@@ -38,10 +40,12 @@ SpotBugs LI_LAZY_INIT_STATIC; Infer RacerD's @Functional.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from threadproof.findings import Severity
 from threadproof.lint.facts.model import Access, Call, Function, Pair
+from threadproof.lint.knowledge.containers import ADDS
 from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.rules._pairs import unprotected_pairs
 from threadproof.lint.tree import World
@@ -50,6 +54,8 @@ from threadproof.lint.tree.sharing import Shared
 
 TESTS = ("none", "truth", "missing")
 TRUE = "const:True"
+SINGLE = re.compile(r"(^|_)(instance|singleton)$")  # names of variables that hold the one object of a class
+FILLS = ADDS | {"setitem"}
 
 
 def check(world: World, part: Part) -> Iterator[Report]:
@@ -72,13 +78,28 @@ def check(world: World, part: Part) -> Iterator[Report]:
 
 
 def is_form(pair: Pair) -> bool:
-    return pair.act.kind == "write" and not pair.present and pair.how in TESTS and is_made(pair.act)
+    if pair.act.kind != "write" or not is_made(pair.act):
+        return False
+    if pair.how == "query":  # `if not self._thread.is_alive():`, mostly after `self._thread is None or`
+        return pair.act.value.startswith("call:")
+    return not pair.present and pair.how in TESTS
 
 
 def is_made(act: Access) -> bool:
     """Whether a write is of something made, or of a flag that says so."""
     made = act.value
     return made == TRUE or (made not in ("none", "tuple") and not made.startswith("const"))
+
+
+def is_filled_later(function: Function, test: Access, act: Access) -> bool:
+    """Whether a container or object is put in its place, and only then filled, all because of one test."""
+    inside = act.place + "."
+    return any(
+        pair.check is test and pair.act.kind in FILLS and pair.act.span > act.span for pair in function.pairs
+    ) or any(
+        access.kind == "write" and access.place.startswith(inside) and access.span > act.span
+        for access in function.accesses
+    )
 
 
 def starts(function: Function, last: int, first: int = 0) -> bool:
@@ -94,9 +115,11 @@ def made_by_call(world: World, function: Function, call: Call) -> Report | None:
     place = world.tree.canonical(test.place)
     callees = world.tree.called(call.target)
     for callee in callees if len(callees) == 1 else ():
-        if callee.asynchronous or callee.name in ("__init__", "__enter__"):
+        if callee.asynchronous or callee.name == "__enter__":
             continue
         for act in callee.accesses:
+            if callee.name == "__init__" and not act.common:
+                continue  # an attribute of a new object
             if act.kind != "write" or not is_made(act) or world.tree.canonical(act.place) != place:
                 continue
             if world.tree.locks(act.held) or (act.value == TRUE and not starts(callee, act.span.line)):
@@ -119,13 +142,20 @@ def consider(
         return None
     if not world.sharing.runs_twice(function, shared):
         return None
-    value = 1.0 if act.value == TRUE else world.sharing.worth(act, function)
+    unique = act.value == TRUE or (shared.common and bool(SINGLE.search(shared.variable.name)))
+    value = 1.0 if unique else world.sharing.worth(act, function)
+    message = f"two threads may both find that {shared.variable.shown} is not made yet, and both make one"
+    if value < 1.0 and is_filled_later(maker, test, act):
+        value = 1.0
+        message = (
+            f"{shared.variable.shown} can be seen half made: it is put in its place, and filled after that"
+        )
     confidence = shared.score(function, unique=value >= 1.0) * value
     if confidence <= 0:
         return None
     return Report(
         test.span,
-        f"two threads may both find that {shared.variable.shown} is not made yet, and both make one",
+        message,
         function=function.ref,
         subject=shared.variable.place,
         related=[

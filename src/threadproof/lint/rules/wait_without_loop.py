@@ -76,10 +76,16 @@ def tested_outside(function: Function, call: Call) -> bool:
 
 
 def is_condition(world: World, call: Call) -> bool:
+    """Whether wait() is of a Condition: it is known to be one, or it is held as a lock."""
     place = world.tree.canonical(call.receiver)
-    return world.tree.type_of(place) == "threading.Condition" or any(
-        value == "call:threading.Condition" for value in world.tree.values_of(place)
-    )
+    type_ = world.tree.type_of(place)
+    values = world.tree.values_of(place)
+    if type_ == "threading.Condition" or "call:threading.Condition" in values:
+        return True
+    is_held = any(hold.lock == call.receiver and not hold.asynchronous for hold in call.held)
+    is_of_processes = any(value.startswith("call:multiprocessing.") for value in values)
+    is_other = type_ in world.tree.classes or is_of_processes
+    return is_held and not call.awaited and not is_other and bool(world.tree.lock(place))
 
 
 def is_wrapper(function: Function) -> bool:

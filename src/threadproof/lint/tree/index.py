@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
@@ -72,6 +72,8 @@ class Tree:
             self.functions.update(module.functions)
             self.classes.update(module.classes)
             self.module_of.update(dict.fromkeys(module.functions, module))
+        self.modules_of: dict[str, tuple[Module | None, int]] = {}  # see longest()
+        self.classes_of_names: dict[str, tuple[Class | None, int]] = {}
         self.tops = {name.partition(".")[0] for name in self.modules}
         self.canonical_names: dict[str, str] = {}
         self.resolved: dict[str, str] = {}
@@ -83,12 +85,13 @@ class Tree:
                 self.subclasses[self.resolve(base)].append(ref)
         self.given: dict[str, set[str]] = {}
         self.known_args: dict[str, str] = {}
-        self.unsure: list[tuple[dict[str, Any], str]] = []  # cached while not all types were known
+        self.unsure: deque[tuple[dict[str, Any], str]] = deque()  # cached while not all types were known
         self.declared = self.declare()
         self.wraps = {place: lock for module in self.modules.values() for place, lock in module.wraps.items()}
         for constructors in (True, False):  # methods are found by the types that constructors are given
             self.given = find_given(self, constructors)
             self.forget_unsure()
+        self.unsure = deque(maxlen=0)  # all types are known now, and nothing needs to be remembered
         self.variables: dict[str, Variable] = {}
         for function in self.functions.values():
             self.add_uses(function)
@@ -128,11 +131,11 @@ class Tree:
 
     def split(self, name: str) -> tuple[Module | None, str]:
         """The module that a reference starts with, and the rest."""
-        return longest(self.modules, name)
+        return longest(self.modules, name, self.modules_of)
 
     def class_in(self, name: str) -> tuple[Class | None, str]:
         """The class that a reference starts with, and the rest: the attribute."""
-        return longest(self.classes, name)
+        return longest(self.classes, name, self.classes_of_names)
 
     def mro(self, ref: str) -> list[str]:
         """The class and its bases, nearest first; bases that are not in the tree by their names."""
@@ -215,6 +218,8 @@ class Tree:
             if kind == "call":
                 types.add(self.resolve(what))
             elif kind == "ref":
+                if what in self.classes:  # an argument that is annotated with it
+                    types.add(what)
                 types |= {one for one in self.given.get(what, ()) if one in self.classes}
         return types.pop() if len(types) == 1 else ""
 
@@ -455,12 +460,30 @@ def find_given(tree: Tree, constructors: bool) -> dict[str, set[str]]:
     return {name: values for name, values in given.items() if len(values) <= SEVERAL}
 
 
-def longest(known: Mapping[str, T], name: str) -> tuple[T | None, str]:
-    """What the longest beginning of a dotted name stands for, and the rest; without one, the whole name."""
+def longest(
+    known: Mapping[str, T], name: str, found_before: dict[str, tuple[T | None, int]]
+) -> tuple[T | None, str]:
+    """What the longest beginning of a dotted name stands for, and the rest; without one, the whole name.
+
+    `found_before` remembers the answers, with the length of each beginning, for all names in one place.
+    """
+    found = known.get(name)
+    if found is not None:
+        return found, ""
+    place = name[: max(name.rfind("."), 0)]
+    answer = found_before.get(place)
+    if answer is None:
+        answer = found_before[place] = longest_in(known, place)
+    found, length = answer
+    return (found, name[length + 1 :]) if found is not None else (None, name)
+
+
+def longest_in(known: Mapping[str, T], name: str) -> tuple[T | None, int]:
+    """What the longest beginning of a name stands for, and how long that is."""
     end = len(name)
     while end > 0:
         found = known.get(name[:end])
         if found is not None:
-            return found, name[end + 1 :]
+            return found, end
         end = name.rfind(".", 0, end)
-    return None, name
+    return None, 0

@@ -29,6 +29,8 @@ MAKERS = frozenset({"__init__", "__new__", "__post_init__"})
 
 # Files of libraries whose code takes turns in one thread, or in greenlets.
 LOOPS = frozenset({"loops"})
+# What only objects that several threads use have: another thread sets it, or puts something into it.
+WAITED_FOR = frozenset({"call:threading.Event", "call:queue.Queue", "call:queue.SimpleQueue"})
 OWN_KINDS = frozenset({"plain", "reentrant", "condition"})
 
 
@@ -123,8 +125,15 @@ class Sharing:
                 continue
             for acquire in function.acquires:
                 lock = self.tree.lock(acquire.lock)
-                if lock and self.tree.lock_kind(lock) in OWN_KINDS:
+                if lock and (self.tree.lock_kind(lock) in OWN_KINDS or lock.endswith("[]")):
                     owners.add(lock.rpartition(".")[0])
+        for variable in self.tree.variables.values():
+            if (
+                variable.owner is not None
+                and variable.values & WAITED_FOR
+                and any(use.function.ref not in self.calls.setup for use in variable.uses)
+            ):
+                owners.add(variable.owner.ref)
         return owners
 
     def of(self, variable: Variable) -> Shared:
@@ -330,9 +339,11 @@ class Sharing:
         if self.guarded_outside(function, shared):
             return False
         module = self.tree.module_of[function.ref]
+        if module.signs & LOOPS and not (function.ref in shared.crossing or shared.guarded):
+            return False
         if function.ref in shared.crossing or shared.claims or module.signs & {"threads", "locks"}:
             return True
-        known = shared.kind_is_shared or is_counter(shared, access)
+        known = shared.kind_is_shared or is_counter(shared, access) or (is_made and shared.common)
         return known and module.name.partition(".")[0] in self.threaded_packages
 
     def runs_twice(self, function: Function, shared: Shared) -> bool:
@@ -341,8 +352,8 @@ class Sharing:
         roles = self.threads.roles(function, instance)
         if self.threads.many(function, instance) or len(roles) > 1:
             return True
-        if roles - {MAIN}:
-            return False  # one thread only
+        if roles - {MAIN}:  # one thread of the tree; others may call a public method of an object with a lock
+            return bool(shared.guarded) and instance and not function.name.startswith("_")
         return (
             bool(shared.guarded or shared.claims or shared.owner_locked)
             or not instance

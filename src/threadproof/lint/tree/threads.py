@@ -39,6 +39,13 @@ class Threads:
             for call in function.calls:
                 self.entries += self.started_by(function, call)
             self.entries += self.called_from_outside(function)
+        self.started: defaultdict[str, list[Entry]] = defaultdict(list)  # by the function that starts them
+        self.started_in_setup: set[str] = set()  # classes whose set-up starts a thread
+        for entry in self.entries:
+            if entry.starter is not None and entry.kind in CONCURRENT:
+                self.started[entry.starter.ref].append(entry)
+                if entry.starter.ref in calls.setup and entry.function.owner == entry.starter.owner:
+                    self.started_in_setup.add(entry.starter.owner)
         self.targets = {entry.function.ref for entry in self.entries}
         self.reached: defaultdict[str, list[Entry]] = defaultdict(list)
         self.on_object: defaultdict[str, list[Entry]] = defaultdict(
@@ -56,6 +63,8 @@ class Threads:
     # --- entries ---
 
     def starter(self, function: Function, call: Call) -> known.Starter | None:
+        if not known.may_start(call.method) and call.keyword("target") is None:
+            return None
         target = self.tree.full_target(call)
         found = known.FUNCTIONS.get(target)
         if found is not None:
@@ -202,17 +211,19 @@ class Threads:
     # --- order ---
 
     def before_start(self, function: Function, line: int, loop: int) -> bool:
-        """Whether a line of a function runs before the threads that this function starts."""
+        """Whether a line of a function runs before the first thread, which this function starts."""
         starts = [
             entry.line
-            for entry in self.entries
-            if entry.starter is function
-            and entry.kind in CONCURRENT
-            and not self.is_conditional(function, entry)  # an earlier call may have started it
+            for entry in self.started.get(function.ref, ())
+            if not self.is_conditional(function, entry)  # an earlier call may have started it
         ]
-        if not starts or loop:
+        if not starts or loop or self.set_up_starts(function):
             return False
         return line < min(starts) and not self.started_before(function, line)
+
+    def set_up_starts(self, function: Function) -> bool:
+        """Whether the object of a method has a thread since it was made, so that this is not the first."""
+        return bool(function.owner) and function.owner in self.started_in_setup
 
     def started_before(self, function: Function, line: int) -> bool:
         return any(call.method == "start" and call.span.line < line for call in function.calls)
