@@ -38,12 +38,7 @@ def test_two_threads_get_the_same_number_from_gauss(strategy: str) -> None:
     found_in("random", test, strategy)
 
 
-UNSEEN = pytest.mark.xfail(reason="a load through a non-data descriptor is no step yet", strict=True)
-
-
-@pytest.mark.parametrize(
-    "strategy", [pytest.param("auto", marks=UNSEEN), pytest.param("dpor", marks=UNSEEN), "dfs"]
-)
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_a_cached_property_is_computed_twice(strategy: str) -> None:
     """Since Python 3.12 it has no lock."""
 

@@ -171,6 +171,13 @@ PyObject* idents(PyObject*, PyObject*) {
     });
 }
 
+/// [(variable, name of a type), ...]
+PyObject* opaque(PyObject*, PyObject*) {
+    return list_of(control().opaque(), [](const std::pair<explore::VariableId, std::string>& each) {
+        return Py_BuildValue("Is", each.first, each.second.c_str());
+    });
+}
+
 PyObject* check(PyObject*, PyObject*) {
     control().scheduler().check();
     Py_RETURN_NONE;
@@ -197,6 +204,7 @@ PyMethodDef functions[] = {
     {"sequence", method<sequence>(), METH_NOARGS, "sequence($module, /)\n--\n\n"},
     {"threads", method<threads>(), METH_NOARGS, "threads($module, /)\n--\n\n"},
     {"pending", method<pending>(), METH_NOARGS, "pending($module, /)\n--\n\n"},
+    {"opaque", method<opaque>(), METH_NOARGS, "opaque($module, /)\n--\n\n"},
     {"check", method<check>(), METH_NOARGS, "check($module, /)\n--\n\n"},
     {"forget_workers", method<forget_workers>(), METH_NOARGS, "forget_workers($module, /)\n--\n\n"},
     {nullptr, nullptr, 0, nullptr},

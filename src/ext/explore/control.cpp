@@ -75,7 +75,8 @@ void Control::start(PyObject* wait_code) {
         throw PythonError{};
     }
     probe::set_interests(slot_, probe::kLockAttempts | probe::kLocks | probe::kWaits | probe::kStates
-                                    | probe::kClocks | probe::kAccesses | probe::kDeallocations
+                                    | probe::kClocks | probe::kAccesses | probe::kPossible
+                                    | probe::kDeallocations
                                     | probe::kForks);
     start_watchdog();
 }
@@ -83,6 +84,7 @@ void Control::start(PyObject* wait_code) {
 void Control::stop() {
     stop_watchdog();
     objects_.clear();
+    release_kept();
     if (slot_ != probe::kMostSubscribers) probe::unsubscribe(std::exchange(slot_, probe::kMostSubscribers));
 }
 
@@ -98,6 +100,8 @@ void Control::begin(explore::Plan plan, std::size_t stack, PyObject* stuck, PyOb
     Py_CLEAR(checker_);
     hang_ = hang;
     abandoned_ = 0;
+    opaque_.clear();
+    release_kept();
     holders_.clear();
     objects_.clear();
     std::uint64_t run = run_.load(std::memory_order_relaxed) + 1;
@@ -140,8 +144,10 @@ bool Control::enter_handler() {
     std::uint64_t found = word_of(my_run, Where::kProgram);
     // acquire-release: pairs with the watchdog's CAS; only one of the two has the baton
     if (TP_LIKELY(
-            word.compare_exchange_strong(found, word_of(my_run, Where::kHandler), std::memory_order_acq_rel)))
-        return my_depth = 1;
+            word.compare_exchange_strong(found, word_of(my_run, Where::kHandler), std::memory_order_acq_rel))) {
+        my_depth = 1;
+        return true;
+    }
     // the baton was taken; a CAS fails if the thread is abandoned
     found = word_of(my_run, Where::kTaken);
     if (!word.compare_exchange_strong(found, word_of(my_run, Where::kBack), std::memory_order_acq_rel)) {
@@ -391,6 +397,25 @@ bool Control::access(const probe::Variable& variable, unsigned flags) {
           .item = of_iteration ? scheduler_.log().size() : variable.field},
          variable);
     return false;
+}
+
+void Control::possible(const probe::Variable& variable, unsigned flags, PyTypeObject* opaque) {
+    if (probe::this_thread.suspended) return;
+    Handler handler(*this);
+    if (!handler) return;
+    PyObject* object = variable.object;
+    // its deallocation would not be published, and its address stand for another object
+    if (!probe::is_tracked(Py_TYPE(object)) && kept_.insert(object).second) Py_INCREF(object);
+    if (opaque) {
+        bool of_container = variable.part == probe::Part::kStructure;
+        opaque_.emplace_back(variable_of(object, of_container ? 0 : variable.field), opaque->tp_name);
+    }
+    access(variable, flags);
+}
+
+void Control::release_kept() {
+    probe::Suspension suspension;
+    for (PyObject* each : std::exchange(kept_, {})) Py_DECREF(each);
 }
 
 }  // namespace threadproof::ext

@@ -26,7 +26,11 @@ bool add_explore(PyObject* module);
 #include <condition_variable>
 #include <mutex>
 #include <thread>
+#include <string>
 #include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <vector>
 
 #include "core/explore/scheduler.hpp"
 
@@ -129,6 +133,8 @@ class Control final : public probe::Subscriber {
     bool is_controlled();
     /// The calling thread's number in its run; -1 if it is not controlled.
     static int calling_number();
+    /// The variables of this run with which a library's code did more than one step, and the names of types.
+    const std::vector<std::pair<explore::VariableId, std::string>>& opaque() const { return opaque_; }
     /// How many threads of this run were left to their waits.
     unsigned abandoned() const { return abandoned_; }
     /// The thread that took the lock; null if none has.
@@ -162,6 +168,7 @@ class Control final : public probe::Subscriber {
     void on(const probe::ObjectEvent& event) override;
     void on(probe::ForkStep step) override;
     bool access(const probe::Variable& variable, unsigned flags) override;
+    void possible(const probe::Variable& variable, unsigned flags, PyTypeObject* opaque) override;
     bool done_with(const probe::SiteEvent&) override { return false; }  // or later runs had fewer steps
 
  private:
@@ -192,11 +199,14 @@ class Control final : public probe::Subscriber {
     void call(PyObject* function, const char* format, Arguments... arguments);
     explore::VariableId variable_of(const void* object, std::uint64_t part = 0);
     void notice_deadlock();
+    void release_kept();
 
     explore::Scheduler scheduler_;
     explore::Baton main_;
     ObjectNumbers objects_;
     std::unordered_map<const void*, explore::ThreadId> holders_;  // of locks
+    std::vector<std::pair<explore::VariableId, std::string>> opaque_;
+    std::unordered_set<PyObject*> kept_;  // owned, until the next run: their deallocations are not published
     PyObject* wait_code_ = nullptr;
     std::size_t slot_ = probe::kMostSubscribers;
     std::size_t stack_ = 0;

@@ -70,8 +70,6 @@ void record_match_class(PyObject* object, PyObject* type, PyObject* names, std::
 void record_consumed(PyObject* object, unsigned one_step);
 /// What reads all of a container, or its size. An iterator that several threads may have is advanced by it.
 void record_whole(PyObject* object, unsigned flags);
-/// Takes the next item out of an iterator over a list, a dict, a set or a deque: reads that container.
-void record_advance(PyObject* iterator);
 /// Assigns a key of a dict: a new key changes the structure, too.
 void record_store(PyObject* dict, PyObject* key, unsigned flags);
 /// The value of a key whose equality is no user code, while that of the dict's other keys may be; null if the key
@@ -92,6 +90,11 @@ bool is_stored_from_outside(PyObject* name);
 
 /// A call of `function` with these arguments: of a builtin or a type that reads containers or attributes.
 void record_call(PyObject* function, PyObject* const* arguments, std::size_t count);
+
+/// Whether record_call() knows the function.
+bool is_reader(PyObject* function);
+/// Whether it is a class whose instances have attributes for each thread.
+bool is_thread_local(PyTypeObject* type);
 
 /// Prepares for what record_call() compares functions with.
 void set_readers();

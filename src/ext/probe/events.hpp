@@ -15,6 +15,7 @@
 /// | WaitEvent   | before and after the thread waits for a thread, an item or a computation             |
 /// | ThreadEvent | before a thread is started; at its begin and end; after it was joined                |
 /// | access      | before an access to a variable: an attribute, a global, an item of a container       |
+/// | possible    | before what may be an access: see possible.hpp                                       |
 /// | step        | after a read, before a write, of the value of a map's key or of an atomic            |
 /// | SiteEvent   | after an instruction was judged                                                      |
 /// | MapEvent    | before a concurrent map changes; after it was read; around a computation             |
@@ -82,6 +83,7 @@ enum Interest : std::uint32_t {
     kHandOvers = 1 << 15,
     kStates = 1 << 16,
     kClocks = 1 << 17,
+    kPossible = 1 << 18,  // accesses that may be none
 };
 
 /// A thread's serial number, from 1 on; 0 is no thread.
@@ -283,6 +285,10 @@ class Subscriber {
     /// variables that the same step may change. (The most frequent event by far, so its parts are passed in
     /// registers.)
     virtual bool access(const Variable&, [[maybe_unused]] unsigned flags) { return false; }
+    /// An access that may be none, for a subscriber with kPossible. If `opaque` is there, such an object may do
+    /// more than one step with the variable, and what it does in between is not published.
+    virtual void possible(const Variable&, [[maybe_unused]] unsigned flags,
+                          [[maybe_unused]] PyTypeObject* opaque) {}
     /// A step on a value whose every step is atomic and orders: that of a key of a concurrent map, or of an
     /// atomic. Its flags have kStep. For a subscriber with kAccesses.
     virtual void step(const Variable&, [[maybe_unused]] unsigned flags) {}

@@ -38,6 +38,7 @@ struct Method {
     Py_ssize_t first;   // of the arguments that it goes over
 };
 std::array<Method, kMostMethods> methods;
+std::array<const PyMethodDef*, kMostMethods> definitions;  // theirs, in the same order
 std::size_t method_count = 0;
 
 PyObject* excluded_lock = nullptr;  // threading's own, which every thread acquires at its start and end
@@ -464,9 +465,15 @@ PyObject* intercept_method(PyObject*, PyObject* arguments) {
         PyErr_Format(PyExc_TypeError, "%R cannot be intercepted", descriptor.get());
         throw PythonError{};
     }
+    definitions[method_count] = definition;
     methods[method_count++] = {definition->ml_meth, action_named(action), one_step, first};
     definition->ml_meth = replacement;
     Py_RETURN_NONE;
+}
+
+bool is_intercepted(const PyMethodDef* definition) {
+    auto end = definitions.begin() + static_cast<std::ptrdiff_t>(method_count);
+    return std::find(definitions.begin(), end, definition) != end;
 }
 
 PyObject* order_bytes(PyObject*, PyObject* by) {

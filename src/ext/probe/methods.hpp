@@ -45,4 +45,7 @@ namespace threadproof::probe {
 enum class MethodAction : std::uint8_t { TP_METHOD_ACTIONS(TP_CONSTANT) };
 inline constexpr const char* kMethodActionNames[] = {TP_METHOD_ACTIONS(TP_NAME)};
 
+/// Whether it publishes events of its own.
+bool is_intercepted(const PyMethodDef* definition);
+
 }  // namespace threadproof::probe

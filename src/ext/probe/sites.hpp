@@ -32,6 +32,8 @@ namespace threadproof::probe {
     X(kLoadSlice, "load_slice")           \
     X(kCall, "call")                      \
     X(kCallNamed, "call_named")           \
+    X(kAnyCall, "any_call") /* of whatever function */ \
+    X(kAnyCallNamed, "any_call_named") \
     X(kStoreSlice, "store_slice")         \
     X(kImported, "imported")              \
     X(kFinalise, "finalise")              \
@@ -69,8 +71,8 @@ struct Site {
     Stay stay{};
     std::uint16_t flags = 0;  // of AccessFlag
     std::uint16_t argument = 0;
-    // as many as placement.py describes of a call: the function, four arguments
-    std::array<Source, 5> operands;
+    // as many as placement.py describes of a call: the function, self, four arguments
+    std::array<Source, 6> operands;
     std::int32_t instruction = 0;  // its position, in code units
     std::uint32_t number = 0;      // of all sites of the process
     PyObject* name = nullptr;

@@ -40,7 +40,9 @@ class Exploration:
     `exhausted` is the set of schedules that were all run: "all", "preemptions <= 2", or "".
 
     `uncontrolled` of the runs had waits that the explorer does not control, such as for a socket; `outside`
-    says where. Such a run cannot be repeated, so its failure has no token, and nothing is exhausted.
+    says where. Such a run cannot be repeated, so its failure has no token, and nothing is exhausted. Nor is
+    it if two threads call one object of the types `opaque`, whose code is not watched and may take several
+    steps.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Exploration:
     skipped: int = 0  # runs that did not begin as an earlier one
     uncontrolled: int = 0  # runs in which a thread waited for what is not controlled
     outside: list[str] = field(default_factory=list)  # which threads, and where
+    opaque: list[str] = field(default_factory=list)  # types whose calls are one step, and may be more
     diverged: str = ""  # of a replay: how it differs from the run that the token was made of
     names: dict[int, str] = field(default_factory=dict)
     command: str = "replay="  # what to put before the token to repeat the schedule
@@ -94,6 +97,8 @@ class Exploration:
         match self.exhausted:
             case "" if self.uncontrolled:
                 return f"{self.name}: no failure in {count}; {self.uncontrolled} of them were not controlled"
+            case "" if self.opaque:
+                return f"{self.name}: no failure in {count}; not all behaviours: {', '.join(self.opaque)} may switch within a step"
             case "" if self.skipped:
                 return f"{self.name}: no failure in {count}; {self.skipped} of them could not be repeated"
             case "":
@@ -312,8 +317,10 @@ class Explorer:
                 continue
             if self.abandoned > MOST_ABANDONED:
                 break
-            strategy.learn(run.log())
-        if found.uncontrolled:
+            log = run.log()
+            self.note_opaque(run, log)
+            strategy.learn(log)
+        if found.uncontrolled or found.opaque:
             return
         if not found.skipped:
             found.exhausted = strategy.exhausted
@@ -331,6 +338,13 @@ class Explorer:
         self.found.uncontrolled += bool(run.outside)
         new = dict.fromkeys(map(str, run.outside))
         self.found.outside += [each for each in new if each not in self.found.outside]
+
+    def note_opaque(self, run: Run, log: Log) -> None:
+        """Objects that two threads use, and with which they take several steps that are not seen."""
+        for variable, name in run.opaque.items():
+            if name not in self.found.opaque and (len(log.users(variable)) > 1 or is_weak(name)):
+                self.found.opaque.append(name)
+                self.relevant.give_up()
 
     def skip(self, strategy: Search) -> None:
         """A run did not take the steps that an earlier one took."""
@@ -394,6 +408,11 @@ class Explorer:
         for _ in range(REPLAYS):
             again = self.executor.run(self.test, plan)
             found.replays += again.failure is not None and again.failure.signature == signature
+
+
+def is_weak(name: str) -> bool:
+    """A weak reference, or a collection of them: another thread changes it by a deallocation, which is no step."""
+    return "weak" in name.lower()
 
 
 NOT_REPEATABLE = (

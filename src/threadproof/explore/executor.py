@@ -74,6 +74,7 @@ class Run:
     outside: list[Outside] = field(default_factory=list)  # if there are any, the run cannot be repeated
     interrupted: bool = False  # the test's own thread, in such a wait
     abandoned: int = 0  # threads that still wait so
+    opaque: dict[int, str] = field(default_factory=dict)  # variables of steps that may be several, and types
 
     def log(self) -> Log:
         """Valid until the next run begins."""
@@ -203,6 +204,7 @@ class Executor:
         if run.ending == "too long" and not run.failure:
             run.failure = Failure("too long")
         run.sequence = _core.explore.sequence()
+        run.opaque = dict(_core.explore.opaque())
         run.names = dict(names)
 
     def fail(self, failure: Failure) -> None:

@@ -20,10 +20,18 @@ class Relevant:
 
     def __init__(self) -> None:
         self.found: set[int] = set()
+        self.unknown = False
         self.sites = b""  # as Plan has them: ascending words; before the first run, every access may matter
+
+    def give_up(self) -> None:
+        """From now on every access may matter: others happen that are not in any log."""
+        self.unknown = True
+        self.sites = b""
 
     def learn(self, log: Log) -> None:
         """Add what this run shows."""
+        if self.unknown:
+            return
         users: defaultdict[int, int] = defaultdict(int)
         written: set[int] = set()
         concurrent = [step for step in log.steps[first_start(log) :] if step.variable]

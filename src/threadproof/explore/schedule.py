@@ -83,6 +83,10 @@ class Log:
     def preemptions(self) -> int:
         return sum(step.preempts for step in self.steps)
 
+    def users(self, variable: int) -> set[int]:
+        """The threads that took steps with the variable."""
+        return {step.thread for step in self.steps if step.variable == variable}
+
     @property
     def sequence(self) -> bytes:
         return bytes(step.thread for step in self.steps)

@@ -7,6 +7,7 @@ Nothing here runs or changes code.
 
 from __future__ import annotations
 
+import builtins
 import opcode
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -290,7 +291,7 @@ class Disassembly:
     def of_global(self, kind: str, place: int, name: str) -> Made | None:
         if name in self.stored.once and kind == "load_global":
             return "load_once", self.load_flags(place), 0, name
-        if name not in self.stored.globals:
+        if name not in self.stored.globals and (not self.every or hasattr(builtins, name)):
             return None
         flags = self.load_flags(place) if kind == "load_global" else self.store_flags(place, 0)
         return kind, flags, 0, name
@@ -307,14 +308,15 @@ class Disassembly:
 
     def call(self, place: int, argument: int) -> Made | None:
         """A call of a possible builtin that reads containers or attributes; the probe checks the function."""
-        if argument == 0:
-            return ("generate", 0, 0, None) if self.generates else None
-        if argument > LONGEST_CALL or not self.may_be_reader(place):
+        if argument == 0 and self.generates:
+            return "generate", 0, 0, None
+        if not self.every and (not 0 < argument <= LONGEST_CALL or not self.may_be_reader(place)):
             return None
+        kind = "any_call" if self.every else "call"
         if self.name_at(place) == "CALL":
-            return "call", argument, argument, None
+            return kind, argument, argument, None
         named = constant_at(self.code, self.listing[place - 1]) or ()
-        return "call_named", argument - len(named), argument, None
+        return f"{kind}_named", argument - len(named), argument, None
 
     def may_be_reader(self, place: int) -> bool:
         return any(self.loads_reader(before) for before in range(place - 1, max(-1, place - LOOK_BACK), -1))

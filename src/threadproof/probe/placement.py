@@ -70,18 +70,21 @@ OPERANDS: dict[str, tuple[int, ...]] = {
     "compare": (2, 1),
     "match_keys": (2, 1),
     "match_class": (3, 2, 1),
-    "spread": (2, 1),
+    "spread": (2, 1, 4, 3),
     "generate": (2, 1),
     "advance": (2,) if sys.version_info >= (3, 15) else (1,),  # since 3.15 an index is above the iterator
 }
 MOST_ARGUMENTS = 4  # of a call that are judged: a builtin with more is rarely called
 
 
-def operands_of(kind: str, argument: int) -> tuple[int, ...]:
+def operands_of(kind: str, argument: int, with_self: bool = False) -> tuple[int, ...]:
     if kind in ("call", "call_named"):  # the function, a place for self, the arguments, and their names
         above = 1 if kind == "call_named" else 0
         arguments = range(argument, max(argument - MOST_ARGUMENTS, 0), -1)
-        return above + argument + 2, *(above + place for place in arguments)
+        function = (argument + 2, argument + 1) if with_self else (argument + 2,)
+        return tuple(above + place for place in (*function, *arguments))
+    if kind in ("any_call", "any_call_named"):
+        return operands_of(kind.removeprefix("any_"), argument, with_self=True)
     return OPERANDS.get(kind, ())
 
 
