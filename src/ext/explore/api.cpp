@@ -40,11 +40,11 @@ explore::Policy policy_named(const char* name) {
 PyObject* or_null(PyObject* object) { return object == Py_None ? nullptr : object; }
 
 PyObject* subscribe(PyObject*, PyObject* arguments) {
-    PyObject *unwinding, *wait_code;
-    if (!PyArg_ParseTuple(arguments, "OO!:subscribe", &unwinding, &PyCode_Type, &wait_code))
+    PyObject *unwinding, *wait_code, *scope;
+    if (!PyArg_ParseTuple(arguments, "OO!O:subscribe", &unwinding, &PyCode_Type, &wait_code, &scope))
         throw PythonError{};
     probe::set_unwinding(unwinding);
-    control().start(wait_code);
+    control().start(wait_code, scope);
     Py_RETURN_NONE;
 }
 
@@ -184,7 +184,8 @@ PyObject* check(PyObject*, PyObject*) {
 }
 
 PyMethodDef functions[] = {
-    {"subscribe", method<subscribe>(), METH_VARARGS, "subscribe($module, unwinding, wait_code, /)\n--\n\n"},
+    {"subscribe", method<subscribe>(), METH_VARARGS,
+     "subscribe($module, unwinding, wait_code, scope, /)\n--\n\n"},
     {"unsubscribe", method<unsubscribe>(), METH_NOARGS, "unsubscribe($module, /)\n--\n\n"},
     {"begin", method<begin>(), METH_VARARGS,
      "begin($module, prefix, policy, seed, depth, length, asleep, everywhere, sites, timeouts_any, "

@@ -66,7 +66,8 @@ Control& control() {
     return instance;
 }
 
-void Control::start(PyObject* wait_code) {
+void Control::start(PyObject* wait_code, PyObject* scope) {
+    Py_XSETREF(scope_, Py_NewRef(scope));
     wait_code_ = wait_code;
     slot_ = probe::subscribe(*this);
     if (slot_ == probe::kMostSubscribers) {
@@ -76,8 +77,7 @@ void Control::start(PyObject* wait_code) {
     }
     probe::set_interests(slot_, probe::kLockAttempts | probe::kLocks | probe::kWaits | probe::kStates
                                     | probe::kClocks | probe::kAccesses | probe::kPossible
-                                    | probe::kDeallocations
-                                    | probe::kForks);
+                                    | probe::kDeallocations | probe::kForks);
     start_watchdog();
 }
 
@@ -143,8 +143,8 @@ bool Control::enter_handler() {
     std::atomic<std::uint64_t>& word = seats_[my_id].word;
     std::uint64_t found = word_of(my_run, Where::kProgram);
     // acquire-release: pairs with the watchdog's CAS; only one of the two has the baton
-    if (TP_LIKELY(
-            word.compare_exchange_strong(found, word_of(my_run, Where::kHandler), std::memory_order_acq_rel))) {
+    if (TP_LIKELY(word.compare_exchange_strong(found, word_of(my_run, Where::kHandler),
+                                               std::memory_order_acq_rel))) {
         my_depth = 1;
         return true;
     }
@@ -399,18 +399,32 @@ bool Control::access(const probe::Variable& variable, unsigned flags) {
     return false;
 }
 
-void Control::possible(const probe::Variable& variable, unsigned flags, PyTypeObject* opaque) {
+bool Control::is_in_scope(PyObject* code) {
+    probe::Suspension suspension;
+    bool inside = false;
+    probe::with_exception_aside([&] {
+        inside = PySequence_Contains(scope_, reinterpret_cast<PyCodeObject*>(code)->co_filename) == 1;
+    });
+    return inside;
+}
+
+void Control::possible(const probe::Variable& variable, unsigned flags, PyTypeObject* opaque,
+                       PyObject* code) {
     if (probe::this_thread.suspended) return;
     Handler handler(*this);
     if (!handler) return;
     PyObject* object = variable.object;
+    if (opaque && code && is_in_scope(code)) {
+        if (variable.part == probe::Part::kStructure) return;  // a call, whose own steps are all
+        opaque = nullptr;
+    }
     // its deallocation would not be published, and its address stand for another object
     if (!probe::is_tracked(Py_TYPE(object)) && kept_.insert(object).second) Py_INCREF(object);
     if (opaque) {
         bool of_container = variable.part == probe::Part::kStructure;
         opaque_.emplace_back(variable_of(object, of_container ? 0 : variable.field), opaque->tp_name);
     }
-    access(variable, flags);
+    access(variable, opaque ? flags | probe::kWrite : flags);
 }
 
 void Control::release_kept() {

@@ -25,8 +25,8 @@ bool add_explore(PyObject* module);
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
-#include <thread>
 #include <string>
+#include <thread>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -111,8 +111,8 @@ struct Watchdog {
 class Control final : public probe::Subscriber {
  public:
     /// Receives events from now on; throws if all slots of subscribers are taken. `wait_code` is the code of
-    /// threading.Condition.wait, which is never deallocated.
-    void start(PyObject* wait_code);
+    /// threading.Condition.wait, which is never deallocated; `scope` contains the names of files that are watched.
+    void start(PyObject* wait_code, PyObject* scope);
     void stop();
 
     // ---- a run
@@ -168,7 +168,8 @@ class Control final : public probe::Subscriber {
     void on(const probe::ObjectEvent& event) override;
     void on(probe::ForkStep step) override;
     bool access(const probe::Variable& variable, unsigned flags) override;
-    void possible(const probe::Variable& variable, unsigned flags, PyTypeObject* opaque) override;
+    void possible(const probe::Variable& variable, unsigned flags, PyTypeObject* opaque,
+                  PyObject* code) override;
     bool done_with(const probe::SiteEvent&) override { return false; }  // or later runs had fewer steps
 
  private:
@@ -200,6 +201,7 @@ class Control final : public probe::Subscriber {
     explore::VariableId variable_of(const void* object, std::uint64_t part = 0);
     void notice_deadlock();
     void release_kept();
+    bool is_in_scope(PyObject* code);
 
     explore::Scheduler scheduler_;
     explore::Baton main_;
@@ -208,6 +210,7 @@ class Control final : public probe::Subscriber {
     std::vector<std::pair<explore::VariableId, std::string>> opaque_;
     std::unordered_set<PyObject*> kept_;  // owned, until the next run: their deallocations are not published
     PyObject* wait_code_ = nullptr;
+    PyObject* scope_ = nullptr;  // owned
     std::size_t slot_ = probe::kMostSubscribers;
     std::size_t stack_ = 0;
     // owned, or null

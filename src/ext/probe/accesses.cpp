@@ -126,8 +126,7 @@ bool is_thread_local(PyTypeObject* type) {
 }
 
 AttributeHome home_of(PyTypeObject* type, PyObject* name, bool store) {
-    if (is_value(type) || is_thread_local(type))
-        return AttributeHome::kNowhere;
+    if (is_value(type) || is_thread_local(type)) return AttributeHome::kNowhere;
     if (type == &PyModule_Type) return AttributeHome::kModule;
     if (PyType_FastSubclass(type, Py_TPFLAGS_TYPE_SUBCLASS)) return AttributeHome::kClass;
     if (!is_tracked(type)) return AttributeHome::kNowhere;

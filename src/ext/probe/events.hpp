@@ -286,9 +286,10 @@ class Subscriber {
     /// registers.)
     virtual bool access(const Variable&, [[maybe_unused]] unsigned flags) { return false; }
     /// An access that may be none, for a subscriber with kPossible. If `opaque` is there, such an object may do
-    /// more than one step with the variable, and what it does in between is not published.
+    /// more than one step with the variable, and what it does in between is not published unless its `code`
+    /// (null: it is in C) is instrumented.
     virtual void possible(const Variable&, [[maybe_unused]] unsigned flags,
-                          [[maybe_unused]] PyTypeObject* opaque) {}
+                          [[maybe_unused]] PyTypeObject* opaque, [[maybe_unused]] PyObject* code) {}
     /// A step on a value whose every step is atomic and orders: that of a key of a concurrent map, or of an
     /// atomic. Its flags have kStep. For a subscriber with kAccesses.
     virtual void step(const Variable&, [[maybe_unused]] unsigned flags) {}

@@ -26,12 +26,35 @@ namespace {
 // Beginnings of the names of types whose objects never change, or whose methods publish their own events, or
 // that are no memory of the program's threads, such as files.
 constexpr std::string_view kSettled[] = {
-    "threadproof.", "_thread.",         "_queue.SimpleQueue", "re.",           "datetime.",
-    "decimal.",     "_struct.Struct",   "_io.TextIOWrapper",  "_io.Buffered",  "_io.FileIO",
-    "_contextvars", "operator.",        "types.Generic",      "types.Union",   "property",
-    "staticmethod", "classmethod",      "method",             "builtin",       "wrapper_descriptor",
-    "getset_",      "member_",          "mappingproxy",       "classmethod_",  "frame",
-    "traceback",    "super",            "ellipsis",           "NotImplemented",
+    "threadproof.",
+    "_thread.",
+    "_queue.SimpleQueue",
+    "re.",
+    "datetime.",
+    "decimal.",
+    "_struct.Struct",
+    "_io.TextIOWrapper",
+    "_io.Buffered",
+    "_io.FileIO",
+    "_contextvars",
+    "operator.",
+    "types.Generic",
+    "types.Union",
+    "property",
+    "staticmethod",
+    "classmethod",
+    "method",
+    "builtin",
+    "wrapper_descriptor",
+    "getset_",
+    "member_",
+    "mappingproxy",
+    "classmethod_",
+    "frame",
+    "traceback",
+    "super",
+    "ellipsis",
+    "NotImplemented",
 };
 
 // Functions of builtins that change no argument.
@@ -66,11 +89,12 @@ bool is_of_program(PyTypeObject* type) { return type->tp_flags & Py_TPFLAGS_HEAP
 
 bool is_function(PyObject* object) { return object && Py_IS_TYPE(object, &PyFunction_Type); }
 
-void publish_possible(const Variable& variable, unsigned flags, PyTypeObject* opaque = nullptr) {
+void publish_possible(const Variable& variable, unsigned flags, PyTypeObject* opaque = nullptr,
+                      PyObject* code = nullptr) {
     this_thread.accessed = true;
     if (!in_program()) return;
     each_subscriber(kPossible,
-                    [&](Subscriber& subscriber) { subscriber.possible(variable, flags, opaque); });
+                    [&](Subscriber& subscriber) { subscriber.possible(variable, flags, opaque, code); });
 }
 
 void change(PyObject* object) { publish_possible(structure_of(object), kWrite); }
@@ -83,6 +107,25 @@ Variable own_attribute(PyObject* object, PyObject* name) {
     return owner == dict ? item_of(dict, name) : attribute_of(owner, name);
 }
 
+// Files whose objects threads are meant to share: what they do is controlled.
+constexpr std::string_view kControlled[] = {"/threading.py", "/queue.py", "/concurrent/futures/",
+                                            "/threadproof/maps/", "/threadproof/sync/"};
+
+bool is_controlled(std::string_view file) {
+    return std::any_of(std::begin(kControlled), std::end(kControlled),
+                       [&](std::string_view part) { return file.find(part) != std::string_view::npos; });
+}
+
+/// A method in Python that is not watched: it may do anything to its object.
+void record_library_call(PyObject* function, PyObject* self) {
+    if (!self || is_settled(self) || is_container(self)) return;
+    auto* code = reinterpret_cast<PyCodeObject*>(PyFunction_GET_CODE(function));
+    const char* file = PyUnicode_AsUTF8(code->co_filename);
+    if (!file) return PyErr_Clear();
+    if (!is_controlled(file))
+        publish_possible(structure_of(self), 0, Py_TYPE(self), reinterpret_cast<PyObject*>(code));
+}
+
 // ---- descriptors
 
 /// What binds a function to its object, and does nothing else.
@@ -92,21 +135,19 @@ bool only_binds(PyTypeObject* type) {
            || type == &PyInstanceMethod_Type;
 }
 
-/// Whether the descriptor's own method is Python code of the program.
-bool is_watched(PyTypeObject* descriptor, const char* method) {
-    PyObject* name = PyUnicode_InternFromString(method);
-    PyObject* found = name ? _PyType_Lookup(descriptor, name) : nullptr;
-    Py_XDECREF(name);
-    return is_function(found) && owner_of_code(PyFunction_GET_CODE(found)) == Caller::kProgram;
+/// The type's method, if that is written in Python, or else null.
+PyObject* python_method(PyTypeObject* type, const char* method) {
+    Ref name = Ref::steal(PyUnicode_InternFromString(method));
+    PyObject* found = name ? _PyType_Lookup(type, name.get()) : nullptr;
+    return is_function(found) ? found : nullptr;
 }
 
 /// An attribute that a descriptor computes. Where that is a library's code, it may do anything.
 void record_descriptor(const Variable& variable, PyTypeObject* descriptor, unsigned flags) {
     bool in_c = !(descriptor->tp_flags & Py_TPFLAGS_HEAPTYPE);
     if (in_c && descriptor->tp_descr_set) return publish_possible(variable, flags);
-    if (!in_c && is_watched(descriptor, flags & kWrite ? "__set__" : "__get__"))
-        return publish_possible(variable, flags);
-    publish_possible(variable, flags | kWrite, descriptor);
+    PyObject* method = python_method(descriptor, flags & kWrite ? "__set__" : "__get__");
+    publish_possible(variable, flags, descriptor, method ? PyFunction_GET_CODE(method) : nullptr);
 }
 
 }  // namespace
@@ -136,7 +177,12 @@ void record_possible_method(PyTypeObject* type, PyObject* name) {
 }
 
 void record_possible_item(PyObject* object, unsigned flags) {
-    if (is_of_program(Py_TYPE(object)) || is_settled(object) || is_container(behind_view(object))) return;
+    if (is_settled(object) || is_container(behind_view(object))) return;
+    if (is_of_program(Py_TYPE(object))) {
+        PyObject* method = python_method(Py_TYPE(object), "__getitem__");
+        if (!method) method = python_method(Py_TYPE(object), "__contains__");
+        return method ? record_library_call(method, object) : void();
+    }
     publish_possible(structure_of(object), flags & kWrite);
 }
 
@@ -149,7 +195,8 @@ int follow(PyObject* object, void*) {
     if (is_container(object)) publish_possible(structure_of(object), kIterate);
     else if (PyIter_Check(object)) record_possible_advance(object);
     else if (PyTuple_CheckExact(object))
-        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(object); ++i) follow(PyTuple_GET_ITEM(object, i), nullptr);
+        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(object); ++i)
+            follow(PyTuple_GET_ITEM(object, i), nullptr);
     return 0;
 }
 
@@ -189,7 +236,8 @@ void advance_arguments(PyObject* const* arguments, std::size_t count) {
 /// o.__setattr__(name, value) and its like, of `object` or a type in C.
 bool record_attribute_method(std::string_view name, PyObject* self, PyObject* attribute) {
     bool store = name == "__setattr__" || name == "__delattr__";
-    if ((!store && name != "__getattribute__") || !attribute || !PyUnicode_CheckExact(attribute)) return false;
+    if ((!store && name != "__getattribute__") || !attribute || !PyUnicode_CheckExact(attribute))
+        return false;
     PyObject* interned = Py_NewRef(attribute);  // as in record_attribute_call()
     PyUnicode_InternInPlace(&interned);
     record_attribute(self, interned, home_of(Py_TYPE(self), interned, store), store ? unsigned{kWrite} : 0U,
@@ -227,27 +275,8 @@ void call_object(PyObject* object, PyObject* const* arguments, std::size_t count
         return record_possible_call(function.get(), nullptr, arguments, count);
     }
     if (is_of_program(type)) return;  // its __call__ is Python code
-    publish_possible(structure_of(object), kWrite, type);
+    publish_possible(structure_of(object), 0, type);
     change_arguments(arguments, count);
-}
-
-// Modules whose objects threads are meant to share: what they do is controlled.
-constexpr std::string_view kControlled[] = {"threading", "queue", "concurrent", "threadproof", "_pyrepl"};
-
-bool is_controlled(std::string_view file) {
-    return std::any_of(std::begin(kControlled), std::end(kControlled), [&](std::string_view module) {
-        return file.find(module) != std::string_view::npos;
-    });
-}
-
-/// A method in Python that is not watched: it may do anything to its object.
-void record_library_call(PyObject* function, PyObject* self) {
-    if (!self || is_settled(self) || is_container(self)) return;
-    auto* code = reinterpret_cast<PyCodeObject*>(PyFunction_GET_CODE(function));
-    if (owner_of_code(reinterpret_cast<PyObject*>(code)) == Caller::kProgram) return;
-    const char* file = PyUnicode_AsUTF8(code->co_filename);
-    if (!file) return PyErr_Clear();
-    if (!is_controlled(file)) publish_possible(structure_of(self), kWrite, Py_TYPE(self));
 }
 
 }  // namespace
@@ -259,7 +288,8 @@ void record_possible_call(PyObject* function, PyObject* self, PyObject* const* a
         return record_library_call(function, self ? self : count > 0 ? arguments[0] : nullptr);
     if (type == &PyMethod_Type && is_function(PyMethod_GET_FUNCTION(function)))
         return record_library_call(PyMethod_GET_FUNCTION(function), PyMethod_GET_SELF(function));
-    if (type == &PyMethod_Type) return record_possible_call(PyMethod_GET_FUNCTION(function), nullptr, nullptr, 0);
+    if (type == &PyMethod_Type)
+        return record_possible_call(PyMethod_GET_FUNCTION(function), nullptr, nullptr, 0);
     if (PyType_Check(function)) return advance_arguments(arguments, count);
     if (is_reader(function)) return advance_arguments(arguments, count);
     if (type == &PyMethodDescr_Type) {
@@ -269,8 +299,8 @@ void record_possible_call(PyObject* function, PyObject* self, PyObject* const* a
         });
     }
     if (PyCFunction_Check(function))
-        return call_builtin(reinterpret_cast<PyCFunctionObject*>(function)->m_ml, PyCFunction_GET_SELF(function),
-                            arguments, count);
+        return call_builtin(reinterpret_cast<PyCFunctionObject*>(function)->m_ml,
+                            PyCFunction_GET_SELF(function), arguments, count);
     if (type == &PyWrapperDescr_Type) {
         const char* name = reinterpret_cast<PyWrapperDescrObject*>(function)->d_base->name;
         return with_self(self, arguments, count, [&](PyObject* of, PyObject* const* rest, std::size_t left) {

@@ -1,12 +1,12 @@
 # What threadproof.explore is made of; there from CPython 3.14 on.
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from types import CodeType
 from typing import Final
 
 KINDS: Final[tuple[str, ...]]
 
 # The subscription to the probe.
-def subscribe(unwinding: type[BaseException], wait_code: CodeType, /) -> None: ...
+def subscribe(unwinding: type[BaseException], wait_code: CodeType, scope: Container[str], /) -> None: ...
 def unsubscribe() -> None: ...
 
 # A run: the fields of a Plan and the options, then how it ended, the step at which it left the plan,

@@ -98,7 +98,8 @@ class Exploration:
             case "" if self.uncontrolled:
                 return f"{self.name}: no failure in {count}; {self.uncontrolled} of them were not controlled"
             case "" if self.opaque:
-                return f"{self.name}: no failure in {count}; not all behaviours: {', '.join(self.opaque)} may switch within a step"
+                types = ", ".join(self.opaque)
+                return f"{self.name}: no failure in {count}; steps within {types} are not seen"
             case "" if self.skipped:
                 return f"{self.name}: no failure in {count}; {self.skipped} of them could not be repeated"
             case "":
@@ -411,7 +412,7 @@ class Explorer:
 
 
 def is_weak(name: str) -> bool:
-    """A weak reference, or a collection of them: another thread changes it by a deallocation, which is no step."""
+    """A weak reference, or a collection of them: a deallocation, which is no step, changes it."""
     return "weak" in name.lower()
 
 

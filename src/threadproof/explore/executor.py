@@ -115,7 +115,7 @@ class Executor:
         self.watch.start()
         if not self.watch.armed:
             self.watch.arm()
-        _core.explore.subscribe(Unwind, threading.Condition.wait.__code__)
+        _core.explore.subscribe(Unwind, threading.Condition.wait.__code__, self.scope)
         self.replaced.start()
         self.random = random.getstate()
         self.collects = gc.isenabled()
