@@ -311,7 +311,7 @@ def vanishing_weak_value() -> None:
 
     def use() -> None:
         if "key" in known:
-            assert known["key"]
+            assert known["key"] is not None
 
     together(use, kept.clear)
 

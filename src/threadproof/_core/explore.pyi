@@ -1,12 +1,12 @@
 # What threadproof.explore is made of; there from CPython 3.14 on.
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from types import CodeType
 from typing import Final
 
 KINDS: Final[tuple[str, ...]]
 
-# The subscription to the probe.
-def subscribe(unwinding: type[BaseException], wait_code: CodeType, scope: Container[str], /) -> None: ...
+# The subscription to the probe; the scope contains the names of the files that are watched.
+def subscribe(unwinding: type[BaseException], wait_code: CodeType, scope: object, /) -> None: ...
 def unsubscribe() -> None: ...
 
 # A run: the fields of a Plan and the options, then how it ended, the step at which it left the plan,
