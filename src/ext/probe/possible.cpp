@@ -108,8 +108,9 @@ Variable own_attribute(PyObject* object, PyObject* name) {
 }
 
 // Files whose objects threads are meant to share: what they do is controlled.
-constexpr std::string_view kControlled[] = {"/threading.py", "/queue.py", "/concurrent/futures/",
-                                            "/threadproof/maps/", "/threadproof/sync/"};
+constexpr std::string_view kControlled[] = {
+    "/threading.py",      "/queue.py",           "/concurrent/futures/", "/threadproof/maps/",
+    "/threadproof/sync/", "/threadproof/probe/", "/threadproof/explore/"};
 
 bool is_controlled(std::string_view file) {
     return std::any_of(std::begin(kControlled), std::end(kControlled),

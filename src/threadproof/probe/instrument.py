@@ -312,11 +312,11 @@ class Disassembly:
             return "generate", 0, 0, None
         if not self.every and (not 0 < argument <= LONGEST_CALL or not self.may_be_reader(place)):
             return None
-        kind = "any_call" if self.every else "call"
+        plain_call, with_names = ("any_call", "any_call_named") if self.every else ("call", "call_named")
         if self.name_at(place) == "CALL":
-            return kind, argument, argument, None
+            return plain_call, argument, argument, None
         named = constant_at(self.code, self.listing[place - 1]) or ()
-        return f"{kind}_named", argument - len(named), argument, None
+        return with_names, argument - len(named), argument, None
 
     def may_be_reader(self, place: int) -> bool:
         return any(self.loads_reader(before) for before in range(place - 1, max(-1, place - LOOK_BACK), -1))
