@@ -26,7 +26,6 @@ namespace {
 // Beginnings of the names of types whose objects never change, or whose methods publish their own events, or
 // that are no memory of the program's threads, such as files.
 constexpr std::string_view kSettled[] = {
-    "threadproof.",
     "_thread.",
     "_queue.SimpleQueue",
     "re.",
@@ -79,7 +78,8 @@ bool is_settled(PyObject* object) {
         || type == &PyRange_Type || type == &PySlice_Type || type == &PyCode_Type || type == &PyModule_Type
         || type == &PyFunction_Type || PyType_Check(object))
         return true;
-    std::string_view name = type->tp_name;
+    std::string_view name = type->tp_name, own = "threadproof._core";
+    if (name.starts_with(own.substr(0, own.find('.') + 1))) return true;  // publishes its own events
     return std::any_of(std::begin(kSettled), std::end(kSettled),
                        [&](std::string_view each) { return name.starts_with(each); });
 }
