@@ -4,7 +4,7 @@ export PYTHON
 export THREADPROOF_STRESS
 
 .DEFAULT_GOAL := help
-.PHONY: help check test test-quick demo bench bench-quick lint tidy format native fuzz clean
+.PHONY: help check test test-quick demo demo-watch bench bench-quick lint tidy format native fuzz clean
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ test-quick:  ## the tests but for the slow ones: under 3 minutes
 
 demo:  ## index the standard library with many threads; ARGS goes to `threadproof demo`
 	@venv=$$(tools/make-venv) && $$venv/bin/threadproof demo $(ARGS)
+
+demo-watch:  ## a service with four planted illnesses and a healthy twin, found by the health checks: half a minute
+	@venv=$$(tools/make-venv) && $$venv/bin/python examples/watch/service.py $(ARGS)
 
 bench:  ## measure everything, and write the tables and pictures of README.md and docs: half an hour
 	@venv=$$(tools/make-venv bench) && bin=$${venv#$$PWD/}/bin && set -x && \

@@ -21,6 +21,7 @@
 #include "ext/stress.hpp"
 #include "ext/sync/cells.hpp"
 #include "ext/sync/rw_lock.hpp"
+#include "ext/watch/contention.hpp"
 
 namespace threadproof::ext {
 namespace {
@@ -81,6 +82,8 @@ void follow_collections() {
 
 PyObject* retired_bytes(PyObject*, PyObject*) { return PyLong_FromUnsignedLongLong(Reclaimer::bytes()); }
 
+PyObject* known_threads(PyObject*, PyObject*) { return PyLong_FromLong(Threads::enrolled()); }
+
 // ---- the module
 
 /// The list of retired keys belongs to the process, and each key to one interpreter.
@@ -123,7 +126,8 @@ int execute(PyObject* module) {
     add_array(module);
     add_reference(module);
     add_rw_lock(module);
-    if (!probe::add_probe(module) || !add_race(module) || !add_explore(module)) throw PythonError{};
+    if (!probe::add_probe(module) || !add_race(module) || !add_explore(module) || !add_contention(module))
+        throw PythonError{};
     add_stress(module);
     follow_collections();
     return 0;
@@ -147,6 +151,8 @@ PyMethodDef functions[] = {
      "contract's text as their documentation."},
     {"retired_bytes", method<retired_bytes>(), METH_NOARGS,
      "retired_bytes($module, /)\n--\n\nBytes of replaced tables, of all maps, that threads may still read."},
+    {"known_threads", method<known_threads>(), METH_NOARGS,
+     "known_threads($module, /)\n--\n\nHow many threads have used a structure and have not ended."},
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -6,6 +6,7 @@ they are first asked for.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -62,3 +63,7 @@ def find_version() -> str:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+if os.environ.get("THREADPROOF_WATCH") == "1":  # a monitor and a server, without a line in the program
+    import_module("threadproof.watch.autostart")

@@ -1,4 +1,4 @@
-"""The race detector and the explorer under pytest.
+"""The tools under pytest: the race detector, the explorer, the check for leaks.
 
 `pytest --race` fails the test during which two accesses raced.
 
@@ -9,7 +9,9 @@ one set of fixtures. Under pytest-xdist each worker has a session, and its findi
 `@pytest.mark.explore` runs a test under many schedules; `pytest --explore` does so with every test. All
 schedules of a test have the same fixtures.
 
-pytest loads this module in every run, so it imports the tools only when they are asked for.
+`pytest --watch-leaks` fails the test after which maps or threads have grown; watch/pytest_leaks.py has it.
+
+pytest loads this module in every run, so it imports a tool only when that is asked for.
 """
 
 from __future__ import annotations
@@ -64,6 +66,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--explore-replay", default="", metavar="TOKEN", help="run the selected test under this schedule only"
     )
     parser.addini("explore_options", "options of the explorer, as in THREADPROOF_EXPLORE", default="")
+    leaks = parser.getgroup("threadproof-watch", "leaks, by threadproof")
+    leaks.addoption(
+        "--watch-leaks",
+        action="store_true",
+        help="fail a test after which maps have more keys than before, or more threads run",
+    )
     parser.addini("race_options", "options of the race detector, as in THREADPROOF_RACE", default="")
 
 
@@ -81,6 +89,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(RacePlugin(config), "threadproof-race")
     else:
         config.pluginmanager.register(ExplorePlugin(config), "threadproof-explore")
+    config.addinivalue_line("markers", "leaks_allowed(reason): maps and threads may grow in this test")
+    if config.getoption("watch_leaks"):
+        from threadproof.watch.pytest_leaks import LeakPlugin
+
+        config.pluginmanager.register(LeakPlugin(), "threadproof-leaks")
 
 
 class RacePlugin:

@@ -397,6 +397,22 @@ def test_an_invalidated_load_is_returned_and_not_stored() -> None:
     assert not cache.invalidate(1)
 
 
+def test_an_invalidated_load_of_a_task_or_of_many_keys_is_returned_and_not_stored() -> None:
+    cache = Cache[int, int](max_size=10)
+
+    async def load(key: int) -> int:
+        cache.invalidate(key)
+        return 5
+
+    def load_many(keys: list[int]) -> dict[int, int]:
+        cache.invalidate(2)
+        return dict.fromkeys(keys, 5)
+
+    assert asyncio.run(cache.load(1, load)) == 5
+    assert cache.load_many([2, 3], load_many) == {2: 5, 3: 5}
+    assert cache == {3: 5}
+
+
 def test_a_loader_that_needs_its_own_value_is_a_deadlock() -> None:
     cache = Cache[int, int](max_size=10)
     with pytest.raises(DeadlockError):

@@ -994,6 +994,14 @@ MUTANTS = [
         CACHE_WINDOWS,
     ),
     Mutant(
+        "cache-change-left-to-nobody",
+        CACHE + "map.hpp",
+        "return keep_bound();",
+        "return;",
+        "a change that is left to the thread that removes expired entries is passed to the policy",
+        CACHE_WINDOWS,
+    ),
+    Mutant(
         "cache-jitter-of-a-freed-node",
         CACHE + "expiry.hpp",
         "spread(std::uint64_t{i} << 32 ^ now ^ secret_)",

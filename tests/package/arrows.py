@@ -43,6 +43,7 @@ CORE: dict[str, set[str]] = {
     "core/sync": {"core/base"},
     "core/race": {"core/base", "core/probe"},
     "core/explore": {"core/base"},
+    "core/watch": {"core/base"},
 }
 
 # The bindings: each over its algorithms, over what all bindings share, and over the probe. Maps and locks
@@ -55,7 +56,11 @@ EXT: dict[str, set[str]] = {
     "ext/sync": SHARED | {"ext/probe", "core/sync"},
     "ext/race": SHARED | {"ext/probe", "core/probe", "core/race"},
     "ext/explore": SHARED | {"ext/probe", "core/explore"},
-    "ext": {*CORE, *(f"ext/{each}" for each in ("python", "probe", "maps", "sync", "race", "explore"))},
+    "ext/watch": SHARED | {"ext/probe", "core/probe", "core/watch"},
+    "ext": {
+        *CORE,
+        *(f"ext/{each}" for each in ("python", "probe", "maps", "sync", "race", "explore", "watch")),
+    },
 }
 
 # The only file with CPython's internal headers.

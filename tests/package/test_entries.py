@@ -26,6 +26,7 @@ CHECKED = ("replacement",)
 # Addresses cast to void*, which are not those of bare functions, and why.
 DATA = {
     "methods[number].original": "CPython's own function, which a trampoline calls",
+    "from": "an address from which the kernel copies",
     "locks[i]": "the address of a lock as a number",
     "Threads::survivor()": "a pthread_t as a number",
     "&Entry<kFunction>::call": "the entry itself, which is noexcept",

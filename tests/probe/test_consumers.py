@@ -55,8 +55,9 @@ if not WITH_GIL:
         ("owner", "name"), [row for row in ROWS if row[1] not in NOT_CALLED_WITH_A_CONTAINER]
     )
     def test_what_the_row_leaves_out_is_seen_half_done(owner: str, name: str) -> None:
-        rest = tried(owner, name, MANY, False)
-        assert any(torn for _, torn in rest) or not list(tried(owner, name, 1, False))
+        # in rounds: some containers are never seen so, and beside other processes the others less often
+        rounds = (tried(owner, name, MANY, False) for _ in range(10))
+        assert any(torn for rest in rounds for _, torn in rest) or not list(tried(owner, name, 1, False))
 
 
 def test_no_row_names_what_another_one_has_named() -> None:

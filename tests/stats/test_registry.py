@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 import threading
 import weakref
 from dataclasses import dataclass
@@ -121,6 +122,26 @@ def test_a_structure_without_weak_references_is_refused_with_the_way_out() -> No
         Registry().add(Bare(1))
 
 
+def test_the_line_that_watched_a_structure_is_known() -> None:
+    watched = Registry()
+    thing = watched.add(Thing(), "a")
+    (found,) = watched.watched()
+    assert found.structure is thing
+    assert found.site is not None
+    assert found.site.file == __file__
+    assert found.site.function == "test_the_line_that_watched_a_structure_is_known"
+
+
+def test_unnamed_structures_of_a_kind_are_included_once() -> None:
+    watched, named, unnamed = Registry(), RWLock(), RWLock()
+    watched.add(named, "a")
+    assert watched.include(RWLock) >= 1
+    assert watched.include(RWLock) == 0
+    found = {id(each.structure): each for each in watched.watched(RWLock)}
+    assert found[id(named)].label == "a"
+    assert (found[id(unnamed)].name, found[id(unnamed)].site) == ("", None)
+
+
 def test_structures_that_are_not_watched_are_found_by_kind() -> None:
     lock = RWLock()
     assert any(each is lock for each in instances(RWLock))
@@ -196,5 +217,29 @@ def test_a_child_of_a_fork_amid_its_use_can_use_it() -> None:
 
 
 def test_the_process_has_metrics_of_its_own() -> None:
-    assert process().as_dict().keys() == {"retired_bytes"}
+    assert process().as_dict().keys() == {"retired_bytes", "threads", "known_threads"}
     assert process().retired_bytes >= 0
+
+
+def test_the_process_knows_the_threads_that_use_structures() -> None:
+    used: HashMap[str, int] = HashMap(a=1)
+    entered, leave = threading.Event(), threading.Event()
+
+    def use() -> None:
+        assert used["a"] == 1
+        entered.set()
+        leave.wait(PATIENCE)
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    try:
+        assert entered.wait(PATIENCE)
+        assert used["a"] == 1
+        assert process().threads >= 2
+        if not getattr(
+            sys, "_is_gil_enabled", lambda: True
+        )():  # with a GIL, reads need no place of their own
+            assert process().known_threads >= 2
+    finally:
+        leave.set()
+        thread.join()

@@ -51,6 +51,7 @@ enum class Window : std::uint8_t {
     kStamping,        ///< an entry of a cache has its new value and not yet that value's deadline
     kPuttingOff,      ///< a reader has judged an entry of a cache and not yet put its deadline off
     kRenewing,        ///< a value is about to begin a new life in a cache, and its entry has been read
+    kEvicted,         ///< a thread has evicted entries of a cache, and other threads still leave theirs to it
     kGivingBack,      ///< memory that a cache has unlinked is about to be retired
     kCount,
 };

@@ -157,6 +157,12 @@ class Threads {
         for (ThreadSlot* s = first_.load(std::memory_order_acquire); s; s = s->next) visit(*s);
     }
 
+    /// How many threads are enrolled now: those that have used a structure and have not ended.
+    static int enrolled() {
+        // relaxed: a metric, which orders nothing
+        return enrolled_.load(std::memory_order_relaxed);
+    }
+
     static PatientLock& registry() { return registry_; }
 
     /// Asserts the invariants of the slots; std::logic_error if one is broken.

@@ -9,6 +9,7 @@
 #include "core/base/threads.hpp"
 #include "ext/maps/values.hpp"
 #include "ext/probe/events.hpp"
+#include "ext/probe/structures.hpp"
 #include "ext/python/arguments.hpp"
 #include "ext/python/types.hpp"
 
@@ -161,8 +162,7 @@ PyMethodDef methods[] = {
      "reservation, once."},
     {"attach", method<reservation_attach>(), METH_O,
      "attach($self, follower, /)\n--\n\nLet follower.succeed(value) or follower.fail(error) be called with "
-     "the "
-     "outcome of a load, if it has no\nfollower. Return the one that it has; None: it is over."},
+     "the outcome of a load, if it has no\nfollower. Return the one that it has; None: it is over."},
     {"discard", method<reservation_discard>(), METH_NOARGS,
      "discard($self, /)\n--\n\nDo not store the value that is being loaded; return False if it is too late."},
     {"held", method<reservation_held>(), METH_NOARGS | METH_STATIC,
@@ -187,7 +187,15 @@ Reservation* Reservation::make(PyObject* key) {
     return made;
 }
 
+/// Whether a thread may be waiting at the gate.
+bool has_gate(const Reservation& reservation) {
+    std::lock_guard hold(graph_lock);
+    return reservation.gate && !reservation.over();
+}
+
 void Reservation::end() noexcept {
+    if (probe::blocks_are_watched() && has_gate(*this))
+        probe::Blocked::publish_block(probe::BlockStep::kReleasing, object());
     std::lock_guard hold(graph_lock);
     // release: pairs with the acquire in over(); publishes the result
     if (ended.exchange(true, std::memory_order_release)) return;
@@ -221,11 +229,12 @@ void Reservation::wait(const Deadline& deadline) {
     unsigned long thread = PyThread_get_thread_ident();
     PyThread_type_lock gate = add_edge(this, thread);
     if (!gate) return;
+    probe::Blocked blocked(object());
     bool watched = probe::listening(probe::kWaits);
     GateWait waited = watched ? wait_published(*this, gate, deadline) : wait_at_gate(gate, deadline);
     remove_edge(thread);
     if (waited == GateWait::kRaised) throw PythonError{};
-    if (waited == GateWait::kOpen) return;
+    if (waited == GateWait::kOpen) return blocked.got();
     PyErr_Format(PyExc_TimeoutError, "the computation running at key %R took longer than the timeout", key);
     throw PythonError{};
 }

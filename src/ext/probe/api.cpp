@@ -237,6 +237,12 @@ PyMethodDef functions[] = {
     {"undisturbed", method<undisturbed>(), METH_O, "undisturbed($module, callback, /)\n--\n\n"},
     {"intercept_deallocation", method<intercept_deallocation>(), METH_O,
      "intercept_deallocation($module, owner, /)\n--\n\n"},
+    // blocking.cpp
+    {"intercept_creation", method<intercept_creation>(), METH_O,
+     "intercept_creation($module, owner, /)\n--\n\n"},
+    {"set_lock_types", method<set_lock_types>(), METH_VARARGS,
+     "set_lock_types($module, mutex, reentrant, queue, handle, /)\n--\n\n"},
+    {"lock_state", method<lock_state>(), METH_O, "lock_state($module, lock, /)\n--\n\n"},
     // python_subscriber.cpp
     {"set_event_classes", method<set_event_classes>(), METH_O,
      "set_event_classes($module, by_name, /)\n--\n\n"},

@@ -47,6 +47,8 @@ PyObject* number_of_thread(PyObject*, PyObject*);
 PyObject* is_new_thread(PyObject*, PyObject*);
 /// The object is deallocated.
 void forget_thread(PyObject* handle);
+/// 0 if it is no handle of a thread whose start was published.
+ThreadNumber number_of_handle(PyObject* handle);
 void lock_threads();  // around a fork
 void unlock_threads();
 
@@ -83,6 +85,12 @@ PyObject* intercept_caches(PyObject*, PyObject* type);
 PyObject* ordered(PyObject*, PyObject* const* arguments, Py_ssize_t count);  // object, function
 PyObject* undisturbed(PyObject*, PyObject* callable);
 PyObject* intercept_deallocation(PyObject*, PyObject* type);
+
+// blocking.cpp
+PyObject* intercept_creation(PyObject*, PyObject* type);
+PyObject* set_lock_types(PyObject*,
+                         PyObject* arguments);    // of a mutex, reentrant, SimpleQueue, thread handle
+PyObject* lock_state(PyObject*, PyObject* lock);  // for the self-test
 
 // python_subscriber.cpp
 PyObject* set_event_classes(PyObject*, PyObject* by_name);

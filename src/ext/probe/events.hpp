@@ -84,6 +84,7 @@ enum Interest : std::uint32_t {
     kStates = 1 << 16,
     kClocks = 1 << 17,
     kPossible = 1 << 18,  // accesses that may be none
+    kBlocks = 1 << 19,
 };
 
 /// A thread's serial number, from 1 on; 0 is no thread.
@@ -261,6 +262,17 @@ struct ModuleEvent {
     PyObject* name;
 };
 
+enum class BlockStep : std::uint8_t { kBlocked, kUnblocked, kGaveUp, kReleasing, kCreated };
+
+/// A thread that cannot go on: unlike the events of locks and waits, it is published only where there is contention,
+/// so that a free lock costs one test. kBlocked: the calling thread is about to block at the object; then comes
+/// kUnblocked, or kGaveUp where it got nothing (a timeout, an exception). kReleasing: the calling thread is about to
+/// let a blocked thread go on. kCreated: such an object is new.
+struct BlockEvent {
+    BlockStep step;
+    PyObject* object;
+};
+
 enum class ForkStep : std::uint8_t { kBefore, kInParent, kInChild };
 
 // ---- subscribers
@@ -280,6 +292,7 @@ class Subscriber {
     virtual void on(const ModuleEvent&) {}
     virtual void on(const StateEvent&) {}
     virtual void on(const ClockEvent&) {}
+    virtual void on(const BlockEvent&) {}
     virtual void on(ForkStep) {}
     /// An access, with its AccessFlags. Returns whether it was news: then the probe checks for other
     /// variables that the same step may change. (The most frequent event by far, so its parts are passed in
@@ -410,6 +423,7 @@ TP_HOT std::uint32_t interest_of(const MapEvent&) { return kMaps; }
 TP_HOT std::uint32_t interest_of(const ModuleEvent&) { return kModules; }
 TP_HOT std::uint32_t interest_of(const StateEvent&) { return kStates; }
 TP_HOT std::uint32_t interest_of(const ClockEvent&) { return kClocks; }
+TP_HOT std::uint32_t interest_of(const BlockEvent&) { return kBlocks; }
 TP_HOT std::uint32_t interest_of(const ObjectEvent& event) {
     switch (event.step) {
         case ObjectStep::kAllocated: return kAllocations;
@@ -426,6 +440,7 @@ TP_HOT bool may_publish(const Event&) {
 }
 TP_HOT bool may_publish(const LockEvent&) { return this_thread.suspended == 0; }
 TP_HOT bool may_publish(const WaitEvent&) { return this_thread.suspended == 0; }
+TP_HOT bool may_publish(const BlockEvent&) { return this_thread.suspended == 0; }
 TP_HOT bool may_publish(const ThreadEvent&) { return true; }
 TP_HOT bool may_publish(const StateEvent&) { return this_thread.suspended == 0; }
 TP_HOT bool may_publish(const ClockEvent&) { return this_thread.suspended == 0; }

@@ -18,7 +18,10 @@
 /// | class's cached keys, a view's dict        | without a dict, an attribute there and not there    |
 /// | PyThreadState.threading_local_key, ...    | declared in the public headers                      |
 /// | PyThreadState.eval_breaker and its bits   | the table; the self-test sets and takes an interrupt|
-/// | PyMethodDef, tp_dealloc, vectorcall       | public structures                                   |
+/// | the bits of a lock, the owner of an RLock | the self-test of contention: locks held, not held,  |
+/// |                                           | and waited for                                      |
+/// | PyMethodDef, tp_dealloc, tp_new,          | public structures                                   |
+/// | vectorcall                                |                                                     |
 ///
 /// Include this file first: it decides what Python.h declares.
 #pragma once
@@ -34,12 +37,15 @@
 #include <utility>
 extern "C" {
 #include "internal/pycore_ceval.h"
+#include "internal/pycore_critical_section.h"
 #include "internal/pycore_debug_offsets.h"
 #include "internal/pycore_dict.h"
 #include "internal/pycore_frame.h"
 #include "internal/pycore_interp.h"
 #include "internal/pycore_interpframe.h"
+#include "internal/pycore_lock.h"
 #include "internal/pycore_object.h"
+#include "internal/pycore_pystate.h"
 #include "internal/pycore_runtime.h"
 }
 #pragma GCC diagnostic pop
@@ -136,16 +142,19 @@ inline PyObject* attribute_dict(PyObject* object) {
     return reinterpret_cast<PyObject*>(__atomic_load_n(managed, __ATOMIC_ACQUIRE));
 }
 
-/// Whether an object that has no dict yet has the attribute: the instances of a class share a table of names,
-/// and each has an array of values.
-inline bool has_inline_value(PyObject* object, PyObject* name) {
-    if (!(Py_TYPE(object)->tp_flags & Py_TPFLAGS_INLINE_VALUES)) return false;
+/// The value of an attribute of an object that has no dict yet, borrowed, or null: the instances of a class share a
+/// table of names, and each has an array of values.
+inline PyObject* inline_value(PyObject* object, PyObject* name) {
+    if (!(Py_TYPE(object)->tp_flags & Py_TPFLAGS_INLINE_VALUES)) return nullptr;
     PyDictValues* values = _PyObject_InlineValues(object);
     PyDictKeysObject* keys = reinterpret_cast<PyHeapTypeObject*>(Py_TYPE(object))->ht_cached_keys;
-    if (!values->valid || !keys) return false;
+    if (!values->valid || !keys) return nullptr;
     for (Py_ssize_t i = 0; i < keys->dk_nentries; ++i)
-        if (DK_UNICODE_ENTRIES(keys)[i].me_key == name) return values->values[i] != nullptr;
-    return false;
+        if (DK_UNICODE_ENTRIES(keys)[i].me_key == name) return values->values[i];
+    return nullptr;
+}
+inline bool has_inline_value(PyObject* object, PyObject* name) {
+    return inline_value(object, name) != nullptr;
 }
 
 /// The result of dict.keys(), values() and items(); CPython declares it in no header.
@@ -164,6 +173,106 @@ inline PyObject* behind_view(PyObject* object) {
     bool view = PyDictViewSet_Check(object) || PyDictValues_Check(object);
     return view ? reinterpret_cast<DictView*>(object)->dict : behind_proxy(object);
 }
+
+// ---- locks
+
+/// The layouts of _thread.lock and _thread.RLock, which CPython declares in no header.
+struct MutexObject {
+    PyObject base;
+    PyMutex mutex;
+};
+struct ReentrantObject {
+    PyObject base;
+    _PyRecursiveMutex lock;
+};
+
+inline PyMutex& mutex_of(PyObject* lock) { return reinterpret_cast<MutexObject*>(lock)->mutex; }
+inline _PyRecursiveMutex& recursive_of(PyObject* lock) {
+    return reinterpret_cast<ReentrantObject*>(lock)->lock;
+}
+
+/// relaxed, both: a hint, on which no access to what the lock guards depends
+TP_HOT bool is_locked(const PyMutex& mutex) {
+    return (__atomic_load_n(&mutex._bits, __ATOMIC_RELAXED) & _Py_LOCKED) != 0;
+}
+TP_HOT bool has_parked(const PyMutex& mutex) {
+    return (__atomic_load_n(&mutex._bits, __ATOMIC_RELAXED) & _Py_HAS_PARKED) != 0;
+}
+/// As CPython's PyMutex_LockFast(): acquire; pairs with the release of the thread that unlocks it.
+TP_HOT bool try_acquire(PyMutex& mutex) { return PyMutex_LockFast(&mutex) != 0; }
+/// The thread that holds it, as PyThread_get_thread_ident_ex() has it; relaxed: only a thread that holds it stores its own
+TP_HOT auto owner_of(const _PyRecursiveMutex& lock) {
+    return __atomic_load_n(&lock.thread, __ATOMIC_RELAXED);
+}
+/// As CPython's _PyRecursiveMutex_Lock() where the lock is free: acquire; pairs with the release of the last unlock.
+TP_HOT bool try_acquire(_PyRecursiveMutex& lock) {
+    if (!try_acquire(lock.mutex)) return false;
+    // relaxed: other threads only compare it with their own
+    __atomic_store_n(&lock.thread, PyThread_get_thread_ident_ex(), __ATOMIC_RELAXED);
+    return true;
+}
+
+#ifdef Py_GIL_DISABLED
+
+/// The object whose own lock has this address, if any object has.
+inline PyObject* object_of_lock(std::uintptr_t mutex) {
+    return reinterpret_cast<PyObject*>(mutex - offsetof(PyObject, ob_mutex));
+}
+
+/// Calls visit(address of a mutex) for the locks of objects that the thread holds, or has given up while it is stopped.
+/// The world is stopped.
+template <class Visit>
+void each_object_lock(const PyThreadState* thread, Visit&& visit) {
+    for (std::uintptr_t next = thread->critical_section; next & ~std::uintptr_t{_Py_CRITICAL_SECTION_MASK};) {
+        auto* section =
+            reinterpret_cast<PyCriticalSection*>(next & ~std::uintptr_t{_Py_CRITICAL_SECTION_MASK});
+        visit(reinterpret_cast<std::uintptr_t>(section->_cs_mutex));
+        if (next & _Py_CRITICAL_SECTION_TWO_MUTEXES)
+            visit(
+                reinterpret_cast<std::uintptr_t>(reinterpret_cast<PyCriticalSection2*>(section)->_cs_mutex2));
+        next = section->_cs_prev;
+    }
+}
+
+/// While there is one, no other thread runs code of the interpreter.
+class StoppedWorld {
+ public:
+    StoppedWorld() : interpreter_(PyInterpreterState_Get()) { _PyEval_StopTheWorld(interpreter_); }
+    ~StoppedWorld() { _PyEval_StartTheWorld(interpreter_); }
+    StoppedWorld(const StoppedWorld&) = delete;
+    StoppedWorld& operator=(const StoppedWorld&) = delete;
+
+    template <class Visit>
+    void each_thread(Visit&& visit) const {
+        PyThreadState* thread = PyInterpreterState_ThreadHead(interpreter_);
+        for (; thread; thread = PyThreadState_Next(thread)) visit(thread);
+    }
+
+ private:
+    PyInterpreterState* interpreter_;
+};
+
+/// Whether the thread may have been running when the world was stopped; it may have released the interpreter as well.
+inline bool was_running(const PyThreadState* thread) {
+    int state = __atomic_load_n(&thread->state, __ATOMIC_RELAXED);
+    bool stopped = state == _Py_THREAD_SUSPENDED;
+#ifdef _Py_THREAD_SUSPENDED_WAITING  // since 3.15: it sleeps until the world goes on
+    stopped |= state == _Py_THREAD_SUSPENDED_WAITING;
+#endif
+    return stopped && thread->current_frame && thread->current_frame->stackpointer;
+}
+
+/// Whether the count of references is changed by all threads together: not that of an immortal object, nor of one
+/// that the interpreter counts in another way, such as a function.
+inline bool has_shared_count(PyObject* object) {
+    return __atomic_load_n(&object->ob_ref_local, __ATOMIC_RELAXED) != _Py_IMMORTAL_REFCNT_LOCAL
+           && !_PyObject_HasDeferredRefcount(object);
+}
+inline Py_ssize_t shared_count(PyObject* object) {
+    return __atomic_load_n(&object->ob_ref_shared, __ATOMIC_RELAXED);
+}
+
+#endif
 
 // ---- the interpreter
 

@@ -19,6 +19,7 @@
 
 #include "ext/probe/accesses.hpp"
 #include "ext/probe/api.hpp"
+#include "ext/probe/blocking.hpp"
 #include "ext/probe/entry.hpp"
 #include "ext/probe/methods.hpp"
 #include "ext/probe/objects.hpp"
@@ -308,7 +309,9 @@ void before(const Method& method, const Call& call) {
         case MethodAction::kReceiveNow: return before_receive_now(call);
         case MethodAction::kPublish: return publish(OrderEvent{OrderStep::kPublish, call.self});
         case MethodAction::kSendBytes: return publish_bytes(OrderStep::kPublish);
-        case MethodAction::kReceiveBytes: return;
+        case MethodAction::kReceiveBytes:
+        case MethodAction::kJoin:
+        case MethodAction::kCreate: return;
         default:
             before_container(method, call);
             // after the access, for that is ordered before whoever takes the item out, too
@@ -352,20 +355,104 @@ TP_COLD PyObject* refused(Verdict verdict, MethodAction action, const Call& call
     return PyObject_CallMethodNoArgs(call.self, name);  // raises Empty
 }
 
+/// The original of a call, as a function without a type of its own: there are thousands of trampolines.
+struct Original {
+    PyObject* (*function)(const void*);
+    const void* call;
+    PyObject* operator()() const { return function(call); }
+};
+
+/// Whether the call is about to block; a thread that comes in between is not seen.
+bool will_block(MethodAction action, const Call& call) {
+    switch (action) {
+        case MethodAction::kAcquire: return is_held_by_another(call.self);
+        case MethodAction::kReceive: return is_empty_queue(call.self);
+        case MethodAction::kJoin: return is_running_thread(call.self);
+        default: return false;
+    }
+}
+
+/// Whether the call, which would block, only tries.
+bool is_try(MethodAction action, const Call& call) {
+    if (action == MethodAction::kJoin) return false;
+    const char* name = action == MethodAction::kAcquire ? "blocking" : "block";
+    return attempt_of(call.argument(0, name), call.argument(1, "timeout")) == Attempt::kTry;
+}
+
+/// acquire() without arguments of a lock that is free, with CPython's own first step, which ends it: so the call of
+/// the original is saved, and pays for the trampoline.
+TP_HOT bool acquires_at_once(MethodAction action, const Call& call) {
+    if (action != MethodAction::kAcquire || call.count != 0 || call.names || call.keywords) return false;
+    if (Py_IS_TYPE(call.self, lock_types.mutex)) return try_acquire(mutex_of(call.self));
+    return Py_IS_TYPE(call.self, lock_types.reentrant) && try_acquire(recursive_of(call.self));
+}
+
+/// Whether the call publishes no block: one test for a lock that nobody else wants.
+bool is_quiet(MethodAction action, const Call& call) {
+    switch (action) {
+        case MethodAction::kAcquire: return !is_held_by_another(call.self);
+        case MethodAction::kRelease: return !has_blocked_threads(call.self);
+        case MethodAction::kReceive:
+        case MethodAction::kSend:
+        case MethodAction::kJoin:
+        case MethodAction::kCreate: return false;
+        default: return true;
+    }
+}
+
+enum class Block : std::uint8_t { kDone, kQuiet, kPublished };
+
+/// What is to be done for the call: nothing, for it is done; the original only; or with_blocks().
+TP_APART Block block_of(MethodAction action, const Call& call) {
+    if (acquires_at_once(action, call)) return Block::kDone;
+    return is_quiet(action, call) ? Block::kQuiet : Block::kPublished;
+}
+
+/// Calls the original, and publishes that the thread is blocked, lets another one go on, or has made a lock.
+TP_APART PyObject* with_blocks(MethodAction action, const Call& call, Original original) {
+    if (will_block(action, call) && !is_try(action, call)) {
+        contained([&] { publish(BlockEvent{BlockStep::kBlocked, call.self}); });
+        PyObject* result = original();
+        BlockStep end = result && result != Py_False ? BlockStep::kUnblocked : BlockStep::kGaveUp;
+        with_exception_aside([&] { publish(BlockEvent{end, call.self}); });
+        return result;
+    }
+    if (action == MethodAction::kRelease || action == MethodAction::kSend)
+        contained([&] { publish(BlockEvent{BlockStep::kReleasing, call.self}); });
+    PyObject* result = original();
+    if (action == MethodAction::kCreate && result)
+        contained([&] { publish(BlockEvent{BlockStep::kCreated, result}); });
+    return result;
+}
+
+/// The call of the original without the events of other subscribers.
+template <class Run>
+TP_HOT PyObject* run_between_blocks(MethodAction action, const Call& call, const Run& run) {
+    switch (listening(kBlocks) ? block_of(action, call) : Block::kQuiet) {
+        case Block::kDone: return Py_NewRef(Py_True);
+        case Block::kQuiet: return run();
+        case Block::kPublished: break;
+    }
+    auto original = [](const void* function) { return (*static_cast<const Run*>(function))(); };
+    return with_blocks(action, call, {original, &run});
+}
+
 template <class To>
 PyObject* intercepted(std::size_t number, const Call& call, To&& to) {
     void* original = reinterpret_cast<void*>(methods[number].original);
-    if (!listening(kOfMethods)) return to(original);
+    if (!listening(kOfMethods | kBlocks)) return to(original);
     MethodAction action = methods[number].action;
+    auto run = [&] { return to(original); };
+    if (!listening(kOfMethods)) return run_between_blocks(action, call, run);
     if (action == MethodAction::kReadClock || action == MethodAction::kReadClockNs) {
         PyObject* time = read_clock(action);
-        return time ? time : to(original);
+        return time ? time : run();
     }
     contained([&] { before(methods[number], call); });
     Verdict verdict = take_verdict();
     // a lock that a thread releases while it unwinds is released
     bool executes = TP_LIKELY(verdict == Verdict::kExecute) || action == MethodAction::kRelease;
-    PyObject* result = executes ? to(original) : refused(verdict, action, call);
+    PyObject* result = executes ? run_between_blocks(action, call, run) : refused(verdict, action, call);
     if (TP_LIKELY(result != nullptr)) contained([&] { after(action, call, result); });
     else with_exception_aside([&] { after(action, call, nullptr); });
     return result;
@@ -481,28 +568,28 @@ PyObject* order_bytes(PyObject*, PyObject* by) {
     Py_RETURN_NONE;
 }
 
-namespace {
-
-/// A method of a C type that takes no arguments.
-PyCFunction original_method(PyTypeObject* type, const char* name) {
-    Ref descriptor = Ref::steal(checked(PyObject_GetAttrString(reinterpret_cast<PyObject*>(type), name)));
+PyCFunction original_method(PyObject* type, const char* name) {
+    Ref descriptor = Ref::steal(checked(PyObject_GetAttrString(type, name)));
     PyMethodDef* definition = definition_of(descriptor.get());
-    if (definition && definition->ml_flags & METH_NOARGS) return definition->ml_meth;
-    PyErr_Format(PyExc_TypeError, "%R cannot be called directly", descriptor.get());
-    throw PythonError{};
+    if (!definition || !(definition->ml_flags & METH_NOARGS)) {
+        PyErr_Format(PyExc_TypeError, "%R cannot be called directly", descriptor.get());
+        throw PythonError{};
+    }
+    for (std::size_t i = 0; i < method_count; ++i)
+        if (definitions[i] == definition) return methods[i].original;
+    return definition->ml_meth;
 }
-
-}  // namespace
 
 PyObject* exclude_lock(PyObject*, PyObject* lock) {
     excluded_lock = Py_NewRef(lock);
     if (reentrant) Py_RETURN_NONE;
     reentrant = Py_TYPE(lock);  // threading's own is an RLock
+    auto* reentrant_type = reinterpret_cast<PyObject*>(reentrant);
     Ref module = Ref::steal(checked(PyImport_ImportModule("_thread")));
     Ref plain = Ref::steal(checked(PyObject_CallMethod(module.get(), "allocate_lock", nullptr)));
-    is_lock_held = original_method(Py_TYPE(plain.get()), "locked");
-    is_rlock_held = original_method(reentrant, "locked");
-    is_rlock_owned = original_method(reentrant, "_is_owned");
+    is_lock_held = original_method(reinterpret_cast<PyObject*>(Py_TYPE(plain.get())), "locked");
+    is_rlock_held = original_method(reentrant_type, "locked");
+    is_rlock_owned = original_method(reentrant_type, "_is_owned");
     Py_RETURN_NONE;
 }
 

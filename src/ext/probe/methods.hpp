@@ -40,12 +40,17 @@ namespace threadproof::probe {
     X(kReadState, "read_state")           /* of self, in one step */                                     \
     X(kSleep, "sleep")                                                                                   \
     X(kReadClock, "read_clock")                                                                          \
-    X(kReadClockNs, "read_clock_ns") /* in nanoseconds */
+    X(kReadClockNs, "read_clock_ns") /* in nanoseconds */                                                \
+    X(kJoin, "join")                 /* waits for the end of a thread */                                 \
+    X(kCreate, "create")             /* its result is a new lock */
 
 enum class MethodAction : std::uint8_t { TP_METHOD_ACTIONS(TP_CONSTANT) };
 inline constexpr const char* kMethodActionNames[] = {TP_METHOD_ACTIONS(TP_NAME)};
 
 /// Whether it publishes events of its own.
 bool is_intercepted(const PyMethodDef* definition);
+
+/// A method of a C type that takes no arguments, to be called directly: an interception changes nothing. Throws.
+PyCFunction original_method(PyObject* type, const char* name);
 
 }  // namespace threadproof::probe

@@ -71,6 +71,14 @@ std::uint64_t innermost_call() {
 
 void forget_thread_locals() { forget_locals(); }
 
+std::uint32_t capture_stack_of(PyThreadState* thread, std::size_t frames) {
+    here = thread->current_frame;
+    from_here = true;
+    std::uint32_t stack = store_stack(frames);
+    from_here = false;
+    return stack;
+}
+
 Caller caller() {
     RunningFrame* frame = python_frame(innermost_frame());
     return frame ? owner_of_code(code_of(frame)) : Caller::kLibrary;

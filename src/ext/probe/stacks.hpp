@@ -22,6 +22,9 @@ inline constexpr std::size_t kOwnFrames = 4;
 /// for the life of the process.
 std::uint32_t capture_stack(std::size_t frames);
 
+/// The same of another thread, while the world is stopped.
+std::uint32_t capture_stack_of(PyThreadState* thread, std::size_t frames);
+
 Depot<Frame>& call_stacks();
 
 /// While there is one, the thread's stacks are captured from the frame that was the innermost one when it was

@@ -130,6 +130,10 @@ TP_COLD void publish_attempt(PyObject* lock, LockKind kind, double timeout, bool
     });
 }
 
+TP_COLD void Blocked::publish_block(BlockStep step, PyObject* object) noexcept {
+    with_exception_aside([&] { publish(BlockEvent{step, object}); });
+}
+
 }  // namespace threadproof::probe
 
 #else
@@ -150,6 +154,7 @@ void read_atomic(const AtomicStep&, bool) noexcept {}
 void write_atomic(const AtomicStep&, bool) noexcept {}
 void publish_lock(LockStep, PyObject*, LockKind) noexcept {}
 void publish_attempt(PyObject*, LockKind, double, bool, IsReady) noexcept {}
+void Blocked::publish_block(BlockStep, PyObject*) noexcept {}
 
 }  // namespace threadproof::probe
 

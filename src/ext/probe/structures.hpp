@@ -72,4 +72,29 @@ void publish_lock(LockStep step, PyObject* lock, LockKind kind) noexcept;
 void publish_attempt(PyObject* lock, LockKind kind, double timeout, bool reentered,
                      IsReady is_ready) noexcept;
 
+// ---- contention
+
+TP_HOT bool blocks_are_watched() { return TP_UNLIKELY(listening(kBlocks)); }
+
+/// While there is one, the calling thread is blocked at the object; it gets what it waits for if got() is called.
+class Blocked {
+ public:
+    explicit Blocked(PyObject* object) noexcept : object_(blocks_are_watched() ? object : nullptr) {
+        if (object_) publish_block(BlockStep::kBlocked, object_);
+    }
+    ~Blocked() {
+        if (object_) publish_block(got_ ? BlockStep::kUnblocked : BlockStep::kGaveUp, object_);
+    }
+    Blocked(const Blocked&) = delete;
+    Blocked& operator=(const Blocked&) = delete;
+
+    void got() { got_ = true; }
+
+    static void publish_block(BlockStep step, PyObject* object) noexcept;
+
+ private:
+    PyObject* object_;
+    bool got_ = false;
+};
+
 }  // namespace threadproof::probe

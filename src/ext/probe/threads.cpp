@@ -234,6 +234,8 @@ PyObject* is_new_thread(PyObject*, PyObject*) {
     Py_RETURN_TRUE;
 }
 
+ThreadNumber number_of_handle(PyObject* handle) { return number_of(handle); }
+
 void forget_thread(PyObject* thread) {
     if (!object_filter().has(address_of(thread), ObjectFilter::kNoted)) return;
     if (ThreadNumber number = take_number(thread)) publish(ThreadEvent{ThreadStep::kForgotten, number});

@@ -169,6 +169,7 @@ void enter(LockObject& lock, Side side, PyObject* timeout) {
     if (answer == Answer::kInside) return;
     if (answer == Answer::kUpgrade) refuse_upgrade();
     Deadline deadline = Deadline::after(lock.object(), name_of(side), timeout);
+    probe::Blocked blocked(lock.object());
     Gate gate;
     Waiter waiter{.thread = thread_number(), .side = side, .gate = gate.lock()};
     GateWait waited =
@@ -176,6 +177,12 @@ void enter(LockObject& lock, Side side, PyObject* timeout) {
     bool entered = settle(lock, waiter, waited != GateWait::kRaised);
     if (waited == GateWait::kRaised) throw PythonError{};
     if (!entered) time_out(lock, side, timeout);
+    blocked.got();
+}
+
+bool has_waiters(LockObject& lock) {
+    Inside inside(lock);
+    return lock.queue.waiting() > 0;
 }
 
 // ---- RWLockHold
@@ -233,6 +240,8 @@ PyObject* hold_enter(HoldObject& self, PyObject*) {
 PyObject* hold_exit(HoldObject& self, PyObject* const*, Py_ssize_t) {
     bool left;
     if (probe::lock_is_watched()) publish(self, probe::LockStep::kReleasing);
+    if (probe::blocks_are_watched() && has_waiters(self.of()))
+        probe::Blocked::publish_block(probe::BlockStep::kReleasing, self.lock);
     {
         Inside inside(self.of());
         left = self.of().queue.leave(thread_number(), self.side, Gate::open);

@@ -5,7 +5,8 @@ from typing import Any, Final, Generic, Literal, Self, SupportsIndex, TypeVar, f
 
 from typing_extensions import disjoint_base
 
-from threadproof._core import explore as explore  # on CPython 3.14 and 3.15 only
+from threadproof._core import contention as contention  # on CPython 3.14 and 3.15 only
+from threadproof._core import explore as explore
 from threadproof._core import probe as probe
 from threadproof._core import race as race
 from threadproof.maps.chains import Chain
@@ -84,6 +85,7 @@ def provide(
     /,
 ) -> None: ...
 def adopt_methods(cls: type[Mapping[Any, Any]], contract: type, /) -> None: ...
+def known_threads() -> int: ...
 def retired_bytes() -> int: ...
 
 # The methods of the contract are native; their types are the contract's.

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from threadproof.lint.cache import Cache, key_of, linter_key
 from threadproof.lint.facts.build import build
 from threadproof.lint.facts.model import Module
-from threadproof.lint.facts.slim import share_names, slim
+from threadproof.lint.facts.slim import share, slim
 from threadproof.lint.files import FileError, decode, module_name, read_bytes
 from threadproof.lint.knowledge.signs import signs_in
 from threadproof.lint.rule import LintRule, Part, Related, Report
@@ -337,7 +337,7 @@ def packed(parsed: Parsed) -> bytes:
 def unpacked(data: bytes) -> Parsed:
     parsed: Parsed = pickle.loads(data)
     if parsed.module is not None:
-        share_names(parsed.module)
+        share(parsed.module)
     return parsed
 
 

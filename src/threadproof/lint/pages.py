@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from threadproof.findings.options import OptionError
+from threadproof.findings.pages import write_pages
 from threadproof.lint.rule import LintRule
 from threadproof.lint.selection import Selection
 
@@ -39,17 +40,6 @@ def page(rule: LintRule) -> str:
     return f"# {rule.code} {rule.name}\n\n*{facts}*\n\n{rule.page}\n"
 
 
-def write(folder: Path) -> None:
-    """Write a page for each rule and a table of them all; pages of rules that are gone are removed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    made = files()
-    for old in folder.glob("*.md"):
-        if old.name not in made:
-            old.unlink()
-    for name, text in made.items():
-        (folder / name).write_text(text, encoding="utf-8")
-
-
 def files() -> dict[str, str]:
     """{file name: text} of the pages. Their examples are parts of programs, and not marked to be run."""
     rules = Selection(NOTHING_CHOSEN).rules.values()
@@ -78,4 +68,4 @@ def listing() -> str:
 
 
 if __name__ == "__main__":
-    write(Path("docs/lint"))
+    write_pages(Path("docs/lint"), files())

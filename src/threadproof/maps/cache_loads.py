@@ -210,11 +210,11 @@ class Loads(Generic[K, V]):
                     cache[key] = values[key]
         except BaseException as error:
             for load in mine.values():
-                load.future.set_exception(error)
+                load.fail(error)
             raise
         else:
             for key, load in mine.items():
-                load.future.set_result(values.get(key))
+                load.succeed(values.get(key))
             return {key: values[key] for key in mine if key in values}
         finally:
             for key, load in mine.items():
@@ -238,9 +238,9 @@ class Loads(Generic[K, V]):
             if load.decide():
                 replace_value(cache, key, old, value)
         except BaseException as error:  # counted; the old value stays
-            load.future.set_exception(error)
+            load.fail(error)
         else:
-            load.future.set_result(None if value is REMOVE else value)
+            load.succeed(None if value is REMOVE else value)
         finally:
             self._end(key, load)
             cast(_core.Reservation, load.reservation).end()
@@ -269,7 +269,7 @@ class Loads(Generic[K, V]):
             if load is fresh:
                 value = cache.get(key, FAILED)  # loaded and gone since the miss
                 if value is not FAILED:
-                    fresh.future.set_result(value)
+                    fresh.succeed(value)
                     self._end(key, fresh)
                     return cast(V, value)
                 fresh.loop = asyncio.get_running_loop()
@@ -310,7 +310,7 @@ class Loads(Generic[K, V]):
                 elif value is not REMOVE:
                     cache.setdefault(key, value)  # lint: ignore[CM501] who waits gets what was loaded
             self._end(key, load)
-            load.future.set_result(None if value is REMOVE else value)
+            load.succeed(None if value is REMOVE else value)
         except asyncio.CancelledError:
             self._end(key, load)
             load.future.cancel()
@@ -320,7 +320,7 @@ class Loads(Generic[K, V]):
             if not load.refreshes:
                 self._keep_error(key, error)
             self._end(key, load)
-            load.future.set_exception(error)
+            load.fail(error)
             if not isinstance(error, Exception):
                 raise
 

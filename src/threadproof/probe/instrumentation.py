@@ -119,10 +119,11 @@ class Instrumentation:
     def note_allocation(self, frame: FrameType) -> bool:
         """A constructor of the program starts: whether its next start is to be noted, too."""
         code = frame.f_code
-        self.allocations[id(code)] = self.allocations.get(id(code), 0) + 1
+        count = self.allocations.get(id(code), 0) + 1
+        self.allocations[id(code)] = count  # lint: ignore[CM103] a lost count notes one object more
         if code.co_argcount:
             _core.probe.allocated(frame.f_locals[code.co_varnames[0]])
-        return self.allocations[id(code)] < ALLOCATIONS
+        return count < ALLOCATIONS
 
     def see_callers(self, frame: FrameType | None) -> None:
         """The functions that are running started before on_start() was called for them."""

@@ -62,6 +62,12 @@ METHODS: dict[str, Methods] = {
         (time, "read_clock", ("monotonic", "perf_counter", "time")),
         (time, "read_clock_ns", ("monotonic_ns", "perf_counter_ns", "time_ns")),
     ],
+    "joins": [
+        (HANDLE, "join", ("join",)),
+    ],
+    "creations": [
+        (_thread, "create", ("allocate_lock", "allocate", "RLock")),
+    ],
     "order": [
         (atexit, "publish", ("register",)),
     ],
@@ -131,7 +137,11 @@ TRACKED: tuple[type, ...] = (
     *(_core.RWLock, _core.HashMap, _core.SyncMap, _core.SnapshotMap, _core.LockedMap),
 )
 
+# New objects of these types are published, for reports of contention.
+CREATED: tuple[type, ...] = (LOCK, RLOCK, _queue.SimpleQueue, _core.RWLock)
+
 intercepted: set[str] = set()  # the groups of METHODS
+mutex = _thread.allocate_lock()  # held while methods are replaced: two tools may be started at once
 
 
 def owner_name(owner: Any) -> str:
@@ -141,16 +151,25 @@ def owner_name(owner: Any) -> str:
 
 def intercept_methods(groups: Iterable[str]) -> None:
     """Intercept the methods of these groups, each once for the process: there is no safe way back."""
-    for group in set(groups) - intercepted:
-        intercepted.add(group)
-        for owner, action, names in METHODS[group]:
-            for name in names:
-                # not an inherited one, which is intercepted where it is defined, nor a test's own clock
-                if not isinstance(vars(owner).get(name), (types.NoneType, types.FunctionType)):
-                    one_step = consumers.one_step(owner_name(owner), name)
-                    _core.probe.intercept_method(owner, name, action, one_step)
-        if group == "accesses":
-            _core.probe.replace_list_append()
+    with mutex:
+        for group in set(groups) - intercepted:
+            intercept_group(group)
+            intercepted.add(group)
+
+
+# Left alone: a name that the owner inherits, because its method is intercepted where it is defined; a clock
+# that a test has replaced; a type.
+NOT_INTERCEPTED = (types.NoneType, types.FunctionType, type)
+
+
+def intercept_group(group: str) -> None:
+    for owner, action, names in METHODS[group]:
+        for name in names:
+            if not isinstance(vars(owner).get(name), NOT_INTERCEPTED):
+                one_step = consumers.one_step(owner_name(owner), name)
+                _core.probe.intercept_method(owner, name, action, one_step)
+    if group == "accesses":
+        _core.probe.replace_list_append()
 
 
 def exclude_limbo_lock() -> None:
@@ -162,5 +181,27 @@ def intercept_deallocations() -> None:
     """Publish the deallocation of all that events can name; once for the process, too."""
     exclude_limbo_lock()
     os.register_at_fork(after_in_child=exclude_limbo_lock)  # where threading has made another one
-    for tracked in dict.fromkeys(TRACKED):
-        _core.probe.intercept_deallocation(tracked)
+    for each in dict.fromkeys(TRACKED):
+        intercept_deallocation(each)
+
+
+tracked: set[type] = set()
+
+
+def intercept_deallocation(owner: type) -> None:
+    """Once for the process."""
+    if owner not in tracked:
+        tracked.add(owner)
+        _core.probe.intercept_deallocation(owner)
+
+
+def intercept_blocks() -> None:
+    """Publish where threads block; once for the process."""
+    with mutex:
+        if "blocks" not in intercepted:
+            _core.probe.set_lock_types(LOCK, RLOCK, _queue.SimpleQueue, HANDLE)
+            intercept_deallocation(HANDLE)  # so that no handle's number is taken for that of a later one
+            for owner in CREATED:
+                _core.probe.intercept_creation(owner)
+            intercepted.add("blocks")
+    intercept_methods(("locks", "items", "joins", "creations"))

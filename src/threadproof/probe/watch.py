@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from types import CodeType
+from typing import Protocol
 
 from threadproof import _core
 from threadproof.probe import interceptors, library, threads
@@ -127,6 +128,15 @@ def packages_of(files: Iterable[str]) -> set[str]:
 watches: list[Watch] = []
 
 
+class Starting(Protocol):
+    """A user of the published starts that is no Watch."""
+
+    def thread_starts(self) -> None: ...
+
+
+others: list[Starting] = []
+
+
 def before_a_thread_starts() -> bool:
     """Called by the thread that starts another; whether anybody watches."""
     collector.follow_callbacks()
@@ -134,7 +144,9 @@ def before_a_thread_starts() -> bool:
         if not watch.armed:
             watch.arm()
         watch.when_starting()
-    return bool(watches)
+    for other in tuple(others):  # a copy, made in one step: another thread may stop
+        other.thread_starts()
+    return bool(watches or others)
 
 
 def in_a_foreign_thread() -> None:
@@ -151,12 +163,23 @@ def prepare() -> None:
     if prepared:
         return
     prepared = True
-    _core.probe.configure(interceptors.INDEXED, interceptors.ITERATORS, UNINSTRUMENTED)
+    configure()
     interceptors.intercept_deallocations()
-    _core.probe.intercept_starts(before_a_thread_starts)
     instrumentation.when_foreign = in_a_foreign_thread
     for row in threads.ROWS:
         row.install()
+
+
+configured = False
+
+
+def configure() -> None:
+    """The first of these steps, which suffice where nothing is instrumented: to follow forks and starts."""
+    global configured
+    if not configured:
+        configured = True
+        _core.probe.configure(interceptors.INDEXED, interceptors.ITERATORS, UNINSTRUMENTED)
+        _core.probe.intercept_starts(before_a_thread_starts)
 
 
 def check_interpreter() -> None:

@@ -8,19 +8,23 @@ Reading stats adds no cost to the structure's operations: they count in any case
 """
 
 from threadproof.stats.process import ProcessStats, process
-from threadproof.stats.record import Kind, Metric, Stats, counter, duration, gauge, ratio
-from threadproof.stats.registry import Registry, Watched, instances, registry, watch
+from threadproof.stats.record import Kind, Metric, Stats, Value, counter, duration, gauge, ratio
+from threadproof.stats.registry import HasStats, Registry, Site, Watched, include, instances, registry, watch
 
 __all__ = [
+    "HasStats",
     "Kind",
     "Metric",
     "ProcessStats",
     "Registry",
+    "Site",
     "Stats",
+    "Value",
     "Watched",
     "counter",
     "duration",
     "gauge",
+    "include",
     "instances",
     "process",
     "ratio",

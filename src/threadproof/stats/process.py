@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 
 from threadproof.stats.record import Stats, gauge
@@ -16,10 +17,18 @@ class ProcessStats(Stats):
             "bytes", "memory of tables that were replaced, waiting for threads that may still read it"
         )
     )
+    threads: int = field(
+        metadata=gauge("threads", "threads of the program, as the module threading counts them")
+    )
+    known_threads: int = field(
+        metadata=gauge(
+            "threads", "threads that have used a structure and not ended; with a GIL, some are not counted"
+        )
+    )
 
 
 def process() -> ProcessStats:
     """The metrics of this process. Takes no lock, and the same time for any number of structures."""
     from threadproof import _core  # here: the rest of this package works where the extension is not built
 
-    return ProcessStats(retired_bytes=_core.retired_bytes())
+    return ProcessStats(_core.retired_bytes(), threading.active_count(), _core.known_threads())

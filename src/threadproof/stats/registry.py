@@ -3,18 +3,20 @@
     sessions = watch("sessions", HashMap())
 
 It holds weak references, so watching does not keep a structure alive. Two structures with one name are told
-apart by a number. Watching adds no cost to a structure's operations: the registry reads the
-stats, and the structure does not report.
+apart by a number, and for each the line that watched it is known, to which reports point. `include(HashMap)`
+adds the structures of a kind that nobody has named. Watching adds no cost to a structure's operations: the
+registry reads the stats, and the structure does not report.
 """
 
 from __future__ import annotations
 
 import gc
 import os
+import sys
 import weakref
 from dataclasses import dataclass
 from threading import RLock
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from threadproof.stats.record import Stats
 
@@ -32,6 +34,14 @@ T = TypeVar("T", bound=HasStats)
 SWEEP = 32  # dead entries that may stay: they take little memory, and sweeping is then rare
 
 
+class Site(NamedTuple):
+    """A line of the program."""
+
+    file: str
+    line: int
+    function: str
+
+
 @dataclass(frozen=True)
 class Watched:
     """A structure in the registry; it stays alive while this object does."""
@@ -39,6 +49,7 @@ class Watched:
     name: str  # empty if it has none
     number: int  # 1 for the first of its name, or of its kind if it has no name
     structure: HasStats
+    site: Site | None = None  # the call that named it; None if `include` found it
 
     @property
     def kind(self) -> str:
@@ -58,6 +69,7 @@ class Entry:
     base: str  # what is numbered: the name, or without one the kind
     number: int
     reference: weakref.ref[Any]
+    site: Site | None
 
 
 class Registry:
@@ -83,6 +95,20 @@ class Registry:
 
         A structure that is watched already gets the new name, and a new number if that is another one.
         """
+        return self._add(structure, name, calling_site())
+
+    def include(self, kind: type[T]) -> int:
+        """Watch all structures of a kind that are alive, unless they are watched; return how many.
+
+        They have no names. Takes the time of `instances`.
+        """
+        known = {id(each.structure) for each in self.watched()}
+        new = [each for each in instances(kind) if id(each) not in known]
+        for each in new:
+            self._add(each, "", None)
+        return len(new)
+
+    def _add(self, structure: T, name: str, site: Site | None) -> T:
         reference = reference_to(structure)
         check_name(name)
         if (
@@ -96,7 +122,7 @@ class Registry:
             base = name or type(structure).__name__
             number = self._numbers[base] = self._numbers.get(base, 0) + 1
             self._entries.pop(id(structure), None)  # so that it comes last, as it is new
-            self._entries[id(structure)] = Entry(name, base, number, reference)
+            self._entries[id(structure)] = Entry(name, base, number, reference, site)
         return structure
 
     def remove(self, structure: HasStats) -> None:
@@ -123,7 +149,7 @@ class Registry:
             if structure is None:
                 dead.append((key, entry))
             else:
-                alive.append(Watched(entry.name, entry.number, structure))
+                alive.append(Watched(entry.name, entry.number, structure, entry.site))
         for key, entry in dead:
             if self._entries.get(key) is entry:
                 del self._entries[key]
@@ -134,6 +160,16 @@ class Registry:
                 del self._numbers[base]
         self._sweep_at = 2 * (len(self._entries) + len(self._numbers)) + SWEEP
         return alive
+
+
+def calling_site() -> Site | None:
+    """The innermost call that is not in this module."""
+    frame = sys._getframe()
+    while frame.f_code.co_filename == __file__:
+        if frame.f_back is None:
+            return None
+        frame = frame.f_back
+    return Site(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname)
 
 
 def reference_to(structure: HasStats) -> weakref.ref[Any]:
@@ -166,6 +202,11 @@ registry = Registry()
 def watch(name: str, structure: T) -> T:
     """Watch the structure under this name in the process's registry, and return it."""
     return registry.add(structure, name)
+
+
+def include(kind: type[T]) -> int:
+    """Watch all structures of a kind that are alive, without names, in the process's registry."""
+    return registry.include(kind)
 
 
 def instances(kind: type[T]) -> list[T]:

@@ -123,3 +123,37 @@ class Names:
     def add(self, name, value):
         with self._lock:
             self._names[name] = value
+
+
+class Options:
+    def __init__(self):
+        self._connected = False
+        self._host = ""
+        threading.Thread(target=self._run).start()
+
+    def _run(self):
+        self._connected = True
+        print(self._host)
+
+    def change(self, host):
+        if self._connected:
+            raise RuntimeError("too late")  # tells of a mistake, and lets nothing be missed
+        self._host = host
+
+
+class TwoThings:
+    def __init__(self):
+        self._uploads = []
+        self._uploads_lock = threading.Lock()  # of the uploads, and of nothing else
+        self.buckets = {}
+
+    def add(self, upload):
+        with self._uploads_lock:
+            self._uploads.append(upload)
+
+    def keep(self, name, bucket):
+        self.buckets[name] = bucket
+
+    def drop(self, name):
+        if name in self.buckets:
+            del self.buckets[name]

@@ -74,3 +74,63 @@ class Batch:
         with self._lock:
             if self._status == "open":
                 self._status = "done"
+
+
+class Remade:
+    def __init__(self):
+        self._reset()
+
+    def clear(self):
+        self._reset()
+
+    def _reset(self):  # makes the lock as well: everything is set up again
+        self._total = 0
+        self._lock = threading.Lock()
+
+    def add(self, n):
+        with self._lock:
+            self._total += n
+
+    def take(self):
+        with self._lock:
+            self._total -= 1
+
+
+class Asked:
+    def __init__(self):
+        self._names_lock = threading.Lock()
+        self._names = {}
+
+    def add(self, name, known, use_lock=True):
+        with self._names_lock if use_lock else known:  # the caller says whether it is held
+            self._names[name] = len(self._names)
+
+    def drop(self, name):
+        with self._names_lock:
+            if name in self._names:
+                del self._names[name]
+
+    def rename(self, old, new):
+        with self._names_lock:
+            self._names[new] = self._names.pop(old)
+
+
+class FileLocked:
+    def __init__(self, path):
+        self._path = path
+        self._rows = {}
+        threading.Thread(target=self.add).start()
+
+    def lock_write(self):  # locks a file out of other processes, and no thread
+        return open(self._path, "r+b")
+
+    def add(self):
+        with self.lock_write():
+            self._rows = dict(self._rows)
+
+    def drop(self):
+        with self.lock_write():
+            self._rows.clear()
+
+    def forget(self):
+        self._rows = {}

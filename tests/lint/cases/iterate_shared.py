@@ -79,3 +79,18 @@ class Leases:
     def holder(self, lease):
         with self._lock:
             return self._leases[lease]
+
+
+class Rows:  # one object in a global: every thread has the same
+    def __init__(self):
+        self.known = {}
+
+    def add(self, name, row):
+        self.known[name] = row
+
+    def show(self):
+        for name, row in self.known.items():  # want
+            print(name, row)
+
+
+rows = Rows()

@@ -39,3 +39,12 @@ def six(run):
     run(lock)
     with lock:
         pass
+
+
+def seven(path):
+    if path:
+        context = open(path)
+    else:
+        context = threading.Lock()  # in place of a file
+    with context:
+        pass

@@ -89,3 +89,28 @@ other = ThreadLocal()
 def walk():
     depths.depth += 1
     other.depth += 1
+
+
+class Device:  # devlib, before its connections were counted under a lock
+    users = {}
+
+    def __init__(self, name):
+        self.name = name
+        Device.users[name] += 1  # want
+
+    def close(self):
+        Device.users[self.name] -= 1  # want
+
+
+class Patched:
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._limit = 10
+
+    def without_limit(self, run):
+        with self._lock:
+            run()
+        before = self._limit
+        self._limit = []  # nothing is ever added to it
+        run()
+        self._limit = before

@@ -59,3 +59,21 @@ class Stepwise:
             print("slow")
         finally:
             self._lock.acquire()
+
+
+class Sender:
+    def __init__(self):
+        self._in_callback = threading.Lock()
+
+    def answer(self):
+        with self._in_callback:
+            self.send()
+
+    def send(self):
+        if self._in_callback.acquire(False):  # not within a callback
+            self._in_callback.release()
+            self.write()
+
+    def write(self):
+        with self._in_callback:
+            pass

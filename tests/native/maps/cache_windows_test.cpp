@@ -164,6 +164,26 @@ struct Spread : Map {
     }
 };
 
+/// A change that comes while another thread evicts is left to that thread, whatever that one's call is.
+void a_change_is_left_to_the_thread_that_evicts() {
+    for (bool reads : {false, true}) {
+        Timed map;
+        put_until(map, 1, 1);
+        seconds = 1;
+        Actor evicting(
+            [&] {
+                if (reads) CHECK(look(map, 1) == kNone);
+                else map.expire_due();
+            },
+            Window::kEvicted);
+        evicting.must_be_held();
+        put_until(map, 2, 5);
+        evicting.finish();
+        map.check();
+        CHECK(map.size() == 1);
+    }
+}
+
 /// Retiring memory can wait for other threads, or release the interpreter.
 void memory_is_given_back_with_no_lock_held() {
     Spread map;
@@ -225,6 +245,7 @@ int main(int argc, char** argv) {
                           CLAIM(a_read_between_the_two_puts_nothing_off),
                           CLAIM(what_was_absent_once_does_not_come_back),
                           CLAIM(a_new_key_is_judged_by_its_own_deadline),
+                          CLAIM(a_change_is_left_to_the_thread_that_evicts),
                           CLAIM(memory_is_given_back_with_no_lock_held),
                           CLAIM(a_reader_may_be_later_than_the_memory_of_its_node),
                           CLAIM(a_renewal_may_be_later_than_the_memory_of_its_node),

@@ -188,7 +188,7 @@ class CacheMap : public HashMap<P, CacheTracker<P>> {
         Moment moment(tracker().expiry()->now());
         for (unsigned round = 0;;) {
             if (!evicting_.try_lock()) pause_round(round++);
-            else if (!evict_some(true)) return;
+            else if (!evict_some(true)) return keep_bound();
         }
     }
 
@@ -349,7 +349,10 @@ class CacheMap : public HashMap<P, CacheTracker<P>> {
             expired = outcome == Outcome::kAbsent && cache_call.verdict == CacheCall::Verdict::kExpired;
         }
         if (outcome == Outcome::kAbsent) tracker().missed();
-        if (TP_UNLIKELY(expired) && evicting_.try_lock()) evict_some();
+        if (TP_UNLIKELY(expired) && evicting_.try_lock()) {
+            evict_some();
+            keep_bound();
+        }
         return outcome;
     }
 
@@ -439,7 +442,8 @@ class CacheMap : public HashMap<P, CacheTracker<P>> {
         }
     }
 
-    /// One step, under evicting_, which it releases. Returns whether there is more to evict.
+    /// One step, under evicting_, which it releases. Returns whether there is more to evict. The caller looks at the
+    /// queue again, see evict(): another thread may have left its change to this one.
     bool evict_some(bool exactly = false) {
         Evicted evicted;
         if (TP_UNLIKELY(generation_ != process_generation.load(std::memory_order_relaxed))) mend();
@@ -448,6 +452,7 @@ class CacheMap : public HashMap<P, CacheTracker<P>> {
         for (unsigned i = 0; i < chosen; ++i) remove(evicted, i, i < expired);
         if (more) over_.store(true, std::memory_order_relaxed);
         else settled_.store(entries, std::memory_order_relaxed);
+        stress::reach(stress::Window::kEvicted);
         evicting_.unlock();
         std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with the fence in evict()
         for (const Released& memory : evicted.unlinked) {

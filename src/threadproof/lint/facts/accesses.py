@@ -24,6 +24,7 @@ class Check:
     access: Access
     how: str
     present: bool | None
+    refuses: bool = False  # where it fails, an error is raised
 
     def turned(self) -> Check:
         return Check(self.access, self.how, None if self.present is None else not self.present)
@@ -123,6 +124,7 @@ class Accesses(References):
         for check in self.checks:
             if (
                 check.how in ("truth", "flag", "query", "none")
+                and not (check.refuses and access.kind == "write")
                 and check.access.place.rpartition(".")[0] == owner != self.module.name
             ):
                 self.function.pairs.append(Pair(check.access, access, "flag", check.present))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sys import intern
 
-from threadproof.lint.facts.model import Function, Module
+from threadproof.lint.facts.model import Call, Function, Module, Span
 from threadproof.lint.knowledge.containers import WRITES
 
 SIGNS = frozenset({"threads", "locks", "web"})
@@ -19,6 +19,7 @@ def slim(module: Module) -> None:
         forget(module)
     for function in module.functions.values():
         seal(function)
+    share(module)
 
 
 def seal(function: Function) -> None:
@@ -52,12 +53,39 @@ def forget(module: Module) -> None:
         function.pairs = [pair for pair in function.pairs if pair.act.place in changed]
 
 
-def share_names(module: Module) -> None:
-    """One text for all uses of a name: facts that come out of a pickle have one for each file."""
+def share(module: Module) -> None:
+    """One object for equal names, numbers and tuples: made apart, they take a third of the memory of facts.
+
+    To be done again with facts that come out of a pickle, which has one text for all uses in a file, and no
+    more.
+    """
+    same: dict[tuple[object, ...], tuple[object, ...]] = {}
     for function in module.functions.values():
+        function.span = shared_span(function.span)
         for access in function.accesses:
             access.place, access.kind = intern(access.place), intern(access.kind)
             access.key, access.value = intern(access.key), intern(access.value)
+            access.span = shared_span(access.span)
         for call in function.calls:
-            call.target, call.receiver = intern(call.target), intern(call.receiver)
-            call.args = tuple(map(intern, call.args))
+            share_call(call, same)
+
+
+def share_call(call: Call, same: dict[tuple[object, ...], tuple[object, ...]]) -> None:
+    call.target, call.receiver, call.into = intern(call.target), intern(call.receiver), intern(call.into)
+    if call.args:
+        args = tuple(map(intern, call.args))
+        call.args = same.setdefault(args, args)  # type: ignore[assignment]
+    if call.keywords:
+        words = tuple([(intern(name), intern(value)) for name, value in call.keywords])
+        call.keywords = same.setdefault(words, words)  # type: ignore[assignment]
+    call.span = shared_span(call.span)
+
+
+NUMBERS = list(range(10_000))  # an int takes 28 bytes, and few files have more lines
+
+
+def shared_span(span: Span) -> Span:
+    line, column, end_line, end_column = span
+    if end_line >= len(NUMBERS):
+        return span
+    return Span(NUMBERS[line], column, NUMBERS[end_line], end_column)

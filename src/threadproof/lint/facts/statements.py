@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any, ClassVar
 
@@ -68,7 +69,8 @@ class Statements(Assignments):
         no, held_no = self.branch(node.orelse, turned, held if negative else before)
         self.meet([(yes, held_yes), (no, held_no)])
         if yes and not no:
-            self.checks += turned
+            refuses = isinstance(node.body[-1], ast.Raise)
+            self.checks += tuple([replace(check, refuses=refuses) for check in turned])
         elif no and not yes:
             self.checks += found
 
@@ -190,6 +192,8 @@ class Statements(Assignments):
             self.note_await(node.items[0].context_expr)
         for item in node.items:
             ref = self.visit(item.context_expr)
+            if isinstance(item.context_expr, ast.IfExp):  # who says that it is not needed knows why
+                ref = self.resolve(item.context_expr.body)
             if is_lock_like(ref.name):
                 waits = isinstance(node, ast.AsyncWith) or isinstance(item.context_expr, ast.Await)
                 self.take(ref.name, item.context_expr, asynchronous=waits)

@@ -65,7 +65,7 @@ def kind_of(value: str) -> str:
     if name in KINDS:
         return KINDS[name]
     module, _, last = name.rpartition(".")
-    if last.startswith("Async") and named_like_lock(last):
+    if last.startswith(("Async", "Deferred")) and named_like_lock(last):
         return "async"
     if f"threading.{last}" in KINDS and value.startswith("call:"):
         return KINDS[f"threading.{last}"] if OWN_NAMES.search(module) else "unknown"
@@ -79,3 +79,13 @@ def named_like_lock(ref: str) -> bool:
     """Whether the last part of a reference is what people call a lock."""
     last = ref.rpartition(".")[2]
     return bool(NAMES.search(last)) and not NOT_LOCKS.search(last)
+
+
+AFTER: Final = re.compile(r"^_*(\w+?)_(r?lock|mutex|lck|cond|condition)$")
+
+
+@cache
+def named_after(lock: str) -> str:
+    """What a lock is called after, without underscores: `uploads` of `_uploads_lock`; "" if after nothing."""
+    found = AFTER.match(lock)
+    return found[1] if found else ""

@@ -15,7 +15,8 @@ SIGNS: Final = {
     "locks": re.compile(r"\b(R?Lock|Condition|Semaphore|RWLock|Mutex)\(|_lock\b"),
     "async": re.compile(r"\b(import asyncio|from asyncio|async def)\b"),
     "loops": re.compile(
-        r"\b(import|from) (gevent|eventlet|twisted|[tT]kinter|curio|trio|asyncore\w*|asynchat\w*)\b"
+        r"\b(import|from) (gevent|eventlet|twisted|[tT]kinter|curio|trio|asyncore\w*|asynchat\w*"
+        r"|PyQt\d|PySide\d|qtpy|wx|gi\.repository)\b|\bimport (\w+, )*QtCore\b"
     ),
     "web": re.compile(r"\b(import|from) (flask|bottle|django|sanic|falcon|fastapi|starlette|pyramid)\b"),
     "claims": re.compile(r"thread[- ]?safe", re.IGNORECASE),
@@ -27,7 +28,21 @@ WORDS: Final = {
     "threads": ("thread", "Thread", "concurrent", "run_in_executor", "socketserver", "http.server"),
     "locks": ("Lock(", "_lock", "Condition(", "Semaphore(", "Mutex("),
     "async": ("async",),
-    "loops": ("gevent", "eventlet", "twisted", "kinter", "curio", "trio", "asyncore", "asynchat"),
+    "loops": (
+        "gevent",
+        "eventlet",
+        "twisted",
+        "kinter",
+        "curio",
+        "trio",
+        "asyncore",
+        "asynchat",
+        "Qt",
+        "PySide",
+        "qtpy",
+        "wx",
+        "gi.",
+    ),
     "web": ("flask", "bottle", "django", "sanic", "falcon", "fastapi", "starlette", "pyramid"),
     "claims": ("hread", "HREAD"),
 }

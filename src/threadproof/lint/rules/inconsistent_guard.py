@@ -38,7 +38,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadproof.findings import Severity
-from threadproof.lint.facts.model import Access
+from threadproof.lint.facts.model import Access, Function
 from threadproof.lint.knowledge.containers import CHANGES, WRITES
 from threadproof.lint.rule import LintRule, Part, Report
 from threadproof.lint.tree import World
@@ -107,7 +107,7 @@ def confidence_of(world: World, shared: Shared, use: Use, lock: str, ratio: floa
     function, access = use
     if function.asynchronous or not world.sharing.applies(function, shared, access):
         return 0.0
-    if function.name in CLEANUP or is_double_check(function, use):
+    if function.name in CLEANUP or is_double_check(function, use) or makes_lock(world, function, lock):
         return 0.0
     if access.kind in CHANGES:
         if is_one_step(access) and not compound_under(shared, lock):
@@ -169,7 +169,12 @@ def updated_under(shared: Shared, lock: str) -> bool:
     )
 
 
-def is_double_check(function, use: Use) -> bool:  # type: ignore[no-untyped-def]
+def makes_lock(world: World, function: Function, lock: str) -> bool:
+    """Whether a function gives the object a new lock: it sets everything up, or again."""
+    return any(one.kind == "write" and world.tree.lock(one.place) == lock for one in function.accesses)
+
+
+def is_double_check(function: Function, use: Use) -> bool:
     """Whether a read without the lock is tested again under it."""
     return any(
         pair.check.place == use.access.place and pair.check.span == use.access.span and pair.act.held

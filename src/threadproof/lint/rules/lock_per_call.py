@@ -80,8 +80,16 @@ def is_private(source: Source, assignment: ast.Assign) -> bool:
     for part in ast.walk(function):
         if isinstance(part, ast.Global | ast.Nonlocal) and target.id in part.names:
             return False
+        if isinstance(part, ast.Assign) and part is not assignment and is_other(part, target.id):
+            return False  # in place of something that is needed in other cases
     uses = list(uses_of(source, assignment, target.id))
     return bool(uses) and all(source.function_of(use) is function and only_taken(source, use) for use in uses)
+
+
+def is_other(assignment: ast.Assign, name: str) -> bool:
+    """Whether an assignment gives a name a value that is not None."""
+    named = any(isinstance(target, ast.Name) and target.id == name for target in assignment.targets)
+    return named and not (isinstance(assignment.value, ast.Constant) and assignment.value.value is None)
 
 
 def uses_of(source: Source, assignment: ast.Assign, name: str) -> Iterator[ast.Name]:

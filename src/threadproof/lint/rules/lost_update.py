@@ -32,13 +32,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadproof.findings import Severity
-from threadproof.lint.facts.model import Access, Function
-from threadproof.lint.knowledge.containers import WRITES
+from threadproof.lint.facts.model import Access, Function, Pair
+from threadproof.lint.knowledge.containers import ADDS, WRITES
 from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.tree import World
 from threadproof.lint.tree.evidence import sides
 from threadproof.lint.tree.index import Use, Variable
 from threadproof.lint.tree.sharing import Shared
+
+ADDED = ADDS | {"setitem", "augment", "augmentitem"}
 
 
 def check(world: World, part: Part) -> Iterator[Report]:
@@ -62,10 +64,16 @@ def updates(world: World, function: Function) -> Iterator[tuple[Access, Access |
         if access.kind in ("augment", "augmentitem") and not world.tree.locks(access.held):
             yield access, None, "update"
     for pair in function.pairs:
-        if pair.how in ("stale", "swap") and not world.sharing.protected(
-            function, pair.check.held, pair.act.held
-        ):
+        if pair.how not in ("stale", "swap") or (pair.how == "swap" and not is_added_to(world, pair)):
+            continue
+        if not world.sharing.protected(function, pair.check.held, pair.act.held):
             yield pair.act, pair.check, pair.how
+
+
+def is_added_to(world: World, pair: Pair) -> bool:
+    """Whether anything is added to a value that is taken and emptied: if not, it is only replaced."""
+    uses = world.tree.variable(pair.act.place).uses
+    return any(use.access.kind in ADDED for use in uses)
 
 
 def confidence_of(world: World, function: Function, access: Access, shared: Shared) -> float:

@@ -47,6 +47,8 @@ def check(world: World, part: Part) -> Iterator[Report]:
                 continue  # the callers hold it; it is reported where they call
             if "[]" in order.first or not same_object(function.owner, order.taking.via):
                 continue
+            if any(tries(world, one, order.first) for one in (function, *order.taking.via)):
+                continue  # it knows whether the lock is held
             if any(is_released_first(world, one, order.first) for one in order.taking.via):
                 continue  # it is given back for a while, and taken again
             if released_elsewhere(world, function, order.first):
@@ -72,6 +74,11 @@ def held_here(world: World, function: Function, span: Span) -> set[str]:
         if acquire.span == span
         for lock in world.tree.locks(acquire.held)
     }
+
+
+def tries(world: World, function: Function, lock: str) -> bool:
+    """Whether a function has a test of whether it can have the lock at once."""
+    return any(not one.blocking and world.tree.lock(one.lock) == lock for one in function.acquires)
 
 
 def is_released_first(world: World, function: Function, lock: str) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from threadproof.lint.facts.model import Access, Call, Function, Held
-from threadproof.lint.tree.index import Tree
+from threadproof.lint.tree.index import NO_NAMES, Tree
 
 ANY_LOCK: Final = "*"  # the caller holds a lock, and it is not known which
 
@@ -77,7 +78,7 @@ class Calls:
             for target in self.function_named(name):
                 self.escaped.add(target.ref)
 
-    def function_named(self, name: str) -> list[Function]:
+    def function_named(self, name: str) -> Sequence[Function]:
         """The functions that a reference used as a value may be."""
         if not name or name.endswith(("()", "[]")):
             return []
@@ -140,7 +141,7 @@ class Calls:
         locks: dict[str, frozenset[str]] = {}
         open_: set[str] = set()
         for ref, function in self.tree.functions.items():
-            locks[ref] = frozenset({ANY_LOCK}) if "requires" in function.notes else frozenset()
+            locks[ref] = frozenset({ANY_LOCK}) if "requires" in function.notes else NO_NAMES
             if not locks[ref] and self.inherits_locks(function):
                 locks[ref] = everything
                 open_.add(ref)
@@ -152,7 +153,7 @@ class Calls:
             if now != locks[ref]:
                 locks[ref] = now
                 waiting += [callee.ref for _, callee in self.callees[ref] if callee.ref in open_]
-        return {ref: frozenset() if held == everything else held for ref, held in locks.items()}
+        return {ref: NO_NAMES if held == everything or not held else held for ref, held in locks.items()}
 
     def inherits_locks(self, function: Function) -> bool:
         """Whether all callers of a function are known, so that their locks are its own."""
@@ -164,14 +165,15 @@ class Calls:
         """The callers of a function, with the locks that each holds at the call; not those of set-up."""
         function = self.tree.functions[callee]
         return [
-            (edge.caller.ref, frozenset(self.tree.locks(edge.call.held)))
+            (edge.caller.ref, frozenset(self.tree.locks(edge.call.held)) if edge.call.held else NO_NAMES)
             for edge in self.callers[callee]
             if edge.caller.ref not in self.setup or not self.same_object(edge, function)
         ]
 
     def locks_at(self, function: Function, held: Held) -> frozenset[str]:
         """All locks that are held at a point of a function, by itself or by every caller."""
-        return frozenset(self.tree.locks(held)) | self.entry_locks[function.ref]
+        above = self.entry_locks[function.ref]
+        return frozenset(self.tree.locks(held)) | above if held else above
 
 
 def common_locks(
@@ -187,11 +189,11 @@ def common_locks(
             continue
         here = held | above if held else above
         if common is None or ANY_LOCK in common:
-            common = here if common is None or here else frozenset()
+            common = here if common is None or here else NO_NAMES
         elif ANY_LOCK not in here:
             common &= here
     if common is None:
-        return everything if waiting else frozenset()
+        return everything if waiting else NO_NAMES
     return common
 
 

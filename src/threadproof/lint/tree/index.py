@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from threadproof.lint.facts.model import Access, Call, Class, Function, Held, Module
 from threadproof.lint.knowledge import containers, locks
@@ -15,6 +15,8 @@ DEEPEST = 20
 
 
 T = TypeVar("T")
+# One object for all that is empty, as most sets are: an empty set of its own takes 216 bytes.
+NO_NAMES: Final[frozenset[str]] = frozenset()
 
 
 class Use(NamedTuple):
@@ -30,7 +32,7 @@ class Variable:
 
     place: str
     uses: list[Use] = field(default_factory=list)
-    values: set[str] = field(default_factory=set)
+    values: frozenset[str] = NO_NAMES
     owner: Class | None = None  # the class whose attribute it is
     module: Module | None = None
     known_kind: str | None = None
@@ -77,7 +79,7 @@ class Tree:
         self.tops = {name.partition(".")[0] for name in self.modules}
         self.canonical_names: dict[str, str] = {}
         self.resolved: dict[str, str] = {}
-        self.known_calls: dict[str, list[Function]] = {}
+        self.known_calls: dict[str, Sequence[Function]] = {}
         self.subclasses: defaultdict[str, list[str]] = defaultdict(list)
         self.mros: dict[str, list[str]] = {}
         for ref, found in self.classes.items():
@@ -85,6 +87,7 @@ class Tree:
                 self.subclasses[self.resolve(base)].append(ref)
         self.given: dict[str, set[str]] = {}
         self.known_args: dict[str, str] = {}
+        self.sets: dict[frozenset[str], frozenset[str]] = {}  # see one_set()
         self.unsure: deque[tuple[dict[str, Any], str]] = deque()  # cached while not all types were known
         self.declared = self.declare()
         self.wraps = {place: lock for module in self.modules.values() for place, lock in module.wraps.items()}
@@ -95,6 +98,10 @@ class Tree:
         self.variables: dict[str, Variable] = {}
         for function in self.functions.values():
             self.add_uses(function)
+        for variable in self.variables.values():
+            written = [use.access.value for use in variable.uses if use.access.kind == "write"]
+            if written:
+                variable.values = self.one_set([*variable.values, *written])
 
     def forget_unsure(self) -> None:
         """Drop what was not found in caches, as more types are known now."""
@@ -230,15 +237,21 @@ class Tree:
         return [self.functions[one] for one in given if one in self.functions]
 
     @property
-    def written(self) -> dict[str, set[str]]:
+    def written(self) -> dict[str, frozenset[str]]:
         """The values written to each place, under the name it is written by."""
         if not hasattr(self, "_written"):
-            self._written: dict[str, set[str]] = defaultdict(set)
+            values: defaultdict[str, list[str]] = defaultdict(list)
             for function in self.functions.values():
                 for access in function.accesses:
                     if access.kind == "write":
-                        self._written[access.place].add(access.value)
+                        values[access.place].append(access.value)
+            self._written = {place: self.one_set(found) for place, found in values.items()}
         return self._written
+
+    def one_set(self, values: Iterable[str]) -> frozenset[str]:
+        """The set of some values; equal sets are one object."""
+        found = frozenset(values)
+        return self.sets.setdefault(found, found)
 
     # --- uses ---
 
@@ -246,8 +259,6 @@ class Tree:
         for access in function.accesses:
             variable = self.variable(access.place)
             variable.uses.append(Use(function, access))
-            if access.kind == "write":
-                variable.values.add(access.value)
 
     def variable(self, place: str) -> Variable:
         """The variable of a place, under whatever name."""
@@ -259,7 +270,7 @@ class Tree:
             found.owner = self.classes.get(owner)
             found.module = self.split(name)[0]
             if found.owner and attribute in found.owner.annotations:
-                found.values.add("call:" + found.owner.annotations[attribute])
+                found.values = self.one_set(["call:" + found.owner.annotations[attribute]])
         return found
 
     def variables_of(self, module: str) -> list[Variable]:
@@ -316,15 +327,15 @@ class Tree:
                 return self.functions[found.methods[name]]
         return None
 
-    def called(self, target: str) -> list[Function]:
+    def called(self, target: str) -> Sequence[Function]:
         """The functions that a call of this target may run; a method's overrides are among them."""
         known = self.known_calls.get(target)
         if known is None:
             known = self.known_calls[target] = self.find_called(target)
         return known
 
-    def find_called(self, target: str) -> list[Function]:
-        found = self.find_functions(target)
+    def find_called(self, target: str) -> Sequence[Function]:
+        found = tuple(self.find_functions(target))
         if not found and not self.is_foreign(target):
             self.unsure.append((self.known_calls, target))
         return found
@@ -414,6 +425,8 @@ class Tree:
                 and self.method(name, "release")
                 else ""
             )
+        if name.endswith("()") and self.is_no_lock(name[:-2]):
+            return ""
         base = name.removesuffix("[]")
         kinds = {locks.kind_of(value) for value in self.values_of(base)}
         kinds.discard("")
@@ -423,11 +436,29 @@ class Tree:
             return ""  # a container of locks
         return "unknown" if locks.named_like_lock(name) else ""
 
-    def values_of(self, name: str) -> set[str]:
+    def is_no_lock(self, name: str) -> bool:
+        """Whether functions of the tree, that are called like a lock, take and return none of threads.
+
+        `with self.lock_read():` locks a file, a row or a device, and not out other threads.
+        """
+        found = [one for one in self.called(name) if one.name != "__init__"]
+        return bool(found) and not any(
+            one.acquires
+            or one.asynchronous
+            or any(map(locks.named_like_lock, one.returned))
+            or any(call.method == "acquire" or self.makes_lock(call) for call in one.calls)
+            for one in found
+        )
+
+    def makes_lock(self, call: Call) -> bool:
+        kind = locks.kind_of("call:" + self.resolve(call.target))
+        return bool(kind) and (kind != "unknown" or self.is_foreign(call.target))
+
+    def values_of(self, name: str) -> frozenset[str]:
         variable = self.variables.get(name) if hasattr(self, "variables") else None
         if variable is not None and variable.values:
             return variable.values
-        return self.written.get(name, set())
+        return self.written.get(name, NO_NAMES)
 
     def locks(self, held: Held) -> set[str]:
         """The locks among what is held."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from threadproof.lint.facts.model import Access, Class, Function, Held
 from threadproof.lint.knowledge import values
 from threadproof.lint.knowledge.containers import ADDS, REMOVES, WRITES
+from threadproof.lint.knowledge.locks import named_after
 from threadproof.lint.knowledge.signs import THREAD_LOCALS, is_cache, is_shared_kind, is_thread_local
 from threadproof.lint.tree.calls import ANY_LOCK, Calls
-from threadproof.lint.tree.index import Tree, Use, Variable
+from threadproof.lint.tree.index import NO_NAMES, Tree, Use, Variable
 from threadproof.lint.tree.threads import CONCURRENT, MAIN, Threads
 
 # How sure it is that threads share a variable: by the share of its uses that are guarded, or for other
@@ -43,13 +44,10 @@ class Shared:
     """
 
     variable: Variable
-    uses: list[Use] = field(default_factory=list)
+    uses: Sequence[Use] = ()
     guarded: dict[str, list[Use]] = field(default_factory=dict)
-    bare: list[Use] = field(default_factory=list)
-    threads: set[str] = field(default_factory=set)
-    crossing: set[str] = field(
-        default_factory=set
-    )  # functions that use it at once, in threads that the tree starts
+    bare: Sequence[Use] = ()
+    crossing: frozenset[str] = NO_NAMES  # functions that use it at once, in threads that the tree starts
     many: bool = False  # used by a function that several threads run at once
     owner_threaded: bool = False  # its class starts threads on its own methods
     owner_locked: bool = False  # its class, or its module, has a lock that it uses
@@ -91,9 +89,12 @@ class Shared:
 
     def guard_score(self, function: Function) -> float:
         """The evidence of guarded uses, by their share of all; locks of subclasses do not count."""
-        most = max(
-            (len(uses) for lock, uses in self.guarded.items() if self.knows(function, lock)), default=0
-        )
+        known = [
+            len(uses)
+            for lock, uses in self.guarded.items()
+            if self.knows(function, lock) and (lock != ANY_LOCK or self.owner_locked)
+        ]
+        most = max(known, default=0)
         share = most / max(len(self.uses), 1)
         return next((score for least, score in GUARD_SCORES if share >= least and most), 0.0)
 
@@ -106,16 +107,29 @@ class Sharing:
         self.calls = calls
         self.threads = threads
         self.known: dict[str, Shared] = {}
+        self.may_know = self.knows  # one bound method for all that is known
         self.async_classes: dict[str, bool] = {}
         self.threaded_packages = {
             module.name.partition(".")[0] for module in tree.modules.values() if "threads" in module.signs
         }
+        self.global_objects = self.find_global_objects()
         self.locked_owners = self.find_locked_owners()
         self.threaded_owners = {
             entry.function.owner or entry.function.ref.rpartition(".")[0]
             for entry in threads.entries
             if entry.kind in CONCURRENT and entry.kind != "server"
         }
+
+    def find_global_objects(self) -> set[str]:
+        """The classes of which a module keeps the one object in a global: every thread finds the same."""
+        found: set[str] = set()
+        for variable in self.tree.variables.values():
+            if variable.owner is None and "<locals>" not in variable.place and len(variable.values) <= 2:
+                for value in variable.values:
+                    made = self.tree.resolve(value.removeprefix("call:"))
+                    if made in self.tree.classes:
+                        found.update(self.tree.mro(made))
+        return found
 
     def find_locked_owners(self) -> set[str]:
         """The classes and modules that take a thread's lock of their own outside of set-up."""
@@ -126,7 +140,9 @@ class Sharing:
             for acquire in function.acquires:
                 lock = self.tree.lock(acquire.lock)
                 if lock and (self.tree.lock_kind(lock) in OWN_KINDS or lock.endswith("[]")):
-                    owners.add(lock.rpartition(".")[0])
+                    owner, _, name = lock.rpartition(".")
+                    if not self.is_named_after(owner, name):
+                        owners.add(owner)
         for variable in self.tree.variables.values():
             if (
                 variable.owner is not None
@@ -136,6 +152,12 @@ class Sharing:
                 owners.add(variable.owner.ref)
         return owners
 
+    def is_named_after(self, owner: str, lock: str) -> bool:
+        """Whether a lock is called after one attribute of its class, as `_uploads_lock` is."""
+        guarded = named_after(lock)
+        names = self.tree.declared.get(owner, ())
+        return bool(guarded) and any(name.lstrip("_") == guarded for name in names)
+
     def of(self, variable: Variable) -> Shared:
         found = self.known.get(variable.place)
         if found is None:
@@ -143,23 +165,22 @@ class Sharing:
         return found
 
     def find(self, variable: Variable) -> Shared:
-        shared = Shared(variable, knows=self.knows, common=self.is_common(variable))
+        shared = Shared(variable, knows=self.may_know, common=self.is_common(variable))
         instance = variable.owner is not None and not shared.common
         shared.kind_is_shared = self.is_of_shared_kind(variable)
         self.note_declared(shared, variable.owner)
         shared.single |= self.is_thread_local(variable)
-        for use in variable.uses:
-            if not self.counts(use, variable):
-                continue
-            shared.uses.append(use)
-            shared.threads |= self.threads.roles(use.function, instance)
+        shared.uses = tuple([use for use in variable.uses if self.counts(use, variable)])
+        bare = []
+        for use in shared.uses:
             if self.is_async_only(use.function):
                 continue
             locks = self.calls.locks_at(use.function, use.access.held)
             for lock in locks:
                 shared.guarded.setdefault(lock, []).append(use)
             if not locks:
-                shared.bare.append(use)
+                bare.append(use)
+        shared.bare = shared.uses if len(bare) == len(shared.uses) else tuple(bare)
         self.note_crossing(shared, instance)
         owner = variable.place.rpartition(".")[0]
         shared.owner_threaded = owner in self.threaded_owners or bool(
@@ -176,7 +197,9 @@ class Sharing:
             return False
         has_threads = variable.module is not None and bool(variable.module.signs & {"threads", "locks"})
         by_class = is_shared_kind(variable.owner.name, has_threads)
-        return by_class or (is_cache(variable.name) and evicts(variable))
+        if by_class or (is_cache(variable.name) and evicts(variable)):
+            return True
+        return has_threads and variable.owner.ref in self.global_objects
 
     def is_thread_local(self, variable: Variable) -> bool:
         """Whether each thread has its own, by the base of the class, or by its name."""
@@ -201,15 +224,17 @@ class Sharing:
         if "<locals>" in shared.variable.place:
             self.note_crossing_local(shared)
             return
-        running = [use for use in shared.uses if self.threads.roles(use.function, instance) - {MAIN}]
+        running = [use for use in shared.uses if self.threads.entries_at(use.function, instance)]
         if not running:
             return
+        crossing: set[str] = set()
         for use in shared.uses:
             if use.access.kind not in WRITES:
                 continue
             for other in running if use not in running else shared.uses:
                 if self.may_meet(use.function, other.function, instance):
-                    shared.crossing |= {use.function.ref, other.function.ref}
+                    crossing |= {use.function.ref, other.function.ref}
+        shared.crossing = frozenset(crossing) if crossing else NO_NAMES
         shared.many = any(self.threads.many(use.function, instance) for use in running)
 
     def note_crossing_local(self, shared: Shared) -> None:
@@ -406,11 +431,14 @@ class Sharing:
 def is_counter(shared: Shared, access: Access) -> bool:
     """Whether a variable of a class counts, as its objects: in one function, whatever thread calls it.
 
-    One that goes up and down in several functions is a depth, mostly of calls in one thread.
+    One that goes up and down in several functions is a depth, mostly of calls in one thread. But those of a
+    dict of the class count the users of each key, as constructors and close() change them.
     """
-    if not (
-        shared.common and access.common and access.kind == "augment" and access.value.startswith("const")
-    ):
+    if not (shared.common and access.common):
+        return False
+    if access.kind == "augmentitem":
+        return shared.variable.owner is not None
+    if not (access.kind == "augment" and access.value.startswith("const")):
         return False
     changes = {use.function.ref for use in shared.uses if use.access.kind in WRITES}
     return len(changes) == 1
