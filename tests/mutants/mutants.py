@@ -46,6 +46,9 @@ LOCKED_WINDOWS = "locked_windows_test"
 SCHEDULER = "src/core/explore/scheduler.hpp"
 SCHEDULES = "scheduler_test"
 REPLAY = "tests/explore/test_replay.py"
+POSSIBLE = "src/ext/probe/possible.cpp"
+UNSEEN = "tests/explore/test_unseen.py"
+STRUCTURES = "tests/explore/test_structures.py"
 CACHE = "src/core/maps/cache/"
 CACHE_POLICY = "cache_policy_test"
 CACHE_MAP = "cache_map_test"
@@ -794,6 +797,46 @@ MUTANTS = [
         "if run.ending != 'diverged':",
         "a shrunk schedule fails as the first one did",
         REPLAY,
+    ),
+    Mutant(
+        "method-in-c-without-a-step",
+        POSSIBLE,
+        "    change(self);\n    change_arguments(arguments, count);",
+        "    change_arguments(arguments, count);",
+        "a method in C that is not known changes its object",
+        UNSEEN,
+    ),
+    Mutant(
+        "cache-taken-as-transparent",
+        POSSIBLE,
+        "publish_possible(structure_of(object), 0, type);\n    change_arguments(arguments, count);",
+        "change_arguments(arguments, count);",
+        "what a call of an object in C does is not seen, so nothing is called exhausted",
+        UNSEEN,
+    ),
+    Mutant(
+        "iterator-without-its-container",
+        POSSIBLE,
+        "if (type->tp_traverse) type->tp_traverse(iterator, follow, nullptr);",
+        "",
+        "an iterator reads the container behind it",
+        UNSEEN,
+    ),
+    Mutant(
+        "pool-batch-taken-twice",
+        "src/threadproof/sync/pool.py",
+        "if self._shared.compare_exchange(top, top.below):",
+        "if self._shared.store(top.below) is None:",
+        "a batch is taken by one thread only",
+        STRUCTURES,
+    ),
+    Mutant(
+        "once-begun-twice",
+        "src/threadproof/sync/once.py",
+        "if self._attempt.compare_exchange(None, mine):",
+        "if self._attempt.store(mine) is None:",
+        "one thread begins, and the others wait for it",
+        STRUCTURES,
     ),
     # --- Cache
     Mutant(
