@@ -1,17 +1,25 @@
-"""The explorer's speed, and how soon it finds the planted mistakes of tests/explore.
+"""The explorer's speed, how soon it finds the planted mistakes of tests/explore, and whether tokens repeat them.
 
     python benchmarks/explore.py [--schedules N] [--rounds N]        # speed
     python benchmarks/explore.py --planted [--strategy NAME ...]     # a table
+    python benchmarks/explore.py --exhaust                           # a table
+    python benchmarks/explore.py --tokens N                          # replays
 
 Speed: random schedules of a test with two threads, each of which adds to a counter under a lock; the best of all
 rounds counts, in schedules for each second of the clock and of CPU time. Steps are those that the log of a run has.
 The table: for each mistake the schedule that found it, and the seconds, with the search for a shorter one and ten
-replays; for its correct twin the number of schedules after which partial order reduction is done.
+replays; for its correct twin the number of schedules after which partial order reduction is done. --exhaust has the
+numbers of schedules after which the programs of tests/explore/structures.py are explored.
+Replays: random schedules of all planted programs give N different tokens of failures. New processes, with a hundred
+tokens each, replay every token in its own program, which has to fail alike by the same steps, and in the correct twin,
+where a divergence has to be noticed.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import subprocess
 import sys
 import threading
 import time
@@ -23,16 +31,22 @@ from statistics import median
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.explore.programs import PLANTED
+from tests.explore.structures import STRUCTURES
 from tests.explore.variants import VARIANTS
 from threadproof.explore import explore
+from threadproof.explore.api import roots_of
 from threadproof.explore.executor import Executor
 from threadproof.explore.schedule import Plan
+from threadproof.explore.story import Recorder
+from threadproof.explore.token import token_of
 from threadproof.probe.scope import Scope
 
 EVERY = {**PLANTED, **VARIANTS}
 TESTS = {"short": 1, "long": 12}  # additions of each thread: 12 and 100 steps
 MOST = 1_000  # schedules of a row of the table: ten times what is allowed
 PATIENCE = 60.0  # seconds
+BATCH = 100  # tokens of a process: so that its start is not what takes the time
+LARGEST = 20_000  # schedules: what is not explored by then is called so
 
 
 class Counter:
@@ -100,14 +114,100 @@ def planted(strategies: list[str]) -> None:
         print(f"{each}: {len(all_found)} mistakes, median {median(all_found):g}, most {max(all_found)}")
 
 
+def exhaust() -> None:
+    print(f"{'program':45}{'all behaviours':>16}{'preemptions <= 2':>20}")
+    for name, test in STRUCTURES.items():
+        cells = []
+        for strategy in ("dpor", "dfs"):
+            found = explore(test, strategy=strategy, bound=2, schedules=LARGEST, seconds=PATIENCE)
+            found.check()
+            cells.append(str(found.schedules) if found.exhausted else f"> {found.schedules}")
+        print(f"{name:45}{cells[0]:>16}{cells[1]:>20}", flush=True)
+
+
+# ---- tokens
+
+Row = tuple[str, str, str]  # the program's name, the token, the failure
+
+
+def failing_tokens(count: int) -> list[Row]:
+    """Of all programs by turns; distinct ones."""
+    rows: dict[Row, None] = {}
+    share, seed = -(-count // len(EVERY)), 0
+    while len(rows) < count:
+        for name, (wrong, _) in EVERY.items():
+            rows.update(dict.fromkeys(tokens_of(name, wrong, share, seed)))
+        seed += 1
+        print(f"{len(rows)} tokens", flush=True)
+    return list(rows)[:count]
+
+
+def tokens_of(name: str, test: Callable[[], object], most: int, seed: int) -> list[Row]:
+    rows = []
+    scope = Scope(roots_of(test))
+    with Executor(scope) as executor:
+        executor.run(test, Plan())
+        executor.run(test, Plan())
+        for number in range(8 * most):
+            run = executor.run(test, Plan(policy="random", seed=seed << 32 | number))
+            if run.failure and len(rows) < most:
+                again = executor.run(test, Plan(prefix=run.sequence), Recorder())  # with the code of its steps
+                rows.append((name, str(token_of(again.log(), scope)), str(run.failure.signature)))
+    return rows
+
+
+def replay(rows: list[Row]) -> list[str]:
+    """In this process; the sentences say what went wrong."""
+    wrong = []
+    for name, token, failure in rows:
+        found = explore(EVERY[name][0], replay=token)
+        if found.diverged or not found.failure or str(found.failure.signature) != failure:
+            wrong.append(f"{name}: {token} gives {found.diverged or found.summary()}")
+        elif found.token != token:
+            wrong.append(f"{name}: {token} takes the steps of {found.token}")
+        if not explore(EVERY[name][1], replay=token).diverged:
+            wrong.append(f"{name}: {token} is not noticed to be none of the correct twin")
+    return wrong
+
+
+def tokens(count: int) -> None:
+    rows = failing_tokens(count)
+    began, wrong = time.perf_counter(), 0
+    for first in range(0, count, BATCH):
+        done = subprocess.run(
+            [sys.executable, __file__, "--replay"],
+            input=json.dumps(rows[first : first + BATCH]),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            sys.exit(done.stderr)
+        for sentence in (sentences := json.loads(done.stdout)):
+            print(sentence, flush=True)
+        wrong += len(sentences)
+    seconds = time.perf_counter() - began
+    programs = len({name for name, _, _ in rows})
+    print(f"{count} tokens of {programs} programs, {wrong} wrong, {seconds:.0f} s")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--planted", action="store_true", help="print the table of planted mistakes")
     parser.add_argument("--strategy", action="append", help="of the table; may be repeated (auto)")
     parser.add_argument("--schedules", type=int, default=5_000, help="in each round (5000)")
     parser.add_argument("--rounds", type=int, default=5, help="of each test (5)")
+    parser.add_argument("--exhaust", action="store_true", help="print the table of correct programs")
+    parser.add_argument("--tokens", type=int, metavar="N", help="replay so many tokens")
+    parser.add_argument("--replay", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.planted:
+    if options.replay:
+        json.dump(replay(json.load(sys.stdin)), sys.stdout)
+    elif options.tokens:
+        tokens(options.tokens)
+    elif options.exhaust:
+        exhaust()
+    elif options.planted:
         planted(options.strategy or ["auto"])
     else:
         speed(options.schedules, options.rounds)

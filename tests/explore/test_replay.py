@@ -13,6 +13,8 @@ from threadproof.explore import TokenError, explore
 from threadproof.explore.token import Token, packed, read_token, unpacked
 
 ROOT = Path(__file__).parents[2]
+# without the environment's packages, if this process is: the new one is to have the same threadproof
+PYTHON = [sys.executable, *(["-S"] if sys.flags.no_site else [])]
 STRATEGIES = ("dpor", "dfs", "random", "pct", "pos")
 
 REPLAY = """
@@ -37,7 +39,7 @@ def test_a_token_repeats_its_failure_in_a_new_process() -> None:
             assert found.failure, (kind, strategy)
             lines.append(f"{test.__name__}\t{found.token}\t{found.headline()}\n")
     done = subprocess.run(
-        [sys.executable, "-c", REPLAY],
+        [*PYTHON, "-c", REPLAY],
         input="".join(lines),
         capture_output=True,
         text=True,
@@ -79,7 +81,7 @@ def test_changed_code_is_noticed(tmp_path: Path) -> None:
         )
 
     def explored(*arguments: str) -> str:
-        command = [sys.executable, "-m", "threadproof", "explore", "changing.py::test", *arguments]
+        command = [*PYTHON, "-m", "threadproof", "explore", "changing.py::test", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
         return f"{done.returncode} {done.stderr}"
 

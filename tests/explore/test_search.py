@@ -33,7 +33,7 @@ def execute(program: Program, plan: Plan) -> Log | None:
         if number < len(plan.prefix):
             chosen = plan.prefix[number]
         elif not awake:
-            return Log(steps, [Started(0, 0)] * len(program))
+            return Log(lambda: steps, lambda: [Started(0, 0)] * len(program))
         else:
             chosen = running if running in awake else awake[0]
         variable, write = program[chosen][position[chosen]]
@@ -46,7 +46,7 @@ def execute(program: Program, plan: Plan) -> Log | None:
             if thread == chosen or (pending[0] == variable and (write or pending[1])):
                 asleep &= ~(1 << thread)
         running = chosen
-    return Log(steps, [Started(0, 0)] * len(program))
+    return Log(lambda: steps, lambda: [Started(0, 0)] * len(program))
 
 
 def settled() -> Relevant:

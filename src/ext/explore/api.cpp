@@ -17,6 +17,7 @@ bool add_explore(PyObject*) { return true; }
 #include <cstring>
 #include <iterator>
 
+#include "core/explore/shared.hpp"
 #include "ext/probe/entry.hpp"
 
 namespace threadproof::ext {
@@ -129,6 +130,29 @@ PyObject* log(PyObject*, PyObject*) {
     });
 }
 
+/// What most strategies need of the log: (the sites of shared accesses, as bytes; the number of choices).
+PyObject* summary(PyObject*, PyObject*) {
+    const explore::Scheduler& scheduler = control().scheduler();
+    const auto& log = scheduler.log();
+    const auto& threads = scheduler.threads();
+    std::size_t first = threads.size() > 1 ? threads[1]->created_at : log.size();
+    std::vector<std::uint64_t> sites = explore::shared_sites(log, first);
+    auto choices =
+        std::count_if(log.begin(), log.end(), [](const explore::Step& step) { return step.choice; });
+    Ref bytes = Ref::steal(
+        checked(PyBytes_FromStringAndSize(reinterpret_cast<const char*>(sites.data()),
+                                          static_cast<Py_ssize_t>(sites.size() * sizeof(std::uint64_t)))));
+    return Py_BuildValue("On", bytes.get(), static_cast<Py_ssize_t>(choices));
+}
+
+/// Whether a thread besides the test's own has not ended.
+PyObject* is_running(PyObject*, PyObject*) {
+    Handler handler(control());
+    const auto& threads = control().scheduler().threads();
+    return PyBool_FromLong(std::any_of(threads.begin() + 1, threads.end(),
+                                       [](const auto& thread) { return !thread->ended; }));
+}
+
 /// The threads that took the steps.
 PyObject* sequence(PyObject*, PyObject*) {
     const auto& steps = control().scheduler().log();
@@ -202,6 +226,8 @@ PyMethodDef functions[] = {
     {"is_over", method<is_over>(), METH_NOARGS, "is_over($module, /)\n--\n\n"},
     {"start", method<start_thread>(), METH_FASTCALL, "start($module, function, thread, /)\n--\n\n"},
     {"log", method<log>(), METH_NOARGS, "log($module, /)\n--\n\n"},
+    {"summary", method<summary>(), METH_NOARGS, "summary($module, /)\n--\n\n"},
+    {"is_running", method<is_running>(), METH_NOARGS, "is_running($module, /)\n--\n\n"},
     {"sequence", method<sequence>(), METH_NOARGS, "sequence($module, /)\n--\n\n"},
     {"threads", method<threads>(), METH_NOARGS, "threads($module, /)\n--\n\n"},
     {"pending", method<pending>(), METH_NOARGS, "pending($module, /)\n--\n\n"},

@@ -8,7 +8,8 @@ import random
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -77,10 +78,16 @@ class Run:
     opaque: dict[int, str] = field(default_factory=dict)  # variables of steps that may be several, and types
 
     def log(self) -> Log:
-        """Valid until the next run begins."""
-        steps = [Step._make(row) for row in _core.explore.log()]
-        threads = [Started._make(row) for row in _core.explore.threads()]
-        return Log(steps, threads, self.pending)
+        """Valid until the next run begins; what was asked for by then stays."""
+        return Log(steps, threads, self.pending, *_core.explore.summary())
+
+
+def steps() -> list[Step]:
+    return [Step._make(row) for row in _core.explore.log()]
+
+
+def threads() -> list[Started]:
+    return [Started._make(row) for row in _core.explore.threads()]
 
 
 class Executor:
@@ -193,13 +200,10 @@ class Executor:
         )
 
     def finish(self, run: Run) -> None:
-        with suspended():
-            level = logging.root.manager.disable
-            logging.disable(UNWINDING)
+        with suspended(), unlogged() if _core.explore.is_running() else nullcontext():
             try:
                 run.ending, run.diverged_at, run.abandoned = _core.explore.finish()
             finally:
-                logging.disable(level)
                 self.run_ = None
         if run.ending == "too long" and not run.failure:
             run.failure = Failure("too long")
@@ -264,6 +268,17 @@ class Executor:
         # what has no end of its own, such as the workers of a pool, waits for work when the test is over
         if not run.pending[0].ended or any(is_cycle(each, waiting) for each in waiting):
             run.failure = Failure("deadlock", waiting=waiting)
+
+
+@contextmanager
+def unlogged() -> Iterator[None]:
+    """While threads may unwind."""
+    level = logging.root.manager.disable
+    logging.disable(UNWINDING)
+    try:
+        yield
+    finally:
+        logging.disable(level)
 
 
 def check_invariant(invariant: Callable[[], object]) -> None:

@@ -2,15 +2,14 @@
 
 Before any other access, it makes no difference which thread runs. So strategies that are not based on
 partial orders choose a thread only before synchronisation and before these. They are instructions, because a
-variable of one run is not there in the next one.
+variable of one run is not there in the next one. core/explore/shared.hpp finds those of one run.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections import defaultdict
 
-from threadproof.explore.schedule import Log, Step
+from threadproof.explore.schedule import Log
 
 NONE = array("Q", [1]).tobytes()  # no instruction: an empty list would stand for all
 
@@ -20,6 +19,7 @@ class Relevant:
 
     def __init__(self) -> None:
         self.found: set[int] = set()
+        self.last = b""  # of the run before
         self.unknown = False
         self.sites = b""  # as Plan has them: ascending words; before the first run, every access may matter
 
@@ -30,26 +30,10 @@ class Relevant:
 
     def learn(self, log: Log) -> None:
         """Add what this run shows."""
-        if self.unknown:
+        if self.unknown or (log.shared == self.last and self.sites):
             return
-        users: defaultdict[int, int] = defaultdict(int)
-        written: set[int] = set()
-        concurrent = [step for step in log.steps[first_start(log) :] if step.variable]
-        for step in concurrent:
-            users[step.variable] |= 1 << step.thread
-            if step.write:
-                written.add(step.variable)
-        found = {step.site for step in concurrent if step.site and is_shared(step, users, written)}
+        self.last = log.shared
+        found = set(array("Q", log.shared))
         if not found <= self.found or not self.sites:
             self.found |= found
             self.sites = array("Q", sorted(self.found)).tobytes() or NONE
-
-
-def first_start(log: Log) -> int:
-    """The first step after which there is a second thread."""
-    return min((thread.step for thread in log.threads[1:]), default=len(log.steps))
-
-
-def is_shared(step: Step, users: dict[int, int], written: set[int]) -> bool:
-    threads = users[step.variable]
-    return step.variable in written and threads & (threads - 1) != 0

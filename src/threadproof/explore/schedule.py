@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from threadproof.findings.model import Place
@@ -71,13 +72,27 @@ class Pending(NamedTuple):
     holder: int | None  # the thread that has the lock, or that is waited for
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Log:
-    """All steps of a run, its threads, and what remained to be done."""
+    """All steps of a run, its threads, and what remained to be done.
 
-    steps: Sequence[Step]
-    threads: Sequence[Started]
+    The steps are made when they are first asked for, because most strategies need only `shared`, the instructions
+    of accesses to shared variables as Relevant.sites has them, and `choices`, the number of steps that were chosen.
+    """
+
+    make_steps: Callable[[], Sequence[Step]]
+    make_threads: Callable[[], Sequence[Started]]
     pending: Sequence[Pending] = ()
+    shared: bytes = b""
+    choices: int = 0
+
+    @cached_property
+    def steps(self) -> Sequence[Step]:
+        return self.make_steps()
+
+    @cached_property
+    def threads(self) -> Sequence[Started]:
+        return self.make_threads()
 
     @property
     def preemptions(self) -> int:

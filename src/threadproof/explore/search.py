@@ -62,7 +62,7 @@ class Sampling:
 
     def learn(self, log: Log) -> None:
         self.relevant.learn(log)
-        longest = max(2, sum(step.choice for step in log.steps))
+        longest = max(2, log.choices)
         self.length = longest if self.runs == 1 else max(self.length, longest)
 
 
