@@ -1,18 +1,18 @@
-"""The explorer's speed, how soon it finds the planted mistakes of tests/explore, and whether tokens repeat them.
+"""The explorer's speed, how soon it finds planted mistakes, and whether tokens repeat their failures.
 
     python benchmarks/explore.py [--schedules N] [--rounds N]        # speed
     python benchmarks/explore.py --planted [--strategy NAME ...]     # a table
     python benchmarks/explore.py --exhaust                           # a table
     python benchmarks/explore.py --tokens N                          # replays
 
-Speed: random schedules of a test with two threads, each of which adds to a counter under a lock; the best of all
-rounds counts, in schedules for each second of the clock and of CPU time. Steps are those that the log of a run has.
-The table: for each mistake the schedule that found it, and the seconds, with the search for a shorter one and ten
-replays; for its correct twin the number of schedules after which partial order reduction is done. --exhaust has the
-numbers of schedules after which the programs of tests/explore/structures.py are explored.
-Replays: random schedules of all planted programs give N different tokens of failures. New processes, with a hundred
-tokens each, replay every token in its own program, which has to fail alike by the same steps, and in the correct twin,
-where a divergence has to be noticed.
+Speed: random schedules of a test with two threads, each of which adds to a counter under a lock; the best of
+all rounds counts, in schedules for each second of the clock and of CPU time. Steps are those that the log of
+a run has. --planted: for each mistake of tests/explore the schedule that found it, and the seconds, with the
+search for a shorter one and ten replays; for its correct twin the number of schedules after which partial
+order reduction is done. --exhaust: the numbers of schedules after which the programs of
+tests/explore/structures.py are explored. --tokens: random schedules of all planted programs give N different
+tokens of failures. New processes, with a hundred tokens each, replay every token in its own program, which
+has to fail alike by the same steps, and in the correct twin, where a divergence has to be noticed.
 """
 
 from __future__ import annotations
@@ -90,7 +90,8 @@ def speed(schedules: int, rounds: int) -> None:
             fastest = max(fastest, found.schedules / (time.perf_counter() - began))
             cheapest = max(cheapest, found.schedules / (time.process_time() - used))
         print(
-            f"{name}: {steps(test)} steps, {fastest:,.0f} schedules/s, {cheapest:,.0f} for each second of CPU",
+            f"{name}: {steps(test)} steps, {fastest:,.0f} schedules/s, "
+            f"{cheapest:,.0f} for each second of CPU",
             flush=True,
         )
 
@@ -143,7 +144,7 @@ def failing_tokens(count: int) -> list[Row]:
 
 
 def tokens_of(name: str, test: Callable[[], object], most: int, seed: int) -> list[Row]:
-    rows = []
+    rows: list[Row] = []
     scope = Scope(roots_of(test))
     with Executor(scope) as executor:
         executor.run(test, Plan())
@@ -151,7 +152,9 @@ def tokens_of(name: str, test: Callable[[], object], most: int, seed: int) -> li
         for number in range(8 * most):
             run = executor.run(test, Plan(policy="random", seed=seed << 32 | number))
             if run.failure and len(rows) < most:
-                again = executor.run(test, Plan(prefix=run.sequence), Recorder())  # with the code of its steps
+                again = executor.run(
+                    test, Plan(prefix=run.sequence), Recorder()
+                )  # with the code of its steps
                 rows.append((name, str(token_of(again.log(), scope)), str(run.failure.signature)))
     return rows
 

@@ -11,9 +11,7 @@ MOST, PATIENCE = 3_000, 60  # schedules and seconds: several times what the larg
 # of whose schedules there are more: too many of bounded search, or of partial order reduction
 LARGE = {"dfs": ("readers and a writer",), "dpor": ("Peterson's lock",)}
 EXHAUSTED = {"dfs": "preemptions <= 2", "dpor": "all"}
-CASES = [
-    (name, strategy) for name in STRUCTURES for strategy in EXHAUSTED if name not in LARGE[strategy]
-]
+CASES = [(name, strategy) for name in STRUCTURES for strategy in EXHAUSTED if name not in LARGE[strategy]]
 
 
 @pytest.mark.parametrize(("name", "strategy"), CASES)

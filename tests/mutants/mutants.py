@@ -783,6 +783,14 @@ MUTANTS = [
         SCHEDULES,
     ),
     Mutant(
+        "reads-matter-alone",
+        "src/core/explore/shared.hpp",
+        "return written && (threads & (threads - 1)) != 0;",
+        "return (threads & (threads - 1)) != 0;",
+        "before an access to what nobody writes no thread is chosen",
+        SCHEDULES,
+    ),
+    Mutant(
         "token-without-code",
         "src/threadproof/explore/token.py",
         "check(code_in(log, scope))",

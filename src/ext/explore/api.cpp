@@ -149,8 +149,8 @@ PyObject* summary(PyObject*, PyObject*) {
 PyObject* is_running(PyObject*, PyObject*) {
     Handler handler(control());
     const auto& threads = control().scheduler().threads();
-    return PyBool_FromLong(std::any_of(threads.begin() + 1, threads.end(),
-                                       [](const auto& thread) { return !thread->ended; }));
+    return PyBool_FromLong(
+        std::any_of(threads.begin() + 1, threads.end(), [](const auto& thread) { return !thread->ended; }));
 }
 
 /// The threads that took the steps.

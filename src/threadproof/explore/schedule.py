@@ -76,8 +76,9 @@ class Pending(NamedTuple):
 class Log:
     """All steps of a run, its threads, and what remained to be done.
 
-    The steps are made when they are first asked for, because most strategies need only `shared`, the instructions
-    of accesses to shared variables as Relevant.sites has them, and `choices`, the number of steps that were chosen.
+    The steps are made when they are first asked for, because most strategies need only `shared`, the
+    instructions of accesses to shared variables as Relevant.sites has them, and `choices`, the number of
+    steps at which another thread could have been chosen.
     """
 
     make_steps: Callable[[], Sequence[Step]]

@@ -1,6 +1,7 @@
 /// The scheduler without Python: a program is a list of operations for each thread, run by plan after plan, here by
 /// one thread of the system.
 #include "core/explore/scheduler.hpp"
+#include "core/explore/shared.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -50,6 +51,30 @@ void the_running_thread_continues() {
     CHECK(world.scheduler.log().size() == 5);
     CHECK(world.scheduler.log()[0].enabled == 0b111);
     world.scheduler.check();
+}
+
+/// A step of a thread at a site.
+Step step_at(ThreadId thread, VariableId variable, bool write, std::uint64_t site) {
+    Step step{};
+    step.thread = thread;
+    step.variable = variable;
+    step.write = write;
+    step.site = site;
+    return step;
+}
+
+void accesses_to_what_two_threads_share_and_one_writes_matter() {
+    std::vector<Step> log{
+        step_at(0, 1, true, 10),                             // before there are two threads
+        step_at(1, 1, false, 11), step_at(2, 1, false, 12),  // only read
+        step_at(1, 2, true, 13),  step_at(1, 2, true, 14),   // of one thread
+        step_at(2, 3, true, 17),  step_at(1, 3, false, 16), step_at(1, 3, true, 17),  // shared
+        step_at(1, 0, true, 18),  step_at(2, 0, true, 19),                            // of no variable
+        step_at(1, 3, true, 0),                                                       // at no site
+    };
+    CHECK((shared_sites(log, 1) == std::vector<std::uint64_t>{16, 17}));
+    CHECK((shared_sites(log, 0) == std::vector<std::uint64_t>{10, 11, 12, 16, 17}));
+    CHECK(shared_sites({}, 0).empty());
 }
 
 void a_prefix_is_followed() {
@@ -306,6 +331,7 @@ void batons_order_what_threads_do() {
 
 int main() {
     the_running_thread_continues();
+    accesses_to_what_two_threads_share_and_one_writes_matter();
     a_prefix_is_followed();
     a_prefix_that_cannot_be_followed_ends_the_run();
     a_thread_that_is_not_ready_is_not_chosen();
