@@ -1,5 +1,6 @@
 /// threadproof._core: the list of what the native extension exports.
 
+#include "ext/explore/explore.hpp"
 #include "ext/maps/adopt.hpp"
 #include "ext/maps/cache.hpp"
 #include "ext/maps/cache_loads.hpp"
@@ -126,7 +127,8 @@ int execute(PyObject* module) {
     add_array(module);
     add_reference(module);
     add_rw_lock(module);
-    if (!probe::add_probe(module) || !add_race(module) || !add_contention(module)) throw PythonError{};
+    if (!probe::add_probe(module) || !add_race(module) || !add_explore(module) || !add_contention(module))
+        throw PythonError{};
     add_stress(module);
     follow_collections();
     return 0;

@@ -1,8 +1,13 @@
-"""The tools under pytest: `pytest --race` fails the test during which two accesses raced.
+"""The tools under pytest: the race detector, the explorer, the check for leaks.
+
+`pytest --race` fails the test during which two accesses raced.
 
 One session watches the whole run. A race found during a test, its set-up or its tear-down belongs to that
 test. `--race-threads N` is for tests without threads: each test function is called in N threads at once, with
 one set of fixtures. Under pytest-xdist each worker has a session, and its findings travel with its reports.
+
+`@pytest.mark.explore` runs a test under many schedules; `pytest --explore` does so with every test. All
+schedules of a test have the same fixtures.
 
 `pytest --watch-leaks` fails the test after which maps or threads have grown; watch/pytest_leaks.py has it.
 
@@ -16,17 +21,21 @@ import os
 import threading
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from threadproof.explore import Exploration
     from threadproof.findings import Finding
     from threadproof.findings.suppress import Suppression
 
 MARKERS = {
     "race_allowed(*rules, variable=..., function=..., caller=..., file=..., reason=...)": (
         "races that do not fail this test; without arguments, all"
+    ),
+    "explore(strategy=..., schedules=..., seconds=..., seed=..., bound=..., timeouts=..., steps=...)": (
+        "run this test under many schedules of its threads, until one fails"
     ),
     "race_threads(n)": "call this test in n threads at once, instead of the number of --race-threads",
 }
@@ -50,6 +59,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help="as --race, and call each test in N threads at once",
     )
+    group.addoption(
+        "--explore", action="store_true", help="run each test under many schedules of its threads"
+    )
+    group.addoption(
+        "--explore-replay", default="", metavar="TOKEN", help="run the selected test under this schedule only"
+    )
+    parser.addini("explore_options", "options of the explorer, as in THREADPROOF_EXPLORE", default="")
     leaks = parser.getgroup("threadproof-watch", "leaks, by threadproof")
     leaks.addoption(
         "--watch-leaks",
@@ -65,8 +81,14 @@ def pytest_configure(config: pytest.Config) -> None:
     threads = int(config.getoption("race_threads") or 0)
     if threads < 0:
         raise pytest.UsageError(f"--race-threads wants a number of threads, got {threads}")
-    if config.getoption("race") or config.getoption("race_sample") or threads:
+    races = config.getoption("race") or config.getoption("race_sample") or threads
+    replay = config.getoption("explore_replay")
+    if races and (config.getoption("explore") or replay):
+        raise pytest.UsageError("--race and --explore watch the same threads: run them one after the other")
+    if races:
         config.pluginmanager.register(RacePlugin(config), "threadproof-race")
+    else:
+        config.pluginmanager.register(ExplorePlugin(config), "threadproof-explore")
     config.addinivalue_line("markers", "leaks_allowed(reason): maps and threads may grow in this test")
     if config.getoption("watch_leaks"):
         from threadproof.watch.pytest_leaks import LeakPlugin
@@ -213,6 +235,82 @@ class RacePlugin:
         terminalreporter.write_line(f"{self.reporter.tool.title}: {summary(self.found)}")
         if self.running:
             terminalreporter.write_line(f"{self.reporter.tool.title}: {self.session.summary()}")
+
+
+class ExplorePlugin:
+    """Runs tests under many schedules: all of them, or those with the marker."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.all = bool(config.getoption("explore") or config.getoption("explore_replay"))
+        self.values: dict[str, Any] | None = None
+        self.found: pytest.StashKey[Exploration] = pytest.StashKey()
+
+    def settings(self, marker: pytest.Mark | None) -> dict[str, Any]:
+        """The options of pyproject.toml, the configuration, the environment and the marker."""
+        from threadproof.explore.options import OPTIONS, settings
+        from threadproof.findings.options import OptionError
+
+        if self.values is None:
+            try:
+                self.values = OPTIONS.read(
+                    os.environ,
+                    ini=self.config.getini("explore_options"),
+                    ini_name="explore_options",
+                    folder=self.config.rootpath,
+                )
+            except OptionError as error:
+                raise pytest.UsageError(str(error)) from None
+        own = dict(marker.kwargs) if marker else {}
+        if replay := self.config.getoption("explore_replay"):
+            own["replay"] = replay
+        return {**settings(self.values), **own}
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> object:
+        """Explore the test; None leaves the call to the next plugin."""
+        __tracebackhide__ = True
+        marker = pyfuncitem.get_closest_marker("explore")
+        if not (marker or self.all) or inspect.iscoroutinefunction(pyfuncitem.obj):
+            return None
+        from threadproof.explore import TokenError, UnsupportedError, explore
+
+        arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+        roots = [str(pyfuncitem.path.parent), str(self.config.rootpath)]
+        try:
+            found = explore(
+                lambda: pyfuncitem.obj(**arguments),
+                name=pyfuncitem.nodeid,
+                roots=roots,
+                **self.settings(marker),
+            )
+        except UnsupportedError as error:
+            pytest.skip(str(error))
+        except (TokenError, ValueError, TypeError) as error:
+            pytest.fail(str(error), pytrace=False)
+        found.command = f"pytest {pyfuncitem.nodeid} --explore-replay "
+        pyfuncitem.stash[self.found] = found
+        fail_with(found)
+        return True
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        found = item.stash.get(self.found, None)
+        if found is not None and call.when == "call":
+            report.sections.append(("explored", found.report()))
+        return report
+
+
+def fail_with(found: Exploration) -> None:
+    """Raise what the failing schedule has raised; a deadlock has raised nothing."""
+    __tracebackhide__ = True
+    if found.failure and found.failure.error:
+        raise found.failure.error
+    if found.failure or found.diverged:
+        pytest.fail(found.headline() if found.failure else found.diverged, pytrace=False)
 
 
 def allowances(item: pytest.Item) -> list[Suppression]:

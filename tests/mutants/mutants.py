@@ -49,6 +49,12 @@ LOCKED_TABLE = "src/core/maps/locked_map/table.hpp"
 SHARD_MAP = "src/core/maps/locked_map/shard_map.hpp"
 LOCKED_MAP = "src/core/maps/locked_map/map.hpp"
 LOCKED_WINDOWS = "locked_windows_test"
+SCHEDULER = "src/core/explore/scheduler.hpp"
+SCHEDULES = "scheduler_test"
+REPLAY = "tests/explore/test_replay.py"
+POSSIBLE = "src/ext/probe/possible.cpp"
+UNSEEN = "tests/explore/test_unseen.py"
+STRUCTURES = "tests/explore/test_structures.py"
 CACHE = "src/core/maps/cache/"
 CACHE_POLICY = "cache_policy_test"
 CACHE_MAP = "cache_map_test"
@@ -846,6 +852,135 @@ MUTANTS = [
         "",
         "no writer is inside while the map is cleared",
         LOCKED_WINDOWS,
+    ),
+    # --- the explorer of schedules
+    Mutant(
+        "baton-lost",
+        SCHEDULER,
+        "void give() { there_.release(); }",
+        "void give() {}",
+        "a thread that is given the baton continues",
+        SCHEDULES,
+    ),
+    Mutant(
+        "sleeper-not-woken",
+        SCHEDULER,
+        "if (id >= threads_.size() || are_dependent(next(id), taken.next)) asleep_ &= ~only(id);",
+        "",
+        "a sleeping thread wakes up by a step on which its own depends",
+        SCHEDULES,
+    ),
+    Mutant(
+        "lock-always-free",
+        SCHEDULER,
+        "return !thread.next.is_ready || thread.next.is_ready(thread.next.subject);",
+        "return true;",
+        "a thread whose lock is held is not chosen",
+        SCHEDULES,
+    ),
+    Mutant(
+        "clock-stands",
+        SCHEDULER,
+        "now_ = std::max(now_, first);",
+        "",
+        "time passes up to the first deadline",
+        SCHEDULES,
+    ),
+    Mutant(
+        "spinning-unnoticed",
+        SCHEDULER,
+        "if (each->spins) others &= ~only(each->id);",
+        "if (each->spins) others &= can;",
+        "a thread that repeats a read lets another take a step",
+        SCHEDULES,
+    ),
+    Mutant(
+        "spinning-for-ever",
+        SCHEDULER,
+        "for (const auto& each : threads_) each->spins = false;",
+        "",
+        "after a step of another thread, a thread that waits looks again",
+        SCHEDULES,
+    ),
+    Mutant(
+        "outside-as-deadlock",
+        SCHEDULER,
+        "if (!can && outside_) return nullptr;",
+        "",
+        "a run is not over while a thread waits outside of control",
+        SCHEDULES,
+    ),
+    Mutant(
+        "outside-chosen",
+        SCHEDULER,
+        "if (thread.ended || (outside_ && (away() & only(thread.id)))) return false;",
+        "if (thread.ended) return false;",
+        "a thread that waits outside of control is not chosen",
+        SCHEDULES,
+    ),
+    Mutant(
+        "reads-matter-alone",
+        "src/core/explore/shared.hpp",
+        "return written && (threads & (threads - 1)) != 0;",
+        "return (threads & (threads - 1)) != 0;",
+        "before an access to what nobody writes no thread is chosen",
+        SCHEDULES,
+    ),
+    Mutant(
+        "token-without-code",
+        "src/threadproof/explore/token.py",
+        "check(code_in(log, scope))",
+        'check([""])',
+        "a replay of other code than the token's is noticed",
+        REPLAY,
+    ),
+    Mutant(
+        "shrunk-to-a-pass",
+        "src/threadproof/explore/api.py",
+        "if run.failure and run.failure.signature == failure.signature:",
+        "if run.ending != 'diverged':",
+        "a shrunk schedule fails as the first one did",
+        REPLAY,
+    ),
+    Mutant(
+        "method-in-c-without-a-step",
+        POSSIBLE,
+        "    change(self);\n    change_arguments(arguments, count);",
+        "    change_arguments(arguments, count);",
+        "a method in C that is not known changes its object",
+        UNSEEN,
+    ),
+    Mutant(
+        "cache-taken-as-transparent",
+        POSSIBLE,
+        "publish_possible(structure_of(object), 0, type);\n    change_arguments(arguments, count);",
+        "change_arguments(arguments, count);",
+        "what a call of an object in C does is not seen, so nothing is called exhausted",
+        UNSEEN,
+    ),
+    Mutant(
+        "iterator-without-its-container",
+        POSSIBLE,
+        "if (type->tp_traverse) type->tp_traverse(iterator, follow, nullptr);",
+        "",
+        "an iterator reads the container behind it",
+        UNSEEN,
+    ),
+    Mutant(
+        "pool-batch-taken-twice",
+        "src/threadproof/sync/pool.py",
+        "if self._shared.compare_exchange(top, top.below):",
+        "if self._shared.store(top.below) is None:",
+        "a batch is taken by one thread only",
+        STRUCTURES,
+    ),
+    Mutant(
+        "once-begun-twice",
+        "src/threadproof/sync/once.py",
+        "if self._attempt.compare_exchange(None, mine):",
+        "if self._attempt.store(mine) is None:",
+        "one thread begins, and the others wait for it",
+        STRUCTURES,
     ),
     # --- Cache
     Mutant(

@@ -76,7 +76,7 @@ def names_in(body: list[ast.stmt]) -> set[str]:
 
 def test_the_stub_names_what_the_extension_exports() -> None:
     described = names_in(stub().body)
-    submodules = {"contention", "probe", "race"} if hasattr(_core, "race") else {"probe"}
+    submodules = {"contention", "explore", "probe", "race"} if hasattr(_core, "race") else {"probe"}
     assert described | submodules == set(vars(_core)) - IMPLIED
 
 

@@ -117,6 +117,10 @@ class RWQueue {
         if (holds_.empty()) let_in(Side::kRead, wake);
     }
 
+    bool has(Thread thread) const {
+        return std::any_of(holds_.begin(), holds_.end(),
+                           [&](const Hold& hold) { return hold.thread == thread; });
+    }
     std::size_t readers() const { return writing() ? 0 : holds_.size(); }
     bool writing() const { return !holds_.empty() && holds_.front().writes > 0; }
     std::size_t waiting() const { return queue_.size(); }

@@ -47,6 +47,7 @@ class RunningLoad {
     RunningLoad(CacheLoads& loads, const Lookup& lookup, Reservation* reservation)
         : running_(loads.running_loads()), hash_(lookup.hash), reservation_(reservation) {
         running_.share();
+        if (map_is_watched()) about_to_change(running_.object());
         mine_ = put(lookup);
     }
     RunningLoad(const RunningLoad&) = delete;
@@ -66,6 +67,7 @@ class RunningLoad {
  private:
     bool put(const Lookup& lookup);
     void take_out() noexcept {
+        if (map_is_watched()) about_to_change(running_.object());
         Word word = Policy::value(reservation_->object());
         // by identity: no comparison of the user's, and nothing that can fail
         if (std::exchange(mine_, false) && running_.core().replace_exact(hash_, 0, word, 0))
@@ -90,6 +92,7 @@ template <class Loader>
 Ref load_reserved(CacheLoads& loads, MapObject<CacheOfPython>& cache, const Lookup& lookup,
                   Computation<CacheOfPython>& computation, const Deadline& deadline, Loader& loader) {
     PyObject* const key = computation.reservation()->key;
+    if (map_is_watched()) about_to_change(cache.object());
     Ref present;
     if (!computation.place(When::kAbsent, deadline, &present)) {
         if (map_is_watched()) read_key(cache.object(), key, Use::kAtomic, true);

@@ -8,6 +8,7 @@
 
 #include "core/base/threads.hpp"
 #include "ext/maps/values.hpp"
+#include "ext/probe/events.hpp"
 #include "ext/probe/structures.hpp"
 #include "ext/python/arguments.hpp"
 #include "ext/python/types.hpp"
@@ -202,12 +203,35 @@ void Reservation::end() noexcept {
     if (gate) PyThread_release_lock(gate);
 }
 
+namespace {
+
+bool is_over(void* reservation) { return static_cast<Reservation*>(reservation)->over(); }
+
+/// A subscriber may hold the thread back until the computation has ended, or let it give up or unwind.
+GateWait wait_published(Reservation& self, PyThread_type_lock gate, const Deadline& deadline) {
+    probe::WaitEvent event{probe::WaitStep::kBegin, probe::WaitReason::kComputation, self.object()};
+    if (!deadline.never()) event.attempt = probe::Attempt::kTimed;
+    if (!deadline.never()) event.timeout = static_cast<double>(deadline.microseconds_left()) * 1e-6;
+    event.is_ready = is_over;
+    probe::publish(event);
+    switch (probe::take_verdict()) {
+        case probe::Verdict::kExecute: return wait_at_gate(gate, deadline);
+        case probe::Verdict::kGiveUp: return GateWait::kTimeout;
+        case probe::Verdict::kUnwind: break;
+    }
+    probe::raise_unwinding();
+    return GateWait::kRaised;
+}
+
+}  // namespace
+
 void Reservation::wait(const Deadline& deadline) {
     unsigned long thread = PyThread_get_thread_ident();
     PyThread_type_lock gate = add_edge(this, thread);
     if (!gate) return;
     probe::Blocked blocked(object());
-    GateWait waited = wait_at_gate(gate, deadline);
+    bool watched = probe::listening(probe::kWaits);
+    GateWait waited = watched ? wait_published(*this, gate, deadline) : wait_at_gate(gate, deadline);
     remove_edge(thread);
     if (waited == GateWait::kRaised) throw PythonError{};
     if (waited == GateWait::kOpen) return blocked.got();

@@ -55,7 +55,10 @@ TP_APART Ref ask(Owned word, const Lookup& lookup) {
 /// The value of a key, or null; published as read if it is that of a map.
 template <class Self>
 TP_HOT Ref read(Self& self, PyObject* key, Use use) {
-    Ref found = self.look_up(Lookup(key));
+    Lookup lookup(key);
+    if constexpr (Self::kChanges)
+        if (map_is_watched()) probe::about_to_read(self.object());
+    Ref found = self.look_up(lookup);
     if constexpr (Self::kChanges)
         if (map_is_watched()) probe::read_key(self.object(), key, use, static_cast<bool>(found));
     return found;
@@ -427,6 +430,7 @@ PyObject* map_pop(SnapshotMapObject& self, PyObject* const* given, Py_ssize_t co
 
 /// The newest version, published as a look at the whole map.
 Owned whole(SnapshotMapObject& self) {
+    if (map_is_watched()) probe::about_to_read(self.object());
     Owned version = self.core().version();
     if (map_is_watched()) probe::read_map(self.object());
     return version;
@@ -439,6 +443,7 @@ PyObject* map_iter(SnapshotMapObject& self) { return iterate(whole(self), Yield:
 PyObject* map_entries(SnapshotMapObject& self, PyObject*) { return iterate(whole(self), Yield::kItems); }
 PyObject* map_values(SnapshotMapObject& self, PyObject*) { return iterate(whole(self), Yield::kValues); }
 Py_ssize_t map_length(SnapshotMapObject& self) {
+    if (map_is_watched()) probe::about_to_read(self.object());
     auto size = static_cast<Py_ssize_t>(self.core().weight());
     if (map_is_watched()) probe::read_map(self.object());
     return size;

@@ -14,6 +14,7 @@
 #include "ext/probe/api.hpp"
 #include "ext/probe/entry.hpp"
 #include "ext/probe/objects.hpp"
+#include "ext/probe/possible.hpp"
 #include "ext/probe/stacks.hpp"
 #include "ext/python/compat.hpp"
 
@@ -120,9 +121,12 @@ void record_module(PyObject* module, PyObject* name, unsigned flags) {
 
 }  // namespace
 
+bool is_thread_local(PyTypeObject* type) {
+    return PyType_IsSubtype(type, reinterpret_cast<PyTypeObject*>(local_type));
+}
+
 AttributeHome home_of(PyTypeObject* type, PyObject* name, bool store) {
-    if (is_value(type) || PyType_IsSubtype(type, reinterpret_cast<PyTypeObject*>(local_type)))
-        return AttributeHome::kNowhere;
+    if (is_value(type) || is_thread_local(type)) return AttributeHome::kNowhere;
     if (type == &PyModule_Type) return AttributeHome::kModule;
     if (PyType_FastSubclass(type, Py_TPFLAGS_TYPE_SUBCLASS)) return AttributeHome::kClass;
     if (!is_tracked(type)) return AttributeHome::kNowhere;
@@ -156,12 +160,16 @@ void record_own_attribute(PyObject* object, PyObject* name, unsigned flags) {
 void record_attribute_elsewhere(PyObject* object, PyObject* name, AttributeHome home, unsigned flags,
                                 bool method) {
     switch (home) {
-        case AttributeHome::kNowhere: return;
+        case AttributeHome::kNowhere:
+            if (TP_UNLIKELY(records_possible())) record_possible_attribute(object, name, flags);
+            return;
         case AttributeHome::kModule: return record_module(object, name, flags);
         case AttributeHome::kSlot: record_access(attribute_of(object, name), flags); return;
         case AttributeHome::kDict: return record_own_attribute(object, name, flags);
         case AttributeHome::kClass:
             if (!method || flags & kWrite) record_class(reinterpret_cast<PyTypeObject*>(object), name, flags);
+            else if (TP_UNLIKELY(records_possible()))
+                record_possible_method(reinterpret_cast<PyTypeObject*>(object), name);
             return;
         case AttributeHome::kDefault:
             record_own_attribute(object, name, flags);
@@ -222,6 +230,7 @@ void record_item(PyObject* object, PyObject* key, unsigned flags) {
     }
     if (is_value(Py_TYPE(object)) && !PyList_CheckExact(object) && !PyDict_CheckExact(object)) return;
     object = behind_proxy(object);
+    if (TP_UNLIKELY(records_possible())) record_possible_item(object, flags);
     if (!runs_built_in_code(object, flags & kWrite ? Operation::kStore : Operation::kLoad)) return;
     if (PyDict_Check(object)) {
         if (flags & kWrite) record_store(object, key, flags);
@@ -234,6 +243,7 @@ void record_item(PyObject* object, PyObject* key, unsigned flags) {
 }
 
 void record_deletion(PyObject* object, PyObject* key) {
+    if (TP_UNLIKELY(records_possible())) record_possible_item(object, kWrite);
     if (!is_container(object) || !runs_built_in_code(object, Operation::kDelete)) return;
     if (PyDict_Check(object)) record_access(key_of(object, key), kWrite | kStructure);
     record_change(object);
@@ -241,6 +251,7 @@ void record_deletion(PyObject* object, PyObject* key) {
 
 void record_membership(PyObject* object, PyObject* key) {
     bool values = PyDictValues_Check(object), items = PyDictItems_Check(object);
+    if (TP_UNLIKELY(records_possible())) record_possible_item(object, 0);
     object = behind_view(object);
     if (items) {  // of (key, value), only the key is looked for
         if (!PyTuple_Check(key) || PyTuple_GET_SIZE(key) != 2) return;
@@ -338,6 +349,8 @@ void record_call(PyObject* function, PyObject* const* arguments, std::size_t cou
     if (count > 1 && arguments[1] && PyUnicode_CheckExact(arguments[1]))
         record_attribute_call(function, arguments[0], arguments[1]);
 }
+
+bool is_reader(PyObject* function) { return readers.of(function) != nullptr; }
 
 bool records_calls() {
     if (!listening(kAccesses) || !in_program()) return false;

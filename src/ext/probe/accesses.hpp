@@ -91,6 +91,11 @@ bool is_stored_from_outside(PyObject* name);
 /// A call of `function` with these arguments: of a builtin or a type that reads containers or attributes.
 void record_call(PyObject* function, PyObject* const* arguments, std::size_t count);
 
+/// Whether record_call() knows the function.
+bool is_reader(PyObject* function);
+/// Whether it is a class whose instances have attributes for each thread.
+bool is_thread_local(PyTypeObject* type);
+
 /// Prepares for what record_call() compares functions with.
 void set_readers();
 

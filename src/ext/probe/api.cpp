@@ -180,6 +180,7 @@ PyMethodDef functions[] = {
      "begin_computation($module, shared, key, /)\n--\n\n"},
     {"end_computation", method<computation_ended>(), METH_FASTCALL,
      "end_computation($module, shared, key, found, /)\n--\n\n"},
+    {"about_to_read", method<map_will_be_read>(), METH_O, "about_to_read($module, shared, /)\n--\n\n"},
     {"read_map", method<map_was_read>(), METH_O, "read_map($module, shared, /)\n--\n\n"},
     {"change_map", method<map_will_change>(), METH_O, "change_map($module, shared, /)\n--\n\n"},
 #ifdef THREADPROOF_PROBE
@@ -211,7 +212,8 @@ PyMethodDef functions[] = {
     {"read_object", method<read_object>(), METH_VARARGS,
      "read_object($module, instance, attribute, /)\n--\n\n"},
     // sites.cpp
-    {"register", method<register_code>(), METH_VARARGS, "register($module, code, placements, /)\n--\n\n"},
+    {"register", method<register_code>(), METH_VARARGS,
+     "register($module, code, placements, replace=False, /)\n--\n\n"},
     {"registered", method<is_registered>(), METH_O, "registered($module, code, /)\n--\n\n"},
     // methods.cpp, functions.cpp, deallocations.cpp
     {"intercept_method", method<intercept_method>(), METH_VARARGS,
@@ -227,7 +229,8 @@ PyMethodDef functions[] = {
     {"count_appends", method<count_appends>(), METH_VARARGS,
      "count_appends($module, function, items, /)\n--\n\n"},
     {"intercept_function", method<intercept_function>(), METH_VARARGS,
-     "intercept_function($module, function, before, after, always, internal, generator, /)\n--\n\n"},
+     "intercept_function($module, function, before, after, always, internal, generator, state='', "
+     "/)\n--\n\n"},
     {"intercept_caches", method<intercept_caches>(), METH_O,
      "intercept_caches($module, cache_type, /)\n--\n\n"},
     {"ordered", method<ordered>(), METH_FASTCALL, "ordered($module, sync, callback, /)\n--\n\n"},

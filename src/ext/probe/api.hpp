@@ -20,6 +20,7 @@ template <Use kUse>
 PyObject* key_will_change(PyObject*, PyObject* const* arguments, Py_ssize_t count);    // map, key, found
 PyObject* computation_began(PyObject*, PyObject* const* arguments, Py_ssize_t count);  // map, key
 PyObject* computation_ended(PyObject*, PyObject* const* arguments, Py_ssize_t count);  // map, key, found
+PyObject* map_will_be_read(PyObject*, PyObject* map);
 PyObject* map_was_read(PyObject*, PyObject* map);
 PyObject* map_will_change(PyObject*, PyObject* map);
 PyObject* joining_begins(PyObject*, PyObject* const* arguments, Py_ssize_t count);  // thread, timeout
@@ -31,6 +32,8 @@ void publish_modules_seen(PyObject* names);  // a tuple
 /// The meaning of the arguments `blocking` and `timeout` of a function that may wait; null for an omitted
 /// one.
 Attempt attempt_of(PyObject* blocking, PyObject* timeout);
+/// A timeout as a number; -1 if it is none.
+double seconds_of(PyObject* timeout);
 
 // threads.cpp
 PyObject* intercept_starts(PyObject*, PyObject* starting);

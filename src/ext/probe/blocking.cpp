@@ -8,23 +8,13 @@
 
 #include "ext/probe/api.hpp"
 #include "ext/probe/entry.hpp"
+#include "ext/probe/methods.hpp"
 
 namespace threadproof::probe {
 
 constinit LockTypes lock_types{};
 
 namespace {
-
-/// A method of a C type that has no parameters; throws.
-PyCFunction plain_method(PyObject* type, const char* name) {
-    Ref found = Ref::steal(checked(PyObject_GetAttrString(type, name)));
-    if (Py_IS_TYPE(found.get(), &PyMethodDescr_Type)) {
-        PyMethodDef* definition = reinterpret_cast<PyMethodDescrObject*>(found.get())->d_method;
-        if (definition->ml_flags == METH_NOARGS) return definition->ml_meth;
-    }
-    PyErr_Format(PyExc_TypeError, "%R.%s cannot be called", type, name);
-    throw PythonError{};
-}
 
 /// Whether the method returns `wanted` for the object.
 bool returns(PyCFunction function, PyObject* object, PyObject* wanted) {
@@ -65,8 +55,8 @@ PyObject* set_lock_types(PyObject*, PyObject* arguments) {
                           &recursive, &PyType_Type, &queue, &PyType_Type, &handle))
         throw PythonError{};
     if (lock_types.mutex) Py_RETURN_NONE;
-    lock_types.queue_is_empty = plain_method(queue, "empty");
-    lock_types.thread_is_done = plain_method(handle, "is_done");
+    lock_types.queue_is_empty = original_method(queue, "empty");
+    lock_types.thread_is_done = original_method(handle, "is_done");
     lock_types.queue = reinterpret_cast<PyTypeObject*>(Py_NewRef(queue));
     lock_types.reentrant = reinterpret_cast<PyTypeObject*>(Py_NewRef(recursive));
     lock_types.mutex = reinterpret_cast<PyTypeObject*>(Py_NewRef(mutex));

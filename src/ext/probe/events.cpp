@@ -126,6 +126,19 @@ bool record_access(const Variable& variable, unsigned flags) {
     return record_for_several(variable, flags);
 }
 
+namespace {
+PyObject* unwinding = nullptr;
+}
+
+void set_unwinding(PyObject* exception) { unwinding = Py_NewRef(exception); }
+void raise_unwinding() { PyErr_SetNone(unwinding); }
+
+bool clear_unwinding() {
+    bool set = unwinding && PyErr_ExceptionMatches(unwinding);
+    if (set) PyErr_Clear();
+    return set;
+}
+
 ThreadNumber new_thread_number() {
     return last_thread.fetch_add(1, std::memory_order_relaxed) + 1;  // relaxed: only has to be different
 }

@@ -15,16 +15,20 @@
 /// | WaitEvent   | before and after the thread waits for a thread, an item or a computation             |
 /// | ThreadEvent | before a thread is started; at its begin and end; after it was joined                |
 /// | access      | before an access to a variable: an attribute, a global, an item of a container       |
+/// | possible    | before what may be an access: see possible.hpp                                       |
 /// | step        | after a read, before a write, of the value of a map's key or of an atomic            |
 /// | SiteEvent   | after an instruction was judged                                                      |
 /// | MapEvent    | before a concurrent map changes; after it was read; around a computation             |
 /// | ObjectEvent | where an object is allocated, has one owner left, is deallocated                     |
 /// | ModuleEvent | after a module's top level ran; after an import has waited for that                  |
+/// | StateEvent  | before a step on the state of an object that is atomic, and not a lock's             |
+/// | ClockEvent  | before a clock is read: a subscriber may set the time                                |
 /// | fork        | before os.fork(), and after it in the parent and in the child                        |
 ///
 /// A subscriber is called by the thread that the event is about, attached to the interpreter, while no lock
 /// of the probe is held. It may block in an event that is published *before* a step; it then has to detach
-/// the thread. It must not raise. Python code that it calls runs inside a Suspension, in which the thread
+/// the thread. It must not raise; but it may set this_thread.verdict, and then the interceptor does not execute
+/// the step. Python code that it calls runs inside a Suspension, in which the thread
 /// publishes nothing. In a deallocation it must neither block nor run Python code: the collector may see the
 /// object.
 ///
@@ -43,6 +47,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "core/base/hints.hpp"
 #include "core/probe/object.hpp"
@@ -76,7 +81,10 @@ enum Interest : std::uint32_t {
     kModules = 1 << 13,
     kForks = 1 << 14,
     kHandOvers = 1 << 15,
-    kBlocks = 1 << 16,
+    kStates = 1 << 16,
+    kClocks = 1 << 17,
+    kPossible = 1 << 18,  // accesses that may be none
+    kBlocks = 1 << 19,
 };
 
 /// A thread's serial number, from 1 on; 0 is no thread.
@@ -92,10 +100,11 @@ using ThreadNumber = std::uint64_t;
     X(kBlocking, "blocking") \
     X(kTimed, "timed")       \
     X(kTry, "try")
-#define TP_WAIT_REASONS(X) \
-    X(kJoin, "join")       \
-    X(kItem, "item")       \
-    X(kComputation, "computation")
+#define TP_WAIT_REASONS(X)         \
+    X(kJoin, "join")               \
+    X(kItem, "item")               \
+    X(kComputation, "computation") \
+    X(kSleep, "sleep")
 #define TP_PARTS(X)            \
     X(kAttribute, "attribute") \
     X(kItem, "item")           \
@@ -113,6 +122,9 @@ enum class LockKind : std::uint8_t { TP_LOCK_KINDS(TP_CONSTANT) };
 enum class Attempt : std::uint8_t { TP_ATTEMPTS(TP_CONSTANT) };
 enum class LockStep : std::uint8_t { kAcquiring, kAcquired, kAbandoned, kReleasing };
 
+/// Whether a step on this object would not block now. Runs no code of the program.
+using IsReady = bool (*)(void* object);
+
 struct LockEvent {
     LockStep step;
     PyObject* lock;
@@ -121,6 +133,11 @@ struct LockEvent {
     /// A library's own lock, acquired for its own purposes: inside an intercepted function, or by code of the
     /// standard library whose locks order nothing that the program may rely on.
     bool internal = false;
+    bool excluded = false;  // threading's own, which every thread acquires at its start and end
+    // of kAcquiring:
+    double timeout = -1;         // seconds; of kTimed
+    bool reentered = false;      // the thread has it already
+    IsReady is_ready = nullptr;  // whether another thread's acquisition would not block
 };
 
 enum class OrderStep : std::uint8_t { kPublish, kObserve };
@@ -170,6 +187,22 @@ struct WaitEvent {
     WaitReason reason;
     PyObject* object;
     Attempt attempt = Attempt::kBlocking;
+    // of kBegin:
+    double timeout = -1;         // seconds; of kTimed
+    IsReady is_ready = nullptr;  // null: not known
+};
+
+/// A step that reads or writes the state of an object at once, without a lock that is published: of a library's
+/// object, such as an Event, or of a map or an atomic of ours.
+struct StateEvent {
+    PyObject* object;
+    std::uint64_t part = 0;  // 0: the object as a whole
+    bool write = false;
+};
+
+/// The program is about to read a clock. A subscriber that sets `time` decides what it reads, in nanoseconds.
+struct ClockEvent {
+    std::int64_t* time;
 };
 
 /// kJoinEnded: the calling thread has waited for all threads of threading that have ended. kForgotten: nobody can
@@ -257,12 +290,19 @@ class Subscriber {
     virtual void on(const MapEvent&) {}
     virtual void on(const ObjectEvent&) {}
     virtual void on(const ModuleEvent&) {}
+    virtual void on(const StateEvent&) {}
+    virtual void on(const ClockEvent&) {}
     virtual void on(const BlockEvent&) {}
     virtual void on(ForkStep) {}
     /// An access, with its AccessFlags. Returns whether it was news: then the probe checks for other
     /// variables that the same step may change. (The most frequent event by far, so its parts are passed in
     /// registers.)
     virtual bool access(const Variable&, [[maybe_unused]] unsigned flags) { return false; }
+    /// An access that may be none, for a subscriber with kPossible. If `opaque` is there, such an object may do
+    /// more than one step with the variable, and what it does in between is not published unless its `code`
+    /// (null: it is in C) is instrumented.
+    virtual void possible(const Variable&, [[maybe_unused]] unsigned flags,
+                          [[maybe_unused]] PyTypeObject* opaque, [[maybe_unused]] PyObject* code) {}
     /// A step on a value whose every step is atomic and orders: that of a key of a concurrent map, or of an
     /// atomic. Its flags have kStep. For a subscriber with kAccesses.
     virtual void step(const Variable&, [[maybe_unused]] unsigned flags) {}
@@ -330,9 +370,17 @@ TP_HOT void each_subscriber(std::uint32_t interest, Call&& call) {
 
 // ---- the calling thread
 
+/// A subscriber's decision about the step of the event. The interceptor takes it once, after publishing.
+enum class Verdict : std::uint8_t {
+    kExecute,
+    kGiveUp,  // the step ends at once, as if its timeout had passed
+    kUnwind,  // it raises the exception of set_unwinding() instead
+};
+
 struct ThisThread {
-    std::uint32_t suspended = 0;   // > 0: what the thread does is the probe's doing, or a subscriber's
-    std::uint32_t internal = 0;    // > 0: it is inside an intercepted function of a library
+    std::uint32_t suspended = 0;  // > 0: what the thread does is the probe's doing, or a subscriber's
+    std::uint32_t internal = 0;   // > 0: it is inside an intercepted function of a library
+    Verdict verdict = Verdict::kExecute;
     bool accessed = false;         // it has accessed a variable since this was last set to false
     ThreadNumber number = 0;       // 0: none assigned yet
     PyObject* computed = nullptr;  // the function that ran last for a functools.lru_cache; borrowed
@@ -373,6 +421,8 @@ TP_HOT std::uint32_t interest_of(const WaitEvent&) { return kWaits; }
 TP_HOT std::uint32_t interest_of(const ThreadEvent&) { return kThreadLife; }
 TP_HOT std::uint32_t interest_of(const MapEvent&) { return kMaps; }
 TP_HOT std::uint32_t interest_of(const ModuleEvent&) { return kModules; }
+TP_HOT std::uint32_t interest_of(const StateEvent&) { return kStates; }
+TP_HOT std::uint32_t interest_of(const ClockEvent&) { return kClocks; }
 TP_HOT std::uint32_t interest_of(const BlockEvent&) { return kBlocks; }
 TP_HOT std::uint32_t interest_of(const ObjectEvent& event) {
     switch (event.step) {
@@ -383,7 +433,7 @@ TP_HOT std::uint32_t interest_of(const ObjectEvent& event) {
 }
 
 /// Whether the thread publishes such an event now. Threads and deallocations are always published, whoever
-/// causes them. Locks and waits inside a library's function are, too, because they block the thread.
+/// causes them. Locks, waits and states inside a library's function are, too: threads wait for each other there.
 template <class Event>
 TP_HOT bool may_publish(const Event&) {
     return in_program();
@@ -392,6 +442,8 @@ TP_HOT bool may_publish(const LockEvent&) { return this_thread.suspended == 0; }
 TP_HOT bool may_publish(const WaitEvent&) { return this_thread.suspended == 0; }
 TP_HOT bool may_publish(const BlockEvent&) { return this_thread.suspended == 0; }
 TP_HOT bool may_publish(const ThreadEvent&) { return true; }
+TP_HOT bool may_publish(const StateEvent&) { return this_thread.suspended == 0; }
+TP_HOT bool may_publish(const ClockEvent&) { return this_thread.suspended == 0; }
 TP_HOT bool may_publish(const ObjectEvent& event) {
     return event.step == ObjectStep::kDeallocated || in_program();
 }
@@ -416,6 +468,19 @@ TP_HOT void each_access_subscriber(Call&& call) {
          ++next)
         call(*each);
 }
+
+/// The decision about the step that was published last.
+TP_HOT Verdict take_verdict() {
+    if (TP_LIKELY(this_thread.verdict == Verdict::kExecute)) return Verdict::kExecute;
+    return std::exchange(this_thread.verdict, Verdict::kExecute);
+}
+
+/// The class of the exception that unwinds a thread; for good.
+void set_unwinding(PyObject* exception);
+/// Sets that exception.
+TP_COLD void raise_unwinding();
+/// Clears the exception that is set if it is that one; whether it was.
+TP_COLD bool clear_unwinding();
 
 /// Publishes an access; whether it was news for any subscriber. The caller has checked listening().
 bool record_access(const Variable& variable, unsigned flags);

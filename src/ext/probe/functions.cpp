@@ -36,11 +36,12 @@ struct RowStep {
 struct Interceptor {
     PyObject* function;
     std::vector<RowStep> before, after;
-    bool internal = false;          // locks that the function acquires are a library's own
-    bool always = false;            // `after` also where the function raises
-    PyObject* generator = nullptr;  // instead of steps
-    bool consumes = false;          // it goes over its arguments, from `first` on
-    unsigned one_step = 0;          // the Containers that it goes over in one step
+    bool internal = false;               // locks that the function acquires are a library's own
+    bool always = false;                 // `after` also where the function raises
+    PyObject* generator = nullptr;       // instead of steps
+    bool reads = false, writes = false;  // the state of its first argument, at once
+    bool consumes = false;               // it goes over its arguments, from `first` on
+    unsigned one_step = 0;               // the Containers that it goes over in one step
     Py_ssize_t first = 0;
 };
 
@@ -125,10 +126,22 @@ class InternalScope {
     const bool internal_;
 };
 
+/// A subscriber's decision about a wait may end the call before the function runs.
 PyObject* run(const Interceptor& interceptor, PyObject* const* arguments, std::size_t count,
               PyObject* names) {
+    Verdict verdict = take_verdict();
+    if (TP_UNLIKELY(verdict == Verdict::kUnwind)) {
+        raise_unwinding();
+        return nullptr;
+    }
+    if (TP_UNLIKELY(verdict == Verdict::kGiveUp)) Py_RETURN_NONE;
     InternalScope scope(interceptor.internal);
     return run_function(interceptor.function, arguments, count, names);
+}
+
+void publish_state(const Interceptor& row, PyObject* const* arguments, std::size_t count) {
+    if (PyVectorcall_NARGS(count) == 0) return;
+    contained([&] { publish(StateEvent{.object = arguments[0], .write = row.writes}); });
 }
 
 PyObject* call_with_row(const Interceptor& row, PyObject* const* arguments, std::size_t count,
@@ -202,6 +215,7 @@ PyObject* call_intercepted(PyObject* function, PyObject* const* arguments, std::
                            PyObject* names) {
     const Interceptor* interceptor = interceptors.of(function);
     if (!interceptor) return run_function(function, arguments, count, names);
+    if (interceptor->reads || interceptor->writes) publish_state(*interceptor, arguments, count);
     if (interceptor->consumes) return call_consumer(*interceptor, arguments, count, names);
     return interceptor->generator ? call_with_generator(*interceptor, arguments, count, names)
                                   : call_with_row(*interceptor, arguments, count, names);
@@ -289,8 +303,10 @@ InterruptsHeld::~InterruptsHeld() { restore_interrupts(pending_); }
 PyObject* intercept_function(PyObject*, PyObject* arguments) {
     PyObject *function, *before, *after, *generator;
     int always, internal;
-    if (!PyArg_ParseTuple(arguments, "O!O!O!ppO:intercept_function", &PyFunction_Type, &function,
-                          &PyTuple_Type, &before, &PyTuple_Type, &after, &always, &internal, &generator))
+    const char* state = "";
+    if (!PyArg_ParseTuple(arguments, "O!O!O!ppO|s:intercept_function", &PyFunction_Type, &function,
+                          &PyTuple_Type, &before, &PyTuple_Type, &after, &always, &internal, &generator,
+                          &state))
         throw PythonError{};
     auto made = std::make_unique<Interceptor>();
     made->function = function;
@@ -298,6 +314,8 @@ PyObject* intercept_function(PyObject*, PyObject* arguments) {
     made->after = steps_in(after);
     made->always = always != 0;
     made->internal = internal != 0;
+    made->reads = std::strcmp(state, "read") == 0;
+    made->writes = std::strcmp(state, "write") == 0;
     made->generator = generator == Py_None ? nullptr : Py_NewRef(generator);
     add_interceptor(std::move(made));
     Py_RETURN_NONE;

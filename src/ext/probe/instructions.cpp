@@ -14,6 +14,7 @@
 #include "ext/probe/api.hpp"
 #include "ext/probe/entry.hpp"
 #include "ext/probe/objects.hpp"
+#include "ext/probe/possible.hpp"
 #include "ext/probe/sites.hpp"
 
 namespace threadproof::probe {
@@ -73,10 +74,27 @@ void begin_finaliser(PyObject* object) {
 }
 
 void judge_call(const Site& site, const Operands& operands) {
-    std::array<PyObject*, Operands::kMost - 1> arguments;
+    std::array<PyObject*, Operands::kMost - 2> arguments;
     std::size_t count = std::min<std::size_t>(site.flags, arguments.size());  // those by position
     for (std::size_t i = 0; i < count; ++i) arguments[i] = operands[i + 1];
     record_call(operands[0], arguments.data(), count);
+}
+
+/// A call of anything; the place for self is above the function.
+void judge_any_call(const Site& site, const Operands& operands) {
+    std::array<PyObject*, Operands::kMost - 2> arguments;
+    std::size_t count = std::min<std::size_t>(site.flags, arguments.size());
+    for (std::size_t i = 0; i < count; ++i) arguments[i] = operands[i + 2];
+    record_call(operands[0], arguments.data(), count);
+    if (records_possible()) record_possible_call(operands[0], operands[1], arguments.data(), count);
+}
+
+/// f(*arguments).
+void judge_spread_call(const Operands& operands) {
+    PyObject* arguments = operands[0];
+    if (!records_possible() || !operands[2] || !PyTuple_CheckExact(arguments)) return;
+    record_possible_call(operands[2], operands[3], reinterpret_cast<PyTupleObject*>(arguments)->ob_item,
+                         static_cast<std::size_t>(PyTuple_GET_SIZE(arguments)));
 }
 
 /// The instructions besides the few that most programs consist of.
@@ -108,9 +126,15 @@ TP_APART void judge_rare(const Site& site, const Operands& operands, PyObject* o
         case SiteKind::kTruth: return record_whole(object, kCheck);
         case SiteKind::kSpread:
             record_consumed(object, site.argument);
-            return record_consumed(operands[1], kDicts | kDictSubclasses);
+            record_consumed(operands[1], kDicts | kDictSubclasses);
+            return judge_spread_call(operands);
         case SiteKind::kImported: return publish_modules_seen(site.name);
         case SiteKind::kFinalise: return begin_finaliser(object);
+        case SiteKind::kAdvance:
+            if (records_possible()) record_possible_advance(object);
+            return;
+        case SiteKind::kAnyCall:
+        case SiteKind::kAnyCallNamed: return judge_any_call(site, operands);
         case SiteKind::kGenerate:
             if (is_generator_expression(object)) record_whole(operands[1], kIterate);
             return;
@@ -216,6 +240,10 @@ PyObject* instruction(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
         this_thread.accessed = false;
         Operands operands(*site, innermost_frame());
         judge(*site, operands);
+        if (TP_UNLIKELY(take_verdict() == Verdict::kUnwind)) {
+            raise_unwinding();
+            throw PythonError{};
+        }
         if (TP_UNLIKELY(is_done(*site, operands))) return give_up();
     }
     Py_RETURN_NONE;

@@ -16,6 +16,7 @@
 /// | tagged references, code units             | the self-test's operands and offsets                |
 /// | the managed dict, inline values, the      | the self-test's read_object(): an instance with and |
 /// | class's cached keys, a view's dict        | without a dict, an attribute there and not there    |
+/// | PyThreadState.threading_local_key, ...    | declared in the public headers                      |
 /// | PyThreadState.eval_breaker and its bits   | the table; the self-test sets and takes an interrupt|
 /// | the bits of a lock, the owner of an RLock | the self-test of contention: locks held, not held,  |
 /// |                                           | and waited for                                      |
@@ -274,6 +275,14 @@ inline Py_ssize_t shared_count(PyObject* object) {
 #endif
 
 // ---- the interpreter
+
+/// Each threading.local has a thread's values by that thread's key, and a callback of the sentinel's weak
+/// references removes them.
+inline void forget_locals() {
+    PyThreadState* thread = PyThreadState_Get();
+    Py_CLEAR(thread->threading_local_sentinel);
+    Py_CLEAR(thread->threading_local_key);
+}
 
 /// Removes and returns the pending signals and asynchronous exceptions that would interrupt the thread before
 /// its next call or jump.

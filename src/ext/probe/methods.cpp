@@ -39,10 +39,13 @@ struct Method {
     Py_ssize_t first;   // of the arguments that it goes over
 };
 std::array<Method, kMostMethods> methods;
+std::array<const PyMethodDef*, kMostMethods> definitions;  // theirs, in the same order
 std::size_t method_count = 0;
 
 PyObject* excluded_lock = nullptr;  // threading's own, which every thread acquires at its start and end
 PyTypeObject* reentrant = nullptr;  // the type of threading.RLock()
+// Methods of the two types of locks, called directly: an interception changes nothing.
+PyCFunction is_lock_held, is_rlock_held, is_rlock_owned;
 
 /// One call of an intercepted method.
 struct Call {
@@ -74,14 +77,21 @@ bool is_internal(PyObject* lock) {
 
 LockEvent lock_event(LockStep step, PyObject* lock) {
     LockKind kind = Py_IS_TYPE(lock, reentrant) ? LockKind::kReentrant : LockKind::kMutex;
-    return {step, lock, kind, Attempt::kBlocking, is_internal(lock)};
+    return {step, lock, kind, Attempt::kBlocking, is_internal(lock), lock == excluded_lock};
 }
+
+bool lock_is_free(void* lock) { return is_lock_held(static_cast<PyObject*>(lock), nullptr) == Py_False; }
+bool rlock_is_free(void* lock) { return is_rlock_held(static_cast<PyObject*>(lock), nullptr) == Py_False; }
 
 void before_acquire(const Call& call) {
     if (!listening(kLockAttempts)) return;
     LockEvent event = lock_event(LockStep::kAcquiring, call.self);
-    // acquire(blocking=True, timeout=-1); `with` passes neither
-    event.attempt = attempt_of(call.argument(0, "blocking"), call.argument(1, "timeout"));
+    // acquire(blocking=True, timeout=-1); `with` passes neither, and _acquire_restore() a tuple
+    PyObject *blocking = call.argument(0, "blocking"), *timeout = call.argument(1, "timeout");
+    event.attempt = attempt_of(blocking, timeout);
+    if (event.attempt == Attempt::kTimed) event.timeout = seconds_of(timeout);
+    event.reentered = event.kind == LockKind::kReentrant && is_rlock_owned(call.self, nullptr) == Py_True;
+    event.is_ready = event.kind == LockKind::kReentrant ? rlock_is_free : lock_is_free;
     publish(event);
 }
 
@@ -224,11 +234,47 @@ void take_result(MethodAction action, const Call& call, PyObject* result) {
 
 // ---- channels
 
+bool has_items(void* channel) {
+    bool items = false;
+    with_exception_aside([&] {
+        static PyObject* name = PyUnicode_InternFromString("qsize");
+        Suspension suspension;
+        Ref size = Ref::steal(checked(PyObject_CallMethodNoArgs(static_cast<PyObject*>(channel), name)));
+        items = PyObject_IsTrue(size.get()) == 1;
+    });
+    return items;
+}
+
 /// get(block=True, timeout=None).
+void before_receive_now(const Call& call) {
+    publish(WaitEvent{WaitStep::kBegin, WaitReason::kItem, call.self, Attempt::kTry});
+}
+
 void before_receive(const Call& call) {
     if (!listening(kWaits)) return;
-    Attempt attempt = attempt_of(call.argument(0, "block"), call.argument(1, "timeout"));
-    publish(WaitEvent{WaitStep::kBegin, WaitReason::kItem, call.self, attempt});
+    PyObject *block = call.argument(0, "block"), *timeout = call.argument(1, "timeout");
+    WaitEvent event{WaitStep::kBegin, WaitReason::kItem, call.self, attempt_of(block, timeout)};
+    if (event.attempt == Attempt::kTimed) event.timeout = seconds_of(timeout);
+    event.is_ready = has_items;
+    publish(event);
+}
+
+// ---- time
+
+void before_sleep(const Call& call) {
+    double seconds = call.first() ? seconds_of(call.first()) : -1;
+    if (!(seconds >= 0)) return;  // the function itself raises
+    publish(WaitEvent{WaitStep::kBegin, WaitReason::kSleep, call.self, Attempt::kTimed, seconds});
+}
+
+/// The time that a subscriber sets; null if none does.
+PyObject* read_clock(MethodAction action) {
+    constexpr std::int64_t kUnset = -1;
+    std::int64_t time = kUnset;
+    contained([&] { publish(ClockEvent{&time}); });
+    if (time == kUnset) return nullptr;
+    return action == MethodAction::kReadClockNs ? PyLong_FromLongLong(time)
+                                                : PyFloat_FromDouble(static_cast<double>(time) * 1e-9);
 }
 
 // ---- bytes
@@ -252,11 +298,15 @@ void before(const Method& method, const Call& call) {
         case MethodAction::kRelease:
             if (listening(kLocks)) publish(lock_event(LockStep::kReleasing, call.self));
             return;
+        case MethodAction::kReadState: return publish(StateEvent{call.self});
+        case MethodAction::kSleep: return before_sleep(call);
         case MethodAction::kSend:
+            publish(StateEvent{.object = call.self, .write = true});
             if (PyObject* item = call.argument(0, "item"))
                 publish(ItemEvent{ItemStep::kSend, call.self, item});
             return;
         case MethodAction::kReceive: return before_receive(call);
+        case MethodAction::kReceiveNow: return before_receive_now(call);
         case MethodAction::kPublish: return publish(OrderEvent{OrderStep::kPublish, call.self});
         case MethodAction::kSendBytes: return publish_bytes(OrderStep::kPublish);
         case MethodAction::kReceiveBytes:
@@ -275,6 +325,7 @@ void after(MethodAction action, const Call& call, PyObject* result) {
     switch (action) {
         case MethodAction::kAcquire: return after_acquire(call, result);
         case MethodAction::kReceive:
+        case MethodAction::kReceiveNow:
             publish(WaitEvent{WaitStep::kEnd, WaitReason::kItem, call.self});
             if (result) publish(ItemEvent{ItemStep::kReceive, call.self, result});
             return;
@@ -289,7 +340,20 @@ void after(MethodAction action, const Call& call, PyObject* result) {
 
 /// The events that intercepted methods publish.
 constexpr std::uint32_t kOfMethods =
-    kLockAttempts | kLocks | kOrder | kItems | kWaits | kAccesses | kHandOvers;
+    kLockAttempts | kLocks | kOrder | kItems | kWaits | kAccesses | kHandOvers | kStates | kClocks;
+
+/// The result of a call whose original does not run.
+TP_COLD PyObject* refused(Verdict verdict, MethodAction action, const Call& call) {
+    if (verdict == Verdict::kUnwind) {
+        raise_unwinding();
+        return nullptr;
+    }
+    if (action == MethodAction::kAcquire) Py_RETURN_FALSE;
+    if (action != MethodAction::kReceive) Py_RETURN_NONE;
+    Suspension suspension;
+    static PyObject* name = PyUnicode_InternFromString("get_nowait");
+    return PyObject_CallMethodNoArgs(call.self, name);  // raises Empty
+}
 
 /// The original of a call, as a function without a type of its own: there are thousands of trampolines.
 struct Original {
@@ -380,8 +444,15 @@ PyObject* intercepted(std::size_t number, const Call& call, To&& to) {
     MethodAction action = methods[number].action;
     auto run = [&] { return to(original); };
     if (!listening(kOfMethods)) return run_between_blocks(action, call, run);
+    if (action == MethodAction::kReadClock || action == MethodAction::kReadClockNs) {
+        PyObject* time = read_clock(action);
+        return time ? time : run();
+    }
     contained([&] { before(methods[number], call); });
-    PyObject* result = run_between_blocks(action, call, run);
+    Verdict verdict = take_verdict();
+    // a lock that a thread releases while it unwinds is released
+    bool executes = TP_LIKELY(verdict == Verdict::kExecute) || action == MethodAction::kRelease;
+    PyObject* result = executes ? run_between_blocks(action, call, run) : refused(verdict, action, call);
     if (TP_LIKELY(result != nullptr)) contained([&] { after(action, call, result); });
     else with_exception_aside([&] { after(action, call, nullptr); });
     return result;
@@ -481,9 +552,15 @@ PyObject* intercept_method(PyObject*, PyObject* arguments) {
         PyErr_Format(PyExc_TypeError, "%R cannot be intercepted", descriptor.get());
         throw PythonError{};
     }
+    definitions[method_count] = definition;
     methods[method_count++] = {definition->ml_meth, action_named(action), one_step, first};
     definition->ml_meth = replacement;
     Py_RETURN_NONE;
+}
+
+bool is_intercepted(const PyMethodDef* definition) {
+    auto end = definitions.begin() + static_cast<std::ptrdiff_t>(method_count);
+    return std::find(definitions.begin(), end, definition) != end;
 }
 
 PyObject* order_bytes(PyObject*, PyObject* by) {
@@ -491,9 +568,28 @@ PyObject* order_bytes(PyObject*, PyObject* by) {
     Py_RETURN_NONE;
 }
 
+PyCFunction original_method(PyObject* type, const char* name) {
+    Ref descriptor = Ref::steal(checked(PyObject_GetAttrString(type, name)));
+    PyMethodDef* definition = definition_of(descriptor.get());
+    if (!definition || !(definition->ml_flags & METH_NOARGS)) {
+        PyErr_Format(PyExc_TypeError, "%R cannot be called directly", descriptor.get());
+        throw PythonError{};
+    }
+    for (std::size_t i = 0; i < method_count; ++i)
+        if (definitions[i] == definition) return methods[i].original;
+    return definition->ml_meth;
+}
+
 PyObject* exclude_lock(PyObject*, PyObject* lock) {
     excluded_lock = Py_NewRef(lock);
+    if (reentrant) Py_RETURN_NONE;
     reentrant = Py_TYPE(lock);  // threading's own is an RLock
+    auto* reentrant_type = reinterpret_cast<PyObject*>(reentrant);
+    Ref module = Ref::steal(checked(PyImport_ImportModule("_thread")));
+    Ref plain = Ref::steal(checked(PyObject_CallMethod(module.get(), "allocate_lock", nullptr)));
+    is_lock_held = original_method(reinterpret_cast<PyObject*>(Py_TYPE(plain.get())), "locked");
+    is_rlock_held = original_method(reentrant_type, "locked");
+    is_rlock_owned = original_method(reentrant_type, "_is_owned");
     Py_RETURN_NONE;
 }
 

@@ -13,6 +13,7 @@ namespace threadproof::probe {
     X(kRelease, "release")                                                                               \
     X(kSend, "send") /* its argument through a channel */                                                \
     X(kReceive, "receive")                                                                               \
+    X(kReceiveNow, "receive_now")     /* likewise, or raise */                                           \
     X(kPublish, "publish")            /* what the thread did before, to later observers of self */       \
     X(kSendBytes, "send_bytes")       /* through a socket, a pipe or a file */                           \
     X(kReceiveBytes, "receive_bytes") /* of whoever has sent some before */                              \
@@ -36,10 +37,20 @@ namespace threadproof::probe {
     X(kConsume, "consume")    /* all of the arguments */                                                 \
     X(kUpdateDict, "update_dict")                                                                        \
     X(kChangeArgument, "change_argument") /* what the first argument holds */                            \
-    X(kJoin, "join")                      /* waits for the end of a thread */                            \
-    X(kCreate, "create")                  /* its result is a new lock */
+    X(kReadState, "read_state")           /* of self, in one step */                                     \
+    X(kSleep, "sleep")                                                                                   \
+    X(kReadClock, "read_clock")                                                                          \
+    X(kReadClockNs, "read_clock_ns") /* in nanoseconds */                                                \
+    X(kJoin, "join")                 /* waits for the end of a thread */                                 \
+    X(kCreate, "create")             /* its result is a new lock */
 
 enum class MethodAction : std::uint8_t { TP_METHOD_ACTIONS(TP_CONSTANT) };
 inline constexpr const char* kMethodActionNames[] = {TP_METHOD_ACTIONS(TP_NAME)};
+
+/// Whether it publishes events of its own.
+bool is_intercepted(const PyMethodDef* definition);
+
+/// A method of a C type that takes no arguments, to be called directly: an interception changes nothing. Throws.
+PyCFunction original_method(PyObject* type, const char* name);
 
 }  // namespace threadproof::probe

@@ -106,6 +106,11 @@ PyObject* computation_ended(PyObject*, PyObject* const* arguments, Py_ssize_t co
     Py_RETURN_NONE;
 }
 
+PyObject* map_will_be_read(PyObject*, PyObject* map) {
+    about_to_read(map);
+    Py_RETURN_NONE;
+}
+
 PyObject* map_was_read(PyObject*, PyObject* map) {
     read_map(map);
     Py_RETURN_NONE;
@@ -125,11 +130,18 @@ Attempt attempt_of(PyObject* blocking, PyObject* timeout) {
     return timed ? Attempt::kTimed : Attempt::kBlocking;
 }
 
+double seconds_of(PyObject* timeout) {
+    double seconds = timeout && PyNumber_Check(timeout) ? PyFloat_AsDouble(timeout) : -1;
+    PyErr_Clear();
+    return seconds;
+}
+
 PyObject* joining_begins(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
     want("joining", count, 2);
-    if (listening(kWaits))
-        publish(
-            WaitEvent{WaitStep::kBegin, WaitReason::kJoin, arguments[0], attempt_of(nullptr, arguments[1])});
+    if (!listening(kWaits)) Py_RETURN_NONE;
+    WaitEvent event{WaitStep::kBegin, WaitReason::kJoin, arguments[0], attempt_of(nullptr, arguments[1])};
+    if (event.attempt == Attempt::kTimed) event.timeout = seconds_of(arguments[1]);
+    publish(event);
     Py_RETURN_NONE;
 }
 

@@ -96,6 +96,7 @@ Stay stay_of(SiteKind kind) {
         case SiteKind::kShow:
         case SiteKind::kCompare:
         case SiteKind::kGenerate:
+        case SiteKind::kAdvance:
         case SiteKind::kLoadOnce: return Stay::kIfUseful;
         case SiteKind::kImported:
         case SiteKind::kFinalise:
@@ -150,9 +151,12 @@ void set_uninstrumented(PyObject* prefixes) {
 
 PyObject* register_code(PyObject*, PyObject* arguments) {
     PyObject *code, *descriptions;
-    if (!PyArg_ParseTuple(arguments, "O!O!:register", &PyCode_Type, &code, &PyList_Type, &descriptions))
+    int replace = 0;
+    if (!PyArg_ParseTuple(arguments, "O!O!|p:register", &PyCode_Type, &code, &PyList_Type, &descriptions,
+                          &replace))
         throw PythonError{};
-    if (has_sites(code)) Py_RETURN_NONE;
+    if (has_sites(code) && !replace)
+        Py_RETURN_NONE;  // an earlier list stays in memory: a thread may be using it
     std::size_t count =
         std::min<std::size_t>(static_cast<std::size_t>(PyList_GET_SIZE(descriptions)), UINT16_MAX);
     auto made = std::make_unique<CodeSites>(Caller::kProgram, Py_SIZE(code), count);

@@ -16,36 +16,39 @@
 namespace threadproof::probe {
 
 /// The operation of a site's instruction: X(constant, name in Python).
-#define TP_SITE_KINDS(X)                  \
-    X(kLoadAttribute, "load_attribute")   \
-    X(kLoadMethod, "load_method")         \
-    X(kStoreAttribute, "store_attribute") \
-    X(kLoadItem, "load_item")             \
-    X(kStoreItem, "store_item")           \
-    X(kDeleteItem, "delete_item")         \
-    X(kContains, "contains")              \
-    X(kLoadGlobal, "load_global")         \
-    X(kStoreGlobal, "store_global")       \
-    X(kLoadCell, "load_cell")             \
-    X(kStoreCell, "store_cell")           \
-    X(kConsume, "consume")                \
-    X(kLoadSlice, "load_slice")           \
-    X(kCall, "call")                      \
-    X(kCallNamed, "call_named")           \
-    X(kStoreSlice, "store_slice")         \
-    X(kImported, "imported")              \
-    X(kFinalise, "finalise")              \
-    X(kLoadDict, "load_dict")             \
-    X(kStoreDict, "store_dict")           \
-    X(kLoadOnce, "load_once")             \
-    X(kCombine, "combine")                \
-    X(kTruth, "truth")                    \
-    X(kSpread, "spread")                  \
-    X(kShow, "show")                      \
-    X(kCompare, "compare")                \
-    X(kMatchKeys, "match_keys")           \
-    X(kMatchClass, "match_class")         \
-    X(kGenerate, "generate")
+#define TP_SITE_KINDS(X)                               \
+    X(kLoadAttribute, "load_attribute")                \
+    X(kLoadMethod, "load_method")                      \
+    X(kStoreAttribute, "store_attribute")              \
+    X(kLoadItem, "load_item")                          \
+    X(kStoreItem, "store_item")                        \
+    X(kDeleteItem, "delete_item")                      \
+    X(kContains, "contains")                           \
+    X(kLoadGlobal, "load_global")                      \
+    X(kStoreGlobal, "store_global")                    \
+    X(kLoadCell, "load_cell")                          \
+    X(kStoreCell, "store_cell")                        \
+    X(kConsume, "consume")                             \
+    X(kLoadSlice, "load_slice")                        \
+    X(kCall, "call")                                   \
+    X(kCallNamed, "call_named")                        \
+    X(kAnyCall, "any_call") /* of whatever function */ \
+    X(kAnyCallNamed, "any_call_named")                 \
+    X(kStoreSlice, "store_slice")                      \
+    X(kImported, "imported")                           \
+    X(kFinalise, "finalise")                           \
+    X(kLoadDict, "load_dict")                          \
+    X(kStoreDict, "store_dict")                        \
+    X(kLoadOnce, "load_once")                          \
+    X(kCombine, "combine")                             \
+    X(kTruth, "truth")                                 \
+    X(kSpread, "spread")                               \
+    X(kShow, "show")                                   \
+    X(kCompare, "compare")                             \
+    X(kMatchKeys, "match_keys")                        \
+    X(kMatchClass, "match_class")                      \
+    X(kGenerate, "generate")                           \
+    X(kAdvance, "advance") /* a loop's iterator */
 enum class SiteKind : std::uint8_t { TP_SITE_KINDS(TP_CONSTANT) };
 inline constexpr const char* kSiteKindNames[] = {TP_SITE_KINDS(TP_NAME)};
 
@@ -68,8 +71,8 @@ struct Site {
     Stay stay{};
     std::uint16_t flags = 0;  // of AccessFlag
     std::uint16_t argument = 0;
-    // as many as placement.py describes of a call: the function, four arguments
-    std::array<Source, 5> operands;
+    // as many as placement.py describes of a call: the function, self, four arguments
+    std::array<Source, 6> operands;
     std::int32_t instruction = 0;  // its position, in code units
     std::uint32_t number = 0;      // of all sites of the process
     PyObject* name = nullptr;

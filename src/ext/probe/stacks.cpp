@@ -58,6 +58,19 @@ std::uint32_t capture_stack(std::size_t frames) {
     return recent_stacks.number_of(hash, [frames] { return store_stack(frames); });
 }
 
+PyObject* innermost_code() {
+    RunningFrame* frame = python_frame(innermost_frame());
+    return frame ? code_of(frame) : nullptr;
+}
+
+std::uint64_t innermost_call() {
+    std::uint64_t found = 0;
+    each_call(python_frame(innermost_frame()), 1, [&](std::uint64_t call) { found = call; });
+    return found;
+}
+
+void forget_thread_locals() { forget_locals(); }
+
 std::uint32_t capture_stack_of(PyThreadState* thread, std::size_t frames) {
     here = thread->current_frame;
     from_here = true;

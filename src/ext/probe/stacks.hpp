@@ -47,4 +47,13 @@ Caller caller();
 /// The same for the innermost frame that runs no uninstrumented code: the caller of a structure in Python.
 Caller program_caller();
 
+/// The code of the innermost Python frame, borrowed; null if there is none.
+PyObject* innermost_code();
+
+/// The instruction that the innermost frame executes: equal words are, but for chance, equal instructions.
+std::uint64_t innermost_call();
+
+/// What the calling thread has of each threading.local goes, as at the thread's end.
+void forget_thread_locals();
+
 }  // namespace threadproof::probe

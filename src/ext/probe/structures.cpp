@@ -44,6 +44,18 @@ void publish_atomic_step(const AtomicStep& step, unsigned flags) {
 
 bool is_native_key(PyObject* key) noexcept { return is_plain_key(key); }
 
+TP_COLD void about_to_read(PyObject* map) noexcept {
+    with_exception_aside([&] { publish(StateEvent{.object = map}); });
+}
+
+TP_COLD void about_to_change(PyObject* map) noexcept {
+    with_exception_aside([&] { publish(StateEvent{.object = map, .write = true}); });
+}
+
+TP_COLD void about_to_read(const AtomicStep& step) noexcept {
+    with_exception_aside([&] { publish(StateEvent{step.atomic, key_of(step)}); });
+}
+
 TP_COLD void read_key(PyObject* map, PyObject* key, Use use, bool found) noexcept {
     with_exception_aside([&] {
         publish(MapEvent{MapStep::kReadKey, map, key});
@@ -52,6 +64,7 @@ TP_COLD void read_key(PyObject* map, PyObject* key, Use use, bool found) noexcep
 }
 
 TP_COLD void change_key(PyObject* map, PyObject* key, Use use, bool found) noexcept {
+    about_to_change(map);
     with_exception_aside([&] {
         publish(MapEvent{MapStep::kChangeKey, map, key});
         publish_step(item_of(map, key), kWrite | flags_of(use, found));
@@ -59,10 +72,12 @@ TP_COLD void change_key(PyObject* map, PyObject* key, Use use, bool found) noexc
 }
 
 TP_COLD void begin_computation(PyObject* map, PyObject* key) noexcept {
+    about_to_change(map);
     with_exception_aside([&] { publish(MapEvent{MapStep::kComputationBegin, map, key}); });
 }
 
 TP_COLD void end_computation(PyObject* map, PyObject* key, bool found) noexcept {
+    about_to_change(map);
     with_exception_aside([&] {
         publish(MapEvent{MapStep::kComputationEnd, map, key});
         publish_step(item_of(map, key), kWrite | flags_of(Use::kAtomic, found));
@@ -74,6 +89,7 @@ TP_COLD void read_map(PyObject* map) noexcept {
 }
 
 TP_COLD void change_map(PyObject* map) noexcept {
+    about_to_change(map);
     with_exception_aside([&] { publish(MapEvent{MapStep::kChangeAll, map}); });
 }
 
@@ -87,6 +103,7 @@ TP_COLD void read_atomic(const AtomicStep& step, bool truth) noexcept {
 
 TP_COLD void write_atomic(const AtomicStep& step, bool truth) noexcept {
     with_exception_aside([&] {
+        publish(StateEvent{step.atomic, key_of(step), true});
         if (is_own()) return;
         if (step.orders) publish(OrderEvent{OrderStep::kPublish, step.atomic, key_of(step)});
         publish_atomic_step(step, kWrite | flags_of(step.use, truth));
@@ -97,6 +114,19 @@ TP_COLD void publish_lock(LockStep step, PyObject* lock, LockKind kind) noexcept
     with_exception_aside([&] {
         bool internal = this_thread.internal > 0 || is_own();
         publish(LockEvent{step, lock, kind, Attempt::kBlocking, internal});
+    });
+}
+
+TP_COLD void publish_attempt(PyObject* lock, LockKind kind, double timeout, bool reentered,
+                             IsReady is_ready) noexcept {
+    with_exception_aside([&] {
+        LockEvent event{LockStep::kAcquiring, lock, kind};
+        event.attempt = timeout < 0 ? Attempt::kBlocking : timeout > 0 ? Attempt::kTimed : Attempt::kTry;
+        event.internal = this_thread.internal > 0 || is_own();
+        event.timeout = timeout;
+        event.reentered = reentered;
+        event.is_ready = is_ready;
+        publish(event);
     });
 }
 
@@ -111,6 +141,9 @@ TP_COLD void Blocked::publish_block(BlockStep step, PyObject* object) noexcept {
 namespace threadproof::probe {
 
 bool is_native_key(PyObject*) noexcept { return false; }
+void about_to_read(PyObject*) noexcept {}
+void about_to_change(PyObject*) noexcept {}
+void about_to_read(const AtomicStep&) noexcept {}
 void read_key(PyObject*, PyObject*, Use, bool) noexcept {}
 void change_key(PyObject*, PyObject*, Use, bool) noexcept {}
 void begin_computation(PyObject*, PyObject*) noexcept {}
@@ -120,6 +153,7 @@ void change_map(PyObject*) noexcept {}
 void read_atomic(const AtomicStep&, bool) noexcept {}
 void write_atomic(const AtomicStep&, bool) noexcept {}
 void publish_lock(LockStep, PyObject*, LockKind) noexcept {}
+void publish_attempt(PyObject*, LockKind, double, bool, IsReady) noexcept {}
 void Blocked::publish_block(BlockStep, PyObject*) noexcept {}
 
 }  // namespace threadproof::probe

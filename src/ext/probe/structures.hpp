@@ -4,6 +4,9 @@
 /// others only where the answer is yes. None of them raises: a failure of a subscriber goes to
 /// sys.unraisablehook, and a Python exception that is set stays set.
 ///
+/// A step also publishes a StateEvent before it: a subscriber may hold the thread back there. The functions that are
+/// called before a step do that, and about_to_read() and its like where only the functions after it exist.
+///
 /// A step publishes twice: the order that it makes (MapEvent, OrderEvent), and the value that it reads or
 /// writes (Subscriber::step). The order comes first, so that a write belongs to the time after its release.
 #pragma once
@@ -23,6 +26,10 @@ enum class Use : std::uint8_t {
 
 TP_HOT bool map_is_watched() { return TP_UNLIKELY(listening(kMaps | kAccesses)); }
 
+/// Before a read of the map. All of a map is one variable here: its keys are compared only in the step itself.
+void about_to_read(PyObject* map) noexcept;
+/// Before a step that may change it, unless change_key() or its like comes first.
+void about_to_change(PyObject* map) noexcept;
 /// Whether hashing and comparing the key runs no user code; false where nothing can be interested.
 bool is_native_key(PyObject* key) noexcept;
 /// After a key was read; `found`: it had a value.
@@ -48,6 +55,8 @@ struct AtomicStep {
     bool orders = true;       // the memory order releases (of a write), acquires (of a read)
     Use use = Use::kPlain;
 };
+/// Before a read, unless write_atomic() comes first.
+void about_to_read(const AtomicStep& step) noexcept;
 /// After a read; `truth`: what was read is true, and not 0, False or None.
 void read_atomic(const AtomicStep& step, bool truth) noexcept;
 /// Before each attempt to write; `truth` is that of the value there.
@@ -58,6 +67,10 @@ void write_atomic(const AtomicStep& step, bool truth) noexcept;
 TP_HOT bool lock_is_watched() { return TP_UNLIKELY(listening(kLocks | kLockAttempts)); }
 
 void publish_lock(LockStep step, PyObject* lock, LockKind kind) noexcept;
+
+/// Before an acquisition: `timeout` in seconds, or -1; `reentered`: the thread has the lock already.
+void publish_attempt(PyObject* lock, LockKind kind, double timeout, bool reentered,
+                     IsReady is_ready) noexcept;
 
 // ---- contention
 

@@ -28,6 +28,8 @@ PyObject* array_sum(Object& self, PyObject*) {
     // a Python int: the sum of 64-bit numbers may need more bits
     Ref total = Ref::steal(checked(PyLong_FromLong(0)));
     for (auto& cell : self) {
+        if (probe::atomic_is_watched())
+            probe::about_to_read(probe::AtomicStep{.atomic = self.object(), .index = &cell - self.cells});
         Ref value = Ref::steal(checked(Int::object(load(cell, std::memory_order_seq_cst))));
         if (probe::atomic_is_watched())
             probe::read_atomic({self.object(), &cell - self.cells, true, Use::kAtomic}, true);

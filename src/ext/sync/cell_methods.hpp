@@ -117,7 +117,10 @@ class Call {
     }
     PyObject* object(int operand) const { return arguments_[Owner::kIndex + operand]; }
 
-    /// Publishes that the cell was read, or is about to be written.
+    /// Publishes that the cell is about to be read, was read, or is about to be written.
+    void will_read() const {
+        if (probe::atomic_is_watched()) probe::about_to_read(step(Use::kPlain, true));
+    }
     void was_read(Use use, Value value) const {
         if (probe::atomic_is_watched()) probe::read_atomic(step(use, acquires(order)), value != Value{});
     }
@@ -150,6 +153,7 @@ template <class Owner>
 PyObject* cell_load(CellsObject<typename Owner::Value>& self, PyObject* const* given, Py_ssize_t count,
                     PyObject* names) {
     Call<Owner, 0> call(self, "load", given, count, names, Access::kLoad, 0);
+    call.will_read();
     auto value = load(call.cell, call.order);
     call.was_read(Use::kPlain, value);
     return Owner::Kind::object(value);
@@ -280,6 +284,7 @@ PyObject* cell_update(CellsObject<typename Owner::Value>& self, PyObject* const*
     PyObject* fn = call.object(0);
     check_callable(self.object(), fn);
     for (;;) {
+        call.will_read();
         auto old = load(call.cell, std::memory_order_seq_cst);
         call.was_read(Use::kAtomic, old);
         Ref argument = Ref::steal(checked(Owner::Kind::object(old)));

@@ -25,6 +25,7 @@ PyObject* number_repr(CellsObject<typename K::Value>& self) {
 }
 
 int flag_bool(CellsObject<bool>& self) {
+    if (probe::atomic_is_watched()) probe::about_to_read(probe::AtomicStep{.atomic = self.object()});
     bool value = load(self.cell(), std::memory_order_seq_cst);
     if (probe::atomic_is_watched()) probe::read_atomic({.atomic = self.object(), .use = Use::kCheck}, value);
     return value;

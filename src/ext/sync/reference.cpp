@@ -80,6 +80,10 @@ void reference_dealloc(PyObject* self) noexcept {
     Py_TRASHCAN_END
 }
 
+void will_read(ReferenceObject& self) {
+    if (probe::atomic_is_watched()) probe::about_to_read(probe::AtomicStep{.atomic = self.object()});
+}
+
 void was_read(ReferenceObject& self, Use use, PyObject* object) {
     if (probe::atomic_is_watched())
         probe::read_atomic({.atomic = self.object(), .use = use}, object != Py_None);
@@ -92,6 +96,7 @@ void will_write(ReferenceObject& self, Use use) {
 }
 
 PyObject* reference_load(ReferenceObject& self, PyObject*) {
+    will_read(self);
     PyObject* object = load_ref(self.cell());
     was_read(self, Use::kPlain, object);
     return object;
@@ -122,6 +127,7 @@ PyObject* reference_compare_exchange(ReferenceObject& self, PyObject* const* giv
 PyObject* reference_update(ReferenceObject& self, PyObject* fn) {
     check_callable(self.object(), fn);
     for (;;) {
+        will_read(self);
         Ref old = Ref::steal(load_ref(self.cell()));
         was_read(self, Use::kAtomic, old.get());
         Ref fresh = Ref::steal(checked(outliving([&] { return PyObject_CallOneArg(fn, old.get()); })));

@@ -192,9 +192,36 @@ void publish(const HoldObject& hold, probe::LockStep step) {
     probe::publish_lock(step, hold.lock, shared ? probe::LockKind::kShared : probe::LockKind::kExclusive);
 }
 
+template <Side kSide>
+bool is_free(void* lock) {
+    Inside inside(*static_cast<LockObject*>(lock));
+    const RWQueue& queue = static_cast<LockObject*>(lock)->queue;
+    return !queue.writing() && (kSide == Side::kRead ? queue.waiting() == 0 : queue.readers() == 0);
+}
+
+bool is_inside(LockObject& lock) {
+    Inside inside(lock);
+    return lock.queue.has(thread_number());
+}
+
+/// A subscriber may hold the thread back until the lock is free, or let it give up or unwind; throws then.
+void publish_attempt(HoldObject& self) {
+    bool shared = self.side == Side::kRead;
+    double timeout = self.timeout == Py_None ? -1 : PyFloat_AsDouble(self.timeout);
+    PyErr_Clear();  // an int beyond the range of a float waits as long as it takes
+    probe::publish_attempt(self.lock, shared ? probe::LockKind::kShared : probe::LockKind::kExclusive,
+                           timeout, is_inside(self.of()),
+                           shared ? is_free<Side::kRead> : is_free<Side::kWrite>);
+    switch (probe::take_verdict()) {
+        case probe::Verdict::kExecute: return;
+        case probe::Verdict::kGiveUp: time_out(self.of(), self.side, self.timeout);
+        case probe::Verdict::kUnwind: probe::raise_unwinding(); throw PythonError{};
+    }
+}
+
 /// Also where entering failed: the thread has asked for the lock.
 TP_COLD void enter_watched(HoldObject& self) {
-    publish(self, probe::LockStep::kAcquiring);
+    publish_attempt(self);
     try {
         enter(self.of(), self.side, self.timeout);
     } catch (...) {

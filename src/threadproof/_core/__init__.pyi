@@ -6,8 +6,9 @@ from typing import Any, Final, Generic, Literal, Self, SupportsIndex, TypeVar, f
 from typing_extensions import disjoint_base
 
 from threadproof._core import contention as contention  # on CPython 3.14 and 3.15 only
+from threadproof._core import explore as explore
 from threadproof._core import probe as probe
-from threadproof._core import race as race  # on CPython 3.14 and 3.15 only
+from threadproof._core import race as race
 from threadproof.maps.chains import Chain
 from threadproof.maps.contract import ConcurrentMap, FrozenDict
 from threadproof.maps.snapshots import Snapshot as _Snapshot

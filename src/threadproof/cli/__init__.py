@@ -23,6 +23,7 @@ COMMANDS = {
     "bench": "measure maps against dict, dict with a lock, and other packages",
     "contention": "run a program and report where its threads wait, for how long, and for whom",
     "demo": "build a concordance of a source tree with threads that share one map",
+    "explore": "run a threaded test under many schedules, and explain the one that fails",
     "lint": "find races, deadlocks and broken locking in source, without running it",
     "race": "run a program and report its data races",
     "top": "watch the maps, locks and pools of a running program",

@@ -70,6 +70,8 @@ class ChainedMap(ConcurrentMap[K, V]):
 
     def _look(self, key: K) -> Seen[K, V]:
         code = hash(key)
+        if probe.listening:
+            probe.about_to_read(self)
         chain = self._chain(code)
         return Seen(chain, entry_at(chain, code, key))
 
@@ -147,6 +149,8 @@ class ChainedMap(ConcurrentMap[K, V]):
 
     def popitem(self) -> tuple[K, V]:
         while True:
+            if probe.listening:
+                probe.about_to_read(self)
             seen = self._idle_first([self._some_chain()])
             if seen is None or self._running(seen.entry) is not None:
                 seen = self._idle_first(self._all_chains())

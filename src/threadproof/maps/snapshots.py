@@ -352,6 +352,8 @@ class Transaction(Generic[K, V]):
         """Begin; returns the map to change."""
         if hasattr(self, "_base"):
             raise RuntimeError("SnapshotMap.transaction() is for one with block; call it for each")
+        if probe.listening:
+            probe.about_to_read(self._map)
         self._base = self._map._version()
         if probe.listening:
             probe.read_map(self._map)

@@ -7,6 +7,7 @@ Nothing here runs or changes code.
 
 from __future__ import annotations
 
+import builtins
 import opcode
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -132,18 +133,22 @@ def variable_name(code: CodeType, index: int) -> str:
     return (local + code.co_freevars)[index]
 
 
-def sites_of(code: CodeType, stored: Stored, main: bool = False, package: str = "") -> list[Placement]:
+def sites_of(
+    code: CodeType, stored: Stored, main: bool = False, package: str = "", every: bool = False
+) -> list[Placement]:
     """The sites of the code, without those of code nested in it.
 
     `main`: it is the top level of the program itself. The top level of another module runs while it is
     imported, and that is ordered before all that its importers do. `package`: the one that the module belongs
-    to.
+    to. `every`: also sites whose variable another one in the same basic block covers.
     """
     listing = list(instructions(code))
-    disassembly = Disassembly(code, stored, listing, main)
+    disassembly = Disassembly(code, stored, listing, main, every)
     found = (disassembly.site(place) for place in range(len(listing)))
     finaliser = code.co_name == "__del__" and code.co_argcount > 0
-    placed = place_sites(code, (site for site in found if site is not None), listing, apart=finaliser)
+    placed = place_sites(
+        code, (site for site in found if site is not None), listing, apart=finaliser, every=every
+    )
     taken = {site.instrumented for site in placed}
     if finaliser:  # the thread is the object's only owner
         resume = next(each.offset for each in listing if each.name == "RESUME")
@@ -195,7 +200,10 @@ def modules_named(name: str, level: int, wanted: Sequence[str], package: str) ->
 class Disassembly:
     """The instructions of a code object, and the sites among them."""
 
-    def __init__(self, code: CodeType, stored: Stored, listing: list[Instruction], main: bool) -> None:
+    def __init__(
+        self, code: CodeType, stored: Stored, listing: list[Instruction], main: bool, every: bool = False
+    ) -> None:
+        self.every = every
         self.code = code
         self.stored = stored
         self.listing = listing
@@ -258,6 +266,10 @@ class Disassembly:
             return None
         return "combine", AccessFlag.UPDATE * inplace, OPCODES["BINARY_OP"], None
 
+    def advance(self, place: int, argument: int) -> Made | None:
+        """The begin of an iteration has stood for all of it, unless every access is wanted."""
+        return ("advance", AccessFlag(0), 0, None) if self.every else None
+
     def truth(self, place: int, argument: int) -> Made:
         return "truth", AccessFlag(0), 0, None
 
@@ -279,7 +291,7 @@ class Disassembly:
     def of_global(self, kind: str, place: int, name: str) -> Made | None:
         if name in self.stored.once and kind == "load_global":
             return "load_once", self.load_flags(place), 0, name
-        if name not in self.stored.globals:
+        if name not in self.stored.globals and (not self.every or hasattr(builtins, name)):
             return None
         flags = self.load_flags(place) if kind == "load_global" else self.store_flags(place, 0)
         return kind, flags, 0, name
@@ -296,14 +308,15 @@ class Disassembly:
 
     def call(self, place: int, argument: int) -> Made | None:
         """A call of a possible builtin that reads containers or attributes; the probe checks the function."""
-        if argument == 0:
-            return ("generate", 0, 0, None) if self.generates else None
-        if argument > LONGEST_CALL or not self.may_be_reader(place):
+        if argument == 0 and self.generates:
+            return "generate", 0, 0, None
+        if not self.every and (not 0 < argument <= LONGEST_CALL or not self.may_be_reader(place)):
             return None
+        plain_call, with_names = ("any_call", "any_call_named") if self.every else ("call", "call_named")
         if self.name_at(place) == "CALL":
-            return "call", argument, argument, None
+            return plain_call, argument, argument, None
         named = constant_at(self.code, self.listing[place - 1]) or ()
-        return "call_named", argument - len(named), argument, None
+        return with_names, argument - len(named), argument, None
 
     def may_be_reader(self, place: int) -> bool:
         return any(self.loads_reader(before) for before in range(place - 1, max(-1, place - LOOK_BACK), -1))
@@ -372,6 +385,7 @@ SITES: dict[str, Callable[[Disassembly, int, int], Made | None]] = {
     **consuming("UNPACK_SEQUENCE"),
     **consuming("BINARY_SLICE", "load_slice"),
     **consuming("STORE_SLICE", "store_slice"),
+    "FOR_ITER": Disassembly.advance,
     "CALL": Disassembly.call,
     "CALL_KW": Disassembly.call,
 }

@@ -44,20 +44,24 @@ class Instrumentation:
         self.tool = -1
         self.stored: dict[str, Stored] = {}  # for each source file whose code has started
         self.allocations: dict[int, int] = {}  # objects that a constructor has made, by its code's id
+        self.every_access = 0  # scopes that want every access
+        self.complete: set[int] = set()  # code whose every access is a site, by id
         self.armed = False
         self.functions: set[tuple[str, int, str]] = set()  # that are instrumented: file, line and name
         self.others: set[str] = set()  # files that are in no scope, whose code has started since it is armed
         self.in_callback = False
         self.when_foreign: Callable[[], None] = lambda: None  # called in a thread that C code has started
 
-    def add(self, scope: Scope) -> None:
+    def add(self, scope: Scope, every_access: bool = False) -> None:
         """Publish the allocation of objects of classes in the scope. UnsupportedError if no tool is free."""
         if not self.scopes:
             self.begin()
         self.scopes.append(scope)
+        self.every_access += every_access
 
-    def remove(self, scope: Scope) -> None:
+    def remove(self, scope: Scope, every_access: bool = False) -> None:
         self.scopes.remove(scope)
+        self.every_access -= every_access
         if not self.scopes:
             self.armed = False
             monitoring.set_events(self.tool, 0)
@@ -136,8 +140,10 @@ class Instrumentation:
             "<"
         ):  # else made by a library, such as a dataclass's method
             self.functions.add((code.co_filename, code.co_firstlineno, code.co_qualname))
-        if not _core.probe.registered(code):
-            _core.probe.register(code, sites_of(code, self.stored_in(code), main, package))
+        every = self.every_access > 0
+        if not _core.probe.registered(code) or (every and id(code) not in self.complete):
+            _core.probe.register(code, sites_of(code, self.stored_in(code), main, package, every), every)
+            (self.complete.add if every else self.complete.discard)(id(code))
         self.watch_instructions(code)
 
     def watch_instructions(self, code: CodeType) -> None:

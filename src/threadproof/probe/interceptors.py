@@ -17,6 +17,7 @@ import collections
 import heapq
 import os
 import threading
+import time
 import types
 from collections.abc import Iterable
 from typing import Any
@@ -48,7 +49,18 @@ METHODS: dict[str, Methods] = {
     ],
     "items": [
         (_queue.SimpleQueue, "send", ("put", "put_nowait")),
-        (_queue.SimpleQueue, "receive", ("get", "get_nowait")),
+        (_queue.SimpleQueue, "receive", ("get",)),
+        (_queue.SimpleQueue, "receive_now", ("get_nowait",)),
+    ],
+    "states": [
+        (LOCK, "read_state", ("locked", "locked_lock")),
+        (RLOCK, "read_state", ("locked",)),
+        (_queue.SimpleQueue, "read_state", ("empty", "qsize")),
+    ],
+    "time": [
+        (time, "sleep", ("sleep",)),
+        (time, "read_clock", ("monotonic", "perf_counter", "time")),
+        (time, "read_clock_ns", ("monotonic_ns", "perf_counter_ns", "time_ns")),
     ],
     "joins": [
         (HANDLE, "join", ("join",)),
@@ -145,12 +157,15 @@ def intercept_methods(groups: Iterable[str]) -> None:
             intercepted.add(group)
 
 
+# Left alone: a name that the owner inherits, because its method is intercepted where it is defined; a clock
+# that a test has replaced; a type.
+NOT_INTERCEPTED = (types.NoneType, types.FunctionType, type)
+
+
 def intercept_group(group: str) -> None:
     for owner, action, names in METHODS[group]:
         for name in names:
-            if name in vars(owner) and not isinstance(
-                vars(owner)[name], type
-            ):  # not an inherited one, which is intercepted where it is defined
+            if not isinstance(vars(owner).get(name), NOT_INTERCEPTED):
                 one_step = consumers.one_step(owner_name(owner), name)
                 _core.probe.intercept_method(owner, name, action, one_step)
     if group == "accesses":

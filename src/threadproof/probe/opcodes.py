@@ -28,7 +28,7 @@ NO_SITES: dict[str, str] = {
         UNARY_INVERT UNARY_NEGATIVE UNARY_NOT
     """,
     "calls a method of the type: its own code is watched": "GET_AITER GET_ANEXT GET_AWAITABLE LOAD_SPECIAL",
-    "goes on with an iterator, whose start was the site": "FOR_ITER SEND",
+    "goes on with an iterator, whose start was the site": "SEND",
     "imports; the instruction after it is a site, which orders": "IMPORT_NAME",
     "reads a module while it is imported, which is ordered": "IMPORT_FROM",
     "reads a class, whose attributes are seldom stored again": "LOAD_SUPER_ATTR",

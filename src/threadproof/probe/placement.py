@@ -14,6 +14,7 @@ the second load gives no new information. That holds for attributes of local var
 from __future__ import annotations
 
 import dis
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from types import CodeType
 from typing import NamedTuple
@@ -69,17 +70,21 @@ OPERANDS: dict[str, tuple[int, ...]] = {
     "compare": (2, 1),
     "match_keys": (2, 1),
     "match_class": (3, 2, 1),
-    "spread": (2, 1),
+    "spread": (2, 1, 4, 3),
     "generate": (2, 1),
+    "advance": (2,) if sys.version_info >= (3, 15) else (1,),  # since 3.15 an index is above the iterator
 }
 MOST_ARGUMENTS = 4  # of a call that are judged: a builtin with more is rarely called
 
 
-def operands_of(kind: str, argument: int) -> tuple[int, ...]:
+def operands_of(kind: str, argument: int, with_self: bool = False) -> tuple[int, ...]:
     if kind in ("call", "call_named"):  # the function, a place for self, the arguments, and their names
         above = 1 if kind == "call_named" else 0
         arguments = range(argument, max(argument - MOST_ARGUMENTS, 0), -1)
-        return above + argument + 2, *(above + place for place in arguments)
+        function = (argument + 2, argument + 1) if with_self else (argument + 2,)
+        return tuple(above + place for place in (*function, *arguments))
+    if kind in ("any_call", "any_call_named"):
+        return operands_of(kind.removeprefix("any_"), argument, with_self=True)
     return OPERANDS.get(kind, ())
 
 
@@ -150,9 +155,17 @@ jump_targets: Callable[[bytes], list[int]] = dis.findlabels  # type: ignore[assi
 
 
 def place_sites(
-    code: CodeType, sites: Iterable[Site], listing: Sequence[Instruction], *, apart: bool = False
+    code: CodeType,
+    sites: Iterable[Site],
+    listing: Sequence[Instruction],
+    *,
+    apart: bool = False,
+    every: bool = False,
 ) -> list[Placement]:
-    """The sites that are needed, each with the instruction to instrument for it; `apart`: its own."""
+    """The sites that are needed, or `every` one, each with the instruction to instrument for it.
+
+    `apart`: that is its own.
+    """
     by_offset = {site[0]: site for site in sites}
     targets = {each.offset for each in listing} if apart else set(jump_targets(code.co_code))
     placed = {
@@ -160,7 +173,7 @@ def place_sites(
         for place, (offset, _, _) in enumerate(listing)
         if (site := by_offset.get(offset)) is not None
     }
-    return list(BasicBlocks(listing, targets, placed).needed())
+    return list(placed.values() if every else BasicBlocks(listing, targets, placed).needed())
 
 
 def placed_at(

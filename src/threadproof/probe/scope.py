@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 LIBRARY = os.path.dirname(os.__file__) + os.sep
 PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
-OWN = (PACKAGE + "probe" + os.sep, PACKAGE + "race" + os.sep)  # never instrumented
+# never instrumented
+OWN = tuple(PACKAGE + area + os.sep for area in ("probe", "race", "explore", "findings"))
 # Nor are these: they publish what they do themselves, and their locks are their own affair.
 STRUCTURES = (PACKAGE + "maps" + os.sep, PACKAGE + "sync" + os.sep)
 

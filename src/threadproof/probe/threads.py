@@ -41,5 +41,5 @@ ROWS = (
     Row("threading:Thread", "_delete", generator=ending),
     Row("threading", "active_count enumerate", generator=counting),
     Row("threading:Thread", "join", generator=joining, internal=False),
-    Row("threading:Thread", "is_alive", generator=asking, internal=False),
+    Row("threading:Thread", "is_alive", generator=asking, internal=False, state="read"),
 )

@@ -23,6 +23,7 @@ from threadproof.probe.scope import PACKAGE, UNINSTRUMENTED, Scope
 from threadproof.probe.selftest import SelfTestError
 
 ALL_METHODS = frozenset(interceptors.METHODS)
+PUBLISHING = ALL_METHODS - {"states", "time"}  # without those that only a scheduler of threads needs
 NOWHERE = Scope((), libraries=())  # no code is instrumented
 
 
@@ -36,17 +37,20 @@ class Watch:
     def __init__(
         self,
         scope: Scope = NOWHERE,
-        methods: Iterable[str] = ALL_METHODS,
+        methods: Iterable[str] = PUBLISHING,
         *,
+        every_access: bool = False,
         armed: Callable[[], None] = nothing,
         starting: Callable[[], None] = nothing,
     ) -> None:
         """`scope`: whose code is instrumented. `methods`: groups of probe/interceptors.py.
 
+        `every_access`: also those that a race detector does not need, such as the load of `x.n += 1`.
         `armed()` is called once, when the watch has been armed; `starting()` before each start of a thread.
         """
         self.scope = scope
         self.methods = frozenset(methods)
+        self.every_access = every_access
         self.when_armed = armed
         self.when_starting = starting
         self.armed = False
@@ -56,7 +60,7 @@ class Watch:
         """UnsupportedError where the interpreter is not known, or no tool of sys.monitoring is free."""
         check_interpreter()
         prepare()
-        instrumentation.add(self.scope)
+        instrumentation.add(self.scope, self.every_access)
         watches.append(self)
         library.install()
         if threading.active_count() > 1:
@@ -67,7 +71,7 @@ class Watch:
         if self not in watches:  # lint: ignore[CM101] one thread starts and stops watches
             return
         watches.remove(self)
-        instrumentation.remove(self.scope)
+        instrumentation.remove(self.scope, self.every_access)
 
     def arm(self) -> None:
         """Publish everything from now on. SelfTestError if this interpreter's frames cannot be read."""

@@ -91,6 +91,7 @@ template <class Map, class Step>
 Ref compute(MapObject<Map>& self, const Lookup& lookup, PyObject* key, When when, const Deadline& deadline,
             Step step) {
     Computation<Map> computation(self, lookup, key);
+    if (map_is_watched()) about_to_change(self.object());
     Ref present;
     if (!computation.place(when, deadline, &present)) {
         if (map_is_watched()) read_key(self.object(), key, Use::kAtomic, static_cast<bool>(present));
@@ -134,6 +135,7 @@ PyObject* map_compute_if_absent(MapObject<Map>& self, PyObject* const* given, Py
     if (is_container_type(fn)) refuse_function(self.object(), "compute_if_absent", fn);
     Deadline deadline = check_computation(self, "compute_if_absent", fn, arguments.get(2, Py_None));
     Lookup lookup(key);
+    if (map_is_watched()) about_to_read(self.object());
     if (Ref present = self.look_up(lookup)) {
         if (map_is_watched()) read_key(self.object(), key, Use::kAtomic, true);
         return present.release();
@@ -150,6 +152,7 @@ PyObject* map_compute_if_present(MapObject<Map>& self, PyObject* const* given, P
     PyObject *key = arguments[0], *fn = arguments[1];
     Deadline deadline = check_computation(self, "compute_if_present", fn, arguments.get(2, Py_None));
     Lookup lookup(key);
+    if (map_is_watched()) about_to_read(self.object());
     if (checked(self.core().contains(lookup)) == Outcome::kAbsent) {
         if (map_is_watched()) read_key(self.object(), key, Use::kAtomic, false);
         Py_RETURN_NONE;

@@ -35,6 +35,7 @@ PyObject* map_get_many(MapObject<Map>& self, PyObject* const* given, Py_ssize_t 
             lookups[i].set(keys[first + i]);
         }
         Outcome worst = Outcome::kPresent;
+        if (map_is_watched()) about_to_read(self.object());
         self.core().get_group(lookups, group, [&](unsigned i, Outcome outcome, Word value) {
             PyObject* item = outcome == Outcome::kPresent ? Policy::object(value) : Py_NewRef(otherwise);
             PyList_SET_ITEM(list.get(), first + i, item);

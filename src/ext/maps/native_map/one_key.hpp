@@ -77,6 +77,7 @@ PyObject* map_setdefault(MapObject<Map>& self, PyObject* const* given, Py_ssize_
     self.share();
     Arguments<2> arguments("setdefault", given, count, names, 1, 2, {"key", "default"});
     Lookup lookup(arguments[0]);
+    if (map_is_watched()) about_to_change(self.object());
     if (Ref present = self.look_up(lookup)) {
         if (map_is_watched()) read_key(self.object(), arguments[0], Use::kAtomic, true);
         return present.release();
@@ -103,6 +104,7 @@ PyObject* compare_and_replace(MapObject<Map>& self, const char* method, PyObject
                               PyObject* next, PyObject* equal) {
     if (equal != Py_None) check_function_of(self.object(), method, equal);
     for (Lookup lookup(key);;) {
+        if (map_is_watched()) about_to_read(self.object());
         Ref seen = self.look_up(lookup);
         if (map_is_watched()) read_key(self.object(), key, Use::kAtomic, static_cast<bool>(seen));
         if (!seen || !values_equal(seen.get(), expected, equal)) Py_RETURN_FALSE;

@@ -7,6 +7,8 @@
 
 namespace threadproof::ext {
 
+using probe::about_to_change;
+using probe::about_to_read;
 using probe::change_key;
 using probe::change_map;
 using probe::map_is_watched;
@@ -17,7 +19,9 @@ using probe::Use;
 /// The value of a key, or null; published as read. Throws.
 template <class Map>
 TP_COLD Ref watched_look_up(MapObject<Map>& self, PyObject* key, Use use) {
-    Ref found = self.look_up(Lookup(key));
+    Lookup lookup(key);
+    about_to_read(self.object());
+    Ref found = self.look_up(lookup);
     read_key(self.object(), key, use, static_cast<bool>(found));
     return found;
 }

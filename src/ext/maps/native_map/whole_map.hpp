@@ -13,6 +13,7 @@ namespace threadproof::ext {
 template <class Map>
 Py_ssize_t map_length(MapObject<Map>& self) {
     self.share();
+    if (map_is_watched()) about_to_read(self.object());
     self.expire();
     auto size = static_cast<Py_ssize_t>(self.core().size());
     if (map_is_watched()) read_map(self.object());
@@ -73,6 +74,7 @@ template <class Map>
 PyObject* map_snapshot(MapObject<Map>& self, PyObject*) {
     self.share();
     OwnedEntries<Map, typename Map::Entries> owned;
+    if (map_is_watched()) about_to_read(self.object());
     self.expire();
     self.core().snapshot().swap(owned.entries);
     if (map_is_watched()) read_map(self.object());

@@ -53,9 +53,10 @@ def called_by_library() -> bool:
 
 
 ROWS = (
-    Row("threading:Event", "set", before=(PUBLISH,)),
-    Row("threading:Event", "is_set wait", after=(OBSERVE_IF_TRUE,)),
-    Row("threading:Event", "clear"),
+    Row("threading:Event", "set", before=(PUBLISH,), state="write"),
+    Row("threading:Event", "is_set", after=(OBSERVE_IF_TRUE,), state="read"),
+    Row("threading:Event", "wait", after=(OBSERVE_IF_TRUE,)),
+    Row("threading:Event", "clear", state="write"),
     Row("threading:Semaphore", "acquire", generator=acquiring),  # __enter__ is the same function
     Row("threading:Semaphore", "release", generator=releasing),
     Row("threading:BoundedSemaphore", "release", generator=releasing),

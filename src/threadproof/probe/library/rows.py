@@ -33,7 +33,8 @@ class Row:
 
     The steps are executed `before` and `after` the call; `after` also if it raises, if `always`. If
     steps are not enough, a generator function of the same parameters publishes: it yields once, where the
-    function runs, and gets its result or its exception there.
+    function runs, and gets its result or its exception there. `state`: the function reads or writes the
+    state of its first argument at once, and no lock shows that.
     """
 
     owner: str
@@ -43,6 +44,7 @@ class Row:
     always: bool = False
     internal: bool = True
     generator: Callable[..., Generator[None, Any]] | None = None
+    state: Literal["", "read", "write"] = ""
 
     @property
     def module(self) -> str:
@@ -55,5 +57,11 @@ class Row:
             owner = getattr(owner, part)
         for name in self.names.split():
             _core.probe.intercept_function(
-                getattr(owner, name), self.before, self.after, self.always, self.internal, self.generator
+                getattr(owner, name),
+                self.before,
+                self.after,
+                self.always,
+                self.internal,
+                self.generator,
+                self.state,
             )
