@@ -508,7 +508,7 @@ def test_what_reads_a_whole_map_never_raises_because_of_writers(make_map: MapMak
 
 def test_a_sum_is_its_callers_even_if_others_replace_it_and_the_collector_runs(make_map: MapMaker) -> None:
     m, keys, step = make_map(), range(40), 10_000
-    rounds = 5 if FREE_THREADED else 1  # with a GIL there are no counts to merge, and every thread waits for it
+    rounds = 5 if FREE_THREADED else 1  # with a GIL there are no counts to merge, and threads wait for it
 
     def add() -> None:
         for _ in range(60 * rounds):

@@ -60,7 +60,7 @@ def apply(mutant: Mutant, tree: Path) -> None:
 
 
 def mutated(mutant: Mutant, tree: Path) -> str:
-    """The text of the file with the mistake, in any layout; ValueError if `old` does not occur exactly once."""
+    """The file with the mistake, in any layout, as text; ValueError if `old` does not occur exactly once."""
     text = (tree / mutant.file).read_text()
     found = list(re.finditer(r"\s*".join(map(re.escape, "".join(mutant.old.split()))), text))
     if len(found) != 1:
