@@ -225,7 +225,7 @@ def bytes_of(target: Map) -> Any:
     return target.stats().as_dict()["bytes"]
 
 
-@pytest.mark.skipif(STRESS, reason="in the stress build, which moves few buckets at a time, no resize is over")
+@pytest.mark.skipif(STRESS, reason="the stress build moves few buckets at a time: no resize is over")
 def test_a_map_that_has_shrunk_takes_no_more_room_than_a_new_one() -> None:
     """One peak long ago does not count."""
     target, fresh = HashMap[int, int](), HashMap[int, int]()
