@@ -223,16 +223,16 @@ def lazy() -> None:
 
 def pooled() -> None:
     """No two threads have one object at one time, also where full caches go from thread to thread."""
-    pool = Pool(lambda: [0], keep_local=1)
-    for each in [pool.get(), pool.get(), pool.get()]:
+    pool = Pool(lambda: [0], keep_local=2)
+    for each in [pool.get() for _ in range(5)]:  # two full caches, and one object that stays here
         pool.put(each)
 
     def use() -> None:
-        pair = [pool.get(), pool.get()]
-        for each in pair:
+        mine = [pool.get(), pool.get(), pool.get()]
+        for each in mine:
             assert each[0] == 0
             each[0] = 1
-        for each in pair:
+        for each in mine:
             each[0] = 0
             pool.put(each)
 
