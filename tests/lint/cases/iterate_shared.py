@@ -94,3 +94,25 @@ class Rows:  # one object in a global: every thread has the same
 
 
 rows = Rows()
+
+
+class Tasks:
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._tasks = {}
+        self._done = {}
+
+    def add(self, key, task):
+        with self._lock:
+            self._tasks[key] = task
+            self._done[key] = task
+
+    def names(self):
+        with self._lock:
+            tasks = self._tasks.values()
+        return [task.name for task in tasks]  # want "may change while it is iterated"
+
+    def done(self):
+        with self._lock:
+            tasks = list(self._done.values())
+        return [task.name for task in tasks]

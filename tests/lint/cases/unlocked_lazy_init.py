@@ -89,3 +89,57 @@ def names(lines):
         made = {line[0]: line for line in lines}
         _names = tuple(made)
     return _names
+
+
+class Names:
+    _lock = threading.Lock()
+
+    def __init__(self):
+        self._loaded = False
+        self._names = {}
+        self._started = False
+        self._flag = False
+
+    def load(self, lines):
+        if self._loaded:  # want "can be seen half made"
+            return
+        self._names = {}
+        for line in lines:
+            self._names[line] = True
+        self._loaded = True
+
+    def load_right(self, lines):
+        if self._flag:
+            return
+        self._names = dict.fromkeys(lines)
+        self._flag = True
+
+    def start(self):
+        if self._started:  # want "both make one"
+            return
+        self._started = True
+        threading.Thread(target=self.load).start()
+
+    def count(self):
+        with self._lock:
+            return len(self._names)
+
+
+class Sender:
+    def __init__(self):
+        self._thread = None
+        self._items = []
+
+    def send(self, item):
+        self._items.append(item)
+        if self._thread is None:  # want "both make one"
+            self._thread = threading.Thread(target=self._work)
+            self._thread.start()
+
+    def start(self):
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work)
+            self._thread.start()
+
+    def _work(self):
+        pass

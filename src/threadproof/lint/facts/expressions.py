@@ -25,6 +25,7 @@ from threadproof.lint.knowledge.containers import (
 RUN_AT_ONCE = frozenset(
     {"map", "filter", "sorted", "min", "max", "any", "all", "sum", "sort", "reduce", "sub"}
 )
+FALSE = "builtins.False"  # the argument False; other constants are not told apart
 DEREFERENCE = "dereference"  # the value of a read whose result has an attribute taken: None would fail
 
 
@@ -141,6 +142,8 @@ class Expressions(Conditions):
         """Walk an argument; return the function or place it refers to."""
         if isinstance(node, ast.Starred):
             return self.argument(node.value, target)
+        if isinstance(node, ast.Constant) and node.value is False:
+            return FALSE
         if isinstance(node, ast.Lambda):
             return self.inner_function(node, at_once=target.rpartition(".")[2] in RUN_AT_ONCE)
         if isinstance(node, ast.Call):
@@ -241,6 +244,8 @@ class Expressions(Conditions):
             for condition in generator.ifs:
                 self.checks += self.test(condition)
         parts = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
+        if self.discarding is node:
+            self.discarding = parts[0]
         self.visit_all(parts)
         self.checks, self.loop = outside, loop
         return NOTHING

@@ -49,10 +49,11 @@ class Paths:
     """Follows the paths of one function."""
 
     releasable: set[str]  # locks that the function releases somewhere
-    is_context: bool  # a generator that is a context manager: its `yield` raises what the block raised
+    is_generator: bool  # its `yield` raises what a `with` block raised, or GeneratorExit when it is closed
     leaks: dict[ast.Call, Leak] = field(default_factory=dict)
     frames: list[Frame] = field(default_factory=list)
     loops: list[Held] = field(default_factory=list)
+    flags: dict[str, Held] = field(default_factory=dict)  # variable -> the locks that it says are taken
 
     def leak(self, held: Held, node: ast.AST, how: str) -> None:
         inside = {name for frame in self.frames for name in frame.finally_releases}
@@ -84,10 +85,13 @@ class Paths:
             return held
         if held and may_raise(node):
             self.leak(without_release(held, node), node, "call")
-        if held and self.is_context and has_yield(node):
+        if held and self.is_generator and has_yield(node):
             self.leak(held, node, "yield")
         taken, released = changes(node)
         held = {name: call for name, call in held.items() if name not in released}
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            is_flag = isinstance(node.value, ast.Call) and node.value in taken.values()
+            self.flags[node.targets[0].id] = taken if is_flag else {}
         if not isinstance(node, ast.Assign | ast.AnnAssign | ast.Return | ast.Assert):
             held |= {name: call for name, call in taken.items() if name in self.releasable}
         return held
@@ -105,11 +109,14 @@ class Paths:
             self.loops[-1].update({name: call for name, call in held.items() if name not in inside})
 
     def on_if(self, node: ast.If, held: Held) -> Held | None:
+        negative = isinstance(node.test, ast.UnaryOp) and isinstance(node.test.op, ast.Not)
+        tested = node.test.operand if isinstance(node.test, ast.UnaryOp) and negative else node.test
         taken, _ = changes(node.test)
+        if isinstance(tested, ast.Name):
+            taken = self.flags.pop(tested.id, {})  # a second test is of a lock that is held already
         taken = {name: call for name, call in taken.items() if name in self.releasable}
         if any(is_flag(part) for part in node.body):
             taken = {}  # a variable says whether it was taken, as with `taken = lock.acquire()`
-        negative = isinstance(node.test, ast.UnaryOp) and isinstance(node.test.op, ast.Not)
         if held and may_raise(node.test):
             self.leak(held, node.test, "call")
         if not node.orelse and not taken:
@@ -196,8 +203,7 @@ def leaks_of(node: FunctionNode) -> list[Leak]:
     releasable = (released & taken.keys()) - elsewhere - given_back_first(node, taken)
     if not releasable:
         return []
-    decorators = [ast.unparse(part) for part in node.decorator_list]
-    paths = Paths(releasable, any("contextmanager" in name for name in decorators))
+    paths = Paths(releasable, any(has_yield(part) for part in node.body))
     held = paths.block(node.body, {})
     if held:
         paths.leak(held, node.body[-1], "return")

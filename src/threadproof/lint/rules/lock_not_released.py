@@ -41,10 +41,10 @@ from threadproof.lint.tree import World
 EXITS = {
     "return": "this path leaves with the lock held",
     "raise": "this exception leaves with the lock held",
-    "yield": "an exception in the `with` block is raised here, and leaves with the lock held",
+    "yield": "an exception of who uses the generator, or its end, leaves here with the lock held",
     "call": "an exception raised here leaves with the lock held",
 }
-KINDS = frozenset({"plain", "reentrant", "condition", "unknown"})
+KINDS = frozenset({"plain", "reentrant", "condition", "semaphore", "unknown"})
 HANDS_OVER = ("acquire", "lock", "enter", "begin", "start", "open", "checkout", "take", "grab")
 
 
@@ -55,7 +55,7 @@ def check(world: World, part: Part) -> Iterator[Report]:
             if (
                 world.tree.lock_kind(lock) not in KINDS
                 or "()" in lock
-                or "semaphore" in lock.lower()  # which others may release
+                or (is_semaphore(world, lock) and (leak.how == "return" or not is_released_here(world, function, lock)))
                 or is_handed_over(world, function, lock, leak)
             ):
                 continue
@@ -66,6 +66,20 @@ def check(world: World, part: Part) -> Iterator[Report]:
                 subject=lock,
                 related=[Related(EXITS[leak.how], leak.exit, function=function.ref)],
             )
+
+
+def is_semaphore(world: World, lock: str) -> bool:
+    return world.tree.lock_kind(lock) == "semaphore" or "semaphore" in lock.lower()
+
+
+def is_released_here(world: World, function: Function, lock: str) -> bool:
+    """Whether no other function releases a semaphore, which any thread may."""
+    return not any(
+        call.method == "release" and world.tree.lock(call.receiver) == lock
+        for other in world.tree.functions.values()
+        if other is not function
+        for call in other.calls
+    )
 
 
 def is_handed_over(world: World, function: Function, lock: str, leak: Leak) -> bool:

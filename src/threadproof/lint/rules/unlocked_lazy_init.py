@@ -44,8 +44,10 @@ import re
 from collections.abc import Iterator
 
 from threadproof.findings import Severity
+from threadproof.lint.facts.assignments import EMPTY
 from threadproof.lint.facts.model import Access, Call, Function, Pair
 from threadproof.lint.knowledge.containers import ADDS
+from threadproof.lint.knowledge.threads import THREAD_CLASSES
 from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.rules._pairs import unprotected_pairs
 from threadproof.lint.tree import World
@@ -55,6 +57,9 @@ from threadproof.lint.tree.sharing import Shared
 TESTS = ("none", "truth", "missing")
 TRUE = "const:True"
 SINGLE = re.compile(r"(^|_)(instance|singleton)$")  # names of variables that hold the one object of a class
+LAZY_THREAD = 0.5
+# Methods that the one owner of an object calls.
+LIFE_CYCLE = re.compile(r"_*(re)?(start|run|open|connect|begin|launch|setup|set_up|init|main|enter|play|resume)")
 FILLS = ADDS | {"setitem"}
 
 
@@ -63,9 +68,13 @@ def check(world: World, part: Part) -> Iterator[Report]:
     for function, pair, shared in unprotected_pairs(world, part, is_form):
         if world.calls.locks_at(function, pair.act.held) or "functional" in function.notes:
             continue  # under a lock it is double-checked initialisation, or broken
-        if pair.act.value == TRUE and not starts(function, pair.act.span.line, pair.check.span.line):
-            continue
-        report = consider(world, function, pair.check, pair.act, function, shared)
+        act = pair.act
+        if act.value == TRUE and not starts(function, pair.check.span.line):
+            filled = filled_before(function, pair)
+            if filled is None:
+                continue
+            act, shared = filled, world.sharing.of(world.tree.variable(filled.place))
+        report = consider(world, function, pair.check, act, function, shared, act is not pair.act)
         if report is not None and (function.ref, pair.act.place) not in seen:
             seen.add((function.ref, pair.act.place))
             yield report
@@ -102,9 +111,36 @@ def is_filled_later(function: Function, test: Access, act: Access) -> bool:
     )
 
 
-def starts(function: Function, last: int, first: int = 0) -> bool:
-    """Whether a function starts a thread, a timer or a process between two lines."""
-    return any(call.method == "start" and first <= call.span.line <= last for call in function.calls)
+def starts_thread_by_the_way(world: World, function: Function, maker: Function, act: Access) -> bool:
+    """Whether a function that does something else starts a thread at its first call.
+
+    Who hands work to a thread need not be one thread, or the thread would be started with the object.
+    """
+    made = world.tree.resolve(act.value.removeprefix("call:"))
+    is_thread = made in THREAD_CLASSES or (made in world.tree.classes and world.threads.is_thread_class(made))
+    callers = [edge.caller.name for edge in world.calls.callers.get(function.ref, ())]
+    return (
+        is_thread
+        and starts(maker, 0)
+        and not any(map(LIFE_CYCLE.match, (function.name, *callers)))
+        and world.threads.entries_at(function, True) == []
+    )
+
+
+def filled_before(function: Function, pair: Pair) -> Access | None:
+    """The container that is put in its place and filled between the test of a flag and its setting."""
+    owner = pair.act.place.rpartition(".")[0]
+    between = [one for one in function.accesses if pair.check.span < one.span < pair.act.span]
+    for number, access in enumerate(between):
+        if access.kind == "write" and access.value in EMPTY and access.place.rpartition(".")[0] == owner:
+            if any(one.place == access.place and one.kind in FILLS for one in between[number:]):
+                return access
+    return None
+
+
+def starts(function: Function, first: int) -> bool:
+    """Whether a function starts a thread, a timer or a process from a line on."""
+    return any(call.method == "start" and first <= call.span.line for call in function.calls)
 
 
 def made_by_call(world: World, function: Function, call: Call) -> Report | None:
@@ -122,7 +158,7 @@ def made_by_call(world: World, function: Function, call: Call) -> Report | None:
                 continue  # an attribute of a new object
             if act.kind != "write" or not is_made(act) or world.tree.canonical(act.place) != place:
                 continue
-            if world.tree.locks(act.held) or (act.value == TRUE and not starts(callee, act.span.line)):
+            if world.tree.locks(act.held) or (act.value == TRUE and not starts(callee, 0)):
                 return None
             if any(
                 one.place == act.place and one.kind != "write"
@@ -136,21 +172,28 @@ def made_by_call(world: World, function: Function, call: Call) -> Report | None:
 
 
 def consider(
-    world: World, function: Function, test: Access, act: Access, maker: Function, shared: Shared
+    world: World,
+    function: Function,
+    test: Access,
+    act: Access,
+    maker: Function,
+    shared: Shared,
+    filled: bool = False,
 ) -> Report | None:
     if not world.sharing.applies(maker, shared, act, is_made=True):
         return None
-    if not world.sharing.runs_twice(function, shared):
+    lazy = starts_thread_by_the_way(world, function, maker, act)
+    if not lazy and not world.sharing.runs_twice(function, shared):
         return None
     unique = act.value == TRUE or (shared.common and bool(SINGLE.search(shared.variable.name)))
     value = 1.0 if unique else world.sharing.worth(act, function)
     message = f"two threads may both find that {shared.variable.shown} is not made yet, and both make one"
-    if value < 1.0 and is_filled_later(maker, test, act):
+    if value < 1.0 and (filled or is_filled_later(maker, test, act)):
         value = 1.0
         message = (
             f"{shared.variable.shown} can be seen half made: it is put in its place, and filled after that"
         )
-    confidence = shared.score(function, unique=value >= 1.0) * value
+    confidence = max(shared.score(function, unique=value >= 1.0) * value, LAZY_THREAD * lazy)
     if confidence <= 0:
         return None
     return Report(
