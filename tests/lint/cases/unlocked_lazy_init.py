@@ -143,3 +143,19 @@ class Sender:
 
     def _work(self):
         pass
+
+
+provider = None
+level = None
+
+
+def set_provider(given):
+    global provider
+    if provider is not None:  # want "both make one"
+        return
+    provider = given
+
+
+def set_level(given):
+    global level
+    level = given

@@ -5,7 +5,7 @@ Reports `if x is None: x = make()` on an attribute or global that threads share,
 made must not be made twice: a lock, a pool, a thread, a connection, the one object of a class. The same where
 a method or constructor that is called makes it, where a flag says that a thread has been started, and where a
 thread is started again because it is not alive. Also a container or object that is put in its place first and
-filled after that.
+filled after that, also if a flag says so at the end, and a global that its setter sets only once.
 
 ## Why is this bad?
 Both threads find None and both make one. Two locks do not exclude each other; of two threads or connections
@@ -58,6 +58,7 @@ TESTS = ("none", "truth", "missing")
 TRUE = "const:True"
 SINGLE = re.compile(r"(^|_)(instance|singleton)$")  # names of variables that hold the one object of a class
 LAZY_THREAD = 0.5
+SETTER = re.compile(r"_*(set|register|install|configure)(_|$)")
 # Methods that the one owner of an object calls.
 LIFE_CYCLE = re.compile(r"_*(re)?(start|run|open|connect|begin|launch|setup|set_up|init|main|enter|play|resume)")
 FILLS = ADDS | {"setitem"}
@@ -127,6 +128,12 @@ def starts_thread_by_the_way(world: World, function: Function, maker: Function, 
     )
 
 
+def is_given(maker: Function, act: Access) -> bool:
+    """Whether a function that sets a global once gives it what its caller has made."""
+    given = act.value.removeprefix(f"ref:{maker.ref}.<locals>.")
+    return given in maker.params and bool(SETTER.match(maker.name))
+
+
 def filled_before(function: Function, pair: Pair) -> Access | None:
     """The container that is put in its place and filled between the test of a flag and its setting."""
     owner = pair.act.place.rpartition(".")[0]
@@ -185,7 +192,9 @@ def consider(
     lazy = starts_thread_by_the_way(world, function, maker, act)
     if not lazy and not world.sharing.runs_twice(function, shared):
         return None
-    unique = act.value == TRUE or (shared.common and bool(SINGLE.search(shared.variable.name)))
+    unique = act.value == TRUE or (
+        shared.common and (bool(SINGLE.search(shared.variable.name)) or is_given(maker, act))
+    )
     value = 1.0 if unique else world.sharing.worth(act, function)
     message = f"two threads may both find that {shared.variable.shown} is not made yet, and both make one"
     if value < 1.0 and (filled or is_filled_later(maker, test, act)):
