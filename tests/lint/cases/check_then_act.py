@@ -192,3 +192,16 @@ class Meta(type):
         if cls not in cls._instances:  # want "may have come"
             cls._instances[cls] = super().__call__(*args)
         return cls._instances[cls]
+
+
+class Cleaner(threading.Thread):
+    def __init__(self):
+        super().__init__()
+        self.unreachable = {}
+
+    def run(self):
+        for name in names():
+            if name in self.unreachable:
+                del self.unreachable[name]
+            else:
+                self.unreachable[name] = 1

@@ -158,3 +158,6 @@ class Waiting:
     def close(self):
         self._closed = True  # want "guarded by self._changed"
         self._name = ""
+
+    def start(self):
+        self._name = "new"  # before anybody else uses it

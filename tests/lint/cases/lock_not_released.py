@@ -151,3 +151,13 @@ class Slots:
 
     def done(self):
         self._given.release()
+
+
+class Channels:
+    def __init__(self, lock):
+        self._lock = lock
+
+    def set(self, work, number):
+        self._lock.acquire(number)  # of a channel, and no lock of threads
+        work()
+        self._lock.release(number)

@@ -161,3 +161,18 @@ class Buffers:
     def size(self):
         with self._lock:
             return self._size
+
+
+class Threads:
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._threads = set()
+
+    def add(self, thread):
+        with self._lock:
+            self._threads.add(thread)
+
+    def stop(self):
+        for thread in self._threads:
+            thread.join()
+        self._threads.clear()

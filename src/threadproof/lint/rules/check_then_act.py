@@ -153,9 +153,17 @@ def taken(world: World, function: Function, pair: Pair, shared: Shared) -> float
         return 0.0
     if shared.variable.kind() in ("", "list") and pair.how in ("truth", "get") and pair.act.kind == "getitem":
         return 0.3 * shared.score(function)
-    if pair.act.kind == "getitem" and not (shared.owner_locked or shared.owner_threaded):
+    no_lock_or_thread = not (shared.owner_locked or shared.owner_threaded)
+    if (pair.act.kind == "getitem" and no_lock_or_thread) or is_only_threaded(function, shared):
         return LITTLE_LESS * shared.score(function)
     return shared.score(function)
+
+
+def is_only_threaded(function: Function, shared: Shared) -> bool:
+    """Whether all that speaks for sharing is that the class starts a thread, on other methods."""
+    other = shared.kind_is_shared or shared.common or shared.claims or shared.guarded
+    alone = not (other or shared.owner_locked) and function.ref not in shared.crossing
+    return shared.owner_threaded and alone
 
 
 def reset(world: World, function: Function, pair: Pair, shared: Shared) -> float:

@@ -37,6 +37,7 @@ SpotBugs IS2_INCONSISTENT_SYNC, with its weights; Infer RacerD.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from threadproof.findings import Severity
@@ -55,6 +56,8 @@ LEAST_RATIO = 0.6
 ONE_STEP = frozenset({"append", "appendleft", "add", "discard", "setdefault", "update", "extend"})
 LEAST_RATIO_OF_CHANGES = 0.3
 WAITED_FOR = 0.8  # of what a condition's wait() depends on
+# Methods that give an object its values before anybody else uses it.
+BEGINS = re.compile(r"_*(re)?(start|init|setup|set_up|open|connect|prepare|begin|configure|load)", re.IGNORECASE)
 CLEANUP = (
     "close",
     "shutdown",
@@ -121,6 +124,8 @@ def confidence_of(world: World, shared: Shared, use: Use, lock: str, ratio: floa
     if access.kind == "augment":
         return 0.9
     if access.kind in ("write", "delete"):
+        if BEGINS.match(function.name):
+            return 0.0
         return 0.8 if updated_under(shared, lock) else 0.45
     if access.kind == "iterate":
         return 0.7

@@ -34,6 +34,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadproof.findings import Severity
+from threadproof.lint.facts.expressions import FALSE
 from threadproof.lint.facts.model import Function, Leak
 from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.tree import World
@@ -55,6 +56,7 @@ def check(world: World, part: Part) -> Iterator[Report]:
             if (
                 world.tree.lock_kind(lock) not in KINDS
                 or "()" in lock
+                or is_of_something(world, function, lock, leak)
                 or (is_semaphore(world, lock) and (leak.how == "return" or not is_released_here(world, function, lock)))
                 or is_handed_over(world, function, lock, leak)
             ):
@@ -66,6 +68,13 @@ def check(world: World, part: Part) -> Iterator[Report]:
                 subject=lock,
                 related=[Related(EXITS[leak.how], leak.exit, function=function.ref)],
             )
+
+
+def is_of_something(world: World, function: Function, lock: str, leak: Leak) -> bool:
+    """Whether `acquire(what)` takes something else than the lock itself, as a channel of a device."""
+    calls = [call for call in function.calls if call.span == leak.span]
+    unknown = world.tree.lock_kind(lock) == "unknown"
+    return unknown and any(call.args and call.args[0] not in ("", FALSE) for call in calls)
 
 
 def is_semaphore(world: World, lock: str) -> bool:
@@ -107,5 +116,6 @@ RULE = LintRule(
     advice="use `with lock:`, or release it in `finally`",
     fix_safety="safe",
     cwe=667,
+    per_variable=True,
     check_tree=check,
 )

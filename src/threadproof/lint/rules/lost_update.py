@@ -76,14 +76,17 @@ def updates(world: World, function: Function) -> Iterator[tuple[Access, Access |
 def is_update(pair: Pair) -> bool:
     """Whether a value is written back: computed from what was read, emptied, or the largest so far."""
     if pair.how == ORDER:
-        return pair.act.kind == "write" and pair.act.value.startswith(("ref:", "expr", "call:"))
+        return pair.act.kind == "write" and pair.act.value.startswith("ref:")
     return pair.how in ("stale", "swap")
 
 
 def drains(function: Function) -> Iterator[Pair]:
     """Copies of a container, or loops over it, that are followed by its emptying."""
     copies: dict[str, Access] = {}
+    joins = {call.loop for call in function.calls if call.method == "join"}
     for access in function.accesses:
+        if access.kind == "iterate" and access.span.line in joins:
+            continue  # it waits for threads to end
         if access.kind in ("copy", "iterate") or (access.kind == "getitem" and access.key == ":"):
             copies[access.place] = access
         elif empties(access) and access.place in copies:

@@ -46,7 +46,7 @@ from collections.abc import Iterator
 from threadproof.findings import Severity
 from threadproof.lint.facts.assignments import EMPTY
 from threadproof.lint.facts.model import Access, Call, Function, Pair
-from threadproof.lint.knowledge.containers import ADDS
+from threadproof.lint.knowledge.containers import ADDS, kind_of
 from threadproof.lint.knowledge.threads import THREAD_CLASSES
 from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.rules._pairs import unprotected_pairs
@@ -57,6 +57,8 @@ from threadproof.lint.tree.sharing import Shared
 TESTS = ("none", "truth", "missing")
 TRUE = "const:True"
 SINGLE = re.compile(r"(^|_)(instance|singleton)$")  # names of variables that hold the one object of a class
+# Methods that make an object ready.
+SETS_UP = re.compile(r"_*(connect|bind|open|load|init|setup|set_up|configure|login|register)")
 LAZY_THREAD = 0.5
 SETTER = re.compile(r"_*(set|register|install|configure)(_|$)")
 # Methods that the one owner of an object calls.
@@ -70,7 +72,7 @@ def check(world: World, part: Part) -> Iterator[Report]:
         if world.calls.locks_at(function, pair.act.held) or "functional" in function.notes:
             continue  # under a lock it is double-checked initialisation, or broken
         act = pair.act
-        if act.value == TRUE and not starts(function, pair.check.span.line):
+        if act.value == TRUE and not is_started_once(function, pair):
             filled = filled_before(function, pair)
             if filled is None:
                 continue
@@ -91,7 +93,7 @@ def is_form(pair: Pair) -> bool:
     if pair.act.kind != "write" or not is_made(pair.act):
         return False
     if pair.how == "query":  # `if not self._thread.is_alive():`, mostly after `self._thread is None or`
-        return pair.act.value.startswith("call:")
+        return pair.act.value.startswith("call:") and kind_of(pair.act.value) != "safe"
     return not pair.present and pair.how in TESTS
 
 
@@ -104,6 +106,11 @@ def is_made(act: Access) -> bool:
 def is_filled_later(function: Function, test: Access, act: Access) -> bool:
     """Whether a container or object is put in its place, and only then filled, all because of one test."""
     inside = act.place + "."
+    if any(
+        call.receiver == act.place and call.tested and call.span > act.span and SETS_UP.match(call.method)
+        for call in function.calls
+    ):
+        return True
     return any(
         pair.check is test and pair.act.kind in FILLS and pair.act.span > act.span for pair in function.pairs
     ) or any(
@@ -122,7 +129,7 @@ def starts_thread_by_the_way(world: World, function: Function, maker: Function, 
     callers = [edge.caller.name for edge in world.calls.callers.get(function.ref, ())]
     return (
         is_thread
-        and starts(maker, 0)
+        and starts(maker, 0, maker.span.end_line)
         and not any(map(LIFE_CYCLE.match, (function.name, *callers)))
         and world.threads.entries_at(function, True) == []
     )
@@ -145,9 +152,15 @@ def filled_before(function: Function, pair: Pair) -> Access | None:
     return None
 
 
-def starts(function: Function, first: int) -> bool:
-    """Whether a function starts a thread, a timer or a process from a line on."""
-    return any(call.method == "start" and first <= call.span.line for call in function.calls)
+def is_started_once(function: Function, pair: Pair) -> bool:
+    """Whether a flag says that a thread has been started: before it is set, or in a method that starts it."""
+    last = function.span.end_line if LIFE_CYCLE.match(function.name) else pair.act.span.line
+    return starts(function, pair.check.span.line, last)
+
+
+def starts(function: Function, first: int, last: int) -> bool:
+    """Whether a function starts a thread, a timer or a process between two lines."""
+    return any(call.method == "start" and first <= call.span.line <= last for call in function.calls)
 
 
 def made_by_call(world: World, function: Function, call: Call) -> Report | None:
@@ -165,7 +178,7 @@ def made_by_call(world: World, function: Function, call: Call) -> Report | None:
                 continue  # an attribute of a new object
             if act.kind != "write" or not is_made(act) or world.tree.canonical(act.place) != place:
                 continue
-            if world.tree.locks(act.held) or (act.value == TRUE and not starts(callee, 0)):
+            if world.tree.locks(act.held) or (act.value == TRUE and not starts(callee, 0, act.span.line)):
                 return None
             if any(
                 one.place == act.place and one.kind != "write"
@@ -189,6 +202,8 @@ def consider(
 ) -> Report | None:
     if not world.sharing.applies(maker, shared, act, is_made=True):
         return None
+    if function.ref in world.calls.setup and not act.common:
+        return None  # an attribute of a new object
     lazy = starts_thread_by_the_way(world, function, maker, act)
     if not lazy and not world.sharing.runs_twice(function, shared):
         return None
