@@ -161,3 +161,26 @@ class Channels:
         self._lock.acquire(number)  # of a channel, and no lock of threads
         work()
         self._lock.release(number)
+
+
+class Probe:
+    def __init__(self, probe):
+        self.probe = probe
+        self.mutex = threading.Lock()
+
+    def write(self, value):
+        self.probe.lock()  # want "not released on every path"
+        self.probe.send(value)
+        self.probe.unlock()
+
+    def write_right(self, value):
+        self.probe.lock()
+        try:
+            self.probe.send(value)
+        finally:
+            self.probe.unlock()
+
+    def check(self):
+        self.mutex.acquire()  # want "not released on every path"
+        assert self.probe
+        self.mutex.release()

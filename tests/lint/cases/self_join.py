@@ -142,3 +142,21 @@ class Pool:
 
     def close_later(self):
         self.pool.shutdown(wait=False)
+
+
+class Task(threading.Thread):
+    def __init__(self, done):
+        super().__init__()
+        self.done = done
+
+    def run(self):
+        self.done()
+
+
+class TaskOwner:
+    def __init__(self):
+        self.task = Task(self.stop)
+        self.task.start()
+
+    def stop(self):
+        self.task.join()  # want "can call it"

@@ -1,4 +1,4 @@
-"""Locks taken by `acquire()` that some path out of the function does not release.
+"""Locks taken by `acquire()` or `lock()` that some path out of the function does not release.
 
 Every path is followed from the call on: through branches, loops, `try` and the exceptions that a call may
 raise. A function that never releases the lock hands it over, and is not looked at.
@@ -14,7 +14,7 @@ from typing import NamedTuple
 # Calls that do not raise, in the way they are used between acquire() and release().
 SAFE_CALLS = frozenset(
     {
-        "acquire", "release", "locked", "notify", "notify_all", "notifyAll", "wait", "set", "is_set",
+        "acquire", "release", "lock", "unlock", "locked", "notify", "notify_all", "notifyAll", "wait", "set", "is_set",
         "isSet", "clear", "append", "appendleft", "add", "discard", "len", "isinstance", "id", "time",
         "monotonic", "get_ident", "current_thread", "currentThread", "get", "keys", "values", "items",
         "copy", "debug", "bool", "getpid", "hasattr", "callable", "max", "min", "list", "dict", "tuple",
@@ -219,7 +219,7 @@ def given_back_first(node: ast.AST, taken: Held) -> set[str]:
         elif (
             isinstance(part, ast.Call)
             and isinstance(part.func, ast.Attribute)
-            and part.func.attr == "release"
+            and part.func.attr in ("release", "unlock")
         ):
             name = ast.unparse(part.func.value)
             if name in taken and part.lineno < min(call.lineno for call in acquires(node, name)):
@@ -233,7 +233,7 @@ def acquires(node: ast.AST, lock: str) -> list[ast.Call]:
         for part in ast.walk(node)
         if isinstance(part, ast.Call)
         and isinstance(part.func, ast.Attribute)
-        and part.func.attr == "acquire"
+        and part.func.attr in ("acquire", "lock")
         and ast.unparse(part.func.value) == lock
     ]
 
@@ -244,7 +244,7 @@ def handed_over(part: ast.AST, function: ast.AST) -> set[str]:
         return changes(part, inside=True)[1]
     if isinstance(part, ast.Call):
         values = [*part.args, *(word.value for word in part.keywords)]
-        return {ast.unparse(v.value) for v in values if isinstance(v, ast.Attribute) and v.attr == "release"}
+        return {ast.unparse(v.value) for v in values if isinstance(v, ast.Attribute) and v.attr in ("release", "unlock")}
     return set()
 
 
@@ -260,9 +260,9 @@ def changes(node: ast.AST, inside: bool = False) -> tuple[Held, set[str]]:
         if isinstance(part, ast.Await):
             continue  # a lock of an event loop
         if isinstance(part, ast.Call) and isinstance(part.func, ast.Attribute):
-            if part.func.attr == "acquire":
+            if part.func.attr in ("acquire", "lock"):
                 taken[ast.unparse(part.func.value)] = part
-            elif part.func.attr == "release":
+            elif part.func.attr in ("release", "unlock"):
                 released.add(ast.unparse(part.func.value))
         stack.extend(ast.iter_child_nodes(part))
     return taken, released
@@ -282,7 +282,7 @@ def without_release(held: Held, node: ast.AST) -> Held:
 def may_raise(node: ast.AST) -> bool:
     """Whether a statement has a call, other than those known to be safe, or waits."""
     for part in walk_own(node):
-        if isinstance(part, ast.Await):
+        if isinstance(part, ast.Await | ast.Assert):
             return True
         if isinstance(part, ast.Call):
             name = part.func.attr if isinstance(part.func, ast.Attribute) else getattr(part.func, "id", "")

@@ -53,7 +53,9 @@ def check(world: World, part: Part) -> Iterator[Report]:
     for function in part.functions:
         for leak in function.leaks:
             lock = world.tree.lock(leak.lock)
-            if (
+            if not lock and leak.lock and is_by_lock(function, leak):
+                lock = world.tree.canonical(leak.lock)
+            elif (
                 world.tree.lock_kind(lock) not in KINDS
                 or "()" in lock
                 or is_of_something(world, function, lock, leak)
@@ -68,6 +70,13 @@ def check(world: World, part: Part) -> Iterator[Report]:
                 subject=lock,
                 related=[Related(EXITS[leak.how], leak.exit, function=function.ref)],
             )
+
+
+def is_by_lock(function: Function, leak: Leak) -> bool:
+    """Whether `lock()` took it: of a mutex of another library, or of a device that `unlock()` gives back."""
+    return leak.how != "return" and any(
+        call.span == leak.span and call.method == "lock" and not call.args for call in function.calls
+    )
 
 
 def is_of_something(world: World, function: Function, lock: str, leak: Leak) -> bool:

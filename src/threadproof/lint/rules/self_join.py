@@ -78,7 +78,8 @@ def joins(world: World, function: Function, call: Call, entry: Entry) -> bool:
     if call.method == "shutdown":
         return entry.call is not None and receiver == world.tree.canonical(entry.call.receiver)
     if entry.starter is None:
-        return bool(function.owner) and receiver in world.tree.mro(entry.function.owner)
+        classes = world.tree.mro(entry.function.owner)
+        return bool(function.owner) and (receiver in classes or world.tree.type_of(receiver) in classes)
     return any(receiver == world.tree.canonical(place) for place in places_of(entry))
 
 
