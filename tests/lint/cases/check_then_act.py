@@ -205,3 +205,25 @@ class Cleaner(threading.Thread):
                 del self.unreachable[name]
             else:
                 self.unreachable[name] = 1
+
+
+class Requests:
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._requests = {}
+
+    def add(self, key):
+        with self._lock:
+            self._requests[key] = 1
+
+    def done(self, key):
+        with self._lock:
+            self._requests.pop(key)
+
+    def clean(self, keys):
+        if not self._requests:
+            return
+        with self._lock:
+            for key in keys:
+                if self._requests[key]:
+                    del self._requests[key]

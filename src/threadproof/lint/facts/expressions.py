@@ -98,7 +98,7 @@ class Expressions(Conditions):
                 self.iterate(arg)
             return NOTHING
         args = tuple(self.argument(arg, target.name) for arg in node.args)
-        keywords = tuple((word.arg or "**", self.argument(word.value, target.name)) for word in node.keywords)
+        keywords = tuple((word.arg or "**", self.keyword_argument(word, target.name)) for word in node.keywords)
         call = Call(
             intern(target.name or f"?.{method}"),
             intern(receiver.name),
@@ -137,6 +137,11 @@ class Expressions(Conditions):
 
     def result(self, node: ast.Call, target: Ref) -> Ref:
         return self.made_by(node) if target.name else NOTHING
+
+    def keyword_argument(self, word: ast.keyword, target: str) -> str:
+        """Walk a keyword's value, which `dict(items=...)` does not go over; but `key=lambda` runs at once."""
+        goes_over = target in GOES_OVER and not isinstance(word.value, ast.Lambda)
+        return self.argument(word.value, "" if goes_over and word.arg else target)
 
     def argument(self, node: ast.expr, target: str) -> str:
         """Walk an argument; return the function or place it refers to."""

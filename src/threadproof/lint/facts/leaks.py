@@ -17,7 +17,7 @@ SAFE_CALLS = frozenset(
         "acquire", "release", "lock", "unlock", "locked", "notify", "notify_all", "notifyAll", "wait", "set", "is_set",
         "isSet", "clear", "append", "appendleft", "add", "discard", "len", "isinstance", "id", "time",
         "monotonic", "get_ident", "current_thread", "currentThread", "get", "keys", "values", "items",
-        "copy", "debug", "bool", "getpid", "hasattr", "callable", "max", "min", "list", "dict", "tuple",
+        "copy", "join", "debug", "bool", "getpid", "hasattr", "callable", "max", "min", "list", "dict", "tuple",
     }
 )  # fmt: skip
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef

@@ -153,6 +153,8 @@ def taken(world: World, function: Function, pair: Pair, shared: Shared) -> float
         return 0.0
     if shared.variable.kind() in ("", "list") and pair.how in ("truth", "get") and pair.act.kind == "getitem":
         return 0.3 * shared.score(function)
+    if pair.how in ("truth", "len") and pair.act.key and shared.variable.kind() in ("dict", "set"):
+        return 0.0  # whether a key is there does not depend on the test for any
     no_lock_or_thread = not (shared.owner_locked or shared.owner_threaded)
     if (pair.act.kind == "getitem" and no_lock_or_thread) or is_only_threaded(function, shared):
         return LITTLE_LESS * shared.score(function)

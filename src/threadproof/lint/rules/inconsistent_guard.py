@@ -83,13 +83,14 @@ def check(world: World, part: Part) -> Iterator[Report]:
             continue
         ratio = ratio_of(shared, lock)
         writes = [use for use in shared.guarded[lock] if use.access.kind in WRITES]
-        if (not writes and not is_waited_for(world, shared, lock)) or ratio < LEAST_RATIO_OF_CHANGES:
+        waited_for = is_waited_for(world, shared, lock)
+        if not (writes or waited_for) or ratio < LEAST_RATIO_OF_CHANGES:
             continue
         few = ratio < LEAST_RATIO or len(shared.guarded[lock]) < 2
         best: dict[str, tuple[float, Use]] = {}
         for use in shared.bare:
-            confidence = confidence_of(world, shared, use, lock, ratio)
-            if few and confidence != WAITED_FOR:
+            confidence = confidence_of(world, shared, use, lock, ratio, waited_for)
+            if few and not (waited_for and use.access.kind == "write"):
                 confidence = changed_both_ways(world, shared, use, lock)
             surest = best.get(use.function.ref, (0.0, use))[0]
             if confidence > surest and world.sharing.knows(use.function, lock):
@@ -108,12 +109,14 @@ def ratio_of(shared: Shared, lock: str) -> float:
     return guarded / (guarded + bare) if guarded else 0.0
 
 
-def confidence_of(world: World, shared: Shared, use: Use, lock: str, ratio: float) -> float:
+def confidence_of(
+    world: World, shared: Shared, use: Use, lock: str, ratio: float, waited_for: bool
+) -> float:
     """How sure it is that the place needs the lock: a compound change most, a plain read not at all."""
     function, access = use
     if function.asynchronous or not world.sharing.applies(function, shared, access):
         return 0.0
-    if access.kind == "write" and is_waited_for(world, shared, lock):
+    if access.kind == "write" and waited_for:
         return WAITED_FOR
     if function.name in CLEANUP or is_double_check(function, use) or makes_lock(world, function, lock):
         return 0.0
