@@ -98,7 +98,9 @@ class Expressions(Conditions):
                 self.iterate(arg)
             return NOTHING
         args = tuple(self.argument(arg, target.name) for arg in node.args)
-        keywords = tuple((word.arg or "**", self.keyword_argument(word, target.name)) for word in node.keywords)
+        keywords = tuple(
+            (word.arg or "**", self.keyword_argument(word, target.name)) for word in node.keywords
+        )
         call = Call(
             intern(target.name or f"?.{method}"),
             intern(receiver.name),

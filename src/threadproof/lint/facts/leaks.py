@@ -14,10 +14,11 @@ from typing import NamedTuple
 # Calls that do not raise, in the way they are used between acquire() and release().
 SAFE_CALLS = frozenset(
     {
-        "acquire", "release", "lock", "unlock", "locked", "notify", "notify_all", "notifyAll", "wait", "set", "is_set",
+        "acquire", "release", "lock", "unlock", "locked", "notify", "notify_all", "notifyAll", "wait", "set",
+        "is_set", "join",
         "isSet", "clear", "append", "appendleft", "add", "discard", "len", "isinstance", "id", "time",
         "monotonic", "get_ident", "current_thread", "currentThread", "get", "keys", "values", "items",
-        "copy", "join", "debug", "bool", "getpid", "hasattr", "callable", "max", "min", "list", "dict", "tuple",
+        "copy", "debug", "bool", "getpid", "hasattr", "callable", "max", "min", "list", "dict", "tuple",
     }
 )  # fmt: skip
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
@@ -244,7 +245,11 @@ def handed_over(part: ast.AST, function: ast.AST) -> set[str]:
         return changes(part, inside=True)[1]
     if isinstance(part, ast.Call):
         values = [*part.args, *(word.value for word in part.keywords)]
-        return {ast.unparse(v.value) for v in values if isinstance(v, ast.Attribute) and v.attr in ("release", "unlock")}
+        return {
+            ast.unparse(v.value)
+            for v in values
+            if isinstance(v, ast.Attribute) and v.attr in ("release", "unlock")
+        }
     return set()
 
 

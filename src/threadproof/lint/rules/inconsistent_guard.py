@@ -57,7 +57,9 @@ ONE_STEP = frozenset({"append", "appendleft", "add", "discard", "setdefault", "u
 LEAST_RATIO_OF_CHANGES = 0.3
 WAITED_FOR = 0.8  # of what a condition's wait() depends on
 # Methods that give an object its values before anybody else uses it.
-BEGINS = re.compile(r"_*(re)?(start|init|setup|set_up|open|connect|prepare|begin|configure|load)", re.IGNORECASE)
+BEGINS = re.compile(
+    r"_*(re)?(start|init|setup|set_up|open|connect|prepare|begin|configure|load)", re.IGNORECASE
+)
 CLEANUP = (
     "close",
     "shutdown",
@@ -109,9 +111,7 @@ def ratio_of(shared: Shared, lock: str) -> float:
     return guarded / (guarded + bare) if guarded else 0.0
 
 
-def confidence_of(
-    world: World, shared: Shared, use: Use, lock: str, ratio: float, waited_for: bool
-) -> float:
+def confidence_of(world: World, shared: Shared, use: Use, lock: str, ratio: float, waited_for: bool) -> float:
     """How sure it is that the place needs the lock: a compound change most, a plain read not at all."""
     function, access = use
     if function.asynchronous or not world.sharing.applies(function, shared, access):

@@ -32,7 +32,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
-from typing import TypeGuard
 
 from threadproof.findings import Severity
 from threadproof.lint.facts.scopes import parameters
@@ -159,7 +158,7 @@ def given_away(source: Source, node: Closure, loop: ast.AST) -> ast.expr | None:
 
 def handed(source: Source, value: ast.expr, loop: ast.AST) -> ast.expr | None:
     parent = source.parents[value]
-    if is_partial(source, parent) and value in parent.args:
+    if isinstance(parent, ast.Call) and is_partial(source, parent) and value in parent.args:
         value, parent = parent, source.parents[parent]
     if parent is loop and not isinstance(value, ast.Name):
         return value  # an item of a comprehension, which is complete before any of them runs
@@ -175,8 +174,8 @@ def handed(source: Source, value: ast.expr, loop: ast.AST) -> ast.expr | None:
     return None
 
 
-def is_partial(source: Source, node: ast.AST) -> TypeGuard[ast.Call]:
-    return isinstance(node, ast.Call) and source.name_of(node.func).rpartition(".")[2] == "partial"
+def is_partial(source: Source, call: ast.Call) -> bool:
+    return source.name_of(call.func).rpartition(".")[2] == "partial"
 
 
 def is_stored(source: Source, parent: ast.AST, value: ast.expr, loop: ast.AST) -> bool:

@@ -59,7 +59,10 @@ def check(world: World, part: Part) -> Iterator[Report]:
                 world.tree.lock_kind(lock) not in KINDS
                 or "()" in lock
                 or is_of_something(world, function, lock, leak)
-                or (is_semaphore(world, lock) and (leak.how == "return" or not is_released_here(world, function, lock)))
+                or (
+                    is_semaphore(world, lock)
+                    and (leak.how == "return" or not is_released_here(world, function, lock))
+                )
                 or is_handed_over(world, function, lock, leak)
             ):
                 continue

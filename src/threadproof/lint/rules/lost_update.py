@@ -3,8 +3,8 @@
 ## What it does
 Reports `self.n += 1`, `d[k] += 1`, `d[k] = d.get(k, 0) + 1` and the same in two statements, on what threads
 share, without a lock. A number of a class, counted up by the name of the class, is shared by all threads that
-make objects of it. Also `taken = self.items` followed by `self.items = []`, a copy or loop followed by `clear()`, and
-`if n > self.most: self.most = n`.
+make objects of it. Also `taken = self.items` followed by `self.items = []`, a copy or loop followed by
+`clear()`, and `if n > self.most: self.most = n`.
 
 ## Why is this bad?
 `n += 1` reads, adds and writes. Two threads that read the same number both write the same sum, and one of
@@ -100,7 +100,7 @@ def empties(access: Access) -> bool:
 
 
 def is_added_to(world: World, pair: Pair) -> bool:
-    """Whether anything is added, elsewhere, to a value that is taken and emptied: else it is only replaced."""
+    """Whether anything is added to a value that is taken and emptied: if not, it is only replaced."""
     uses = world.tree.variable(pair.act.place).uses
     return any(use.access.kind in ADDED for use in uses)
 

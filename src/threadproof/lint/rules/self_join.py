@@ -91,7 +91,8 @@ def is_shutdown(call: Call) -> bool:
 
 def places_of(entry: Entry) -> list[str]:
     """The variables that hold a thread: what it is assigned to, and the list it is put into."""
-    assert entry.starter is not None and entry.call is not None
+    assert entry.starter is not None
+    assert entry.call is not None
     names = {entry.place, f"{entry.call.target}()"}
     kept = [
         f"{call.receiver}[]"

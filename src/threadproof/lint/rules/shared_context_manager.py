@@ -52,7 +52,7 @@ PER_THREAD = ("threading.local", "ContextVar", "asgiref.local.Local", "Local")
 
 def check(world: World, part: Part) -> Iterator[Report]:
     for found in world.tree.classes_of(part.name):
-        if "not_shared" in found.notes or "__call__" not in found.methods and not has_context(world, found):
+        if "not_shared" in found.notes or not ("__call__" in found.methods or has_context(world, found)):
             continue
         state = state_of_context(world, found) or state_of_wrapper(world, found)
         if state is None:
@@ -160,9 +160,9 @@ def state_of(world: World, found: Class, enter: Function, leave: Function) -> tu
     }
     for function in entering:
         for access in function.accesses:
-            if access.place in reads and is_state(world, found, access):
-                if not is_set_once(enter, access.place):
-                    return Use(enter, access), reads[access.place], "__exit__"
+            of_call = access.place in reads and is_state(world, found, access)
+            if of_call and not is_set_once(enter, access.place):
+                return Use(enter, access), reads[access.place], "__exit__"
     return None
 
 

@@ -62,7 +62,9 @@ SETS_UP = re.compile(r"_*(connect|bind|open|load|init|setup|set_up|configure|log
 LAZY_THREAD = 0.5
 SETTER = re.compile(r"_*(set|register|install|configure)(_|$)")
 # Methods that the one owner of an object calls.
-LIFE_CYCLE = re.compile(r"_*(re)?(start|run|open|connect|begin|launch|setup|set_up|init|main|enter|play|resume)")
+LIFE_CYCLE = re.compile(
+    r"_*(re)?(start|run|open|connect|begin|launch|setup|set_up|init|main|enter|play|resume)"
+)
 FILLS = ADDS | {"setitem"}
 
 
@@ -146,9 +148,9 @@ def filled_before(function: Function, pair: Pair) -> Access | None:
     owner = pair.act.place.rpartition(".")[0]
     between = [one for one in function.accesses if pair.check.span < one.span < pair.act.span]
     for number, access in enumerate(between):
-        if access.kind == "write" and access.value in EMPTY and access.place.rpartition(".")[0] == owner:
-            if any(one.place == access.place and one.kind in FILLS for one in between[number:]):
-                return access
+        made = access.kind == "write" and access.value in EMPTY and access.place.rpartition(".")[0] == owner
+        if made and any(one.place == access.place and one.kind in FILLS for one in between[number:]):
+            return access
     return None
 
 

@@ -42,7 +42,6 @@ from threadproof.lint.facts.model import Call, Function
 from threadproof.lint.rule import LintRule, Part, Report
 from threadproof.lint.tree import World
 
-
 TESTS = frozenset({"read", "truth", "len", "contains"})
 TAKES = frozenset({"pop", "popleft", "popitem", "remove", "delitem", "getitem"})
 TAKE_ERRORS = frozenset({"IndexError", "KeyError", "LookupError", "ValueError", "*"})
