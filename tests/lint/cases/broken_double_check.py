@@ -64,3 +64,26 @@ class Names:
             with self._lock:
                 self._names[key] = str(key)  # the same again: nothing is lost
         return self._names[key]
+
+
+class Single:
+    _instance = None
+    _lock = threading.Lock()
+
+    def __new__(cls):
+        if cls._instance is None:
+            with cls._lock:
+                cls._instance = super().__new__(cls)  # want "not again under it"
+        return cls._instance
+
+
+class SingleRight:
+    _instance = None
+    _lock = threading.Lock()
+
+    def __new__(cls):
+        if cls._instance is None:
+            with cls._lock:
+                if cls._instance is None:
+                    cls._instance = super().__new__(cls)
+        return cls._instance

@@ -157,3 +157,73 @@ class TwoThings:
     def drop(self, name):
         if name in self.buckets:
             del self.buckets[name]
+
+
+class Slots:
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._taken = 0
+        self._right = 0
+
+    def take(self):
+        if self._taken >= 3:  # want "may have changed between"
+            return False
+        with self._lock:
+            self._taken += 1
+        return True
+
+    def take_right(self):
+        with self._lock:
+            if self._right >= 3:
+                return False
+            self._right += 1
+        return True
+
+    def give(self):
+        with self._lock:
+            self._taken -= 1
+            self._right -= 1
+
+
+class Meta(type):
+    _instances = {}
+
+    def __call__(cls, *args):
+        if cls not in cls._instances:  # want "may have come"
+            cls._instances[cls] = super().__call__(*args)
+        return cls._instances[cls]
+
+
+class Cleaner(threading.Thread):
+    def __init__(self):
+        super().__init__()
+        self.unreachable = {}
+
+    def run(self):
+        for name in names():
+            if name in self.unreachable:
+                del self.unreachable[name]
+            else:
+                self.unreachable[name] = 1
+
+
+class Requests:
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._requests = {}
+
+    def add(self, key):
+        with self._lock:
+            self._requests[key] = 1
+
+    def done(self, key):
+        with self._lock:
+            self._requests.pop(key)
+
+    def clean(self, keys):
+        if not self._requests:
+            return
+        with self._lock:
+            for key in keys:
+                if self._requests[key]:
+                    del self._requests[key]

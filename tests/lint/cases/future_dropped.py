@@ -23,3 +23,13 @@ def give(path, callback):
     future = pool.submit(upload, path)
     future.add_done_callback(print)
     return pool.submit(upload, path)
+
+
+def all_paths(paths, handlers):
+    with ThreadPoolExecutor() as executor:
+        executor.map(upload, paths)  # want "seen by nobody"
+        list(executor.map(upload, paths))
+        executor.map(careful, paths)
+        [executor.submit(upload, path) for path in paths]  # want "seen by nobody"
+        for handler in handlers:
+            executor.submit(handler, paths)  # want "seen by nobody"

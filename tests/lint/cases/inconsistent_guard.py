@@ -134,3 +134,30 @@ class FileLocked:
 
     def forget(self):
         self._rows = {}
+
+
+class Waiting:
+    def __init__(self):
+        self._changed = threading.Condition()
+        self._items = []
+        self._closed = False
+        self._name = ""
+
+    def get(self):
+        with self._changed:
+            while not self._items and not self._closed:
+                self._changed.wait()
+            return self._items.pop() if self._items else None
+
+    def put(self, item):
+        with self._changed:
+            self._items.append(item)
+            self._name = str(item)
+            self._changed.notify()
+
+    def close(self):
+        self._closed = True  # want "guarded by self._changed"
+        self._name = ""
+
+    def start(self):
+        self._name = "new"  # before anybody else uses it

@@ -94,3 +94,50 @@ class Rows:  # one object in a global: every thread has the same
 
 
 rows = Rows()
+
+
+class Tasks:
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._tasks = {}
+        self._done = {}
+
+    def add(self, key, task):
+        with self._lock:
+            self._tasks[key] = task
+            self._done[key] = task
+
+    def names(self):
+        with self._lock:
+            tasks = self._tasks.values()
+        return [task.name for task in tasks]  # want "may change while it is iterated"
+
+    def done(self):
+        with self._lock:
+            tasks = list(self._done.values())
+        return [task.name for task in tasks]
+
+
+class Network(threading.Thread):
+    def __init__(self):
+        super().__init__()
+        self._peers = {}
+        self._given = {}
+        self._handlers = {"add": self._add}
+
+    def run(self):
+        for name, value in messages():
+            self._handlers[name](value)
+            for peer in self._peers:
+                peer.send(value)
+            for peer in self._given:  # want "may change while it is iterated"
+                peer.send(value)
+
+    def _add(self, value):
+        self._peers[value] = 1
+
+    def subscribe(self, bus):
+        bus.subscribe(self._give)
+
+    def _give(self, value):
+        self._given[value] = dict(handlers=self._handlers)

@@ -1,3 +1,4 @@
+import logging
 import sys
 from sys import modules
 
@@ -21,3 +22,10 @@ def fine(visit):
     for name in list(sys.modules):
         visit(name)
     return sorted(sys.modules)
+
+
+def loggers():
+    for name in logging.root.manager.loggerDict:  # want "asks for a new logger"
+        print(name)
+    for name in list(logging.root.manager.loggerDict):
+        print(name)

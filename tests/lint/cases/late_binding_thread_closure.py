@@ -43,3 +43,31 @@ def fine(hosts):
         thread.join()
     for host in hosts:
         sorted(hosts, key=lambda other: other == host)
+
+
+def collected(hosts):
+    tasks = []
+    for host in hosts:
+        tasks.append(lambda: ping(host))  # want "finds the last host"
+    return tasks
+
+
+def run_at_once(hosts):
+    tasks = []
+    for host in hosts:
+        tasks.append(lambda: ping(host))
+        tasks.pop()()
+
+
+def by_name(hosts):
+    return {host: (lambda: ping(host)) for host in hosts}  # want "finds the last host"
+
+
+def by_name_right(hosts):
+    return {host: (lambda host=host: ping(host)) for host in hosts}
+
+
+class Named:
+    def __init__(self, names):
+        for name in names:
+            setattr(self, name, lambda: ping(name))  # want "finds the last name"

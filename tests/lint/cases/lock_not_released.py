@@ -108,3 +108,79 @@ class Waits:
             work()
         finally:
             self._lock.release()
+
+    def flagged(self, work):
+        taken = self._lock.acquire(blocking=False)  # want "not released on every path"
+        if taken:
+            work()
+            self._lock.release()
+
+    def flagged_right(self, work):
+        taken = self._lock.acquire(blocking=False)
+        try:
+            work()
+        finally:
+            if taken:
+                self._lock.release()
+
+    def each(self, items):
+        self._lock.acquire()  # want "not released on every path"
+        for item in items:
+            yield item
+        self._lock.release()
+
+    def each_right(self, items):
+        with self._lock:
+            yield from items
+
+
+class Slots:
+    def __init__(self):
+        self._slots = threading.Semaphore(3)
+        self._given = threading.Semaphore(3)
+
+    def send(self, work):
+        self._slots.acquire()  # want "not released on every path"
+        work()
+        self._slots.release()
+
+    def give(self, work):
+        self._given.acquire()
+        work(self.done)
+        self._given.release()
+
+    def done(self):
+        self._given.release()
+
+
+class Channels:
+    def __init__(self, lock):
+        self._lock = lock
+
+    def set(self, work, number):
+        self._lock.acquire(number)  # of a channel, and no lock of threads
+        work()
+        self._lock.release(number)
+
+
+class Probe:
+    def __init__(self, probe):
+        self.probe = probe
+        self.mutex = threading.Lock()
+
+    def write(self, value):
+        self.probe.lock()  # want "not released on every path"
+        self.probe.send(value)
+        self.probe.unlock()
+
+    def write_right(self, value):
+        self.probe.lock()
+        try:
+            self.probe.send(value)
+        finally:
+            self.probe.unlock()
+
+    def check(self):
+        self.mutex.acquire()  # want "not released on every path"
+        assert self.probe
+        self.mutex.release()

@@ -114,3 +114,65 @@ class Patched:
         self._limit = []  # nothing is ever added to it
         run()
         self._limit = before
+
+
+class Buffers:
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._items = []
+        self._sums = {}
+        self._most = 0
+        self._parts = []
+        self._size = 0
+
+    def add(self, item):
+        with self._lock:
+            self._items.append(item)
+            self._sums[item] = 1
+            self._parts.append(item)
+
+    def drain(self):
+        found = list(self._items)
+        self._items.clear()  # want "what is added to self._items may be lost"
+        return found
+
+    def drain_sums(self):
+        found, self._sums = self._sums, {}  # want "what is added to self._sums may be lost"
+        return found
+
+    def drain_right(self):
+        with self._lock:
+            found = list(self._parts)
+            self._parts.clear()
+        return found
+
+    def note(self, size):
+        if size > self._most:
+            self._most = size  # want "may become smaller or older"
+
+    def most(self):
+        with self._lock:
+            return self._most
+
+    def resize(self, size):
+        if size != self._size:
+            self._size = size
+
+    def size(self):
+        with self._lock:
+            return self._size
+
+
+class Threads:
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._threads = set()
+
+    def add(self, thread):
+        with self._lock:
+            self._threads.add(thread)
+
+    def stop(self):
+        for thread in self._threads:
+            thread.join()
+        self._threads.clear()

@@ -24,3 +24,5 @@ class Worker(threading.Thread):
 both = threading.Thread(target=poll)
 both.start()
 both.run()
+threading.Timer(3, poll()).start()  # want "called here"
+threading.Timer(3, poll).start()

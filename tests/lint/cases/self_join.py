@@ -1,4 +1,5 @@
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 
 class Listener:
@@ -105,3 +106,57 @@ class Owner:
     def __del__(self):
         self.refresher.close()
         self.refresher.close_carefully()
+
+
+class Workers:
+    def __init__(self):
+        self.threads = [threading.Thread(target=self.work) for _ in range(4)]
+        self.others = []
+        for _ in range(4):
+            thread = threading.Thread(target=self.work)
+            self.others.append(thread)
+
+    def work(self):
+        self.stop()
+
+    def stop(self):
+        for thread in self.threads:
+            thread.join()  # want "can call it"
+        for thread in self.others:
+            thread.join()  # want "can call it"
+
+
+class Pool:
+    def __init__(self):
+        self.pool = ThreadPoolExecutor(1)
+        self.other = ThreadPoolExecutor(1)
+        self.task = self.pool.submit(self.poll)
+
+    def poll(self):
+        self.other.shutdown()
+        self.close()
+        self.close_later()
+
+    def close(self):
+        self.pool.shutdown()  # want "can call it"
+
+    def close_later(self):
+        self.pool.shutdown(wait=False)
+
+
+class Task(threading.Thread):
+    def __init__(self, done):
+        super().__init__()
+        self.done = done
+
+    def run(self):
+        self.done()
+
+
+class TaskOwner:
+    def __init__(self):
+        self.task = Task(self.stop)
+        self.task.start()
+
+    def stop(self):
+        self.task.join()  # want "can call it"

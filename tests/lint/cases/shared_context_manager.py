@@ -67,3 +67,54 @@ class local(ContextDecorator):
 
     def __exit__(self, *error):
         put(self._local.old)
+
+
+class timed:
+    def __call__(self, function):
+        def inner(*args):
+            self.begun = clock()  # want "state of one call"
+            try:
+                return function(*args)
+            finally:
+                report(self.begun)
+
+        return inner
+
+
+class measured:
+    def __call__(self, function):
+        def inner(*args):
+            self.start()
+            try:
+                return function(*args)
+            finally:
+                self.stop()
+
+        return inner
+
+    def start(self):
+        self.begun = clock()  # want "state of one call"
+
+    def stop(self):
+        report(self.begun)
+
+
+class limited:
+    def __call__(self, function):
+        def inner(*args):
+            wait_since(self.last)
+            self.last = clock()
+            return function(*args)
+
+        return inner
+
+
+class local_state:
+    def __call__(self, function):
+        def inner(*args):
+            begun = clock()
+            result = function(*args)
+            report(begun)
+            return result
+
+        return inner

@@ -1,3 +1,4 @@
+import _thread
 import threading
 
 
@@ -67,3 +68,12 @@ class Fine:
 
     def _poll(self):
         return self.interval
+
+
+class Started:
+    def __init__(self):
+        _thread.start_new_thread(self.loop, ())
+        self.items = []  # want "after the thread that reads it"
+
+    def loop(self):
+        return self.items

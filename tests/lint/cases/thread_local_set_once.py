@@ -54,3 +54,51 @@ def handler():
 def factory():
     local = threading.local()
     return local
+
+
+CONTEXT = threading.local()
+CONTEXT.request = None  # want "current\(\) reads it in any thread"
+CONTEXT.depth = 0
+
+
+def set_request(request):
+    CONTEXT.request = request
+
+
+def current():
+    return CONTEXT.request
+
+
+def enter():
+    CONTEXT.depth = 1
+    return CONTEXT.depth
+
+
+def exit_():
+    CONTEXT.depth -= 1
+
+
+class Lock:
+    def __init__(self):
+        self.local = threading.local()
+        self.local.token = None  # want "acquire\(\) reads it in any thread"
+
+    def acquire(self, token):
+        if self.local.token is None:
+            self.local.token = token
+
+    def release(self):
+        return getattr(self.local, "token", None)
+
+
+connections = None
+
+
+def configure(connect):
+    global connections
+    connections = threading.local()
+    connections.main = connect()  # want "query\(\) reads it in any thread"
+
+
+def query(text):
+    return connections.main.execute(text)

@@ -1,3 +1,4 @@
+import queue
 import threading
 
 
@@ -89,3 +90,115 @@ def names(lines):
         made = {line[0]: line for line in lines}
         _names = tuple(made)
     return _names
+
+
+class Names:
+    _lock = threading.Lock()
+
+    def __init__(self):
+        self._loaded = False
+        self._names = {}
+        self._started = False
+        self._flag = False
+
+    def load(self, lines):
+        if self._loaded:  # want "can be seen half made"
+            return
+        self._names = {}
+        for line in lines:
+            self._names[line] = True
+        self._loaded = True
+
+    def load_right(self, lines):
+        if self._flag:
+            return
+        self._names = dict.fromkeys(lines)
+        self._flag = True
+
+    def start(self):
+        if self._started:  # want "both make one"
+            return
+        self._started = True
+        threading.Thread(target=self.load).start()
+
+    def count(self):
+        with self._lock:
+            return len(self._names)
+
+
+class Sender:
+    def __init__(self):
+        self._thread = None
+        self._items = []
+
+    def send(self, item):
+        self._items.append(item)
+        if self._thread is None:  # want "both make one"
+            self._thread = threading.Thread(target=self._work)
+            self._thread.start()
+
+    def start(self):
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work)
+            self._thread.start()
+
+    def _work(self):
+        pass
+
+
+provider = None
+level = None
+
+
+def set_provider(given):
+    global provider
+    if provider is not None:  # want "both make one"
+        return
+    provider = given
+
+
+def set_level(given):
+    global level
+    level = given
+
+
+class Waiting:
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._items = queue.Queue()
+
+    def run_all(self):
+        if not self._items.empty():
+            items = self._items
+            self._items = queue.Queue()
+            return items
+        with self._lock:
+            return None
+
+
+class Link:
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._link = None
+        self._other = None
+
+    def link(self, address):
+        if self._link is None:  # want "can be seen half made"
+            self._link = Address()
+            self._link.connect(address)
+        return self._link
+
+    def other(self, address):
+        if self._other is None:
+            other = Address()
+            other.connect(address)
+            self._other = other
+        return self._other
+
+    def close(self):
+        with self._lock:
+            return None
+
+
+class Address:
+    pass

@@ -64,3 +64,24 @@ class View:
         with self.lock:
             self.refresher.done.set()
         self.refresher.join()
+
+
+class Tasks:
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.pool = ThreadPoolExecutor(2)
+
+    def add(self):
+        self.pool.submit(self.task)
+
+    def task(self):
+        with self.lock:
+            pass
+
+    def close(self):
+        with self.lock:
+            self.pool.shutdown(wait=True)  # want "while self.lock is held"
+
+    def close_right(self):
+        with self.lock:
+            self.pool.shutdown(wait=False)

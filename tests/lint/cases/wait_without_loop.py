@@ -63,3 +63,21 @@ class Given:
         with self._condition:
             self._condition.wait()  # want "not in a loop"
             return self._result
+
+
+class Items:
+    def __init__(self):
+        self._filled = threading.Condition()
+        self._items = []
+
+    def take(self, seconds):
+        with self._filled:
+            if not self._items:
+                self._filled.wait(seconds)  # want "not in a loop"
+            return self._items.pop()
+
+    def take_right(self, seconds):
+        with self._filled:
+            if not self._items:
+                self._filled.wait(seconds)
+            return self._items.pop() if self._items else None

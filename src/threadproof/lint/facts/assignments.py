@@ -10,6 +10,7 @@ from threadproof.lint.facts.accesses import Check, span_of
 from threadproof.lint.facts.expressions import Expressions, names_in
 from threadproof.lint.facts.model import Access, Pair
 from threadproof.lint.facts.references import NOTHING, Ref, key_text
+from threadproof.lint.knowledge.containers import VIEWS
 
 # Accesses whose result another value is computed from.
 COMPUTED_FROM = frozenset({"read", "get", "getitem", "iterate", "copy"})
@@ -32,8 +33,8 @@ class Assignments(Expressions):
         value = self.visit(node.value)
         for target in node.targets:
             self.store(target, node, node.value, value, before)
-            if len(self.function.calls) > calls and isinstance(node.value, ast.Call):
-                self.function.calls[-1].into = self.resolve(target).name
+            if len(self.function.calls) > calls:
+                self.put_into(self.resolve(target).name, node.value)
 
     def visit_annassign(self, node: ast.AnnAssign) -> None:
         self.declare(node)
@@ -85,14 +86,23 @@ class Assignments(Expressions):
             if looked[-1].kind == "read" and isinstance(value, ast.Name | ast.Attribute):
                 self.taken[looked[-1].place] = looked[-1]
         target = self.named(name)
-        if isinstance(value, ast.Call) and len(self.function.calls) > calls:
-            self.function.calls[-1].into = target.name
+        if len(self.function.calls) > calls:
+            self.put_into(target.name, value)
         self.write(target, node or value, value, before)
         if name not in self.bound_checks and self.is_computed(value):
             self.derived[name] = [access for access in looked if access.kind in COMPUTED_FROM]
+        if is_view(value):
+            ref = self.resolve(value.func.value)  # type: ignore[attr-defined]
         if ref.name and self.binds_here(name):
             self.values[name] = ref._replace(alias=name)
         return ref
+
+    def put_into(self, target: str, value: ast.expr) -> None:
+        """Note the place of what the last call returns: a variable, or the list of a comprehension."""
+        if isinstance(value, ast.Call):
+            self.function.calls[-1].into = target
+        elif target and isinstance(value, ast.ListComp) and isinstance(value.elt, ast.Call):
+            self.function.calls[-1].into = f"{target}[]"
 
     def is_computed(self, value: ast.expr) -> bool:
         """Whether a value is computed from what it looks at, and from little else."""
@@ -161,6 +171,9 @@ class Assignments(Expressions):
     def note_swap(self, access: Access, value: ast.expr, before: int) -> None:
         """The content is taken, and an empty one put in its place: what is added in between is lost."""
         taken = self.taken.pop(access.place, None)
+        if taken is None and isinstance(value, ast.List | ast.Dict):
+            reads = self.function.accesses[before:-1]  # out, self.items = self.items, []
+            taken = next((read for read in reads if read.place == access.place and read.kind == "read"), None)
         if taken is not None and access.kind == "write" and access.value in EMPTY:
             self.function.pairs.append(Pair(taken, access, "swap", None))
         if isinstance(value, ast.Attribute):
@@ -211,6 +224,16 @@ class Assignments(Expressions):
         ast.AugAssign: visit_augassign,
         ast.Delete: visit_delete,
     }
+
+
+def is_view(value: ast.expr) -> bool:
+    """`d.values()`, which is iterated as `d` itself."""
+    return (
+        isinstance(value, ast.Call)
+        and not value.args
+        and isinstance(value.func, ast.Attribute)
+        and value.func.attr in VIEWS
+    )
 
 
 def accumulates(value: ast.expr) -> bool:

@@ -151,7 +151,9 @@ class Builder:
             return
         function.generator = scope.yields
         walker.block(node.body)
-        if any(acquire.by_call for acquire in function.acquires):
+        if any(acquire.by_call for acquire in function.acquires) or (
+            {"lock", "unlock"} <= {call.method for call in function.calls}
+        ):
             function.leaks = [
                 Leak(walker.resolve(leak.lock).name, span_of(leak.acquire), span_of(leak.exit), leak.how)
                 for leak in leaks_of(node)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from threadproof.lint.facts.accesses import Accesses, Check, span_of
 from threadproof.lint.facts.references import NOTHING, Ref, is_none, key_text
 
+COMPARE, ORDER = "compare", "order"  # the forms of a comparison: for equality, and for what is larger
 ASKED = "asked"  # the kind of an access to a method of the same object whose result is tested
 # Methods that tell the state of an object, which may be another one at once.
 QUERIES = frozenset({"is_set", "isSet", "is_alive", "isAlive", "done", "empty", "full", "qsize", "cancelled"})
@@ -110,7 +111,8 @@ class Conditions(Accesses):
             self.visit(right)  # a sentinel: `self.events is EMPTY`
             found = self.test_none(node.left)
             return tuple(Check(check.access, check.how, isinstance(op, ast.IsNot)) for check in found)
-        checks = [self.compared(side) for side in (node.left, right)]
+        how = ORDER if isinstance(op, ast.Lt | ast.LtE | ast.Gt | ast.GtE) else COMPARE
+        checks = [self.compared(side, how) for side in (node.left, right)]
         return tuple(check for check in checks if check)
 
     def test_none(self, node: ast.expr) -> tuple[Check, ...]:
@@ -165,13 +167,13 @@ class Conditions(Accesses):
         found = self.bound_checks.get(node.target.id)
         return (found,) if found else ()
 
-    def compared(self, node: ast.expr) -> Check | None:
+    def compared(self, node: ast.expr, comparison: str) -> Check | None:
         """`len(d) > 3`, `self.count < limit`, or a variable with such a value."""
         if isinstance(node, ast.Name) and node.id in self.bound_checks:
             found = self.bound_checks[node.id]
-            return Check(found.access, "len" if found.how == "len" else "compare", None)
-        for check in self.noted_last(node, "compare"):
-            how = {"len": "len", "get": "get"}.get(check.access.kind, "compare")
+            return Check(found.access, "len" if found.how == "len" else comparison, None)
+        for check in self.noted_last(node, comparison):
+            how = {"len": "len", "get": "get"}.get(check.access.kind, comparison)
             return Check(check.access, how, None if how != "len" else True)
         return None
 

@@ -25,6 +25,7 @@ from threadproof.lint.knowledge.containers import (
 RUN_AT_ONCE = frozenset(
     {"map", "filter", "sorted", "min", "max", "any", "all", "sum", "sort", "reduce", "sub"}
 )
+FALSE = "builtins.False"  # the argument False; other constants are not told apart
 DEREFERENCE = "dereference"  # the value of a read whose result has an attribute taken: None would fail
 
 
@@ -97,7 +98,9 @@ class Expressions(Conditions):
                 self.iterate(arg)
             return NOTHING
         args = tuple(self.argument(arg, target.name) for arg in node.args)
-        keywords = tuple((word.arg or "**", self.argument(word.value, target.name)) for word in node.keywords)
+        keywords = tuple(
+            (word.arg or "**", self.keyword_argument(word, target.name)) for word in node.keywords
+        )
         call = Call(
             intern(target.name or f"?.{method}"),
             intern(receiver.name),
@@ -137,10 +140,17 @@ class Expressions(Conditions):
     def result(self, node: ast.Call, target: Ref) -> Ref:
         return self.made_by(node) if target.name else NOTHING
 
+    def keyword_argument(self, word: ast.keyword, target: str) -> str:
+        """Walk a keyword's value, which `dict(items=...)` does not go over; but `key=lambda` runs at once."""
+        goes_over = target in GOES_OVER and not isinstance(word.value, ast.Lambda)
+        return self.argument(word.value, "" if goes_over and word.arg else target)
+
     def argument(self, node: ast.expr, target: str) -> str:
         """Walk an argument; return the function or place it refers to."""
         if isinstance(node, ast.Starred):
             return self.argument(node.value, target)
+        if isinstance(node, ast.Constant) and node.value is False:
+            return FALSE
         if isinstance(node, ast.Lambda):
             return self.inner_function(node, at_once=target.rpartition(".")[2] in RUN_AT_ONCE)
         if isinstance(node, ast.Call):
@@ -241,6 +251,8 @@ class Expressions(Conditions):
             for condition in generator.ifs:
                 self.checks += self.test(condition)
         parts = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
+        if self.discarding is node:
+            self.discarding = parts[0]
         self.visit_all(parts)
         self.checks, self.loop = outside, loop
         return NOTHING

@@ -1,4 +1,4 @@
-"""Locks taken by `acquire()` that some path out of the function does not release.
+"""Locks taken by `acquire()` or `lock()` that some path out of the function does not release.
 
 Every path is followed from the call on: through branches, loops, `try` and the exceptions that a call may
 raise. A function that never releases the lock hands it over, and is not looked at.
@@ -14,7 +14,8 @@ from typing import NamedTuple
 # Calls that do not raise, in the way they are used between acquire() and release().
 SAFE_CALLS = frozenset(
     {
-        "acquire", "release", "locked", "notify", "notify_all", "notifyAll", "wait", "set", "is_set",
+        "acquire", "release", "lock", "unlock", "locked", "notify", "notify_all", "notifyAll", "wait", "set",
+        "is_set", "join",
         "isSet", "clear", "append", "appendleft", "add", "discard", "len", "isinstance", "id", "time",
         "monotonic", "get_ident", "current_thread", "currentThread", "get", "keys", "values", "items",
         "copy", "debug", "bool", "getpid", "hasattr", "callable", "max", "min", "list", "dict", "tuple",
@@ -49,10 +50,11 @@ class Paths:
     """Follows the paths of one function."""
 
     releasable: set[str]  # locks that the function releases somewhere
-    is_context: bool  # a generator that is a context manager: its `yield` raises what the block raised
+    is_generator: bool  # its `yield` raises what a `with` block raised, or GeneratorExit when it is closed
     leaks: dict[ast.Call, Leak] = field(default_factory=dict)
     frames: list[Frame] = field(default_factory=list)
     loops: list[Held] = field(default_factory=list)
+    flags: dict[str, Held] = field(default_factory=dict)  # variable -> the locks that it says are taken
 
     def leak(self, held: Held, node: ast.AST, how: str) -> None:
         inside = {name for frame in self.frames for name in frame.finally_releases}
@@ -84,10 +86,13 @@ class Paths:
             return held
         if held and may_raise(node):
             self.leak(without_release(held, node), node, "call")
-        if held and self.is_context and has_yield(node):
+        if held and self.is_generator and has_yield(node):
             self.leak(held, node, "yield")
         taken, released = changes(node)
         held = {name: call for name, call in held.items() if name not in released}
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            is_flag = isinstance(node.value, ast.Call) and node.value in taken.values()
+            self.flags[node.targets[0].id] = taken if is_flag else {}
         if not isinstance(node, ast.Assign | ast.AnnAssign | ast.Return | ast.Assert):
             held |= {name: call for name, call in taken.items() if name in self.releasable}
         return held
@@ -105,11 +110,14 @@ class Paths:
             self.loops[-1].update({name: call for name, call in held.items() if name not in inside})
 
     def on_if(self, node: ast.If, held: Held) -> Held | None:
+        negative = isinstance(node.test, ast.UnaryOp) and isinstance(node.test.op, ast.Not)
+        tested = node.test.operand if isinstance(node.test, ast.UnaryOp) and negative else node.test
         taken, _ = changes(node.test)
+        if isinstance(tested, ast.Name):
+            taken = self.flags.pop(tested.id, {})  # a second test is of a lock that is held already
         taken = {name: call for name, call in taken.items() if name in self.releasable}
         if any(is_flag(part) for part in node.body):
             taken = {}  # a variable says whether it was taken, as with `taken = lock.acquire()`
-        negative = isinstance(node.test, ast.UnaryOp) and isinstance(node.test.op, ast.Not)
         if held and may_raise(node.test):
             self.leak(held, node.test, "call")
         if not node.orelse and not taken:
@@ -196,8 +204,7 @@ def leaks_of(node: FunctionNode) -> list[Leak]:
     releasable = (released & taken.keys()) - elsewhere - given_back_first(node, taken)
     if not releasable:
         return []
-    decorators = [ast.unparse(part) for part in node.decorator_list]
-    paths = Paths(releasable, any("contextmanager" in name for name in decorators))
+    paths = Paths(releasable, any(has_yield(part) for part in node.body))
     held = paths.block(node.body, {})
     if held:
         paths.leak(held, node.body[-1], "return")
@@ -213,7 +220,7 @@ def given_back_first(node: ast.AST, taken: Held) -> set[str]:
         elif (
             isinstance(part, ast.Call)
             and isinstance(part.func, ast.Attribute)
-            and part.func.attr == "release"
+            and part.func.attr in ("release", "unlock")
         ):
             name = ast.unparse(part.func.value)
             if name in taken and part.lineno < min(call.lineno for call in acquires(node, name)):
@@ -227,7 +234,7 @@ def acquires(node: ast.AST, lock: str) -> list[ast.Call]:
         for part in ast.walk(node)
         if isinstance(part, ast.Call)
         and isinstance(part.func, ast.Attribute)
-        and part.func.attr == "acquire"
+        and part.func.attr in ("acquire", "lock")
         and ast.unparse(part.func.value) == lock
     ]
 
@@ -238,7 +245,11 @@ def handed_over(part: ast.AST, function: ast.AST) -> set[str]:
         return changes(part, inside=True)[1]
     if isinstance(part, ast.Call):
         values = [*part.args, *(word.value for word in part.keywords)]
-        return {ast.unparse(v.value) for v in values if isinstance(v, ast.Attribute) and v.attr == "release"}
+        return {
+            ast.unparse(v.value)
+            for v in values
+            if isinstance(v, ast.Attribute) and v.attr in ("release", "unlock")
+        }
     return set()
 
 
@@ -254,9 +265,9 @@ def changes(node: ast.AST, inside: bool = False) -> tuple[Held, set[str]]:
         if isinstance(part, ast.Await):
             continue  # a lock of an event loop
         if isinstance(part, ast.Call) and isinstance(part.func, ast.Attribute):
-            if part.func.attr == "acquire":
+            if part.func.attr in ("acquire", "lock"):
                 taken[ast.unparse(part.func.value)] = part
-            elif part.func.attr == "release":
+            elif part.func.attr in ("release", "unlock"):
                 released.add(ast.unparse(part.func.value))
         stack.extend(ast.iter_child_nodes(part))
     return taken, released
@@ -276,7 +287,7 @@ def without_release(held: Held, node: ast.AST) -> Held:
 def may_raise(node: ast.AST) -> bool:
     """Whether a statement has a call, other than those known to be safe, or waits."""
     for part in walk_own(node):
-        if isinstance(part, ast.Await):
+        if isinstance(part, ast.Await | ast.Assert):
             return True
         if isinstance(part, ast.Call):
             name = part.func.attr if isinstance(part.func, ast.Attribute) else getattr(part.func, "id", "")

@@ -10,7 +10,7 @@ from typing import Final
 UNIQUE: Final = re.compile(
     r"(Lock|Condition|Semaphore|Event|Thread|Timer|Executor|Pool|Queue|Connection|Client|Session|Socket|Process|Popen|"
     r"Server|Listener|Manager|Engine|Channel|Loop|Scheduler|Worker|Registry|Counter|count|deque|local|connect|socket|"
-    r"((get|make|create|new|build|open)_)(connection|client|session|channel|socket|pool|executor|thread|loop)|open|Popen|start|spawn)$|^connect|_connect|^open_|create_engine|new_event_loop|Lock\b"
+    r"((get|make|create|new|build|open)_)(conn|connection|client|session|channel|socket|pool|executor|thread|loop)|open|Popen|start|spawn)$|^connect|_connect|^open_|create_engine|new_event_loop|Lock\b"
 )
 # Two of these are as good as one: pure values.
 PURE: Final = re.compile(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from threadproof.lint.facts.expressions import FALSE
 from threadproof.lint.facts.model import Call
 from threadproof.lint.tree import World
 from threadproof.lint.tree.deadlocks import Taking
@@ -30,7 +31,7 @@ def waited_for(world: World, call: Call, locks: list[str]) -> Entry | None:
         same = receiver == place if call.method in ("join", "result", "get") else receiver == pool
         if call.method == "join" and entry.kind == "thread" and entry.starter is None:
             same = entry.function.owner == type_  # run() of a class of threads
-        if call.method == "shutdown" and ("False" in call.args or call.keyword("wait") is not None):
+        if call.method == "shutdown" and FALSE in (*call.args, call.keyword("wait")):
             continue
         if not same or not receiver or entry.kind not in ("thread", "timer", "pool"):
             continue

@@ -54,7 +54,7 @@ EMPTY = ("none", "truth", "contains", "missing", "get")
 
 def check(world: World, part: Part) -> Iterator[Report]:
     for function in part.functions:
-        if function.asynchronous or function.ref in world.calls.setup:
+        if function.asynchronous or world.sharing.in_setup(function):
             continue
         seen: set[str] = set()
         for pair in function.pairs:
@@ -63,6 +63,8 @@ def check(world: World, part: Part) -> Iterator[Report]:
                 continue
             if pair.act.kind == "setitem" and world.sharing.worth(pair.act) < WORTH:
                 continue  # the same result once more
+            if function.ref in world.calls.setup and not pair.act.common:
+                continue  # an attribute of a new object
             if pair.act.kind in ("write", "setitem") and not_tested_again(function, pair, section):
                 seen.add(pair.act.place)
                 yield missing_test(world, function, pair)

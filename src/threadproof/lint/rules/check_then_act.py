@@ -45,7 +45,7 @@ from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.rules._pairs import unprotected_pairs
 from threadproof.lint.tree import World
 from threadproof.lint.tree.evidence import guard_of, other_writers, sides
-from threadproof.lint.tree.sharing import Shared
+from threadproof.lint.tree.sharing import ANY_LOCK, Shared
 
 KEY_ERRORS = frozenset({"KeyError", "LookupError", "IndexError", "ValueError", "*"})
 TAKES = frozenset({"delitem", "pop", "remove", "popitem", "popleft", "getitem"})
@@ -56,6 +56,7 @@ RESET_SCORE = 0.64
 LITTLE_LESS = 0.9
 # Two critical sections of one lock, where one was meant: mostly a mistake, sometimes late without harm.
 SECTIONS = 0.5
+TESTED_OUTSIDE = 0.7  # the lock is taken for the act, and not for the test of a limit
 EVENT_SCORE = 0.6  # an object with a threading.Event of its own waits for another thread
 LOST = frozenset({"setitem", "add", "append", "insert", "write", "augment"})
 
@@ -87,7 +88,7 @@ def form_of(pair: Pair) -> str:
         return "late"
     if pair.how == "sections":
         return "sections"
-    if pair.how in ("compare", "len") and act.kind in ("augment", "append", "add", "setitem"):
+    if pair.how in ("compare", "order", "len") and act.kind in ("augment", "append", "add", "setitem"):
         return "limit"
     return ""
 
@@ -109,7 +110,8 @@ def consider(world: World, function: Function, pair: Pair, form: str, shared: Sh
     elif form == "sections":
         confidence = sections(world, function, pair, shared)
     else:
-        confidence = 0.4 * shared.score(function)
+        outside = world.calls.locks_at(function, pair.act.held) - {ANY_LOCK}
+        confidence = (TESTED_OUTSIDE if outside else 0.4) * shared.score(function)
     if confidence <= 0:
         return None
     key = f"[{pair.act.key}]" if pair.act.key and pair.act.kind in ("getitem", "setitem", "delitem") else ""
@@ -151,9 +153,19 @@ def taken(world: World, function: Function, pair: Pair, shared: Shared) -> float
         return 0.0
     if shared.variable.kind() in ("", "list") and pair.how in ("truth", "get") and pair.act.kind == "getitem":
         return 0.3 * shared.score(function)
-    if pair.act.kind == "getitem" and not (shared.owner_locked or shared.owner_threaded):
+    if pair.how in ("truth", "len") and pair.act.key and shared.variable.kind() in ("dict", "set"):
+        return 0.0  # whether a key is there does not depend on the test for any
+    no_lock_or_thread = not (shared.owner_locked or shared.owner_threaded)
+    if (pair.act.kind == "getitem" and no_lock_or_thread) or is_only_threaded(function, shared):
         return LITTLE_LESS * shared.score(function)
     return shared.score(function)
+
+
+def is_only_threaded(function: Function, shared: Shared) -> bool:
+    """Whether all that speaks for sharing is that the class starts a thread, on other methods."""
+    other = shared.kind_is_shared or shared.common or shared.claims or shared.guarded
+    alone = not (other or shared.owner_locked) and function.ref not in shared.crossing
+    return shared.owner_threaded and alone
 
 
 def reset(world: World, function: Function, pair: Pair, shared: Shared) -> float:

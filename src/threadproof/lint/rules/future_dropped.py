@@ -1,7 +1,8 @@
 """A task is given to a pool, and nobody will see its exception.
 
 ## What it does
-Reports `executor.submit(f)` as a statement, where f has code that may raise outside of any `try`.
+Reports `executor.submit(f)` as a statement, where f has code that may raise outside of any `try`. The same of
+`executor.map(f, items)`, whose exceptions are raised where its result is iterated, and nowhere else.
 
 ## Why is this bad?
 A Future keeps the exception of its task for whoever asks for the result. Without anyone to ask it is lost: no
@@ -59,11 +60,11 @@ QUIET = frozenset(
 def check(world: World, part: Part) -> Iterator[Report]:
     for function in part.functions:
         for call in function.calls:
-            if not call.discarded or call.method != "submit" or not call.args:
+            if not call.discarded or call.method not in ("submit", "map") or not call.args:
                 continue
-            if not is_pool(world, call):
+            if not (is_pool(world, call) if call.method == "submit" else is_executor(world, call)):
                 continue
-            if is_parameter(function, call.args[0]):
+            if is_parameter(function, call.args[0]) or call.args[0].endswith("[]"):
                 yield Report(
                     call.span,
                     f"an exception in {call.args[0].rpartition('.')[2]} will be seen by nobody: "
@@ -89,6 +90,12 @@ def check(world: World, part: Part) -> Iterator[Report]:
                         ],
                     )
                     break
+
+
+def is_executor(world: World, call: Call) -> bool:
+    """Whether a call gives tasks to an Executor, whose map() raises their exceptions where it is iterated."""
+    target = world.tree.full_target(call).rpartition(".")[0].removesuffix("()")
+    return target in EXECUTORS and target.startswith("concurrent.")
 
 
 def is_pool(world: World, call: Call) -> bool:

@@ -4,6 +4,8 @@
 Counts for each attribute and global the places that use it under a lock and those that do not; a write counts
 twice, and set-up does not count. If at least two thirds are guarded, the others are reported.
 
+A write of what a loop around a condition's `wait()` tests is reported in methods such as `close()` too.
+
 ## Why is this bad?
 Whoever wrote the guarded places knew that threads share the attribute. A lock protects only if all hold it:
 the place without it sees half-made changes, or overwrites them.
@@ -35,6 +37,7 @@ SpotBugs IS2_INCONSISTENT_SYNC, with its weights; Infer RacerD.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from threadproof.findings import Severity
@@ -52,6 +55,11 @@ WRITE_WEIGHT = 2.0
 LEAST_RATIO = 0.6
 ONE_STEP = frozenset({"append", "appendleft", "add", "discard", "setdefault", "update", "extend"})
 LEAST_RATIO_OF_CHANGES = 0.3
+WAITED_FOR = 0.8  # of what a condition's wait() depends on
+# Methods that give an object its values before anybody else uses it.
+BEGINS = re.compile(
+    r"_*(re)?(start|init|setup|set_up|open|connect|prepare|begin|configure|load)", re.IGNORECASE
+)
 CLEANUP = (
     "close",
     "shutdown",
@@ -77,13 +85,14 @@ def check(world: World, part: Part) -> Iterator[Report]:
             continue
         ratio = ratio_of(shared, lock)
         writes = [use for use in shared.guarded[lock] if use.access.kind in WRITES]
-        if not writes or ratio < LEAST_RATIO_OF_CHANGES:
+        waited_for = is_waited_for(world, shared, lock)
+        if not (writes or waited_for) or ratio < LEAST_RATIO_OF_CHANGES:
             continue
         few = ratio < LEAST_RATIO or len(shared.guarded[lock]) < 2
         best: dict[str, tuple[float, Use]] = {}
         for use in shared.bare:
-            confidence = confidence_of(world, shared, use, lock, ratio)
-            if few:
+            confidence = confidence_of(world, shared, use, lock, ratio, waited_for)
+            if few and not (waited_for and use.access.kind == "write"):
                 confidence = changed_both_ways(world, shared, use, lock)
             surest = best.get(use.function.ref, (0.0, use))[0]
             if confidence > surest and world.sharing.knows(use.function, lock):
@@ -102,11 +111,13 @@ def ratio_of(shared: Shared, lock: str) -> float:
     return guarded / (guarded + bare) if guarded else 0.0
 
 
-def confidence_of(world: World, shared: Shared, use: Use, lock: str, ratio: float) -> float:
+def confidence_of(world: World, shared: Shared, use: Use, lock: str, ratio: float, waited_for: bool) -> float:
     """How sure it is that the place needs the lock: a compound change most, a plain read not at all."""
     function, access = use
     if function.asynchronous or not world.sharing.applies(function, shared, access):
         return 0.0
+    if access.kind == "write" and waited_for:
+        return WAITED_FOR
     if function.name in CLEANUP or is_double_check(function, use) or makes_lock(world, function, lock):
         return 0.0
     if access.kind in CHANGES:
@@ -116,10 +127,29 @@ def confidence_of(world: World, shared: Shared, use: Use, lock: str, ratio: floa
     if access.kind == "augment":
         return 0.9
     if access.kind in ("write", "delete"):
+        if BEGINS.match(function.name):
+            return 0.0
         return 0.8 if updated_under(shared, lock) else 0.45
     if access.kind == "iterate":
         return 0.7
     return 0.1
+
+
+def is_waited_for(world: World, shared: Shared, lock: str) -> bool:
+    """Whether a loop around the wait() of a condition tests the variable, under the condition's lock.
+
+    If it is changed without the lock, between the test and the wait, the wait does not end.
+    """
+    return any(
+        call.method == "wait"
+        and call.loop
+        and call.loop == use.access.loop
+        and not (call.args or call.keywords)
+        and use.access.span.line == call.loop
+        and world.tree.lock(call.receiver) == lock
+        for use in shared.guarded[lock]
+        for call in use.function.calls
+    )
 
 
 def changed_both_ways(world: World, shared: Shared, use: Use, lock: str) -> float:
@@ -163,7 +193,7 @@ def updated_under(shared: Shared, lock: str) -> bool:
     """Whether code under the lock reads and writes: then a write in between is lost."""
     kinds = {use.access.kind for use in shared.guarded[lock]}
     return bool(kinds & {"augment", "augmentitem"}) or any(
-        pair.act.place == use.access.place and pair.how in ("stale", "compare", "none", "truth")
+        pair.act.place == use.access.place and pair.how in ("stale", "compare", "order", "none", "truth")
         for use in shared.guarded[lock]
         for pair in use.function.pairs
     )

@@ -147,6 +147,8 @@ def confidence_of(
     instance = shared.variable.owner is not None
     if any(world.sharing.may_meet(function, use.function, instance) for use in changes):
         return 1.0
+    if all(world.threads.in_one_thread(function, use.function, instance) for use in changes):
+        return 0.0
     every = [use for use in shared.uses if use.access.kind in SIZE_CHANGES]
     guarded = [use for use in every if world.calls.locks_at(use.function, use.access.held)]
     loops = [use for use in shared.bare if use.access.kind == "iterate"]

@@ -38,6 +38,15 @@ from threadproof.lint.rule import LintRule, Report
 from threadproof.lint.source import FUNCTIONS, Source, span
 
 VIEWS = frozenset({"keys", "values", "items"})
+# Dicts of the standard library that belong to all threads, and who changes them.
+GLOBAL_DICTS = {
+    "sys.modules": "imports",
+    "sys.path_importer_cache": "imports",
+    "linecache.cache": "formats a traceback",
+    "logging.root.manager.loggerDict": "asks for a new logger",
+    "logging.Logger.manager.loggerDict": "asks for a new logger",
+    "threading._active": "starts or ends",
+}
 LAZY = frozenset({"map", "filter", "enumerate", "zip", "reversed", "iter"})
 
 
@@ -50,13 +59,14 @@ def check(source: Source) -> Iterator[Report]:
             and node.args
         ):
             node = node.args[-1]
-        found = modules_in(source, node)
+        found, name = dict_in(source, node)
         if found is not None:
             yield Report(
                 span(found),
-                "sys.modules changes while this loop runs, if any thread imports",
+                f"{name} changes while this loop runs, if any thread {GLOBAL_DICTS[name]}",
                 function=source.function_name(node),
-                subject="sys.modules",
+                subject=name,
+                fix=f"loop over {name}.copy()",
             )
 
 
@@ -71,8 +81,8 @@ def iterated(source: Source) -> Iterator[ast.expr]:
                 yield call
 
 
-def modules_in(source: Source, node: ast.expr) -> ast.expr | None:
-    """The `sys.modules` of an expression that is it, or a view of it."""
+def dict_in(source: Source, node: ast.expr) -> tuple[ast.expr | None, str]:
+    """The global dict of an expression that is it, or a view of it, and its name."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in VIEWS:
         node = node.func.value
     if (
@@ -81,11 +91,11 @@ def modules_in(source: Source, node: ast.expr) -> ast.expr | None:
         and node.args
     ):
         node = node.args[0]
-    if source.name_of(node) == "sys.modules" if isinstance(node, ast.Attribute) else False:
-        return node
+    if isinstance(node, ast.Attribute) and (name := source.name_of(node)) in GLOBAL_DICTS:
+        return node, name
     if isinstance(node, ast.Name) and is_alias(source, node):
-        return node
-    return None
+        return node, "sys.modules"
+    return None, ""
 
 
 def is_alias(source: Source, node: ast.Name) -> bool:
@@ -118,13 +128,13 @@ def fix(source: Source, report: Report) -> Sequence[Edit]:
 RULE = LintRule(
     code="CM105m",
     name="iterate-sys-modules",
-    message="loop over sys.modules, which any thread changes by an import",
+    message="loop over a dict of the standard library that any thread may change",
     severity=Severity.WARNING,
     group="default",
-    advice="loop over sys.modules.copy()",
+    advice="loop over a copy()",
     fix_safety="safe",
     cwe=662,
-    words=("sys.modules", "import modules"),
+    words=("sys.modules", "import modules", "loggerDict", "importer_cache", "linecache", "threading._active"),
     check_file=check,
     fix=fix,
 )

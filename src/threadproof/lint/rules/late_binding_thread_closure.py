@@ -158,6 +158,10 @@ def given_away(source: Source, node: Closure, loop: ast.AST) -> ast.expr | None:
 
 def handed(source: Source, value: ast.expr, loop: ast.AST) -> ast.expr | None:
     parent = source.parents[value]
+    if isinstance(parent, ast.Call) and is_partial(source, parent) and value in parent.args:
+        value, parent = parent, source.parents[parent]
+    if parent is loop and not isinstance(value, ast.Name):
+        return value  # an item of a comprehension, which is complete before any of them runs
     if is_stored(source, parent, value, loop):
         return value
     if isinstance(parent, ast.keyword):
@@ -170,13 +174,21 @@ def handed(source: Source, value: ast.expr, loop: ast.AST) -> ast.expr | None:
     return None
 
 
+def is_partial(source: Source, call: ast.Call) -> bool:
+    return source.name_of(call.func).rpartition(".")[2] == "partial"
+
+
 def is_stored(source: Source, parent: ast.AST, value: ast.expr, loop: ast.AST) -> bool:
     """Whether a closure is stored where code outside of the loop finds it, as in an attribute."""
     if isinstance(parent, ast.Assign) and parent.value is value:
         return any(is_outside(target, loop) for target in parent.targets)
-    if isinstance(parent, ast.Call) and isinstance(parent.func, ast.Attribute) and value in parent.args:
-        return parent.func.attr in STORES and is_outside(parent.func, loop)
-    return False
+    if not isinstance(parent, ast.Call) or value not in parent.args:
+        return False
+    if isinstance(parent.func, ast.Attribute):
+        return parent.func.attr in STORES and (
+            is_outside(parent.func, loop) or is_collected(parent.func.value, loop)
+        )
+    return source.name_of(parent.func).endswith("setattr") and is_outside(parent.args[0], loop)
 
 
 def is_outside(target: ast.expr, loop: ast.AST) -> bool:
@@ -184,6 +196,22 @@ def is_outside(target: ast.expr, loop: ast.AST) -> bool:
     while isinstance(target, ast.Attribute | ast.Subscript):
         target = target.value
     return isinstance(target, ast.Name) and target.id in ("self", "cls")
+
+
+def is_collected(target: ast.expr, loop: ast.AST) -> bool:
+    """Whether a variable is a list that the loop only puts something into."""
+    if not isinstance(target, ast.Name) or not isinstance(loop, ast.For | ast.AsyncFor):
+        return False
+    uses = [part for part in ast.walk(loop) if isinstance(part, ast.Name) and part.id == target.id]
+    puts = [
+        part
+        for part in ast.walk(loop)
+        if isinstance(part, ast.Attribute)
+        and part.attr in STORES
+        and isinstance(part.value, ast.Name)
+        and part.value.id == target.id
+    ]
+    return len(uses) == len(puts)
 
 
 def waits_inside(source: Source, loop: ast.AST, use: ast.expr) -> bool:

@@ -34,6 +34,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadproof.findings import Severity
+from threadproof.lint.facts.expressions import FALSE
 from threadproof.lint.facts.model import Function, Leak
 from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.tree import World
@@ -41,10 +42,10 @@ from threadproof.lint.tree import World
 EXITS = {
     "return": "this path leaves with the lock held",
     "raise": "this exception leaves with the lock held",
-    "yield": "an exception in the `with` block is raised here, and leaves with the lock held",
+    "yield": "an exception of who uses the generator, or its end, leaves here with the lock held",
     "call": "an exception raised here leaves with the lock held",
 }
-KINDS = frozenset({"plain", "reentrant", "condition", "unknown"})
+KINDS = frozenset({"plain", "reentrant", "condition", "semaphore", "unknown"})
 HANDS_OVER = ("acquire", "lock", "enter", "begin", "start", "open", "checkout", "take", "grab")
 
 
@@ -52,10 +53,16 @@ def check(world: World, part: Part) -> Iterator[Report]:
     for function in part.functions:
         for leak in function.leaks:
             lock = world.tree.lock(leak.lock)
-            if (
+            if not lock and leak.lock and is_by_lock(function, leak):
+                lock = world.tree.canonical(leak.lock)
+            elif (
                 world.tree.lock_kind(lock) not in KINDS
                 or "()" in lock
-                or "semaphore" in lock.lower()  # which others may release
+                or is_of_something(world, function, lock, leak)
+                or (
+                    is_semaphore(world, lock)
+                    and (leak.how == "return" or not is_released_here(world, function, lock))
+                )
                 or is_handed_over(world, function, lock, leak)
             ):
                 continue
@@ -66,6 +73,34 @@ def check(world: World, part: Part) -> Iterator[Report]:
                 subject=lock,
                 related=[Related(EXITS[leak.how], leak.exit, function=function.ref)],
             )
+
+
+def is_by_lock(function: Function, leak: Leak) -> bool:
+    """Whether `lock()` took it: of a mutex of another library, or of a device that `unlock()` gives back."""
+    return leak.how != "return" and any(
+        call.span == leak.span and call.method == "lock" and not call.args for call in function.calls
+    )
+
+
+def is_of_something(world: World, function: Function, lock: str, leak: Leak) -> bool:
+    """Whether `acquire(what)` takes something else than the lock itself, as a channel of a device."""
+    calls = [call for call in function.calls if call.span == leak.span]
+    unknown = world.tree.lock_kind(lock) == "unknown"
+    return unknown and any(call.args and call.args[0] not in ("", FALSE) for call in calls)
+
+
+def is_semaphore(world: World, lock: str) -> bool:
+    return world.tree.lock_kind(lock) == "semaphore" or "semaphore" in lock.lower()
+
+
+def is_released_here(world: World, function: Function, lock: str) -> bool:
+    """Whether no other function releases a semaphore, which any thread may."""
+    return not any(
+        call.method == "release" and world.tree.lock(call.receiver) == lock
+        for other in world.tree.functions.values()
+        if other is not function
+        for call in other.calls
+    )
 
 
 def is_handed_over(world: World, function: Function, lock: str, leak: Leak) -> bool:
@@ -93,5 +128,6 @@ RULE = LintRule(
     advice="use `with lock:`, or release it in `finally`",
     fix_safety="safe",
     cwe=667,
+    per_variable=True,
     check_tree=check,
 )

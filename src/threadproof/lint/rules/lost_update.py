@@ -3,7 +3,8 @@
 ## What it does
 Reports `self.n += 1`, `d[k] += 1`, `d[k] = d.get(k, 0) + 1` and the same in two statements, on what threads
 share, without a lock. A number of a class, counted up by the name of the class, is shared by all threads that
-make objects of it. Also `taken = self.items` followed by `self.items = []`.
+make objects of it. Also `taken = self.items` followed by `self.items = []`, a copy or loop followed by
+`clear()`, and `if n > self.most: self.most = n`.
 
 ## Why is this bad?
 `n += 1` reads, adds and writes. Two threads that read the same number both write the same sum, and one of
@@ -32,6 +33,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadproof.findings import Severity
+from threadproof.lint.facts.assignments import EMPTY
+from threadproof.lint.facts.conditions import ORDER
 from threadproof.lint.facts.model import Access, Function, Pair
 from threadproof.lint.knowledge.containers import ADDS, WRITES
 from threadproof.lint.rule import LintRule, Part, Related, Report
@@ -63,11 +66,37 @@ def updates(world: World, function: Function) -> Iterator[tuple[Access, Access |
     for access in function.accesses:
         if access.kind in ("augment", "augmentitem") and not world.tree.locks(access.held):
             yield access, None, "update"
-    for pair in function.pairs:
-        if pair.how not in ("stale", "swap") or (pair.how == "swap" and not is_added_to(world, pair)):
+    for pair in (*function.pairs, *drains(function)):
+        if not is_update(pair) or (pair.how == "swap" and not is_added_to(world, pair)):
             continue
         if not world.sharing.protected(function, pair.check.held, pair.act.held):
             yield pair.act, pair.check, pair.how
+
+
+def is_update(pair: Pair) -> bool:
+    """Whether a value is written back: computed from what was read, emptied, or the largest so far."""
+    if pair.how == ORDER:
+        return pair.act.kind == "write" and pair.act.value.startswith("ref:")
+    return pair.how in ("stale", "swap")
+
+
+def drains(function: Function) -> Iterator[Pair]:
+    """Copies of a container, or loops over it, that are followed by its emptying."""
+    copies: dict[str, Access] = {}
+    joins = {call.loop for call in function.calls if call.method == "join"}
+    for access in function.accesses:
+        if access.kind == "iterate" and access.span.line in joins:
+            continue  # it waits for threads to end
+        if access.kind in ("copy", "iterate") or (access.kind == "getitem" and access.key == ":"):
+            copies[access.place] = access
+        elif empties(access) and access.place in copies:
+            yield Pair(copies.pop(access.place), access, "swap", None)
+
+
+def empties(access: Access) -> bool:
+    if access.kind == "delitem":
+        return access.key == ":"
+    return access.kind == "clear" or (access.kind == "write" and access.value in EMPTY)
 
 
 def is_added_to(world: World, pair: Pair) -> bool:
@@ -115,6 +144,8 @@ def report(
     name = shared.variable.shown + (f"[{access.key}]" if access.key else "")
     related = [Related("read here", read.span, function=function.ref)] if read else []
     message = f"an update of {name} may be lost: it is read and written in two steps"
+    if how == ORDER:
+        message = f"{name} may become smaller or older: another thread can set it between the test and this"
     if how == "swap":
         message = f"what is added to {name} may be lost: it is taken and emptied in two steps"
     return Report(

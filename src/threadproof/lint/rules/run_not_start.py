@@ -36,6 +36,7 @@ from collections.abc import Iterator, Sequence
 from threadproof.findings import Severity
 from threadproof.lint.facts.model import Call, Function
 from threadproof.lint.fixes import Edit, replace_text
+from threadproof.lint.knowledge.threads import FUNCTIONS, METHODS
 from threadproof.lint.rule import LintRule, Part, Report
 from threadproof.lint.source import Source
 from threadproof.lint.tree import World
@@ -54,9 +55,9 @@ def check(world: World, part: Part) -> Iterator[Report]:
             elif (called := called_target(world, call)) is not None:
                 yield Report(
                     call.span,
-                    f"target={called.name}() calls {called.name} here, and gives the thread its result, None",
+                    f"{called.name}() is called here, and the thread is given its result, None",
                     function=function.ref,
-                    fix=f"write target={called.name}",
+                    fix=f"write {called.name} without the call",
                     data={"form": "target"},
                 )
 
@@ -81,8 +82,8 @@ def is_run(world: World, function: Function, call: Call) -> bool:
 
 def called_target(world: World, call: Call) -> Function | None:
     """The function that `target=f()` calls, if it returns nothing that could be run."""
-    target = call.keyword("target")
-    if not target or not target.endswith("()") or world.tree.full_target(call) != "threading.Thread":
+    target = given_target(world, call)
+    if not target.endswith("()"):
         return None
     found = world.tree.called(target[:-2])
     if len(found) != 1 or found[0].name == "__init__":
@@ -92,6 +93,19 @@ def called_target(world: World, call: Call) -> Function | None:
         function.returns_value or function.generator or function.asynchronous or function.decorators
     )
     return function if silent else None
+
+
+def given_target(world: World, call: Call) -> str:
+    """What a thread, a timer or a pool is to run; "" if the call starts none."""
+    starter = FUNCTIONS.get(world.tree.full_target(call))
+    if starter is None and call.method == "submit" and call.receiver:
+        starter = METHODS["submit"]
+    if starter is None or starter.kind not in ("thread", "timer", "pool"):
+        return ""
+    target = call.keyword(starter.keyword)
+    if target is None and len(call.args) > starter.position:
+        target = call.args[starter.position]
+    return target or ""
 
 
 def fix(source: Source, report: Report) -> Sequence[Edit]:

@@ -40,6 +40,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadproof.findings import Severity
+from threadproof.lint.facts.expressions import FALSE
 from threadproof.lint.facts.model import Call, Function
 from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.tree import World
@@ -50,16 +51,20 @@ TESTS = frozenset(
 )
 
 
+# The kinds of threads that end before a call of the method returns.
+ENDED_BY = {"join": frozenset({"thread", "timer"}), "shutdown": frozenset({"pool"})}
+
+
 def check(world: World, part: Part) -> Iterator[Report]:
     for function in part.functions:
-        joined = [call for call in function.calls if call.method == "join"]
+        joined = [call for call in function.calls if call.method == "join" or is_shutdown(call)]
         if not joined or is_careful(world, function):
             continue
         for call in joined:
             if {"RuntimeError", "*"} & set(call.caught):
                 continue
             for entry in world.threads.reached.get(function.ref, ()):
-                if entry.kind in ("thread", "timer") and joins(world, function, call, entry):
+                if entry.kind in ENDED_BY[call.method] and joins(world, function, call, entry):
                     yield report(world, function, call, entry)
                     break
                 if entry.kind == "finalizer" and joins_from_finalizer(world, function, call, entry):
@@ -70,9 +75,31 @@ def check(world: World, part: Part) -> Iterator[Report]:
 def joins(world: World, function: Function, call: Call, entry: Entry) -> bool:
     """Whether the call waits for the thread that runs the entry."""
     receiver = world.tree.canonical(call.receiver)
+    if call.method == "shutdown":
+        return entry.call is not None and receiver == world.tree.canonical(entry.call.receiver)
     if entry.starter is None:
-        return bool(function.owner) and receiver in world.tree.mro(entry.function.owner)
-    return bool(entry.place) and receiver == world.tree.canonical(entry.place)
+        classes = world.tree.mro(entry.function.owner)
+        return bool(function.owner) and (receiver in classes or world.tree.type_of(receiver) in classes)
+    return any(receiver == world.tree.canonical(place) for place in places_of(entry))
+
+
+def is_shutdown(call: Call) -> bool:
+    """Whether a call waits for the threads of a pool to end."""
+    given = (*call.args, *(value for name, value in call.keywords if name == "wait"))
+    return call.method == "shutdown" and FALSE not in given and bool(call.receiver)
+
+
+def places_of(entry: Entry) -> list[str]:
+    """The variables that hold a thread: what it is assigned to, and the list it is put into."""
+    assert entry.starter is not None
+    assert entry.call is not None
+    names = {entry.place, f"{entry.call.target}()"}
+    kept = [
+        f"{call.receiver}[]"
+        for call in entry.starter.calls
+        if call.method in ("append", "add") and names & set(call.args)
+    ]
+    return [place for place in (entry.place, *kept) if place]
 
 
 def joins_from_finalizer(world: World, function: Function, call: Call, entry: Entry) -> bool:

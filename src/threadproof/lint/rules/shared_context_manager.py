@@ -2,7 +2,8 @@
 
 ## What it does
 Reports a class that is a context manager and a decorator at once (a ContextDecorator, or with a `__call__`
-that enters `self`), whose `__enter__` stores in `self` what `__exit__` takes from there.
+that enters `self`), whose `__enter__` stores in `self` what `__exit__` takes from there. Also a decorator
+whose wrapper stores something of one call in `self`, and reads it after that.
 
 ## Why is this bad?
 `@timer()` makes one object when the function is defined. Every call of the function enters that object, in
@@ -40,9 +41,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadproof.findings import Severity
-from threadproof.lint.facts.model import Access, Class, Function
+from threadproof.lint.facts.model import Access, Class, Function, Span
 from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.tree import World
+from threadproof.lint.tree.index import Use
 
 DECORATORS = ("ContextDecorator", "AsyncContextDecorator")
 PER_THREAD = ("threading.local", "ContextVar", "asgiref.local.Local", "Local")
@@ -50,30 +52,82 @@ PER_THREAD = ("threading.local", "ContextVar", "asgiref.local.Local", "Local")
 
 def check(world: World, part: Part) -> Iterator[Report]:
     for found in world.tree.classes_of(part.name):
-        enter, leave = (world.tree.method(found.ref, name) for name in ("__enter__", "__exit__"))
-        if enter is None or leave is None or not is_decorator(world, found):
+        if "not_shared" in found.notes or not ("__call__" in found.methods or has_context(world, found)):
             continue
-        if enter.owner != found.ref and is_decorator(world, world.tree.classes[enter.owner]):
-            continue  # reported for the class that defines it
-        if world.tree.method(found.ref, "_recreate_cm") or "not_shared" in found.notes:
-            continue
-        state = state_of(world, found, enter, leave)
+        state = state_of_context(world, found) or state_of_wrapper(world, found)
         if state is None:
             continue
-        write, read = state
-        name = write.place.rpartition(".")[2]
+        write, read, last = state
+        name = write.access.place.rpartition(".")[2]
         yield Report(
-            write.span,
+            write.access.span,
             f"self.{name} is the state of one call, "
             f"but all calls of a function decorated with {found.name} share it",
-            function=enter.ref,
-            subject=world.tree.canonical(write.place),
+            function=write.function.ref,
+            subject=world.tree.canonical(write.access.place),
             related=[
                 Related(
-                    "taken from there by __exit__, whichever call was last", read.span, function=leave.ref
+                    f"taken from there by {last}, whichever call was last",
+                    read.access.span,
+                    function=read.function.ref,
                 )
             ],
         )
+
+
+def has_context(world: World, found: Class) -> bool:
+    return all(world.tree.method(found.ref, name) is not None for name in ("__enter__", "__exit__"))
+
+
+def state_of_context(world: World, found: Class) -> tuple[Use, Use, str] | None:
+    """The state of a context manager that is a decorator too."""
+    enter, leave = (world.tree.method(found.ref, name) for name in ("__enter__", "__exit__"))
+    if enter is None or leave is None or not is_decorator(world, found):
+        return None
+    if enter.owner != found.ref and is_decorator(world, world.tree.classes[enter.owner]):
+        return None  # reported for the class that defines it
+    if world.tree.method(found.ref, "_recreate_cm"):
+        return None
+    return state_of(world, found, enter, leave)
+
+
+def state_of_wrapper(world: World, found: Class) -> tuple[Use, Use, str] | None:
+    """What the function that `__call__` returns keeps on the decorator from one of its steps to the next."""
+    call = world.tree.functions.get(found.methods.get("__call__", ""))
+    if call is None:
+        return None
+    for name in call.returned:
+        wrapper = world.tree.functions.get(name)
+        if wrapper is None or wrapper.parent != call.ref:
+            continue
+        uses = list(in_order(world, found, wrapper))
+        for number, (write, _) in enumerate(uses):
+            if not is_state(world, found, write.access) or is_set_once(write.function, write.access.place):
+                continue
+            for read, last in uses[number + 1 :]:
+                if read.access.place == write.access.place and read.access.kind != "write":
+                    return write, read, last
+    return None
+
+
+def in_order(world: World, found: Class, wrapper: Function) -> Iterator[tuple[Use, str]]:
+    """The uses of a wrapper and of the methods of the decorator that it calls, in their order."""
+    steps: list[tuple[Span, int, Use, str]] = [
+        (access.span, 0, Use(wrapper, access), wrapper.name) for access in wrapper.accesses
+    ]
+    for call, callee in world.calls.callees[wrapper.ref]:
+        if callee.owner in world.tree.mro(found.ref) and callee.name != "__init__":
+            uses = [Use(callee, access) for access in callee.accesses]
+            steps += [(call.span, number, use, callee.name) for number, use in enumerate(uses)]
+    for _, _, use, name in sorted(steps, key=lambda step: step[:2]):
+        yield use, name
+
+
+def is_state(world: World, found: Class, access: Access) -> bool:
+    """Whether an access gives an attribute of the object a value that belongs to one call."""
+    if access.kind != "write" or access.place.rpartition(".")[0] not in world.tree.mro(found.ref):
+        return False
+    return not (access.value.startswith("const") or access.value == "none" or is_guarded(world, access))
 
 
 def is_decorator(world: World, found: Class) -> bool:
@@ -95,20 +149,20 @@ def is_decorator(world: World, found: Class) -> bool:
     ) or any(call.target == f"{found.ref}.__enter__" for function in inside for call in function.calls)
 
 
-def state_of(world: World, found: Class, enter: Function, leave: Function) -> tuple[Access, Access] | None:
+def state_of(world: World, found: Class, enter: Function, leave: Function) -> tuple[Use, Use, str] | None:
     """What `__enter__` assigns to the object and `__exit__` reads from it."""
     entering, leaving = same_object(world, enter), same_object(world, leave)
-    reads = {access.place: access for one in leaving for access in one.accesses if access.kind != "write"}
+    reads = {
+        access.place: Use(leave, access)
+        for one in leaving
+        for access in one.accesses
+        if access.kind != "write"
+    }
     for function in entering:
         for access in function.accesses:
-            owner, _, _ = access.place.rpartition(".")
-            if access.kind != "write" or owner not in world.tree.mro(found.ref) or access.place not in reads:
-                continue
-            if access.value.startswith("const") or access.value == "none" or is_guarded(world, access):
-                continue
-            if is_set_once(enter, access.place):
-                continue
-            return access, reads[access.place]
+            of_call = access.place in reads and is_state(world, found, access)
+            if of_call and not is_set_once(enter, access.place):
+                return Use(enter, access), reads[access.place], "__exit__"
     return None
 
 

@@ -103,7 +103,7 @@ def owners(world: World, constructor: Function) -> list[str]:
 
 def is_started(function: Function, entry: Entry) -> bool:
     """Whether a function starts the thread that it makes."""
-    if entry.kind == "pool":
+    if entry.kind == "pool" or (entry.call and entry.call.method.endswith("start_new_thread")):
         return True
     starts = [call for call in function.calls if call.method == "start"]
     return any(

@@ -41,16 +41,20 @@ threading.local in CPython's documentation; `_threading_local.py`, whose docstri
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 
 from threadproof.findings import Severity
+from threadproof.lint.facts.model import Function
 from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.source import Source, span
 from threadproof.lint.tree import World
 from threadproof.lint.tree.index import Use, Variable
 
 LOCALS = ("call:threading.local", "call:_threading_local.local", "call:gevent.local.local")
+# Functions that come after others have set something.
+LAST = re.compile(r"_*(exit|end|stop|close|pop|release|leave|restore|reset|clear|finish|tear_?down)")
 
 
 def check(world: World, part: Part) -> Iterator[Report]:
@@ -72,13 +76,13 @@ def attributes_of(world: World, local: Variable) -> dict[str, list[Use]]:
 
 
 def check_attribute(world: World, local: Variable, name: str, uses: list[Use]) -> Iterator[Report]:
-    writes = [use for use in uses if use.access.kind == "write"]
-    if not writes or not all(use.function.ref in world.calls.setup for use in writes):
+    first = first_write(world, local, uses)
+    if first is None:
         return
+    written = [use for use in uses if use.access.kind == "write"]
     for use in uses:
-        if use.function.ref in world.calls.setup or is_careful(use):
+        if is_first_thread(world, local, use.function) or is_careful(use) or is_set_before(use, written):
             continue
-        first = writes[0]
         yield Report(
             first.access.span,
             f"{local.shown}.{name} is set only in the thread that runs {first.function.name}; "
@@ -88,6 +92,25 @@ def check_attribute(world: World, local: Variable, name: str, uses: list[Use]) -
             related=[Related("read here", use.access.span, function=use.function.ref)],
         )
         return
+
+
+def first_write(world: World, local: Variable, uses: list[Use]) -> Use | None:
+    """The write of a beginning, in the thread that makes the object; readers rely on it."""
+    writes = [use for use in uses if use.access.kind == "write"]
+    return next((use for use in writes if is_first_thread(world, local, use.function)), None)
+
+
+def is_first_thread(world: World, local: Variable, function: Function) -> bool:
+    """Whether a function is set-up, or makes the thread-local object."""
+    makes = any(use.function is function and use.access.value in LOCALS for use in local.uses)
+    return makes or function.ref in world.calls.setup
+
+
+def is_set_before(use: Use, written: list[Use]) -> bool:
+    """Whether a function has set the attribute before it reads it, or ends something that did."""
+    if LAST.match(use.function.name) and any(one.function.ref != use.function.ref for one in written[1:]):
+        return True
+    return any(one.function is use.function and one.access.span < use.access.span for one in written)
 
 
 def is_careful(use: Use) -> bool:

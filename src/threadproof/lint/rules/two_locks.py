@@ -79,8 +79,8 @@ def is_apart(world: World, one: Use, two: Use) -> bool:
     if any(world.calls.entry_locks[use.function.ref] for use in (one, two)):
         return False
     first, second = (world.tree.locks(use.access.held) for use in (one, two))
-    if first & second:
-        return False
+    if not first or not second or first & second:
+        return False  # code of an event loop has no lock, and is not bare
     locks = first | second
     return all(world.tree.lock_kind(lock) in ("plain", "reentrant", "condition") for lock in locks)
 

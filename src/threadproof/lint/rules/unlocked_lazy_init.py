@@ -5,7 +5,7 @@ Reports `if x is None: x = make()` on an attribute or global that threads share,
 made must not be made twice: a lock, a pool, a thread, a connection, the one object of a class. The same where
 a method or constructor that is called makes it, where a flag says that a thread has been started, and where a
 thread is started again because it is not alive. Also a container or object that is put in its place first and
-filled after that.
+filled after that, also if a flag says so at the end, and a global that its setter sets only once.
 
 ## Why is this bad?
 Both threads find None and both make one. Two locks do not exclude each other; of two threads or connections
@@ -44,8 +44,10 @@ import re
 from collections.abc import Iterator
 
 from threadproof.findings import Severity
+from threadproof.lint.facts.assignments import EMPTY
 from threadproof.lint.facts.model import Access, Call, Function, Pair
-from threadproof.lint.knowledge.containers import ADDS
+from threadproof.lint.knowledge.containers import ADDS, kind_of
+from threadproof.lint.knowledge.threads import THREAD_CLASSES
 from threadproof.lint.rule import LintRule, Part, Related, Report
 from threadproof.lint.rules._pairs import unprotected_pairs
 from threadproof.lint.tree import World
@@ -55,6 +57,14 @@ from threadproof.lint.tree.sharing import Shared
 TESTS = ("none", "truth", "missing")
 TRUE = "const:True"
 SINGLE = re.compile(r"(^|_)(instance|singleton)$")  # names of variables that hold the one object of a class
+# Methods that make an object ready.
+SETS_UP = re.compile(r"_*(connect|bind|open|load|init|setup|set_up|configure|login|register)")
+LAZY_THREAD = 0.5
+SETTER = re.compile(r"_*(set|register|install|configure)(_|$)")
+# Methods that the one owner of an object calls.
+LIFE_CYCLE = re.compile(
+    r"_*(re)?(start|run|open|connect|begin|launch|setup|set_up|init|main|enter|play|resume)"
+)
 FILLS = ADDS | {"setitem"}
 
 
@@ -63,9 +73,13 @@ def check(world: World, part: Part) -> Iterator[Report]:
     for function, pair, shared in unprotected_pairs(world, part, is_form):
         if world.calls.locks_at(function, pair.act.held) or "functional" in function.notes:
             continue  # under a lock it is double-checked initialisation, or broken
-        if pair.act.value == TRUE and not starts(function, pair.act.span.line, pair.check.span.line):
-            continue
-        report = consider(world, function, pair.check, pair.act, function, shared)
+        act = pair.act
+        if act.value == TRUE and not is_started_once(function, pair):
+            filled = filled_before(function, pair)
+            if filled is None:
+                continue
+            act, shared = filled, world.sharing.of(world.tree.variable(filled.place))
+        report = consider(world, function, pair.check, act, function, shared, act is not pair.act)
         if report is not None and (function.ref, pair.act.place) not in seen:
             seen.add((function.ref, pair.act.place))
             yield report
@@ -81,7 +95,7 @@ def is_form(pair: Pair) -> bool:
     if pair.act.kind != "write" or not is_made(pair.act):
         return False
     if pair.how == "query":  # `if not self._thread.is_alive():`, mostly after `self._thread is None or`
-        return pair.act.value.startswith("call:")
+        return pair.act.value.startswith("call:") and kind_of(pair.act.value) != "safe"
     return not pair.present and pair.how in TESTS
 
 
@@ -94,6 +108,11 @@ def is_made(act: Access) -> bool:
 def is_filled_later(function: Function, test: Access, act: Access) -> bool:
     """Whether a container or object is put in its place, and only then filled, all because of one test."""
     inside = act.place + "."
+    if any(
+        call.receiver == act.place and call.tested and call.span > act.span and SETS_UP.match(call.method)
+        for call in function.calls
+    ):
+        return True
     return any(
         pair.check is test and pair.act.kind in FILLS and pair.act.span > act.span for pair in function.pairs
     ) or any(
@@ -102,7 +121,46 @@ def is_filled_later(function: Function, test: Access, act: Access) -> bool:
     )
 
 
-def starts(function: Function, last: int, first: int = 0) -> bool:
+def starts_thread_by_the_way(world: World, function: Function, maker: Function, act: Access) -> bool:
+    """Whether a function that does something else starts a thread at its first call.
+
+    Who hands work to a thread need not be one thread, or the thread would be started with the object.
+    """
+    made = world.tree.resolve(act.value.removeprefix("call:"))
+    is_thread = made in THREAD_CLASSES or (made in world.tree.classes and world.threads.is_thread_class(made))
+    callers = [edge.caller.name for edge in world.calls.callers.get(function.ref, ())]
+    return (
+        is_thread
+        and starts(maker, 0, maker.span.end_line)
+        and not any(map(LIFE_CYCLE.match, (function.name, *callers)))
+        and world.threads.entries_at(function, True) == []
+    )
+
+
+def is_given(maker: Function, act: Access) -> bool:
+    """Whether a function that sets a global once gives it what its caller has made."""
+    given = act.value.removeprefix(f"ref:{maker.ref}.<locals>.")
+    return given in maker.params and bool(SETTER.match(maker.name))
+
+
+def filled_before(function: Function, pair: Pair) -> Access | None:
+    """The container that is put in its place and filled between the test of a flag and its setting."""
+    owner = pair.act.place.rpartition(".")[0]
+    between = [one for one in function.accesses if pair.check.span < one.span < pair.act.span]
+    for number, access in enumerate(between):
+        made = access.kind == "write" and access.value in EMPTY and access.place.rpartition(".")[0] == owner
+        if made and any(one.place == access.place and one.kind in FILLS for one in between[number:]):
+            return access
+    return None
+
+
+def is_started_once(function: Function, pair: Pair) -> bool:
+    """Whether a flag says that a thread has been started: before it is set, or in a method that starts it."""
+    last = function.span.end_line if LIFE_CYCLE.match(function.name) else pair.act.span.line
+    return starts(function, pair.check.span.line, last)
+
+
+def starts(function: Function, first: int, last: int) -> bool:
     """Whether a function starts a thread, a timer or a process between two lines."""
     return any(call.method == "start" and first <= call.span.line <= last for call in function.calls)
 
@@ -122,7 +180,7 @@ def made_by_call(world: World, function: Function, call: Call) -> Report | None:
                 continue  # an attribute of a new object
             if act.kind != "write" or not is_made(act) or world.tree.canonical(act.place) != place:
                 continue
-            if world.tree.locks(act.held) or (act.value == TRUE and not starts(callee, act.span.line)):
+            if world.tree.locks(act.held) or (act.value == TRUE and not starts(callee, 0, act.span.line)):
                 return None
             if any(
                 one.place == act.place and one.kind != "write"
@@ -136,21 +194,32 @@ def made_by_call(world: World, function: Function, call: Call) -> Report | None:
 
 
 def consider(
-    world: World, function: Function, test: Access, act: Access, maker: Function, shared: Shared
+    world: World,
+    function: Function,
+    test: Access,
+    act: Access,
+    maker: Function,
+    shared: Shared,
+    filled: bool = False,
 ) -> Report | None:
     if not world.sharing.applies(maker, shared, act, is_made=True):
         return None
-    if not world.sharing.runs_twice(function, shared):
+    if function.ref in world.calls.setup and not act.common:
+        return None  # an attribute of a new object
+    lazy = starts_thread_by_the_way(world, function, maker, act)
+    if not lazy and not world.sharing.runs_twice(function, shared):
         return None
-    unique = act.value == TRUE or (shared.common and bool(SINGLE.search(shared.variable.name)))
+    unique = act.value == TRUE or (
+        shared.common and (bool(SINGLE.search(shared.variable.name)) or is_given(maker, act))
+    )
     value = 1.0 if unique else world.sharing.worth(act, function)
     message = f"two threads may both find that {shared.variable.shown} is not made yet, and both make one"
-    if value < 1.0 and is_filled_later(maker, test, act):
+    if value < 1.0 and (filled or is_filled_later(maker, test, act)):
         value = 1.0
         message = (
             f"{shared.variable.shown} can be seen half made: it is put in its place, and filled after that"
         )
-    confidence = shared.score(function, unique=value >= 1.0) * value
+    confidence = max(shared.score(function, unique=value >= 1.0) * value, LAZY_THREAD * lazy)
     if confidence <= 0:
         return None
     return Report(

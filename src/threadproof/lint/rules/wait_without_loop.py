@@ -2,7 +2,7 @@
 
 ## What it does
 Reports `Condition.wait()` without a timeout that is not in a loop, or in one that tests what it waits for
-before it takes the lock.
+before it takes the lock. Also one with a timeout, if what was tested before is taken after it untested.
 
 ## Why is this bad?
 Between the `notify()` and the moment this thread has the lock again, another thread may have taken what it
@@ -42,11 +42,17 @@ from threadproof.lint.facts.model import Call, Function
 from threadproof.lint.rule import LintRule, Part, Report
 from threadproof.lint.tree import World
 
+TESTS = frozenset({"read", "truth", "len", "contains"})
+TAKES = frozenset({"pop", "popleft", "popitem", "remove", "delitem", "getitem"})
+TAKE_ERRORS = frozenset({"IndexError", "KeyError", "LookupError", "ValueError", "*"})
+
 
 def check(world: World, part: Part) -> Iterator[Report]:
     for function in part.functions:
         for call in function.calls:
-            if call.method != "wait" or call.args or call.keywords or not is_condition(world, call):
+            if call.method != "wait" or not is_condition(world, call):
+                continue
+            if (call.args or call.keywords) and not taken_after(function, call):
                 continue  # with a timeout it is a pause that a notify() may cut short
             name = world.tree.shown(call.receiver)
             message = ""
@@ -61,6 +67,17 @@ def check(world: World, part: Part) -> Iterator[Report]:
                 yield Report(
                     call.span, message, function=function.ref, subject=world.tree.canonical(call.receiver)
                 )
+
+
+def taken_after(function: Function, call: Call) -> bool:
+    """Whether a wait depends on a test of a container, from which something is taken after it untested."""
+    section = {hold for hold in call.held if hold.lock == call.receiver} or set(call.held)
+    if not call.tested or not section:
+        return False
+    here = [access for access in function.accesses if section & set(access.held)]
+    tested = {one.place for one in here if one.kind in TESTS and one.span < call.span}
+    after = [one for one in here if one.span > call.span and one.place in tested]
+    return bool(after) and after[0].kind in TAKES and not TAKE_ERRORS & set(after[0].caught)
 
 
 def tested_outside(function: Function, call: Call) -> bool:

@@ -58,6 +58,7 @@ class Calls:
         self.callers: defaultdict[str, list[Edge]] = defaultdict(list)
         self.callees: defaultdict[str, list[tuple[Call, Function]]] = defaultdict(list)
         self.escaped: set[str] = set()  # functions handed on as values
+        self.given_away: set[str] = set()  # those of them that other objects are given
         self.after_fork: set[str] = set()  # functions that run in a new process, which has one thread
         for function in tree.functions.values():
             for call in function.calls:
@@ -77,6 +78,7 @@ class Calls:
         for name in (*call.args, *(value for _, value in call.keywords)):
             for target in self.function_named(name):
                 self.escaped.add(target.ref)
+                self.given_away.add(target.ref)
 
     def function_named(self, name: str) -> Sequence[Function]:
         """The functions that a reference used as a value may be."""
@@ -99,9 +101,14 @@ class Calls:
                 elif method is not None:
                     self.add_property(function, access, method)
             elif access.kind == "write" and access.value.startswith("ref:"):
-                self.escaped.update(found.ref for found in self.function_named(access.value[4:]))
+                found = {one.ref for one in self.function_named(access.value[4:])}
+                self.escaped |= found
+                if access.place.rpartition(".")[0] != function.owner:
+                    self.given_away |= found
         for name in function.returned:
-            self.escaped.update(found.ref for found in self.function_named(name) if found.ref != function.ref)
+            found = {one.ref for one in self.function_named(name)} - {function.ref}
+            self.escaped |= found
+            self.given_away |= found
 
     def add_property(self, function: Function, access: Access, method: Function) -> None:
         """Reading a property runs its getter."""

@@ -391,6 +391,8 @@ class Sharing:
         if kind is not None:
             return kind
         made = self.tree.resolve(access.value.removeprefix("call:"))
+        if made.endswith(".<super>.__call__") or (function is not None and made == function.owner):
+            return 1.0  # the one object of a class, or of a key
         if made in self.tree.classes:
             return 0.7
         return 0.6 if function is not None and self.started_here(function) else 0.4

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from threadproof.lint.facts.model import Call, Function
 from threadproof.lint.knowledge import threads as known
-from threadproof.lint.tree.calls import Calls
+from threadproof.lint.tree.calls import Calls, is_private
 from threadproof.lint.tree.index import Tree
 
 MAIN = "main"
@@ -47,16 +47,19 @@ class Threads:
                 if entry.starter.ref in calls.setup and entry.function.owner == entry.starter.owner:
                     self.started_in_setup.add(entry.starter.owner)
         self.targets = {entry.function.ref for entry in self.entries}
+        self.confined: set[str] = set()  # methods that only the thread of their object runs
         self.reached: defaultdict[str, list[Entry]] = defaultdict(list)
         self.on_object: defaultdict[str, list[Entry]] = defaultdict(
             list
         )  # with the entry's own object as `self`
         for entry in self.entries:
-            for ref in self.reach([entry.function.ref]):
+            own = self.own_callbacks(entry)
+            self.confined.update(one.ref for one in own)
+            for ref in self.reach([entry.function.ref, *(one.ref for one in own)]):
                 self.reached[ref].append(entry)
             if entry.kind == "server":
                 continue  # each request has a handler of its own
-            for ref in self.reach_object(entry.function):
+            for ref in set().union(*map(self.reach_object, (entry.function, *own))):
                 self.on_object[ref].append(entry)
         self.main = self.reach([ref for ref, function in tree.functions.items() if self.is_root(function)])
 
@@ -174,9 +177,20 @@ class Threads:
             return callee.owner == function.owner  # a property of the same object
         return "<locals>" not in call.receiver and "()" not in call.receiver and "[]" not in call.receiver
 
+    def own_callbacks(self, entry: Entry) -> list[Function]:
+        """The private methods that a class of threads keeps in a table of its own, for `run` to call."""
+        if entry.starter is not None or not self.is_thread_class(entry.function.owner):
+            return []
+        names = self.tree.classes[entry.function.owner].methods.values()
+        return [
+            one
+            for one in map(self.tree.functions.__getitem__, names)
+            if one.ref in self.calls.escaped - self.calls.given_away - self.targets and is_private(one)
+        ]
+
     def is_root(self, function: Function) -> bool:
         """Whether code outside the tree, or the main thread, may call a function itself."""
-        if function.ref in self.targets:
+        if function.ref in self.targets or function.ref in self.confined:
             return False
         return not self.calls.callers.get(function.ref) or function.ref in self.calls.escaped
 
@@ -207,6 +221,11 @@ class Threads:
         if len(first | second) > 1:
             return True
         return self.many(one, instance) or self.many(two, instance)
+
+    def in_one_thread(self, one: Function, two: Function, instance: bool) -> bool:
+        """Whether one thread, that the tree starts, runs two functions, and no other does."""
+        roles = self.roles(one, instance) | self.roles(two, instance)
+        return len(roles) == 1 and MAIN not in roles and not self.concurrent(one, two, instance)
 
     # --- order ---
 
