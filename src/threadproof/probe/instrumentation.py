@@ -44,7 +44,7 @@ class Instrumentation:
         self.tool = -1
         self.stored: dict[str, Stored] = {}  # for each source file whose code has started
         self.allocations: dict[int, int] = {}  # objects that a constructor has made, by its code's id
-        self.every_access = 0  # scopes that want every access
+        self.thorough: list[Scope] = []  # scopes in which every access is wanted
         self.complete: set[int] = set()  # code whose every access is a site, by id
         self.armed = False
         self.functions: set[tuple[str, int, str]] = set()  # that are instrumented: file, line and name
@@ -57,11 +57,13 @@ class Instrumentation:
         if not self.scopes:
             self.begin()
         self.scopes.append(scope)
-        self.every_access += every_access
+        if every_access:
+            self.thorough.append(scope)
 
     def remove(self, scope: Scope, every_access: bool = False) -> None:
         self.scopes.remove(scope)
-        self.every_access -= every_access
+        if every_access:
+            self.thorough.remove(scope)
         if not self.scopes:
             self.armed = False
             monitoring.set_events(self.tool, 0)
@@ -140,7 +142,7 @@ class Instrumentation:
             "<"
         ):  # else made by a library, such as a dataclass's method
             self.functions.add((code.co_filename, code.co_firstlineno, code.co_qualname))
-        every = self.every_access > 0
+        every = bool(self.thorough)
         if not _core.probe.registered(code) or (every and id(code) not in self.complete):
             _core.probe.register(code, sites_of(code, self.stored_in(code), main, package, every), every)
             (self.complete.add if every else self.complete.discard)(id(code))
