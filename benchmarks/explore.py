@@ -151,11 +151,13 @@ def tokens_of(name: str, test: Callable[[], object], most: int, seed: int) -> li
         executor.run(test, Plan())
         for number in range(8 * most):
             run = executor.run(test, Plan(policy="random", seed=seed << 32 | number))
-            if run.failure and len(rows) < most:
+            if run.failure:
                 again = executor.run(
                     test, Plan(prefix=run.sequence), Recorder()
                 )  # with the code of its steps
                 rows.append((name, str(token_of(again.log(), scope)), str(run.failure.signature)))
+            if len(rows) == most:
+                break
     return rows
 
 

@@ -8,7 +8,8 @@ from tests.explore.structures import STRUCTURES
 from threadproof.explore import explore
 
 MOST, PATIENCE = 3_000, 60  # schedules and seconds: several times what the largest program has
-# Thousands of schedules are left to the other strategy; `benchmarks/explore.py --exhaust` counts them.
+# Programs of thousands of schedules are left to the other strategy; `benchmarks/explore.py --exhaust` counts
+# them.
 LARGE = {"dfs": ("readers and a writer", "RWLock"), "dpor": ("Peterson's lock",)}
 EXHAUSTED = {"dfs": "preemptions <= 2", "dpor": "all"}
 CASES = [(name, strategy) for name in STRUCTURES for strategy in EXHAUSTED if name not in LARGE[strategy]]
