@@ -12,6 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.explore.programs import together
+from tests.kit.hammer import PATIENCE
 from threadproof import HashMap, LockedMap, SnapshotMap, SyncMap
 from threadproof.explore import Exploration, always, explore
 from threadproof.maps import ConflictError
@@ -20,14 +21,14 @@ from threadproof.sync import AtomicInt, Once, RWLock
 
 def every(test: Callable[[], object], schedules: int = 200) -> Exploration:
     """The test passes in every schedule that was run."""
-    found = explore(test, schedules=schedules, seconds=60)
+    found = explore(test, schedules=schedules, seconds=PATIENCE)
     assert not found.failure, found
     assert not found.diverged, found
     return found
 
 
 def fails(test: Callable[[], object], kind: str, schedules: int = 200) -> Exploration:
-    found = explore(test, schedules=schedules, seconds=60)
+    found = explore(test, schedules=schedules, seconds=PATIENCE)
     assert found.failure, found
     assert found.failure.kind == kind, found
     assert found.replays == 10, found
@@ -175,7 +176,7 @@ def test_a_timeout_passes_only_when_no_thread_can_run() -> None:
         thread.join()
 
     every(test)
-    found = explore(test, timeouts="any", seconds=60)
+    found = explore(test, timeouts="any", seconds=PATIENCE)
     assert found.failure, found
 
 
@@ -239,7 +240,7 @@ def test_of_a_lock_that_spins_all_schedules_of_two_preemptions_are_explored() ->
         together(lambda: lock.add(0), lambda: lock.add(1))
         assert lock.n == 2
 
-    found = explore(test, strategy="dfs", bound=2, schedules=1_000, seconds=60)
+    found = explore(test, strategy="dfs", bound=2, schedules=1_000, seconds=PATIENCE)
     assert not found.failure, found
     assert found.exhausted == "preemptions <= 2", found
 
@@ -259,7 +260,7 @@ def test_a_loop_over_a_container_does_not_wait() -> None:
         together(scan, clear)
         assert not seen  # fails if the whole loop is before the other thread's only step
 
-    found = explore(test, strategy="dfs", bound=0, seconds=60)
+    found = explore(test, strategy="dfs", bound=0, seconds=PATIENCE)
     assert found.failure, found
     assert found.preemptions == 0, found
 
@@ -322,7 +323,7 @@ def test_a_loop_without_end_is_a_livelock() -> None:
 
         together(run)
 
-    found = explore(test, schedules=1, steps=500, seconds=60)
+    found = explore(test, schedules=1, steps=500, seconds=PATIENCE)
     assert found.failure
     assert found.failure.kind == "too long"
 

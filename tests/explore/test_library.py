@@ -9,11 +9,12 @@ from functools import cached_property
 import pytest
 
 from tests.explore.programs import together
+from tests.kit.hammer import PATIENCE
 from threadproof.explore import Exploration, explore
 
 
 def found_in(package: str, test: object, strategy: str) -> Exploration:
-    found = explore(test, include=[package], strategy=strategy, schedules=1_000, seconds=60)  # type: ignore[arg-type]
+    found = explore(test, include=[package], strategy=strategy, schedules=1_000, seconds=PATIENCE)  # type: ignore[arg-type]
     assert found.failure, found
     assert found.found_at <= 100, found
     assert found.preemptions <= 2, found

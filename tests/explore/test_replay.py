@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.explore.programs import PLANTED, named
+from tests.kit.hammer import PATIENCE
 from threadproof.explore import TokenError, explore
 from threadproof.explore.token import Token, packed, read_token, unpacked
 
@@ -35,7 +36,7 @@ def test_a_token_repeats_its_failure_in_a_new_process() -> None:
     lines = []
     for kind, (test, _) in PLANTED.items():
         for strategy in STRATEGIES:
-            found = explore(test, strategy=strategy, schedules=1_000, seconds=60)
+            found = explore(test, strategy=strategy, schedules=1_000, seconds=PATIENCE)
             assert found.failure, (kind, strategy)
             lines.append(f"{test.__name__}\t{found.token}\t{found.headline()}\n")
     done = subprocess.run(
@@ -52,13 +53,15 @@ def test_a_token_repeats_its_failure_in_a_new_process() -> None:
 @pytest.mark.parametrize("strategy", ["auto", *STRATEGIES])
 def test_the_same_seed_explores_the_same_schedules(strategy: str) -> None:
     test = named("wait_without_loop")
-    one, other = (explore(test, strategy=strategy, seed=3, schedules=1_000, seconds=60) for _ in range(2))
+    one, other = (
+        explore(test, strategy=strategy, seed=3, schedules=1_000, seconds=PATIENCE) for _ in range(2)
+    )
     assert one.failure
     assert (one.found_at, one.token) == (other.found_at, other.token)
 
 
 def test_a_token_of_another_program_is_noticed() -> None:
-    token = explore(named("lost_update"), seconds=60).token
+    token = explore(named("lost_update"), seconds=PATIENCE).token
     found = explore(named("opposite_locks"), replay=token)
     assert found.diverged.startswith(("the replay left the schedule at step ", "the replay took other steps"))
     with pytest.raises(AssertionError, match="the replay"):

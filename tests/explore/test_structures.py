@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.explore.structures import STRUCTURES
+from tests.kit.hammer import PATIENCE
 from threadproof.explore import explore
 
-MOST, PATIENCE = 3_000, 60  # schedules and seconds: several times what the largest program has
-# Programs of thousands of schedules are left to the other strategy; `benchmarks/explore.py --exhaust` counts
-# them.
+MOST = 3_000  # schedules: several times what the largest program has
+# Thousands of schedules are left to the other strategy; `benchmarks/explore.py --exhaust` counts them.
 LARGE = {"dfs": ("readers and a writer", "RWLock"), "dpor": ("Peterson's lock",)}
 EXHAUSTED = {"dfs": "preemptions <= 2", "dpor": "all"}
 CASES = [(name, strategy) for name in STRUCTURES for strategy in EXHAUSTED if name not in LARGE[strategy]]

@@ -11,6 +11,7 @@ from contextlib import ExitStack, closing
 
 import pytest
 
+from tests.kit.hammer import PATIENCE
 from threadproof.explore import explore
 
 kept = ExitStack()
@@ -48,7 +49,7 @@ def test_threads_that_talk_through_a_socket_go_on_and_it_is_said_where() -> None
     def test() -> None:
         assert ask(2) == 2
 
-    found = explore(test, schedules=3, seconds=60)
+    found = explore(test, schedules=3, seconds=PATIENCE)
     assert not found.failure, found
     assert found.uncontrolled == found.schedules == 3
     assert found.exhausted == ""
@@ -61,7 +62,7 @@ def test_a_failure_after_such_a_wait_is_told_and_has_no_token() -> None:
     def test() -> None:
         assert ask(1) == 2
 
-    found = explore(test, schedules=3, seconds=60)
+    found = explore(test, schedules=3, seconds=PATIENCE)
     assert found.failure
     assert found.failure.kind == "raised"
     assert not found.token
@@ -78,7 +79,7 @@ def test_a_thread_that_waits_in_a_pipe_while_time_passes_is_left_when_the_test_e
         time.sleep(3600)
         assert time.monotonic() - before >= 3600
 
-    found = explore(test, schedules=2, seconds=60)
+    found = explore(test, schedules=2, seconds=PATIENCE)
     assert not found.failure, found
     assert found.uncontrolled == found.schedules == 2
 
@@ -120,7 +121,7 @@ def test_a_test_without_such_waits_is_controlled() -> None:
         thread.start()
         thread.join()
 
-    found = explore(test, seconds=60)
+    found = explore(test, seconds=PATIENCE)
     assert found.exhausted == "all"
     assert not found.outside
 
@@ -131,6 +132,6 @@ def test_progress_is_called_with_the_schedules_so_far() -> None:
     def test() -> None:
         assert ask(4) == 4  # each wait is noticed after 0.1 s
 
-    explore(test, schedules=3, seconds=60, progress=lambda *call: calls.append(call))
+    explore(test, schedules=3, seconds=PATIENCE, progress=lambda *call: calls.append(call))
     assert calls
     assert all(1 <= schedules <= 3 and seconds > 0 for schedules, seconds in calls)

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from tests.explore.programs import together
+from tests.kit.hammer import PATIENCE
 from threadproof.explore import explore
 
 number = 0
@@ -483,5 +484,5 @@ STATES: dict[str, Callable[[], None]] = {
 @pytest.mark.parametrize("strategy", ["auto", "dpor", "dfs"])
 @pytest.mark.parametrize("state", STATES)
 def test_a_race_is_found_or_nothing_is_called_exhausted(state: str, strategy: str) -> None:
-    found = explore(STATES[state], strategy=strategy, schedules=200, seconds=60)
+    found = explore(STATES[state], strategy=strategy, schedules=200, seconds=PATIENCE)
     assert found.failure or not found.exhausted, found
