@@ -152,9 +152,8 @@ def tokens_of(name: str, test: Callable[[], object], most: int, seed: int) -> li
         for number in range(8 * most):
             run = executor.run(test, Plan(policy="random", seed=seed << 32 | number))
             if run.failure:
-                again = executor.run(
-                    test, Plan(prefix=run.sequence), Recorder()
-                )  # with the code of its steps
+                # once more, with the code of its steps
+                again = executor.run(test, Plan(prefix=run.sequence), Recorder())
                 rows.append((name, str(token_of(again.log(), scope)), str(run.failure.signature)))
             if len(rows) == most:
                 break

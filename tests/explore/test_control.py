@@ -12,6 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.explore.programs import together
+from tests.explore.structures import queue_with_sentinel
 from tests.kit.hammer import PATIENCE
 from threadproof import HashMap, LockedMap, SnapshotMap, SyncMap
 from threadproof.explore import Exploration, always, explore
@@ -69,22 +70,7 @@ def test_a_simple_queue_with_and_without_a_timeout() -> None:
 
 
 def test_a_bounded_queue_with_a_sentinel() -> None:
-    def test() -> None:
-        items: queue.Queue[int | None] = queue.Queue(maxsize=1)
-        got: list[int] = []
-
-        def produce() -> None:
-            for item in (1, 2, None):
-                items.put(item)
-
-        def consume() -> None:
-            while (item := items.get()) is not None:
-                got.append(item)
-
-        together(produce, consume)
-        assert got == [1, 2]
-
-    assert every(test, 1_000).exhausted == "all"
+    assert every(queue_with_sentinel, 1_000).exhausted == "all"
 
 
 def test_events_barriers_and_semaphores() -> None:

@@ -23,11 +23,9 @@ bool add_explore(PyObject*) { return true; }
 namespace threadproof::ext {
 namespace {
 
-#define TP_NAME_OF(constant, name) name,
-constexpr const char* kKindNames[] = {TP_STEP_KINDS(TP_NAME_OF)};
-constexpr const char* kPolicyNames[] = {TP_POLICIES(TP_NAME_OF)};
-constexpr const char* kEndingNames[] = {TP_ENDINGS(TP_NAME_OF)};
-#undef TP_NAME_OF
+constexpr const char* kKindNames[] = {TP_STEP_KINDS(TP_NAME)};
+constexpr const char* kPolicyNames[] = {TP_POLICIES(TP_NAME)};
+constexpr const char* kEndingNames[] = {TP_ENDINGS(TP_NAME)};
 
 explore::Policy policy_named(const char* name) {
     const auto* found = std::find_if(std::begin(kPolicyNames), std::end(kPolicyNames),
@@ -213,9 +211,7 @@ PyMethodDef functions[] = {
     {"unsubscribe", method<unsubscribe>(), METH_NOARGS, "unsubscribe($module, /)\n--\n\n"},
     {"begin", method<begin>(), METH_VARARGS,
      "begin($module, prefix, policy, seed, depth, length, asleep, everywhere, sites, timeouts_any, "
-     "most_steps, "
-     "stack, "
-     "stuck, recorder, blocked, hang, /)\n--\n\n"},
+     "most_steps, stack, stuck, recorder, blocked, hang, /)\n--\n\n"},
     {"finish", method<finish>(), METH_NOARGS, "finish($module, /)\n--\n\n"},
     {"fail", method<fail>(), METH_NOARGS, "fail($module, /)\n--\n\n"},
     {"check_before_steps", method<check_before_steps>(), METH_O,
@@ -239,14 +235,6 @@ PyMethodDef functions[] = {
 
 PyModuleDef definition =
     submodule_definition("threadproof._core.explore", "What threadproof.explore is made of.", functions);
-
-template <std::size_t kCount>
-void add_names(PyObject* module, const char* name, const char* const (&names)[kCount]) {
-    Ref tuple = Ref::steal(checked(PyTuple_New(kCount)));
-    for (std::size_t i = 0; i < kCount; ++i)
-        PyTuple_SET_ITEM(tuple.get(), static_cast<Py_ssize_t>(i), checked(PyUnicode_FromString(names[i])));
-    if (PyModule_AddObjectRef(module, name, tuple.get()) < 0) throw PythonError{};
-}
 
 }  // namespace
 

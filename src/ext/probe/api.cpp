@@ -23,6 +23,7 @@
 namespace threadproof::probe {
 namespace {
 
+using ext::add_names;
 using ext::method;
 
 #ifdef THREADPROOF_PROBE
@@ -114,14 +115,6 @@ PyObject* frames_of(PyObject*, PyObject* number) {
         if (PyList_Append(list.get(), item.get()) < 0) throw PythonError{};
     }
     return list.release();
-}
-
-template <std::size_t kCount>
-void add_names(PyObject* module, const char* name, const char* const (&names)[kCount]) {
-    Ref tuple = Ref::steal(checked(PyTuple_New(kCount)));
-    for (std::size_t i = 0; i < kCount; ++i)
-        PyTuple_SET_ITEM(tuple.get(), static_cast<Py_ssize_t>(i), checked(PyUnicode_FromString(names[i])));
-    if (PyModule_AddObjectRef(module, name, tuple.get()) < 0) throw PythonError{};
 }
 
 void add_tables(PyObject* module) {

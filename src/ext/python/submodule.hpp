@@ -1,6 +1,8 @@
 /// Modules inside threadproof._core.
 #pragma once
 
+#include <cstddef>
+
 #include "ext/python/py.hpp"
 
 namespace threadproof::ext {
@@ -31,6 +33,15 @@ inline PyObject* add_submodule(PyObject* parent, PyModuleDef& definition, const 
     if (PyDict_SetItemString(modules, definition.m_name, module.get()) < 0) throw PythonError{};
     if (PyModule_AddObjectRef(parent, name, module.get()) < 0) throw PythonError{};
     return module.get();
+}
+
+/// A tuple of these names as an attribute of the module; throws.
+template <std::size_t kCount>
+void add_names(PyObject* module, const char* name, const char* const (&names)[kCount]) {
+    Ref tuple = Ref::steal(checked(PyTuple_New(kCount)));
+    for (std::size_t i = 0; i < kCount; ++i)
+        PyTuple_SET_ITEM(tuple.get(), static_cast<Py_ssize_t>(i), checked(PyUnicode_FromString(names[i])));
+    if (PyModule_AddObjectRef(module, name, tuple.get()) < 0) throw PythonError{};
 }
 
 }  // namespace threadproof::ext

@@ -6,15 +6,17 @@ import argparse
 import builtins
 import importlib.util
 import inspect
+import io
 import os
 import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
 
 from threadproof.cli import UsageError
+from threadproof.cli.progress import Progress
 from threadproof.explore.api import Exploration, explore
 from threadproof.explore.options import OPTIONS, settings
 from threadproof.explore.report import EXPLORER, findings_of
@@ -34,25 +36,6 @@ EXIT_CODES = {
     ExitCode.INTERRUPTED: "interrupted",
 }
 MIXED = True
-
-
-class Progress:
-    """A line on a terminal that says how far the search is; it replaces itself."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
-        self.shown = False
-
-    def __call__(self, schedules: int, seconds: float) -> None:
-        rate = schedules / seconds
-        self.stream.write(f"\r\033[K{schedules:,} schedules without a failure, {rate:,.0f} a second")
-        self.stream.flush()
-        self.shown = True
-
-    def clear(self) -> None:
-        if self.shown:
-            self.stream.write("\r\033[K")
-            self.stream.flush()
 
 
 class Target(NamedTuple):
@@ -82,23 +65,26 @@ def run(args: argparse.Namespace) -> int:
         reporter = Reporter(EXPLORER, values)
         reporter.check_outputs()
         target = target_of(args.target)
-        progress = Progress(sys.stderr) if sys.stderr is not None and sys.stderr.isatty() else None
+        progress = Progress(sys.stderr or io.StringIO())
         try:
             found = explore(
                 target.test,
                 name=args.target,
                 roots=[os.path.dirname(target.place.file)],
-                progress=progress,
+                progress=lambda schedules, seconds: progress.say(how_far(schedules, seconds)),
                 **settings(values),
             )
         finally:
-            if progress:
-                progress.clear()
+            progress.clear()
     except (UnsupportedError, SelfTestError, SuppressionError, TokenError) as error:
         raise UsageError(str(error)) from None
     except OSError as error:
         raise UsageError(f"cannot write {error.filename!r}: {error.strerror}") from None
     return report(found, target, reporter, args)
+
+
+def how_far(schedules: int, seconds: float) -> str:
+    return f"{schedules:,} schedules without a failure, {schedules / seconds:,.0f} a second"
 
 
 def report(found: Exploration, target: Target, reporter: Reporter, args: argparse.Namespace) -> int:

@@ -28,9 +28,8 @@ STACK = 24  # frames of a step that a story may need: from the program's line in
 HANG = 5.0  # seconds of nothing but waits outside of control: a deadlock. No small test has I/O that long.
 COLLECT = 500  # runs between two collections: each leaves some cycles of threads and exceptions
 
-UNWINDING = (
-    logging.CRITICAL
-)  # what libraries log about the exception that ends their threads is nobody's affair
+# Up to this level, nothing is logged while threads unwind: libraries log what ends their threads.
+UNWINDING = logging.CRITICAL
 
 
 @dataclass

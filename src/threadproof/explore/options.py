@@ -9,7 +9,7 @@ from typing import Any
 from threadproof.explore.api import BOUND, SCHEDULES, SECONDS
 from threadproof.explore.executor import MOST_STEPS
 from threadproof.explore.search import STRATEGIES
-from threadproof.findings.options import Option, Options, below_if_there
+from threadproof.findings.options import Option, Options, code
 
 
 def one_of(*names: str) -> Callable[[str], str]:
@@ -63,26 +63,12 @@ OPTIONS = Options(
             "WHEN",
         ),
         Option("replay", "run only the schedule of this token", metavar="TOKEN"),
-        Option(
-            "include",
-            "also switch in this package, module or folder; may be repeated",
-            metavar="NAME",
-            many=True,
-            located=below_if_there,
-        ),
-        Option(
-            "exclude",
-            "do not switch in this package, module or folder; may be repeated",
-            metavar="NAME",
-            many=True,
-            located=below_if_there,
-        ),
+        code("include", "also switch in this package, module or folder; may be repeated"),
+        code("exclude", "do not switch in this package, module or folder; may be repeated"),
     ],
 )
-
-SETTINGS = ("strategy", "schedules", "seconds", "seed", "bound", "steps", "timeouts", "replay")
 
 
 def settings(values: dict[str, Any]) -> dict[str, Any]:
     """Those of the options that explore() takes by name."""
-    return {name: values[name] for name in (*SETTINGS, "include", "exclude")}
+    return {option.name: values[option.name] for option in OPTIONS.own}

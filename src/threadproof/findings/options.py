@@ -86,6 +86,11 @@ def file(name: str, meaning: str, many: bool = False) -> Option:
     return Option(name, meaning, metavar="FILE", many=many, located=below)
 
 
+def code(name: str, meaning: str) -> Option:
+    """An option that names code; it may be repeated."""
+    return Option(name, meaning, metavar="NAME", many=True, located=below_if_there)
+
+
 COMMON = (
     Option(
         "severity",
@@ -120,6 +125,7 @@ class Options:
     def __init__(self, tool: str, own: Sequence[Option] = ()) -> None:
         self.tool = tool
         self.variable = f"THREADPROOF_{tool.upper()}"
+        self.own = own
         self.by_name = {option.name: option for option in (*COMMON, *own)}
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -138,9 +138,8 @@ class Instrumentation:
             self.others.add(code.co_filename)
             return
         main, package = module.get("__name__") == "__main__", module.get("__package__") or ""
-        if main or not code.co_filename.startswith(
-            "<"
-        ):  # else made by a library, such as a dataclass's method
+        # other code without a file is made by a library, such as a dataclass's method
+        if main or not code.co_filename.startswith("<"):
             self.functions.add((code.co_filename, code.co_firstlineno, code.co_qualname))
         every = bool(self.thorough)
         if not _core.probe.registered(code) or (every and id(code) not in self.complete):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentTypeError
 
-from threadproof.findings.options import Option, Options, below_if_there, truth
+from threadproof.findings.options import Option, Options, code, truth
 
 DEEPEST = 1000  # calls: Python's own limit, unless the program changes it
 HISTORY = 16  # calls of a stack: enough to distinguish callers, few enough to keep for every access
@@ -14,11 +14,6 @@ def calls(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= DEEPEST:
         raise ArgumentTypeError(f"{text!r} is not a number of frames from 1 to {DEEPEST}")
     return int(text)
-
-
-def code(name: str, meaning: str) -> Option:
-    """An option that names code."""
-    return Option(name, meaning, metavar="NAME", many=True, located=below_if_there)
 
 
 OPTIONS = Options(
